@@ -1,0 +1,1 @@
+"""A system's parts (kernel, init, containers, files) as one tree."""

@@ -1,0 +1,1 @@
+"""The YAML that describes a system: parsing, the typed model, validation."""

@@ -1,0 +1,1 @@
+"""A tree as bytes: cpio and tar."""

@@ -1,0 +1,1 @@
+"""OCI images: references, registries, and the content store on disk."""

@@ -1,0 +1,1 @@
+"""Package directories to images: bricks from Debian packages and our own sources."""

@@ -1,0 +1,1 @@
+"""Where a built system runs: QEMU."""
