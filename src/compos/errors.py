@@ -15,9 +15,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 __all__ = [
+    "CombinedError",
     "ComposError",
     "ConfigError",
-    "ErrorGroup",
     "ImageError",
     "OutputError",
     "PackageError",
@@ -74,7 +74,7 @@ class RunError(ComposError):
     """A built system cannot be started."""
 
 
-class ErrorGroup(ComposError):
+class CombinedError(ComposError):
     """Several mistakes found in one run, in the order in which they stand in the input."""
 
     def __init__(self, errors: Sequence[ComposError]) -> None:

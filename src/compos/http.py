@@ -150,7 +150,7 @@ def network_error(url: str, error: Exception) -> ComposError:
          "Check that the server runs and that this machine may reach it"
          + (", and the proxy variables." if proxied else ".")),
     ]  # fmt: skip
-    for kinds, id, message, hint in table:
+    for kinds, name, message, hint in table:
         if isinstance(cause, kinds):
-            return ComposError(id, message, place=without_secrets(url), hint=hint)
+            return ComposError(name, message, place=without_secrets(url), hint=hint)
     return ComposError("network-error", f"the request failed: {type(cause).__name__}", place=without_secrets(url))
