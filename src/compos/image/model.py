@@ -1,0 +1,262 @@
+"""What an image is: descriptors, manifests, indexes and configs as values, read strictly from their JSON.
+
+Pure; touches nothing. Field names and media types are those of the OCI image specification 1.1 ("Content Descriptors",
+"Image Manifest", "Image Index", "Image Configuration") and of Docker's "Image Manifest V 2, Schema 2".
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from compos.errors import ImageError
+from compos.image.platform import Platform
+
+__all__ = [
+    "CONFIG",
+    "INDEX",
+    "INDEX_TYPES",
+    "LAYER_GZIP",
+    "LAYER_TAR",
+    "LAYER_ZSTD",
+    "MANIFEST",
+    "MANIFEST_TYPES",
+    "Descriptor",
+    "Image",
+    "ImageConfig",
+    "Index",
+    "Manifest",
+    "parse_document",
+]
+
+_OCI = "application/vnd.oci.image."
+_DOCKER = "application/vnd.docker."
+
+MANIFEST = f"{_OCI}manifest.v1+json"
+INDEX = f"{_OCI}index.v1+json"
+CONFIG = f"{_OCI}config.v1+json"
+LAYER_TAR = f"{_OCI}layer.v1.tar"
+LAYER_GZIP = f"{LAYER_TAR}+gzip"
+LAYER_ZSTD = f"{LAYER_TAR}+zstd"
+
+MANIFEST_TYPES = (MANIFEST, f"{_DOCKER}distribution.manifest.v2+json")
+INDEX_TYPES = (INDEX, f"{_DOCKER}distribution.manifest.list.v2+json")
+_SCHEMA1_TYPES = (f"{_DOCKER}distribution.manifest.v1+json", f"{_DOCKER}distribution.manifest.v1+prettyjws")
+_FOREIGN = ("nondistributable", "foreign")
+
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_Value = TypeVar("_Value")
+
+
+@dataclass(frozen=True, slots=True)
+class Descriptor:
+    """A reference to a blob: `digest` is `sha256:` and 64 hexadecimal digits, `size` is in bytes."""
+
+    media_type: str
+    digest: str
+    size: int
+    annotations: Mapping[str, str] = field(default_factory=dict, hash=False)
+    platform: Platform | None = None
+
+    @classmethod
+    def from_json(cls, value: object) -> Descriptor:
+        """Read a descriptor; raises `ImageError` (`image-malformed`)."""
+        plain = _object(value, "descriptor")
+        digest = _text(plain.get("digest"), "digest")
+        size = plain.get("size")
+        if not _DIGEST.fullmatch(digest):
+            raise _malformed(f"the digest {digest[:80]!r} is not sha256: and 64 hexadecimal digits")
+        if not isinstance(size, int) or isinstance(size, bool) or size < 0:
+            raise _malformed("the size of a descriptor is not a number of bytes")
+        platform = plain.get("platform")
+        return cls(
+            _text(plain.get("mediaType"), "mediaType"),
+            digest,
+            size,
+            _texts_by_name(plain.get("annotations"), "annotations"),
+            Platform.from_json(_object(platform, "platform")) if platform is not None else None,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The JSON object of this descriptor, keys in the specification's order."""
+        plain: dict[str, Any] = {"mediaType": self.media_type, "digest": self.digest, "size": self.size}
+        if self.platform:
+            plain["platform"] = self.platform.to_json()
+        if self.annotations:
+            plain["annotations"] = dict(sorted(self.annotations.items()))
+        return plain
+
+
+@dataclass(frozen=True, slots=True)
+class ImageConfig:
+    """The parts of an image's config blob that a build needs; absent texts are empty."""
+
+    architecture: str
+    os: str
+    variant: str = ""
+    entrypoint: tuple[str, ...] = ()
+    cmd: tuple[str, ...] = ()
+    env: tuple[str, ...] = ()
+    working_dir: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict, hash=False)
+    diff_ids: tuple[str, ...] = ()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> ImageConfig:
+        """Read a config blob; raises `ImageError` (`image-malformed`)."""
+        plain = _json(data, "config")
+        run = _object(plain.get("config") or {}, "config")
+        rootfs = _object(plain.get("rootfs") or {}, "rootfs")
+        platform = Platform.from_json(plain)
+        return cls(
+            architecture=platform.architecture,
+            os=platform.os,
+            variant=platform.variant,
+            entrypoint=_texts(run.get("Entrypoint"), "Entrypoint"),
+            cmd=_texts(run.get("Cmd"), "Cmd"),
+            env=_texts(run.get("Env"), "Env"),
+            working_dir=_text(run.get("WorkingDir") or "", "WorkingDir"),
+            labels=_texts_by_name(run.get("Labels"), "Labels"),
+            diff_ids=_texts(rootfs.get("diff_ids"), "diff_ids"),
+        )
+
+    @property
+    def platform(self) -> Platform:
+        """The platform that the image says it is for."""
+        return Platform(self.os, self.architecture, self.variant)
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """One platform's image, complete in the store; layers lie from the lowest to the highest."""
+
+    name: str
+    digest: str
+    config: ImageConfig
+    layers: tuple[Descriptor, ...]
+    config_digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """An image manifest: its config and its layers."""
+
+    config: Descriptor
+    layers: tuple[Descriptor, ...]
+
+    @property
+    def blobs(self) -> tuple[Descriptor, ...]:
+        """All that the manifest points to, each digest once."""
+        return tuple({blob.digest: blob for blob in (self.config, *self.layers)}.values())
+
+    def require_distributable(self, name: str) -> None:
+        """Raise `ImageError` (`image-media-type`) when a layer lies outside registries (Windows base layers)."""
+        for layer in self.layers:
+            if any(word in layer.media_type for word in _FOREIGN):
+                raise ImageError(
+                    "image-media-type",
+                    f"the layer {layer.digest} is foreign ({layer.media_type}): registries do not carry it",
+                    place=name,
+                    hint="Use an image whose layers are all in the registry.",
+                )
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """An image index (Docker: manifest list): one manifest a platform, and attestations."""
+
+    manifests: tuple[Descriptor, ...]
+
+    def select(self, wanted: Platform, name: str) -> Descriptor:
+        """The first manifest that serves for `wanted`; raises `ImageError` (`image-platform`) naming what there is."""
+        for manifest in self.manifests:
+            if manifest.platform and manifest.media_type in MANIFEST_TYPES and manifest.platform.offers(wanted):
+                return manifest
+        raise wrong_platform(name, wanted, [manifest.platform for manifest in self.manifests if manifest.platform])
+
+
+def wrong_platform(name: str, wanted: Platform, there: Sequence[Platform]) -> ImageError:
+    """The error for an image that exists, but not for the `wanted` platform."""
+    # Attestations stand in an index as unknown/unknown.
+    names = list(dict.fromkeys(str(platform) for platform in there if platform.os not in ("", "unknown")))
+    have = f"only for {', '.join(names)}" if names else "for no platform that it names"
+    return ImageError(
+        "image-platform",
+        f"the image is not there for {wanted}, {have}",
+        place=name,
+        hint="Choose another --arch, or an image that is published for this platform.",
+    )
+
+
+def parse_document(data: bytes, *, media_type: str = "") -> tuple[str, Manifest | Index]:
+    """Read a manifest or an index; gives its media type and its value.
+
+    The document's own `mediaType` is believed before `media_type` (from a header or a descriptor). Raises `ImageError`
+    (`image-media-type`) for what is neither, schema 1 by name, and (`image-malformed`) for bad JSON.
+    """
+    plain = _json(data, "manifest")
+    declared = plain.get("mediaType") or media_type
+    kind = declared if isinstance(declared, str) else ""
+    if kind in _SCHEMA1_TYPES or plain.get("schemaVersion") == 1:
+        raise ImageError(
+            "image-media-type",
+            "the image is in Docker's obsolete format (image manifest version 2, schema 1)",
+            hint="Have it pushed again by a present-day tool.",
+        )
+    if "manifests" in plain and ("layers" in plain or "config" in plain):
+        raise _malformed("the document is a manifest and an index at once")
+    if kind in INDEX_TYPES or ("manifests" in plain and kind not in MANIFEST_TYPES):
+        kind = kind if kind in INDEX_TYPES else INDEX
+        return kind, Index(_list(plain.get("manifests"), "manifests", Descriptor.from_json))
+    if kind in MANIFEST_TYPES or ("config" in plain and "layers" in plain):
+        kind = kind if kind in MANIFEST_TYPES else MANIFEST
+        layers = _list(plain.get("layers"), "layers", Descriptor.from_json)
+        return kind, Manifest(Descriptor.from_json(plain.get("config")), layers)
+    raise ImageError(
+        "image-media-type",
+        f"neither an image manifest nor an image index: {kind[:100] or 'no media type'}",
+        hint="Name a container image; charts, signatures and other artifacts cannot be used.",
+    )
+
+
+def _json(data: bytes, what: str) -> dict[str, Any]:
+    try:
+        return _object(json.loads(data), what)
+    except (ValueError, RecursionError) as error:
+        raise _malformed(f"the {what} is not JSON") from error
+
+
+def _object(value: object, what: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise _malformed(f"{what} is not a JSON object")
+    return value
+
+
+def _text(value: object, what: str) -> str:
+    if not isinstance(value, str):
+        raise _malformed(f"{what} is not a text")
+    return value
+
+
+def _list(value: object, what: str, read: Callable[[object], _Value]) -> tuple[_Value, ...]:
+    if value is None:
+        return ()
+    if not isinstance(value, list):
+        raise _malformed(f"{what} is not a list")
+    return tuple(read(item) for item in value)
+
+
+def _texts(value: object, what: str) -> tuple[str, ...]:
+    return _list(value, what, lambda item: _text(item, what))
+
+
+def _texts_by_name(value: object, what: str) -> dict[str, str]:
+    plain = _object(value, what) if value is not None else {}
+    return {name: _text(text, what) for name, text in plain.items()}
+
+
+def _malformed(message: str) -> ImageError:
+    return ImageError("image-malformed", message, hint="Have the image built and pushed again.")

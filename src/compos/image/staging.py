@@ -1,0 +1,111 @@
+"""Writing into a store so that nothing half-done is ever seen: staging folders, fsync, rename, and disk errors.
+
+May touch: files under the store's root. A staging folder is locked by the process that fills it; what a killed process
+left behind can be locked by the next one, which is how it is recognised and removed.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from compos.errors import ImageError
+
+__all__ = ["disk_errors", "fsync_tree", "staging", "sweep", "write_atomically"]
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
+
+
+@contextmanager
+def disk_errors(root: Path, *, only_full: bool = False) -> Iterator[None]:
+    """Turn an `OSError` met while writing under `root` into `store-full`, `store-read-only` or `store-error`.
+
+    `only_full` is for blocks that also do other things: there every other `OSError` passes.
+    """
+    try:
+        yield
+    except OSError as error:
+        if only_full and error.errno not in _FULL:
+            raise
+        reason = error.strerror or str(error)
+        if error.errno in _FULL:
+            identity, message = "store-full", "the disk of the image store is full"
+            hint = "Free some space, or set COMPOS_CACHE to a folder on a larger disk."
+        elif error.errno in _READ_ONLY:
+            identity, message = "store-read-only", "the image store cannot be written"
+            hint = "Make the folder writable, or set COMPOS_CACHE to another one."
+        else:
+            identity, message = "store-error", f"the image store cannot be written: {reason}"
+            hint = "Check the disk, or set COMPOS_CACHE to another folder."
+        raise ImageError(identity, message, place=str(root), hint=hint) from error
+
+
+@contextmanager
+def staging(folder: Path) -> Iterator[Path]:
+    """A new, empty, locked folder inside `folder` (made if needed), removed with all its content at the end."""
+    import shutil
+    import tempfile
+
+    folder.mkdir(parents=True, exist_ok=True)
+    while True:
+        path = Path(tempfile.mkdtemp(dir=folder))
+        # A sweep may remove the folder between its creation and its lock.
+        try:
+            handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        except FileNotFoundError:
+            continue
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        if path.exists():
+            break
+        os.close(handle)
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+        os.close(handle)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what killed processes left in `folder`."""
+    import shutil
+
+    with suppress(OSError):
+        for path in sorted(folder.iterdir()):
+            handle = os.open(path, os.O_RDONLY)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(path, ignore_errors=True)
+            except OSError:
+                continue
+            finally:
+                os.close(handle)
+
+
+def write_atomically(path: Path, data: bytes, folder: Path) -> None:
+    """Put `data` under `path`, whole or not at all, by way of a staging folder in `folder` on the same disk."""
+    with staging(folder) as stage:
+        new = stage / path.name
+        new.write_bytes(data)
+        fsync_tree(new)
+        new.replace(path)
+
+
+def fsync_tree(path: Path) -> None:
+    """Have a file, or a folder with all that is in it, written to the disk."""
+    if path.is_symlink():
+        return
+    if path.is_dir():
+        for child in path.iterdir():
+            fsync_tree(child)
+    elif not path.is_file():
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

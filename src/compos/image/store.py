@@ -1,0 +1,315 @@
+"""The content store: an OCI image layout on disk, with names, and results derived from its blobs.
+
+May touch: files under its root. The layout is that of the OCI image specification ("Image Layout") and of LinuxKit's
+cache, so either tool can read the other's:
+
+    oci-layout  index.json  .lock  blobs/sha256/HEX     as specified
+    ingest/      what is being written                  damaged/   blobs that were found not to match their digest
+    derived/KIND/KEY                                    results of expensive steps, by the digests that went in
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from io import BufferedReader
+from pathlib import Path
+from typing import Any
+
+from compos.errors import ImageError
+from compos.image.blobs import BlobReader, BlobWriter
+from compos.image.model import INDEX, INDEX_TYPES, MANIFEST_TYPES, Descriptor, Manifest, parse_document
+from compos.image.staging import disk_errors, fsync_tree, staging, sweep, write_atomically
+
+__all__ = ["REF_NAME", "Store", "default_root"]
+
+REF_NAME = "org.opencontainers.image.ref.name"
+"""The annotation under which an index entry carries its name."""
+
+_BUFFER = 1 << 20
+_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:=+@-]*")
+_CONTENT = ("blobs", "damaged", "derived", "ingest", "index.json", "oci-layout")
+
+# Record locks belong to the process, so threads need one of their own.
+_THREADS = threading.Lock()
+
+
+def default_root() -> Path:
+    """Where the store lies: `COMPOS_CACHE`, `LINUXKIT_CACHE`, `$XDG_CACHE_HOME/compos`, else `~/.cache/compos`."""
+    for name in ("COMPOS_CACHE", "LINUXKIT_CACHE"):
+        if os.environ.get(name):
+            return Path(os.environ[name])
+    caches = os.environ.get("XDG_CACHE_HOME")
+    # The XDG Base Directory specification has relative paths ignored.
+    return (Path(caches) if caches and Path(caches).is_absolute() else Path.home() / ".cache") / "compos"
+
+
+class Store:
+    """An image layout at `root`, made on the first write; one that can only be read serves for reading."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._ingest = root / "ingest"
+        self._prepared = False
+
+    # Blobs
+
+    def path(self, digest: str) -> Path:
+        """Where the blob lies, whether or not it is there."""
+        return self.root.joinpath("blobs", *digest.split(":", 1))
+
+    def has(self, digest: str, size: int | None = None) -> bool:
+        """Whether the blob is there, with `size` bytes if given; its content is verified when it is read."""
+        try:
+            status = self.path(digest).stat()
+        except OSError:
+            return False
+        return size is None or status.st_size == size
+
+    def read(self, digest: str) -> bytes:
+        """A whole small blob, verified; raises `ImageError` (`store-missing`, `store-corrupt`)."""
+        try:
+            size = self.path(digest).stat().st_size
+        except OSError as error:
+            raise self._missing(digest) from error
+        with self.open(Descriptor("", digest, size)) as stream:
+            return stream.read()
+
+    def open(self, descriptor: Descriptor) -> BufferedReader:
+        """A stream over a blob that verifies it on the way.
+
+        Raises `ImageError`: `store-missing` here, `store-corrupt` here (size) or in place of the last bytes (digest).
+        """
+        digest = descriptor.digest
+        try:
+            reader = BlobReader(self.path(digest), descriptor, lambda why: self._corrupt(digest, why))
+        except FileNotFoundError as error:
+            raise self._missing(digest) from error
+        return BufferedReader(reader, _BUFFER)
+
+    @contextmanager
+    def writer(self) -> Iterator[BlobWriter]:
+        """Write one blob: `with store.writer() as blob: blob.write(data); blob.commit(media_type)`."""
+        self._prepare()
+        with ExitStack() as stack:
+            with disk_errors(self.root):
+                staged = stack.enter_context(staging(self._ingest)) / "blob"
+                # No buffer: pieces are large, and a full disk shows at the write that meets it.
+                stream = stack.enter_context(staged.open("xb", buffering=0))
+            yield BlobWriter(stream, staged, root=self.root, place=self.path)
+
+    def put(self, data: bytes, media_type: str) -> Descriptor:
+        """Store `data` as a blob and describe it."""
+        with self.writer() as blob:
+            blob.write(data)
+            return blob.commit(media_type)
+
+    # Names
+
+    def resolve(self, name: str) -> Descriptor | None:
+        """What `name` (a canonical reference) stands for; manifests are preferred to indexes, as LinuxKit does."""
+        found = [entry for entry in self.entries() if entry.annotations.get(REF_NAME) == name]
+        images = [entry for entry in found if entry.media_type not in INDEX_TYPES]
+        return next(iter(images or found), None)
+
+    def tag(self, name: str, descriptor: Descriptor, *, annotations: Mapping[str, str] | None = None) -> None:
+        """Let `name` stand for `descriptor`, in place of what it stood for."""
+        merged = {**descriptor.annotations, **(annotations or {}), REF_NAME: name}
+        entry = Descriptor(descriptor.media_type, descriptor.digest, descriptor.size, merged, descriptor.platform)
+        with self._locked() as entries:
+            entries[:] = [*(other for other in entries if _name(other) != name), entry.to_json()]
+
+    def untag(self, name: str) -> bool:
+        """Forget `name`, keep the blobs; says whether it was known."""
+        if self.resolve(name) is None:
+            return False
+        with self._locked() as entries:
+            entries[:] = [entry for entry in entries if _name(entry) != name]
+        return True
+
+    def entries(self) -> list[Descriptor]:
+        """All named images and indexes, sorted by name."""
+        entries = [Descriptor.from_json(entry) for entry in self._load()]
+        return sorted(entries, key=lambda entry: (entry.annotations.get(REF_NAME, ""), entry.digest))
+
+    # Derived results
+
+    def derived(self, kind: str, key: str) -> Path | None:
+        """The finished result `key` of the step `kind`, a file or a folder, or None."""
+        path = self._derived_path(kind, key)
+        return path if path.exists() else None
+
+    @contextmanager
+    def derive(self, kind: str, key: str) -> Iterator[Path]:
+        """A path (not there yet) to make a result at, as a file or a folder; it is kept when the block ends well.
+
+        The result of whoever is first stays.
+        """
+        self._prepare()
+        target = self._derived_path(kind, key)
+        with ExitStack() as stack:
+            with disk_errors(self.root):
+                path = stack.enter_context(staging(self._ingest)) / key
+            with disk_errors(self.root, only_full=True):
+                yield path
+            with disk_errors(self.root):
+                fsync_tree(path)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                try:
+                    path.replace(target)
+                except OSError:
+                    # A folder does not replace a folder: another process was first.
+                    if not target.is_dir():
+                        raise
+
+    def _derived_path(self, kind: str, key: str) -> Path:
+        if not _KEY.fullmatch(kind) or not _KEY.fullmatch(key):
+            raise ValueError(f"not a file name: {kind!r}, {key!r}")
+        return self.root / "derived" / kind / key
+
+    # Removal
+
+    def remove(self, *names: str) -> int:
+        """Remove images by their exact names, with every blob that no other name needs; gives the bytes freed.
+
+        All names are looked up before anything is removed; raises `ImageError` (`image-not-found`).
+        """
+        for name in names:
+            if self.resolve(name) is None:
+                raise ImageError(
+                    "image-not-found",
+                    "the store has no image of this name",
+                    place=name,
+                    hint="List the exact names with: compos cache ls",
+                )
+        with self._locked() as entries:
+            gone = self._reachable(entry for entry in entries if _name(entry) in names)
+            entries[:] = [entry for entry in entries if _name(entry) not in names]
+            unused = gone - self._reachable(entries)
+        freed = 0
+        for digest in sorted(unused):
+            with disk_errors(self.root), suppress(FileNotFoundError):
+                freed += self.path(digest).stat().st_size
+                self.path(digest).unlink()
+        return freed
+
+    def clean(self) -> None:
+        """Remove everything."""
+        import shutil
+
+        with disk_errors(self.root), self._lock():
+            for name in _CONTENT:
+                path = self.root / name
+                if path.is_dir():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink(missing_ok=True)
+        self._prepared = False
+
+    def _reachable(self, entries: Iterator[dict[str, Any]] | list[dict[str, Any]]) -> set[str]:
+        """Digests of all blobs that `entries` lead to; children that are not there lead nowhere."""
+        found: set[str] = set()
+        waiting = [Descriptor.from_json(entry) for entry in entries]
+        while waiting:
+            blob = waiting.pop()
+            if blob.digest in found:
+                continue
+            found.add(blob.digest)
+            if blob.media_type in (*INDEX_TYPES, *MANIFEST_TYPES):
+                # Not verified: this also finds the images of a damaged blob, which must not end in another one.
+                with suppress(OSError, ImageError):
+                    _, document = parse_document(self.path(blob.digest).read_bytes(), media_type=blob.media_type)
+                    waiting.extend(document.blobs if isinstance(document, Manifest) else document.manifests)
+        return found
+
+    # The folder itself
+
+    def _prepare(self) -> None:
+        if self._prepared:
+            return
+        with disk_errors(self.root):
+            (self.root / "blobs" / "sha256").mkdir(parents=True, exist_ok=True)
+            sweep(self._ingest)
+            if not (self.root / "oci-layout").exists():
+                write_atomically(self.root / "oci-layout", b'{"imageLayoutVersion": "1.0.0"}\n', self._ingest)
+            if not (self.root / "index.json").exists():
+                with self._locked():
+                    pass
+        self._prepared = True
+
+    @contextmanager
+    def _lock(self) -> Iterator[None]:
+        """Keep other threads and processes (LinuxKit's too) from changing the names."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        with _THREADS, (self.root / ".lock").open("a") as handle:
+            fcntl.lockf(handle, fcntl.LOCK_EX)
+            yield
+
+    @contextmanager
+    def _locked(self) -> Iterator[list[dict[str, Any]]]:
+        """The entries of `index.json`, to be changed in place and written back; unknown keys survive."""
+        with disk_errors(self.root), self._lock():
+            entries = self._load()
+            before = json.dumps(entries)
+            yield entries
+            if json.dumps(entries) == before and (self.root / "index.json").exists():
+                return
+            index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": entries}
+            text = json.dumps(index, indent=3, ensure_ascii=False) + "\n"
+            write_atomically(self.root / "index.json", text.encode(), self._ingest)
+
+    def _load(self) -> list[dict[str, Any]]:
+        path = self.root / "index.json"
+        try:
+            entries = json.loads(path.read_bytes())["manifests"] or []
+        except FileNotFoundError:
+            return []
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ImageError(
+                "store-corrupt",
+                "the image store's index cannot be read",
+                place=str(path),
+                hint="Start the store anew with: compos cache clean",
+            ) from error
+        return [entry for entry in entries if isinstance(entry, dict)]
+
+    # Errors
+
+    def _missing(self, digest: str) -> ImageError:
+        return ImageError(
+            "store-missing",
+            "a blob is missing from the image store",
+            place=self._place(digest),
+            hint="Fetch it again with --pull.",
+        )
+
+    def _corrupt(self, digest: str, why: str) -> ImageError:
+        """The error for a damaged blob, which is moved aside so that the next pull fetches it again."""
+        place = self._place(digest)
+        with suppress(OSError):
+            damaged = self.root / "damaged" / digest.replace(":", "-")
+            damaged.parent.mkdir(exist_ok=True)
+            self.path(digest).replace(damaged)
+        return ImageError(
+            "store-corrupt",
+            f"a blob in the image store is damaged: {why}",
+            place=place,
+            hint="Run the command again to fetch the blob anew, or remove the image with: compos cache rm NAME",
+        )
+
+    def _place(self, digest: str) -> str:
+        """The blob, with the images that need it."""
+        with suppress(ImageError):
+            names = sorted(_name(entry) for entry in self._load() if digest in self._reachable([entry]))
+            return f"{', '.join(filter(None, names))}: {digest}" if any(names) else digest
+        return digest
+
+
+def _name(entry: Mapping[str, Any]) -> str:
+    annotations = entry.get("annotations")
+    return str(annotations.get(REF_NAME, "")) if isinstance(annotations, dict) else ""

@@ -1,0 +1,1 @@
+"""Tests of compos; the folders mirror those of the package."""
