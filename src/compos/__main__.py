@@ -1,0 +1,5 @@
+"""`python -m compos`."""
+
+from compos.cli.main import run
+
+run()

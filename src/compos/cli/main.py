@@ -1,0 +1,89 @@
+"""The command `compos`: which verbs there are, and how errors reach the user. Verbs are imported when they are called."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+import click
+
+from compos.cli.settings import Settings, global_options
+
+__all__ = ["cli", "main"]
+
+VERBS = {
+    "build": "Compose a system from YAML and write it in the formats asked for.",
+    "cache": "List and clean the store of images and derived results.",
+    "pkg": "Build packages (bricks) as images.",
+    "run": "Boot a system.",
+    "version": "Show the version.",
+}
+
+
+class Verbs(click.Group):
+    """A group that imports a verb's module only when the verb is used, and answers `--help` without any."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        """All verbs, in alphabetical order."""
+        return sorted(VERBS)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        """The verb's command, imported now."""
+        if name not in VERBS:
+            return None
+        command: click.Command = getattr(import_module(f"compos.cli.{name}"), name)
+        return command
+
+    def resolve_command(
+        self, context: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does, with a suggestion for a word that is nearly a verb."""
+        import difflib
+
+        if args and args[0] not in VERBS and (near := difflib.get_close_matches(args[0], VERBS, 1)):
+            raise click.UsageError(f"no such command {args[0]!r}. Did you mean {near[0]!r}?", context)
+        return super().resolve_command(context, args)
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """The table of verbs, from `VERBS`: help must not import them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(sorted(VERBS.items()))
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@global_options
+@click.version_option(None, "--version", package_name="compos", message="compos version %(version)s")
+@click.pass_context
+def cli(context: click.Context, **options: object) -> None:
+    """Compose container images into a minimal, immutable, bootable Linux."""
+    context.obj = Settings.from_options(options)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; returns the exit status: 0, or 1 for any error, as LinuxKit has it."""
+    from compos.cli import report
+    from compos.errors import ComposError
+
+    try:
+        result = cli.main(arguments, prog_name="compos", standalone_mode=False)
+    except ComposError as error:
+        report.show(error)
+        return 1
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        return 0
+    except click.ClickException as error:
+        report.show_usage(error)
+        return 1
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        return 1
+    except OSError as error:
+        report.show(report.explained(error))
+        return 1
+    return result if isinstance(result, int) else 0
+
+
+def run() -> None:
+    """Entry point of the installed command."""
+    sys.exit(main())

@@ -1,0 +1,62 @@
+"""Errors as the user sees them: id, sentence, place, the lines in question, hint. On standard error, one screen at most."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+
+import click
+
+from compos.errors import CombinedError, ComposError
+
+__all__ = ["explained", "show", "show_usage"]
+
+MOST = 12
+"""Errors shown of one run; the rest are counted."""
+
+
+def show(error: ComposError) -> None:
+    """Print `error`, or each of several."""
+    errors = error.errors if isinstance(error, CombinedError) else (error,)
+    for number, one in enumerate(errors[:MOST]):
+        if number:
+            _say("")
+        _show_one(one)
+    if len(errors) > MOST:
+        _say(f"\n… and {len(errors) - MOST} more errors")
+
+
+def _show_one(error: ComposError) -> None:
+    _say(f"{click.style('error', fg='red', bold=True)}[{error.id}]: {error.message}")
+    if error.place:
+        _say(f"  {click.style('-->', fg='blue')} {error.place}")
+    if error.excerpt:
+        _say(error.excerpt.rstrip("\n"))
+    if error.hint:
+        _say(f"\n{click.style('hint', fg='cyan')}: {error.hint}")
+
+
+def show_usage(error: click.ClickException) -> None:
+    """A mistake on the command line."""
+    _say(f"{click.style('error', fg='red', bold=True)}[usage]: {error.format_message()}")
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        _say(f"\n{click.style('hint', fg='cyan')}: Try `{error.ctx.command_path} --help`.")
+
+
+def explained(error: OSError) -> ComposError:
+    """An operating system error that no layer below has put into words."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return ComposError(
+            "disk-full", "no space left on the disk", place=_name(error), hint="Free some space and run it again."
+        )
+    text = error.strerror or str(error)
+    return ComposError("system-error", f"the system refuses: {text.lower()}", place=_name(error))
+
+
+def _name(error: OSError) -> str | None:
+    return os.fsdecode(error.filename) if isinstance(error.filename, (str, bytes)) else None
+
+
+def _say(text: str) -> None:
+    click.echo(text, err=True, color=None if sys.stderr.isatty() else False)

@@ -1,0 +1,90 @@
+"""A container of the system: its bundle under `/containers`, laid out as LinuxKit's runtime expects it (reference 3.5)."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from compos.compose.component import Component
+from compos.compose.root import EPOCH, laid_out, prefixed, with_ancestors
+from compos.compose.runtime import root_mounts, runtime_document
+from compos.config.model import ImageEntry, Settings
+from compos.image.model import Image
+from compos.tree.node import Tree, directory, file
+
+__all__ = ["Bundle", "Container", "container_component", "json_document"]
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """One entry of `onboot`, `onshutdown` or `services`, with everything that decides what it becomes.
+
+    `section` and `index` are its place in the YAML; `settings` are merged; `uid` and so on are resolved in `spec`.
+    """
+
+    section: str
+    index: int
+    entry: ImageEntry
+    image: Image
+    settings: Settings
+
+    @property
+    def id(self) -> str:
+        """Name of the bundle's directory, and the container's id at run time."""
+        return self.entry.name if self.section == "services" else f"{self.index:03d}-{self.entry.name}"
+
+    @property
+    def path(self) -> str:
+        """The bundle's directory, relative to the root."""
+        return f"containers/{self.section}/{self.id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A laid-out container: what the boot plan needs to know of it. `root_path` is where in `config.json` the JSON string
+    `"rootfs"` stands (offset and length in bytes)."""
+
+    container: Container
+    runtime: dict[str, Any]
+    root_path: tuple[int, int]
+
+
+def container_component(
+    container: Container, spec: dict[str, Any], tree: Tree, shared_root: str | None
+) -> tuple[Component, Bundle]:
+    """The component of `container`, whose image has the files `tree`.
+
+    `shared_root` is where an earlier container has unpacked the same image, if one has.
+    """
+    base, readonly = container.path, bool(container.settings.readonly)
+    own_root = f"{base}/rootfs" if readonly else f"{base}/lower"
+    nodes = with_ancestors(f"{base}/x")
+    if shared_root is None:
+        nodes.update(prefixed(own_root, laid_out(tree, resolv_conf_link=False)))
+    if not readonly:
+        nodes[f"{base}/tmp"] = directory(0o755, EPOCH)
+    nodes.setdefault(f"{base}/rootfs", directory(0o755, EPOCH))
+    runtime = runtime_document(
+        container.settings.runtime, root_mounts(base, shared_root or own_root, readonly=readonly)
+    )
+    config = json_document(spec)
+    nodes[f"{base}/config.json"] = file(config, 0o644, EPOCH)
+    nodes[f"{base}/runtime.json"] = file(json_document(runtime), 0o644, EPOCH)
+    component = Component(f"{container.section}[{container.index}]", container.image.name, nodes)
+    return component, Bundle(container, runtime, _root_path(config))
+
+
+def _root_path(config: bytes) -> tuple[int, int]:
+    """Where the value of `root.path` stands: keys come in a fixed order, so its line cannot be mistaken."""
+    line = b'\n    "root": {\n        "path": '
+    start = config.index(line) + len(line)
+    return start, len(b'"rootfs"')
+
+
+def json_document(value: dict[str, Any]) -> bytes:
+    """JSON as LinuxKit writes it: four blanks, no final newline, `<`, `>`, `&` and line separators escaped."""
+    text = json.dumps(value, indent=4, ensure_ascii=False)
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text.encode("utf-8", "surrogateescape")

@@ -1,0 +1,105 @@
+"""The kernel: its image, command line, microcode and modules as one component (reference 3.4.1).
+
+May touch: the store, for the index of `kernel.tar`.
+"""
+
+from __future__ import annotations
+
+from compos.compose.component import Component
+from compos.compose.root import EPOCH
+from compos.config.model import Kernel
+from compos.errors import ImageError
+from compos.image.model import Image
+from compos.image.store import Store
+from compos.tree import record
+from compos.tree.flatten import image_tree
+from compos.tree.layer import clean
+from compos.tree.node import FILE, SYMLINK, Node, Slice, Tree, directory, file
+from compos.tree.tar import TarError, read_members
+
+__all__ = ["kernel_component"]
+
+VERSION = 1
+
+
+def kernel_component(store: Store, kernel: Kernel, image: Image) -> Component:
+    """`boot/kernel`, `boot/cmdline`, `boot/ucode.cpio` and what `kernel.tar` holds. Raises `ImageError`."""
+    tree = image_tree(store, image)
+    binary = kernel.binary or "kernel"
+    found = _file(tree, binary)
+    if found is None:
+        raise ImageError(
+            "kernel-missing",
+            f"the kernel image has no file {binary!r}",
+            place=image.name,
+            hint="Name the kernel's path inside the image with kernel.binary.",
+        )
+    made: Tree = {
+        "boot": directory(0o755, EPOCH),
+        "boot/cmdline": file((kernel.cmdline or "").encode(), 0o644, EPOCH),
+        "boot/kernel": found._replace(mtime=EPOCH, inode=""),
+    }
+    if kernel.ucode and (ucode := _file(tree, kernel.ucode)) is not None:
+        made["boot/ucode.cpio"] = ucode._replace(mtime=EPOCH, inode="")
+    name = "kernel.tar" if kernel.tar is None else kernel.tar
+    if name not in ("", "none"):
+        made.update(_modules(store, image, tree, name))
+    return Component("kernel", image.name, made)
+
+
+def _file(tree: Tree, path: str) -> Node | None:
+    """The regular file at `path`, links followed: a symlinked kernel is the file it means (defect N20)."""
+    path = path.strip("/")
+    for _ in range(8):
+        node = tree.get(path)
+        if node is None or node.kind == FILE:
+            return node
+        if node.kind != SYMLINK:
+            return None
+        target = node.link if node.link.startswith("/") else f"{path.rpartition('/')[0]}/{node.link}"
+        parts: list[str] = []
+        for part in target.split("/"):
+            if part == ".." and parts:
+                parts.pop()
+            elif part not in ("", ".", ".."):
+                parts.append(part)
+        path = "/".join(parts)
+    return None
+
+
+def _modules(store: Store, image: Image, tree: Tree, name: str) -> Tree:
+    key = f"{image.digest.replace(':', '-')}-{name.replace('/', '-')}-v{VERSION}"
+    if (cached := record.load_tree(store.derived("kernel-tar", key))) is not None:
+        return cached
+    node = _file(tree, name)
+    if node is None:
+        raise ImageError(
+            "kernel-tar-missing",
+            f"the kernel image has no file {name!r}",
+            place=image.name,
+            hint="Name it with kernel.tar, or write `tar: none` when there are no modules.",
+        )
+    if len(node.content) != 1 or not isinstance(node.content[0], Slice):
+        raise _unusable(image, name, "it is empty or sparse")
+    archive = node.content[0]
+    made: Tree = {}
+    try:
+        with (store.root / archive.source).open("rb") as stream:
+            for member, found in read_members(stream, archive):
+                path = clean(member)
+                if path:
+                    made[path] = made[clean(found.link)] if found.kind == "h" else found
+    except (TarError, KeyError, ValueError) as error:
+        raise _unusable(image, name, str(error)) from error
+    with store.derive("kernel-tar", key) as path_:
+        record.save_tree(path_, made)
+    return made
+
+
+def _unusable(image: Image, name: str, reason: str) -> ImageError:
+    return ImageError(
+        "kernel-tar-damaged",
+        f"{name!r} in the kernel image is not a plain tar: {reason}",
+        place=image.name,
+        hint="Pack the modules as an uncompressed tar, or write `tar: none`.",
+    )

@@ -1,0 +1,155 @@
+"""The boot plan: everything that `init` will do, decided while building (docs/plan-format.md). Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from compos.compose.container import Bundle
+from compos.compose.runtime import NAMESPACE_KINDS
+from compos.config.model import Volume
+from compos.tree.node import DIRECTORY, Node
+
+__all__ = ["LABEL", "PATH", "boot_plan"]
+
+LABEL = "org.compos.init.plan"
+"""An init image with this label carries out the plan; its value is the plan's version."""
+
+PATH = "etc/compos/plan"
+
+NAMESPACE = "services.linuxkit"
+"""The containerd namespace of services that name none."""
+
+CONTAINERD = "usr/bin/containerd"
+CONTAINERD_SOCKET = "/run/containerd/containerd.sock"
+
+SAFE = "nodev,nosuid,noexec,relatime"
+
+BOOT: tuple[tuple[str, ...], ...] = (
+    ("mount", "proc", "/proc", "proc", SAFE),
+    ("mount", "tmpfs", "/run", "tmpfs", f"{SAFE},size=10%,mode=755"),
+    ("mount", "tmpfs", "/tmp", "tmpfs", f"{SAFE},size=10%,mode=1777"),
+    ("mount", "tmpfs", "/var", "tmpfs", f"{SAFE},size=50%,mode=755"),
+    *(("directory", "0755", f"/var/{name}") for name in ("cache", "lib", "local", "lock", "log", "opt", "spool")),
+    ("directory", "0555", "/var/empty"),
+    ("directory", "1777", "/var/tmp"),
+    ("symlink", "/run", "/var/run"),
+    ("mount", "dev", "/dev", "devtmpfs", "nosuid,noexec,relatime,size=10m,nr_inodes=248418,mode=755"),
+    ("node", "0600", "c", "5", "1", "/dev/console"),
+    ("node", "0620", "c", "4", "1", "/dev/tty1"),
+    ("node", "0666", "c", "5", "0", "/dev/tty"),
+    ("node", "0666", "c", "1", "3", "/dev/null"),
+    ("node", "0660", "c", "1", "11", "/dev/kmsg"),
+    ("symlink", "/proc/self/fd", "/dev/fd"),
+    ("symlink", "/proc/self/fd/0", "/dev/stdin"),
+    ("symlink", "/proc/self/fd/1", "/dev/stdout"),
+    ("symlink", "/proc/self/fd/2", "/dev/stderr"),
+    ("symlink", "/proc/kcore", "/dev/kcore"),
+    ("mount", "mqueue", "/dev/mqueue", "mqueue", "noexec,nosuid,nodev"),
+    ("mount", "shm", "/dev/shm", "tmpfs", "noexec,nosuid,nodev,mode=1777"),
+    ("mount", "devpts", "/dev/pts", "devpts", "noexec,nosuid,gid=5,mode=0620"),
+    ("mount", "sysfs", "/sys", "sysfs", "noexec,nosuid,nodev"),
+    ("mount?", "securityfs", "/sys/kernel/security", "securityfs", "noexec,nosuid,nodev"),
+    ("mount?", "debugfs", "/sys/kernel/debug", "debugfs", "noexec,nosuid,nodev"),
+    ("mount?", "configfs", "/sys/kernel/config", "configfs", "noexec,nosuid,nodev"),
+    ("mount?", "fusectl", "/sys/fs/fuse/connections", "fusectl", "noexec,nosuid,nodev"),
+    ("mount?", "selinuxfs", "/sys/fs/selinux", "selinuxfs", "noexec,nosuid"),
+    ("mount?", "pstore", "/sys/fs/pstore", "pstore", "noexec,nosuid,nodev"),
+    ("mount?", "bpf", "/sys/fs/bpf", "bpf", "noexec,nosuid,nodev"),
+    ("mount?", "efivarfs", "/sys/firmware/efi/efivars", "efivarfs", "noexec,nosuid,nodev"),
+    ("mount?", "binfmt_misc", "/proc/sys/fs/binfmt_misc", "binfmt_misc", "noexec,nosuid,nodev"),
+    ("mount", "cgroup2", "/sys/fs/cgroup", "cgroup2", "noexec,nosuid,nodev"),
+    ("coldplug",),
+    ("clock",),
+    ("loopback",),
+    ("limit", "nofile", "1048576", "1048576"),
+    ("limit", "nproc", "unlimited", "unlimited"),
+    ("hostname",),
+    ("resolvconf",),
+    ("issue",),
+)
+"""Reference runtime-and-packages.md 4.1 to 4.4; options are LinuxKit's."""
+
+BUILT_IN = ("000-issue", "005-volumes", "010-onboot", "020-containerd")
+"""Scripts of LinuxKit's own packages whose work the plan does itself."""
+
+BEFORE_ONBOOT = "010"
+
+
+def boot_plan(bundles: Mapping[str, Sequence[Bundle]], volumes: Iterable[Volume], root: Mapping[str, Node]) -> bytes:
+    """The plan for the containers in `bundles` (by section), for a root with the files `root`."""
+    scripts = _scripts(root, "etc/init.d")
+    early = [name for name in scripts if name < BEFORE_ONBOOT]
+    late = [name for name in scripts if name >= BEFORE_ONBOOT]
+    lines: list[tuple[str, ...]] = [("compos-plan", "1"), ("stage", "boot"), *BOOT]
+    lines += [("script", f"/etc/init.d/{name}") for name in early]
+    lines += [("volume-readonly" if volume.readonly else "volume", volume.name) for volume in volumes]
+    lines += [("stage", "onboot"), *_containers(bundles["onboot"])]
+    lines.append(("stage", "services"))
+    if CONTAINERD in root:
+        lines.append(("containerd", f"/{CONTAINERD}", CONTAINERD_SOCKET))
+        lines += _containers(bundles["services"])
+    lines += [("script", f"/etc/init.d/{name}") for name in late]
+    lines += [("stage", "shutdown"), *_containers(bundles["onshutdown"])]
+    shutdown = _scripts(root, "etc/shutdown.d")
+    lines += [("script", f"/etc/shutdown.d/{name}") for name in shutdown if name != "010-onshutdown"]
+    return b"".join("\t".join(map(_escaped, line)).encode("utf-8", "surrogateescape") + b"\n" for line in lines)
+
+
+def _escaped(field: str) -> str:
+    return field.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n")
+
+
+def _scripts(root: Mapping[str, Node], folder: str) -> list[str]:
+    """Scripts that init images bring, in byte order; LinuxKit's own are done by the plan."""
+    prefix = f"{folder}/"
+    return sorted(
+        name
+        for path, node in root.items()
+        if path.startswith(prefix)
+        and "/" not in (name := path[len(prefix) :])
+        and name not in BUILT_IN
+        and node.kind != DIRECTORY
+    )
+
+
+def _containers(bundles: Sequence[Bundle]) -> Iterator[tuple[str, ...]]:
+    for bundle in bundles:
+        runtime = bundle.runtime
+        container = bundle.container
+        namespace = (runtime["namespace"] or NAMESPACE) if container.section == "services" else ""
+        yield ("container", container.id, f"/{container.path}", namespace)
+        yield from map(_mount, runtime["mounts"])
+        for path in runtime["mkdir"]:
+            yield ("directory", "0755", path)
+        for name in runtime["cgroups"]:
+            yield ("cgroup", name)
+        if container.section == "services":
+            yield ("rootpath", *map(str, bundle.root_path))
+        for interface in runtime["interfaces"]:
+            yield _interface(interface)
+        for kind in NAMESPACE_KINDS:
+            if runtime["bindNS"][kind]:
+                yield ("bindns", kind, runtime["bindNS"][kind])
+
+
+def _mount(mount: Mapping[str, Any]) -> tuple[str, ...]:
+    return (
+        "mount",
+        mount.get("source", ""),
+        mount["destination"],
+        mount.get("type", ""),
+        ",".join(mount.get("options", ())),
+    )
+
+
+def _interface(interface: Mapping[str, Any]) -> tuple[str, ...]:
+    # LinuxKit: a peer without a type means veth.
+    kind = interface.get("add", "") or ("veth" if interface.get("peer") else "")
+    return (
+        "interface",
+        interface.get("name", ""),
+        kind,
+        interface.get("peer", ""),
+        "root" if interface["createInRoot"] else "",
+    )

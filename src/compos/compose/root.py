@@ -1,0 +1,71 @@
+"""An image's tree as LinuxKit lays it out: engine leftovers dropped, name resolution files and mount points put in.
+
+Rules: reference yaml-and-build.md 3.2; defects N4 and N21 put right.
+"""
+
+from __future__ import annotations
+
+from compos.tree.node import DIRECTORY, Node, Tree, directory, file, symlink
+
+__all__ = ["EPOCH", "laid_out", "prefixed", "with_ancestors"]
+
+EPOCH = 1492533000 * 10**9
+"""2017-04-18T16:30:00Z in nanoseconds: the time of every node that the build makes, as in LinuxKit's output."""
+
+DROPPED = (".dockerenv", "Dockerfile", "dev/console", "dev/pts", "dev/shm", "etc/hostname")
+
+HOSTS = b"""\
+127.0.0.1       localhost
+::1     localhost ip6-localhost ip6-loopback
+fe00::0 ip6-localnet
+ff00::0 ip6-mcastprefix
+ff02::1 ip6-allnodes
+ff02::2 ip6-allrouters
+"""
+RESOLV_CONF = b"\n# no resolv.conf configured\n"
+RESOLV_CONF_LINK = "/run/resolvconf/resolv.conf"
+MOUNT_POINTS = ("dev", "dev/pts", "dev/shm", "etc", "proc", "sys")
+
+
+def laid_out(tree: Tree, *, resolv_conf_link: bool) -> Tree:
+    """`tree` ready for a root: for init and volumes with the resolv.conf symlink, for containers with a placeholder."""
+    root = {
+        path: node
+        for path, node in tree.items()
+        if path not in DROPPED and not path.startswith(("dev/pts/", "dev/shm/"))
+    }
+    for path in MOUNT_POINTS:
+        if path not in root or root[path].kind != DIRECTORY:
+            root[path] = directory(0o755, EPOCH)
+    root["etc/hosts"] = file(HOSTS, 0o644, EPOCH)
+    root["etc/mtab"] = root["etc/mtab"]._replace(mtime=EPOCH) if "etc/mtab" in root else _mtab()
+    if resolv_conf_link:
+        root["etc/resolv.conf"] = symlink(RESOLV_CONF_LINK, EPOCH, mode=0o644)
+    else:
+        root["etc/resolv.conf"] = file(RESOLV_CONF, 0o644, EPOCH)
+    return root
+
+
+def _mtab() -> Node:
+    return symlink("/proc/mounts", EPOCH, mode=0o755)
+
+
+def prefixed(prefix: str, tree: Tree) -> Tree:
+    """`tree` moved below the directory `prefix`, with that directory and those above it (0755)."""
+    moved = with_ancestors(f"{prefix}/x")
+    if "" in tree:
+        moved[prefix] = tree[""]
+    for path, node in tree.items():
+        if path:
+            moved[f"{prefix}/{path}"] = node._replace(inode=f"{prefix}:{node.inode}") if node.inode else node
+    return moved
+
+
+def with_ancestors(path: str) -> Tree:
+    """The directories above `path`, as the build makes them: 0755, root, `EPOCH`."""
+    made: Tree = {}
+    position = path.find("/")
+    while position != -1:
+        made[path[:position]] = directory(0o755, EPOCH)
+        position = path.find("/", position + 1)
+    return made

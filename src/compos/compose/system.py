@@ -1,0 +1,164 @@
+"""A whole system: every section of the YAML as components, laid over each other in LinuxKit's order.
+
+May touch: the store; host files that `files` entries name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from compos import progress
+from compos.compose.component import Component, Root, union
+from compos.compose.container import Bundle, Container, container_component
+from compos.compose.files import files_components
+from compos.compose.kernel import kernel_component
+from compos.compose.plan import LABEL as PLAN_LABEL
+from compos.compose.plan import PATH as PLAN_PATH
+from compos.compose.plan import boot_plan
+from compos.compose.root import EPOCH, laid_out, with_ancestors
+from compos.compose.settings import LABEL, merge_settings
+from compos.compose.spec import runtime_spec
+from compos.compose.volumes import volume_component
+from compos.config.ids import id_map
+from compos.config.load import decode_label
+from compos.config.model import Config, ImageEntry
+from compos.image.model import Image
+from compos.image.store import Store
+from compos.tree.flatten import image_tree
+from compos.tree.node import Node, file
+
+__all__ = ["SECTIONS", "System", "compose_system", "image_references"]
+
+SECTIONS = ("onboot", "onshutdown", "services")
+"""Sections with containers, in the order in which they are laid out and numbered."""
+
+Images = Callable[[str], Image]
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """What output formats are made of: the root filesystem, with `boot/` apart.
+
+    `boot` holds everything below `boot/` (kernel, command line, microcode, device trees); `root` the rest.
+    """
+
+    root: Root
+    boot: tuple[tuple[str, Node, Component], ...]
+
+    def _boot_file(self, path: str) -> Node | None:
+        return next((node for name, node, _ in self.boot if name == path), None)
+
+    @property
+    def kernel(self) -> Node | None:
+        """The kernel's file, if the YAML has a kernel."""
+        return self._boot_file("boot/kernel")
+
+    @property
+    def ucode(self) -> Node | None:
+        """Early microcode: a cpio archive that goes in front of the initrd."""
+        return self._boot_file("boot/ucode.cpio")
+
+    @property
+    def cmdline(self) -> str:
+        """The kernel's command line."""
+        node = self._boot_file("boot/cmdline")
+        return b"".join(piece for piece in node.content if isinstance(piece, bytes)).decode() if node else ""
+
+    def with_boot(self) -> Iterator[tuple[str, Node, Component]]:
+        """All nodes, `boot/` included, sorted by path."""
+        yield from sorted((*self.root.nodes, *self.boot), key=lambda item: item[0])
+
+
+def image_references(config: Config) -> Iterator[str]:
+    """Every image that `config` names, in order, with repetitions."""
+    if config.kernel and config.kernel.image:
+        yield config.kernel.image
+    yield from config.init
+    yield from (volume.image for volume in config.volumes if volume.image)
+    for section in SECTIONS:
+        yield from (entry.image for entry in _entries(config, section))
+
+
+def compose_system(store: Store, config: Config, images: Images, metadata: Callable[[str], bytes]) -> System:
+    """Compose `config`; `images` gives the image of a reference, `metadata` the document for `files: metadata`.
+
+    Raises `ConfigError` and `ImageError`.
+    """
+    with progress.task("compose"):
+        return _Composition(store, config, images).system(metadata)
+
+
+class _Composition:
+    def __init__(self, store: Store, config: Config, images: Images) -> None:
+        self.store = store
+        self.config = config
+        self.images = images
+        self.ids = id_map(config)
+        self.roots: dict[str, str] = {}
+        """Where the files of an image are laid out already, by its canonical reference."""
+
+    def system(self, metadata: Callable[[str], bytes]) -> System:
+        components: list[Component] = []
+        if self.config.kernel and self.config.kernel.image:
+            image = self.images(self.config.kernel.image)
+            components.append(kernel_component(self.store, self.config.kernel, image))
+        init_images = [self.images(reference) for reference in self.config.init]
+        init = [
+            Component(f"init[{number}]", image.name, laid_out(image_tree(self.store, image), resolv_conf_link=True))
+            for number, image in enumerate(init_images)
+        ]
+        components += init
+        for number, volume in enumerate(self.config.volumes):
+            components.append(volume_component(self.store, number, volume, self.images))
+        bundles = {section: self._section(section, components) for section in SECTIONS}
+        files = files_components(self.store, self.config.files, self.ids, metadata)
+        if any(PLAN_LABEL in image.config.labels for image in init_images):
+            components.append(self._plan(bundles, init, files))
+        return _split(union([*components, *files]))
+
+    def _section(self, section: str, components: list[Component]) -> list[Bundle]:
+        bundles = []
+        for index, entry in enumerate(_entries(self.config, section)):
+            component, bundle = self._container(section, index, entry)
+            components.append(component)
+            bundles.append(bundle)
+        return bundles
+
+    def _container(self, section: str, index: int, entry: ImageEntry) -> tuple[Component, Bundle]:
+        image = self.images(entry.image)
+        text = image.config.labels.get(LABEL, "")
+        label = decode_label(text, image.name) if text.strip() else None
+        settings, from_label = merge_settings(entry.settings, label, image.config)
+        container = Container(section, index, entry, image, settings)
+        volumes = {volume.name: volume for volume in self.config.volumes}
+        spec = runtime_spec(container, self.ids, volumes, from_label)
+        shared = self.roots.get(image.name)
+        tree = {} if shared is not None else image_tree(self.store, image)
+        component, bundle = container_component(container, spec, tree, shared)
+        if shared is None:
+            self.roots[image.name] = f"{container.path}/{'rootfs' if settings.readonly else 'lower'}"
+        return component, bundle
+
+    def _plan(self, bundles: Mapping[str, list[Bundle]], init: list[Component], files: list[Component]) -> Component:
+        root: dict[str, Node] = {}
+        for component in (*init, *files):
+            root.update(component.tree)
+        plan = boot_plan(bundles, self.config.volumes, root)
+        return Component("init", "compos.plan", {**with_ancestors(PLAN_PATH), PLAN_PATH: file(plan, 0o644, EPOCH)})
+
+
+def _entries(config: Config, section: str) -> tuple[ImageEntry, ...]:
+    entries: tuple[ImageEntry, ...] = getattr(config, section)
+    return entries
+
+
+def _split(root: Root) -> System:
+    """Take everything below `boot/` out of the root; the empty directory stays, as in LinuxKit."""
+    boot = tuple(item for item in root.nodes if item[0].startswith("boot/"))
+    nodes = tuple(item for item in root.nodes if not item[0].startswith("boot/"))
+    segments = tuple(
+        (component, tuple(item for item in segment if not item[0].startswith("boot/")))
+        for component, segment in root.segments
+    )
+    return System(Root(nodes, segments), boot)

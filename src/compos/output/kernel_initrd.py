@@ -1,0 +1,80 @@
+"""`kernel+initrd`: the kernel, the root filesystem as an initial RAM disk, and the command line; and the three in one tar.
+
+The initrd is a concatenation of cpio archives, one a component, each compressed by itself and kept in the store: a build
+after a small change compresses only what changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from concurrent.futures import ThreadPoolExecutor
+
+from compos import progress
+from compos.compose.component import Component
+from compos.compose.root import EPOCH
+from compos.compose.system import System
+from compos.filesystem.compress import Compression, stored
+from compos.filesystem.cpio import cpio_pieces
+from compos.filesystem.tar import tar_pieces
+from compos.image.store import Store
+from compos.output.write import Output
+from compos.tree.contents import piece_size
+from compos.tree.node import FILE, Node, Piece
+
+__all__ = ["archive", "files"]
+
+VERSION = 1
+"""Counts up when a segment's bytes change for the same nodes."""
+
+
+def files(store: Store, system: System, compression: Compression) -> list[Output]:
+    """`-kernel`, `-initrd.img`, `-cmdline`; a part without contents has no file, as in LinuxKit."""
+    initrd = list(_initrd(store, system, compression))
+    if system.ucode:
+        initrd = [*system.ucode.content, *_padding(system.ucode.size), *initrd]
+    outputs = [
+        Output("-kernel", system.kernel.content if system.kernel else ()),
+        Output("-initrd.img", initrd),
+        Output("-cmdline", (system.cmdline.encode(),) if system.cmdline else ()),
+    ]
+    return [output for output in outputs if output.size]
+
+
+def archive(store: Store, system: System, compression: Compression) -> list[Output]:
+    """`-initrd.tar`: kernel, initrd.img, cmdline and ucode.cpio (apart) in one tar."""
+    parts: list[tuple[str, tuple[Piece, ...]]] = [
+        ("kernel", system.kernel.content if system.kernel else ()),
+        ("initrd.img", tuple(_initrd(store, system, compression))),
+        ("cmdline", (system.cmdline.encode(),) if system.cmdline else ()),
+        ("ucode.cpio", system.ucode.content if system.ucode else ()),
+    ]
+    entries = []
+    for name, content in parts:
+        size = sum(map(piece_size, content))
+        if size:
+            entries.append((name, Node(FILE, 0o644, mtime=EPOCH, size=size, content=content), {}))
+    return [Output("-initrd.tar", tuple(tar_pieces(entries)))]
+
+
+def _padding(size: int) -> tuple[bytes, ...]:
+    # The kernel looks for the next archive at a multiple of four; early microcode is a plain cpio in front.
+    return (bytes(-size % 4),) if size % 4 else ()
+
+
+def _initrd(store: Store, system: System, compression: Compression) -> list[Piece]:
+    """The segments in order. Two are compressed at a time: the compressors leave Python's lock."""
+    with progress.task("initrd"), ThreadPoolExecutor(2) as pool:
+        return list(
+            pool.map(
+                lambda item: _segment(store, item[0], item[1], compression),
+                [item for item in system.root.segments if item[1]],
+            )
+        )
+
+
+def _segment(
+    store: Store, component: Component, nodes: tuple[tuple[str, Node], ...], compression: Compression
+) -> Piece:
+    # Contents are named by digests and offsets, so the nodes' own text is a key for their bytes.
+    key = hashlib.sha256(repr((VERSION, nodes)).encode("utf-8", "surrogateescape")).hexdigest()
+    return stored(store, "segment", key, compression, lambda: cpio_pieces(nodes))

@@ -1,0 +1,100 @@
+"""Writing results: each output appears under its name only when all of them are whole.
+
+May touch: the output folder. Files are written beside their final names, synced, and renamed together at the end.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from compos import progress
+from compos.errors import OutputError
+from compos.tree.contents import Contents, piece_size
+from compos.tree.node import Piece
+
+__all__ = ["Output", "write_outputs", "write_stream"]
+
+
+class Output(NamedTuple):
+    """One result: the suffix that its name gets, and its bytes as pieces of stored files."""
+
+    suffix: str
+    pieces: Sequence[Piece]
+
+    @property
+    def size(self) -> int:
+        """Length in bytes."""
+        return sum(map(piece_size, self.pieces))
+
+
+def write_outputs(store: Path, base: Path, outputs: Sequence[Output]) -> list[Path]:
+    """Write `outputs` as `base` + suffix; returns the paths. Raises `OutputError`; then none of them was touched."""
+    written: list[tuple[Path, Path]] = []
+    current = base
+    try:
+        with Contents(store) as contents:
+            for output in outputs:
+                current = base.with_name(base.name + output.suffix)
+                temporary = current.with_name(f".{current.name}.{os.getpid()}.part")
+                written.append((temporary, current))
+                _write_one(contents, temporary, output)
+        for temporary, current in written:
+            if current.is_dir():
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(current))
+            temporary.replace(current)
+    except OSError as error:
+        raise _explained(error, current) from error
+    finally:
+        for temporary, _ in written:
+            temporary.unlink(missing_ok=True)
+    return [path for _, path in written]
+
+
+def write_stream(store: Path, descriptor: int, pieces: Iterable[Piece]) -> None:
+    """Write `pieces` to an open descriptor (standard output)."""
+    try:
+        with Contents(store) as contents:
+            contents.copy(pieces, descriptor)
+    except BrokenPipeError as error:
+        raise OutputError("output-closed", "the reader of the output went away", place="standard output") from error
+    except OSError as error:
+        raise _explained(error, Path("/dev/stdout")) from error
+
+
+def _write_one(contents: Contents, temporary: Path, output: Output) -> None:
+    with progress.task(f"write {output.suffix.lstrip('-.')}", output.size) as task:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+        try:
+            task.advance(contents.copy(output.pieces, descriptor))
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _explained(error: OSError, path: Path) -> OutputError:
+    """An operating system error while writing `path`, in our words."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return OutputError(
+            "disk-full",
+            "no space left for the output",
+            place=str(path),
+            hint="Free some space or choose --dir elsewhere.",
+        )
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return OutputError(
+            "output-denied", "the output cannot be written here", place=str(path), hint="Choose another --dir."
+        )
+    if error.errno in (errno.ENOENT, errno.ENOTDIR):
+        return OutputError(
+            "output-folder",
+            "the output folder does not exist",
+            place=str(path.parent),
+            hint="Make it, or choose --dir.",
+        )
+    return OutputError(
+        "output-failed", f"cannot write the output: {(error.strerror or str(error)).lower()}", place=str(path)
+    )

@@ -1,0 +1,87 @@
+"""A finished tree as an OCI image in the store: one uncompressed layer, a config, a manifest, an index by architecture.
+
+May touch: the store. Layers are plain tars, so that a build takes file contents straight out of them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from compos.filesystem.tar import tar_pieces
+from compos.image.model import CONFIG, INDEX, LAYER_TAR, MANIFEST, Descriptor, Image, ImageConfig, parse_document
+from compos.image.model import Index as ImageIndex
+from compos.image.platform import Platform
+from compos.image.store import Store
+from compos.tree.contents import Contents
+from compos.tree.node import Tree
+
+__all__ = ["ImageSettings", "assemble", "tag_image"]
+
+
+@dataclass(frozen=True, slots=True)
+class ImageSettings:
+    """What goes into the image's config (OCI image spec, config.md)."""
+
+    entrypoint: tuple[str, ...] = ()
+    cmd: tuple[str, ...] = ()
+    env: tuple[str, ...] = ()
+    workdir: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+def assemble(
+    store: Store, name: str, tree: Tree, platform: Platform, settings: ImageSettings
+) -> tuple[Image, Descriptor]:
+    """Put `tree` into the store as an image; returns it with its manifest's descriptor."""
+    with store.writer() as writer, Contents(store.root) as contents:
+        for chunk in contents.chunks(tar_pieces((path, node, {}) for path, node in sorted(tree.items()))):
+            writer.write(chunk)
+        layer = writer.commit(LAYER_TAR)
+    config_bytes = _json(_config(layer, platform, settings))
+    config = store.put(config_bytes, CONFIG)
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": MANIFEST,
+        "config": config.to_json(),
+        "layers": [layer.to_json()],
+    }
+    descriptor = store.put(_json(manifest), MANIFEST)
+    image = Image(name, descriptor.digest, ImageConfig.from_bytes(config_bytes), (layer,), config.digest)
+    return image, Descriptor(MANIFEST, descriptor.digest, descriptor.size, {}, platform)
+
+
+def _config(layer: Descriptor, platform: Platform, settings: ImageSettings) -> dict[str, Any]:
+    inner: dict[str, Any] = {}
+    for key, value in (("Env", settings.env), ("Entrypoint", settings.entrypoint), ("Cmd", settings.cmd)):
+        if value:
+            inner[key] = list(value)
+    if settings.workdir:
+        inner["WorkingDir"] = settings.workdir
+    if settings.labels:
+        inner["Labels"] = dict(sorted(settings.labels.items()))
+    return {
+        "architecture": platform.architecture,
+        "os": platform.os,
+        "config": inner,
+        "rootfs": {"type": "layers", "diff_ids": [layer.digest]},
+    }
+
+
+def tag_image(store: Store, name: str, manifest: Descriptor, annotations: Mapping[str, str]) -> None:
+    """Name an image: the index under `name` gets `manifest` for its architecture, other architectures stay."""
+    others: Sequence[Descriptor] = ()
+    current = store.resolve(name)
+    if current is not None and store.has(current.digest):
+        _, document = parse_document(store.read(current.digest), media_type=current.media_type)
+        if isinstance(document, ImageIndex):
+            others = [entry for entry in document.manifests if entry.platform != manifest.platform]
+    manifests = sorted([*others, manifest], key=lambda entry: (str(entry.platform), entry.digest))
+    index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": [entry.to_json() for entry in manifests]}
+    store.tag(name, store.put(_json(index), INDEX), annotations=annotations)
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()

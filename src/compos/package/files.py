@@ -1,0 +1,73 @@
+"""What a set of Debian packages contains, as one tree in merged-/usr spelling.
+
+May touch: the store (`derived/deb`: unpacked data archives, `derived/deb-index`: what is in them).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import cast
+
+from compos import progress
+from compos.errors import PackageError
+from compos.image.store import Store
+from compos.package.debian.archive import data_tar
+from compos.package.debian.index import Package
+from compos.package.select import merge_usr
+from compos.tree import record
+from compos.tree.flatten import Overlay
+from compos.tree.layer import Layer, clean
+from compos.tree.node import DIRECTORY, Node, Tree
+from compos.tree.tar import TarError, read_members
+
+__all__ = ["packages_tree"]
+
+VERSION = 1
+CHUNK = 1 << 20
+
+
+def packages_tree(store: Store, packages: Sequence[Package], archives: Sequence[Path]) -> Tree:
+    """The files of `packages`, whose verified `.deb` files are `archives`. Raises `PackageError`."""
+    with progress.task(f"unpack {len(packages)} packages"), ThreadPoolExecutor(2) as pool:
+        indexes = list(pool.map(lambda pair: _index(store, *pair), zip(packages, archives, strict=True)))
+    overlay = Overlay("the packages")
+    for entries in indexes:
+        overlay.apply(Layer((), (), entries))
+    return overlay.tree
+
+
+def _index(store: Store, package: Package, archive: Path) -> tuple[tuple[str, Node], ...]:
+    key = f"{package.sha256}-v{VERSION}"
+    cached = record.load(store.derived("deb-index", key))
+    if cached is not None:
+        return tuple(
+            (path, record.node(fields)) for path, fields in cast("tuple[tuple[str, tuple[object, ...]], ...]", cached)
+        )
+    name = f"{package.sha256}.tar"
+    if store.derived("deb", name) is None:
+        with store.derive("deb", name) as path, path.open("wb") as out, data_tar(archive) as data:
+            while chunk := data.read(CHUNK):
+                out.write(chunk)
+    source = f"derived/deb/{name}"
+    try:
+        with (store.root / source).open("rb") as stream:
+            entries = tuple(_merged(clean(member), node) for member, node in read_members(stream, source))
+    except (TarError, ValueError) as error:
+        raise PackageError(
+            "debian-archive", f"the package's files cannot be read: {error}", place=f"{package.name} {package.version}"
+        ) from error
+    entries = tuple((path, node) for path, node in entries if path)
+    with store.derive("deb-index", key) as path:
+        record.save(path, entries)
+    return entries
+
+
+def _merged(path: str, node: Node) -> tuple[str, Node]:
+    if node.kind == "h":
+        return merge_usr(path), node._replace(link=merge_usr(clean(node.link)))
+    # base-files ships the aliasing links themselves; here they are one directory already.
+    if node.kind != DIRECTORY and path in ("bin", "sbin", "lib", "lib32", "lib64", "libx32"):
+        return "", node
+    return merge_usr(path), node

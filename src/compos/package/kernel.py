@@ -1,0 +1,112 @@
+"""A kernel image as LinuxKit has them: `kernel`, and `kernel.tar` with uncompressed modules and their index.
+
+May touch: the store (`derived/module`: decompressed modules, kept with `kernel.tar` as one stored file).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import lzma
+import re
+import zlib
+
+from compos import progress
+from compos.compose.modules import index_files, read_module
+from compos.errors import PackageError
+from compos.filesystem.tar import tar_pieces
+from compos.image.store import Store
+from compos.tree.contents import Contents
+from compos.tree.node import FILE, Node, Slice, Tree, ancestors, directory, file
+
+__all__ = ["kernel_tree"]
+
+VERSION = 1
+MODULES = "usr/lib/modules"
+_MODULE = re.compile(r"\.ko(\.xz|\.gz|\.zst)?$")
+
+
+def kernel_tree(store: Store, packages: Tree, place: str) -> Tree:
+    """The kernel image's tree, from the tree of a kernel package. Raises `PackageError`."""
+    kernels = sorted(path for path in packages if re.fullmatch(r"boot/vmlinu[zx]-.+", path))
+    if not kernels:
+        raise PackageError("brick-kernel", "no package of the brick has a kernel (boot/vmlinuz-…)", place=place)
+    binary = packages[kernels[-1]]
+    version = kernels[-1].partition("-")[2]
+    modules = {
+        path.removeprefix("usr/"): node
+        for path, node in packages.items()
+        if path.startswith(f"{MODULES}/{version}/") and not path.endswith(("/build", "/source"))
+    }
+    if not modules:
+        raise PackageError("brick-kernel", f"no package of the brick has the modules of {version}", place=place)
+    archive = _archive(store, modules, version, binary.mtime)
+    return {
+        "kernel": binary._replace(mode=0o644),
+        "kernel.tar": Node(FILE, 0o644, mtime=binary.mtime, size=archive.size, content=(archive,)),
+    }
+
+
+def _archive(store: Store, modules: Tree, version: str, mtime: int) -> Slice:
+    """`kernel.tar`, kept in the store under its contents' names."""
+    key = hashlib.sha256(repr((VERSION, sorted(modules.items()))).encode()).hexdigest()
+    if store.derived("kernel-tar-file", key) is None:
+        with (
+            progress.task("decompress and index kernel modules"),
+            store.derive("kernel-tar-file", key) as path,
+            path.open("wb") as out,
+            Contents(store.root) as contents,
+        ):
+            tree = _decompressed(contents, modules, version, mtime)
+            for chunk in contents.chunks(tar_pieces((name, node, {}) for name, node in sorted(tree.items()))):
+                out.write(chunk)
+    stored = store.derived("kernel-tar-file", key)
+    assert stored is not None, "derive() keeps what it was given"  # noqa: S101
+    return Slice(f"derived/kernel-tar-file/{key}", 0, stored.stat().st_size)
+
+
+def _decompressed(contents: Contents, modules: Tree, version: str, mtime: int) -> Tree:
+    """Modules plain (one compressor over the whole initrd does better than one a file), with index files."""
+    base = f"lib/modules/{version}"
+    tree: Tree = {}
+    found = []
+    for path, node in sorted(modules.items()):
+        match = _MODULE.search(path)
+        if node.kind != FILE or match is None:
+            tree[path] = node
+            continue
+        data = _plain(b"".join(contents.chunks(node.content)), match[1])
+        name = path[: match.start()] + ".ko"
+        tree[name] = node._replace(size=len(data), content=(data,))
+        found.append(read_module(name.removeprefix(f"{base}/"), data))
+
+    def metadata(name: str) -> bytes:
+        node = modules.get(f"{base}/{name}")
+        return b"".join(contents.chunks(node.content)) if node else b""
+
+    order = re.sub(rb"\.ko\.(xz|gz|zst)\n", b".ko\n", metadata("modules.order"))
+    tree[f"{base}/modules.order"] = file(order, 0o644, mtime)
+    indexes = index_files(
+        found, order=order, builtin=metadata("modules.builtin"), builtin_modinfo=metadata("modules.builtin.modinfo")
+    )
+    for name, data in indexes.items():
+        tree[f"{base}/{name}"] = file(data, 0o644, mtime)
+    for path in list(tree):
+        for parent in ancestors(path):
+            tree.setdefault(parent, directory(0o755, mtime))
+    return tree
+
+
+def _plain(data: bytes, suffix: str | None) -> bytes:
+    if suffix == ".xz":
+        return lzma.decompress(data)
+    if suffix == ".gz":
+        return zlib.decompress(data, 31)
+    if suffix == ".zst":
+        import sys
+
+        if sys.version_info >= (3, 14):
+            from compression.zstd import decompress
+        else:
+            from backports.zstd import decompress
+        return decompress(data)
+    return data

@@ -1,0 +1,145 @@
+"""Moving contents: pieces of stored files into an open file or through a compressor, without holding them in memory.
+
+May touch: files below the store's root (reading), the file that the caller opened (writing).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+
+from compos.errors import ImageError
+from compos.tree.node import Hole, Piece, Slice
+
+__all__ = ["Contents", "piece_size"]
+
+SMALL = 128 << 10
+"""Below this a slice is gathered in memory with its neighbours: a system call for each small file costs more."""
+
+BUFFER = 1 << 20
+_ZEROS = bytes(64 << 10)
+_NO_REFLINK = {errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF, errno.ESPIPE}
+
+
+def piece_size(piece: Piece) -> int:
+    """Length of a piece in bytes."""
+    return len(piece) if isinstance(piece, bytes) else piece.size
+
+
+class Contents:
+    """Open files of the store, for the time of one output. Use as a context manager."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._files: dict[str, int] = {}
+
+    def __enter__(self) -> Contents:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for descriptor in self._files.values():
+            os.close(descriptor)
+        self._files.clear()
+
+    def chunks(self, pieces: Iterable[Piece]) -> Iterator[bytes]:
+        """The bytes of `pieces`, gathered into chunks of about a megabyte. Raises `ImageError` (`store-corrupt`)."""
+        gathered: list[bytes] = []
+        size = 0
+        for piece in pieces:
+            for part in self._parts(piece):
+                gathered.append(part)
+                size += len(part)
+                if size >= BUFFER:
+                    yield b"".join(gathered)
+                    gathered.clear()
+                    size = 0
+        if gathered:
+            yield b"".join(gathered)
+
+    def copy(self, pieces: Iterable[Piece], out: int) -> int:
+        """Write `pieces` to the file descriptor `out`; returns the bytes. Large slices are copied by the kernel."""
+        total = 0
+        gathered: list[bytes] = []
+        size = 0
+        for piece in pieces:
+            length = piece_size(piece)
+            total += length
+            if isinstance(piece, Slice) and length > SMALL:
+                _write(out, b"".join(gathered))
+                gathered.clear()
+                size = 0
+                self._copy_slice(piece, out)
+                continue
+            for part in self._parts(piece):
+                gathered.append(part)
+                size += len(part)
+            if size >= BUFFER:
+                _write(out, b"".join(gathered))
+                gathered.clear()
+                size = 0
+        _write(out, b"".join(gathered))
+        return total
+
+    def _parts(self, piece: Piece) -> Iterator[bytes]:
+        if isinstance(piece, bytes):
+            yield piece
+        elif isinstance(piece, Hole):
+            for start in range(0, piece.size, len(_ZEROS)):
+                yield _ZEROS[: piece.size - start]
+        else:
+            offset, remaining = piece.offset, piece.size
+            descriptor = self._open(piece.source)
+            while remaining:
+                data = os.pread(descriptor, min(remaining, BUFFER), offset)
+                if not data:
+                    raise _short(piece.source)
+                yield data
+                offset += len(data)
+                remaining -= len(data)
+
+    def _copy_slice(self, piece: Slice, out: int) -> None:
+        source = self._open(piece.source)
+        offset, remaining = piece.offset, piece.size
+        while remaining:
+            try:
+                done = os.copy_file_range(source, out, remaining, offset)
+            except OSError as error:
+                if error.errno not in _NO_REFLINK:
+                    raise
+                for part in self._parts(Slice(piece.source, offset, remaining)):
+                    _write(out, part)
+                return
+            if not done:
+                raise _short(piece.source)
+            offset += done
+            remaining -= done
+
+    def _open(self, source: str) -> int:
+        descriptor = self._files.get(source)
+        if descriptor is None:
+            try:
+                descriptor = os.open(self._root / source, os.O_RDONLY | os.O_CLOEXEC)
+            except FileNotFoundError as error:
+                raise _short(source) from error
+            self._files[source] = descriptor
+        return descriptor
+
+
+def _short(source: str) -> ImageError:
+    return ImageError(
+        "store-corrupt",
+        "a file of the store is missing or shorter than its index says",
+        place=source,
+        hint="Run the build again with --pull; if it repeats, `compos cache clean`.",
+    )
+
+
+def _write(out: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(out, view) :]

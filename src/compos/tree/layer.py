@@ -1,0 +1,171 @@
+"""Layers: a layer's blob as an index of nodes and whiteouts, unpacked and read once per content.
+
+May touch: the store (`derived/layer`: decompressed tars, `derived/layer-index`: what is in them).
+"""
+
+from __future__ import annotations
+
+import zlib
+from typing import IO, NamedTuple, Protocol, cast
+
+from compos.errors import ImageError
+from compos.image.model import Descriptor
+from compos.image.store import Store
+from compos.tree import record
+from compos.tree.node import DIRECTORY, Node
+from compos.tree.tar import HARD_LINK, TarError, read_members
+
+__all__ = ["Layer", "read_layer"]
+
+VERSION = 1
+"""Part of every key below: counts up when what is derived changes its meaning."""
+
+CHUNK = 1 << 20
+WHITEOUT = ".wh."
+OPAQUE = ".wh..wh..opq"
+
+
+class Layer(NamedTuple):
+    """What one layer does, in the order in which it is applied: hide, then lay over (OCI image spec, layer.md).
+
+    `entries` are (clean path, node) in archive order; a node of kind `h` is a hard link to the clean path in its `link`.
+    """
+
+    whiteouts: tuple[str, ...]
+    opaque: tuple[str, ...]
+    entries: tuple[tuple[str, Node], ...]
+
+
+class _Decompressor(Protocol):
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    def decompress(self, data: bytes, /) -> bytes: ...
+
+
+def read_layer(store: Store, layer: Descriptor, image: str) -> Layer:
+    """The index of `layer`; its blob is verified, decompressed and read on the first call and never again.
+
+    Raises `ImageError` (`layer-damaged`, `layer-path`, `store-corrupt`, …); `image` is named in the error.
+    """
+    key = f"{layer.digest.replace(':', '-')}-v{VERSION}"
+    cached = record.load(store.derived("layer-index", key))
+    if cached is not None:
+        return _restore(cached)
+    place = f"{image}, layer {layer.digest}"
+    source = _unpacked(store, layer, place)
+    with (store.root / source).open("rb") as stream:
+        try:
+            index = _index(stream, source)
+        except TarError as error:
+            raise ImageError(
+                "layer-damaged", f"the layer is not a usable tar: {error}", place=place, hint="Build the image again."
+            ) from error
+        except _PathError as error:
+            raise ImageError(
+                "layer-path",
+                f"the layer names a path outside its root: {error}",
+                place=place,
+                hint="Do not use this image; it is damaged or hostile.",
+            ) from error
+    with store.derive("layer-index", key) as path:
+        record.save(path, tuple(index))
+    return index
+
+
+def _restore(value: object) -> Layer:
+    whiteouts, opaque, entries = cast(
+        "tuple[tuple[str, ...], tuple[str, ...], tuple[tuple[str, tuple[object, ...]], ...]]", value
+    )
+    return Layer(whiteouts, opaque, tuple((path, record.node(fields)) for path, fields in entries))
+
+
+def _unpacked(store: Store, layer: Descriptor, place: str) -> str:
+    """Where the layer's plain tar is, as a path below the store's root."""
+    blob = store.path(layer.digest)
+    with store.open(layer) as stream:
+        head = stream.read(6)
+        if head[:2] != b"\x1f\x8b" and head[:4] != b"\x28\xb5\x2f\xfd":
+            while stream.read(CHUNK):  # plain already: read once, to verify it
+                pass
+            return str(blob.relative_to(store.root))
+        key = f"{layer.digest.replace(':', '-')}.tar"
+        if store.derived("layer", key) is None:
+            with store.derive("layer", key) as path, path.open("wb") as out:
+                _decompress(head, stream, out, place)
+    return f"derived/layer/{key}"
+
+
+def _decompress(head: bytes, stream: IO[bytes], out: IO[bytes], place: str) -> None:
+    """Decompress gzip or zstd (several members or frames too) from `stream`, whose first bytes are `head`."""
+    gzip = head[:2] == b"\x1f\x8b"
+    decompressor = _decompressor(gzip)
+    data = head
+    try:
+        while data or (data := stream.read(CHUNK)):
+            if decompressor.eof:
+                if not data.strip(b"\0"):
+                    data = b""
+                    continue
+                decompressor = _decompressor(gzip)
+            out.write(decompressor.decompress(data))
+            data = decompressor.unused_data if decompressor.eof else b""
+    except Exception as error:
+        if isinstance(error, (ImageError, OSError)):
+            raise
+        raise ImageError("layer-damaged", f"the layer cannot be decompressed: {error}", place=place) from error
+    if not decompressor.eof:
+        raise ImageError("layer-damaged", "the layer's compressed data ends early", place=place)
+
+
+def _decompressor(gzip: bool) -> _Decompressor:
+    if not gzip:
+        import sys
+
+        if sys.version_info >= (3, 14):
+            from compression.zstd import ZstdDecompressor
+        else:
+            from backports.zstd import ZstdDecompressor
+        return ZstdDecompressor()
+    try:
+        from isal import isal_zlib
+    except ImportError:
+        return zlib.decompressobj(31)
+    decompressor: _Decompressor = isal_zlib.decompressobj(31)
+    return decompressor
+
+
+class _PathError(ValueError):
+    pass
+
+
+def clean(name: str) -> str:
+    """`./a//b/` → `a/b`; the root is empty. A `..` or a NUL is refused: nothing may leave the layer's root."""
+    parts = [part for part in name.split("/") if part not in ("", ".")]
+    if ".." in parts or "\0" in name:
+        raise _PathError(repr(name))
+    return "/".join(parts)
+
+
+def _index(stream: IO[bytes], source: str) -> Layer:
+    whiteouts: list[str] = []
+    opaque: list[str] = []
+    entries: list[tuple[str, Node]] = []
+    for name, node in read_members(stream, source):
+        path = clean(name)
+        parent, _, base = path.rpartition("/")
+        if base == OPAQUE:
+            opaque.append(parent)
+        elif base.startswith(".wh..wh."):
+            continue  # aufs bookkeeping, never content
+        elif base.startswith(WHITEOUT):
+            hidden = base[len(WHITEOUT) :]
+            if hidden in ("", ".", ".."):
+                raise _PathError(repr(name))
+            whiteouts.append(f"{parent}/{hidden}" if parent else hidden)
+        elif node.kind == HARD_LINK:
+            entries.append((path, node._replace(link=clean(node.link))))
+        elif path or node.kind == DIRECTORY:
+            entries.append((path, node))
+    return Layer(tuple(whiteouts), tuple(opaque), tuple(entries))
