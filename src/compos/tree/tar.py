@@ -81,6 +81,8 @@ class _Reader:
                 continue
             yield self._member(fields, size, {**self.global_records, **records} if self.global_records else records)
             records = {}
+        if records or self.position > self.size:
+            raise TarError(f"the archive ends before a member at byte {self.size}")
 
     def _next_header(self) -> bytes | None:
         start = self.position

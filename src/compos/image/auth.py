@@ -1,0 +1,159 @@
+"""Answers to a registry that asks who we are: Basic, and Bearer tokens from the server that it names.
+
+May touch: the network, through `compos.http`. Follows RFC 9110 section 11.6.1 (`WWW-Authenticate`) and the distribution
+project's "Token Authentication" and "OAuth2 Token Authentication". Tokens are kept in memory only.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from urllib.parse import urlencode, urlsplit
+
+from compos.errors import ImageError
+from compos.http import request, without_secrets
+from compos.image.credentials import Credentials
+from compos.image.retry import TransientError
+
+__all__ = ["Authenticator", "Challenge", "parse_challenges"]
+
+_TOKEN_LIMIT = 1 << 20
+_PART = re.compile(
+    r"""\s*(?:,\s*)*                                  # separators
+        ([!#$%&'*+.^_`|~0-9A-Za-z-]+)                 # a scheme, or the name of a parameter
+        (?:\s*=\s*("(?:[^"\\]|\\.)*"|[^\s,"]+))?      # the parameter's value
+    """,
+    re.VERBOSE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """One way to authenticate that a server offers; scheme and parameter names are in lower case."""
+
+    scheme: str
+    parameters: dict[str, str] = field(default_factory=dict)
+
+
+def parse_challenges(header: str) -> list[Challenge]:
+    """Read a `WWW-Authenticate` header, which may offer several ways; what cannot be read ends the list."""
+    challenges: list[Challenge] = []
+    position = 0
+    while match := _PART.match(header, position):
+        position = match.end()
+        name, value = match[1].lower(), match[2]
+        if value is None:
+            challenges.append(Challenge(name))
+        elif challenges:
+            quoted = value.startswith('"')
+            challenges[-1].parameters[name] = re.sub(r"\\(.)", r"\1", value[1:-1]) if quoted else value
+    return challenges
+
+
+class Authenticator:
+    """Who we are towards one repository; used by several threads, which then share one token."""
+
+    def __init__(
+        self,
+        place: str,
+        credentials: Callable[[], Credentials | None],
+        *,
+        scope: str,
+        certificates: tuple[str, ...] = (),
+    ) -> None:
+        self._place = place
+        self._find = credentials
+        self._scope = scope
+        self._certificates = certificates
+        self._lock = threading.Lock()
+        self._credentials: Credentials | None = None
+        self.header: str | None = None
+        """The value of the `Authorization` header that has served until now."""
+
+    def hide(self, text: str) -> str:
+        """`text` without any secret that we know."""
+        header = (self.header or "").rpartition(" ")[2]
+        for secret in filter(None, (*(self._credentials.secrets if self._credentials else ()), header)):
+            text = text.replace(secret, "***")
+        return text
+
+    def answer(self, challenges: Sequence[Challenge], used: str | None, *, secure: bool) -> None:
+        """Have `header` answer one of `challenges`, made after a request with the header `used`.
+
+        `secure` says that the registry was asked over TLS: then secrets do not go to a token server without. Raises
+        `ImageError` (`registry-auth`, `registry-denied`).
+        """
+        with self._lock:
+            if self.header != used:
+                return
+            if self._credentials is None:
+                self._credentials = self._find()
+            offered = {challenge.scheme: challenge for challenge in reversed(challenges)}
+            if "bearer" in offered:
+                self.header = f"Bearer {self._token(offered['bearer'].parameters, secure=secure)}"
+            elif "basic" in offered and self._credentials and self._credentials.user:
+                self.header = self._credentials.basic
+            elif "basic" in offered:
+                raise self._refused("the registry wants a user and a password, and none are known")
+            else:
+                raise self._refused("the registry asks for a kind of authentication that is not known here")
+            if self.header == used:
+                raise self._refused("the registry refuses the credentials that are known for it")
+
+    def _token(self, parameters: dict[str, str], *, secure: bool) -> str:
+        """A token from the server named in a challenge, for what the challenge says, else for our own scope."""
+        known = self._credentials
+        if known and known.registry_token:
+            return known.registry_token
+        realm = urlsplit(parameters.get("realm", ""))
+        if realm.scheme not in ("http", "https") or not realm.hostname:
+            raise self._refused("the registry names no server that gives out tokens")
+        if secure and realm.scheme != "https":
+            raise self._refused("the registry sends us to a token server without TLS")
+        scope = parameters.get("scope") or self._scope
+        query = {"service": parameters["service"]} if parameters.get("service") else {}
+        query["scope"] = scope
+        headers = {"Accept": "application/json"}
+        if known and known.identity_token:
+            form = {"grant_type": "refresh_token", "client_id": "compos", "refresh_token": known.identity_token}
+            headers["Content-Type"] = "application/x-www-form-urlencoded"
+            return self._fetch("POST", realm.geturl(), headers, urlencode({**form, **query}).encode())
+        if known and known.user:
+            headers["Authorization"] = known.basic
+            query["account"] = known.user
+        separator = "&" if realm.query else "?"
+        return self._fetch("GET", f"{realm.geturl()}{separator}{urlencode(query)}", headers, None)
+
+    def _fetch(self, method: str, url: str, headers: dict[str, str], body: bytes | None) -> str:
+        with request(method, url, headers=headers, body=body, certificates=self._certificates) as response:
+            if response.status >= 500 or response.status == 429:
+                raise TransientError(
+                    "registry-error",
+                    f"the token server answers with status {response.status}",
+                    place=without_secrets(url),
+                    hint="Try again later.",
+                )
+            if response.status != 200:
+                what = "refuses the credentials" if self._credentials else "gives no anonymous access"
+                raise self._refused(f"the token server {what} (status {response.status})")
+            data = response.read(_TOKEN_LIMIT)
+        try:
+            answer = json.loads(data)
+            token = answer.get("token") or answer.get("access_token")
+        except (ValueError, AttributeError):
+            token = None
+        # Anything but visible ASCII could smuggle a second header in.
+        if not isinstance(token, str) or not re.fullmatch(r"[\x21-\x7e]+", token):
+            raise self._refused("the token server's answer holds no token")
+        return token
+
+    def _refused(self, message: str) -> ImageError:
+        return ImageError(
+            "registry-auth",
+            message,
+            place=self._place,
+            hint="Log in with docker login or podman login, and check the image's name.",
+        )

@@ -1,0 +1,102 @@
+"""Upload of an image from the store to a registry: blobs that it lacks, then manifests, then the name.
+
+May touch: the network, through `compos.image.session`, and the store for reading. Follows the OCI distribution
+specification 1.1 ("Pushing blobs", "Pushing manifests"); the upload is the POST, PATCH, PUT that docker uses, which
+every registry knows.
+"""
+
+from __future__ import annotations
+
+import mmap
+from typing import cast
+from urllib.parse import quote
+
+from compos.errors import ImageError
+from compos.image.model import Descriptor, Manifest, parse_document
+from compos.image.reference import Reference
+from compos.image.registry import Registry
+from compos.image.session import Session
+from compos.image.store import Store
+from compos.progress import task
+
+__all__ = ["push"]
+
+_ACTIONS = "pull,push"
+
+
+def push(store: Store, name: str, *, registry: Registry, target: str | None = None) -> Descriptor:
+    """Upload the image or index that the store has under `name`, as `target` (default: the same name).
+
+    An index goes with everything it lists. What the registry already has is not sent again. Raises `ImageError`:
+    `image-not-found` (not in the store), `store-*`, `registry-*`.
+    """
+    canonical = str(Reference.parse(name))
+    root = store.resolve(canonical)
+    if root is None:
+        raise ImageError(
+            "image-not-found",
+            "the store has no image of this name",
+            place=canonical,
+            hint="List the exact names with: compos cache ls",
+        )
+    reference = Reference.parse(target or name)
+    session = registry.session(reference, actions=_ACTIONS)
+    _push_document(store, root, session, registry, version=reference.tag or reference.digest or "latest")
+    return root
+
+
+def _push_document(store: Store, root: Descriptor, session: Session, registry: Registry, *, version: str) -> None:
+    """Upload what a manifest or an index needs, then itself as `version` (a tag or its digest)."""
+    data = store.read(root.digest)
+    media_type, document = parse_document(data, media_type=root.media_type)
+    if isinstance(document, Manifest):
+        with task(f"push {session.name}", sum(blob.size for blob in document.blobs)) as progress:
+            for blob in document.blobs:
+                registry.patiently(lambda blob=blob: _push_blob(store, blob, session))  # type: ignore[misc]
+                progress.advance(blob.size)
+    else:
+        for child in document.manifests:
+            _push_document(store, child, session, registry, version=child.digest)
+
+    def put() -> None:
+        url = session.url(f"manifests/{version}")
+        with session.request("PUT", url, headers={"Content-Type": media_type}, body=data):
+            pass
+
+    registry.patiently(put)
+
+
+def _push_blob(store: Store, blob: Descriptor, session: Session) -> None:
+    """Upload one blob, unless the registry has it."""
+    with session.request("HEAD", session.url(f"blobs/{blob.digest}"), allowed=(404,)) as response:
+        if response.status != 404:
+            return
+    _verify(store, blob)
+    start = session.url("blobs/uploads/")
+    with session.request("POST", start, headers={"Content-Length": "0"}) as response:
+        location = session.follow(start, response.headers.get("Location", ""))
+    if blob.size:
+        location = _send(store, blob, session, location)
+    url = f"{location}{'&' if '?' in location else '?'}digest={quote(blob.digest, safe='')}"
+    with session.request("PUT", url, headers={"Content-Length": "0"}):
+        pass
+
+
+def _verify(store: Store, blob: Descriptor) -> None:
+    with store.open(blob) as stream:
+        while stream.read(1 << 20):
+            pass
+
+
+def _send(store: Store, blob: Descriptor, session: Session, location: str) -> str:
+    """Send the content in one piece; gives where to finish the upload."""
+    headers = {"Content-Type": "application/octet-stream", "Content-Length": str(blob.size)}
+    with (
+        store.path(blob.digest).open("rb") as file,
+        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as pages,
+        memoryview(pages) as view,
+    ):
+        # The pages go from the page cache to the socket: a layer never stands in memory as a bytes object.
+        body = cast(bytes, view)
+        with session.request("PATCH", location, headers=headers, body=body) as response:
+            return session.follow(location, response.headers.get("Location", ""))

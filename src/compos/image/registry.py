@@ -1,0 +1,237 @@
+"""The registry client: manifests and blobs, verified on the way in and resumed when the connection breaks.
+
+May touch: the network, through `compos.image.session`, and the store it is given. Follows the OCI distribution
+specification 1.1 ("Pulling manifests", "Pulling blobs") and its predecessor, Docker's registry API version 2.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
+
+from compos.errors import ComposError, ImageError
+from compos.http import chunks
+from compos.image.blobs import BlobWriter, digest_of
+from compos.image.credentials import Credentials, find_credentials
+from compos.image.mirrors import Endpoint, Mirrors
+from compos.image.model import INDEX_TYPES, MANIFEST_TYPES, Descriptor, parse_document
+from compos.image.reference import Reference
+from compos.image.retry import Attempts, TransientError
+from compos.image.session import Session
+from compos.image.store import Store
+
+if TYPE_CHECKING:
+    from urllib3 import BaseHTTPResponse
+
+__all__ = ["Registry"]
+
+_ACCEPT = ", ".join((*INDEX_TYPES, *MANIFEST_TYPES))
+_MANIFEST_LIMIT = 4 << 20
+"""What the distribution specification has registries accept at least, and us at most."""
+
+_PROGRESS = 1 << 20
+"""Bytes that must have arrived for a failure to count as the first again."""
+
+_Result = TypeVar("_Result")
+
+
+def _ignore(_: int) -> None:
+    pass
+
+
+class Registry:
+    """All registries, through one set of mirrors, certificates and credentials. Used by several threads.
+
+    `wait` sleeps between attempts; tests pass one that does not.
+    """
+
+    def __init__(
+        self,
+        mirrors: Mirrors | None = None,
+        *,
+        certificates: tuple[str, ...] = (),
+        credentials: Callable[[Endpoint], Credentials | None] = find_credentials,
+        wait: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._mirrors = mirrors or Mirrors()
+        self._certificates = certificates
+        self._credentials = credentials
+        self._wait = wait
+        self._lock = threading.Lock()
+        self._sessions: dict[tuple[str, Endpoint], Session] = {}
+
+    def session(self, reference: Reference, *, actions: str = "pull") -> Session:
+        """The session for a reference's repository, made once, so that its token serves for all requests."""
+        endpoint = self._mirrors.endpoint(reference)
+        with self._lock:
+            key = (actions, endpoint)
+            if key not in self._sessions:
+                self._sessions[key] = Session(
+                    endpoint,
+                    f"{reference.domain}/{reference.path}",
+                    actions=actions,
+                    certificates=self._certificates,
+                    credentials=self._credentials,
+                )
+            return self._sessions[key]
+
+    def patiently(self, work: Callable[[], _Result]) -> _Result:
+        """Run `work` again while it fails for reasons that may pass."""
+        attempts = Attempts(self._wait)
+        while True:
+            try:
+                return work()
+            except ComposError as error:
+                attempts.failed(error)
+
+    def head(self, reference: Reference, *, actions: str = "pull") -> str | None:
+        """The digest that the registry has for a reference, or None when it does not have it."""
+        session = self.session(reference, actions=actions)
+
+        def ask() -> str | None:
+            url = session.url(f"manifests/{reference.version}")
+            with session.request("HEAD", url, headers={"Accept": _ACCEPT}, allowed=(404,)) as response:
+                if response.status == 404:
+                    return None
+                return response.headers.get("Docker-Content-Digest")
+
+        return self.patiently(ask)
+
+    def manifest(self, reference: Reference, child: Descriptor | None = None) -> tuple[Descriptor, bytes]:
+        """The manifest or index of a reference, or the `child` of its index; at most 4 MiB.
+
+        Raises `ImageError`: `image-not-found`, `image-media-type`, `image-malformed`, `digest-mismatch`, `registry-*`.
+        """
+        session = self.session(reference)
+        version = child.digest if child else reference.version
+
+        def fetch() -> tuple[str, bytes]:
+            url = session.url(f"manifests/{version}")
+            with session.request("GET", url, headers={"Accept": _ACCEPT}) as response:
+                data = _body(response, url, _MANIFEST_LIMIT)
+                expected = version if ":" in version else response.headers.get("Docker-Content-Digest")
+                if expected and expected.startswith("sha256:") and digest_of(data) != expected:
+                    raise _mismatch(str(reference), expected, digest_of(data))
+                return response.headers.get("Content-Type", "").partition(";")[0].strip(), data
+
+        try:
+            content_type, data = self.patiently(fetch)
+            media_type, _ = parse_document(data, media_type=child.media_type if child else content_type)
+        except ImageError as error:
+            error.place = error.place or str(reference)
+            raise
+        return Descriptor(media_type, digest_of(data), len(data), platform=child.platform if child else None), data
+
+    def download(
+        self,
+        reference: Reference,
+        descriptor: Descriptor,
+        store: Store,
+        *,
+        advance: Callable[[int], None] = _ignore,
+    ) -> None:
+        """Fetch a blob into `store`; `advance` is told every number of bytes that arrives, and may raise to stop.
+
+        A broken transfer is resumed where it broke. Raises `ImageError`: `digest-mismatch`, `download-truncated`,
+        `download-oversized`, `registry-*`, `store-*`.
+        """
+        session = self.session(reference)
+        attempts = Attempts(self._wait)
+        try:
+            with store.writer() as blob:
+                while blob.size < descriptor.size or not descriptor.size:
+                    before = blob.size
+                    try:
+                        _receive(session, descriptor, blob, advance)
+                        break
+                    except ComposError as error:
+                        if blob.size - before >= _PROGRESS:
+                            attempts.reset()
+                        attempts.failed(error)
+                blob.commit(descriptor.media_type, descriptor.digest, descriptor.size)
+        except ImageError as error:
+            if error.place in (None, descriptor.digest):
+                error.place = f"{session.name}@{descriptor.digest}"
+            raise
+
+
+def _receive(session: Session, descriptor: Descriptor, blob: BlobWriter, advance: Callable[[int], None]) -> None:
+    """Have what `blob` lacks sent, from where it stands."""
+    start = blob.size
+    url = session.url(f"blobs/{descriptor.digest}")
+    headers = {"Accept-Encoding": "identity"}
+    if start:
+        headers["Range"] = f"bytes={start}-"
+    with session.request("GET", url, headers=headers, allowed=(416,)) as response:
+        if response.status == 416:
+            raise ImageError(
+                "download-truncated",
+                f"the registry has only {start} of {descriptor.size} bytes",
+                hint="Have the image pushed again.",
+            )
+        # A server without ranges sends everything again: the known part is dropped (RFC 9110 section 14.2).
+        skip = 0 if _resumed(response, start) else start
+        if response.length_remaining is not None and response.length_remaining - skip > descriptor.size - start:
+            raise _oversized(descriptor)
+        try:
+            for piece in chunks(response, url):
+                fresh = piece[skip:]
+                skip -= len(piece) - len(fresh)
+                if blob.size + len(fresh) > descriptor.size:
+                    raise _oversized(descriptor)
+                if fresh:
+                    blob.write(fresh)
+                    advance(len(fresh))
+        except ComposError as error:
+            if error.id != "network-broken":
+                raise
+            raise _truncated(blob, descriptor) from error
+    if blob.size < descriptor.size:
+        raise _truncated(blob, descriptor)
+
+
+def _resumed(response: BaseHTTPResponse, start: int) -> bool:
+    """Whether the body begins at `start` (RFC 9110 section 14.4)."""
+    if response.status != 206:
+        return False
+    match = re.match(r"bytes ([0-9]{1,18})-", response.headers.get("Content-Range", ""))
+    if match is None or int(match[1]) != start:
+        raise TransientError("registry-error", "the registry sends another part of the blob than it was asked for")
+    return True
+
+
+def _body(response: BaseHTTPResponse, url: str, limit: int) -> bytes:
+    data = bytearray()
+    for piece in chunks(response, url):
+        data += piece
+        if len(data) > limit:
+            raise ImageError("registry-error", f"the manifest is larger than {limit} bytes")
+    return bytes(data)
+
+
+def _truncated(blob: BlobWriter, descriptor: Descriptor) -> TransientError:
+    return TransientError(
+        "download-truncated",
+        f"the transfer ended after {blob.size} of {descriptor.size} bytes",
+        hint="Try again; if it happens again, name a mirror or have the image pushed again.",
+    )
+
+
+def _oversized(descriptor: Descriptor) -> ImageError:
+    return ImageError(
+        "download-oversized",
+        f"the registry sends more than the {descriptor.size} bytes that the manifest announces",
+        hint="Have the image pushed again, or name a mirror.",
+    )
+
+
+def _mismatch(place: str, expected: str, actual: str) -> ImageError:
+    return ImageError(
+        "digest-mismatch",
+        f"the registry sent {actual} for {expected}",
+        place=place,
+        hint="Try again; if it happens again, the registry or a proxy alters the image.",
+    )

@@ -1,0 +1,226 @@
+"""Requests to one repository of one registry: scheme, authentication, redirects, and what a refusal means.
+
+May touch: the network, through `compos.http`. Follows the OCI distribution specification 1.1 ("API", "Error Codes").
+"""
+
+from __future__ import annotations
+
+import json
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+from urllib.parse import urljoin, urlsplit
+
+from compos.errors import ComposError, ImageError
+from compos.http import request, without_secrets
+from compos.image.auth import Authenticator, parse_challenges
+from compos.image.credentials import Credentials
+from compos.image.mirrors import Endpoint
+from compos.image.retry import TransientError, delay_from
+
+if TYPE_CHECKING:
+    from urllib3 import BaseHTTPResponse
+
+__all__ = ["Session"]
+
+_REDIRECTS = (301, 302, 303, 307, 308)
+_REDIRECT_LIMIT = 5
+_ERROR_LIMIT = 1 << 16
+_MESSAGE_LENGTH = 200
+
+
+class Session:
+    """One repository; `name` is the image's as the user knows it, for errors. Used by several threads."""
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        name: str,
+        *,
+        actions: str = "pull",
+        certificates: tuple[str, ...] = (),
+        credentials: Callable[[Endpoint], Credentials | None],
+    ) -> None:
+        self.name = name
+        self._endpoint = endpoint
+        self._certificates = certificates
+        self._lock = threading.Lock()
+        self._base: str | None = None
+        self._authenticator = Authenticator(
+            name,
+            lambda: credentials(endpoint),
+            scope=f"repository:{endpoint.repository}:{actions}",
+            certificates=certificates,
+        )
+
+    def url(self, path: str) -> str:
+        """The absolute URL of `path` (`manifests/TAG`) in the repository."""
+        return f"{self.base()}/v2/{self._endpoint.repository}/{path}"
+
+    @contextmanager
+    def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        allowed: tuple[int, ...] = (),
+    ) -> Iterator[BaseHTTPResponse]:
+        """One request, authenticated when the registry asks, redirects followed for GET and HEAD.
+
+        Yields an answer of status 2xx or one of `allowed`; raises `ImageError` for others (`image-not-found`,
+        `registry-auth`, `registry-denied`, `registry-rate-limit`, `registry-error`) and `ComposError` (`network-*`).
+        """
+        for final in (False, True):
+            used = self._authenticator.header
+            with self._redirected(method, url, dict(headers or {}), body, used) as (response, at_home):
+                if response.status == 401 and at_home and not final:
+                    challenges = parse_challenges(response.headers.get("WWW-Authenticate", ""))
+                    secure = self.base().startswith("https:")
+                    self._authenticator.answer(challenges, used, secure=secure)
+                    continue
+                if not 200 <= response.status < 300 and response.status not in allowed:
+                    raise self._refusal(url, response)
+                yield response
+                return
+
+    @contextmanager
+    def _redirected(
+        self, method: str, url: str, headers: dict[str, str], body: bytes | None, authorization: str | None
+    ) -> Iterator[tuple[BaseHTTPResponse, bool]]:
+        """The answer at the end of the redirects, and whether it is the registry's own.
+
+        The `Authorization` header goes to the registry itself only, and no more once another host was involved.
+        """
+        at_home = True
+        for _ in range(_REDIRECT_LIMIT + 1):
+            at_home = at_home and _origin(url) == _origin(self.base())
+            sent = {**headers, "Authorization": authorization} if authorization and at_home else headers
+            with request(method, url, headers=sent, body=body, certificates=self._certificates) as response:
+                location = response.headers.get("Location")
+                if response.status not in _REDIRECTS or not location or method not in ("GET", "HEAD"):
+                    yield response, at_home
+                    return
+            url = self.follow(url, location)
+        raise self._redirect_error("the registry redirects in a circle", url)
+
+    def follow(self, url: str, location: str) -> str:
+        """The absolute URL of a `Location` header; raises `ImageError` (`registry-redirect`) when TLS would be left."""
+        target = urljoin(url, location)
+        old, new = urlsplit(url), urlsplit(target)
+        if new.scheme not in ("http", "https") or not new.hostname:
+            raise self._redirect_error("the registry redirects to what is no web address", url)
+        if old.scheme == "https" and new.scheme == "http":
+            raise self._redirect_error("the registry redirects to a place without TLS", target)
+        return target
+
+    # Scheme
+
+    def base(self) -> str:
+        """Scheme and host of the registry; found by asking when there is more than one scheme to try."""
+        with self._lock:
+            if self._base is None:
+                schemes = self._endpoint.schemes
+                self._base = self._probe(schemes) if len(schemes) > 1 else f"{schemes[0]}://{self._endpoint.host}"
+            return self._base
+
+    def _probe(self, schemes: tuple[str, ...]) -> str:
+        """The first scheme that the registry speaks; the probe carries no credentials."""
+        errors: list[ComposError] = []
+        for scheme in schemes:
+            base = f"{scheme}://{self._endpoint.host}"
+            try:
+                with request("GET", f"{base}/v2/", certificates=self._certificates) as response:
+                    # 400 is what servers with TLS answer to plain HTTP.
+                    if scheme == "https" or response.status != 400:
+                        return base
+            except ComposError as error:
+                if _untrusted(error):
+                    raise
+                errors.append(error)
+        if errors:
+            raise errors[0]
+        raise ImageError("registry-error", "the registry speaks neither HTTPS nor HTTP", place=self._endpoint.host)
+
+    # Refusals
+
+    def _refusal(self, url: str, response: BaseHTTPResponse) -> ImageError:
+        status = response.status
+        # Nothing to ask for again where the host is named in the image's name anyway.
+        place = f"{self.name} at {without_secrets(url)}"
+        said = self._said(response)
+        if status == 404:
+            return ImageError(
+                "image-not-found",
+                f"the registry does not have it{said}",
+                place=place,
+                hint="Check the image's name and tag; a private image needs docker login or podman login.",
+            )
+        if status in (401, 403):
+            return ImageError(
+                "registry-denied",
+                f"the registry denies access{said}",
+                place=place,
+                hint="Check the image's name, and that the account of docker login or podman login may use it.",
+            )
+        if status == 429:
+            return self._rate_limit(place, said, delay_from(response.headers.get("Retry-After"), time.time))
+        if status >= 500:
+            late = TransientError(
+                "registry-error",
+                f"the registry answers with status {status}{said}",
+                place=place,
+                hint="Try again later, or name a mirror.",
+            )
+            late.delay = delay_from(response.headers.get("Retry-After"), time.time)
+            return late
+        return ImageError("registry-error", f"the registry answers with status {status}{said}", place=place)
+
+    @staticmethod
+    def _rate_limit(place: str, said: str, delay: float | None) -> ImageError:
+        wait = f"in {delay:.0f} seconds" if delay is not None else "later"
+        error = TransientError(
+            "registry-rate-limit",
+            f"the registry limits how much may be pulled{said}",
+            place=place,
+            hint=f"Try again {wait}, log in for a higher limit, or name a mirror.",
+        )
+        error.delay = delay
+        return error
+
+    def _said(self, response: BaseHTTPResponse) -> str:
+        """The registry's own words: the first of `errors` (OCI distribution specification, "Error Codes")."""
+        try:
+            first = json.loads(response.read(_ERROR_LIMIT))["errors"][0]
+            words = f"{first.get('code', '')} {first.get('message', '')}"
+        except Exception:
+            return ""
+        shown = "".join(letter if letter.isprintable() else " " for letter in self._authenticator.hide(words))
+        return f": {shown.strip()[:_MESSAGE_LENGTH]}" if shown.strip() else ""
+
+    def _redirect_error(self, message: str, url: str) -> ImageError:
+        return ImageError(
+            "registry-redirect",
+            message,
+            place=f"{self.name} at {without_secrets(url)}",
+            hint="Name a mirror, or tell the registry's operator.",
+        )
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+
+
+def _untrusted(error: BaseException | None) -> bool:
+    """Whether a server with TLS answered, but with a certificate that is not trusted: no reason to go on without."""
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return True
+        inner = error.args[-1] if error.args and isinstance(error.args[-1], BaseException) else None
+        error = error.__cause__ or inner
+    return False

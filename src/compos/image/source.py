@@ -1,0 +1,289 @@
+"""Images for a build: from the store when complete, else our own bricks, else the registry.
+
+May touch: the store and the network. Differs from LinuxKit on purpose (reference `yaml-and-build.md` section 6.2):
+every layer must be there (N3), a single manifest must be for the wanted platform (N23), only that platform is fetched
+(N25).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, NoReturn
+
+from compos.errors import CombinedError, ComposError, ImageError
+from compos.image.mirrors import Mirrors
+from compos.image.model import Descriptor, Image, ImageConfig, Index, Manifest, parse_document, wrong_platform
+from compos.image.platform import Platform
+from compos.image.reference import Reference
+from compos.image.registry import Registry
+from compos.image.store import Store
+from compos.progress import notice, task
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
+
+__all__ = ["Images", "Missing", "stored_image"]
+
+Missing = Callable[[Reference, Platform], Image | None]
+"""Makes an image that is not in the store, or gives None when the name is not its business."""
+
+_IMAGES_AT_ONCE = 4
+_BLOBS_AT_ONCE = 6
+
+
+def stored_image(store: Store, name: str, root: Descriptor, platform: Platform) -> Image:
+    """The image for `platform` that `root` (a manifest or an index) leads to.
+
+    Raises `ImageError`: `store-missing` when any of its blobs is not there with the right size, `store-corrupt`,
+    `image-platform`, `image-media-type`, `image-malformed`.
+    """
+    try:
+        digest, manifest = _manifest(name, root, platform, lambda blob: store.read(blob.digest))
+        config = _config(name, manifest, platform, store)
+    except ImageError as error:
+        error.place = error.place or name
+        raise
+    for layer in manifest.layers:
+        if not store.has(layer.digest, layer.size):
+            raise ImageError(
+                "store-missing",
+                "a layer of the image is missing from the image store, or has another size",
+                place=f"{name}: {layer.digest}",
+                hint="Fetch it again with --pull.",
+            )
+    return Image(name, digest, config, manifest.layers, manifest.config.digest)
+
+
+class Images:
+    """What a build asks for its images; each is looked up once. Several threads may ask.
+
+    `pull` asks the registry even for what the store has. `missing` is asked before the registry is, from any thread.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        mirrors: Mirrors | None = None,
+        certificates: tuple[str, ...] = (),
+        pull: bool = False,
+        missing: Missing | None = None,
+        registry: Registry | None = None,
+    ) -> None:
+        self._store = store
+        self._registry = registry or Registry(mirrors, certificates=certificates)
+        self._pull = pull
+        self._missing = missing
+        self._known: dict[tuple[str, Platform], Image] = {}
+        self._downloads = _Downloads(store, self._registry)
+
+    def image(self, reference: str, platform: Platform) -> Image:
+        """One image, complete in the store; raises `ImageError`, or `ComposError` (`network-*`)."""
+        parsed = Reference.parse(reference)
+        key = (str(parsed), platform)
+        if key not in self._known:
+            self._known[key] = self._find(parsed, platform)
+        return self._known[key]
+
+    def images(self, wanted: Sequence[tuple[str, Platform]]) -> dict[tuple[str, Platform], Image]:
+        """Several images, fetched in parallel; the keys are those of `wanted`.
+
+        All are tried; raises the error, or a `CombinedError` with the errors in the order of `wanted`.
+        """
+        keys = {(reference, platform): (_canonical(reference), platform) for reference, platform in wanted}
+        rest = [key for key in dict.fromkeys(keys.values()) if not self._at_hand(*key)]
+        if rest:
+            self._find_all(rest)
+        return {given: self._known[key] for given, key in keys.items()}
+
+    def _at_hand(self, name: str, platform: Platform) -> bool:
+        """Whether the store alone serves: the usual case of a second build, which needs no threads."""
+        key = (name, platform)
+        if key not in self._known and not self._pull and (root := self._store.resolve(name)):
+            with suppress(ImageError):
+                self._known[key] = stored_image(self._store, name, root, platform)
+        return key in self._known
+
+    def _find_all(self, wanted: Sequence[tuple[str, Platform]]) -> None:
+        from concurrent.futures import ThreadPoolExecutor
+
+        executor = ThreadPoolExecutor(_IMAGES_AT_ONCE, thread_name_prefix="image")
+        try:
+            futures = [executor.submit(self.image, name, platform) for name, platform in wanted]
+            errors = [error for error in [future.exception() for future in futures] if error]
+        except BaseException:
+            # An interrupt must not wait for hundreds of megabytes.
+            self._downloads.stop()
+            raise
+        finally:
+            executor.shutdown(cancel_futures=True)
+        _raise(errors)
+
+    def _find(self, reference: Reference, platform: Platform) -> Image:
+        """Store, bricks, registry, in this order; what was wrong in the store is told when nothing else helps."""
+        name = str(reference)
+        root = None if self._pull else self._store.resolve(name)
+        wrong: ImageError | None = None
+        if root:
+            try:
+                return stored_image(self._store, name, root, platform)
+            except ImageError as error:
+                wrong = error
+        made = self._missing(reference, platform) if self._missing else None
+        if made:
+            return made
+        try:
+            return self._fetch(reference, platform, root, wrong)
+        except ComposError as error:
+            if wrong is None:
+                raise
+            _explain(wrong, error)
+
+    def _fetch(
+        self, reference: Reference, platform: Platform, root: Descriptor | None, wrong: ImageError | None
+    ) -> Image:
+        """Complete what the store has under the name, if that can help; else fetch what the registry has."""
+        if root and wrong and wrong.id in ("store-missing", "store-corrupt"):
+            if wrong.id == "store-corrupt":
+                notice(f"{wrong.message} ({wrong.place}); fetching it again")
+            try:
+                return self._complete(reference, platform, root)
+            except ImageError as error:
+                if error.id != "image-not-found":
+                    raise
+        root, data = self._registry.manifest(reference)
+        self._store.put(data, root.media_type)
+        return self._complete(reference, platform, root)
+
+    def _complete(self, reference: Reference, platform: Platform, root: Descriptor) -> Image:
+        """Fetch every blob of the platform's image that the store lacks, then let the name stand for `root`."""
+        name = str(reference)
+
+        def document(blob: Descriptor) -> bytes:
+            try:
+                return self._store.read(blob.digest)
+            except ImageError:
+                _, data = self._registry.manifest(reference, blob)
+                self._store.put(data, blob.media_type)
+                return data
+
+        _, manifest = _manifest(name, root, platform, document)
+        manifest.require_distributable(name)
+        self._downloads.fetch(reference, [manifest.config])
+        _config(name, manifest, platform, self._store)
+        self._downloads.fetch(reference, manifest.layers)
+        image = stored_image(self._store, name, root, platform)
+        known = self._store.resolve(name)
+        if known is None or known.digest != root.digest:
+            self._store.tag(name, root)
+        return image
+
+
+class _Downloads:
+    """Blobs on their way into the store: a few at once, each only once whoever wants it."""
+
+    def __init__(self, store: Store, registry: Registry) -> None:
+        self._store = store
+        self._registry = registry
+        self._lock = threading.Lock()
+        self._executor: ThreadPoolExecutor | None = None
+        self._under_way: dict[str, Future[None]] = {}
+        self._stopped = False
+
+    def stop(self) -> None:
+        """End all downloads at their next piece."""
+        self._stopped = True
+
+    def fetch(self, reference: Reference, blobs: Sequence[Descriptor]) -> None:
+        """Return when all `blobs` are in the store; raises the first one's error, in the order of `blobs`."""
+        lacking = [blob for blob in dict.fromkeys(blobs) if not self._store.has(blob.digest, blob.size)]
+        if not lacking:
+            return
+        with task(f"pull {reference}", sum(blob.size for blob in lacking)) as progress:
+
+            def advance(amount: int) -> None:
+                if self._stopped:
+                    raise ImageError("interrupted", "the download was stopped", place=str(reference))
+                progress.advance(amount)
+
+            try:
+                futures = [self._submit(reference, blob, advance) for blob in lacking]
+                errors = [error for error in [future.exception() for future in futures] if error]
+            except BaseException:
+                self.stop()
+                raise
+        if errors:
+            raise errors[0]
+
+    def _submit(self, reference: Reference, blob: Descriptor, advance: Callable[[int], None]) -> Future[None]:
+        from concurrent.futures import ThreadPoolExecutor
+
+        def work() -> None:
+            try:
+                advance(0)
+                self._registry.download(reference, blob, self._store, advance=advance)
+            finally:
+                with self._lock:
+                    del self._under_way[blob.digest]
+
+        with self._lock:
+            if self._executor is None:
+                self._executor = ThreadPoolExecutor(_BLOBS_AT_ONCE, thread_name_prefix="blob")
+            if blob.digest not in self._under_way:
+                self._under_way[blob.digest] = self._executor.submit(work)
+            return self._under_way[blob.digest]
+
+
+def _manifest(
+    name: str, root: Descriptor, platform: Platform, read: Callable[[Descriptor], bytes]
+) -> tuple[str, Manifest]:
+    """Digest and manifest of the platform's image below `root`; `read` gives manifests and indexes."""
+    blob = root
+    _, document = parse_document(read(blob), media_type=blob.media_type)
+    if isinstance(document, Index):
+        blob = document.select(platform, name)
+        _, document = parse_document(read(blob), media_type=blob.media_type)
+    if isinstance(document, Index):
+        raise ImageError("image-media-type", "the image is an index inside an index", place=name)
+    return blob.digest, document
+
+
+def _config(name: str, manifest: Manifest, platform: Platform, store: Store) -> ImageConfig:
+    """The image's config, if the image is one for `platform`."""
+    config = ImageConfig.from_bytes(store.read(manifest.config.digest))
+    # Variants stand in indexes; many configs leave them out.
+    if not config.platform.offers(Platform(platform.os, platform.architecture)):
+        raise wrong_platform(name, platform, [config.platform])
+    if len(config.diff_ids) not in (0, len(manifest.layers)):
+        raise ImageError("image-malformed", "config and manifest do not have the same number of layers", place=name)
+    return config
+
+
+def _explain(wrong: ImageError, error: ComposError) -> NoReturn:
+    """Raise what helps: the store's error when the registry could not be asked or has nothing, else the registry's."""
+    if error.id.startswith("network-") or error.id in ("image-not-found", "registry-denied", "registry-auth"):
+        raise ImageError(
+            wrong.id, f"{wrong.message}; and {error.message}", place=wrong.place, hint=wrong.hint
+        ) from error
+    raise error
+
+
+def _canonical(reference: str) -> str:
+    """The canonical name; nonsense stands for itself and is reported by whoever parses it."""
+    try:
+        return str(Reference.parse(reference))
+    except ImageError:
+        return reference
+
+
+def _raise(errors: Sequence[BaseException]) -> None:
+    unforeseen = [error for error in errors if not isinstance(error, ComposError)]
+    if unforeseen:
+        raise unforeseen[0]
+    known = [error for error in errors if isinstance(error, ComposError)]
+    if len(known) > 1:
+        raise CombinedError(known)
+    if known:
+        raise known[0]

@@ -1,0 +1,74 @@
+"""Relations between packages: what stands in Depends, Conflicts, Breaks and Provides.
+
+Pure. Source: Debian policy, section 7.1.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+
+from compos.errors import PackageError
+from compos.package.debian.version import satisfies
+
+__all__ = ["Dependency", "Relation", "parse_alternatives", "parse_relations"]
+
+_RELATION = re.compile(
+    r"([a-z0-9A-Z][a-z0-9A-Z+.-]*)(?::([a-z0-9-]+))?(?:\s*\(\s*(<<|<=|>=|>>|[=<>])\s*([^\s()]+)\s*\))?"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """One package named by another: `name:qualifier (operator version)`."""
+
+    name: str
+    operator: str = ""
+    version: str = ""
+    qualifier: str = ""
+
+    def accepts(self, version: str) -> bool:
+        """Whether the package of this name may have `version`."""
+        return not self.operator or satisfies(version, self.operator, self.version)
+
+    def __str__(self) -> str:
+        name = f"{self.name}:{self.qualifier}" if self.qualifier else self.name
+        return f"{name} ({self.operator} {self.version})" if self.operator else name
+
+
+@dataclass(frozen=True, slots=True)
+class Dependency:
+    """Alternatives of which one has to be there; the first is preferred."""
+
+    alternatives: tuple[Relation, ...]
+
+    def __str__(self) -> str:
+        return " | ".join(map(str, self.alternatives))
+
+
+@cache
+def _relation(text: str) -> Relation:
+    match = _RELATION.fullmatch(text)
+    if match is None:
+        raise PackageError(
+            "debian-index",
+            f"the package index holds a relation that cannot be read: {text[:100]!r}",
+            hint="Name another mirror with --debian-mirror.",
+        )
+    name, qualifier, operator, version = match.groups("")
+    return Relation(name, operator, version, qualifier)
+
+
+def parse_relations(text: str) -> tuple[Relation, ...]:
+    """A list without alternatives: Conflicts, Breaks, Provides. Raises `PackageError` (`debian-index`)."""
+    return tuple(_relation(part) for piece in text.split(",") if (part := piece.strip()))
+
+
+def parse_alternatives(text: str) -> tuple[Dependency, ...]:
+    """A list with alternatives: Depends, Pre-Depends. Raises `PackageError` (`debian-index`)."""
+    return tuple(
+        Dependency(tuple(_relation(part.strip()) for part in piece.split("|")))
+        for piece in text.split(",")
+        if piece.strip()
+    )

@@ -1,0 +1,66 @@
+"""cpio archives: known bytes, and GNU cpio extracting what we wrote."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from compos.errors import OutputError
+from compos.filesystem.cpio import cpio_pieces
+from compos.tree.contents import Contents
+from compos.tree.node import Hole, Node, Slice, Tree, directory, file, symlink
+
+
+def archive(tree: Tree, root: Path = Path("/")) -> bytes:
+    with Contents(root) as contents:
+        return b"".join(contents.chunks(cpio_pieces(sorted(tree.items()))))
+
+
+def test_known_bytes() -> None:
+    data = archive({"a": file(b"hi\n", 0o644, 0)})
+    assert data == (
+        b"070701" b"00000001" b"000081a4" b"00000000" b"00000000" b"00000001" b"00000000" b"00000003"
+        b"00000000" b"00000000" b"00000000" b"00000000" b"00000002" b"00000000" b"a\0" b"hi\n\0"
+        b"070701" + b"00000000" * 4 + b"00000001" + b"00000000" * 6 + b"0000000b" b"00000000" b"TRAILER!!!\0\0\0\0"
+    )  # fmt: skip
+
+
+def test_gnu_cpio_extracts_the_same_tree(tmp_path: Path) -> None:
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store/blob").write_bytes(bytes(range(256)) * 4000)
+    tree: Tree = {
+        "bin": directory(0o755, 10**9),
+        "bin/sh": Node("f", 0o4755, 5, 6, 1_500_000_000 * 10**9, 300_001, (Slice("blob", 7, 300_001),)),
+        "bin/hole": Node("f", 0o600, size=10_005, content=(b"start", Hole(10_000))),
+        "bin/one": Node("f", 0o644, size=3, content=(b"abc",), inode="x"),
+        "bin/two": Node("f", 0o644, size=3, content=(b"abc",), inode="x"),
+        "dev-null": Node("c", 0o666, device=(1, 3)),
+        "fifo": Node("p", 0o644),
+        "link": symlink("bin/sh", 0),
+        "sp ace\udcff": file(b"", 0o644, 0),
+    }
+    out = tmp_path / "out"
+    out.mkdir()
+    subprocess.run(
+        ["cpio", "-idm", "--quiet"], cwd=out, input=archive(tree, tmp_path / "store"), check=True, capture_output=True
+    )
+    status = (out / "bin/sh").stat()
+    assert (status.st_mode & 0o7777, status.st_uid, status.st_gid, status.st_mtime) == (0o4755, 5, 6, 1_500_000_000)
+    assert (out / "bin/sh").read_bytes() == (bytes(range(256)) * 4000)[7:300_008]
+    assert (out / "bin/hole").read_bytes() == b"start" + bytes(10_000)
+    assert (out / "bin/one").stat().st_ino == (out / "bin/two").stat().st_ino
+    assert (out / "bin/two").read_bytes() == b"abc"
+    assert (out / "dev-null").stat().st_rdev == os.makedev(1, 3)
+    assert (out / "fifo").is_fifo()
+    assert (out / "link").readlink() == Path("bin/sh")
+    assert (os.fsencode(out) + b"/sp ace\xff", b"sp ace\xff" in os.listdir(os.fsencode(out)))[1]
+
+
+def test_too_large_a_file_is_refused() -> None:
+    with pytest.raises(OutputError) as caught:
+        archive({"big": Node("f", 0o644, size=1 << 32, content=(Hole(1 << 32),))})
+    assert caught.value.id == "cpio-file-too-large"
+    assert "4,294,967,296" in caught.value.message
