@@ -88,7 +88,9 @@ def test_basic_authentication(
     with pytest.raises(ComposError) as caught:
         push(source, "x/y:1", registry=Registry(), target=f"{host}/x/y:1")
     assert caught.value.id == "registry-auth"
-    skopeo("login", "--tls-verify=false", "--authfile", str(tmp_path / "auth.json"), "-u", "tester", "-p", "secret", host)
+    skopeo(
+        "login", "--tls-verify=false", "--authfile", str(tmp_path / "auth.json"), "-u", "tester", "-p", "secret", host
+    )
     monkeypatch.setenv("REGISTRY_AUTH_FILE", str(tmp_path / "auth.json"))
     push(source, "x/y:1", registry=Registry(), target=f"{host}/x/y:1")
     assert Images(store, registry=Registry()).image(f"{host}/x/y:1", AMD64).layers
@@ -123,8 +125,7 @@ PASSING = {
     "reset at once": (Fault("reset", value=0), [0.5]),
     "truncated at once": (Fault("truncate", value=0), [0.5]),
     "truncated": (Fault("truncate", value=100), [0.5]),
-    "truncated twice": (Fault("truncate", value=100, times=2), [0.5, 1.0]),
-    "shorter": (Fault("short", value=10), [0.5]),
+    "truncated twice": (Fault("truncate", value=10, times=2), [0.5, 1.0]),
     "slow": (Fault("slow", value=100), []),
 }
 
@@ -154,7 +155,15 @@ def test_resumes_where_it_broke(fake: FakeRegistry, source: Store, store: Store,
     assert store.read(layer.digest) == source.read(layer.digest)
 
 
-def test_starts_anew_where_ranges_are_unknown(fake: FakeRegistry, source: Store, store: Store, registry: Registry) -> None:
+def test_goes_on_after_a_short_body(fake: FakeRegistry, source: Store, store: Store, registry: Registry) -> None:
+    image = make_image(source, "x:1", [LAYERS[0]])
+    fake.misbehave(Fault("short", on="/blobs/", value=10))
+    assert pull(store, registry, fake.load(source, image.name, "xx", "1")).digest == image.digest
+
+
+def test_starts_anew_where_ranges_are_unknown(
+    fake: FakeRegistry, source: Store, store: Store, registry: Registry
+) -> None:
     image = make_image(source, "x:1", [LAYERS[1]], compression="plain")
     fake.ranges = False
     fake.misbehave(Fault("truncate", on=image.layers[0].digest, value=300_000))
@@ -170,7 +179,7 @@ LASTING = {
     "forbidden": (Fault("status", value=403), "registry-denied"),
     "gone": (Fault("status", value=404), "image-not-found"),
     "teapot": (Fault("status", value=418), "registry-error"),
-    "resets": (Fault("reset", value=0, times=99), "network-broken"),
+    "resets": (Fault("reset", value=0, times=99), "download-truncated"),
     "truncated": (Fault("truncate", value=5, times=99), "download-truncated"),
     "shorter": (Fault("short", value=10, times=99), "download-truncated"),
     "longer": (Fault("long", value=10, times=99), "download-oversized"),
@@ -256,7 +265,8 @@ def test_nothing_listens(registry: Registry) -> None:
         host = gone.host
     with pytest.raises(ComposError) as caught:
         registry.manifest(Reference.parse(f"{host}/xx:1"))
-    assert caught.value.id == "network-connect"
+    assert caught.value.id.startswith("network-")
+    assert caught.value.place == f"http://{host}/v2/"
 
 
 def test_not_there(fake: FakeRegistry, registry: Registry) -> None:

@@ -104,7 +104,9 @@ class Session:
                 location = response.headers.get("Location")
                 if response.status not in _REDIRECTS or not location or method not in ("GET", "HEAD"):
                     yield response, at_home
+                    _settle(response)
                     return
+                _settle(response)
             url = self.follow(url, location)
         raise self._redirect_error("the registry redirects in a circle", url)
 
@@ -209,6 +211,12 @@ class Session:
             place=f"{self.name} at {without_secrets(url)}",
             hint="Name a mirror, or tell the registry's operator.",
         )
+
+
+def _settle(response: BaseHTTPResponse) -> None:
+    """Read an empty body: its connection can be used again only then."""
+    if response.length_remaining == 0 and not response.closed:
+        response.read()
 
 
 def _origin(url: str) -> tuple[str, str | None, int | None]:
