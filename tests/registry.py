@@ -12,6 +12,7 @@ import contextlib
 import json
 import re
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -56,6 +57,28 @@ class Request:
     headers: dict[str, str]
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self, handler: type[BaseHTTPRequestHandler]) -> None:
+        super().__init__(("127.0.0.1", 0), handler)
+        self._connections: list[socket.socket] = []
+
+    def get_request(self) -> tuple[socket.socket, object]:
+        connection, address = super().get_request()
+        self._connections.append(connection)
+        return connection, address
+
+    def hang_up(self) -> None:
+        """End the connections that clients keep open."""
+        for connection in self._connections:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Connections that clients break off are no news."""
+
+
 class FakeRegistry:
     """Serves `documents` (manifests and indexes by repository and tag or digest) and `blobs` (by digest).
 
@@ -73,8 +96,7 @@ class FakeRegistry:
         self.answer_token: Callable[[Request, bytes], tuple[int, object]] | None = None
         self._faults: list[Fault] = []
         self._lock = threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self._server.daemon_threads = True
+        self._server = _Server(_handler(self))
         self._thread = threading.Thread(target=lambda: self._server.serve_forever(0.02), daemon=True)
 
     def __enter__(self) -> FakeRegistry:
@@ -86,7 +108,12 @@ class FakeRegistry:
     ) -> None:
         self._server.shutdown()
         self._server.server_close()
+        self._server.hang_up()
         self._thread.join()
+
+    def wrap(self, context: ssl.SSLContext) -> None:
+        """Speak TLS from now on."""
+        self._server.socket = context.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
 
     @property
     def port(self) -> int:
@@ -159,7 +186,7 @@ def _handler(registry: FakeRegistry) -> type[BaseHTTPRequestHandler]:
             with contextlib.suppress(OSError):
                 self._serve()
 
-        do_HEAD = do_POST = do_GET
+        do_HEAD = do_POST = do_GET  # noqa: N815 - the names that http.server calls
 
         def _serve(self) -> None:
             headers = {name.lower(): value for name, value in self.headers.items()}

@@ -16,10 +16,10 @@ from compos.image.registry import Registry
 from compos.image.source import Images
 from compos.image.store import Store
 from tests.image.conftest import HTPASSWD, StartRegistry
-from tests.images import AMD64, ARM64, as_json, make_image, make_index, put_image
+from tests.images import AMD64, ARM64, Members, as_json, make_image, make_index, put_image
 from tests.registry import FakeRegistry, Fault
 
-LAYERS = [
+LAYERS: list[Members] = [
     [("etc", "dir", 0o755), ("etc/motd", "file", 0o644, "hello\n")],
     [("bin", "dir", 0o755), ("bin/big", "file", 0o755, bytes(range(256)) * 2000)],
 ]

@@ -103,7 +103,7 @@ def _from_auths(document: Mapping[str, Any], key: str, path: Path) -> Credential
     try:
         user, password = entry.get("username", ""), entry.get("password", "")
         if entry.get("auth"):
-            user, _, password = base64.b64decode(entry["auth"]).decode().rstrip("\0").partition(":")
+            user, _, password = base64.b64decode(entry["auth"], validate=True).decode().rstrip("\0").partition(":")
         found = Credentials(user, password, entry.get("identitytoken", ""), entry.get("registrytoken", ""))
     except (AttributeError, TypeError, ValueError) as error:
         raise _unreadable(path) from error

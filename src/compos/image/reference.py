@@ -86,10 +86,12 @@ def _split(name: str) -> tuple[str, str]:
     """Domain and cleaned path of a name without tag and digest (rule 1)."""
     parts = name.split("/")
     if len(parts) == 1:
-        return HUB, f"library/{name}" if name else ""
-    if len(parts) == 2 and not _is_host(parts[0]):
-        return HUB, name
-    return parts[0], "/".join(part for part in parts[1:] if part not in ("", "."))
+        return HUB, f"library/{name}" if name not in ("", ".", "..") else ""
+    domain = parts.pop(0)
+    path = [part for part in parts if part not in ("", ".")]
+    if len(parts) == 1 and not _is_host(domain):
+        return HUB, "/".join((domain, *path))
+    return domain, "/".join(path)
 
 
 def _is_host(component: str) -> bool:

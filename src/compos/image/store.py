@@ -266,7 +266,7 @@ class Store:
     def _load(self) -> list[dict[str, Any]]:
         path = self.root / "index.json"
         try:
-            entries = json.loads(path.read_bytes())["manifests"] or []
+            entries = list(json.loads(path.read_bytes())["manifests"] or ())
         except FileNotFoundError:
             return []
         except (OSError, ValueError, KeyError, TypeError) as error:

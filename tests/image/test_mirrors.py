@@ -1,0 +1,76 @@
+"""Mirrors and schemes: the rules of the reference, one row each."""
+
+from __future__ import annotations
+
+import pytest
+
+from compos.errors import ImageError
+from compos.image.mirrors import Endpoint, Mirrors
+from compos.image.reference import HUB, HUB_HOSTS, Reference
+
+PLAIN = ("http",)
+SECURE = ("https",)
+
+# specifications, LINUXKIT_MIRROR, reference → endpoint
+CASES = [
+    ([], "", "alpine", Endpoint(HUB_HOSTS[0], "library/alpine", SECURE)),
+    (["http://m:1"], "", "alpine", Endpoint("m:1", "library/alpine", PLAIN)),
+    (["http://m:1/"], "", "h.example/xy", Endpoint("m:1", "xy", PLAIN)),
+    (["http://m:1/pre/fix/"], "", "h.example/x/y", Endpoint("m:1", "pre/fix/x/y", PLAIN)),
+    (["https://mirror"], "", "a/b/c", Endpoint("mirror", "a/b/c", SECURE)),
+    ([f"{HUB}=http://m:1"], "", "alpine", Endpoint("m:1", "library/alpine", PLAIN)),
+    ([f"{HUB}/=http://m:1"], "", f"{HUB_HOSTS[1]}/a/b", Endpoint("m:1", "a/b", PLAIN)),
+    ([f"{HUB}=http://m:1"], "", "h.example/xy", Endpoint("h.example", "xy", SECURE)),
+    (["h.example=http://m:1", "http://n:2"], "", "h.example/xy", Endpoint("m:1", "xy", PLAIN)),
+    (["h.example=http://m:1", "http://n:2"], "", "h.example:5/xy", Endpoint("n:2", "xy", PLAIN)),
+    (["http://m:1", "http://n:2"], "", "alpine", Endpoint("n:2", "library/alpine", PLAIN)),
+    (["http://n:2"], "http://m:1", "alpine", Endpoint("n:2", "library/alpine", PLAIN)),
+    ([], "h.example=http://m:1, http://n:2", "h.example/xy", Endpoint("m:1", "xy", PLAIN)),
+    ([], "h.example=http://m:1 http://n:2", "alpine", Endpoint("n:2", "library/alpine", PLAIN)),
+    (["http://m:1/a=b"], "", "h.example/xy", Endpoint("m:1", "a=b/xy", PLAIN)),
+    (["http://user:secret@m:1"], "", "h.example/xy", Endpoint("m:1", "xy", PLAIN)),
+]
+
+
+@pytest.mark.parametrize(("specifications", "variable", "name", "endpoint"), CASES)
+def test_endpoint(specifications: list[str], variable: str, name: str, endpoint: Endpoint) -> None:
+    mirrors = Mirrors.parse(specifications, {"LINUXKIT_MIRROR": variable})
+    assert mirrors.endpoint(Reference.parse(name)) == endpoint
+
+
+@pytest.mark.parametrize("text", ["m:1", "ftp://m", "h=m:1", "http://", "=http://m", "h.example=", "x=y=http://"])
+def test_nonsense(text: str) -> None:
+    with pytest.raises(ImageError) as caught:
+        Mirrors.parse([text], {})
+    assert caught.value.id == "mirror-syntax"
+
+
+def test_secrets_are_not_shown() -> None:
+    with pytest.raises(ImageError) as caught:
+        Mirrors.parse(["ftp://user:secret@host/"], {})
+    assert "secret" not in str(caught.value)
+
+
+SCHEMES = {
+    "h.example": SECURE,
+    "h.example:5000": SECURE,
+    "8.8.8.8:5000": SECURE,
+    "172.32.0.1": SECURE,
+    "local:5000": SECURE,
+    "1.2.3:5000": SECURE,
+    "10.0.0.7:5000": ("https", "http"),
+    "172.31.0.1": ("https", "http"),
+    "192.168.1.1:5000": ("https", "http"),
+    "box.local": ("https", "http"),
+    "box.local:5000": ("https", "http"),
+    "localhost:5000": ("http", "https"),
+    "localhost": ("http", "https"),
+    "x.localhost:80": ("http", "https"),
+    "127.0.0.1:5000": ("http", "https"),
+    "[::1]:5000": ("http", "https"),
+}
+
+
+@pytest.mark.parametrize("host", SCHEMES)
+def test_schemes(host: str) -> None:
+    assert Mirrors().endpoint(Reference.parse(f"{host}/x/y")).schemes == SCHEMES[host]
