@@ -1,0 +1,212 @@
+"""Debian packages as files: fetched in parallel, opened as streams.
+
+May touch: the network, the cache folder it is handed, the packages in it. No maintainer script is ever run. Source:
+deb(5), ar(5).
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import lzma
+import sys
+import threading
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, BinaryIO, cast
+
+from compos import progress
+from compos.errors import PackageError
+from compos.image.staging import staging
+from compos.package.debian.download import Expected, cache_errors, fetch, is_whole
+from compos.package.debian.mirror import Mirror
+from compos.package.debian.package import Package
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+__all__ = ["control_tar", "data_tar", "fetch_packages"]
+
+_THREADS = 8
+_MAGIC = b"!<arch>\n"
+_HEADER = 60
+
+
+def fetch_packages(mirror: Mirror, packages: Sequence[Package], directory: Path) -> list[Path]:
+    """Download `packages` into the cache `directory`, several at once; returns their files in the same order.
+
+    A file that is there already is verified, and fetched again if it is damaged. Raises `ComposError` (`network-*`) and
+    `PackageError` (`debian-hash-mismatch`, `debian-download-truncated`, `debian-not-found`, `debian-cache-full`, ...).
+    """
+    paths = {package.sha256: directory / "packages" / package.sha256 for package in packages}
+    with cache_errors(directory):
+        (directory / "packages").mkdir(parents=True, exist_ok=True)
+        unique = {package.sha256: package for package in packages}.values()
+        missing = [package for package in unique if not is_whole(paths[package.sha256], _expected(package))]
+        if missing:
+            _fetch_all(mirror, missing, directory, paths)
+    return [paths[package.sha256] for package in packages]
+
+
+def _fetch_all(mirror: Mirror, packages: Sequence[Package], directory: Path, paths: dict[str, Path]) -> None:
+    stop = threading.Event()
+    total = sum(package.size for package in packages)
+
+    def download(package: Package) -> None:
+        if stop.is_set():
+            return
+        staged = stage / package.sha256
+        url = mirror.address(package.suite, package.filename)
+        try:
+            fetch(mirror, url, staged, expected=_expected(package), advance=task.advance)
+            staged.replace(paths[package.sha256])
+        except BaseException:
+            stop.set()
+            raise
+
+    name = f"{len(packages)} Debian packages" if len(packages) > 1 else f"Debian package {packages[0].name}"
+    with (
+        progress.task(name, total) as task,
+        staging(directory / "staging") as stage,
+        ThreadPoolExecutor(_THREADS) as executor,
+    ):
+        # The largest first, so that none of them is left alone at the end.
+        ordered = sorted(packages, key=lambda package: (-package.size, package.name))
+        for future in [executor.submit(download, package) for package in ordered]:
+            future.result()
+
+
+def _expected(package: Package) -> Expected:
+    return Expected(package.size, package.sha256)
+
+
+def data_tar(path: Path) -> BinaryIO:
+    """The tar stream of the files that the package at `path` installs, decompressed while it is read.
+
+    Raises `PackageError` (`debian-archive`), also while reading.
+    """
+    return _tar(path, "data.tar")
+
+
+def control_tar(path: Path) -> BinaryIO:
+    """The tar stream of the package's control files (`control`, `md5sums`, `conffiles`, scripts), like `data_tar`."""
+    return _tar(path, "control.tar")
+
+
+def _tar(path: Path, wanted: str) -> BinaryIO:
+    stream = path.open("rb")
+    try:
+        for index, (name, size) in enumerate(_members(stream, path)):
+            if index == 0:
+                if name != "debian-binary" or not stream.read(size).startswith(b"2."):
+                    raise _damaged(path, "it does not begin with a debian-binary of version 2")
+            elif name.startswith(f"{wanted}.") or name == wanted:
+                return _decompressed(_Slice(stream, size, path), name.removeprefix(wanted), path)
+        raise _damaged(path, f"it has no {wanted}")
+    except BaseException:
+        stream.close()
+        raise
+
+
+def _members(stream: BinaryIO, path: Path) -> Iterator[tuple[str, int]]:
+    """Name and size of each member of an ar archive; the stream then stands at its content."""
+    if stream.read(len(_MAGIC)) != _MAGIC:
+        raise _damaged(path, "it is no ar archive")
+    position = len(_MAGIC)
+    while header := stream.read(_HEADER):
+        # ar(5): name 16, time 12, user 6, group 6, mode 8, size 10, two magic bytes.
+        size = header[48:58].strip()
+        if len(header) != _HEADER or header[58:] != b"`\n" or not size.isdigit():
+            raise _damaged(path, f"the header at byte {position} is none of ar's")
+        position += _HEADER
+        yield header[:16].decode("ascii", "replace").rstrip().removesuffix("/"), int(size)
+        position += int(size) + int(size) % 2
+        stream.seek(position)
+
+
+class _Slice(io.RawIOBase):
+    """The next `size` bytes of a file, which it closes in the end."""
+
+    def __init__(self, stream: BinaryIO, size: int, path: Path) -> None:
+        super().__init__()
+        self._stream = stream
+        self._left = size
+        self._path = path
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        view = memoryview(buffer).cast("B")[: self._left]
+        count = cast("io.BufferedReader", self._stream).readinto(view)
+        if self._left and not count:
+            raise _damaged(self._path, "it ends in the middle of a member")
+        self._left -= count
+        return count
+
+    def close(self) -> None:
+        self._stream.close()
+        super().close()
+
+
+class _Unpacked(io.RawIOBase):
+    """A decompressed stream whose errors name the package."""
+
+    def __init__(self, stream: BinaryIO, source: BinaryIO, path: Path) -> None:
+        super().__init__()
+        self._stream = stream
+        self._source = source
+        self._path = path
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        view = memoryview(buffer).cast("B")
+        try:
+            piece = self._stream.read(len(view))
+        except (lzma.LZMAError, zlib.error, EOFError, gzip.BadGzipFile, _zstd().ZstdError) as error:
+            raise _damaged(self._path, "it cannot be decompressed") from error
+        view[: len(piece)] = piece
+        return len(piece)
+
+    def close(self) -> None:
+        self._stream.close()
+        self._source.close()
+        super().close()
+
+
+def _decompressed(source: _Slice, suffix: str, path: Path) -> BinaryIO:
+    """`source` as what its suffix says (deb(5)): xz, zstd, gzip or plain."""
+    buffered = cast("BinaryIO", io.BufferedReader(source, 1 << 17))
+    openers: dict[str, Callable[[BinaryIO], object]] = {
+        "": lambda stream: stream,
+        ".xz": lzma.LZMAFile,
+        ".gz": lambda stream: gzip.GzipFile(fileobj=stream),
+        ".zst": lambda stream: _zstd().ZstdFile(stream),
+    }
+    opener = openers.get(suffix)
+    if opener is None:
+        raise _damaged(path, f"its tar is compressed with {suffix.removeprefix('.')}, which Debian does not use")
+    stream = cast("BinaryIO", opener(buffered))
+    return cast("BinaryIO", io.BufferedReader(_Unpacked(stream, buffered, path), 1 << 18))
+
+
+def _zstd() -> ModuleType:
+    if sys.version_info >= (3, 14):
+        from compression import zstd
+    else:
+        from backports import zstd
+    return zstd
+
+
+def _damaged(path: Path, reason: str) -> PackageError:
+    return PackageError(
+        "debian-archive",
+        f"the Debian package cannot be read: {reason}",
+        place=str(path),
+        hint="Remove the file and run again.",
+    )
