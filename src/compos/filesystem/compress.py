@@ -13,13 +13,16 @@ from compos.image.store import Store
 from compos.tree.contents import Contents
 from compos.tree.node import Piece, Slice
 
-__all__ = ["COMPRESSIONS", "Compression", "stored"]
+__all__ = ["COMPRESSIONS", "Compression", "identity", "stored"]
 
 Compression: TypeAlias = Literal["zstd", "gzip", "none"]
 COMPRESSIONS: tuple[Compression, ...] = ("zstd", "gzip", "none")
 
 ZSTD_LEVEL = 3
 """0.88 of the size of gzip -6 on a whole system, at ten times its speed (ecosystem survey, section 4)."""
+
+
+GZIP_LEVEL = 6
 
 
 class _Compressor(Protocol):
@@ -37,7 +40,7 @@ class _Plain:
 
 def stored(store: Store, kind: str, key: str, compression: Compression, make: Callable[[], Iterable[Piece]]) -> Slice:
     """The compressed form of `make()`'s pieces, kept as `derived/KIND/KEY.COMPRESSION`; `key` must name the contents."""
-    name = f"{key}.{compression}"
+    name = f"{key}.{identity(compression)}"
     path = store.derived(kind, name)
     if path is None:
         compressor = _compressor(compression)
@@ -50,11 +53,26 @@ def stored(store: Store, kind: str, key: str, compression: Compression, make: Ca
     return Slice(f"derived/{kind}/{name}", 0, path.stat().st_size)
 
 
+def identity(compression: Compression) -> str:
+    """Which program, version and level give the bytes: part of every key, since other versions give other bytes."""
+    if compression == "none":
+        return compression
+    if compression == "gzip":
+        return f"gzip{GZIP_LEVEL}-{zlib.ZLIB_RUNTIME_VERSION}"
+    import sys
+
+    if sys.version_info >= (3, 14):
+        from compression.zstd import zstd_version
+    else:
+        from backports.zstd import zstd_version
+    return f"zstd{ZSTD_LEVEL}-{zstd_version}"
+
+
 def _compressor(compression: Compression) -> _Compressor:
     if compression == "none":
         return _Plain()
     if compression == "gzip":
-        return zlib.compressobj(6, zlib.DEFLATED, 31)
+        return zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, 31)
     import sys
 
     if sys.version_info >= (3, 14):

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeAlias
 
 from compos import progress
-from compos.compose.component import Component
 from compos.compose.root import EPOCH
 from compos.compose.system import System
 from compos.filesystem.compress import Compression, stored
@@ -19,9 +19,11 @@ from compos.filesystem.tar import tar_pieces
 from compos.image.store import Store
 from compos.output.write import Output
 from compos.tree.contents import piece_size
-from compos.tree.node import FILE, Node, Piece
+from compos.tree.node import FILE, Node, Piece, Tree
 
 __all__ = ["archive", "files"]
+
+Nodes: TypeAlias = tuple[tuple[str, Node], ...]
 
 VERSION = 1
 """Counts up when a segment's bytes change for the same nodes."""
@@ -64,17 +66,22 @@ def _padding(size: int) -> tuple[bytes, ...]:
 def _initrd(store: Store, system: System, compression: Compression) -> list[Piece]:
     """The segments in order. Two are compressed at a time: the compressors leave Python's lock."""
     with progress.task("initrd"), ThreadPoolExecutor(2) as pool:
-        return list(
-            pool.map(
-                lambda item: _segment(store, item[0], item[1], compression),
-                [item for item in system.root.segments if item[1]],
-            )
-        )
+        return list(pool.map(lambda nodes: _segment(store, nodes, compression), _segments(system)))
 
 
-def _segment(
-    store: Store, component: Component, nodes: tuple[tuple[str, Node], ...], compression: Compression
-) -> Piece:
+def _segments(system: System) -> list[Nodes]:
+    """One a component, all `files` entries together: they are many and small."""
+    segments: list[Nodes] = []
+    files: Tree = {}
+    for component, nodes in system.root.segments:
+        if component.location.startswith("files["):
+            files.update(nodes)
+        elif nodes:
+            segments.append(nodes)
+    return [*segments, tuple(sorted(files.items()))] if files else segments
+
+
+def _segment(store: Store, nodes: Nodes, compression: Compression) -> Piece:
     # Contents are named by digests and offsets, so the nodes' own text is a key for their bytes.
     key = hashlib.sha256(repr((VERSION, nodes)).encode("utf-8", "surrogateescape")).hexdigest()
     return stored(store, "segment", key, compression, lambda: cpio_pieces(nodes))

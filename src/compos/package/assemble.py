@@ -74,13 +74,15 @@ def tag_image(store: Store, name: str, manifest: Descriptor, annotations: Mappin
     """Name an image: the index under `name` gets `manifest` for its architecture, other architectures stay."""
     others: Sequence[Descriptor] = ()
     current = store.resolve(name)
+    kept: Mapping[str, str] = {}
     if current is not None and store.has(current.digest):
         _, document = parse_document(store.read(current.digest), media_type=current.media_type)
         if isinstance(document, ImageIndex):
             others = [entry for entry in document.manifests if entry.platform != manifest.platform]
+            kept = current.annotations
     manifests = sorted([*others, manifest], key=lambda entry: (str(entry.platform), entry.digest))
     index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": [entry.to_json() for entry in manifests]}
-    store.tag(name, store.put(_json(index), INDEX), annotations=annotations)
+    store.tag(name, store.put(_json(index), INDEX), annotations={**kept, **annotations})
 
 
 def _json(value: object) -> bytes:

@@ -10,10 +10,11 @@ import hashlib
 import marshal
 import sys
 from pathlib import Path
+from typing import cast
 
 from compos.tree.node import Hole, Node, Piece, Slice, Tree
 
-__all__ = ["load", "load_tree", "node", "save", "save_tree"]
+__all__ = ["load", "load_tree", "node", "pieces", "save", "save_tree"]
 
 _HEAD = b"compos-record " + sys.implementation.cache_tag.encode() + b" "
 
@@ -62,14 +63,16 @@ def _plain(value: object) -> object:
 def node(fields: tuple[object, ...]) -> Node:
     """A node from its plain fields."""
     made = Node(*fields)  # type: ignore[arg-type]
-    if not made.content:
-        return made
-    pieces: list[Piece] = []
-    for piece in made.content:
+    return made._replace(content=pieces(made.content)) if made.content else made
+
+
+def pieces(plain: tuple[object, ...]) -> tuple[Piece, ...]:
+    """Pieces from their plain fields: bytes are themselves, one number is a hole, three fields are a slice."""
+    made: list[Piece] = []
+    for piece in plain:
         if isinstance(piece, bytes):
-            pieces.append(piece)
-        elif len(piece) == 1:
-            pieces.append(Hole(*piece))
+            made.append(piece)
         else:
-            pieces.append(Slice(*piece))
-    return made._replace(content=tuple(pieces))
+            fields = cast("tuple[object, ...]", piece)
+            made.append(Hole(*fields) if len(fields) == 1 else Slice(*fields))  # type: ignore[arg-type]
+    return tuple(made)

@@ -1,0 +1,101 @@
+"""`compos build`: YAML in, output files out."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from compos.cli.settings import global_options, settings_of
+
+__all__ = ["build"]
+
+COMPRESSIONS = ("zstd", "gzip", "none")
+
+
+@click.command
+@click.argument("sources", nargs=-1, required=True, metavar="FILE...")
+@click.option("-f", "--format", "formats", multiple=True, metavar="LIST", help="Output formats [kernel+initrd].")
+@click.option("--name", metavar="NAME", help="Base of the output names [the last file's, without extension].")
+@click.option("--dir", "folder", metavar="DIR", help="Where the outputs go [the current folder].")
+@click.option("--o", "output", metavar="FILE|-", help="One streamable output (tar) to a file or standard output.")
+@click.option("--arch", metavar="ARCH", help="amd64, arm64 or riscv64 [this machine's].")
+@click.option("--pull", is_flag=True, help="Ask the registry for every image, whatever the store has.")
+@click.option("--compress", type=click.Choice(COMPRESSIONS), default="zstd", show_default=True, help="How the initrd is compressed.")
+@click.option("--debian-mirror", metavar="URL", help="Debian mirror for bricks [COMPOS_DEBIAN_MIRROR, apt's].")
+@click.option("--no-sbom", is_flag=True, help="Accepted for LinuxKit's sake: this version writes none.")
+@click.option("--dry-run", is_flag=True, help="Print the merged YAML and stop.")
+@global_options
+@click.pass_context
+def build(context: click.Context, sources: tuple[str, ...], **options: Any) -> None:
+    """Compose a system from YAML files and write it in the formats asked for.
+
+    Files are merged from left to right; - is standard input, http(s) URLs are fetched.
+    """
+    settings = settings_of(context, options)
+    _check(options)
+    from compos.cli.images import images, open_store
+    from compos.compose.system import image_references
+    from compos.config.dump import metadata_document, to_yaml
+    from compos.config.load import default_name, load
+    from compos.image.platform import Platform
+    from compos.output.build import described_outputs
+    from compos.output.formats import choose
+    from compos.package.bricks import forget_outdated
+
+    formats = choose(options["formats"], to_file=options["output"] is not None)
+    config = load(sources)
+    if options["dry_run"]:
+        click.echo(to_yaml(config))
+        return
+    base = Path(options["folder"] or ".") / (options["name"] or default_name(sources))
+    _check_folder(base if options["output"] in (None, "-") else Path(options["output"]))
+    store = open_store(settings)
+    platform = Platform("linux", options["arch"]) if options["arch"] else Platform.host()
+    references = list(dict.fromkeys(image_references(config)))
+    forget_outdated(store, references, platform)
+    source = images(store, settings, options["debian_mirror"], pull=options["pull"])
+    found = source.images([(reference, platform) for reference in references])
+    outputs = described_outputs(
+        store,
+        config,
+        {reference: found[reference, platform] for reference in references},
+        formats,
+        options["compress"],
+        lambda form: metadata_document(config, form),
+    )
+    _write(store.root, outputs, base, options["output"])
+
+
+def _check(options: dict[str, Any]) -> None:
+    if options["output"] is not None and (options["name"] or options["folder"]):
+        raise click.UsageError("--o goes neither with --name nor with --dir")
+
+
+def _check_folder(base: Path) -> None:
+    """Say that the output's folder is missing before any work is done."""
+    from compos.errors import OutputError
+
+    if not base.parent.is_dir():
+        raise OutputError(
+            "output-folder", "the output folder does not exist", place=str(base.parent), hint="Make it, or choose --dir."
+        )
+
+
+def _write(root: Path, outputs: list[Any], base: Path, output: str | None) -> None:
+    from compos.output.write import Output, write_outputs, write_stream
+    from compos.progress import notice
+
+    if output == "-":
+        sys.stdout.flush()
+        write_stream(root, sys.stdout.fileno(), outputs[0].pieces)
+        return
+    if output is not None:
+        path = Path(output)
+        outputs, base = [Output("", outputs[0].pieces)], path
+    notice("Create outputs:")
+    for path in write_outputs(root, base, outputs):
+        notice(f"  {os.fspath(path)}")

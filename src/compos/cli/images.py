@@ -1,0 +1,58 @@
+"""Where a verb's images come from: the store, our bricks, registries; put together from the global flags."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from compos.cli.settings import Settings
+    from compos.image.source import Images
+    from compos.image.store import Store
+    from compos.package.build import Builder
+    from compos.package.debian.mirror import Mirror
+
+__all__ = ["builder", "images", "open_store"]
+
+
+def open_store(settings: Settings) -> Store:
+    """The store that the flags and variables name."""
+    from compos.image.store import Store
+
+    return Store(settings.store_root)
+
+
+def builder(store: Store, settings: Settings, debian_mirror: str | None) -> Builder:
+    """What builds bricks; the mirror is looked up only when one is built."""
+    from compos.package.build import Builder
+
+    return Builder(store, _mirror(debian_mirror, settings.certificates))
+
+
+def _mirror(option: str | None, certificates: tuple[str, ...]) -> Callable[[], Mirror]:
+    @cache
+    def mirror() -> Mirror:
+        from compos.package.debian.mirror import default_mirror
+
+        return default_mirror(option, certificates=certificates)
+
+    return mirror
+
+
+def images(store: Store, settings: Settings, debian_mirror: str | None, *, pull: bool) -> Images:
+    """What a build asks for its images. Raises `ImageError` for a mirror that cannot be understood."""
+    from compos.image.mirrors import Mirrors
+    from compos.image.source import Images
+    from compos.package.bricks import HUB, Bricks
+
+    mirrors = Mirrors.parse(settings.mirror, os.environ)
+    certificates = settings.certificates
+    registry_only = Images(store, mirrors=mirrors, certificates=certificates, pull=True)
+    bricks = Bricks(
+        builder(store, settings, debian_mirror),
+        lambda reference, platform: registry_only.image(str(reference), platform),
+        mirrored=any(name in mirrors.urls for name in (HUB, "*")),
+    )
+    return Images(store, mirrors=mirrors, certificates=certificates, pull=pull, missing=bricks.missing)

@@ -1,0 +1,91 @@
+"""From a configuration and its images to described outputs, with the whole result remembered under its inputs.
+
+May touch: the store (`derived/result`); host files that `files` entries name (reading).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import cast
+
+from compos import __version__
+from compos.compose.system import compose_system
+from compos.config.model import Config
+from compos.filesystem.compress import Compression, identity
+from compos.image.model import Image
+from compos.image.store import Store
+from compos.output.formats import Format, make
+from compos.output.write import Output
+from compos.tree import record
+from compos.tree.node import Piece, Slice
+
+__all__ = ["described_outputs"]
+
+VERSION = 1
+
+
+def described_outputs(
+    store: Store,
+    config: Config,
+    images: Mapping[str, Image],
+    formats: Sequence[Format],
+    compression: Compression,
+    metadata: Callable[[str], bytes],
+) -> list[Output]:
+    """The outputs of `formats`, ready to be written.
+
+    `images` has every reference of `config`. When nothing that goes in has changed since an earlier build, the stored
+    description is taken and nothing is composed. Raises `ConfigError`, `ImageError`, `OutputError`.
+    """
+    key = _key(config, images, formats, compression)
+    remembered = record.load(store.derived("result", key))
+    if remembered is not None:
+        outputs = [
+            Output(suffix, record.pieces(pieces))
+            for suffix, pieces in cast("tuple[tuple[str, tuple[object, ...]], ...]", remembered)
+        ]
+        if _whole(store.root, outputs):
+            return outputs
+    system = compose_system(store, config, lambda reference: images[reference], metadata)
+    outputs = make(store, system, formats, compression)
+    with store.derive("result", key) as path:
+        record.save(path, tuple((output.suffix, tuple(output.pieces)) for output in outputs))
+    return outputs
+
+
+def _key(config: Config, images: Mapping[str, Image], formats: Sequence[Format], compression: Compression) -> str:
+    """Every input of a build, as a digest."""
+    hasher = hashlib.sha256()
+    names = sorted((reference, image.name, image.digest) for reference, image in images.items())
+    fixed = (VERSION, __version__, config, names, [one.name for one in formats], identity(compression))
+    hasher.update(repr(fixed).encode("utf-8", "surrogateescape"))
+    for digest in _host_files(config):
+        hasher.update(digest)
+    return hasher.hexdigest()
+
+
+def _host_files(config: Config) -> Iterator[bytes]:
+    for entry in config.files:
+        if not entry.source:
+            continue
+        try:
+            with Path(os.path.expanduser(entry.source)).open("rb") as stream:  # noqa: PTH111  "~/x" only
+                yield hashlib.file_digest(stream, "sha256").digest()
+        except OSError as error:
+            yield type(error).__name__.encode()
+
+
+def _whole(root: Path, outputs: Sequence[Output]) -> bool:
+    """Whether every stored file that the outputs are made of is still there and long enough."""
+    needed: dict[str, int] = {}
+    pieces: Iterator[Piece] = (piece for output in outputs for piece in output.pieces)
+    for piece in pieces:
+        if isinstance(piece, Slice):
+            needed[piece.source] = max(needed.get(piece.source, 0), piece.offset + piece.size)
+    try:
+        return all((root / source).stat().st_size >= size for source, size in needed.items())
+    except OSError:
+        return False

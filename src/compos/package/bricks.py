@@ -1,0 +1,82 @@
+"""Our own bricks: which there are, and building those that a system names and nobody has.
+
+May touch: the folder of bricks (reading), the store, the Debian mirror.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import cache
+from pathlib import Path
+
+from compos.errors import ImageError
+from compos.image.model import Image
+from compos.image.platform import Platform
+from compos.image.reference import Reference
+from compos.image.store import Store
+from compos.package.build import RECIPE, Builder, recipe_key
+from compos.package.recipe import Recipe, load_recipe
+
+__all__ = ["ORG", "Bricks", "bricks_folder", "find_brick", "forget_outdated"]
+
+ORG = "compos"
+HUB = "docker.io"
+
+
+@cache
+def bricks_folder() -> Path:
+    """Where the bricks are: inside the installed package, or beside `src` in a checkout."""
+    here = Path(__file__).resolve()
+    installed = here.parents[1] / "bricks"
+    return installed if installed.is_dir() else here.parents[3] / "bricks"
+
+
+def find_brick(reference: Reference) -> Recipe | None:
+    """The recipe of a brick named `compos/NAME:TAG`, from any registry, if it is one of ours."""
+    org, _, name = reference.path.rpartition("/")
+    if org.rpartition("/")[2] != ORG or reference.digest or not name.replace("-", "").isalnum():
+        return None
+    folder = bricks_folder() / name
+    if not (folder / "build.yml").is_file():
+        return None
+    recipe = load_recipe(folder)
+    return recipe if reference.tag in ("", recipe.tag) else None
+
+
+class Bricks:
+    """Makes bricks that are missing.
+
+    `published` asks the registry for an image (raising `ImageError`, id `image-not-found`, when it has none). It is not
+    asked for names without a registry (`compos/init:v1`) unless `mirrored` says that the user named a mirror for them:
+    nobody has published our bricks on the public hub, and whoever holds that name there must not get into an image.
+    """
+
+    def __init__(self, builder: Builder, published: Callable[[Reference, Platform], Image], *, mirrored: bool) -> None:
+        self._builder = builder
+        self._published = published
+        self._mirrored = mirrored
+
+    def missing(self, reference: Reference, platform: Platform) -> Image | None:
+        """The brick that `reference` names, from its registry or built now; None when it is not one of ours."""
+        recipe = find_brick(reference)
+        if recipe is None:
+            return None
+        if reference.domain != HUB or self._mirrored:
+            try:
+                return self._published(reference, platform)
+            except ImageError as error:
+                if error.id != "image-not-found":
+                    raise
+        return self._builder.build(recipe, platform, str(reference))
+
+
+def forget_outdated(store: Store, references: Iterable[str], platform: Platform) -> None:
+    """Untag bricks that were built here from another recipe than today's (after an upgrade of compos)."""
+    for text in references:
+        reference = Reference.parse(text)
+        entry = store.resolve(str(reference))
+        if entry is None or not (built := entry.annotations.get(f"{RECIPE}.{platform.architecture}")):
+            continue
+        recipe = find_brick(reference)
+        if recipe is not None and built != recipe_key(recipe, platform.architecture):
+            store.untag(str(reference))

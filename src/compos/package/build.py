@@ -1,0 +1,159 @@
+"""Building a brick: Debian packages and own files to an OCI image in the store, natively and reproducibly.
+
+May touch: the store, the Debian mirror, the brick's folder (reading).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from compos import progress
+from compos.compose.files import files_components
+from compos.compose.root import EPOCH
+from compos.errors import PackageError
+from compos.image.model import Image
+from compos.image.platform import Platform
+from compos.image.reference import Reference
+from compos.image.store import Store
+from compos.package.assemble import assemble, tag_image
+from compos.package.debian.archive import fetch_packages
+from compos.package.debian.index import Index, load_index
+from compos.package.debian.mirror import Mirror
+from compos.package.debian.solver import resolve
+from compos.package.files import packages_tree
+from compos.package.kernel import kernel_tree
+from compos.package.recipe import Recipe
+from compos.package.select import moved, selected
+from compos.tree.contents import Contents
+from compos.tree.flatten import Overlay
+from compos.tree.node import FILE, Node, Tree, ancestors, directory, file
+
+__all__ = ["RECIPE", "Builder", "recipe_key"]
+
+VERSION = 1
+"""Counts up when the same recipe and packages give another image."""
+
+RECIPE = "org.compos.brick.recipe"
+"""Annotation of a brick in the store: what it was built from, without the Debian index."""
+
+
+def recipe_key(recipe: Recipe, architecture: str) -> str:
+    """Names the recipe and this builder's version; a brick in the store with another key is out of date."""
+    return hashlib.sha256(f"{VERSION} {recipe.name} {recipe.digest(architecture)}".encode()).hexdigest()
+
+
+@dataclass
+class Builder:
+    """Builds bricks into `store`; `mirror` is asked for when the first Debian package is needed. For several threads."""
+
+    store: Store
+    mirror: Callable[[], Mirror]
+
+    def __post_init__(self) -> None:
+        self._lock = threading.Lock()
+        self._indexes: dict[tuple[str, str], Index] = {}
+
+    def build(self, recipe: Recipe, platform: Platform, name: str) -> Image:
+        """Build `recipe` for `platform` and name the image `name` (canonical). Raises `PackageError`."""
+        if platform.architecture not in recipe.arches:
+            raise PackageError(
+                "brick-architecture",
+                f"{recipe.image} is not made for {platform.architecture}",
+                place=str(recipe.folder / "build.yml"),
+                hint=f"It is made for: {', '.join(recipe.arches)}.",
+            )
+        with progress.task(f"build {recipe.name} for {platform.architecture}"):
+            tree = self._tree(recipe, platform.architecture)
+            image, manifest = assemble(self.store, name, tree, platform, recipe.settings)
+            with self._lock:
+                annotations = {f"{RECIPE}.{platform.architecture}": recipe_key(recipe, platform.architecture)}
+                tag_image(self.store, name, manifest, annotations)
+        return image
+
+    def _tree(self, recipe: Recipe, architecture: str) -> Tree:
+        tree: Tree = {}
+        place = str(recipe.folder / "build.yml")
+        if recipe.debian is not None:
+            packages = self._packages(recipe, architecture)
+            if recipe.kernel:
+                tree = kernel_tree(self.store, packages, place)
+            else:
+                made = self._concatenated(recipe, packages)
+                # A brick of concatenations alone takes no other file of its packages.
+                keep = recipe.debian.keep if recipe.debian.keep is not None or not made else ()
+                tree = selected(packages, keep, recipe.debian.drop, self._read, place)
+                tree = {**moved(tree, recipe.debian.move, place), **made}
+        overlay = Overlay(place)
+        for path, node in (*sorted(tree.items()), *self._files(recipe, architecture)):
+            overlay.add(path, node)
+        return overlay.tree
+
+    def _packages(self, recipe: Recipe, architecture: str) -> Tree:
+        assert recipe.debian is not None  # noqa: S101
+        index = self._index(recipe.debian.suite, architecture)
+        packages = resolve(index, recipe.debian.names(architecture), without=recipe.debian.without)
+        folder = self.store.root / "debian"
+        archives = fetch_packages(self.mirror(), packages, folder)
+        return packages_tree(self.store, packages, archives)
+
+    def _index(self, suite: str, architecture: str) -> Index:
+        with self._lock:
+            key = (suite, architecture)
+            if key not in self._indexes:
+                self._indexes[key] = load_index(
+                    self.mirror(), self.store.root / "debian", architecture=architecture, suites=(suite,)
+                )
+            return self._indexes[key]
+
+    def _read(self, node: Node) -> bytes:
+        with Contents(self.store.root) as contents:
+            return b"".join(contents.chunks(node.content))
+
+    def _concatenated(self, recipe: Recipe, packages: Tree) -> Tree:
+        made: Tree = {}
+        for entry in recipe.concatenate:
+            place = f"{recipe.folder / 'build.yml'}: concatenate"
+            parts = selected(packages, entry.sources, (), self._read, place)
+            data = b"".join(self._read(node) for _, node in sorted(parts.items()) if node.kind == FILE)
+            path = entry.path.strip("/")
+            for parent in ancestors(path):
+                made.setdefault(parent, directory(0o755, EPOCH))
+            made[path] = file(data, 0o644, EPOCH)
+        return made
+
+    def _files(self, recipe: Recipe, architecture: str) -> list[tuple[str, Node]]:
+        """The brick's own files. Parents that packages have keep their mode: unlike in a system's `files`."""
+        entries = tuple(
+            replace(entry, source=str(recipe.source(entry.source, architecture))) if entry.source else entry
+            for entry in recipe.files
+        )
+
+        def no_metadata(form: str) -> bytes:
+            raise PackageError("package-unknown-key", "a brick has no metadata file", place=str(recipe.folder))
+
+        nodes: list[tuple[str, Node]] = []
+        for entry, component in zip(entries, files_components(self.store, entries, {}, no_metadata), strict=True):
+            path = (entry.path or "").strip("/")
+            nodes += [(parent, directory(0o755, EPOCH)) for parent in ancestors(path)]
+            nodes.append((path, component.tree[path]))
+        return _without_repeated_parents(nodes)
+
+
+def _without_repeated_parents(nodes: list[tuple[str, Node]]) -> list[tuple[str, Node]]:
+    explicit = {path for path, node in nodes if node.kind != "d" or node.mode != 0o755}
+    seen: set[str] = set()
+    kept = []
+    for path, node in nodes:
+        if node.kind == "d" and node.mode == 0o755 and (path in seen or path in explicit):
+            continue
+        seen.add(path)
+        kept.append((path, node))
+    return kept
+
+
+def named(recipe: Recipe) -> str:
+    """The canonical name of a recipe's image."""
+    return str(Reference.parse(recipe.name))

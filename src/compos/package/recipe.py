@@ -1,0 +1,219 @@
+"""`build.yml`: what a package is made of, read strictly (docs/bricks.md).
+
+May touch: the package's folder (reading).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from compos.config.model import File
+from compos.errors import PackageError
+from compos.package.assemble import ImageSettings
+
+__all__ = ["ARCHITECTURES", "Concatenation", "Debian", "Recipe", "load_recipe"]
+
+ARCHITECTURES = ("amd64", "arm64", "riscv64")
+CONFIG_LABEL = "org.mobyproject.config"
+LINUXKIT_ORG = "linuxkit"
+
+
+@dataclass(frozen=True, slots=True)
+class Debian:
+    """The `debian` section. `packages` are names, or mappings from architecture to name."""
+
+    packages: tuple[str | Mapping[str, str], ...]
+    suite: str = "trixie"
+    without: tuple[str, ...] = ()
+    keep: tuple[str, ...] | None = None
+    drop: tuple[str, ...] = ()
+    move: Mapping[str, str] = field(default_factory=dict)
+
+    def names(self, architecture: str) -> tuple[str, ...]:
+        """Package names for an architecture; a mapping that lacks it gives none."""
+        names = (item if isinstance(item, str) else item.get(architecture) for item in self.packages)
+        return tuple(name for name in names if name)
+
+
+@dataclass(frozen=True, slots=True)
+class Concatenation:
+    """A file made of others: `sources` are globs in the packages' files, joined in order of their names."""
+
+    path: str
+    sources: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """One `build.yml`. `folder` is where it stands; `digest` names everything in that folder that can matter."""
+
+    folder: Path
+    image: str
+    org: str
+    tag: str
+    arches: tuple[str, ...]
+    settings: ImageSettings
+    debian: Debian | None
+    files: tuple[File, ...]
+    concatenate: tuple[Concatenation, ...]
+    kernel: bool
+
+    @property
+    def name(self) -> str:
+        """Short name: org/image:tag."""
+        return f"{self.org}/{self.image}:{self.tag}"
+
+    def digest(self, architecture: str) -> str:
+        """What the image of `architecture` depends on in this folder: build.yml and the host files that it names."""
+        hasher = hashlib.sha256((self.folder / "build.yml").read_bytes())
+        for entry in self.files:
+            if entry.source:
+                hasher.update(hashlib.sha256(self.source(entry.source, architecture).read_bytes()).digest())
+        return hasher.hexdigest()
+
+    def source(self, path: str, architecture: str) -> Path:
+        """A host file that a `files` entry names. Raises `PackageError` when it is not there."""
+        found = self.folder / path.replace("${arch}", architecture)
+        if not found.is_file():
+            hint = "Compile it with: python hatch_build.py " + architecture if "bin/" in path else "Add it to the folder."
+            raise PackageError("brick-source", f"the file {path!r} is missing", place=str(found), hint=hint)
+        return found
+
+
+_FIELDS: Mapping[str, type | tuple[type, ...]] = {
+    "image": str,
+    "org": str,
+    "tag": str,
+    "arches": list,
+    "debian": dict,
+    "files": list,
+    "concatenate": list,
+    "kernel": dict,
+    "entrypoint": list,
+    "cmd": list,
+    "env": list,
+    "workdir": str,
+    "labels": dict,
+    "config": dict,
+    # LinuxKit's, without meaning here: nothing is run while a brick is built.
+    "gitrepo": str,
+    "network": bool,
+    "disable-cache": bool,
+}
+_DEBIAN_FIELDS: Mapping[str, type | tuple[type, ...]] = {
+    "suite": str,
+    "packages": list,
+    "without": list,
+    "keep": list,
+    "drop": list,
+    "move": dict,
+}
+_FILE_FIELDS: Mapping[str, type | tuple[type, ...]] = {
+    "path": str,
+    "contents": str,
+    "source": str,
+    "symlink": str,
+    "directory": bool,
+    "mode": str,
+    "uid": int,
+    "gid": int,
+}
+_CONCATENATION_FIELDS: Mapping[str, type | tuple[type, ...]] = {"path": str, "sources": list}
+
+
+def load_recipe(folder: Path) -> Recipe:
+    """Read `folder`/build.yml. Raises `PackageError`."""
+    import yaml
+
+    path = folder / "build.yml"
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise PackageError(
+            "package-missing", "there is no build.yml here", place=str(folder), hint="Name a package's folder."
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise PackageError("package-unreadable", f"build.yml cannot be read: {error}", place=str(path)) from error
+    except yaml.YAMLError as error:
+        raise PackageError("yaml-syntax", f"build.yml is not YAML: {error}", place=str(path)) from error
+    values = _checked(document, _FIELDS, str(path))
+    if "dockerfile" in (document or {}) or not values.get("image"):
+        raise PackageError("package-image", "build.yml names no image", place=str(path), hint="Add `image: NAME`.")
+    labels = {str(key): str(value) for key, value in values.get("labels", {}).items()}
+    if "config" in values:
+        labels[CONFIG_LABEL] = json.dumps(values["config"], separators=(",", ":"))
+    return Recipe(
+        folder,
+        values["image"],
+        values.get("org", LINUXKIT_ORG),
+        values.get("tag", "latest"),
+        _texts(values.get("arches", list(ARCHITECTURES))),
+        ImageSettings(
+            _texts(values.get("entrypoint", [])),
+            _texts(values.get("cmd", [])),
+            _texts(values.get("env", [])),
+            values.get("workdir", ""),
+            labels,
+        ),
+        _debian(values["debian"], f"{path}: debian") if "debian" in values else None,
+        tuple(_file(item, f"{path}: files[{index}]") for index, item in enumerate(values.get("files", []))),
+        tuple(
+            Concatenation(item["path"], _texts(item["sources"]))
+            for index, item in enumerate(values.get("concatenate", []))
+            if _checked(item, _CONCATENATION_FIELDS, f"{path}: concatenate[{index}]")
+        ),
+        "kernel" in values,
+    )
+
+
+def _checked(value: object, fields: Mapping[str, type | tuple[type, ...]], place: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise PackageError("package-type", "a mapping is needed here", place=place)
+    for key, item in value.items():
+        if key not in fields:
+            import difflib
+
+            near = difflib.get_close_matches(str(key), fields, 1)
+            raise PackageError(
+                "package-unknown-key",
+                f"there is no key {key!r}",
+                place=place,
+                hint=f"Did you mean {near[0]!r}?" if near else f"Keys are: {', '.join(fields)}.",
+            )
+        if not isinstance(item, fields[key]):
+            wanted = fields[key]
+            name = wanted.__name__ if isinstance(wanted, type) else "value"
+            raise PackageError("package-type", f"{key} must be a {name}", place=place)
+    return value
+
+
+def _texts(items: list[object]) -> tuple[str, ...]:
+    return tuple(str(item) for item in items)
+
+
+def _debian(value: object, place: str) -> Debian:
+    values = _checked(value, _DEBIAN_FIELDS, place)
+    if not values.get("packages"):
+        raise PackageError("package-type", "debian.packages is missing", place=place)
+    packages = tuple(item if isinstance(item, dict) else str(item) for item in values["packages"])
+    keep = values.get("keep")
+    return Debian(
+        packages,
+        values.get("suite", "trixie"),
+        _texts(values.get("without", [])),
+        None if keep is None else _texts(keep),
+        _texts(values.get("drop", [])),
+        {str(old): str(new) for old, new in values.get("move", {}).items()},
+    )
+
+
+def _file(value: object, place: str) -> File:
+    values = _checked(value, _FILE_FIELDS, place)
+    if not values.get("path"):
+        raise PackageError("package-type", "a file needs a path", place=place)
+    return File(**values)

@@ -1,0 +1,46 @@
+"""The family of errors: what the command line needs of each."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+from compos import errors
+from compos.errors import CombinedError, ComposError
+
+SOURCE = Path(errors.__file__).parent
+
+
+def test_all_are_one_family() -> None:
+    for name in errors.__all__:
+        assert issubclass(getattr(errors, name), ComposError)
+
+
+def test_text_has_sentence_place_and_id() -> None:
+    assert str(ComposError("some-id", "it is broken", place="here:1")) == "it is broken (here:1) [some-id]"
+
+
+def test_several_keep_their_order() -> None:
+    first, second = ComposError("a-b", "one"), ComposError("c-d", "two")
+    combined = CombinedError([first, second])
+    assert combined.errors == (first, second)
+    assert combined.id == "a-b"
+
+
+def test_every_id_in_the_source_is_kebab_case() -> None:
+    """Found where an error class is called with a literal id."""
+    found = set()
+    for path in SOURCE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Name)
+                and node.func.id in errors.__all__
+                and node.args
+            ):
+                value = node.args[0]
+                if isinstance(value, ast.Constant) and isinstance(value.value, str):
+                    found.add(value.value)
+    assert len(found) > 20
+    assert {id for id in found if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)+", id)} == set()

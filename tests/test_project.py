@@ -1,0 +1,73 @@
+"""The project's own rules as tests: lint, format, strict types, one-way layers, small modules, quick start."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PYTHON_FOLDERS = [name for name in ("src", "tests", "bench", "examples", "hatch_build.py") if (ROOT / name).exists()]
+
+
+def run(*command: str) -> None:
+    done = subprocess.run([sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_lint() -> None:
+    run("ruff", "check", *PYTHON_FOLDERS)
+
+
+def test_format() -> None:
+    run("ruff", "format", "--check", *PYTHON_FOLDERS)
+
+
+def test_types() -> None:
+    run("mypy")
+
+
+def test_layers() -> None:
+    command = [str(Path(sys.executable).with_name("lint-imports")), "--no-cache"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def modules() -> list[Path]:
+    return sorted(path for path in (ROOT / "src").rglob("*.py") if "bricks" not in path.parts)
+
+
+def test_every_module_says_what_it_is_for() -> None:
+    for path in modules():
+        assert path.read_text().startswith('"""'), path
+
+
+def test_no_file_of_everything() -> None:
+    sources = [*modules(), *(ROOT / "bricks").rglob("*.[ch]"), *(ROOT / "tests").rglob("*.py")]
+    assert {str(path): lines for path in sources if (lines := len(path.read_text().splitlines())) > 600} == {}
+
+
+def test_starting_up_imports_nothing_heavy() -> None:
+    code = "import sys, compos.cli.main as m; m.main(['--version']); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    heavy = {"urllib3", "yaml", "rich", "ssl", "pysequoia", "tarfile", "asyncio", "backports.zstd", "hashlib"}
+    assert heavy & set(done.stdout.split()) == set()
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["--help"]])
+def test_starting_up_is_quick(arguments: list[str]) -> None:
+    """Ratios in one run: the machine is noisy. The ceiling is generous; `make bench` tells the truth."""
+
+    def best(*command: str) -> float:
+        times = []
+        for _ in range(7):
+            started = time.perf_counter()
+            subprocess.run([sys.executable, *command], capture_output=True, check=True, env={**os.environ})
+            times.append(time.perf_counter() - started)
+        return min(times)
+
+    assert best("-m", "compos", *arguments) < best("-c", "pass") + 0.12
