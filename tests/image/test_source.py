@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
+import time
 from collections.abc import Callable
 
 import pytest
@@ -221,6 +225,22 @@ def test_errors_stand_in_the_order_of_the_images(fake: FakeRegistry, source: Sto
         images.images(wanted[:2])
     assert single.value.id == "image-not-found"
     assert not isinstance(single.value, CombinedError)
+
+
+def test_an_interrupt_does_not_wait_for_downloads(
+    fake: FakeRegistry, source: Store, store: Store, images: Images
+) -> None:
+    image = make_image(source, "xx:1", [[("big", "file", 0o644, bytes(1_000_000))]], compression="plain")
+    name = fake.load(source, image.name, "xx", "1")
+    fake.misbehave(Fault("slow", on=image.layers[0].digest, value=1000))
+    timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    started = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        images.images([(name, AMD64)])
+    assert time.monotonic() - started < 5
+    assert store.resolve(name) is None
+    assert list((store.root / "ingest").iterdir()) == []
 
 
 def test_a_digest_is_asked_for_by_digest(fake: FakeRegistry, source: Store, images: Images) -> None:

@@ -167,17 +167,38 @@ print(list((store.root / "ingest").iterdir()), store.read(small.digest))
 """
 
 
+READ_ONLY = """
+import sys
+from pathlib import Path
+from compos.errors import ImageError
+from compos.image.store import Store
+store = Store(Path(sys.argv[1]))
+print(store.read(store.resolve("h/xy:1").digest))
+for action in (lambda: store.put(b"new", "text/plain"), lambda: store.untag("h/xy:1"), store.clean):
+    try:
+        action()
+    except ImageError as error:
+        print(error.id)
+"""
+
+
+def in_namespace(mount: str, script: str, folder: Path) -> str:
+    """What a script prints after a mount that nobody else sees."""
+    words = [sys.executable, "-c", script, str(folder)]
+    command = ["unshare", "--mount", "--map-root-user", "sh", "-c", f'{mount} && exec "$@"', "sh", *words]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
 def test_full_disk(tmp_path: Path) -> None:
-    """On a real disk of 1 MB: a tmpfs in a mount namespace of its own."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    script = f'mount -t tmpfs -o size=1m none {folder} && exec "$@"'
-    done = subprocess.run(
-        ["unshare", "--mount", "--map-root-user", "sh", "-c", script, "sh",
-         sys.executable, "-c", LITTLE_DISK, str(folder / "store")],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    assert done.stdout == "store-full\nstore-full\n[] b'small'\n"
+    """On a real disk of 1 MB."""
+    printed = in_namespace(f"mount -t tmpfs -o size=1m none {tmp_path}", LITTLE_DISK, tmp_path / "store")
+    assert printed == "store-full\nstore-full\n[] b'small'\n"
+
+
+def test_read_only_disk(store: Store) -> None:
+    store.tag("h/xy:1", store.put(b"content", MANIFEST))
+    mount = f"mount --bind {store.root} {store.root} && mount -o remount,ro,bind {store.root}"
+    assert in_namespace(mount, READ_ONLY, store.root) == "b'content'\n" + "store-read-only\n" * 3
 
 
 def damage(store: Store, digest: str, change: Callable[[bytes], bytes]) -> None:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, TypeVar
 
 from compos.errors import ComposError, ImageError
-from compos.http import chunks
+from compos.http import CHUNK, chunks, network_error
 from compos.image.blobs import BlobWriter, digest_of
 from compos.image.credentials import Credentials, find_credentials
 from compos.image.mirrors import Endpoint, Mirrors
@@ -177,7 +177,7 @@ def _receive(session: Session, descriptor: Descriptor, blob: BlobWriter, advance
         if response.length_remaining is not None and response.length_remaining - skip > descriptor.size - start:
             raise _oversized(descriptor)
         try:
-            for piece in chunks(response, url):
+            for piece in _pieces(response, url):
                 fresh = piece[skip:]
                 skip -= len(piece) - len(fresh)
                 if blob.size + len(fresh) > descriptor.size:
@@ -191,6 +191,17 @@ def _receive(session: Session, descriptor: Descriptor, blob: BlobWriter, advance
             raise _truncated(blob, descriptor) from error
     if blob.size < descriptor.size:
         raise _truncated(blob, descriptor)
+
+
+def _pieces(response: BaseHTTPResponse, url: str) -> Iterator[bytes]:
+    """The body as it arrives: what came before a connection broke is kept, however little it is."""
+    from urllib3.exceptions import HTTPError
+
+    try:
+        while piece := response.read1(CHUNK):
+            yield piece
+    except (HTTPError, OSError) as error:
+        raise network_error(url, error) from error
 
 
 def _resumed(response: BaseHTTPResponse, start: int) -> bool:

@@ -6,7 +6,6 @@ May touch: the network, through `compos.http`. Follows the OCI distribution spec
 from __future__ import annotations
 
 import json
-import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -226,8 +225,10 @@ def _origin(url: str) -> tuple[str, str | None, int | None]:
 
 def _untrusted(error: BaseException | None) -> bool:
     """Whether a server with TLS answered, but with a certificate that is not trusted: no reason to go on without."""
+    from ssl import SSLCertVerificationError
+
     while error is not None:
-        if isinstance(error, ssl.SSLCertVerificationError):
+        if isinstance(error, SSLCertVerificationError):
             return True
         inner = error.args[-1] if error.args and isinstance(error.args[-1], BaseException) else None
         error = error.__cause__ or inner

@@ -1,0 +1,64 @@
+"""Uploads to Debian's docker-registry: what is sent, what is not, what is verified first."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from compos.errors import ComposError
+from compos.image.push import push
+from compos.image.reference import Reference
+from compos.image.registry import Registry
+from compos.image.source import Images
+from compos.image.store import Store
+from tests.image.conftest import StartRegistry
+from tests.images import AMD64, ARM64, make_image, make_index, put_image
+
+FILE = [("a", "file", 0o644, "content")]
+
+
+def test_push_round_trip(docker_registry: StartRegistry, source: Store, store: Store) -> None:
+    host = docker_registry()
+    big = [("big", "file", 0o644, os.urandom(5 << 20))]
+    image = make_image(source, "h.example/x/y:1", [FILE, big, []], {"Labels": {"k": "v"}})
+    root = push(source, "h.example/x/y:1", registry=Registry(), target=f"{host}/p/q:2")
+    assert root.digest == image.digest
+    pulled = Images(store).image(f"{host}/p/q:2", AMD64)
+    assert (pulled.digest, pulled.layers, pulled.config) == (image.digest, image.layers, image.config)
+    # Again, with nothing to send, under another tag and under its digest.
+    push(source, "h.example/x/y:1", registry=Registry(), target=f"{host}/p/q:3")
+    push(source, "h.example/x/y:1", registry=Registry(), target=f"{host}/p/q@{image.digest}")
+    assert Registry().head(Reference.parse(f"{host}/p/q:3")) == image.digest
+
+
+def test_what_is_not_in_the_store(source: Store) -> None:
+    with pytest.raises(ComposError) as caught:
+        push(source, "none:1", registry=Registry())
+    assert caught.value.id == "image-not-found"
+
+
+@pytest.mark.parametrize("harm", ["damaged", "gone"])
+def test_a_damaged_blob_is_not_sent(docker_registry: StartRegistry, source: Store, harm: str) -> None:
+    host = docker_registry()
+    image = make_image(source, "x/y:1", [FILE])
+    path = source.path(image.layers[0].digest)
+    if harm == "gone":
+        path.unlink()
+    else:
+        path.write_bytes(bytes(image.layers[0].size))
+    with pytest.raises(ComposError) as caught:
+        push(source, "x/y:1", registry=Registry(), target=f"{host}/x/y:1")
+    assert caught.value.id == ("store-missing" if harm == "gone" else "store-corrupt")
+    assert Registry().head(Reference.parse(f"{host}/x/y:1")) is None
+
+
+def test_an_index_of_which_a_platform_is_missing(docker_registry: StartRegistry, source: Store) -> None:
+    host = docker_registry()
+    manifests = {platform: put_image(source, layers=[FILE], platform=platform)[0] for platform in (AMD64, ARM64)}
+    make_index(source, "x/y:1", manifests)
+    source.path(manifests[ARM64].digest).unlink()
+    with pytest.raises(ComposError) as caught:
+        push(source, "x/y:1", registry=Registry(), target=f"{host}/x/y:1")
+    assert caught.value.id == "store-missing"
+    assert Registry().head(Reference.parse(f"{host}/x/y:1")) is None
