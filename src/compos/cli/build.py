@@ -24,18 +24,23 @@ COMPRESSIONS = ("zstd", "gzip", "none")
 @click.option("--o", "output", metavar="FILE|-", help="One streamable output (tar) to a file or standard output.")
 @click.option("--arch", metavar="ARCH", help="amd64, arm64 or riscv64 [this machine's].")
 @click.option("--pull", is_flag=True, help="Ask the registry for every image, whatever the store has.")
-@click.option("--compress", type=click.Choice(COMPRESSIONS), default="zstd", show_default=True, help="How the initrd is compressed.")
+@click.option(
+    "--compress",
+    type=click.Choice(COMPRESSIONS),
+    default="zstd",
+    show_default=True,
+    help="How the initrd is compressed.",
+)
 @click.option("--debian-mirror", metavar="URL", help="Debian mirror for bricks [COMPOS_DEBIAN_MIRROR, apt's].")
 @click.option("--no-sbom", is_flag=True, help="Accepted for LinuxKit's sake: this version writes none.")
 @click.option("--dry-run", is_flag=True, help="Print the merged YAML and stop.")
 @global_options
-@click.pass_context
-def build(context: click.Context, sources: tuple[str, ...], **options: Any) -> None:
+def build(sources: tuple[str, ...], **options: Any) -> None:
     """Compose a system from YAML files and write it in the formats asked for.
 
     Files are merged from left to right; - is standard input, http(s) URLs are fetched.
     """
-    settings = settings_of(context, options)
+    settings = settings_of(options)
     _check(options)
     from compos.cli.images import images, open_store
     from compos.compose.system import image_references
@@ -81,7 +86,10 @@ def _check_folder(base: Path) -> None:
 
     if not base.parent.is_dir():
         raise OutputError(
-            "output-folder", "the output folder does not exist", place=str(base.parent), hint="Make it, or choose --dir."
+            "output-folder",
+            "the output folder does not exist",
+            place=str(base.parent),
+            hint="Make it, or choose --dir.",
         )
 
 

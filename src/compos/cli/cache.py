@@ -19,12 +19,11 @@ def cache() -> None:
 @cache.command("ls")
 @click.argument("ignored", nargs=-1, expose_value=False)
 @global_options
-@click.pass_context
-def list_images(context: click.Context, **options: Any) -> None:
+def list_images(**options: Any) -> None:
     """List the images in the store: name and digest of the root manifest."""
     from compos.image.store import Store
 
-    store = Store(settings_of(context, options).store_root)
+    store = Store(settings_of(options).store_root)
     entries = [(name, entry.digest) for entry in store.entries() if (name := entry.annotations.get(NAME))]
     width = max([80, *(len(name) for name, _ in entries)])
     click.echo(f"{'image name':<{width}} root manifest hash")
@@ -38,22 +37,20 @@ NAME = "org.opencontainers.image.ref.name"
 @cache.command("rm")
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 @global_options
-@click.pass_context
-def remove(context: click.Context, names: tuple[str, ...], **options: Any) -> None:
+def remove(names: tuple[str, ...], **options: Any) -> None:
     """Remove images by their stored names; blobs that others use stay."""
-    from compos.image.reference import parse
+    from compos.image.reference import Reference
     from compos.image.store import Store
 
-    store = Store(settings_of(context, options).store_root)
-    store.remove(*(str(parse(name)) for name in names))
+    store = Store(settings_of(options).store_root)
+    store.remove(*(str(Reference.parse(name)) for name in names))
 
 
 @cache.command("clean")
 @click.argument("ignored", nargs=-1, expose_value=False)
 @global_options
-@click.pass_context
-def clean(context: click.Context, **options: Any) -> None:
+def clean(**options: Any) -> None:
     """Remove everything: images and derived results."""
     from compos.image.store import Store
 
-    Store(settings_of(context, options).store_root).clean()
+    Store(settings_of(options).store_root).clean()

@@ -53,10 +53,9 @@ class Verbs(click.Group):
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
 @global_options
 @click.version_option(None, "--version", package_name="compos", message="compos version %(version)s")
-@click.pass_context
-def cli(context: click.Context, **options: object) -> None:
+def cli(**options: object) -> None:
     """Compose container images into a minimal, immutable, bootable Linux."""
-    context.obj = Settings.from_options(options)
+    click.get_current_context().obj = Settings.from_options(options)
 
 
 def main(arguments: list[str] | None = None) -> int:

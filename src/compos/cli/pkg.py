@@ -22,10 +22,9 @@ def pkg() -> None:
 @click.option("--debian-mirror", metavar="URL", help="Debian mirror [COMPOS_DEBIAN_MIRROR, apt's].")
 @click.option("--force", is_flag=True, help="Build even if the store has the package already.")
 @global_options
-@click.pass_context
-def build(context: click.Context, folders: tuple[str, ...], **options: Any) -> None:
+def build(folders: tuple[str, ...], **options: Any) -> None:
     """Build the packages in DIR... into the store."""
-    settings = settings_of(context, options)
+    settings = settings_of(options)
     from pathlib import Path
 
     from compos.cli.images import builder, open_store

@@ -70,13 +70,13 @@ def global_options(function: Decorated) -> Decorated:
     return function
 
 
-def settings_of(context: click.Context, options: dict[str, Any]) -> Settings:
+def settings_of(options: dict[str, Any]) -> Settings:
     """The flags that hold for a verb; takes its own out of `options`, and starts showing progress."""
     from compos.cli import show
 
     own = Settings.from_options(
         {name: options.pop(name) for name in ("cache", "mirror", "cert_file", "quiet", "verbose")}
     )
-    settings = own.over(context.find_root().obj or Settings())
+    settings = own.over(click.get_current_context().find_root().obj or Settings())
     show.install(settings.verbose)
     return settings

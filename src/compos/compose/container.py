@@ -9,7 +9,7 @@ from typing import Any
 from compos.compose.component import Component
 from compos.compose.root import EPOCH, laid_out, prefixed, with_ancestors
 from compos.compose.runtime import root_mounts, runtime_document
-from compos.config.model import ImageEntry, Settings
+from compos.config.model import ImageEntry, Runtime, Settings
 from compos.image.model import Image
 from compos.tree.node import Tree, directory, file
 
@@ -66,7 +66,7 @@ def container_component(
         nodes[f"{base}/tmp"] = directory(0o755, EPOCH)
     nodes.setdefault(f"{base}/rootfs", directory(0o755, EPOCH))
     runtime = runtime_document(
-        container.settings.runtime, root_mounts(base, shared_root or own_root, readonly=readonly)
+        container.settings.runtime or Runtime(), root_mounts(base, shared_root or own_root, readonly=readonly)
     )
     config = json_document(spec)
     nodes[f"{base}/config.json"] = file(config, 0o644, EPOCH)

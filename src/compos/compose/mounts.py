@@ -51,8 +51,8 @@ def spec_mounts(settings: Settings, volumes: Mapping[str, Volume], from_label: f
         extra = ("ro",) if settings.readonly and destination in READONLY_DEFAULTS else ()
         mounts[destination] = _entry(destination, kind, source, [*options, *extra])
     for text in settings.tmpfs or ():
-        destination, colon, options = text.partition(":")
-        mounts[destination] = _entry(destination, "tmpfs", "tmpfs", options.split(",") if colon else None)
+        destination, colon, flags = text.partition(":")
+        mounts[destination] = _entry(destination, "tmpfs", "tmpfs", flags.split(",") if colon else None)
     for text in settings.binds or ():
         bind = _bind(text, volumes)
         mounts[bind["destination"]] = bind

@@ -15,7 +15,7 @@ from compos.compose.root import EPOCH
 from compos.compose.system import System
 from compos.filesystem.compress import Compression, stored
 from compos.filesystem.cpio import cpio_pieces
-from compos.filesystem.tar import tar_pieces
+from compos.filesystem.tar import TarEntry, tar_pieces
 from compos.image.store import Store
 from compos.output.write import Output
 from compos.tree.contents import piece_size
@@ -50,7 +50,7 @@ def archive(store: Store, system: System, compression: Compression) -> list[Outp
         ("cmdline", (system.cmdline.encode(),) if system.cmdline else ()),
         ("ucode.cpio", system.ucode.content if system.ucode else ()),
     ]
-    entries = []
+    entries: list[TarEntry] = []
     for name, content in parts:
         size = sum(map(piece_size, content))
         if size:

@@ -80,7 +80,9 @@ class Recipe:
         """A host file that a `files` entry names. Raises `PackageError` when it is not there."""
         found = self.folder / path.replace("${arch}", architecture)
         if not found.is_file():
-            hint = "Compile it with: python hatch_build.py " + architecture if "bin/" in path else "Add it to the folder."
+            hint = (
+                "Compile it with: python hatch_build.py " + architecture if "bin/" in path else "Add it to the folder."
+            )
             raise PackageError("brick-source", f"the file {path!r} is missing", place=str(found), hint=hint)
         return found
 

@@ -10,10 +10,9 @@ import gzip
 import io
 import lzma
 import sys
-import threading
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, BinaryIO, cast
@@ -52,31 +51,42 @@ def fetch_packages(mirror: Mirror, packages: Sequence[Package], directory: Path)
 
 
 def _fetch_all(mirror: Mirror, packages: Sequence[Package], directory: Path, paths: dict[str, Path]) -> None:
-    stop = threading.Event()
-    total = sum(package.size for package in packages)
-
-    def download(package: Package) -> None:
-        if stop.is_set():
-            return
-        staged = stage / package.sha256
-        url = mirror.address(package.suite, package.filename)
-        try:
-            fetch(mirror, url, staged, expected=_expected(package), advance=task.advance)
-            staged.replace(paths[package.sha256])
-        except BaseException:
-            stop.set()
-            raise
-
     name = f"{len(packages)} Debian packages" if len(packages) > 1 else f"Debian package {packages[0].name}"
+    # The largest first, so that none of them is left alone at the end.
+    ordered = sorted(packages, key=lambda package: (-package.size, package.name))
+    failures: list[BaseException] = []
     with (
-        progress.task(name, total) as task,
+        progress.task(name, sum(package.size for package in packages)) as task,
         staging(directory / "staging") as stage,
         ThreadPoolExecutor(_THREADS) as executor,
     ):
-        # The largest first, so that none of them is left alone at the end.
-        ordered = sorted(packages, key=lambda package: (-package.size, package.name))
-        for future in [executor.submit(download, package) for package in ordered]:
-            future.result()
+
+        def advance(amount: int) -> None:
+            if failures:
+                raise _StoppedError
+            task.advance(amount)
+
+        def download(package: Package) -> None:
+            staged = stage / package.sha256
+            url = mirror.address(package.suite, package.filename)
+            try:
+                advance(0)
+                fetch(mirror, url, staged, expected=_expected(package), advance=advance)
+                staged.replace(paths[package.sha256])
+            except BaseException as error:
+                failures.append(error)
+
+        try:
+            wait([executor.submit(download, package) for package in ordered])
+        except BaseException as error:
+            failures.append(error)
+            raise
+    if failures:
+        raise failures[0]
+
+
+class _StoppedError(Exception):
+    """Another download has failed: this one ends too."""
 
 
 def _expected(package: Package) -> Expected:

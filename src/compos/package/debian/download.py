@@ -190,9 +190,11 @@ class _Body:
 def _open(mirror: Mirror, url: str, offset: int) -> Iterator[_Body]:
     """The bytes of `url` from `offset` on, or, if the server does not do that, from 0."""
     if url.startswith("file:"):
-        with _local_errors(url), Path(unquote(urlsplit(url).path)).open("rb") as stream:
+        with _local_errors(url):
+            stream = Path(unquote(urlsplit(url).path)).open("rb")
+        with stream:
             stream.seek(offset)
-            yield _Body(offset, os.fstat(stream.fileno()).st_size, iter(lambda: stream.read(http.CHUNK), b""))
+            yield _Body(offset, os.fstat(stream.fileno()).st_size, _local_pieces(stream, url))
         return
     for _ in range(_REDIRECTS):
         address, headers = _credentials(url)
@@ -219,6 +221,15 @@ def _body(response: BaseHTTPResponse, url: str) -> _Body:
         return _Body(int(span[1]), int(span[2]), pieces)
     length = response.headers.get("Content-Length", "")
     return _Body(0, int(length) if length.isdecimal() else None, pieces)
+
+
+def _local_pieces(stream: BinaryIO, url: str) -> Iterator[bytes]:
+    piece = b" "
+    while piece:
+        # Not around the yield: the consumer's own errors are none of the mirror's.
+        with _local_errors(url):
+            piece = stream.read(http.CHUNK)
+        yield piece
 
 
 @contextmanager

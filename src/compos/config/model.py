@@ -1,0 +1,327 @@
+"""The YAML as values: every section and field (reference yaml-and-build.md section 1). Pure.
+
+`None` means "not given" everywhere: what an image's label says may only count then. Places (`mark`) take no part in
+comparison or `repr`, so that the same system written elsewhere is the same value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+__all__ = [
+    "BindNs",
+    "BlockDevice",
+    "BlockIo",
+    "Config",
+    "Cpu",
+    "Device",
+    "DeviceRule",
+    "File",
+    "HugepageLimit",
+    "IdMapping",
+    "ImageEntry",
+    "Interface",
+    "Kernel",
+    "Mark",
+    "Memory",
+    "Mount",
+    "Network",
+    "Pids",
+    "Priority",
+    "Resources",
+    "Runtime",
+    "Settings",
+    "Volume",
+]
+
+Texts = tuple[str, ...]
+Id = str | int
+
+
+class Mark(NamedTuple):
+    """Where something stands: file, line and column (from 1), key path."""
+
+    file: str = ""
+    line: int = 0
+    column: int = 0
+    path: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}: {self.path}" if self.file else self.path
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """`kernel`."""
+
+    image: str | None = None
+    cmdline: str | None = None
+    binary: str | None = None
+    tar: str | None = None
+    ucode: str | None = None
+    mark: Mark = field(default=Mark(), compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """An entry of `files`."""
+
+    path: str | None = None
+    directory: bool = False
+    symlink: str | None = None
+    contents: str | None = None
+    source: str | None = None
+    metadata: str | None = None
+    optional: bool = False
+    mode: str | None = None
+    uid: Id | None = None
+    gid: Id | None = None
+    mark: Mark = field(default=Mark(), compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """An entry of `volumes`."""
+
+    name: str = ""
+    image: str | None = None
+    readonly: bool = False
+    format: str | None = None
+    platforms: Texts | None = None
+    mark: Mark = field(default=Mark(), compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """An entry of `mounts`."""
+
+    type: str | None = None
+    source: str | None = None
+    destination: str | None = None
+    options: Texts | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """An entry of `devices`; `mode` is octal text."""
+
+    path: str | None = None
+    type: str | None = None
+    major: int = 0
+    minor: int = 0
+    mode: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceRule:
+    """An entry of `resources.devices`."""
+
+    allow: bool = False
+    type: str | None = None
+    major: int | None = None
+    minor: int | None = None
+    access: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """`resources.memory`; limits in bytes."""
+
+    limit: int | None = None
+    reservation: int | None = None
+    swap: int | None = None
+    kernel: int | None = None
+    kernel_tcp: int | None = None
+    swappiness: int | None = None
+    disable_oom_killer: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cpu:
+    """`resources.cpu`; periods and run times in microseconds."""
+
+    shares: int | None = None
+    quota: int | None = None
+    period: int | None = None
+    realtime_runtime: int | None = None
+    realtime_period: int | None = None
+    cpus: str | None = None
+    mems: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pids:
+    """`resources.pids`."""
+
+    limit: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class BlockDevice:
+    """A weight or rate for one block device; rates in bytes or operations per second."""
+
+    major: int = 0
+    minor: int = 0
+    weight: int | None = None
+    leaf_weight: int | None = None
+    rate: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BlockIo:
+    """`resources.blockio`."""
+
+    weight: int | None = None
+    leaf_weight: int | None = None
+    weight_device: tuple[BlockDevice, ...] | None = None
+    throttle_read_bps_device: tuple[BlockDevice, ...] | None = None
+    throttle_write_bps_device: tuple[BlockDevice, ...] | None = None
+    throttle_read_iops_device: tuple[BlockDevice, ...] | None = None
+    throttle_write_iops_device: tuple[BlockDevice, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HugepageLimit:
+    """An entry of `resources.hugepageLimits`; `page_size` like `2MB`, `limit` in bytes."""
+
+    page_size: Id | None = None
+    limit: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Priority:
+    """An entry of `resources.network.priorities`."""
+
+    name: str = ""
+    priority: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """`resources.network`."""
+
+    class_id: int | None = None
+    priorities: tuple[Priority, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """`resources`."""
+
+    devices: tuple[DeviceRule, ...] | None = None
+    memory: Memory | None = None
+    cpu: Cpu | None = None
+    pids: Pids | None = None
+    blockio: BlockIo | None = None
+    hugepage_limits: tuple[HugepageLimit, ...] | None = None
+    network: Network | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class IdMapping:
+    """An entry of `uidMappings` and `gidMappings`."""
+
+    host_id: int = 0
+    container_id: int = 0
+    size: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Interface:
+    """An entry of `runtime.interfaces`."""
+
+    name: str | None = None
+    add: str | None = None
+    peer: str | None = None
+    create_in_root: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BindNs:
+    """`runtime.bindNS`: where each namespace is bound."""
+
+    cgroup: str | None = None
+    ipc: str | None = None
+    mnt: str | None = None
+    net: str | None = None
+    pid: str | None = None
+    user: str | None = None
+    uts: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """`runtime`."""
+
+    cgroups: Texts | None = None
+    mounts: tuple[Mount, ...] | None = None
+    mkdir: Texts | None = None
+    interfaces: tuple[Interface, ...] | None = None
+    bind_ns: BindNs | None = None
+    namespace: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a container gets; from the YAML, or from an image's label."""
+
+    capabilities: Texts | None = None
+    capabilities_add: Texts | None = None
+    ambient: Texts | None = None
+    mounts: tuple[Mount, ...] | None = None
+    binds: Texts | None = None
+    binds_add: Texts | None = None
+    tmpfs: Texts | None = None
+    devices: tuple[Device, ...] | None = None
+    command: Texts | None = None
+    env: Texts | None = None
+    cwd: str | None = None
+    net: str | None = None
+    ipc: str | None = None
+    uts: str | None = None
+    pid: str | None = None
+    userns: str | None = None
+    hostname: str | None = None
+    readonly: bool | None = None
+    masked_paths: Texts | None = None
+    readonly_paths: Texts | None = None
+    uid: Id | None = None
+    gid: Id | None = None
+    additional_gids: tuple[Id, ...] | None = None
+    no_new_privileges: bool | None = None
+    oom_score_adj: int | None = None
+    rootfs_propagation: str | None = None
+    cgroups_path: str | None = None
+    resources: Resources | None = None
+    sysctl: Mapping[str, str] | None = None
+    rlimits: Texts | None = None
+    uid_mappings: tuple[IdMapping, ...] | None = None
+    gid_mappings: tuple[IdMapping, ...] | None = None
+    annotations: Mapping[str, str] | None = None
+    runtime: Runtime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ImageEntry:
+    """An entry of `onboot`, `onshutdown` or `services`."""
+
+    name: str
+    image: str
+    settings: Settings = Settings()
+    mark: Mark = field(default=Mark(), compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """A whole system, several files merged."""
+
+    kernel: Kernel | None = None
+    init: Texts = ()
+    onboot: tuple[ImageEntry, ...] = ()
+    onshutdown: tuple[ImageEntry, ...] = ()
+    services: tuple[ImageEntry, ...] = ()
+    volumes: tuple[Volume, ...] = ()
+    files: tuple[File, ...] = ()
+    init_marks: tuple[Mark, ...] = field(default=(), compare=False, repr=False)
