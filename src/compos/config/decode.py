@@ -173,7 +173,7 @@ class Decoder:
                 self.fail("config-type", "a key must be a string", self.mark(key_node, path))
                 continue
             key = key_node.value
-            if key == "<<" and key_node.style is None:
+            if key == "<<" and not key_node.style:
                 sources = value.value if isinstance(value, SequenceNode) else [value]
                 for source in sources:
                     if isinstance(source, MappingNode) and source is not node:
@@ -197,7 +197,15 @@ class Decoder:
 
 
 def _kind(node: ScalarNode) -> str:
-    """A quoted or block scalar is a string, an untagged plain one what its text says."""
-    if node.style is not None or node.tag == "!":
+    """A quoted, block or `!!str` scalar is a string, a plain one what its text says."""
+    # The C loader writes an empty style for a plain scalar, the Python one None.
+    if node.style or node.tag == "!":
         return "string"
-    return kind_of(node.value)
+    found = kind_of(node.value)
+    explicit = node.tag == "tag:yaml.org,2002:str" and found in ("boolean", "integer", "null")
+    return "string" if explicit and not _resolves_to_string(node.value) else found
+
+
+def _resolves_to_string(text: str) -> bool:
+    """Whether YAML 1.1 (the loader's rules) reads a plain `text` as a string by itself: then the tag says nothing."""
+    return text[:2] in ("0o", "+0", "-0") and "o" in text

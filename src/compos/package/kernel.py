@@ -85,9 +85,7 @@ def _decompressed(contents: Contents, modules: Tree, version: str, mtime: int) -
 
     order = re.sub(rb"\.ko\.(xz|gz|zst)\n", b".ko\n", metadata("modules.order"))
     tree[f"{base}/modules.order"] = file(order, 0o644, mtime)
-    indexes = index_files(
-        found, order=order, builtin=metadata("modules.builtin"), builtin_modinfo=metadata("modules.builtin.modinfo")
-    )
+    indexes = index_files(found, order=order, builtin_modinfo=metadata("modules.builtin.modinfo"))
     for name, data in indexes.items():
         tree[f"{base}/{name}"] = file(data, 0o644, mtime)
     for path in list(tree):

@@ -1,0 +1,112 @@
+"""The kernel's module index: what depmod writes, as text files, natively. Pure.
+
+Source: modules.dep(5), depmod.d(5), and the kernel's include/linux/module.h (MODULE_INFO, kept in the section `.modinfo`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from compos.compose.elf import ElfError, section
+
+__all__ = ["Module", "closure", "index_files", "read_module"]
+
+
+@dataclass(frozen=True, slots=True)
+class Module:
+    """One module: `path` relative to `lib/modules/VERSION`, `name` with underscores, and its `.modinfo`."""
+
+    path: str
+    name: str
+    depends: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
+    softdeps: tuple[str, ...] = ()
+    firmware: tuple[str, ...] = ()
+
+
+def module_name(path: str) -> str:
+    """`kernel/fs/nls/nls_iso8859-1.ko` → `nls_iso8859_1`."""
+    return path.rpartition("/")[2].partition(".ko")[0].replace("-", "_")
+
+
+def read_module(path: str, data: bytes) -> Module:
+    """The module in `data`; one that is no ELF file has a name and nothing else."""
+    try:
+        info = section(data, ".modinfo")
+    except ElfError:
+        info = b""
+    values: dict[str, list[str]] = {}
+    for record in info.split(b"\0"):
+        key, equals, value = record.partition(b"=")
+        if equals:
+            values.setdefault(key.decode("ascii", "replace"), []).append(value.decode("utf-8", "replace"))
+    depends = [name.replace("-", "_") for text in values.get("depends", ()) for name in text.split(",") if name]
+    return Module(
+        path,
+        module_name(path),
+        tuple(depends),
+        tuple(values.get("alias", ())),
+        tuple(values.get("softdep", ())),
+        tuple(values.get("firmware", ())),
+    )
+
+
+def closure(modules: Mapping[str, Module], names: Iterable[str]) -> tuple[str, ...]:
+    """`names` and everything that they depend on, dependencies first; unknown names (built in) are left out."""
+    done: dict[str, None] = {}
+    for name in names:
+        _visit(modules, name, done, frozenset())
+    return tuple(done)
+
+
+def _visit(modules: Mapping[str, Module], name: str, done: dict[str, None], above: frozenset[str]) -> None:
+    if name in done or name in above or name not in modules:
+        return
+    for dependency in modules[name].depends:
+        _visit(modules, dependency, done, above | {name})
+    done[name] = None
+
+
+def index_files(modules: Iterable[Module], *, order: bytes, builtin_modinfo: bytes) -> dict[str, bytes]:
+    """The index files by name; the arguments are the files of these names that the kernel's build made."""
+    ordered = _in_order(modules, order)
+    by_name = {module.name: module for module in ordered}
+    return {
+        "modules.dep": _lines(_dependencies(by_name, module) for module in ordered),
+        "modules.alias": _lines(
+            ["# Aliases extracted from modules themselves."]
+            + [f"alias {alias} {module.name}" for module in ordered for alias in module.aliases]
+        ),
+        "modules.softdep": _lines(
+            ["# Soft dependencies extracted from modules themselves."]
+            + [f"softdep {module.name} {text}" for module in ordered for text in module.softdeps]
+        ),
+        "modules.builtin.alias": _lines(_builtin_aliases(builtin_modinfo)),
+    }
+
+
+def _in_order(modules: Iterable[Module], order: bytes) -> list[Module]:
+    """As in `modules.order`, the rest by path: for equal aliases the first one wins."""
+    rank = {line: index for index, line in enumerate(order.decode("utf-8", "replace").split())}
+    return sorted(modules, key=lambda module: (rank.get(module.path, len(rank)), module.path))
+
+
+def _dependencies(modules: Mapping[str, Module], module: Module) -> str:
+    # modprobe loads from the right: what others need stands last.
+    needed = [name for name in closure(modules, module.depends) if name != module.name]
+    return f"{module.path}:" + "".join(f" {modules[name].path}" for name in reversed(needed))
+
+
+def _builtin_aliases(builtin_modinfo: bytes) -> Sequence[str]:
+    aliases = []
+    for record in builtin_modinfo.split(b"\0"):
+        name, _, rest = record.decode("utf-8", "replace").partition(".")
+        key, _, value = rest.partition("=")
+        if key == "alias":
+            aliases.append(f"alias {value} {name}")
+    return aliases
+
+
+def _lines(lines: Iterable[str]) -> bytes:
+    return "".join(f"{line}\n" for line in lines).encode()
