@@ -27,7 +27,7 @@ from compos.image.blobs import digest_of
 from compos.image.model import Descriptor, Manifest, parse_document
 from compos.image.store import Store
 
-FaultKind = Literal["status", "reset", "truncate", "short", "long", "corrupt", "slow", "redirect", "replace"]
+FaultKind = Literal["status", "reset", "truncate", "short", "long", "corrupt", "chunked", "slow", "redirect", "replace"]
 
 
 @dataclass
@@ -35,8 +35,9 @@ class Fault:
     """What goes wrong with the next `times` requests whose path contains `on`.
 
     `value` is: `status` → the status; `reset`, `truncate` → bytes sent before the connection ends; `short`, `long` →
-    bytes left out of, or added to, body and announced length; `slow` → bytes a piece, 10 ms apart. `text` is the target
-    of `redirect`, and the body of `status`. `data` is the body of `replace`.
+    bytes left out of, or added to, body and announced length; `chunked` → bytes added to a body without length; `slow` →
+    bytes a piece, 10 ms apart. `text` is the target of `redirect`, and the body of `status`. `data` is the body of
+    `replace`.
     """
 
     kind: FaultKind
@@ -245,7 +246,11 @@ def _handler(registry: FakeRegistry) -> type[BaseHTTPRequestHandler]:
             if kind == "long":
                 data += bytes(value)
             self.send_response(status)
-            self.send_header("Content-Length", str(len(data)))
+            if kind == "chunked":
+                self.send_header("Transfer-Encoding", "chunked")
+                data = b"%x\r\n%s\r\n0\r\n\r\n" % (len(data) + value, data + bytes(value))
+            else:
+                self.send_header("Content-Length", str(len(data)))
             for name, text in (headers or {}).items():
                 self.send_header(name, text)
             self.end_headers()

@@ -8,7 +8,7 @@ from urllib.parse import parse_qs
 import pytest
 
 from compos.errors import ComposError
-from compos.image.auth import Challenge, parse_challenges
+from compos.image.auth import Authenticator, Challenge, parse_challenges
 from compos.image.credentials import Credentials
 from compos.image.reference import Reference
 from compos.image.registry import Registry
@@ -141,6 +141,20 @@ def test_realms_that_are_no_place(fake: FakeRegistry, realm: str) -> None:
     with pytest.raises(ComposError) as caught:
         ask(fake, client())
     assert caught.value.id == "registry-auth"
+
+
+def test_a_token_server_without_tls_gets_nothing_from_a_registry_with(fake: FakeRegistry) -> None:
+    asked = bearer(fake, {"token": "good"})
+    authenticator = Authenticator("place", lambda: Credentials("me", "pw"), scope="s")
+    challenges = [Challenge("bearer", {"realm": f"{fake.url}/token"})]
+    with pytest.raises(ComposError) as caught:
+        authenticator.answer(challenges, None, secure=True)
+    assert caught.value.id == "registry-auth"
+    assert asked == []
+    authenticator.answer(challenges, None, secure=False)
+    assert authenticator.header == "Bearer good"
+    authenticator.answer(challenges, None, secure=False)
+    assert len(asked) == 1, "another thread's request failed before the token was there: it takes the same"
 
 
 def test_basic(fake: FakeRegistry) -> None:

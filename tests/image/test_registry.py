@@ -127,6 +127,7 @@ PASSING = {
     "truncated": (Fault("truncate", value=100), [0.5]),
     "truncated twice": (Fault("truncate", value=10, times=2), [0.5, 1.0]),
     "slow": (Fault("slow", value=100), []),
+    "without length": (Fault("chunked"), []),
 }
 
 
@@ -183,6 +184,7 @@ LASTING = {
     "truncated": (Fault("truncate", value=5, times=99), "download-truncated"),
     "shorter": (Fault("short", value=10, times=99), "download-truncated"),
     "longer": (Fault("long", value=10, times=99), "download-oversized"),
+    "longer without length": (Fault("chunked", value=10, times=99), "download-oversized"),
     "corrupt": (Fault("corrupt", times=99), "digest-mismatch"),
     "circle": (Fault("redirect", times=99), "registry-redirect"),
     "other scheme": (Fault("redirect", text="file:///etc/passwd"), "registry-redirect"),
@@ -208,15 +210,28 @@ def test_faults_that_last(
     assert len(waits) < 10
 
 
-def test_longer_without_length_is_refused(fake: FakeRegistry, source: Store, store: Store, registry: Registry) -> None:
-    image = make_image(source, "x:1", [LAYERS[0]])
+def test_too_long_is_refused_before_it_is_read(
+    fake: FakeRegistry, source: Store, store: Store, registry: Registry
+) -> None:
+    image = make_image(source, "x:1", [[("big", "file", 0o644, bytes(9 << 20))]], compression="plain")
     name = fake.load(source, image.name, "xx", "1")
-    digest = image.layers[0].digest
-    fake.blobs[digest] += b"more"
+    layer = image.layers[0]
+    fake.blobs[layer.digest] += b"more"
+    arrived: list[int] = []
     with pytest.raises(ComposError) as caught:
-        pull(store, registry, name)
+        registry.download(Reference.parse(name), layer, store, advance=arrived.append)
     assert caught.value.id == "download-oversized"
-    assert str(image.layers[0].size) in caught.value.message
+    assert str(layer.size) in caught.value.message
+    assert arrived == []
+
+
+def test_a_link_that_breaks_often_gets_there(
+    fake: FakeRegistry, source: Store, store: Store, registry: Registry
+) -> None:
+    """Failures are counted in a row: a mebibyte of progress starts the count anew."""
+    image = make_image(source, "x:1", [[("big", "file", 0o644, bytes(9 << 20))]], compression="plain")
+    fake.misbehave(Fault("truncate", on=image.layers[0].digest, times=7, value=1_200_000))
+    assert pull(store, registry, fake.load(source, image.name, "xx", "1")).digest == image.digest
 
 
 MANIFEST_V1 = "application/vnd.docker.distribution.manifest.v1+prettyjws"

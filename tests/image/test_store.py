@@ -243,6 +243,14 @@ def read_all(store: Store, blob: Descriptor) -> int:
     return size
 
 
+def test_what_is_added_while_reading_is_not_read(store: Store) -> None:
+    blob = store.put(bytes(3_000_000), "text/plain")
+    with store.open(blob) as stream:
+        stream.read(1)
+        damage(store, blob.digest, lambda data: data + b"more")
+        assert len(stream.read()) == blob.size - 1
+
+
 def test_read_verifies(store: Store) -> None:
     blob = store.put(b"abc", "text/plain")
     damage(store, blob.digest, DAMAGE["flipped"])
