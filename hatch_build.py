@@ -1,0 +1,103 @@
+"""Build hook: compiles `init`, the image's PID 1, with the zig compiler of the `ziglang` wheel (a build requirement only).
+
+Also a command: `python hatch_build.py [amd64|arm64|riscv64...]`. The same sources give the same bytes in any folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+__all__ = ["TARGETS", "CustomBuildHook", "compile_init", "host_architecture"]
+
+TARGETS = {
+    "amd64": "x86_64-linux-musl",
+    "arm64": "aarch64-linux-musl",
+    "riscv64": "riscv64-linux-musl",
+}
+"""Go's name of an architecture, as OCI images use it, and zig's name of the target."""
+
+MACHINES = {"x86_64": "amd64", "aarch64": "arm64", "arm64": "arm64", "riscv64": "riscv64"}
+
+WARNINGS = (
+    *("-Wall", "-Wextra", "-Werror", "-Wshadow", "-Wconversion", "-Wformat=2", "-Wundef", "-Wvla"),
+    *("-Wstrict-prototypes", "-Wmissing-prototypes", "-Wwrite-strings"),
+)
+
+FLAGS = (
+    *("-std=c11", "-D_GNU_SOURCE", "-Os", "-static", "-s", "-ffunction-sections", "-fdata-sections"),
+    *("-fno-asynchronous-unwind-tables", "-Wl,--gc-sections", "-Wl,--build-id=none"),
+)
+
+BRICK = Path(__file__).resolve().parent / "bricks" / "init"
+
+
+def host_architecture() -> str:
+    """This machine's architecture in Go's words; amd64 where it is none of ours."""
+    return MACHINES.get(platform.machine(), "amd64")
+
+
+def compile_init(architecture: str) -> Path:
+    """The program for `architecture`, compiled unless it is there and of just these sources, flags and compiler."""
+    program = BRICK / "bin" / architecture / "init"
+    stamp = program.with_name("init.stamp")
+    sources = sorted(BRICK.glob("src/*.c"))
+    command = ["cc", "-target", TARGETS[architecture], *FLAGS, *WARNINGS, f"-ffile-prefix-map={BRICK}=."]
+    # The folder's own name decides nothing about the bytes, so it is not part of the key.
+    key = _key([*command[:-1], _compiler_version()], sorted(BRICK.glob("src/*.[ch]")))
+    if program.exists() and stamp.exists() and stamp.read_text() == key:
+        return program
+    program.parent.mkdir(parents=True, exist_ok=True)
+    partial = program.with_name(f"init.{os.getpid()}")
+    names = [str(source.relative_to(BRICK)) for source in sources]
+    try:
+        subprocess.run(
+            [sys.executable, "-m", "ziglang", *command, "-o", str(partial), *names],
+            cwd=BRICK,
+            check=True,
+        )
+        partial.replace(program)
+    finally:
+        partial.unlink(missing_ok=True)
+    stamp.write_text(key)
+    return program
+
+
+def _key(words: list[str], files: list[Path]) -> str:
+    digest = hashlib.sha256("\0".join(words).encode())
+    for file in files:
+        digest.update(f"\0{file.name}\0".encode() + hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def _compiler_version() -> str:
+    from importlib.metadata import version
+
+    return version("ziglang")
+
+
+class CustomBuildHook(BuildHookInterface[Any]):
+    """Runs before a wheel or an editable install is put together."""
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """Compiles for this machine, or for all architectures with COMPOS_ALL_ARCHES=1; a source archive needs none."""
+        if self.target_name != "wheel":
+            return
+        every = os.environ.get("COMPOS_ALL_ARCHES") == "1"
+        for architecture in TARGETS if every else (host_architecture(),):
+            self.app.display_info(f"Compiling init for {architecture}")
+            compile_init(architecture)
+
+
+if __name__ == "__main__":
+    for name in sys.argv[1:] or [host_architecture()]:
+        if name not in TARGETS:
+            raise SystemExit(f"hatch_build.py: {name}: not one of {', '.join(TARGETS)}")
+        print(compile_init(name))

@@ -1,0 +1,91 @@
+/* bundle.c: see bundle.h. */
+#include "bundle.h"
+
+#include "files.h"
+#include "link.h"
+#include "machine.h"
+#include "mount.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <unistd.h>
+
+int bundle_read(struct bundle *bundle, const struct plan *plan, size_t index, size_t end, struct failure *failure)
+{
+    const char *const *argument = plan->lines[index].argument;
+    *bundle = (struct bundle){.id = argument[0],
+                              .path = argument[1],
+                              .namespace = argument[2],
+                              .lines = &plan->lines[index + 1],
+                              .count = plan_container_end(plan, index, end) - index - 1};
+    /* The id becomes a part of file names. */
+    if (!*bundle->id || *bundle->id == '.' || strchr(bundle->id, '/'))
+        return failed(failure, "not an id");
+    int length = snprintf(bundle->rootfs, sizeof bundle->rootfs, "%s/rootfs", bundle->path);
+    if (*bundle->path != '/' || (size_t)length >= sizeof bundle->rootfs)
+        return failed(failure, "the bundle's path must be absolute and shorter than %zu bytes", sizeof bundle->rootfs);
+    return 0;
+}
+
+static int make_cgroup(const char *name, struct failure *failure)
+{
+    char path[PATH_SIZE];
+    snprintf(path, sizeof path, "/sys/fs/cgroup/%s", name);
+    return directory_make(path) < 0 ? failed_errno(failure, "cgroup %s", name) : 0;
+}
+
+static int prepare_line(const struct bundle *bundle, const struct plan_line *line, struct failure *failure)
+{
+    switch (line->word) {
+    case WORD_MOUNT:
+        return mount_line(line->argument, bundle->rootfs, failure);
+    case WORD_MOUNT_OPTIONAL:
+        return mount_line_optional(line->argument, bundle->rootfs, failure);
+    case WORD_DIRECTORY:
+        return make_directory(line->argument, bundle->rootfs, failure);
+    case WORD_CGROUP:
+        return make_cgroup(line->argument[0], failure);
+    default:
+        return 0;
+    }
+}
+
+int bundle_prepare(const struct bundle *bundle, struct failure *failure)
+{
+    for (size_t i = 0; i < bundle->count; i++)
+        if (prepare_line(bundle, &bundle->lines[i], failure) < 0)
+            return -1;
+    return 0;
+}
+
+static int bind_namespace(const char *const argument[], pid_t pid, struct failure *failure)
+{
+    char from[64];
+    snprintf(from, sizeof from, "/proc/%d/ns/%s", (int)pid, argument[0]);
+    int file = directory_make_parents(argument[1]) < 0 ? -1 : open(argument[1], O_RDONLY | O_CREAT | O_CLOEXEC, 0644);
+    if (file >= 0)
+        close(file);
+    if (file < 0 || mount(from, argument[1], NULL, MS_BIND, NULL) < 0)
+        return failed_errno(failure, "bindns %s %s", argument[0], argument[1]);
+    return 0;
+}
+
+int bundle_attach(const struct bundle *bundle, pid_t pid, struct failure *failure)
+{
+    for (size_t i = 0; i < bundle->count; i++) {
+        const struct plan_line *line = &bundle->lines[i];
+        if (line->word == WORD_INTERFACE && link_interface(line->argument, pid, failure) < 0)
+            return -1;
+        if (line->word == WORD_BINDNS && bind_namespace(line->argument, pid, failure) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+int bundle_log(const char *path, struct failure *failure)
+{
+    int log = directory_make_parents(path) < 0 ? -1 : open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+    return log < 0 ? failed_errno(failure, "log %s", path) : log;
+}

@@ -1,0 +1,115 @@
+/* coldplug.c: see coldplug.h. */
+#include "coldplug.h"
+
+#include "files.h"
+#include "modules.h"
+
+#include <errno.h>
+#include <glob.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A loaded bus driver brings devices which bring drivers: pci, virtio, scsi, disk. */
+enum { PASSES = 8 };
+
+/* The device names that have been dealt with. */
+struct seen {
+    char **names;
+    size_t count;
+    size_t room;
+};
+
+/* Whether the name is new; then it is remembered. */
+static bool is_new(struct seen *seen, const char *name)
+{
+    for (size_t i = 0; i < seen->count; i++)
+        if (strcmp(seen->names[i], name) == 0)
+            return false;
+    if (seen->count == seen->room) {
+        size_t room = seen->room ? seen->room * 2 : 64;
+        char **names = realloc(seen->names, room * sizeof *names);
+        if (!names)
+            return false;
+        seen->names = names;
+        seen->room = room;
+    }
+    char *copy = strdup(name);
+    if (copy)
+        seen->names[seen->count++] = copy;
+    return copy != NULL;
+}
+
+/* Whether any module was found for a device not seen before. */
+static bool pass(struct modules *modules, struct seen *seen)
+{
+    glob_t found;
+    bool any = false;
+    if (glob("/sys/bus/*/devices/*/modalias", GLOB_NOSORT, NULL, &found) != 0)
+        return false;
+    for (size_t i = 0; i < found.gl_pathc; i++) {
+        char name[PATH_SIZE];
+        struct failure ignored;
+        if (file_line(found.gl_pathv[i], name, sizeof name) == 0 && *name && is_new(seen, name))
+            any = modules_load(modules, name, &ignored) > 0 || any;
+    }
+    globfree(&found);
+    return any;
+}
+
+int coldplug(struct failure *failure)
+{
+    char folder[128];
+    struct modules modules;
+    struct seen seen = {0};
+    modules_folder(folder, sizeof folder);
+    if (modules_open(&modules, folder) < 0)
+        /* A kernel with everything built in has no modules. */
+        return errno == ENOENT ? 0 : failed_errno(failure, "coldplug: %s", folder);
+    for (int passes = 0; passes < PASSES && pass(&modules, &seen); passes++)
+        continue;
+    for (size_t i = 0; i < seen.count; i++)
+        free(seen.names[i]);
+    free(seen.names);
+    modules_close(&modules);
+    return 0;
+}
+
+int load_module(const char *name, struct failure *failure)
+{
+    char folder[128];
+    struct modules modules;
+    modules_folder(folder, sizeof folder);
+    if (modules_open(&modules, folder) < 0)
+        return failed_errno(failure, "module %s: %s", name, folder);
+    int found = modules_load(&modules, name, failure);
+    modules_close(&modules);
+    return found == 0 ? failed(failure, "module %s: not found", name) : found < 0 ? -1 : 0;
+}
+
+int modprobe_command(int count, char *const arguments[])
+{
+    bool quiet = false;
+    int first = 1;
+    for (; first < count && *arguments[first] == '-'; first++) {
+        if (strcmp(arguments[first], "--") == 0) {
+            first++;
+            break;
+        }
+        if (strspn(arguments[first] + 1, "abqsv") != strlen(arguments[first] + 1)) {
+            fprintf(stderr, "modprobe: %s: unknown option; known are -a -b -q -s -v\n", arguments[first]);
+            return 2;
+        }
+        quiet = quiet || strchr(arguments[first], 'q');
+    }
+    int status = 0;
+    for (; first < count; first++) {
+        struct failure failure;
+        if (load_module(arguments[first], &failure) == 0)
+            continue;
+        if (!quiet)
+            fprintf(stderr, "modprobe: %s\n", failure.text);
+        status = 1;
+    }
+    return status;
+}

@@ -1,0 +1,94 @@
+/* main.c: one program, several names: init is PID 1; poweroff, reboot, halt and modprobe are commands. */
+#include "coldplug.h"
+#include "console.h"
+#include "files.h"
+#include "plan.h"
+#include "power.h"
+#include "process.h"
+#include "root.h"
+#include "runc.h"
+#include "stage.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/reboot.h>
+#include <unistd.h>
+
+#define PLAN "/etc/compos/plan"
+
+static const size_t plan_maximum = (size_t)16 << 20;
+
+static void plan_line_skipped(unsigned number, const char *what)
+{
+    say("plan line %u: %s", number, what);
+}
+
+static void set_environment(void)
+{
+    setenv("PATH", "/sbin:/usr/sbin:/bin:/usr/bin", 1);
+    setenv("HOME", "/", 1);
+    setenv("SHELL", "/bin/sh", 1);
+    setenv("USER", "root", 1);
+}
+
+/* The root, the console and the signals: what every plan needs. */
+static void prepare(void)
+{
+    struct failure failure;
+    int root = root_prepare(&failure);
+    if (console_open() < 0) {
+        mount("dev", "/dev", "devtmpfs", MS_NOSUID | MS_NOEXEC, NULL);
+        console_open();
+    }
+    if (root < 0)
+        say("%s", failure.text);
+    if (process_start(&failure) < 0)
+        say("%s", failure.text);
+    reboot(RB_DISABLE_CAD);
+    setsid();
+    set_environment();
+}
+
+static void read_plan(struct plan *plan)
+{
+    size_t length = 0;
+    char *text = file_read(PLAN, plan_maximum, &length);
+    if (text && plan_read(plan, text, length, plan_line_skipped) == 0)
+        return;
+    say(PLAN ": %s", text ? "not a plan of version 1" : strerror(errno));
+    *plan = (struct plan){0};
+    power_down(plan, POWER_OFF);
+}
+
+static _Noreturn void init(void)
+{
+    struct plan plan;
+    prepare();
+    read_plan(&plan);
+    boot_stage(&plan);
+    runc_stage(&plan, STAGE_ONBOOT, "onboot");
+    while (process_power() == POWER_NONE)
+        process_events(-1);
+    power_down(&plan, process_power());
+}
+
+int main(int count, char *arguments[])
+{
+    const char *slash = count > 0 ? strrchr(arguments[0], '/') : NULL;
+    const char *name = slash ? slash + 1 : count > 0 ? arguments[0] : "init";
+    if (getpid() == 1)
+        init();
+    if (strcmp(name, "modprobe") == 0)
+        return modprobe_command(count, arguments);
+    if (strcmp(name, "poweroff") == 0)
+        return power_command(POWER_OFF, count, arguments);
+    if (strcmp(name, "reboot") == 0)
+        return power_command(POWER_REBOOT, count, arguments);
+    if (strcmp(name, "halt") == 0)
+        return power_command(POWER_HALT, count, arguments);
+    fprintf(stderr, "%s: only PID 1 is init; the other names are poweroff, reboot, halt and modprobe\n", name);
+    return 2;
+}

@@ -1,0 +1,66 @@
+/* plan.h: the boot plan as a table of checked lines (docs/plan-format.md). Touches nothing but memory. */
+#ifndef COMPOS_PLAN_H
+#define COMPOS_PLAN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum plan_word {
+    WORD_BINDNS,
+    WORD_CGROUP,
+    WORD_CLOCK,
+    WORD_COLDPLUG,
+    WORD_CONTAINER,
+    WORD_CONTAINERD,
+    WORD_DIRECTORY,
+    WORD_HOSTNAME,
+    WORD_INTERFACE,
+    WORD_ISSUE,
+    WORD_LIMIT,
+    WORD_LOOPBACK,
+    WORD_MODULE,
+    WORD_MOUNT,
+    WORD_MOUNT_OPTIONAL,
+    WORD_NODE,
+    WORD_RESOLVCONF,
+    WORD_ROOTPATH,
+    WORD_SCRIPT,
+    WORD_STAGE,
+    WORD_SYMLINK,
+    WORD_VOLUME,
+    WORD_VOLUME_READONLY,
+};
+
+enum plan_stage { STAGE_BOOT, STAGE_ONBOOT, STAGE_SERVICES, STAGE_SHUTDOWN, STAGE_COUNT };
+
+enum { PLAN_ARGUMENTS = 5, PLAN_LINE_MAXIMUM = 65536 };
+
+struct plan_line {
+    unsigned number; /* in the file, from 1 */
+    enum plan_word word;
+    bool inside; /* belongs to the container line before it */
+    const char *argument[PLAN_ARGUMENTS];
+};
+
+struct plan {
+    struct plan_line *lines;
+    size_t count;
+    size_t begin[STAGE_COUNT]; /* lines[begin..end) are the stage's, without the stage line itself */
+    size_t end[STAGE_COUNT];
+};
+
+/* Called for every line that is skipped. */
+typedef void plan_problem(unsigned number, const char *what);
+
+/*
+ * Reads a plan in place: the lines point into `text`, which must outlive the plan. Bad lines are told and left out;
+ * with a bad `stage` or `container` line goes what belongs to it. -1 when the text is no plan at all, or for want of memory.
+ */
+int plan_read(struct plan *plan, char *text, size_t length, plan_problem *problem);
+
+void plan_free(struct plan *plan);
+
+/* One past the last line that belongs to the container at `index`. */
+size_t plan_container_end(const struct plan *plan, size_t index, size_t end);
+
+#endif

@@ -1,0 +1,217 @@
+/* process.c: see process.h. */
+#include "process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+struct relay {
+    int input;
+    int log;
+    struct relay *next;
+};
+
+static int signals = -1;
+static enum power request;
+static bool power_ignored;
+static bool unreaped;
+static struct child *children;
+static struct relay *relays;
+
+/* BusyBox init's meaning of the signals (reference 3); SIGPWR is what a power supply's daemon sends. */
+static enum power meaning(unsigned signal)
+{
+    switch (signal) {
+    case SIGUSR2:
+    case SIGPWR:
+        return POWER_OFF;
+    case SIGUSR1:
+        return POWER_HALT;
+    case SIGTERM:
+    case SIGINT:
+        return POWER_REBOOT;
+    default:
+        return POWER_NONE;
+    }
+}
+
+int process_start(struct failure *failure)
+{
+    sigset_t known;
+    sigemptyset(&known);
+    static const int numbers[] = {SIGCHLD, SIGHUP, SIGINT, SIGPIPE, SIGPWR, SIGTERM, SIGUSR1, SIGUSR2};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        sigaddset(&known, numbers[i]);
+    sigprocmask(SIG_SETMASK, &known, NULL);
+    signals = signalfd(-1, &known, SFD_NONBLOCK | SFD_CLOEXEC);
+    return signals < 0 ? failed_errno(failure, "signalfd") : 0;
+}
+
+enum power process_power(void)
+{
+    return request;
+}
+
+void process_ignore_power(void)
+{
+    power_ignored = true;
+}
+
+void child_watch(struct child *child, pid_t pid)
+{
+    *child = (struct child){.pid = pid, .next = children};
+    children = child;
+}
+
+void child_forget(struct child *child)
+{
+    for (struct child **link = &children; *link; link = &(*link)->next)
+        if (*link == child) {
+            *link = child->next;
+            return;
+        }
+}
+
+static void reap(void)
+{
+    int status;
+    pid_t pid;
+    unreaped = false;
+    while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+        for (struct child *child = children; child; child = child->next)
+            if (child->pid == pid && !child->ended) {
+                child->status = status;
+                child->ended = true;
+                /* Who waits for it may now want to watch an orphan of it: that one is reaped in the next round. */
+                unreaped = true;
+                return;
+            }
+}
+
+static void take_signals(void)
+{
+    struct signalfd_siginfo info;
+    while (read(signals, &info, sizeof info) == sizeof info) {
+        if (info.ssi_signo == SIGCHLD)
+            continue;
+        if (request == POWER_NONE)
+            request = meaning(info.ssi_signo);
+    }
+    reap();
+}
+
+/* Passes on at most what a pipe holds, so that an endless writer starves nobody. False at the end of input. */
+static bool pass_on(struct relay *relay)
+{
+    char bytes[4096];
+    for (unsigned rounds = 0; rounds <= 65536 / sizeof bytes; rounds++) {
+        ssize_t count = read(relay->input, bytes, sizeof bytes);
+        if (count < 0 && errno == EINTR)
+            continue;
+        if (count <= 0)
+            return count < 0 && errno == EAGAIN;
+        /* A log on a full disk must not stop the container: the console still has it. */
+        if (relay->log >= 0 && write_patiently(relay->log, bytes, (size_t)count, 0) < 0) {
+            close(relay->log);
+            relay->log = -1;
+        }
+        console_write(bytes, (size_t)count);
+    }
+    return true;
+}
+
+int relay_add(int input, int log, struct failure *failure)
+{
+    struct relay *relay = malloc(sizeof *relay);
+    if (!relay)
+        return failed_errno(failure, "relay");
+    fcntl(input, F_SETFL, O_NONBLOCK);
+    *relay = (struct relay){.input = input, .log = log, .next = relays};
+    relays = relay;
+    return 0;
+}
+
+void relay_drain(void)
+{
+    for (struct relay **link = &relays; *link;) {
+        struct relay *relay = *link;
+        if (pass_on(relay)) {
+            link = &relay->next;
+            continue;
+        }
+        *link = relay->next;
+        close(relay->input);
+        if (relay->log >= 0)
+            close(relay->log);
+        free(relay);
+    }
+}
+
+void process_events(int milliseconds)
+{
+    enum { MAXIMUM = 64 };
+    struct pollfd wanted[MAXIMUM] = {{.fd = signals, .events = POLLIN}};
+    nfds_t count = 1;
+    for (struct relay *relay = relays; relay && count < MAXIMUM; relay = relay->next)
+        wanted[count++] = (struct pollfd){.fd = relay->input, .events = POLLIN};
+    if (poll(wanted, count, unreaped ? 0 : milliseconds) <= 0 && !unreaped)
+        return;
+    relay_drain();
+    take_signals();
+}
+
+bool child_wait(struct child *child)
+{
+    while (!child->ended && (power_ignored || request == POWER_NONE))
+        process_events(-1);
+    child_forget(child);
+    return child->ended;
+}
+
+pid_t child_fork(struct child *child, struct failure *failure)
+{
+    pid_t pid = fork();
+    if (pid < 0)
+        return failed_errno(failure, "fork");
+    if (pid > 0) {
+        child_watch(child, pid);
+        return pid;
+    }
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    setsid();
+    return 0;
+}
+
+int child_start(struct child *child, const char *const arguments[], int output, int error, struct failure *failure)
+{
+    pid_t pid = child_fork(child, failure);
+    if (pid != 0)
+        return pid < 0 ? -1 : 0;
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    /* Out of the way of 0 to 2, which may be closed when the kernel found no console. */
+    int to = fcntl(output, F_DUPFD_CLOEXEC, 3);
+    int to_error = fcntl(error, F_DUPFD_CLOEXEC, 3);
+    dup2(null, STDIN_FILENO);
+    dup2(to, STDOUT_FILENO);
+    dup2(to_error, STDERR_FILENO);
+    execv(arguments[0], (char *const *)arguments);
+    dprintf(STDERR_FILENO, "%s: %s\n", arguments[0], strerror(errno));
+    _exit(127);
+}
+
+void describe_status(int status, char *text, size_t size)
+{
+    if (WIFSIGNALED(status))
+        snprintf(text, size, "signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
+    else
+        snprintf(text, size, "exit status %d", WEXITSTATUS(status));
+}

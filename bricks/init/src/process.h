@@ -1,0 +1,56 @@
+/*
+ * process.h: PID 1's one loop: children are reaped, their output is passed on, requests for power-off arrive. Whoever
+ * waits for something waits in here, so nothing is missed meanwhile.
+ */
+#ifndef COMPOS_PROCESS_H
+#define COMPOS_PROCESS_H
+
+#include "console.h"
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+enum power { POWER_NONE, POWER_OFF, POWER_HALT, POWER_REBOOT };
+
+/* A process whose end is of interest. Lives as long as it is watched. */
+struct child {
+    pid_t pid;
+    int status; /* as of waitpid */
+    bool ended;
+    struct child *next;
+};
+
+/* Blocks the signals that PID 1 knows and takes them through a descriptor. Before anything else in here. */
+int process_start(struct failure *failure);
+
+/* The first request for power-off, halt or reboot since the start; later ones change nothing. */
+enum power process_power(void);
+
+/* From now on waits are not ended by a request: the shutdown has begun. */
+void process_ignore_power(void);
+
+void child_watch(struct child *child, pid_t pid);
+void child_forget(struct child *child);
+
+/* Waits until the child has ended; false when a request for power-off came first. Then forgets the child. */
+bool child_wait(struct child *child);
+
+/* Starts a program, stdin from /dev/null, and watches it. -1 when it cannot fork; a failing exec is exit status 127. */
+int child_start(struct child *child, const char *const arguments[], int output, int error, struct failure *failure);
+
+/* Forks: 0 in the child, with default signals; else the child's pid, watched; -1. */
+pid_t child_fork(struct child *child, struct failure *failure);
+
+/* "exit status 1" or "signal 9 (Killed)" */
+void describe_status(int status, char *text, size_t size);
+
+/* Copies what arrives on `input` to `log` (unless -1) and the console, to the end of input. Takes both descriptors. */
+int relay_add(int input, int log, struct failure *failure);
+
+/* Passes on everything that has arrived until now. */
+void relay_drain(void);
+
+/* One round of the loop: returns after something happened, or after `milliseconds` (-1: no limit). */
+void process_events(int milliseconds);
+
+#endif
