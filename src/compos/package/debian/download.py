@@ -190,9 +190,7 @@ class _Body:
 def _open(mirror: Mirror, url: str, offset: int) -> Iterator[_Body]:
     """The bytes of `url` from `offset` on, or, if the server does not do that, from 0."""
     if url.startswith("file:"):
-        with _local_errors(url):
-            stream = Path(unquote(urlsplit(url).path)).open("rb")
-        with stream:
+        with _open_local(url) as stream:
             stream.seek(offset)
             yield _Body(offset, os.fstat(stream.fileno()).st_size, _local_pieces(stream, url))
         return
@@ -221,6 +219,11 @@ def _body(response: BaseHTTPResponse, url: str) -> _Body:
         return _Body(int(span[1]), int(span[2]), pieces)
     length = response.headers.get("Content-Length", "")
     return _Body(0, int(length) if length.isdecimal() else None, pieces)
+
+
+def _open_local(url: str) -> BinaryIO:
+    with _local_errors(url):
+        return Path(unquote(urlsplit(url).path)).open("rb")
 
 
 def _local_pieces(stream: BinaryIO, url: str) -> Iterator[bytes]:
