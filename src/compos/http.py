@@ -101,6 +101,7 @@ def request(
     finally:
         # An unread body would keep the connection from being reused: closing is cheaper than draining.
         if response.closed or response.length_remaining == 0:
+            response.read()  # an empty body, too, must be read before the connection can serve again
             response.release_conn()
         else:
             response.close()
@@ -134,10 +135,11 @@ def network_error(url: str, error: Exception) -> ComposError:
     cause: BaseException = error
     while isinstance(cause, exceptions.MaxRetryError) and cause.reason is not None:
         cause = cause.reason
-    proxied = any(os.environ.get(name) for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"))
     table: list[tuple[tuple[type[BaseException], ...], str, str, str]] = [
         ((exceptions.NameResolutionError,), "network-name", f"the name {host} cannot be resolved",
          "Check the host's name and this machine's DNS, or name a mirror."),
+        # Before the time-out: urllib3 makes a refused connection a kind of it.
+        ((exceptions.NewConnectionError,), *_refused(host)),
         ((exceptions.ConnectTimeoutError, exceptions.ReadTimeoutError), "network-timeout", f"{host} does not answer",
          "Try again, or name a mirror."),
         ((exceptions.SSLError, ssl.SSLError), "network-tls", f"no trusted TLS connection to {host}",
@@ -146,11 +148,17 @@ def network_error(url: str, error: Exception) -> ComposError:
          "Check http_proxy, https_proxy and no_proxy."),
         ((exceptions.IncompleteRead, exceptions.ProtocolError), "network-broken", f"{host} broke off the transfer",
          "Try again; what was complete is kept."),
-        ((exceptions.NewConnectionError, OSError), "network-connect", f"cannot connect to {host}",
-         "Check that the server runs and that this machine may reach it"
-         + (", and the proxy variables." if proxied else ".")),
+        ((OSError,), *_refused(host)),
     ]  # fmt: skip
     for kinds, name, message, hint in table:
         if isinstance(cause, kinds):
             return ComposError(name, message, place=without_secrets(url), hint=hint)
     return ComposError("network-error", f"the request failed: {type(cause).__name__}", place=without_secrets(url))
+
+
+def _refused(host: str) -> tuple[str, str, str]:
+    proxied = any(os.environ.get(name) for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"))
+    hint = "Check that the server runs and that this machine may reach it" + (
+        ", and the proxy variables." if proxied else "."
+    )
+    return "network-connect", f"cannot connect to {host}", hint

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from compos import progress
@@ -29,7 +29,7 @@ from compos.package.recipe import Recipe
 from compos.package.select import moved, selected
 from compos.tree.contents import Contents
 from compos.tree.flatten import Overlay
-from compos.tree.node import FILE, Node, Tree, ancestors, directory, file
+from compos.tree.node import FILE, Node, Tree, ancestors, directory, file, symlink
 
 __all__ = ["RECIPE", "Builder", "recipe_key"]
 
@@ -87,7 +87,7 @@ class Builder:
                 tree = selected(packages, keep, recipe.debian.drop, self._read, place)
                 tree = {**moved(tree, recipe.debian.move, place), **made}
         overlay = Overlay(place)
-        for path, node in (*sorted(tree.items()), *self._files(recipe, architecture)):
+        for path, node in (*sorted(tree.items()), *self._files(recipe, architecture), *_links(recipe)):
             overlay.add(path, node)
         return overlay.tree
 
@@ -140,6 +140,13 @@ class Builder:
             nodes += [(parent, directory(0o755, EPOCH)) for parent in ancestors(path)]
             nodes.append((path, component.tree[path]))
         return _without_repeated_parents(nodes)
+
+
+def _links(recipe: Recipe) -> Iterator[tuple[str, Node]]:
+    """Symbolic links to programs with many names; relative, so that they hold below any prefix."""
+    for target, paths in recipe.links.items():
+        for path in paths:
+            yield path, symlink("../" * path.count("/") + target, EPOCH)
 
 
 def _without_repeated_parents(nodes: list[tuple[str, Node]]) -> list[tuple[str, Node]]:

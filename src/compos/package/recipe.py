@@ -61,6 +61,7 @@ class Recipe:
     debian: Debian | None
     files: tuple[File, ...]
     concatenate: tuple[Concatenation, ...]
+    links: Mapping[str, tuple[str, ...]]
     kernel: bool
 
     @property
@@ -95,6 +96,7 @@ _FIELDS: Mapping[str, type | tuple[type, ...]] = {
     "debian": dict,
     "files": list,
     "concatenate": list,
+    "links": dict,
     "kernel": dict,
     "entrypoint": list,
     "cmd": list,
@@ -169,6 +171,7 @@ def load_recipe(folder: Path) -> Recipe:
             for index, item in enumerate(values.get("concatenate", []))
             if _checked(item, _CONCATENATION_FIELDS, f"{path}: concatenate[{index}]")
         ),
+        {str(target): _texts(paths) for target, paths in values.get("links", {}).items()},
         "kernel" in values,
     )
 
