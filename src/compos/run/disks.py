@@ -1,0 +1,89 @@
+"""Disks of a guest: their syntax, and making those that do not exist yet.
+
+May touch: the state directory; disk files that the user names.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from compos.errors import RunError
+from compos.progress import notice
+
+__all__ = ["Disk", "make_disks", "parse_disk"]
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """A disk image; `size` is in MiB and used only to make it. An empty path means one in the state directory."""
+
+    path: Path
+    size: int = 0
+    format: str = ""
+
+
+def parse_disk(text: str) -> Disk:
+    """`[file=]PATH,size=100M|2G,format=raw|qcow2`. Raises `RunError` (`disk-syntax`)."""
+    path, size, form = "", 0, ""
+    for part in text.split(","):
+        key, equals, value = part.partition("=")
+        if not equals:
+            path = part
+        elif key == "file":
+            path = value
+        elif key == "size" and (match := re.fullmatch(r"([0-9]+)([MG]?)", value)):
+            size = int(match[1]) * (1 if match[2] == "M" else 1024)
+        elif key == "format" and value:
+            form = value
+        else:
+            raise _syntax(text, f"{part!r} is not understood")
+    if not path and not size:
+        raise _syntax(text, "it has neither a file nor a size")
+    return Disk(Path(path) if path else Path(), size, form or ("qcow2" if size else ""))
+
+
+def _syntax(text: str, reason: str) -> RunError:
+    return RunError(
+        "disk-syntax", f"--disk {text}: {reason}", hint="Write it as --disk file=PATH,size=2G,format=qcow2."
+    )
+
+
+def make_disks(disks: tuple[Disk, ...], state: Path) -> tuple[Disk, ...]:
+    """`disks` with their paths, made where missing; existing ones are left as they are. Raises `RunError`."""
+    made = []
+    for number, disk in enumerate(disks):
+        if disk.path == Path():
+            disk = replace(disk, path=state / (f"disk{number}.img" if number else "disk.img"))
+        if disk.path.exists():
+            if disk.size:
+                notice(f"using the existing disk {disk.path}")
+        elif not disk.size:
+            raise RunError(
+                "disk-missing", "the disk does not exist", place=str(disk.path), hint="Add size=… to make it."
+            )
+        else:
+            _make(disk)
+        made.append(disk)
+    return tuple(made)
+
+
+def _make(disk: Disk) -> None:
+    if disk.format == "raw":
+        with disk.path.open("xb") as out:
+            out.truncate(disk.size << 20)
+        return
+    program = shutil.which("qemu-img")
+    if program is None:
+        raise RunError(
+            "qemu-missing",
+            "qemu-img is not installed",
+            hint="Install Debian's package qemu-utils, or write format=raw.",
+        )
+    command = [program, "create", "-q", "-f", disk.format, str(disk.path), f"{disk.size}M"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RunError("disk-failed", f"qemu-img: {done.stderr.strip()}", place=str(disk.path))
