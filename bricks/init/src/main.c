@@ -7,6 +7,7 @@
 #include "process.h"
 #include "root.h"
 #include "runc.h"
+#include "services.h"
 #include "stage.h"
 
 #include <errno.h>
@@ -70,8 +71,11 @@ static _Noreturn void init(void)
     read_plan(&plan);
     boot_stage(&plan);
     runc_stage(&plan, STAGE_ONBOOT, "onboot");
-    while (process_power() == POWER_NONE)
+    services_stage(&plan);
+    while (process_power() == POWER_NONE) {
         process_events(-1);
+        services_check();
+    }
     power_down(&plan, process_power());
 }
 

@@ -24,6 +24,9 @@ struct output {
     int error;
 };
 
+static struct child deletion;
+static bool deleting;
+
 /* A pipe whose content goes to a log and the console. The writing end. */
 static int piped(const char *label, const char *id, const char *suffix, struct failure *failure)
 {
@@ -105,6 +108,29 @@ static int run_created(const struct bundle *bundle, pid_t pid, const struct outp
     return failed(failure, "%s", status);
 }
 
+static void end_delete(void)
+{
+    char status[64];
+    if (!deleting)
+        return;
+    deleting = false;
+    if (!child_wait(&deletion) || deletion.status == 0)
+        return;
+    describe_status(deletion.status, status, sizeof status);
+    say("runc delete: %s", status);
+}
+
+/* Clears up behind a container while the next one starts already. */
+static void begin_delete(const char *id, const struct output *output)
+{
+    struct failure failure;
+    const char *const arguments[] = {RUNC, "delete", "--force", id, NULL};
+    end_delete();
+    deleting = child_start(&deletion, arguments, output->out, output->error, &failure) == 0;
+    if (!deleting)
+        say("runc delete: %s", failure.text);
+}
+
 static int run(const struct bundle *bundle, const char *label, struct failure *failure)
 {
     char pid_file[PATH_SIZE];
@@ -122,10 +148,7 @@ static int run(const struct bundle *bundle, const char *label, struct failure *f
     if (result >= 0) {
         pid_t pid = read_pid(pid_file);
         result = pid ? run_created(bundle, pid, &output, failure) : failed(failure, "runc create: no pid");
-        struct failure deletion;
-        const char *const delete[] = {RUNC, "delete", "--force", id, NULL};
-        if (runc(delete, output.out, output.error, &deletion) < 0)
-            say("%s %s: %s", label, id, deletion.text);
+        begin_delete(id, &output);
     }
     close_output(&output);
     relay_drain();
@@ -166,7 +189,7 @@ void runc_stage(const struct plan *plan, enum plan_stage stage, const char *labe
     bool told = false;
     for (size_t i = plan->begin[stage]; i < end;) {
         if (process_power() != POWER_NONE && stage != STAGE_SHUTDOWN)
-            return;
+            break;
         const struct plan_line *line = &plan->lines[i];
         if (line->word != WORD_CONTAINER)
             stage_line(line);
@@ -178,5 +201,6 @@ void runc_stage(const struct plan *plan, enum plan_stage stage, const char *labe
         }
         i = plan_container_end(plan, i, end);
     }
+    end_delete();
     link_logs(label);
 }

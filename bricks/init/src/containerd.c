@@ -1,0 +1,190 @@
+/* containerd.c: see containerd.h. Messages are those of containerd's api/services (containers/v1, tasks/v1). */
+#include "containerd.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "grpc.h"
+#include "protobuf.h"
+
+enum { REQUEST_MOST = 1024 * 1024, ID_MOST = 256, KILL = 9 };
+
+#define CONTAINERS "/containerd.services.containers.v1.Containers/"
+#define TASKS "/containerd.services.tasks.v1.Tasks/"
+
+/* Field numbers. google.protobuf.Any: */
+enum { ANY_TYPE_URL = 1, ANY_VALUE = 2 };
+/* containers.v1.Container and its Runtime; CreateContainerRequest.container, ListContainersResponse.containers: */
+enum { CONTAINER_ID = 1, CONTAINER_RUNTIME = 4, CONTAINER_SPEC = 5, RUNTIME_NAME = 1, REQUEST_CONTAINER = 1 };
+/* tasks.v1: every request begins with the container's id. */
+enum { TASK_CONTAINER_ID = 1, CREATE_STDOUT = 5, CREATE_STDERR = 6, KILL_SIGNAL = 3, KILL_ALL = 4 };
+enum { CREATE_REPLY_PID = 2, START_REPLY_PID = 1 };
+
+static const char spec_type[] = "types.containerd.io/opencontainers/runtime-spec/1/Spec";
+static const char runtime[] = "io.containerd.runc.v2";
+
+struct containerd {
+    struct grpc *grpc;
+    const uint8_t *reply;
+    size_t reply_length;
+    uint8_t request[REQUEST_MOST];
+};
+
+struct containerd *containerd_connect(const char *socket, char *error, size_t size)
+{
+    struct containerd *c = malloc(sizeof *c);
+    if (!c) {
+        snprintf(error, size, "out of memory");
+        return NULL;
+    }
+    c->grpc = grpc_connect(socket, error, size);
+    if (!c->grpc) {
+        free(c);
+        return NULL;
+    }
+    return c;
+}
+
+void containerd_close(struct containerd *c)
+{
+    if (!c)
+        return;
+    grpc_close(c->grpc);
+    free(c);
+}
+
+static struct message begin(struct containerd *c)
+{
+    return (struct message){.data = c->request, .size = sizeof c->request};
+}
+
+static int call(struct containerd *c, const char *path, const char *ns, const struct message *request, char *error,
+                size_t size)
+{
+    if (request->overflow) {
+        snprintf(error, size, "the container's configuration is too long");
+        return -1;
+    }
+    return grpc_call(c->grpc, path, "containerd-namespace", ns, request->data, request->length, &c->reply,
+                     &c->reply_length, error, size);
+}
+
+/* The number in `field` of the last answer; 0 when it is not there. */
+static uint32_t reply_number(const struct containerd *c, unsigned field)
+{
+    struct message_field found;
+    for (size_t at = 0; message_next(c->reply, c->reply_length, &at, &found) == 1;)
+        if (found.number == field)
+            return (uint32_t)found.value;
+    return 0;
+}
+
+int containerd_create(struct containerd *c, const char *ns, const char *id, const void *spec, size_t spec_length,
+                      char *error, size_t size)
+{
+    uint8_t runtime_data[64];
+    struct message named = {.data = runtime_data, .size = sizeof runtime_data};
+    message_text(&named, RUNTIME_NAME, runtime);
+
+    struct message any = {.data = malloc(REQUEST_MOST), .size = REQUEST_MOST};
+    struct message container = {.data = malloc(REQUEST_MOST), .size = REQUEST_MOST};
+    int result = -1;
+    if (any.data && container.data) {
+        message_text(&any, ANY_TYPE_URL, spec_type);
+        message_bytes(&any, ANY_VALUE, spec, spec_length);
+        message_text(&container, CONTAINER_ID, id);
+        message_bytes(&container, CONTAINER_RUNTIME, named.data, named.length);
+        message_bytes(&container, CONTAINER_SPEC, any.data, any.length);
+        struct message request = begin(c);
+        message_bytes(&request, REQUEST_CONTAINER, container.data, container.length);
+        request.overflow = request.overflow || any.overflow || container.overflow;
+        result = call(c, CONTAINERS "Create", ns, &request, error, size);
+    } else {
+        snprintf(error, size, "out of memory");
+    }
+    free(any.data);
+    free(container.data);
+    return result;
+}
+
+int containerd_task(struct containerd *c, const char *ns, const char *id, const char *out, const char *err,
+                    uint32_t *pid, char *error, size_t size)
+{
+    struct message request = begin(c);
+    message_text(&request, TASK_CONTAINER_ID, id);
+    message_text(&request, CREATE_STDOUT, out);
+    message_text(&request, CREATE_STDERR, err);
+    if (call(c, TASKS "Create", ns, &request, error, size))
+        return -1;
+    *pid = reply_number(c, CREATE_REPLY_PID);
+    return 0;
+}
+
+int containerd_start(struct containerd *c, const char *ns, const char *id, uint32_t *pid, char *error, size_t size)
+{
+    struct message request = begin(c);
+    message_text(&request, TASK_CONTAINER_ID, id);
+    if (call(c, TASKS "Start", ns, &request, error, size))
+        return -1;
+    *pid = reply_number(c, START_REPLY_PID);
+    return 0;
+}
+
+int containerd_kill(struct containerd *c, const char *ns, const char *id, uint32_t sig, char *error, size_t size)
+{
+    struct message request = begin(c);
+    message_text(&request, TASK_CONTAINER_ID, id);
+    message_number(&request, KILL_SIGNAL, sig);
+    message_number(&request, KILL_ALL, 1);
+    return call(c, TASKS "Kill", ns, &request, error, size);
+}
+
+/* Task and container; a task that is not there or has ended is as good as removed. */
+static int remove_one(struct containerd *c, const char *ns, const char *id, char *error, size_t size)
+{
+    (void)containerd_kill(c, ns, id, KILL, error, size);
+    struct message request = begin(c);
+    message_text(&request, TASK_CONTAINER_ID, id);
+    (void)call(c, TASKS "Delete", ns, &request, error, size);
+    request = begin(c);
+    message_text(&request, CONTAINER_ID, id);
+    return call(c, CONTAINERS "Delete", ns, &request, error, size);
+}
+
+/* The id of the first container in the last answer; 0 when there is none. */
+static int first_id(const struct containerd *c, char *id)
+{
+    struct message_field container, field;
+    for (size_t at = 0; message_next(c->reply, c->reply_length, &at, &container) == 1;) {
+        if (container.number != REQUEST_CONTAINER || !container.data)
+            continue;
+        for (size_t inner = 0; message_next(container.data, container.length, &inner, &field) == 1;) {
+            if (field.number == CONTAINER_ID && field.data && field.length < ID_MOST) {
+                memcpy(id, field.data, field.length);
+                id[field.length] = '\0';
+                return 1;
+            }
+        }
+    }
+    return 0;
+}
+
+int containerd_remove_all(struct containerd *c, const char *ns, char *error, size_t size)
+{
+    char id[ID_MOST], last[ID_MOST] = "";
+    for (;;) {
+        struct message request = begin(c);
+        if (call(c, CONTAINERS "List", ns, &request, error, size))
+            return -1;
+        if (!first_id(c, id))
+            return 0;
+        if (!strcmp(id, last)) { /* it would not go: never try for ever */
+            snprintf(error, size, "the container %s cannot be removed", id);
+            return -1;
+        }
+        memcpy(last, id, sizeof last);
+        if (remove_one(c, ns, id, error, size))
+            return -1;
+    }
+}
