@@ -3,36 +3,50 @@
 from __future__ import annotations
 
 import re
-from typing import Literal
 
-__all__ = ["Kind", "integer", "kind_of"]
+__all__ = ["Value", "typed", "value_of"]
 
-Kind = Literal["null", "boolean", "integer", "number", "string"]
+Value = str | int | float | bool | None
+"""A scalar's value. Its Python type is its kind; whole numbers with a point or exponent are floats here."""
 
-_NULL = {"", "~", "null", "Null", "NULL"}
-_TRUE = {"true", "True", "TRUE"}
-_FALSE = {"false", "False", "FALSE"}
-_INTEGER = re.compile(r"[-+]?(0b[01_]+|0x[0-9a-fA-F_]+|0o[0-7_]+|[0-9][0-9_]*)")
-_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9][0-9_]*(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
+WORDS: dict[str, Value] = {
+    **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+    **dict.fromkeys((".inf", ".Inf", ".INF", "+.inf", "+.Inf", "+.INF"), float("inf")),
+    **dict.fromkeys(("-.inf", "-.Inf", "-.INF"), float("-inf")),
+    **dict.fromkeys((".nan", ".NaN", ".NAN"), float("nan")),
+}
+NUMBER_STARTS = frozenset("0123456789+-.")
+LONGEST = 80
+"""Characters of an integer, beyond 64 bits in any base; what is longer is a float.
+
+_INTEGER = re.compile(r"([-+]?)(?:0b([01]+)|0x([0-9a-fA-F]+)|0o?([0-7]+)|([1-9][0-9]*|0))")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_BASES = (2, 16, 8, 10)
 
 
-def kind_of(text: str) -> Kind:
-    """The type of a plain (unquoted, untagged) scalar. `yes`, `on`, dates and `1:30` are strings here."""
-    if text in _NULL:
-        return "null"
-    if text in _TRUE or text in _FALSE:
-        return "boolean"
-    if _INTEGER.fullmatch(text):
-        return "integer"
-    return "number" if _FLOAT.fullmatch(text) else "string"
+def value_of(text: str) -> Value:
+    """The value of a plain (unquoted, untagged) scalar. `yes`, `on`, dates and `1:30` are strings here."""
+    if text in WORDS:
+        return WORDS[text]
+    if text[0] not in NUMBER_STARTS:
+        return text
+    digits = text.replace("_", "")
+    if (found := _INTEGER.fullmatch(digits)) and len(digits) <= LONGEST:
+        for base, part in zip(_BASES, found.groups()[1:], strict=True):
+            if part is not None:
+                return int(found[1] + part, base)
+    return float(digits) if _FLOAT.fullmatch(digits) else text
 
 
-def integer(text: str) -> int:
-    """The value of a scalar of kind integer: `0644` is octal, `08` is eight, underscores separate digits."""
-    digits = text.replace("_", "").lstrip("+-")
-    sign = -1 if text.startswith("-") else 1
-    if re.fullmatch(r"0[0-7]+", digits):
-        return sign * int(digits, 8)
-    if re.fullmatch(r"[0-9]+", digits):
-        return sign * int(digits)
-    return sign * int(digits, 0)
+def typed(text: str, tag: str) -> Value:
+    """The value of a scalar with the explicit core tag `tag` (`str`, `int`, ...). Raises `ValueError` when it has none."""
+    if tag in ("str", "timestamp"):
+        return text
+    value = value_of(text)
+    if tag == "float" and type(value) is int:
+        return float(value)
+    if {"int": int, "float": float, "bool": bool, "null": type(None)}.get(tag) is not type(value):
+        raise ValueError
+    return value

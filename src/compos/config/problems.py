@@ -1,0 +1,72 @@
+"""Collecting mistakes: every one with its place and the source line, told together in the order of the files. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from compos.config.model import Mark
+from compos.errors import CombinedError, ComposError, ConfigError
+
+__all__ = ["Problems"]
+
+MOST = 100
+"""Mistakes that are kept: a file with more is not YAML of ours at all."""
+
+SHOWN = 110
+"""Characters of a source line that are shown."""
+
+_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
+
+
+class Problems:
+    """The mistakes of one run, over all its sources."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[int, int, int, str, str], ComposError] = {}
+        self._sources: list[str] = []
+        self._lines: dict[str, list[str]] = {}
+
+    def source(self, name: str, text: str) -> None:
+        """Tell the text of a source, for excerpts; sources come in the order in which the user named them."""
+        if name not in self._lines:
+            self._sources.append(name)
+        self._lines[name] = _BREAK.split(text)
+
+    def add(self, id: str, message: str, mark: Mark, *, hint: str | None = None, width: int = 1) -> None:
+        """Note a mistake at `mark`. The same mistake at the same place (through aliases) counts once."""
+        self.keep(self.error(id, message, mark, hint=hint, width=width), mark)
+
+    def error(self, id: str, message: str, mark: Mark, *, hint: str | None = None, width: int = 1) -> ConfigError:
+        """The error for a mistake at `mark`, with its source line; it is not noted."""
+        return ConfigError(id, message, place=str(mark), hint=hint, excerpt=self._excerpt(mark, width))
+
+    def keep(self, error: ComposError, mark: Mark) -> None:
+        """Note an error that is made already."""
+        order = self._sources.index(mark.file) if mark.file in self._lines else len(self._sources)
+        if len(self._found) < MOST:
+            self._found.setdefault((order, mark.line, mark.column, error.id, error.message), error)
+
+    def __bool__(self) -> bool:
+        return bool(self._found)
+
+    def raise_if_any(self) -> None:
+        """Raise the one mistake, or `CombinedError` with all of them in the order of the input."""
+        errors: Sequence[ComposError] = [self._found[key] for key in sorted(self._found)]
+        if len(errors) == 1:
+            raise errors[0]
+        if errors:
+            raise CombinedError(errors)
+
+    def _excerpt(self, mark: Mark, width: int) -> str | None:
+        """The line with its number, and carets below what is meant."""
+        lines = self._lines.get(mark.file, [])
+        if not 0 < mark.line <= len(lines):
+            return None
+        line = "".join(character if character.isprintable() else " " for character in lines[mark.line - 1])
+        column = min(mark.column - 1, len(line))
+        start = max(0, column - SHOWN // 2) if len(line) > SHOWN else 0
+        line = line[start : start + SHOWN]
+        carets = "^" * max(1, min(width, len(line) - (column - start)))
+        margin = " " * len(str(mark.line))
+        return f"{margin} |\n{mark.line} | {line}\n{margin} | {' ' * (column - start)}{carets}"
