@@ -32,7 +32,7 @@ WARNINGS = (
 )
 
 FLAGS = (
-    *("-std=c11", "-D_GNU_SOURCE", "-Os", "-static", "-s", "-ffunction-sections", "-fdata-sections"),
+    *("-std=c11", "-D_GNU_SOURCE=", "-Os", "-static", "-s", "-ffunction-sections", "-fdata-sections"),
     *("-fno-asynchronous-unwind-tables", "-Wl,--gc-sections", "-Wl,--build-id=none"),
 )
 
