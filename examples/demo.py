@@ -6,9 +6,11 @@ Exits 0 only if the page came from the guest and the guest went down by itself.
 from __future__ import annotations
 
 import os
+import re
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -38,6 +40,8 @@ def main() -> int:
             stdout=console,
             stderr=None,
         )
+    watcher = Watcher(OUT / "console.log")
+    watcher.start()
     try:
         page = fetch(guest, f"http://127.0.0.1:{port}/", started + BOOT_LIMIT)
         times.append(("boot to first page", time.monotonic() - started))
@@ -49,10 +53,9 @@ def main() -> int:
         if guest.poll() is None:
             guest.kill()
             guest.wait()
-    for stage in stages(OUT / "console.log"):
-        print(f"  guest: {stage}")
-    for name, seconds in times:
-        print(f"{name:>20} {seconds:7.2f} s")
+    print(f"{'stage':>28}  seconds")
+    for name, seconds in [*times[:1], *watcher.stages, *times[1:]]:
+        print(f"{name:>28} {seconds:8.2f}")
     return 0
 
 
@@ -101,10 +104,27 @@ def power_off(guest: subprocess.Popen[bytes]) -> None:
         sys.exit("error: the onshutdown container said nothing")
 
 
-def stages(console: Path) -> list[str]:
-    """The lines in which the guest's init says when a stage was done."""
-    lines = console.read_text(errors="replace").splitlines()
-    return [line.strip() for line in lines if line.startswith("compos: ") and " done at " in line]
+class Watcher(threading.Thread):
+    """Reads the guest's console as it grows and notes when each stage was done, in seconds since the start."""
+
+    def __init__(self, console: Path) -> None:
+        super().__init__(daemon=True)
+        self.console = console
+        self.started = time.monotonic()
+        self.stages: list[tuple[str, float]] = []
+
+    def run(self) -> None:
+        """Until the program ends."""
+        with self.console.open(errors="replace") as stream:
+            line = ""
+            while True:
+                line += stream.readline()
+                if not line.endswith("\n"):
+                    time.sleep(0.02)
+                    continue
+                if match := re.search(r"compos: (.*?)(?: done)? at [0-9.]+ s", line):
+                    self.stages.append((f"guest: {match[1]}", time.monotonic() - self.started))
+                line = ""
 
 
 if __name__ == "__main__":
