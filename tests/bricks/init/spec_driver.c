@@ -1,0 +1,26 @@
+/* spec_driver.c: BUNDLE OFFSET LENGTH: prints the bundle's config.json with the absolute root path. */
+#include "spec.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+int main(int count, char *arguments[])
+{
+    if (count != 4)
+        return 2;
+    struct plan_line lines[] = {
+        {.word = WORD_CONTAINER, .argument = {"name", arguments[1], ""}},
+        {.word = WORD_ROOTPATH, .inside = true, .argument = {arguments[2], arguments[3]}},
+    };
+    struct plan plan = {.lines = lines, .count = 2};
+    struct bundle bundle;
+    struct failure failure;
+    size_t length;
+    char *spec = bundle_read(&bundle, &plan, 0, 2, &failure) < 0 ? NULL : spec_read(&bundle, &length, &failure);
+    if (spec)
+        fwrite(spec, 1, length, stdout);
+    else
+        printf("error %s\n", failure.text);
+    free(spec);
+    return 0;
+}
