@@ -1,13 +1,42 @@
-"""What the schema cannot say: names, syntax inside strings, and entries that refer to each other. Pure."""
+"""What types cannot say: names, numbers and paths inside strings, and keys that need or exclude each other. Pure.
+
+Each check yields complaints; where they stand is known to whoever calls.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator, Sequence
+from difflib import get_close_matches
+from typing import NamedTuple
 
-from compos.config.model import Config, Device, File, ImageEntry, Mark, Settings, Volume
+from compos.config.model import Device, File, Mount
 
-__all__ = ["CAPABILITIES", "check"]
+__all__ = [
+    "CAPABILITIES",
+    "OCTAL",
+    "RLIMITS",
+    "VOLUME_NAME",
+    "Check",
+    "Complaint",
+    "RecordCheck",
+    "bind",
+    "capabilities",
+    "capability",
+    "container_name",
+    "device",
+    "file",
+    "image",
+    "is_template",
+    "mount",
+    "mount_type",
+    "octal",
+    "optional_image",
+    "platform",
+    "rlimit",
+    "tmpfs",
+    "volume_name",
+]
 
 _NAMES = """
     CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE
@@ -18,123 +47,190 @@ _NAMES = """
 CAPABILITIES = tuple(f"CAP_{name}" for name in _NAMES.split())
 """All 41, in the kernel's numbering (include/uapi/linux/capability.h)."""
 
-_RLIMITS = """
+_LIMITS = """
     CPU FSIZE DATA STACK CORE RSS NPROC NOFILE MEMLOCK AS LOCKS SIGPENDING MSGQUEUE NICE RTPRIO RTTIME
 """
-RLIMITS = frozenset(_RLIMITS.split())
-_VOLUME = re.compile(r"[a-z0-9_-]+")
-_CONTAINER = re.compile(r"[^/\0]+")
-
-Fail = Callable[[str, str, Mark, str | None], None]
-
-
-def check(config: Config, fail: Fail) -> None:
-    """Report every mistake in `config` to `fail(id, message, mark, hint)`."""
-    _unique("service", config.services, fail)
-    _unique("volume", config.volumes, fail)
-    for volume in config.volumes:
-        if not _VOLUME.fullmatch(volume.name):
-            message = f"{volume.name!r} is not a volume's name" if volume.name else "the volume has no name"
-            fail("config-volume", message, volume.mark, "Use lower-case letters, digits, - and _.")
-    volumes = {volume.name: volume for volume in config.volumes}
-    for section in (config.onboot, config.onshutdown, config.services):
-        for entry in section:
-            _entry(entry, volumes, fail)
-    for file in config.files:
-        _file(file, fail)
+RLIMITS = tuple(_LIMITS.split())
+OCTAL = "0*[0-7]{1,4}"
+VOLUME_NAME = "[a-z0-9_-]+"
+SOURCE_IS_TYPE = ("mqueue", "devpts", "proc", "sysfs", "cgroup")
+TEMPLATE = "@pkg:"
 
 
-def check_settings(settings: Settings, report: Callable[[str, str, str, str | None], None]) -> None:
-    """Check what entries and labels share; `report` takes id, message, key and hint."""
-    for key in ("capabilities", "capabilities_add", "ambient"):
-        for name in getattr(settings, key) or ():
-            if name not in CAPABILITIES and name.lower() not in ("all", "none"):
-                near = f"CAP_{name.upper().removeprefix('CAP_')}"
-                hint = f"Did you mean {near}?" if near in CAPABILITIES else "Names are those of capabilities(7)."
-                report("config-capability", f"there is no capability {name!r}", key.replace("_", "."), hint)
-    for text in settings.rlimits or ():
-        _rlimit(text, report)
-    for text in settings.tmpfs or ():
-        if text.count(":") > 1 or not text.startswith("/"):
-            report("config-mount", f"{text!r} is not DESTINATION[:OPTIONS]", "tmpfs", None)
-    for key in ("binds", "binds_add"):
-        for text in getattr(settings, key) or ():
-            parts = text.split(":")
-            if len(parts) not in (2, 3) or not all(parts[:2]):
-                report("config-mount", f"{text!r} is not SOURCE:DESTINATION[:OPTIONS]", key.replace("_", "."), None)
-    for device in settings.devices or ():
-        _device(device, report)
+class Complaint(NamedTuple):
+    """What is wrong with a value, and what to do; `key` is the key in question, in checks of whole records."""
+
+    id: str
+    message: str
+    hint: str | None = None
+    key: str = ""
 
 
-def _rlimit(text: str, report: Callable[[str, str, str, str | None], None]) -> None:
+Check = Callable[..., Iterator[Complaint]]
+"""From a decoded value (a string, or a tuple of them) to complaints."""
+
+RecordCheck = Callable[..., Iterator[Complaint]]
+"""From an object of the model to complaints."""
+
+
+def is_template(text: str) -> bool:
+    """Whether an image's name is a template, `@pkg:FOLDER`: the image that a package's folder makes."""
+    return text.startswith(TEMPLATE)
+
+
+def optional_image(text: str) -> Iterator[Complaint]:
+    """An image's name as far as it can be judged without parsing it; empty means none."""
+    if text.startswith("@"):
+        if not is_template(text):
+            yield Complaint(
+                "config-template", f"there is no template {text.partition(':')[0]!r}", f"Write {TEMPLATE}FOLDER."
+            )
+        elif text == TEMPLATE:
+            yield Complaint("config-template", "the template names no folder", f"Write {TEMPLATE}FOLDER.")
+    elif "://" in text:
+        yield Complaint(
+            "config-image", "an image's name has no scheme", f"Write {text.partition('://')[2] or 'a name'!r}."
+        )
+    elif any(character.isspace() or not character.isprintable() for character in text):
+        yield Complaint("config-image", f"{text!r} is not an image's name: it has blanks in it", "Remove the blanks.")
+
+
+def image(text: str) -> Iterator[Complaint]:
+    """As `optional_image`, but there must be one."""
+    if not text:
+        yield Complaint("config-image", "the image's name is empty", "Name an image.")
+    yield from optional_image(text)
+
+
+def container_name(text: str) -> Iterator[Complaint]:
+    """The name becomes a folder's name in the image (defect N16)."""
+    if not text or text in (".", "..") or "/" in text or not text.isprintable():
+        yield Complaint(
+            "config-name",
+            f"{text!r} cannot be a container's name",
+            "It becomes a folder's name: use letters, digits and -.",
+        )
+
+
+def volume_name(text: str) -> Iterator[Complaint]:
+    """Lower-case letters, digits, `_` and `-`; not empty (defect N19)."""
+    if not re.fullmatch(VOLUME_NAME, text):
+        yield Complaint(
+            "config-volume", f"{text!r} cannot be a volume's name", "Use lower-case letters, digits, - and _."
+        )
+
+
+def platform(text: str) -> Iterator[Complaint]:
+    """os[/arch[/variant]]."""
+    parts = text.split("/")
+    if len(parts) > 3 or not all(parts):
+        yield Complaint(
+            "config-platform", f"{text!r} is not a platform", "Write OS/ARCH or OS/ARCH/VARIANT: linux/arm64."
+        )
+
+
+def octal(text: str) -> Iterator[Complaint]:
+    """Permissions; empty means not given."""
+    if text and not re.fullmatch(OCTAL, text):
+        yield Complaint(
+            "config-mode", f"{text!r} is not an octal mode", "Write up to four digits 0 to 7, quoted: '0644'."
+        )
+
+
+def capability(text: str) -> Iterator[Complaint]:
+    """An exact name, or `all` or `none` in any case (1.8)."""
+    if text in CAPABILITIES or text.lower() in ("all", "none"):
+        return
+    near = get_close_matches(f"CAP_{text.upper().removeprefix('CAP_')}", CAPABILITIES, 1, 0.75)
+    hint = f"Did you mean {near[0]}?" if near else "Names are those of capabilities(7), or all, or none."
+    yield Complaint("config-capability", f"there is no capability {text!r}", hint)
+
+
+def capabilities(names: Sequence[str]) -> Iterator[Complaint]:
+    """`none` stands alone; `all` absorbs what stands beside it (defect N18)."""
+    if len(names) > 1 and any(name.lower() == "none" for name in names):
+        yield Complaint(
+            "config-capability", "none goes with no other capability", "Leave out either none or the others."
+        )
+
+
+def rlimit(text: str) -> Iterator[Complaint]:
+    """NAME,SOFT,HARD (1.13); the message names the limit (defect N22)."""
     parts = [part.strip() for part in text.split(",", 2)]
     if len(parts) != 3:
-        report("config-rlimit", f"{text!r} is not NAME,SOFT,HARD", "rlimits", None)
+        yield Complaint("config-rlimit", f"{text!r} is not NAME,SOFT,HARD", "Write all three: 'nofile,1024,4096'.")
         return
-    if parts[0].upper().removeprefix("RLIMIT_") not in RLIMITS:
-        report(
-            "config-rlimit", f"there is no limit {parts[0]!r}", "rlimits", f"Limits are: {', '.join(sorted(RLIMITS))}."
-        )
+    name = parts[0].upper().removeprefix("RLIMIT_")
+    if name not in RLIMITS:
+        near = get_close_matches(name, RLIMITS, 1)
+        hint = f"Did you mean {near[0]}?" if near else f"Limits are: {', '.join(sorted(RLIMITS))}."
+        yield Complaint("config-rlimit", f"there is no limit {parts[0]!r}", hint)
     for value in parts[1:]:
-        if value.lower() != "unlimited" and not (value.isdecimal() and int(value) < 2**64):
-            report("config-rlimit", f"{value!r} is neither a number nor unlimited", "rlimits", None)
+        number = re.fullmatch("0*([0-9]{1,20})", value, re.ASCII)
+        if value.lower() != "unlimited" and not (number and int(number[1]) < 2**64):
+            yield Complaint("config-rlimit", f"{value!r} in {text!r} is not a limit", "Write a number, or unlimited.")
 
 
-def _device(device: Device, report: Callable[[str, str, str, str | None], None]) -> None:
-    if device.path == "all":
-        return
-    if not device.mode or not re.fullmatch(r"[0-7]{1,5}", device.mode):
-        hint = "Write it in quotes, like '0666'."
-        report("config-mode", f"the device {device.path} needs an octal mode", "devices", hint)
+def bind(text: str) -> Iterator[Complaint]:
+    """SOURCE:DESTINATION[:OPTIONS] (1.9)."""
+    parts = text.split(":")
+    if len(parts) not in (2, 3) or not all(parts[:2]):
+        yield Complaint("config-mount", f"{text!r} is not SOURCE:DESTINATION[:OPTIONS]", "Write '/etc/x:/etc/x:ro'.")
 
 
-def _unique(what: str, entries: Iterable[ImageEntry | Volume], fail: Fail) -> None:
-    first: dict[str, Mark] = {}
-    for entry in entries:
-        if entry.name in first:
-            where = f"{first[entry.name].file}:{first[entry.name].line}"
-            fail(
-                "config-duplicate-name",
-                f"there are two entries named {entry.name!r}: each {what}'s name must be its own",
-                entry.mark,
-                f"The first one stands at {where}; rename one.",
-            )
-        first.setdefault(entry.name, entry.mark)
+def tmpfs(text: str) -> Iterator[Complaint]:
+    """DESTINATION[:OPTIONS] (1.9)."""
+    if text.count(":") > 1 or not text.partition(":")[0]:
+        yield Complaint("config-mount", f"{text!r} is not DESTINATION[:OPTIONS]", "Write '/tmp:size=10m,mode=1777'.")
 
 
-def _entry(entry: ImageEntry, volumes: dict[str, Volume], fail: Fail) -> None:
-    if not _CONTAINER.fullmatch(entry.name) or entry.name in (".", ".."):
-        fail("config-name", f"{entry.name!r} cannot be a container's name", entry.mark, "It becomes a folder's name.")
-
-    def report(id: str, message: str, key: str, hint: str | None) -> None:
-        fail(id, message, entry.mark._replace(path=f"{entry.mark.path}.{key}"), hint)
-
-    check_settings(entry.settings, report)
-    for key in ("binds", "binds_add"):
-        for text in getattr(entry.settings, key) or ():
-            source = text.partition(":")[0]
-            if not source.startswith("/") and source not in volumes:
-                hint = f"Volumes are: {', '.join(volumes)}." if volumes else "A path on the system starts with /."
-                report("config-volume", f"there is no volume named {source!r}", key.replace("_", "."), hint)
+def mount_type(given: Mount) -> str:
+    """The mount's type, completed (1.9, rules a and b); empty when it has none."""
+    if given.type:
+        return given.type
+    if given.source in SOURCE_IS_TYPE:
+        return given.source or ""
+    return "tmpfs" if given.destination == "/dev" else ""
 
 
-def _file(entry: File, fail: Fail) -> None:
-    def report(id: str, message: str, hint: str | None = None) -> None:
-        fail(id, message, entry.mark, hint)
+def mount(given: Mount) -> Iterator[Complaint]:
+    """A mount that can be completed (1.9, rules c and f)."""
+    kind = mount_type(given)
+    if not kind:
+        yield Complaint("config-mount", "the mount has no type", "Add `type: bind`, or the filesystem's type.")
+    elif not given.destination and kind not in SOURCE_IS_TYPE:
+        yield Complaint("config-mount", "the mount has no destination", "Add `destination: PATH`.")
 
-    if not (entry.path or "").strip("/"):
-        report("config-file", "the file has no path")
-    elif ".." in (entry.path or "").split("/"):
-        report("config-file", f"{entry.path!r} leaves the system's root")
-    if entry.mode is not None and not re.fullmatch(r"[0-7]{1,5}", entry.mode):
-        report("config-mode", f"{entry.mode!r} is not an octal mode", "Write it in quotes, like '0644'.")
-    if entry.metadata is not None and entry.metadata not in ("yaml", "json"):
-        report("config-file", f"the metadata format {entry.metadata!r} does not exist", "It is yaml or json.")
-    placed = entry.directory or bool(entry.symlink) or entry.contents is not None
-    given = [name for name in ("source", "metadata") if getattr(entry, name)]
-    if placed and given:
-        report("config-file", f"{given[0]} goes with neither directory, symlink nor contents")
-    elif not placed and len(given) != 1:
-        report("config-file", "exactly one of contents, source, symlink, directory and metadata is needed")
-    if entry.directory and entry.contents is not None:
-        report("config-file", "a directory has no contents")
+
+def device(given: Device) -> Iterator[Complaint]:
+    """Nodes need a path, a type and a mode; the path `all` is a rule without a node (1.10)."""
+    if not given.path:
+        yield Complaint("config-device", "the device has no path", "Add `path: /dev/NAME`, or `path: all`.")
+    elif given.path != "all" and not given.mode:
+        yield Complaint("config-mode", "the device has no mode", "Add its permissions in quotes: mode: '0660'.")
+    if given.type not in ("a", "b", "c", "u", "p") or (given.type == "a" and given.path != "all"):
+        what = f"{given.type!r} is not a device's type" if given.type else "the device has no type"
+        yield Complaint("config-device", what, "Write c (character), b (block) or p (FIFO).", "type")
+
+
+def file(given: File) -> Iterator[Complaint]:
+    """What a file is made of, and where (3.7); paths cannot leave the root (defect N16)."""
+    path = given.path or ""
+    if not path.strip("/"):
+        yield Complaint("config-file", "the path is empty", "Name a path below /.", "path")
+    elif ".." in path.split("/"):
+        yield Complaint("config-file", f"{path!r} leaves the root", "Write the path without `..`.", "path")
+    elif path.endswith("/") and not given.directory:
+        yield Complaint("config-file", f"{path!r} ends in / but is no directory", "Add `directory: true`.", "path")
+    placed = [key for key in ("directory", "symlink") if getattr(given, key)]
+    placed += ["contents"] if given.contents is not None else []
+    copied = [key for key in ("source", "metadata") if getattr(given, key)]
+    if given.directory and given.contents is not None:
+        yield Complaint("config-file", "a directory has no contents", "Leave out directory or contents.", "contents")
+    if placed and copied:
+        yield Complaint("config-file", f"{copied[0]} does not go with {placed[0]}", "Leave out one of them.", copied[0])
+    elif len(copied) > 1:
+        yield Complaint("config-file", "source does not go with metadata", "Leave out one of them.", "metadata")
+    elif not placed and not copied:
+        hint = "Add one of contents, source, symlink, directory and metadata."
+        yield Complaint("config-file", "nothing says what the file is", hint)

@@ -1,211 +1,213 @@
-"""YAML nodes into the model, finding every mistake on the way. Pure."""
+"""Nodes into the model by the tables, finding every mistake on the way. Pure."""
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterator
+import math
+from collections.abc import Iterable
 from dataclasses import fields as model_fields
 from typing import Any
 
-from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
-
 from compos.config import model
-from compos.config.model import Mark
-from compos.config.scalars import integer, kind_of
-from compos.config.schema import ENTRY, ListOf, Record, Scalar, TextMap
-from compos.errors import ConfigError
+from compos.config.check import Complaint
+from compos.config.fields import CONFIG, ENTRY
+from compos.config.kinds import Flag, Identity, Kind, ListOf, Number, Record, Text, TextMap
+from compos.config.model import Config, Mark
+from compos.config.nodes import List, Map, Node, Scalar, Span
+from compos.config.problems import Problems
 
-__all__ = ["Decoder"]
+__all__ = ["BAD", "Decoder"]
 
-NOUNS = {
-    "string": "a string",
-    "boolean": "true or false",
-    "integer": "a whole number",
-    "number": "a number",
-    "null": "nothing",
-}
-_BAD = object()
+BAD = object()
 """Stands for a value that is wrong and has been reported."""
 
-MOST_DEPTH = 64
-MOST_NODES = 200_000
-"""Beyond any real system; aliases of aliases reach it in a few lines."""
+NOUNS = {Flag: "true or false", Text: "a string", Number: "a whole number", Identity: "a string or a whole number"}
 
-_SETTINGS = {field.name for field in model_fields(model.Settings)}
+_SETTINGS = frozenset(field.name for field in model_fields(model.Settings))
+_MARKED = frozenset((model.Kernel, model.File, model.Volume, model.ImageEntry))
 
 
 class Decoder:
-    """Decodes one document; `errors` collects the mistakes in the order of the file."""
+    """Decodes one document; mistakes go to `problems`."""
 
-    def __init__(self, file: str, text: str) -> None:
-        self.file = file
-        self.lines = text.splitlines()
-        self.errors: list[ConfigError] = []
-        self._decoded = 0
+    def __init__(self, file: str, problems: Problems) -> None:
+        self._file = file
+        self._problems = problems
+        self._marks: dict[str, Mark] = {}
+        """Places by key path, for the records that carry them."""
 
-    def mark(self, node: Node, path: str) -> Mark:
-        """Where `node` stands."""
-        return Mark(self.file, node.start_mark.line + 1, node.start_mark.column + 1, path)
-
-    def fail(self, id: str, message: str, mark: Mark, hint: str | None = None) -> None:
-        """Note a mistake."""
-        self.errors.append(ConfigError(id, message, place=str(mark), hint=hint, excerpt=self.excerpt(mark)))
-
-    def excerpt(self, mark: Mark) -> str | None:
-        """The line in question with a caret below."""
-        if not 0 < mark.line <= len(self.lines):
+    def config(self, node: Node) -> Config | None:
+        """A whole file; None when its top level is no mapping."""
+        if isinstance(node, Scalar) and node.value is None:
+            return Config()
+        found = self.decode(node, CONFIG)
+        if not isinstance(found, Config):
             return None
-        line = self.lines[mark.line - 1].replace("\t", " ")
-        number = str(mark.line)
-        margin = " " * len(number)
-        return f"{margin} |\n{number} | {line[:160]}\n{margin} | {' ' * (mark.column - 1)}^"
+        marks = tuple(self._marks[f"init[{number}]"] for number in range(len(found.init)))
+        return model.Config(
+            found.kernel, found.init, found.onboot, found.onshutdown, found.services, found.volumes, found.files, marks
+        )
 
-    def decode(self, node: Node, kind: Any, path: str = "", depth: int = 0) -> Any:
-        """The value of `node` as `kind` (a type of `schema`)."""
-        self._decoded += 1
-        if self._decoded > MOST_NODES:
-            raise ConfigError(
-                "yaml-too-large",
-                f"the document has more than {MOST_NODES:,} values when its aliases are followed",
-                place=self.file,
-            )
-        if depth > MOST_DEPTH:
-            self.fail("config-type", "the document is nested too deeply", self.mark(node, path))
-            return _BAD
-        if isinstance(kind, Scalar):
-            return self._scalar(node, kind, path)
+    def decode(self, node: Node, kind: Kind, path: str = "") -> Any:
+        """The value of `node` as `kind`, or `BAD`."""
+        self._marks[path] = Mark(self._file, node.span.line, node.span.column, path)
+        if isinstance(kind, Record):
+            return self._record(node, kind, path)
         if isinstance(kind, ListOf):
-            return self._list(node, kind, path, depth)
+            return self._list(node, kind, path)
         if isinstance(kind, TextMap):
             return self._text_map(node, path)
-        return self._record(node, kind, path, depth)
+        return self._scalar(node, kind, path)
 
-    def _expected(self, node: Node, what: str, path: str) -> object:
-        found = "a list" if isinstance(node, SequenceNode) else "a mapping"
-        if isinstance(node, ScalarNode):
-            found = NOUNS[_kind(node)]
-        hint = None
-        if isinstance(node, ScalarNode) and what == NOUNS["string"] and _kind(node) != "null":
-            hint = f"Put it in quotes: {node.value!r}."
-        elif isinstance(node, ScalarNode) and what == "a list":
-            hint = f"Write it as a list: [{node.value}]."
-        self.fail("config-type", f"{what} is needed here, not {found}", self.mark(node, path), hint)
-        return _BAD
+    def fail(self, id: str, message: str, span: Span, path: str, hint: str | None = None) -> None:
+        """Note a mistake at `span`."""
+        mark = Mark(self._file, span.line, span.column, path)
+        self._problems.add(id, message, mark, hint=hint, width=span.width)
 
-    def _scalar(self, node: Node, kind: Scalar, path: str) -> object:
-        what = " or ".join(NOUNS[name] for name in kind.kinds)
-        if not isinstance(node, ScalarNode) or _kind(node) not in kind.kinds:
-            return self._expected(node, what, path)
-        found = _kind(node)
-        if found == "boolean":
-            return node.value in ("true", "True", "TRUE")
-        if found == "integer":
-            value = integer(node.value)
-            if (kind.least is not None and value < kind.least) or (kind.most is not None and value > kind.most):
-                self.fail("config-range", f"{value} is not between {kind.least} and {kind.most}", self.mark(node, path))
-                return _BAD
+    def _unexpected(self, node: Node, wanted: str, path: str, hint: str | None = None) -> object:
+        self.fail("config-type", f"{wanted} is needed here, not {_noun(node)}", node.span, path, hint)
+        return BAD
+
+    def _scalar(self, node: Node, kind: Flag | Number | Identity | Text, path: str) -> object:
+        if not isinstance(node, Scalar):
+            return self._unexpected(node, NOUNS[type(kind)], path)
+        value = node.value
+        if isinstance(kind, Text):
+            return self._text(node, kind, path)
+        if isinstance(kind, Flag):
+            wrong = not isinstance(value, bool)
+            return self._unexpected(node, NOUNS[Flag], path, _flag_hint(node.text)) if wrong else value
+        if isinstance(kind, Identity) and isinstance(value, str):
             return value
-        if kind.choices and node.value not in kind.choices:
-            self.fail("config-value", f"{node.value!r} is none of: {', '.join(kind.choices)}", self.mark(node, path))
-            return _BAD
-        return node.value
+        # LinuxKit's schema counts 1.0 and 1e3 as whole numbers; ids then fail in its build (1.0).
+        if isinstance(kind, Number) and isinstance(value, float) and math.isfinite(value) and value == int(value):
+            value = int(value)
+        if not isinstance(value, int) or isinstance(value, bool):
+            return self._unexpected(node, NOUNS[type(kind)], path)
+        if not kind.least <= value <= kind.most:
+            message = f"{node.text} is not between {kind.least} and {kind.most}"
+            self.fail("config-range", message, node.span, path, "Write a number in that range.")
+            return BAD
+        return value
 
-    def _list(self, node: Node, kind: ListOf, path: str, depth: int) -> object:
-        if not isinstance(node, SequenceNode):
-            return self._expected(node, "a list", path)
-        items = [self.decode(item, kind.item, f"{path}[{index}]", depth + 1) for index, item in enumerate(node.value)]
-        return tuple(item for item in items if item is not _BAD)
+    def _text(self, node: Scalar, kind: Text, path: str) -> object:
+        text = node.value
+        if not isinstance(text, str):
+            hint = None if text is None else f"Put it in quotes: '{node.text}'."
+            return self._unexpected(node, NOUNS[Text], path, hint)
+        if kind.choices and text not in kind.choices:
+            known = [choice for choice in kind.choices if choice]
+            message = f"{text!r} is none of: {', '.join(known)}"
+            self.fail("config-value", message, node.span, path, _meant(text, known) or "Write one of them.")
+            return BAD
+        return text if kind.check is None or self._accept(kind.check(text), node.span, path) else BAD
+
+    def _accept(self, complaints: Iterable[Complaint], span: Span, path: str) -> bool:
+        """Report `complaints`; whether there were none."""
+        accepted = True
+        for id, message, hint, key in complaints:
+            accepted = False
+            here = self._marks.get(f"{path}.{key}") if key else None
+            if here is not None:
+                self._problems.add(id, message, here, hint=hint)
+            else:
+                self.fail(id, message, span, path, hint)
+        return accepted
+
+    def _list(self, node: Node, kind: ListOf, path: str) -> object:
+        if not isinstance(node, List):
+            hint = f"Write it as a list: [{node.text}]." if isinstance(node, Scalar) and node.text else None
+            return self._unexpected(node, "a list", path, hint)
+        items = [self.decode(item, kind.item, f"{path}[{number}]") for number, item in enumerate(node.items)]
+        if any(item is BAD for item in items):
+            return BAD if kind.check else tuple(item for item in items if item is not BAD)
+        return BAD if kind.check and not self._accept(kind.check(items), node.span, path) else tuple(items)
 
     def _text_map(self, node: Node, path: str) -> object:
-        if not isinstance(node, MappingNode):
-            return self._expected(node, "a mapping", path)
-        text = Scalar(("string",))
+        if not isinstance(node, Map):
+            return self._unexpected(node, "a mapping", path)
         found = {}
-        for key, _, value in self._pairs(node, path):
-            decoded = self._scalar(value, text, f"{path}.{key}")
-            if decoded is not _BAD:
-                found[key] = decoded
+        for name, (key, value) in node.entries.items():
+            if not isinstance(key.value, str):
+                self._unexpected(key, "a string as key", path, f"Put it in quotes: '{key.text}'.")
+                continue
+            decoded = self.decode(value, Text(), f"{path}.{name}")
+            if decoded is not BAD:
+                found[name] = decoded
         return found
 
-    def _record(self, node: Node, kind: Record, path: str, depth: int) -> object:
-        if not isinstance(node, MappingNode):
-            return self._expected(node, "a mapping", path)
+    def _record(self, node: Node, kind: Record, path: str) -> object:
+        if not isinstance(node, Map):
+            return self._unexpected(node, "a mapping", path)
+        outer = self._marks
+        if marked := kind.model in _MARKED:
+            self._marks = {}
         values: dict[str, Any] = {}
-        seen = set()
-        for key, key_node, value in self._pairs(node, path):
-            here = f"{path}.{key}" if path else key
-            field = kind.fields.get(key)
-            seen.add(key)
+        whole = True
+        for name, (key, value) in node.entries.items():
+            here = f"{path}.{name}" if path else name
+            field = kind.fields.get(name)
             if field is None:
-                self._unknown(key, kind, self.mark(key_node, here))
+                self._unknown(key, kind, here)
                 continue
-            decoded = self.decode(value, field.type, here, depth + 1)
-            if decoded is not _BAD and field.name:
+            decoded = self.decode(value, field.kind, here)
+            if decoded is BAD:
+                whole = False
+            elif field.name:
                 values[field.name] = decoded
-            if here == "init" and isinstance(value, SequenceNode):
-                values["init_marks"] = tuple(self.mark(item, f"init[{n}]") for n, item in enumerate(value.value))
-        return self._made(node, kind, path, values, seen)
+        inner, self._marks = self._marks, outer
+        if marked:
+            relative = {key[len(path) + 1 :]: mark for key, mark in inner.items()}
+            values["mark"] = Mark(self._file, node.span.line, node.span.column, path, relative)
+        return self._made(node, kind, path, values, inner, whole=whole)
 
-    def _made(self, node: Node, kind: Record, path: str, values: dict[str, Any], seen: set[str]) -> object:
-        missing = [key for key, field in kind.fields.items() if field.required and key not in seen]
-        for key in missing:
-            self.fail("config-missing", f"{key} is missing", self.mark(node, path), f"Add `{key}: …`.")
+    def _made(
+        self, node: Map, kind: Record, path: str, values: dict[str, Any], inner: dict[str, Mark], *, whole: bool
+    ) -> object:
+        for key, field in kind.fields.items():
+            if field.required and key not in node.entries:
+                hint = f"Add `{key}: …`."
+                self.fail("config-missing", f"{key} is missing", node.span, path, hint)
         if any(field.required and field.name not in values for field in kind.fields.values()):
-            return _BAD
+            return BAD
         if kind is ENTRY:
             settings = {name: values.pop(name) for name in list(values) if name in _SETTINGS}
             values["settings"] = model.Settings(**settings)
-        if "mark" in getattr(kind.model, "__slots__", ()):
-            values["mark"] = self.mark(node, path)
-        return kind.model(**values)
+        made = kind.model(**values)
+        if whole and kind.complaints is not None:
+            outer, self._marks = self._marks, inner
+            whole = self._accept(kind.complaints(made), node.span, path)
+            self._marks = outer
+        return made
 
-    def _unknown(self, key: str, kind: Record, mark: Mark) -> None:
-        near = difflib.get_close_matches(key, kind.fields, 1, 0.6)
-        hint = f"Did you mean {near[0]!r}?" if near else f"Keys here are: {', '.join(kind.fields)}."
-        self.fail("config-unknown-key", f"there is no key {key!r}", mark, hint)
-
-    def _pairs(self, node: MappingNode, path: str) -> Iterator[tuple[str, Node, Node]]:
-        """Keys and values, merge keys (`<<`) resolved; a key that stands twice is a mistake."""
-        own: dict[str, tuple[Node, Node]] = {}
-        merged: dict[str, tuple[Node, Node]] = {}
-        for key_node, value in node.value:
-            if not isinstance(key_node, ScalarNode):
-                self.fail("config-type", "a key must be a string", self.mark(key_node, path))
-                continue
-            key = key_node.value
-            if key == "<<" and not key_node.style:
-                sources = value.value if isinstance(value, SequenceNode) else [value]
-                for source in sources:
-                    if isinstance(source, MappingNode) and source is not node:
-                        for inner_key, inner_node, inner in self._pairs(source, path):
-                            merged.setdefault(inner_key, (inner_node, inner))
-                    else:
-                        self.fail("config-type", "<< needs a mapping", self.mark(source, path))
-                continue
-            if key in own:
-                here = f"{path}.{key}" if path else key
-                self.fail(
-                    "yaml-duplicate-key",
-                    f"the key {key!r} stands here a second time",
-                    self.mark(key_node, here),
-                    f"It stands first in line {own[key][0].start_mark.line + 1}; keep one of them.",
-                )
-                continue
-            own[key] = (key_node, value)
-        for key, (key_node, value) in {**merged, **own}.items():
-            yield key, key_node, value
+    def _unknown(self, key: Scalar, kind: Record, path: str) -> None:
+        near = _meant(key.text, kind.fields)
+        hint = near or f"Keys here are: {', '.join(kind.fields)}."
+        self.fail("config-unknown-key", f"there is no key {key.text!r}", key.span, path, hint)
 
 
-def _kind(node: ScalarNode) -> str:
-    """A quoted, block or `!!str` scalar is a string, a plain one what its text says."""
-    # The C loader writes an empty style for a plain scalar, the Python one None.
-    if node.style or node.tag == "!":
-        return "string"
-    found = kind_of(node.value)
-    explicit = node.tag == "tag:yaml.org,2002:str" and found in ("boolean", "integer", "null")
-    return "string" if explicit and not _resolves_to_string(node.value) else found
+def _meant(text: str, known: Iterable[str]) -> str | None:
+    """ "Did you mean", when something known is near."""
+    from difflib import get_close_matches
+
+    lowered = {name.lower(): name for name in known}
+    near = get_close_matches(text.lower(), lowered, 1, 0.7)
+    return f"Did you mean {lowered[near[0]]!r}?" if near else None
 
 
-def _resolves_to_string(text: str) -> bool:
-    """Whether YAML 1.1 (the loader's rules) reads a plain `text` as a string by itself: then the tag says nothing."""
-    return text[:2] in ("0o", "+0", "-0") and "o" in text
+def _flag_hint(text: str) -> str | None:
+    meaning = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}.get(text.lower())
+    return f"Write {meaning}." if meaning else None
+
+
+def _noun(node: Node) -> str:
+    if isinstance(node, List):
+        return "a list"
+    if isinstance(node, Map):
+        return "a mapping"
+    if node.value is None:
+        return "nothing"
+    if isinstance(node.value, bool):
+        return node.text
+    if isinstance(node.value, str):
+        return "a string"
+    return "a whole number" if isinstance(node.value, int) else "a number"

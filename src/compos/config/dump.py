@@ -1,4 +1,7 @@
-"""A configuration printed again: for `--dry-run`, and as the metadata document of a system (reference 2.5 and 3.8). Pure."""
+"""A configuration printed again: for `--dry-run`, and as the metadata document of a system (reference 2.5 and 3.8). Pure.
+
+What is printed can be read again, mappings and limits included (defect N9).
+"""
 
 from __future__ import annotations
 
@@ -7,63 +10,56 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from compos.config.model import Config
-from compos.config.schema import CONFIG, ENTRY, SETTINGS, ListOf, Record
+from compos.config.emit import yaml_text
+from compos.config.fields import CONFIG, ENTRY, SETTINGS
+from compos.config.kinds import ListOf, Record
+from compos.config.model import Config, ImageEntry, Kernel
 
 __all__ = ["metadata_document", "to_yaml"]
 
-SECTIONS = ("kernel", "init", "onboot", "onshutdown", "services", "files", "volumes")
 
-
-def to_yaml(config: Config, indent: int = 4) -> str:
-    """The merged configuration as YAML, image names as they were written."""
-    import yaml
-
-    class Dumper(yaml.SafeDumper):
-        pass
-
-    # A list item's dash stands below its key's first letter, as LinuxKit prints it.
-    text: str = yaml.dump(
-        document(config), Dumper=Dumper, sort_keys=False, allow_unicode=True, width=2**20, indent=indent
-    )
-    return text
+def to_yaml(config: Config) -> str:
+    """The merged configuration as `--dry-run` prints it: four columns, image names as they were written."""
+    return yaml_text(_document(config), indent=4, dashes_indented=True)
 
 
 def metadata_document(config: Config, form: str, canonical: Mapping[str, str] | None = None) -> bytes:
-    """The `files: metadata` document in `form` (`yaml` or `json`); `canonical` maps image names to canonical ones."""
-    names = canonical or {}
+    """The `files: metadata` document in `form` (`yaml` or `json`).
 
-    def full(text: str) -> str:
-        return names.get(text, text)
-
-    config = replace(
-        config,
-        kernel=replace(config.kernel, image=full(config.kernel.image or "")) if config.kernel else None,
-        init=tuple(map(full, config.init)),
-        **{
-            section: tuple(replace(entry, image=full(entry.image)) for entry in getattr(config, section))
-            for section in ("onboot", "onshutdown", "services")
-        },
-    )
+    `canonical` maps image names to canonical ones; volumes keep theirs, as in LinuxKit.
+    """
+    document = _document(_canonical(config, canonical or {}))
     if form == "yaml":
-        return to_yaml(config, indent=2).encode()
-    text = json.dumps(document(config), indent=4, ensure_ascii=False)
-    for character in "<>&":
+        return yaml_text(document, indent=2, dashes_indented=False).encode()
+    # LinuxKit writes empty sections of the JSON form as null.
+    text = json.dumps(
+        {key: None if value == [] else value for key, value in document.items()}, indent=4, ensure_ascii=False
+    )
+    for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return text.encode()
 
 
-def document(config: Config) -> dict[str, Any]:
-    """Plain values in LinuxKit's key order, keys as in the YAML, so that the document can be read again."""
-    plain: dict[str, Any] = {}
-    for section in SECTIONS:
-        value = getattr(config, section)
-        kind = CONFIG.fields[section].type
-        if section == "kernel":
-            plain[section] = {"image": "", **_record(value, kind)} if value else {"image": ""}
-        else:
-            plain[section] = _plain(value, kind)
-    return plain
+def _canonical(config: Config, names: Mapping[str, str]) -> Config:
+    def renamed(entries: tuple[ImageEntry, ...]) -> tuple[ImageEntry, ...]:
+        return tuple(replace(entry, image=names.get(entry.image, entry.image)) for entry in entries)
+
+    kernel = config.kernel
+    if kernel is not None and kernel.image is not None:
+        kernel = replace(kernel, image=names.get(kernel.image, kernel.image))
+    return replace(
+        config,
+        kernel=kernel,
+        init=tuple(names.get(text, text) for text in config.init),
+        onboot=renamed(config.onboot),
+        onshutdown=renamed(config.onshutdown),
+        services=renamed(config.services),
+    )
+
+
+def _document(config: Config) -> dict[str, Any]:
+    """Plain values in LinuxKit's key order, keys as in the YAML; sections are there even when they are empty."""
+    return _record(replace(config, kernel=config.kernel or Kernel()), CONFIG)
 
 
 def _plain(value: Any, kind: Any) -> Any:
@@ -75,12 +71,14 @@ def _plain(value: Any, kind: Any) -> Any:
 
 
 def _record(value: Any, kind: Record) -> dict[str, Any]:
-    return {
-        key: _plain(inner, field.type)
-        for key, field in kind.fields.items()
-        if field.name and (inner := getattr(value, field.name)) is not None
-    }
+    printed = {}
+    for key, field in kind.fields.items():
+        inner = getattr(value, field.name) if field.name else None
+        inner = field.always if inner is None else inner
+        if inner is not None:
+            printed[key] = _plain(inner, field.kind)
+    return printed
 
 
-def _entry(value: Any) -> dict[str, Any]:
+def _entry(value: ImageEntry) -> dict[str, Any]:
     return {"name": value.name, "image": value.image, **_record(value.settings, SETTINGS)}

@@ -7,187 +7,157 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePosixPath
 
-from compos.config.check import check, check_settings
 from compos.config.decode import Decoder
-from compos.config.model import Config, Kernel, Mark, Settings
-from compos.config.schema import CONFIG, SETTINGS
-from compos.errors import CombinedError, ComposError, ConfigError
+from compos.config.fields import SETTINGS
+from compos.config.merge import merge
+from compos.config.model import Config, Settings
+from compos.config.nodes import Map, read_nodes
+from compos.config.problems import Problems
+from compos.config.references import check_names, check_references
+from compos.errors import ComposError, ConfigError
 
 __all__ = ["decode_label", "default_name", "load"]
 
 LARGEST = 16 << 20
-"""Bytes of YAML that are read."""
+"""Bytes of YAML that are read from one source."""
+
+MOST_REDIRECTS = 5
+LABEL = "org.mobyproject.config"
 
 
 def load(sources: Sequence[str], *, stdin: Callable[[], bytes] = lambda: sys.stdin.buffer.read()) -> Config:
     """Read, check and merge `sources` from left to right: paths, `-`, http(s) URLs.
 
-    Raises `ConfigError`, or `CombinedError` for several mistakes.
+    Raises `ConfigError`, or `CombinedError` for several mistakes, in the order of the sources.
     """
     merged = Config()
-    errors: list[ComposError] = []
-    decoders: dict[str, Decoder] = {}
+    problems = Problems()
     for source in sources:
-        text, name = _read(source, stdin)
-        decoder = Decoder(name, text)
-        decoders[name] = decoder
-        found = _decode(decoder, text)
-        errors += decoder.errors
-        decoder.errors = []
+        found = _one(source, problems, stdin)
         if found is not None:
-            merged = _merge(merged, found)
-
-    def fail(id: str, message: str, mark: Mark, hint: str | None) -> None:
-        decoder = decoders[mark.file]
-        errors.append(ConfigError(id, message, place=str(mark), hint=hint, excerpt=decoder.excerpt(mark)))
-
-    check(merged, fail)
-    _raise(errors)
+            merged = merge(merged, found)
+    check_names(merged, problems)
+    # What a part with a mistake would have declared is unknown: complaints about its absence would mislead.
+    if not problems:
+        check_references(merged, problems)
+    problems.raise_if_any()
     return merged
 
 
 def default_name(sources: Sequence[str]) -> str:
     """Base of the output names: the last source's name without its last extension; `moby` for standard input."""
-    if sources[-1] == "-":
-        return "moby"
-    return Path(sources[-1].rstrip("/").rpartition("/")[2]).stem or "moby"
+    last = sources[-1]
+    if last.startswith(("http://", "https://")):
+        from compos.http import without_secrets
+
+        last = without_secrets(last).partition("://")[2].partition("/")[2]
+    return "moby" if last == "-" else PurePosixPath(last).stem or "moby"
 
 
 def decode_label(text: str, image: str) -> Settings:
-    """The settings in an image's label `org.mobyproject.config`. Raises like `load`; `image` is named as the place."""
-    decoder = Decoder(f"label of {image}", text)
-    node = _compose(decoder, text)
-    settings = decoder.decode(node, SETTINGS) if node is not None else Settings()
-    errors: list[ComposError] = list(decoder.errors)
-    if isinstance(settings, Settings):
+    """The settings in the image label org.mobyproject.config (1.6); blank text says nothing.
 
-        def report(id: str, message: str, key: str, hint: str | None) -> None:
-            errors.append(ConfigError(id, message, place=f"{image}: {key}", hint=hint))
-
-        check_settings(settings, report)
-        # The label's own ".add" keys are accepted and ignored (reference, class "add").
-        settings = replace(settings, capabilities_add=None, binds_add=None)
-    _raise(errors)
+    Raises `ConfigError` or `CombinedError`, with `image` in the place.
+    """
+    name = f"label {LABEL} of {image}"
+    problems = Problems()
+    problems.source(name, text)
+    node = read_nodes(text, name, problems)
+    if node is None:
+        return Settings()
+    decoder = Decoder(name, problems)
+    if isinstance(node, Map):
+        for key in ("name", "image"):
+            if key in node.entries:
+                entry = node.entries.pop(key)
+                hint = "It is the YAML's entry that says it."
+                decoder.fail("config-unknown-key", f"a label has no key {key!r}", entry.key.span, key, hint)
+    settings = decoder.decode(node, SETTINGS)
+    problems.raise_if_any()
     return settings if isinstance(settings, Settings) else Settings()
 
 
-def _raise(errors: Sequence[ComposError]) -> None:
-    if len(errors) == 1:
-        raise errors[0]
-    if errors:
-        raise CombinedError(errors)
+def _one(source: str, problems: Problems, stdin: Callable[[], bytes]) -> Config | None:
+    """One source as far as it can be read; mistakes go to `problems`."""
+    name = source
+    try:
+        name, data = _read(source, stdin)
+        text = _text(name, data)
+        problems.source(name, text)
+        node = read_nodes(text, name, problems)
+        if node is None:
+            raise ConfigError(
+                "yaml-empty", "there is no YAML in it", place=name, hint="Write at least `kernel:` and `init:`."
+            )
+    except ComposError as error:
+        problems.stop(error, name)
+        return None
+    return Decoder(name, problems).config(node)
 
 
-def _read(source: str, stdin: Callable[[], bytes]) -> tuple[str, str]:
-    """The text of a source and what it is called in places."""
+def _read(source: str, stdin: Callable[[], bytes]) -> tuple[str, bytes]:
+    """What the source is called in places, and its bytes. Raises `ComposError`."""
     if source == "-":
-        data, name = stdin(), "<stdin>"
+        name, data = "<stdin>", stdin()
     elif source.startswith(("http://", "https://")):
-        data, name = _fetch(source)
+        name, data = _fetch(source)
     else:
         name = source
         try:
             with Path(source).open("rb") as stream:
                 data = stream.read(LARGEST + 1)
-        except OSError as error:
+        except (OSError, ValueError) as error:
+            reason = (getattr(error, "strerror", None) or str(error)).lower()
             raise ConfigError(
                 "config-source",
-                f"the file cannot be read: {(error.strerror or str(error)).lower()}",
+                f"the file cannot be read: {reason}",
                 place=source,
                 hint="Name a YAML file, - for standard input, or a URL.",
             ) from error
     if len(data) > LARGEST:
-        raise ConfigError("yaml-too-large", f"the file is larger than {LARGEST >> 20} MiB", place=name)
+        raise ConfigError(
+            "yaml-too-large", f"there are more than {LARGEST >> 20} MiB", place=name, hint="Name a YAML file."
+        )
+    return name, data
+
+
+def _text(name: str, data: bytes) -> str:
     try:
-        return data.decode("utf-8-sig"), name
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ConfigError("yaml-encoding", f"byte {error.start} is not UTF-8", place=name) from error
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ConfigError(
+            "yaml-encoding",
+            f"byte {error.start} is not UTF-8",
+            place=f"{name}:{line}",
+            hint="Save the file as UTF-8.",
+        ) from error
 
 
-def _fetch(url: str) -> tuple[bytes, str]:
+def _fetch(url: str) -> tuple[str, bytes]:
+    """The body of a document that is really there (defect N14), redirects followed."""
+    from urllib.parse import urljoin
+
     from compos.http import chunks, request, without_secrets
 
     name = without_secrets(url)
-    for _ in range(5):
+    for _ in range(MOST_REDIRECTS + 1):
         with request("GET", url) as response:
             location = response.headers.get("location")
             if response.status in (301, 302, 303, 307, 308) and location:
-                from urllib.parse import urljoin
-
                 url = urljoin(url, location)
+                if not url.startswith(("http://", "https://")):
+                    break
                 continue
             if response.status != 200:
-                raise ConfigError("config-source", f"the server answers {response.status}", place=name)
+                hint = "Check the URL."
+                raise ConfigError("config-source", f"the server answers {response.status}", place=name, hint=hint)
             data = bytearray()
             for piece in chunks(response, url):
                 data += piece
                 if len(data) > LARGEST:
                     break
-            return bytes(data), name
-    raise ConfigError("config-source", "the server redirects in a circle", place=name)
-
-
-def _decode(decoder: Decoder, text: str) -> Config | None:
-    node = _compose(decoder, text)
-    if node is None:
-        raise ConfigError(
-            "yaml-empty", "the file is empty", place=decoder.file, hint="Write at least `kernel:` and `init:`."
-        )
-    if node.tag == "tag:yaml.org,2002:null":
-        return Config()
-    try:
-        found = decoder.decode(node, CONFIG)
-    except RecursionError as error:
-        raise ConfigError("yaml-too-large", "the document contains itself", place=decoder.file) from error
-    return found if isinstance(found, Config) else None
-
-
-def _compose(decoder: Decoder, text: str) -> Any:
-    import yaml
-
-    loader_class = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    try:
-        loader = loader_class(text)
-        try:
-            return loader.get_node() if loader.check_node() else None
-        finally:
-            loader.dispose()
-    except yaml.MarkedYAMLError as error:
-        place = error.problem_mark or error.context_mark
-        mark = Mark(decoder.file, place.line + 1, place.column + 1, "") if place else Mark(decoder.file)
-        raise ConfigError(
-            "yaml-syntax",
-            f"this is not YAML: {error.problem or error.context}",
-            place=str(mark).rstrip(": "),
-            excerpt=decoder.excerpt(mark),
-        ) from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ConfigError("yaml-syntax", f"this is not YAML: {error}", place=decoder.file) from error
-
-
-def _merge(base: Config, over: Config) -> Config:
-    """The rules of reference 2.2: kernel fields replaced, lists appended."""
-    return Config(
-        _merge_kernel(base.kernel, over.kernel),
-        *(
-            (*getattr(base, name), *getattr(over, name))
-            for name in ("init", "onboot", "onshutdown", "services", "volumes", "files", "init_marks")
-        ),
-    )
-
-
-def _merge_kernel(base: Kernel | None, over: Kernel | None) -> Kernel | None:
-    if base is None or over is None:
-        return over or base
-    return Kernel(
-        over.image or base.image,
-        over.cmdline or base.cmdline,
-        over.binary or base.binary,
-        base.tar if over.tar is None else over.tar,
-        base.ucode if over.ucode is None else over.ucode,
-        over.mark,
-    )
+            return name, bytes(data)
+    raise ConfigError("config-source", "the redirects lead nowhere", place=name, hint="Name the final URL.")

@@ -41,15 +41,24 @@ Id = str | int
 
 
 class Mark(NamedTuple):
-    """Where something stands: file, line and column (from 1), key path."""
+    """Where something stands: source as the user named it, line and column (from 1), key path (`services[1]`).
+
+    `inner` has the places of what stands in it, by relative key path (`image`, `binds[0]`).
+    """
 
     file: str = ""
     line: int = 0
     column: int = 0
     path: str = ""
+    inner: Mapping[str, Mark] | None = None
+
+    def at(self, key: str) -> Mark:
+        """The place of `key` in it; its own where the YAML does not say `key`."""
+        return (self.inner or {}).get(key, self)
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}:{self.column}: {self.path}" if self.file else self.path
+        place = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+        return ": ".join(part for part in (place, self.path) if part)
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,11 @@ CORE = "tag:yaml.org,2002:"
 HINTS = (
     ("cannot start any token", "\t", "Indent with blanks: YAML allows no tabs there."),
     ("cannot start any token", "", "Put a value that begins with @, ` or % in quotes."),
-    ("mapping values are not allowed", "", "Put a value with a colon and a blank in it in quotes, or check the indentation."),
+    (
+        "mapping values are not allowed",
+        "",
+        "Put a value with a colon and a blank in it in quotes, or check the indentation.",
+    ),
     ("did not find expected", "", "Check the indentation, and that brackets and quotes are closed."),
     ("found unexpected end of stream", "", "Close the quote."),
 )
@@ -171,7 +175,9 @@ class _Reader:
                 message = f"{text!r} is not a value for the tag {event.tag.replace(CORE, '!!')}"
                 self._problems.add("yaml-tag", message, self._mark(span), hint="Leave the tag out.")
         if any("\ud800" <= character <= "\udfff" for character in text):
-            raise self._error("yaml-syntax", "an escape stands for half a character", span, "Write the character itself.")
+            raise self._error(
+                "yaml-syntax", "an escape stands for half a character", span, "Write the character itself."
+            )
         node = Scalar(span, value, text, is_merge=plain and text == "<<")
         if event.anchor:
             self._anchors[event.anchor] = node
@@ -182,7 +188,11 @@ class _Reader:
         node = self._anchors.get(event.anchor)
         if node is None:
             inside = event.anchor in self._anchors
-            message = f"*{event.anchor} stands for something that it is part of" if inside else f"there is no &{event.anchor} before this"
+            message = (
+                f"*{event.anchor} stands for something that it is part of"
+                if inside
+                else f"there is no &{event.anchor} before this"
+            )
             raise self._error("yaml-alias", message, span, "Write the value out, or put its anchor earlier.")
         self._aliased += node.size
         if self._aliased > MOST_ALIASED:
@@ -193,7 +203,9 @@ class _Reader:
     def _open(self, stack: list[_Open], event: Any, *, is_map: bool) -> None:
         span = Span(event.start_mark.line + 1, event.start_mark.column + 1)
         if len(stack) >= DEEPEST:
-            raise self._error("yaml-depth", f"this is nested more than {DEEPEST} levels deep", span, "Close brackets, check dashes.")
+            raise self._error(
+                "yaml-depth", f"this is nested more than {DEEPEST} levels deep", span, "Close brackets, check dashes."
+            )
         if event.tag not in (None, "!", CORE + ("map" if is_map else "seq")):
             message = f"the tag {event.tag.replace(CORE, '!!')} means nothing here"
             self._problems.add("yaml-tag", message, self._mark(span), hint="Leave the tag out.")

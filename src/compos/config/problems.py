@@ -13,6 +13,9 @@ __all__ = ["Problems"]
 MOST = 100
 """Mistakes that are kept: a file with more is not YAML of ours at all."""
 
+MOST_LINES = 1 << 30
+"""More lines than a source can have."""
+
 SHOWN = 110
 """Characters of a source line that are shown."""
 
@@ -35,17 +38,22 @@ class Problems:
 
     def add(self, id: str, message: str, mark: Mark, *, hint: str | None = None, width: int = 1) -> None:
         """Note a mistake at `mark`. The same mistake at the same place (through aliases) counts once."""
-        self.keep(self.error(id, message, mark, hint=hint, width=width), mark)
+        self._keep(self.error(id, message, mark, hint=hint, width=width), mark.file, mark.line, mark.column)
+
+    def stop(self, error: ComposError, source: str) -> None:
+        """Note an error after which `source` could not be read on: it comes last of that source's."""
+        self._keep(error, source, MOST_LINES, 0)
 
     def error(self, id: str, message: str, mark: Mark, *, hint: str | None = None, width: int = 1) -> ConfigError:
         """The error for a mistake at `mark`, with its source line; it is not noted."""
         return ConfigError(id, message, place=str(mark), hint=hint, excerpt=self._excerpt(mark, width))
 
-    def keep(self, error: ComposError, mark: Mark) -> None:
-        """Note an error that is made already."""
-        order = self._sources.index(mark.file) if mark.file in self._lines else len(self._sources)
+    def _keep(self, error: ComposError, source: str, line: int, column: int) -> None:
+        if source not in self._lines:
+            self.source(source, "")
         if len(self._found) < MOST:
-            self._found.setdefault((order, mark.line, mark.column, error.id, error.message), error)
+            key = (self._sources.index(source), line, column, error.id, error.message)
+            self._found.setdefault(key, error)
 
     def __bool__(self) -> bool:
         return bool(self._found)

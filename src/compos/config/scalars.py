@@ -19,7 +19,7 @@ WORDS: dict[str, Value] = {
 }
 NUMBER_STARTS = frozenset("0123456789+-.")
 LONGEST = 80
-"""Characters of an integer, beyond 64 bits in any base; what is longer is a float.
+"""Characters of an integer, beyond 64 bits in any base; what is longer is a float."""
 
 _INTEGER = re.compile(r"([-+]?)(?:0b([01]+)|0x([0-9a-fA-F]+)|0o?([0-7]+)|([1-9][0-9]*|0))")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")

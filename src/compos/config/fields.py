@@ -1,0 +1,280 @@
+"""The YAML's tables: each key with its type, what it means, and the field of the model that it fills.
+
+They drive decoding, "did you mean", printing (keys in the order of reference 3.8) and the published JSON schema. Pure.
+"""
+
+from __future__ import annotations
+
+from compos.config import check, model
+from compos.config.kinds import Field, Flag, Identity, ListOf, Number, Record, Text, TextMap, key
+
+__all__ = ["CONFIG", "ENTRY", "RECORDS", "SETTINGS"]
+
+TEXT = Text()
+TEXTS = ListOf(TEXT)
+FLAG = Flag()
+SIGNED = Number(-(2**63), 2**63 - 1)
+UNSIGNED = Number(0, 2**64 - 1)
+UNSIGNED_32 = Number(0, 2**32 - 1)
+WEIGHT = Number(0, 2**16 - 1)
+IDENTITY = Identity(0, 2**32 - 1)
+OCTAL = Text(check.octal, pattern=check.OCTAL)
+CAPABILITIES = ListOf(Text(check.capability), check.capabilities)
+BINDS = ListOf(Text(check.bind))
+IMAGE = Text(check.image)
+OPTIONAL_IMAGE = Text(check.optional_image)
+
+
+def _table(made: type, doc: str, *fields: Field, complaints: check.RecordCheck | None = None) -> Record:
+    return Record(made, doc, {field.key: field for field in fields}, complaints)
+
+
+ID_MAPPING = _table(
+    model.IdMapping,
+    "A range of ids.",
+    key("hostID", UNSIGNED_32, "First id outside the container."),
+    key("containerID", UNSIGNED_32, "First id inside the container."),
+    key("size", UNSIGNED_32, "How many ids."),
+)
+_MOUNT_FIELDS = (
+    key("destination", TEXT, "Where it is mounted."),
+    key("type", TEXT, "Filesystem type, or bind."),
+    key("source", TEXT, "Device, folder or, for a bind mount, a volume's name.", always=""),
+    key("options", TEXTS, "Mount options.", always=()),
+    key("uidmappings", ListOf(ID_MAPPING), "Accepted for LinuxKit's sake; means nothing.", name="", always=()),
+    key("gidmappings", ListOf(ID_MAPPING), "Accepted for LinuxKit's sake; means nothing.", name="", always=()),
+)
+MOUNT = _table(
+    model.Mount,
+    "A mount of the container; what is left out is completed for well-known types.",
+    *_MOUNT_FIELDS,
+    complaints=check.mount,
+)
+RUNTIME_MOUNT = _table(model.Mount, "A mount made before the container starts.", *_MOUNT_FIELDS)
+DEVICE = _table(
+    model.Device,
+    "A device node in the container.",
+    key("path", TEXT, "Path of the node; `all` allows every device of the type instead."),
+    key("type", TEXT, "a, b, c, u or p."),
+    key("major", Number(-1, 2**32 - 1), "Major number [0]."),
+    key("minor", Number(-1, 2**32 - 1), "Minor number [0]."),
+    key("mode", OCTAL, "Permissions in octal, quoted; needed unless the path is `all`."),
+    complaints=check.device,
+)
+DEVICE_RULE = _table(
+    model.DeviceRule,
+    "A rule of the devices control group.",
+    key("allow", FLAG, "Allow or deny."),
+    key("type", TEXT, "a, b or c."),
+    key("major", SIGNED, "Major number [any]."),
+    key("minor", SIGNED, "Minor number [any]."),
+    key("access", TEXT, "Letters of rwm."),
+)
+MEMORY = _table(
+    model.Memory,
+    "Memory limits in bytes; -1 is unlimited.",
+    key("limit", SIGNED, "Most memory."),
+    key("reservation", SIGNED, "Soft limit."),
+    key("swap", SIGNED, "Most memory and swap."),
+    key("kernel", SIGNED, "Most kernel memory."),
+    key("kernelTCP", SIGNED, "Most memory of TCP buffers."),
+    key("swappiness", UNSIGNED, "0 to 100."),
+    key("disableOOMKiller", FLAG, "Do not kill when memory runs out."),
+)
+CPU = _table(
+    model.Cpu,
+    "CPU limits; times in microseconds.",
+    key("shares", UNSIGNED, "Relative weight."),
+    key("quota", SIGNED, "CPU time within a period."),
+    key("period", UNSIGNED, "Length of a period."),
+    key("realtimeRuntime", SIGNED, "Real-time CPU time within a period."),
+    key("realtimePeriod", UNSIGNED, "Length of a real-time period."),
+    key("cpus", TEXT, "CPUs, as a list of ranges: 0-3,7."),
+    key("mems", TEXT, "Memory nodes, as a list of ranges."),
+)
+PIDS = _table(model.Pids, "Limit of processes.", key("limit", SIGNED, "Most processes [0]."))
+WEIGHT_DEVICE = _table(
+    model.BlockDevice,
+    "Weight of one block device.",
+    key("major", SIGNED, "Major number [0]."),
+    key("minor", SIGNED, "Minor number [0]."),
+    key("weight", WEIGHT, "Weight, 10 to 1000."),
+    key("leafWeight", WEIGHT, "Weight against child groups."),
+)
+RATE_DEVICE = _table(
+    model.BlockDevice,
+    "Rate limit of one block device.",
+    key("major", SIGNED, "Major number [0]."),
+    key("minor", SIGNED, "Minor number [0]."),
+    key("rate", UNSIGNED, "Bytes or operations per second."),
+)
+BLOCK_IO = _table(
+    model.BlockIo,
+    "Limits of block devices.",
+    key("weight", WEIGHT, "Weight, 10 to 1000."),
+    key("leafWeight", WEIGHT, "Weight against child groups."),
+    key("weightDevice", ListOf(WEIGHT_DEVICE), "Weights by device."),
+    key("throttleReadBpsDevice", ListOf(RATE_DEVICE), "Bytes read per second."),
+    key("throttleWriteBpsDevice", ListOf(RATE_DEVICE), "Bytes written per second."),
+    key("throttleReadIOPSDevice", ListOf(RATE_DEVICE), "Reads per second."),
+    key("throttleWriteIOPSDevice", ListOf(RATE_DEVICE), "Writes per second."),
+)
+HUGEPAGE_LIMIT = _table(
+    model.HugepageLimit,
+    "Limit of huge pages of one size.",
+    key("pageSize", Identity(0, 2**63 - 1), "Size of the pages, as 2MB or 1GB."),
+    key("limit", UNSIGNED, "Bytes in such pages [0]."),
+)
+NETWORK = _table(
+    model.Network,
+    "Marks of network traffic.",
+    key("classID", UNSIGNED_32, "Class of the container's packets."),
+    key(
+        "priorities",
+        ListOf(
+            _table(
+                model.Priority,
+                "Priority of one interface.",
+                key("name", TEXT, "Interface."),
+                key("priority", UNSIGNED_32, "Priority [0]."),
+            )
+        ),
+        "Priorities by interface.",
+    ),
+)
+RESOURCES = _table(
+    model.Resources,
+    "Control group limits of the container.",
+    key("devices", ListOf(DEVICE_RULE), "Rules of the devices group."),
+    key("memory", MEMORY, "Memory."),
+    key("cpu", CPU, "CPU."),
+    key("pids", PIDS, "Processes."),
+    key("blockio", BLOCK_IO, "Block devices."),
+    key("hugepageLimits", ListOf(HUGEPAGE_LIMIT), "Huge pages."),
+    key("network", NETWORK, "Network traffic."),
+)
+INTERFACE = _table(
+    model.Interface,
+    "A network interface moved into, or made for, the container.",
+    key("name", TEXT, "Name of the interface."),
+    key("add", TEXT, "Type to make it as (veth, wireguard, ...)."),
+    key("peer", TEXT, "Name of the veth's other end."),
+    key("createInRoot", FLAG, "Make it in the root namespace, then move it [false]."),
+)
+BIND_NS = _table(
+    model.BindNs,
+    "Files to which the container's namespaces are bound.",
+    *(
+        key(kind, TEXT, f"Path for the {kind} namespace.")
+        for kind in ("cgroup", "ipc", "mnt", "net", "pid", "user", "uts")
+    ),
+)
+RUNTIME = _table(
+    model.Runtime,
+    "What is done around the container before it starts.",
+    key("cgroups", TEXTS, "Control groups to make."),
+    key("mounts", ListOf(RUNTIME_MOUNT), "Mounts to make, exactly as given."),
+    key("mkdir", TEXTS, "Folders to make."),
+    key("interfaces", ListOf(INTERFACE), "Network interfaces."),
+    key("bindNS", BIND_NS, "Where namespaces are bound."),
+    key("namespace", TEXT, "containerd namespace [services.linuxkit]."),
+)
+_NAMESPACE = "{} namespace: host, root, new, or the path of one [{}]."
+SETTINGS = _table(
+    model.Settings,
+    "What entries of the YAML and the image label org.mobyproject.config can both say.",
+    key("capabilities", CAPABILITIES, "Capabilities (CAP_...), or all, or none."),
+    key("capabilities.add", CAPABILITIES, "Capabilities beside those of the image's label."),
+    key("ambient", CAPABILITIES, "Ambient capabilities."),
+    key("mounts", ListOf(MOUNT), "Mounts."),
+    key("binds", BINDS, "Bind mounts, SOURCE:DESTINATION[:OPTIONS]; a source without / is a volume."),
+    key("binds.add", BINDS, "Bind mounts beside those of the image's label."),
+    key("devices", ListOf(DEVICE), "Device nodes."),
+    key("tmpfs", ListOf(Text(check.tmpfs)), "tmpfs mounts, DESTINATION[:OPTIONS]."),
+    key("command", TEXTS, "Program and arguments [the image's entrypoint and command]."),
+    key("env", TEXTS, "The whole environment, NAME=VALUE [the image's]."),
+    key("cwd", TEXT, "Working folder [the image's, else /]."),
+    key("net", TEXT, "Network namespace: host, root, new, none, or the path of one [root]."),
+    key("pid", TEXT, _NAMESPACE.format("Process", "new")),
+    key("ipc", TEXT, _NAMESPACE.format("IPC", "root")),
+    key("uts", TEXT, _NAMESPACE.format("Host name", "root")),
+    key("userns", TEXT, _NAMESPACE.format("User", "root")),
+    key("hostname", TEXT, "Host name, in an own uts namespace."),
+    key("readonly", FLAG, "Read-only root filesystem [false]."),
+    key("maskedPaths", TEXTS, "Paths that cannot be read."),
+    key("readonlyPaths", TEXTS, "Paths that cannot be written."),
+    key("uid", IDENTITY, "User: a number, or the name of a container [0]."),
+    key("gid", IDENTITY, "Group: a number, or the name of a container [0]."),
+    key("additionalGids", ListOf(IDENTITY), "Further groups."),
+    key("noNewPrivileges", FLAG, "Nothing gains privileges by exec [false]."),
+    key("oomScoreAdj", Number(-1000, 1000), "Whom to kill first when memory runs out."),
+    key("rootfsPropagation", TEXT, "Mount propagation of the root filesystem."),
+    key("cgroupsPath", TEXT, "Control group of the container."),
+    key("resources", RESOURCES, "Control group limits."),
+    key("sysctl", TextMap(), "Kernel parameters in the container's namespaces; values in quotes."),
+    key("rlimits", ListOf(Text(check.rlimit)), "Limits, NAME,SOFT,HARD."),
+    key("uidMappings", ListOf(ID_MAPPING), "User ids of an own user namespace."),
+    key("gidMappings", ListOf(ID_MAPPING), "Group ids of an own user namespace."),
+    key("annotations", TextMap(), "Annotations in config.json."),
+    key("runtime", RUNTIME, "What is done before the container starts."),
+)
+ENTRY = _table(
+    model.ImageEntry,
+    "A container.",
+    key("name", Text(check.container_name), "Name of the container.", required=True),
+    key("image", IMAGE, "Image, or @pkg:FOLDER.", required=True),
+    *SETTINGS.fields.values(),
+)
+KERNEL = _table(
+    model.Kernel,
+    "The kernel.",
+    key("image", OPTIONAL_IMAGE, "Image with the kernel.", always=""),
+    key("cmdline", TEXT, "Kernel command line."),
+    key("binary", TEXT, "Path of the kernel in the image [kernel]."),
+    key("tar", TEXT, "Path of a tar with modules, unpacked to /; none for no tar [kernel.tar]."),
+    key("ucode", TEXT, "Path of a cpio with CPU microcode."),
+)
+FILE = _table(
+    model.File,
+    "A file, folder or symbolic link of the root filesystem.",
+    key("path", TEXT, "Where it is made.", required=True),
+    key("directory", FLAG, "Make a folder [false]."),
+    key("symlink", TEXT, "Make a symbolic link with this target."),
+    key("contents", TEXT, "What is in the file."),
+    key("source", TEXT, "File on this machine to copy, relative to the folder where compos runs."),
+    key("metadata", Text(choices=("", "yaml", "json")), "Write the system's own YAML or JSON here."),
+    key("optional", FLAG, "Leave it out when the source is missing [false]."),
+    key("mode", OCTAL, "Permissions in octal, quoted ['0600', folders '0700']."),
+    key("uid", IDENTITY, "Owner: a number, or the name of a container [0]."),
+    key("gid", IDENTITY, "Group: a number, or the name of a container [0]."),
+    complaints=check.file,
+)
+VOLUME = _table(
+    model.Volume,
+    "A folder that containers share.",
+    key("name", Text(check.volume_name, pattern=check.VOLUME_NAME), "Name of the volume.", required=True),
+    key("image", OPTIONAL_IMAGE, "Image that fills it [empty]."),
+    key("readonly", FLAG, "Containers may only read it [false]."),
+    key("format", Text(choices=("filesystem", "oci")), "Unpacked, or as an OCI layout [filesystem]."),
+    key("platforms", ListOf(Text(check.platform)), "Platforms, OS/ARCH[/VARIANT], of an oci volume [all]."),
+)
+TRUST = _table(
+    dict,
+    "Accepted for LinuxKit's sake; means nothing.",
+    key("image", TEXTS, "Means nothing.", name=""),
+    key("org", TEXTS, "Means nothing.", name=""),
+)
+CONFIG = _table(
+    model.Config,
+    "A system: LinuxKit's YAML.",
+    key("kernel", KERNEL, "The kernel."),
+    key("init", ListOf(IMAGE), "Images unpacked to / in order."),
+    key("onboot", ListOf(ENTRY), "Containers run one after another while booting."),
+    key("onshutdown", ListOf(ENTRY), "Containers run one after another while going down."),
+    key("services", ListOf(ENTRY), "Containers that run as long as the system."),
+    key("files", ListOf(FILE), "Files made in the root filesystem."),
+    key("volumes", ListOf(VOLUME), "Folders that containers share."),
+    key("trust", TRUST, "Accepted for LinuxKit's sake; means nothing.", name=""),
+)
+RECORDS = (CONFIG, KERNEL, ENTRY, SETTINGS, FILE, VOLUME, MOUNT, DEVICE, RESOURCES, RUNTIME)
+"""The tables that tests and documentation go through."""

@@ -1,0 +1,39 @@
+"""Several files as one system: kernel fields replace, lists append (reference 2.2). Pure."""
+
+from __future__ import annotations
+
+from compos.config.model import Config, Kernel
+
+__all__ = ["merge"]
+
+
+def merge(base: Config, over: Config) -> Config:
+    """`over` is the file that the user named later."""
+    return Config(
+        _kernel(base.kernel, over.kernel),
+        base.init + over.init,
+        base.onboot + over.onboot,
+        base.onshutdown + over.onshutdown,
+        base.services + over.services,
+        base.volumes + over.volumes,
+        base.files + over.files,
+        base.init_marks + over.init_marks,
+    )
+
+
+def _kernel(base: Kernel | None, over: Kernel | None) -> Kernel | None:
+    """Empty strings do not replace image, cmdline and binary; `tar` and `ucode` can be emptied."""
+    if base is None or over is None:
+        return over or base
+    inner = dict(base.mark.inner or {})
+    inner.update(over.mark.inner or {})
+    if base.image and not over.image:
+        inner["image"] = base.mark.at("image")
+    return Kernel(
+        over.image or base.image,
+        over.cmdline or base.cmdline,
+        over.binary or base.binary,
+        base.tar if over.tar is None else over.tar,
+        base.ucode if over.ucode is None else over.ucode,
+        over.mark._replace(inner=inner),
+    )

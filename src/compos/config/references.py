@@ -1,0 +1,117 @@
+"""What one part of a system says about another: names that stand twice, volumes and containers that are named. Pure.
+
+Looked at after merging, so that every file may refer to every other (defect N6).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from difflib import get_close_matches
+
+from compos.config.check import is_template, mount_type
+from compos.config.ids import id_map
+from compos.config.model import Config, File, Id, ImageEntry, Mark, Volume
+from compos.config.problems import Problems
+
+__all__ = ["check_names", "check_references"]
+
+
+def check_names(config: Config, problems: Problems) -> None:
+    """Services and volumes have names of their own (2.2; volumes over all files, defect N6)."""
+    _unique("service", config.services, problems)
+    _unique("volume", config.volumes, problems)
+
+
+def check_references(config: Config, problems: Problems) -> None:
+    """Volumes in `binds` and `mounts`, containers in ids, folders of templates."""
+    volumes = {volume.name: volume for volume in config.volumes}
+    ids = id_map(config)
+    for entry in (*config.onboot, *config.onshutdown, *config.services):
+        for key, value in _ids(entry):
+            _known_id(value, ids, entry.mark.at(key), problems)
+        _volumes(entry, volumes, problems)
+    for file in config.files:
+        for key, value in _ids(file):
+            _known_id(value, ids, file.mark.at(key), problems)
+    for name, mark in _images(config):
+        if is_template(name) and mark.file.startswith(("http://", "https://")):
+            hint = "Use templates in local files, or name the image."
+            problems.add("config-template", "a template's folder is relative to a local file", mark, hint=hint)
+
+
+def _unique(what: str, entries: Iterable[ImageEntry | Volume], problems: Problems) -> None:
+    first: dict[str, Mark] = {}
+    for entry in entries:
+        mark = entry.mark.at("name")
+        if entry.name in first:
+            there = first[entry.name]
+            hint = f"The first one stands at {there.file}:{there.line}; rename one."
+            problems.add("config-duplicate-name", f"there are two {what}s named {entry.name!r}", mark, hint=hint)
+        first.setdefault(entry.name, mark)
+
+
+def _ids(given: ImageEntry | File) -> Iterator[tuple[str, Id | None]]:
+    if isinstance(given, File):
+        yield from (("uid", given.uid), ("gid", given.gid))
+        return
+    settings = given.settings
+    yield from (("uid", settings.uid), ("gid", settings.gid))
+    for number, gid in enumerate(settings.additional_gids or ()):
+        yield f"additionalGids[{number}]", gid
+
+
+def _known_id(value: Id | None, ids: Mapping[str, int], mark: Mark, problems: Problems) -> None:
+    if not isinstance(value, str) or value in ("", "root") or value in ids:
+        return
+    if value.isdecimal():
+        hint = "Write the number without quotes."
+    else:
+        hint = _meant(value, ids) or "Write a number, root, or the name of an onboot, onshutdown or services entry."
+    problems.add("config-id", f"{value!r} is not the name of a container", mark, hint=hint)
+
+
+def _volumes(entry: ImageEntry, volumes: Mapping[str, Volume], problems: Problems) -> None:
+    """Sources that do not begin with / are volumes; a read-only one is bound with exactly `ro` (1.9)."""
+    for key, binds in (("binds", entry.settings.binds), ("binds.add", entry.settings.binds_add)):
+        for number, text in enumerate(binds or ()):
+            source, destination, *options = text.split(":")
+            mark = entry.mark.at(f"{key}[{number}]")
+            if source.startswith("/") or not _known_volume(source, volumes, mark, problems):
+                continue
+            if volumes[source].readonly and options != ["ro"]:
+                hint = f"Write {source}:{destination}:ro."
+                problems.add("config-volume", f"the volume {source!r} is read-only", mark, hint=hint)
+    for number, mount in enumerate(entry.settings.mounts or ()):
+        source = mount.source or ""
+        mark = entry.mark.at(f"mounts[{number}]")
+        if mount_type(mount) != "bind" or source.startswith("/") or not _known_volume(source, volumes, mark, problems):
+            continue
+        flags = [option for option in mount.options or () if option in ("ro", "rw")]
+        if volumes[source].readonly and flags[:1] != ["ro"]:
+            problems.add("config-volume", f"the volume {source!r} is read-only", mark, hint="Add `ro` to its options.")
+
+
+def _known_volume(name: str, volumes: Mapping[str, Volume], mark: Mark, problems: Problems) -> bool:
+    if name in volumes:
+        return True
+    if not name:
+        problems.add("config-volume", "the bind mount has no source", mark, hint="Add `source: PATH`, or a volume.")
+        return False
+    hint = _meant(name, volumes) or "A path begins with /; a volume is declared under `volumes`."
+    problems.add("config-volume", f"there is no volume named {name!r}", mark, hint=hint)
+    return False
+
+
+def _images(config: Config) -> Iterator[tuple[str, Mark]]:
+    if config.kernel and config.kernel.image:
+        yield config.kernel.image, config.kernel.mark.at("image")
+    yield from zip(config.init, config.init_marks, strict=True)
+    for entry in (*config.onboot, *config.onshutdown, *config.services):
+        yield entry.image, entry.mark.at("image")
+    for volume in config.volumes:
+        yield volume.image or "", volume.mark.at("image")
+
+
+def _meant(name: str, known: Iterable[str]) -> str | None:
+    near = get_close_matches(name, known, 1)
+    return f"Did you mean {near[0]!r}?" if near else None
