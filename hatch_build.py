@@ -8,14 +8,16 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import shutil
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-__all__ = ["TARGETS", "CustomBuildHook", "compile_init", "host_architecture"]
+__all__ = ["TARGETS", "CustomBuildHook", "compile_init", "host_architecture", "remove_outdated"]
 
 TARGETS = {
     "amd64": "x86_64-linux-musl",
@@ -46,41 +48,52 @@ def host_architecture() -> str:
 
 def compile_init(architecture: str) -> Path:
     """The program for `architecture`, compiled unless it is there and of just these sources, flags and compiler."""
-    program = BRICK / "bin" / architecture / "init"
-    stamp = program.with_name("init.stamp")
-    sources = sorted(BRICK.glob("src/*.c"))
-    command = ["cc", "-target", TARGETS[architecture], *FLAGS, *WARNINGS, f"-ffile-prefix-map={BRICK}=."]
-    # The folder's own name decides nothing about the bytes, so it is not part of the key.
-    key = _key([*command[:-1], _compiler_version()], sorted(BRICK.glob("src/*.[ch]")))
-    if program.exists() and stamp.exists() and stamp.read_text() == key:
+    program = _program(architecture)
+    if _is_current(architecture):
         return program
     program.parent.mkdir(parents=True, exist_ok=True)
     partial = program.with_name(f"init.{os.getpid()}")
-    names = [str(source.relative_to(BRICK)) for source in sources]
+    command = ["cc", *_options(architecture), f"-ffile-prefix-map={BRICK}=.", "-o", str(partial)]
+    sources = sorted(str(source.relative_to(BRICK)) for source in BRICK.glob("src/*.c"))
     try:
-        subprocess.run(
-            [sys.executable, "-m", "ziglang", *command, "-o", str(partial), *names],
-            cwd=BRICK,
-            check=True,
-        )
+        subprocess.run([sys.executable, "-m", "ziglang", *command, *sources], cwd=BRICK, check=True)
         partial.replace(program)
     finally:
         partial.unlink(missing_ok=True)
-    stamp.write_text(key)
+    _stamp(architecture).write_text(_key(architecture))
     return program
 
 
-def _key(words: list[str], files: list[Path]) -> str:
-    digest = hashlib.sha256("\0".join(words).encode())
-    for file in files:
+def remove_outdated() -> None:
+    """Removes the programs of other sources than these, so that no wheel carries one."""
+    for architecture in TARGETS:
+        if not _is_current(architecture):
+            shutil.rmtree(_program(architecture).parent, ignore_errors=True)
+
+
+def _program(architecture: str) -> Path:
+    return BRICK / "bin" / architecture / "init"
+
+
+def _stamp(architecture: str) -> Path:
+    return _program(architecture).with_name("init.stamp")
+
+
+def _is_current(architecture: str) -> bool:
+    stamp = _stamp(architecture)
+    return _program(architecture).exists() and stamp.exists() and stamp.read_text() == _key(architecture)
+
+
+def _options(architecture: str) -> list[str]:
+    return ["-target", TARGETS[architecture], *FLAGS, *WARNINGS]
+
+
+def _key(architecture: str) -> str:
+    """What decides the bytes; the folder does not."""
+    digest = hashlib.sha256("\0".join([version("ziglang"), *_options(architecture)]).encode())
+    for file in sorted(BRICK.glob("src/*.[ch]")):
         digest.update(f"\0{file.name}\0".encode() + hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()
-
-
-def _compiler_version() -> str:
-    from importlib.metadata import version
-
-    return version("ziglang")
 
 
 class CustomBuildHook(BuildHookInterface[Any]):
@@ -94,6 +107,7 @@ class CustomBuildHook(BuildHookInterface[Any]):
         for architecture in TARGETS if every else (host_architecture(),):
             self.app.display_info(f"Compiling init for {architecture}")
             compile_init(architecture)
+        remove_outdated()
 
 
 if __name__ == "__main__":

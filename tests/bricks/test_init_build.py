@@ -1,0 +1,61 @@
+"""The build hook: the same sources give the same program in any folder, and an up-to-date one is left alone."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def copied(folder: Path) -> Path:
+    """The hook and the sources alone, in a folder of their own."""
+    (folder / "bricks/init").mkdir(parents=True)
+    shutil.copy(ROOT / "hatch_build.py", folder)
+    shutil.copytree(ROOT / "bricks/init/src", folder / "bricks/init/src")
+    return folder
+
+
+def build(folder: Path, *architectures: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(folder / "hatch_build.py"), *architectures]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd="/")
+
+
+def test_any_folder_gives_the_same_static_program(tmp_path: Path) -> None:
+    programs = []
+    for name in ("a", "much/longer/b"):
+        folder = copied(tmp_path / name)
+        done = build(folder, "amd64")
+        assert done.returncode == 0, done.stderr
+        program = folder / "bricks/init/bin/amd64/init"
+        assert done.stdout == f"{program}\n"
+        programs.append(program.read_bytes())
+    assert programs[0] == programs[1]
+    assert str(tmp_path).encode() not in programs[0]
+    assert programs[0][:4] == b"\x7fELF"
+    # A static program has no interpreter; the limit is what PID 1 may weigh.
+    assert b"ld-musl" not in programs[0]
+    assert len(programs[0]) < 200_000
+
+
+def test_only_changed_sources_are_compiled(tmp_path: Path) -> None:
+    folder = copied(tmp_path)
+    program = folder / "bricks/init/bin/amd64/init"
+    assert build(folder, "amd64").returncode == 0
+    program.write_bytes(b"as it was")
+    assert build(folder, "amd64").returncode == 0
+    assert program.read_bytes() == b"as it was"
+    with (folder / "bricks/init/src/main.c").open("a") as source:
+        source.write("#error changed\n")
+    failed = build(folder, "amd64")
+    assert failed.returncode != 0
+    assert "changed" in failed.stderr
+    assert [path.name for path in sorted(program.parent.iterdir())] == ["init", "init.stamp"]
+
+
+def test_an_unknown_architecture_is_named(tmp_path: Path) -> None:
+    done = build(copied(tmp_path), "vax")
+    assert done.returncode == 1
+    assert "vax: not one of amd64, arm64, riscv64" in done.stderr
