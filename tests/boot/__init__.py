@@ -1,0 +1,1 @@
+"""Systems booted in QEMU and driven through their serial consoles."""

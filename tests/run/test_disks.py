@@ -1,0 +1,51 @@
+"""Disk syntax and making disks; qemu-img is the oracle."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from compos.errors import RunError
+from compos.run.disks import Disk, make_disks, parse_disk
+
+
+@pytest.mark.parametrize(
+    ("text", "disk"),
+    [
+        ("a.img", Disk(Path("a.img"))),
+        ("a.img,size=100M", Disk(Path("a.img"), 100, "qcow2")),
+        ("file=b,size=2G,format=raw", Disk(Path("b"), 2048, "raw")),
+        ("size=2", Disk(Path(), 2048, "qcow2")),
+    ],
+)
+def test_syntax(text: str, disk: Disk) -> None:
+    assert parse_disk(text) == disk
+
+
+@pytest.mark.parametrize("text", ["", "size=2T", "a,colour=red", "format=raw"])
+def test_bad_syntax_is_an_error(text: str) -> None:
+    with pytest.raises(RunError) as caught:
+        parse_disk(text)
+    assert caught.value.id == "disk-syntax"
+
+
+@pytest.mark.parametrize("form", ["raw", "qcow2"])
+def test_missing_disks_are_made_and_existing_ones_kept(tmp_path: Path, form: str) -> None:
+    (first, second) = make_disks((Disk(Path(), 64, form), Disk(Path(), 16, form)), tmp_path)
+    assert (first.path.name, second.path.name) == ("disk.img", "disk1.img")
+    information = json.loads(
+        subprocess.run(["qemu-img", "info", "--output=json", first.path], capture_output=True, check=True).stdout
+    )
+    assert (information["format"], information["virtual-size"]) == (form, 64 << 20)
+    before = first.path.read_bytes()
+    make_disks((Disk(Path(), 999, form),), tmp_path)
+    assert first.path.read_bytes() == before
+
+
+def test_a_missing_disk_without_size_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RunError) as caught:
+        make_disks((Disk(tmp_path / "none.img"),), tmp_path)
+    assert caught.value.id == "disk-missing"
