@@ -40,7 +40,7 @@ static bool accepts(const char *path)
 /* The end of the daemon's log, where the reason of its death stands. */
 static void show_daemon_log(void)
 {
-    enum { TAIL = 2048 };
+    enum { TAIL = 1024 };
     size_t length;
     char *text = file_read(DAEMON_LOG, DAEMON_LOG_MAXIMUM, &length);
     if (!text)
@@ -230,13 +230,13 @@ void services_stage(const struct plan *plan)
             else
                 stage_line(&plan->lines[i]);
             next++;
-        } else if (daemon_watched && !daemon_process.ended)
+        } else if (daemon_watched)
             start_services(plan, i, next);
         else
             say("services: no containerd, none started");
+        services_check();
         i = next;
     }
-    services_check();
 }
 
 void services_check(void)
