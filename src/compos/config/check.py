@@ -6,8 +6,7 @@ Each check yields complaints; where they stand is known to whoever calls.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
-from difflib import get_close_matches
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from compos.config.model import Device, File, Mount
@@ -30,6 +29,7 @@ __all__ = [
     "is_template",
     "mount",
     "mount_type",
+    "nearest",
     "octal",
     "optional_image",
     "platform",
@@ -51,7 +51,8 @@ _LIMITS = """
     CPU FSIZE DATA STACK CORE RSS NPROC NOFILE MEMLOCK AS LOCKS SIGPENDING MSGQUEUE NICE RTPRIO RTTIME
 """
 RLIMITS = tuple(_LIMITS.split())
-OCTAL = "0*[0-7]{1,4}"
+OCTAL = "(0*[0-7]{1,4})?"
+"""Permissions; empty is as if not given."""
 VOLUME_NAME = "[a-z0-9_-]+"
 SOURCE_IS_TYPE = ("mqueue", "devpts", "proc", "sysfs", "cgroup")
 TEMPLATE = "@pkg:"
@@ -130,19 +131,28 @@ def platform(text: str) -> Iterator[Complaint]:
 
 
 def octal(text: str) -> Iterator[Complaint]:
-    """Permissions; empty means not given."""
-    if text and not re.fullmatch(OCTAL, text):
+    """Permissions in octal."""
+    if not re.fullmatch(OCTAL, text):
         yield Complaint(
             "config-mode", f"{text!r} is not an octal mode", "Write up to four digits 0 to 7, quoted: '0644'."
         )
+
+
+def nearest(text: str, known: Iterable[str]) -> str | None:
+    """What of `known` the user may have meant, in any case of letters."""
+    from difflib import get_close_matches
+
+    lowered = {name.lower(): name for name in known}
+    near = get_close_matches(text.lower(), lowered, 1, 0.7)
+    return lowered[near[0]] if near else None
 
 
 def capability(text: str) -> Iterator[Complaint]:
     """An exact name, or `all` or `none` in any case (1.8)."""
     if text in CAPABILITIES or text.lower() in ("all", "none"):
         return
-    near = get_close_matches(f"CAP_{text.upper().removeprefix('CAP_')}", CAPABILITIES, 1, 0.75)
-    hint = f"Did you mean {near[0]}?" if near else "Names are those of capabilities(7), or all, or none."
+    near = nearest(f"CAP_{text.upper().removeprefix('CAP_')}", CAPABILITIES)
+    hint = f"Did you mean {near}?" if near else "Names are those of capabilities(7), or all, or none."
     yield Complaint("config-capability", f"there is no capability {text!r}", hint)
 
 
@@ -162,8 +172,8 @@ def rlimit(text: str) -> Iterator[Complaint]:
         return
     name = parts[0].upper().removeprefix("RLIMIT_")
     if name not in RLIMITS:
-        near = get_close_matches(name, RLIMITS, 1)
-        hint = f"Did you mean {near[0]}?" if near else f"Limits are: {', '.join(sorted(RLIMITS))}."
+        near = nearest(name, RLIMITS)
+        hint = f"Did you mean {near}?" if near else f"Limits are: {', '.join(sorted(RLIMITS))}."
         yield Complaint("config-rlimit", f"there is no limit {parts[0]!r}", hint)
     for value in parts[1:]:
         number = re.fullmatch("0*([0-9]{1,20})", value, re.ASCII)

@@ -8,7 +8,7 @@ from dataclasses import fields as model_fields
 from typing import Any
 
 from compos.config import model
-from compos.config.check import Complaint
+from compos.config.check import Complaint, nearest
 from compos.config.fields import CONFIG, ENTRY
 from compos.config.kinds import Flag, Identity, Kind, ListOf, Number, Record, Text, TextMap
 from compos.config.model import Config, Mark
@@ -64,6 +64,8 @@ class Decoder:
         self._problems.add(id, message, mark, hint=hint, width=span.width)
 
     def _unexpected(self, node: Node, wanted: str, path: str, hint: str | None = None) -> object:
+        if isinstance(node, Scalar) and node.value is None:
+            hint = "Write a value, or leave the key out."
         self.fail("config-type", f"{wanted} is needed here, not {_noun(node)}", node.span, path, hint)
         return BAD
 
@@ -92,8 +94,7 @@ class Decoder:
     def _text(self, node: Scalar, kind: Text, path: str) -> object:
         text = node.value
         if not isinstance(text, str):
-            hint = None if text is None else f"Put it in quotes: '{node.text}'."
-            return self._unexpected(node, NOUNS[Text], path, hint)
+            return self._unexpected(node, NOUNS[Text], path, f"Put it in quotes: '{node.text}'.")
         if kind.choices and text not in kind.choices:
             known = [choice for choice in kind.choices if choice]
             message = f"{text!r} is none of: {', '.join(known)}"
@@ -143,11 +144,12 @@ class Decoder:
             self._marks = {}
         values: dict[str, Any] = {}
         whole = True
+        meant: set[str | None] = set()
         for name, (key, value) in node.entries.items():
             here = f"{path}.{name}" if path else name
             field = kind.fields.get(name)
             if field is None:
-                self._unknown(key, kind, here)
+                meant.add(self._unknown(key, kind, here))
                 continue
             decoded = self.decode(value, field.kind, here)
             if decoded is BAD:
@@ -158,40 +160,39 @@ class Decoder:
         if marked:
             relative = {key[len(path) + 1 :]: mark for key, mark in inner.items()}
             values["mark"] = Mark(self._file, node.span.line, node.span.column, path, relative)
-        return self._made(node, kind, path, values, inner, whole=whole)
+        for name, field in kind.fields.items():
+            if field.required and name not in node.entries and name not in meant:
+                self.fail("config-missing", f"{name} is missing", node.span, path, f"Add `{name}: …`.")
+        return self._made(node, kind, path, values, inner if whole and not meant else None)
 
     def _made(
-        self, node: Map, kind: Record, path: str, values: dict[str, Any], inner: dict[str, Mark], *, whole: bool
+        self, node: Map, kind: Record, path: str, values: dict[str, Any], inner: dict[str, Mark] | None
     ) -> object:
-        for key, field in kind.fields.items():
-            if field.required and key not in node.entries:
-                hint = f"Add `{key}: …`."
-                self.fail("config-missing", f"{key} is missing", node.span, path, hint)
+        """The value of the model; checked as a whole, with the places `inner`, unless that is None for its mistakes."""
         if any(field.required and field.name not in values for field in kind.fields.values()):
             return BAD
         if kind is ENTRY:
             settings = {name: values.pop(name) for name in list(values) if name in _SETTINGS}
             values["settings"] = model.Settings(**settings)
         made = kind.model(**values)
-        if whole and kind.complaints is not None:
+        if inner is not None and kind.complaints is not None:
             outer, self._marks = self._marks, inner
-            whole = self._accept(kind.complaints(made), node.span, path)
+            self._accept(kind.complaints(made), node.span, path)
             self._marks = outer
         return made
 
-    def _unknown(self, key: Scalar, kind: Record, path: str) -> None:
-        near = _meant(key.text, kind.fields)
-        hint = near or f"Keys here are: {', '.join(kind.fields)}."
+    def _unknown(self, key: Scalar, kind: Record, path: str) -> str | None:
+        """Report a key that does not exist; returns the one that the user may have meant."""
+        near = nearest(key.text, kind.fields)
+        hint = f"Did you mean {near!r}?" if near else f"Keys here are: {', '.join(kind.fields)}."
         self.fail("config-unknown-key", f"there is no key {key.text!r}", key.span, path, hint)
+        return near
 
 
 def _meant(text: str, known: Iterable[str]) -> str | None:
-    """ "Did you mean", when something known is near."""
-    from difflib import get_close_matches
-
-    lowered = {name.lower(): name for name in known}
-    near = get_close_matches(text.lower(), lowered, 1, 0.7)
-    return f"Did you mean {lowered[near[0]]!r}?" if near else None
+    """A hint, when something known is near."""
+    near = nearest(text, known)
+    return f"Did you mean {near!r}?" if near else None
 
 
 def _flag_hint(text: str) -> str | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from compos.config import check, model
 from compos.config.kinds import Field, Flag, Identity, ListOf, Number, Record, Text, TextMap, key
 
-__all__ = ["CONFIG", "ENTRY", "RECORDS", "SETTINGS"]
+__all__ = ["CONFIG", "ENTRY", "SETTINGS"]
 
 TEXT = Text()
 TEXTS = ListOf(TEXT)
@@ -25,8 +25,8 @@ IMAGE = Text(check.image)
 OPTIONAL_IMAGE = Text(check.optional_image)
 
 
-def _table(made: type, doc: str, *fields: Field, complaints: check.RecordCheck | None = None) -> Record:
-    return Record(made, doc, {field.key: field for field in fields}, complaints)
+def _table(made: type, doc: str, *fields: Field, complaints: check.RecordCheck | None = None, name: str = "") -> Record:
+    return Record(name or made.__name__, made, doc, {field.key: field for field in fields}, complaints)
 
 
 ID_MAPPING = _table(
@@ -50,7 +50,7 @@ MOUNT = _table(
     *_MOUNT_FIELDS,
     complaints=check.mount,
 )
-RUNTIME_MOUNT = _table(model.Mount, "A mount made before the container starts.", *_MOUNT_FIELDS)
+RUNTIME_MOUNT = _table(model.Mount, "A mount made before the container starts.", *_MOUNT_FIELDS, name="RuntimeMount")
 DEVICE = _table(
     model.Device,
     "A device node in the container.",
@@ -100,6 +100,7 @@ WEIGHT_DEVICE = _table(
     key("minor", SIGNED, "Minor number [0]."),
     key("weight", WEIGHT, "Weight, 10 to 1000."),
     key("leafWeight", WEIGHT, "Weight against child groups."),
+    name="WeightDevice",
 )
 RATE_DEVICE = _table(
     model.BlockDevice,
@@ -107,6 +108,7 @@ RATE_DEVICE = _table(
     key("major", SIGNED, "Major number [0]."),
     key("minor", SIGNED, "Minor number [0]."),
     key("rate", UNSIGNED, "Bytes or operations per second."),
+    name="RateDevice",
 )
 BLOCK_IO = _table(
     model.BlockIo,
@@ -263,6 +265,7 @@ TRUST = _table(
     "Accepted for LinuxKit's sake; means nothing.",
     key("image", TEXTS, "Means nothing.", name=""),
     key("org", TEXTS, "Means nothing.", name=""),
+    name="Trust",
 )
 CONFIG = _table(
     model.Config,
@@ -276,5 +279,3 @@ CONFIG = _table(
     key("volumes", ListOf(VOLUME), "Folders that containers share."),
     key("trust", TRUST, "Accepted for LinuxKit's sake; means nothing.", name=""),
 )
-RECORDS = (CONFIG, KERNEL, ENTRY, SETTINGS, FILE, VOLUME, MOUNT, DEVICE, RESOURCES, RUNTIME)
-"""The tables that tests and documentation go through."""

@@ -74,8 +74,9 @@ def key(key: str, kind: Any, doc: str, *, required: bool = False, name: str | No
 
 
 class Record(NamedTuple):
-    """A mapping with known keys, made into `model`; `complaints` looks at the made value."""
+    """A mapping with known keys, made into `model`; `complaints` looks at the made value; `name` is for the schema."""
 
+    name: str
     model: type
     doc: str
     fields: Mapping[str, Field]

@@ -6,9 +6,8 @@ Looked at after merging, so that every file may refer to every other (defect N6)
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from difflib import get_close_matches
 
-from compos.config.check import is_template, mount_type
+from compos.config.check import is_template, mount_type, nearest
 from compos.config.ids import id_map
 from compos.config.model import Config, File, Id, ImageEntry, Mark, Volume
 from compos.config.problems import Problems
@@ -113,5 +112,5 @@ def _images(config: Config) -> Iterator[tuple[str, Mark]]:
 
 
 def _meant(name: str, known: Iterable[str]) -> str | None:
-    near = get_close_matches(name, known, 1)
-    return f"Did you mean {near[0]!r}?" if near else None
+    near = nearest(name, known)
+    return f"Did you mean {near!r}?" if near else None

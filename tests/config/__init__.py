@@ -1,0 +1,1 @@
+"""Tests of the YAML: reading, checking, merging, printing."""
