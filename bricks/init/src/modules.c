@@ -27,16 +27,16 @@ enum { DEPTH = 64 };
 
 static int load(struct modules *modules, struct module *module, int depth);
 
-/* The next line of a text in place, its newline made a zero byte; NULL at the end. */
-static char *next_line(char **text)
+/* The line behind `line`, which must be whole; NULL at the end. */
+static char *line_after(const struct index *index, char *line)
 {
-    char *line = *text;
-    if (!line || !*line)
-        return NULL;
-    size_t length = strcspn(line, "\n");
-    *text = line + length + (line[length] == '\n');
-    line[length] = '\0';
-    return line;
+    char *next = line + strlen(line) + 1;
+    return next < index->end ? next : NULL;
+}
+
+static char *first_line(const struct index *index)
+{
+    return index->begin < index->end ? index->begin : NULL;
 }
 
 /* The next blank-separated word in place, made zero-terminated; NULL at the end. */
@@ -51,12 +51,18 @@ static char *next_word(char **text)
     return word;
 }
 
-static size_t count_lines(const char *text)
+/* Reads an index file. The number of its lines. */
+static size_t read_index(struct index *index, const char *path)
 {
-    size_t count = 1;
-    for (; text && *text; text++)
-        count += *text == '\n';
-    return count;
+    size_t length = 0, count = 0;
+    index->begin = file_read(path, limit, &length);
+    if (!index->begin)
+        return 0;
+    index->end = index->begin + length;
+    /* memchr, not strcspn, which in some C libraries measures all the rest of the text first. */
+    for (char *at = index->begin; (at = memchr(at, '\n', (size_t)(index->end - at))) != NULL; count++)
+        *at++ = '\0';
+    return count + 1;
 }
 
 static bool same_letter(char a, char b)
@@ -82,8 +88,9 @@ bool module_named(const char *path, const char *name)
 
 static void read_dependencies(struct modules *modules)
 {
-    char *text = modules->text[DEPENDENCIES];
-    for (char *line; (line = next_line(&text)) != NULL;) {
+    const struct index *index = &modules->index[DEPENDENCIES];
+    for (char *line = first_line(index), *next; line; line = next) {
+        next = line_after(index, line);
         char *colon = strchr(line, ':');
         if (!colon)
             continue;
@@ -94,30 +101,32 @@ static void read_dependencies(struct modules *modules)
 
 static void read_aliases(struct modules *modules)
 {
-    char *text = modules->text[ALIASES];
-    for (char *line; (line = next_line(&text)) != NULL;) {
+    const struct index *index = &modules->index[ALIASES];
+    for (char *line = first_line(index), *next; line; line = next) {
+        next = line_after(index, line);
         char *keyword = next_word(&line);
         char *pattern = keyword ? next_word(&line) : NULL;
         char *module = pattern ? next_word(&line) : NULL;
         if (module && strcmp(keyword, "alias") == 0)
-            modules->aliases[modules->alias_count++] = (struct alias){.pattern = pattern, .module = module};
+            modules->aliases[modules->alias_count++] =
+                (struct alias){.pattern = pattern, .literal = strcspn(pattern, "*?[\\-_"), .module = module};
     }
 }
 
 int modules_open(struct modules *modules, const char *folder)
 {
     static const char *const names[] = {"dep", "alias", "builtin", "softdep"};
+    size_t lines[sizeof names / sizeof *names];
     *modules = (struct modules){.folder = folder, .insert = modules_insert};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         char path[PATH_SIZE];
-        size_t length;
         snprintf(path, sizeof path, "%s/modules.%s", folder, names[i]);
-        modules->text[i] = file_read(path, limit, &length);
-        if (!modules->text[i] && i == DEPENDENCIES)
+        lines[i] = read_index(&modules->index[i], path);
+        if (i == DEPENDENCIES && lines[i] == 0)
             return -1;
     }
-    modules->list = calloc(count_lines(modules->text[DEPENDENCIES]), sizeof *modules->list);
-    modules->aliases = calloc(count_lines(modules->text[ALIASES]), sizeof *modules->aliases);
+    modules->list = calloc(lines[DEPENDENCIES], sizeof *modules->list);
+    modules->aliases = calloc(lines[ALIASES] + 1, sizeof *modules->aliases);
     if (!modules->list || !modules->aliases) {
         modules_close(modules);
         return -1;
@@ -129,8 +138,8 @@ int modules_open(struct modules *modules, const char *folder)
 
 void modules_close(struct modules *modules)
 {
-    for (size_t i = 0; i < sizeof modules->text / sizeof *modules->text; i++)
-        free(modules->text[i]);
+    for (size_t i = 0; i < sizeof modules->index / sizeof *modules->index; i++)
+        free(modules->index[i].begin);
     free(modules->list);
     free(modules->aliases);
     *modules = (struct modules){0};
@@ -154,15 +163,10 @@ static struct module *find_path(struct modules *modules, const char *path, size_
 
 static bool built_in(const struct modules *modules, const char *name)
 {
-    const char *line = modules->text[BUILTINS];
-    char path[PATH_SIZE];
-    while (line && *line) {
-        size_t length = strcspn(line, "\n");
-        snprintf(path, sizeof path, "%.*s", (int)(length < sizeof path ? length : 0), line);
-        if (module_named(path, name))
+    const struct index *index = &modules->index[BUILTINS];
+    for (char *line = first_line(index); line; line = line_after(index, line))
+        if (module_named(line, name))
             return true;
-        line += length + (line[length] == '\n');
-    }
     return false;
 }
 
@@ -199,12 +203,10 @@ int modules_insert(const char *path)
 /* What a softdep line names before ("pre:") or after ("post:") the module; failures do not count (modprobe.d(5)). */
 static void load_soft(struct modules *modules, const struct module *module, const char *when, int depth)
 {
-    const char *line = modules->text[SOFT_DEPENDENCIES];
-    char copy[1024];
-    while (line && *line) {
-        size_t length = strcspn(line, "\n");
-        snprintf(copy, sizeof copy, "%.*s", (int)(length < sizeof copy ? length : 0), line);
-        line += length + (line[length] == '\n');
+    const struct index *index = &modules->index[SOFT_DEPENDENCIES];
+    for (char *line = first_line(index); line; line = line_after(index, line)) {
+        char copy[1024];
+        snprintf(copy, sizeof copy, "%s", line);
         char *rest = copy;
         const char *keyword = next_word(&rest);
         const char *name = keyword ? next_word(&rest) : NULL;
@@ -257,11 +259,11 @@ static int load(struct modules *modules, struct module *module, int depth)
     return result;
 }
 
-/* Most patterns differ before their first wildcard: comparing up to there saves most of the matching. */
-static bool matches(const char *pattern, const char *name)
+/* Most patterns differ before their first wildcard: comparing up to there saves nearly all of the matching. */
+static bool matches(const struct alias *alias, const char *name)
 {
-    size_t literal = strcspn(pattern, "*?[\\-_");
-    return strncmp(pattern, name, literal) == 0 && (same_name(pattern, name) || fnmatch(pattern, name, 0) == 0);
+    return strncmp(alias->pattern, name, alias->literal) == 0 &&
+           (same_name(alias->pattern, name) || fnmatch(alias->pattern, name, 0) == 0);
 }
 
 int modules_load(struct modules *modules, const char *name, struct failure *failure)
@@ -274,7 +276,7 @@ int modules_load(struct modules *modules, const char *name, struct failure *fail
     int found = 0;
     int loaded = 0;
     for (size_t i = 0; i < modules->alias_count; i++) {
-        if (!matches(modules->aliases[i].pattern, name))
+        if (!matches(&modules->aliases[i], name))
             continue;
         found++;
         const char *target = modules->aliases[i].module;

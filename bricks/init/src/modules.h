@@ -18,12 +18,19 @@ struct module {
 
 struct alias {
     const char *pattern; /* shell wildcards */
+    size_t literal;      /* bytes before the first wildcard, - or _ */
     const char *module;
+};
+
+/* An index file in memory, its lines zero-terminated. */
+struct index {
+    char *begin;
+    char *end;
 };
 
 struct modules {
     const char *folder;
-    char *text[4]; /* the index files; everything points into them */
+    struct index index[4]; /* everything points into them */
     struct module *list;
     size_t count;
     struct alias *aliases;
