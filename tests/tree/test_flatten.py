@@ -5,18 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.images import Member, make_image
 
 from compos.errors import ImageError
 from compos.image.store import Store
 from compos.tree.contents import Contents
-from compos.tree.flatten import image_tree
+from compos.tree.flatten import flatten, image_tree
+from compos.tree.layer import read_layer
 from compos.tree.node import Tree
+from tests.images import Member, make_image
 
 
 def tree_of(store: Store, *layers: list[Member], compression: str = "gzip") -> Tree:
     image = make_image(store, "example/app:1", layers, compression=compression)  # type: ignore[arg-type]
-    return image_tree(store, image)
+    return flatten((read_layer(store, layer, image.name) for layer in image.layers), image.name).tree
 
 
 def text(store: Store, tree: Tree, path: str) -> str:
@@ -107,9 +108,8 @@ def test_a_damaged_index_is_made_anew(store: Store) -> None:
 
 
 def test_a_truncated_compressed_layer_is_damaged(store: Store) -> None:
-    from tests.images import compress, layer_tar, put_image
-
     from compos.image.model import LAYER_GZIP, Image, ImageConfig
+    from tests.images import compress, layer_tar, put_image
 
     data = compress(layer_tar([Member("a", content="x" * 100_000)]), "gzip")
     layer = store.put(data[:-20], LAYER_GZIP)
@@ -118,3 +118,8 @@ def test_a_truncated_compressed_layer_is_damaged(store: Store) -> None:
     with pytest.raises(ImageError) as caught:
         image_tree(store, image)
     assert caught.value.id == "layer-damaged"
+
+
+def test_directories_that_no_layer_names_are_not_the_images(store: Store) -> None:
+    image = make_image(store, "example/app:1", [[Member("a/b/c"), Member("d/e"), Member("d", "dir", 0o700)]])
+    assert set(image_tree(store, image)) == {"a/b/c", "d", "d/e"}

@@ -24,22 +24,26 @@ MAX_LINKS = 40
 
 
 def image_tree(store: Store, image: Image) -> Tree:
-    """The flattened tree of `image`, kept in the store under its manifest's digest. Raises `ImageError`."""
+    """The flattened tree of `image`, kept in the store under its manifest's digest. Raises `ImageError`.
+
+    Directories that no layer names are left out: laid over another tree they would hide a symbolic link of that name.
+    """
     key = f"{image.digest.replace(':', '-')}-v{VERSION}"
     if (tree := record.load_tree(store.derived("tree", key))) is not None:
         return tree
-    tree = flatten((read_layer(store, layer, image.name) for layer in image.layers), image.name)
+    overlay = flatten((read_layer(store, layer, image.name) for layer in image.layers), image.name)
+    tree = {path: node for path, node in overlay.tree.items() if overlay.made.get(path) is not node}
     with store.derive("tree", key) as path:
         record.save_tree(path, tree)
     return tree
 
 
-def flatten(layers: Iterable[Layer], image: str) -> Tree:
-    """One tree of `layers`, lowest first; `image` is named in errors."""
+def flatten(layers: Iterable[Layer], image: str) -> Overlay:
+    """`layers` laid over each other, lowest first; `image` is named in errors."""
     overlay = Overlay(image)
     for layer in layers:
         overlay.apply(layer)
-    return overlay.tree
+    return overlay
 
 
 class Overlay:
@@ -51,7 +55,7 @@ class Overlay:
 
     def __init__(self, place: str) -> None:
         self.tree: Tree = {}
-        self.made: list[str] = []
+        self.made: dict[str, Node] = {}
         """Directories that no layer names and that were made because something lies below them."""
         self._place = place
         self._layers = 0
@@ -110,8 +114,7 @@ class Overlay:
                 pending.extend(node.link.split("/")[::-1])
                 continue
             if node is None or node.kind != DIRECTORY:
-                self.tree[here] = directory(0o755, 0)
-                self.made.append(here)
+                self.tree[here] = self.made[here] = directory(0o755, 0)
             real.append(part)
         resolved = "/".join(real)
         self._directories.add(resolved)

@@ -1,0 +1,204 @@
+"""The root filesystem's layout: paths, modes, placeholders and contents as the reference has them (section 3)."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from compos.compose.root import EPOCH
+from compos.errors import ComposError
+from compos.tree.node import Node
+from tests.compose.systems import World
+from tests.images import Member
+
+WEB = """
+kernel:
+  image: acme/kernel:1
+  cmdline: console=ttyS0
+init:
+  - acme/init:1
+onboot:
+  - name: one
+    image: acme/app:1
+onshutdown:
+  - name: bye
+    image: acme/app:1
+services:
+  - name: web
+    image: acme/app:1
+    readonly: true
+"""
+
+
+def test_kernel(world: World) -> None:
+    system = world.compose(WEB)
+    assert system.cmdline == "console=ttyS0"
+    assert system.kernel is not None
+    assert world.text(system.kernel) == "KERNEL"
+    nodes = {path: node for path, node, _ in system.with_boot()}
+    assert world.text(nodes["lib/modules/6.1/a.ko"]) == "module"
+    assert (nodes["boot/cmdline"].mode, nodes["boot/kernel"].mtime) == (0o644, EPOCH)
+    assert "boot" in {path for path, _, _ in system.root.nodes}, "the empty directory stays in the initrd"
+
+
+@pytest.mark.parametrize(
+    ("kernel", "id"),
+    [
+        ("image: acme/app:1", "kernel-missing"),
+        ("image: acme/kernel:1\n  tar: modules.tar", "kernel-tar-missing"),
+        ("image: acme/kernel:1\n  tar: kernel", "kernel-tar-damaged"),
+    ],
+)
+def test_kernel_mistakes(world: World, kernel: str, id: str) -> None:
+    with pytest.raises(ComposError) as caught:
+        world.compose(f"kernel:\n  {kernel}\n")
+    assert caught.value.id == id
+
+
+def test_kernel_without_modules_and_behind_a_link(world: World) -> None:
+    world.image(
+        "acme/linked:1", [[Member("vmlinuz-6", content="K6"), Member("kernel", "symlink", content="vmlinuz-6")]]
+    )
+    system = world.compose("kernel:\n  image: acme/linked:1\n  tar: none\n")
+    assert system.kernel is not None
+    assert world.text(system.kernel) == "K6"
+
+
+def test_bundles(world: World) -> None:
+    nodes = world.nodes(WEB)
+    first = "containers/onboot/000-one"
+    assert world.text(nodes[f"{first}/lower/bin/app"]) == "app"
+    for path in (f"{first}/tmp", f"{first}/rootfs", f"{first}/lower/proc", f"{first}/lower/dev/shm"):
+        assert (nodes[path].kind, nodes[path].mode) == ("d", 0o755)
+    # The same image again: no files of its own, its root mounts lead to the first one's.
+    assert "containers/services/web/rootfs/bin/app" not in nodes
+    mounts = json.loads(world.text(nodes["containers/services/web/runtime.json"]))["mounts"]
+    assert mounts == [
+        {"destination": "/containers/services/web/rootfs", "source": f"/{first}/lower", "options": ["bind"]}
+    ]
+    assert "containers/onshutdown/000-bye/config.json" in nodes
+
+
+def test_runtime_document_of_a_writable_container(world: World) -> None:
+    document = world.document(
+        "    runtime: {mkdir: [/x], bindNS: {net: /run/n}, interfaces: [{name: w, add: wireguard}]}\n", "runtime.json"
+    )
+    base = "/containers/services/app"
+    assert list(document) == ["cgroups", "mounts", "mkdir", "interfaces", "bindNS", "namespace"]
+    assert document["mounts"][2]["options"] == [
+        f"lowerdir={base}/lower",
+        f"upperdir={base}/tmp/upper",
+        f"workdir={base}/tmp/work",
+    ]
+    assert document["bindNS"] == {"cgroup": "", "ipc": "", "mnt": "", "net": "/run/n", "pid": "", "user": "", "uts": ""}
+    assert document["interfaces"] == [{"name": "w", "add": "wireguard", "createInRoot": False}]
+
+
+def test_engine_leftovers_and_name_files(world: World) -> None:
+    world.image(
+        "acme/init:1",
+        [[Member(".dockerenv"), Member("Dockerfile"), Member("etc", "dir", 0o700), Member("etc/hostname", content="x"),
+          Member("etc/hosts", "symlink", content="/x"), Member("etc/resolv.conf", content="nameserver 1"), Member("dev/console")]],
+    )  # fmt: skip
+    nodes = world.nodes("init: [acme/init:1]\n")
+    assert not {".dockerenv", "Dockerfile", "etc/hostname", "dev/console"} & set(nodes)
+    assert nodes["etc"].mode == 0o700, "an image's own directory keeps its mode"
+    assert len(world.text(nodes["etc/hosts"])) == 160
+    assert nodes["etc/resolv.conf"].link == "/run/resolvconf/resolv.conf"
+    assert (nodes["etc/mtab"].link, nodes["etc/mtab"].mode) == ("/proc/mounts", 0o755)
+
+
+def test_container_resolv_conf_is_a_placeholder(world: World) -> None:
+    nodes = world.nodes(WEB)
+    assert len(world.text(nodes["containers/onboot/000-one/lower/etc/resolv.conf"])) == 29
+
+
+def test_later_init_images_win(world: World) -> None:
+    world.image("acme/b:1", [[Member("init", mode=0o700, content="second")]])
+    nodes = world.nodes("init: [acme/init:1, acme/b:1]\n")
+    assert (world.text(nodes["init"]), nodes["init"].mode) == ("second", 0o700)
+
+
+FILES = [
+    ("path: /a, contents: x", "a", ("f", 0o600)),
+    ("path: a/b, contents: x, mode: '0644'", "a", ("d", 0o755)),
+    ("path: a/b, contents: x", "a", ("d", 0o700)),
+    ("path: a/b, contents: x, mode: '0440'", "a", ("d", 0o550)),
+    ("path: d, directory: true", "d", ("d", 0o700)),
+    ("path: l, symlink: ../t", "l", ("l", 0o600)),
+    ("path: m, metadata: yaml, mode: '0444'", "m", ("f", 0o444)),
+]
+
+
+@pytest.mark.parametrize(("entry", "path", "expected"), FILES)
+def test_files(world: World, entry: str, path: str, expected: tuple[str, int]) -> None:
+    node = world.nodes(f"files:\n  - {{{entry}}}\n")[path]
+    assert (node.kind, node.mode) == expected
+
+
+def test_file_sources(world: World) -> None:
+    (world.folder / "big").write_bytes(b"x" * 200_000)
+    nodes = world.nodes(
+        f"files:\n  - {{path: big, source: {world.folder}/big}}\n  - {{path: no, source: /none, optional: true}}\n"
+    )
+    assert nodes["big"].size == 200_000
+    assert "no" not in nodes
+    with pytest.raises(ComposError) as caught:
+        world.nodes("files:\n  - {path: no, source: /none}\n")
+    assert caught.value.id == "files-source"
+    assert "os.yml:2" in (caught.value.place or "")
+
+
+def test_the_plan_is_written_only_for_our_init(world: World) -> None:
+    assert "etc/compos/plan" not in world.nodes(WEB)
+    world.image("acme/init:1", [[Member("init")]], {"Labels": {"org.compos.init.plan": "1"}})
+    plan = world.text(world.nodes(WEB)["etc/compos/plan"])
+    assert plan.startswith("compos-plan\t1\nstage\tboot\nmount\tproc\t/proc\tproc\t")
+    assert "container\t000-one\t/containers/onboot/000-one\t\n" in plan
+    assert "containerd\t" not in plan, "no containerd in the root: no services are started"
+    stages = [line.split("\t")[1] for line in plan.splitlines() if line.startswith("stage\t")]
+    assert stages == ["boot", "onboot", "services", "shutdown"]
+
+
+def test_the_plans_services(world: World) -> None:
+    world.image(
+        "acme/init:1",
+        [
+            [
+                Member("usr/bin/containerd"),
+                Member("etc/init.d/002-x"),
+                Member("etc/init.d/020-containerd"),
+                Member("etc/init.d/050-y"),
+            ]
+        ],
+        {"Labels": {"org.compos.init.plan": "1"}},
+    )
+    nodes = world.nodes(WEB)
+    lines = world.text(nodes["etc/compos/plan"]).splitlines()
+    assert "containerd\t/usr/bin/containerd\t/run/containerd/containerd.sock" in lines
+    assert "container\tweb\t/containers/services/web\tservices.linuxkit" in lines
+    scripts = [line for line in lines if line.startswith("script")]
+    assert scripts == ["script\t/etc/init.d/002-x", "script\t/etc/init.d/050-y"]
+    offset, length = next(line.split("\t")[1:] for line in lines if line.startswith("rootpath"))
+    config = world.text(nodes["containers/services/web/config.json"]).encode()
+    assert config[int(offset) : int(offset) + int(length)] == b'"rootfs"'
+
+
+def test_segments_add_up_to_the_root(world: World) -> None:
+    """Laid down one after another, as the kernel unpacks them, the segments give the final tree."""
+    world.image(
+        "acme/b:1", [[Member("init", "dir", 0o711), Member("init/x"), Member("sbin", "symlink", content="init")]]
+    )
+    world.image("acme/c:1", [[Member("sbin/y", content="y"), Member("etc", "dir", 0o751)]])
+    system = world.compose(
+        "init: [acme/init:1, acme/b:1, acme/c:1]\nfiles:\n  - {path: etc/z, contents: z, mode: '0604'}\n"
+    )
+    laid: dict[str, Node] = {}
+    for _, segment in system.root.segments:
+        for path, node in segment:
+            parent = path.rpartition("/")[0]
+            assert not parent or laid[parent].kind == "d", path
+            laid[path] = node
+    assert laid == {path: node for path, node, _ in system.root.nodes}
+    assert "init/y" in laid, "a path through a link goes where the link leads"

@@ -1,0 +1,226 @@
+"""Whole builds: names, contents, reproducibility, and what a changed input changes."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import shutil
+import subprocess
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from compos.cli.main import main
+from compos.errors import OutputError
+from compos.output.formats import choose
+from tests.compose.systems import World
+from tests.images import Member, make_image
+
+WEB = """
+kernel: {image: 'acme/kernel:1', cmdline: console=ttyS0}
+init: ['acme/init:1']
+onboot:
+  - {name: one, image: 'acme/app:1'}
+services:
+  - {name: web, image: 'acme/app:1', command: [/bin/app, serve]}
+files:
+  - {path: etc/motd, contents: hello, mode: '0644'}
+"""
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+def build(world: World, *options: str, yaml: str = WEB, out: str = "out", name: str = "os.yml") -> dict[str, bytes]:
+    """Run `compos build`; returns the outputs by name."""
+    folder = world.folder / out
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    (world.folder / name).write_text(yaml)
+    arguments = ["build", "--cache", str(world.store.root), "--arch", "amd64", "--dir", str(folder), *options]
+    assert main([*arguments, str(world.folder / name)]) == 0
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def unpacked(initrd: bytes, folder: Path) -> dict[str, tuple[int, bytes]]:
+    """The initrd as the C tools see it: path → mode and contents."""
+    folder.mkdir()
+    for archive in archives(initrd):
+        subprocess.run(["cpio", "-idum", "--quiet"], cwd=folder, input=archive, check=True, capture_output=True)
+    found = {}
+    for root, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            path = Path(root) / name
+            data = b"" if path.is_symlink() or path.is_dir() else path.read_bytes()
+            found[str(path.relative_to(folder))] = (path.lstat().st_mode, data)
+    return found
+
+
+def archives(initrd: bytes) -> list[bytes]:
+    """The cpio archives in `initrd`: frames of zstd, told apart by the C tool's own listing of each."""
+    magic = b"\x28\xb5\x2f\xfd"
+    starts = [at for at in range(len(initrd)) if initrd.startswith(magic, at)]
+    found, begin = [], 0
+    for end in [*starts[1:], len(initrd)]:
+        done = subprocess.run(["zstd", "-dcq"], input=initrd[begin:end], capture_output=True, check=False)
+        if done.returncode == 0 and done.stdout:
+            found.append(done.stdout)
+            begin = end
+    assert begin == len(initrd)
+    return found
+
+
+def test_kernel_and_initrd(world: World, tmp_path: Path) -> None:
+    outputs = build(world)
+    assert sorted(outputs) == ["os-cmdline", "os-initrd.img", "os-kernel"]
+    assert outputs["os-kernel"] == b"KERNEL"
+    assert outputs["os-cmdline"] == b"console=ttyS0"
+    found = unpacked(outputs["os-initrd.img"], tmp_path / "root")
+    assert found["init"] == (0o100755, b"#!")
+    assert found["etc/motd"] == (0o100644, b"hello")
+    assert found["containers/onboot/000-one/lower/bin/app"] == (0o100755, b"app")
+    assert found["lib/modules/6.1/a.ko"][1] == b"module"
+    assert "boot/kernel" not in found
+    args = json.loads(found["containers/services/web/config.json"][1])["process"]["args"]
+    assert args == ["/bin/app", "serve"]
+
+
+def test_tar_has_everything_once_with_its_source(world: World) -> None:
+    outputs = build(world, "--format", "tar")
+    with tarfile.open(fileobj=io.BytesIO(outputs["os.tar"])) as archive:
+        members = archive.getmembers()
+    names = [member.name for member in members]
+    assert len(names) == len(set(names))
+    assert names == sorted(names)
+    records = {member.name: member.pax_headers for member in members}
+    assert records["boot/kernel"]["LINUXKIT.location"] == "kernel"
+    assert records["init"] == {"LINUXKIT.source": "docker.io/acme/init:1", "LINUXKIT.location": "init[0]"}
+    assert records["etc/motd"] == {"LINUXKIT.source": "linuxkit.files", "LINUXKIT.location": "files[0]"}
+    assert records["containers/services/web/config.json"]["LINUXKIT.location"] == "services[0]"
+
+
+def test_tar_kernel_initrd(world: World) -> None:
+    both = build(world, "--format", "kernel+initrd,tar-kernel-initrd")
+    with tarfile.open(fileobj=io.BytesIO(both["os-initrd.tar"])) as archive:
+        assert archive.getnames() == ["kernel", "initrd.img", "cmdline"]
+        for member, file in (("kernel", "os-kernel"), ("initrd.img", "os-initrd.img"), ("cmdline", "os-cmdline")):
+            stream = archive.extractfile(member)
+            assert stream is not None
+            assert stream.read() == both[file]
+
+
+def test_microcode_stands_in_front(world: World) -> None:
+    members = [Member("kernel", content="K"), Member("ucode.cpio", content="070701early")]
+    world.image("acme/kernel:1", [members])
+    yaml = WEB.replace("cmdline:", "tar: none, ucode: ucode.cpio, cmdline:")
+    initrd = build(world, yaml=yaml)["os-initrd.img"]
+    assert initrd.startswith(b"070701early\0\x28\xb5\x2f\xfd")
+
+
+@pytest.mark.parametrize("compression", ["gzip", "none"])
+def test_other_compressions(world: World, compression: str) -> None:
+    initrd = build(world, "--compress", compression)["os-initrd.img"]
+    assert initrd.startswith(b"\x1f\x8b" if compression == "gzip" else b"070701")
+
+
+def test_two_builds_are_identical_whatever_surrounds_them(world: World) -> None:
+    first = build(world, "--format", "kernel+initrd,tar-kernel-initrd")
+    other = World(world.folder / "elsewhere" if (world.folder / "elsewhere").mkdir() is None else world.folder)
+    os.utime(other.folder, (1, 1))
+    old_mask = os.umask(0o077)
+    try:
+        second = build(other, "--format", "kernel+initrd,tar-kernel-initrd", out="o2")
+    finally:
+        os.umask(old_mask)
+    assert first == second
+
+
+def test_a_second_build_takes_the_stored_result(world: World) -> None:
+    first = build(world)
+    for kind in ("tree", "layer-index", "segment-marker"):
+        shutil.rmtree(world.store.root / "derived" / kind, ignore_errors=True)
+    results = list((world.store.root / "derived/result").iterdir())
+    assert build(world) == first
+    assert list((world.store.root / "derived/result").iterdir()) == results
+    assert not (world.store.root / "derived/tree").exists(), "nothing was composed"
+
+
+@pytest.mark.parametrize("kind", ["result", "segment", "tree", "layer", "layer-index", "kernel-tar"])
+@pytest.mark.parametrize("damage", ["deleted", "cut"])
+def test_derived_results_may_vanish_or_break(world: World, kind: str, damage: str) -> None:
+    first = build(world)
+    folder = world.store.root / "derived" / kind
+    assert folder.exists()
+    for path in folder.iterdir():
+        if damage == "deleted":
+            path.unlink()
+        else:
+            path.write_bytes(path.read_bytes()[:-7])
+    if kind in ("layer", "segment") and damage == "cut":
+        return  # noticed by size when it is used: test_cut_contents_are_noticed
+    assert build(world) == first
+
+
+CHANGES: dict[str, Callable[[str], str]] = {
+    "command line": lambda yaml: yaml.replace("ttyS0", "ttyS1"),
+    "a file": lambda yaml: yaml.replace("hello", "hallo"),
+    "a mode": lambda yaml: yaml.replace("'0644'", "'0640'"),
+    "a command": lambda yaml: yaml.replace("serve", "server"),
+    "a container's name": lambda yaml: yaml.replace("name: web", "name: wob"),
+    "order": lambda yaml: yaml.replace("onboot", "onshutdown"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_every_change_changes_the_output(world: World, change: str) -> None:
+    assert build(world) != build(world, yaml=CHANGES[change](WEB))
+
+
+def test_a_changed_image_and_a_changed_host_file_change_the_output(world: World) -> None:
+    (world.folder / "source").write_text("one")
+    yaml = WEB.replace("contents: hello", f"source: {world.folder}/source")
+    first = build(world, yaml=yaml)
+    (world.folder / "source").write_text("two")
+    second = build(world, yaml=yaml)
+    assert first != second
+    make_image(world.store, "acme/app:1", [[Member("bin/app", content="new")]], {"Entrypoint": ["/bin/app"]})
+    assert build(world, yaml=yaml) != second
+
+
+def test_one_output_to_a_file_and_to_standard_output(world: World, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    expected = build(world, "--format", "tar")["os.tar"]
+    cache = ["--cache", str(world.store.root), "--arch", "amd64"]
+    assert main(["build", *cache, "--o", str(world.folder / "x.tar"), str(world.folder / "os.yml")]) == 0
+    assert (world.folder / "x.tar").read_bytes() == expected
+    capfdbinary.readouterr()
+    assert main(["build", *cache, "-q", "--o", "-", str(world.folder / "os.yml")]) == 0
+    assert hashlib.sha256(capfdbinary.readouterr().out).digest() == hashlib.sha256(expected).digest()
+
+
+@pytest.mark.parametrize(
+    ("names", "to_file", "id"),
+    [
+        (["qcow9"], False, "format-unknown"),
+        (["tar", "kernel+initrd"], False, "format-alone"),
+        (["kernel+initrd"], True, "format-not-streamable"),
+    ],
+)
+def test_impossible_formats(names: list[str], to_file: bool, id: str) -> None:
+    with pytest.raises(OutputError) as caught:
+        choose(names, to_file=to_file)
+    assert caught.value.id == id
+
+
+def test_format_defaults() -> None:
+    assert [format.name for format in choose([], to_file=False)] == ["kernel+initrd"]
+    assert [format.name for format in choose([], to_file=True)] == ["tar"]
+    assert [format.name for format in choose(["kernel+initrd,tar-kernel-initrd"], to_file=False)] == [
+        "kernel+initrd",
+        "tar-kernel-initrd",
+    ]
