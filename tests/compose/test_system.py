@@ -1,5 +1,6 @@
 """The root filesystem's layout: paths, modes, placeholders and contents as the reference has them (section 3)."""
 
+# ruff: noqa: E501  a layer a line
 from __future__ import annotations
 
 import json

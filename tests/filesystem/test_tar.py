@@ -43,7 +43,7 @@ def test_gnu_tar_extracts_the_same_tree(tmp_path: Path) -> None:
     assert (out / "one").stat().st_ino == (out / "two").stat().st_ino
     assert (out / "null").stat().st_rdev == os.makedev(1, 3)
     assert os.getxattr(out / "attr", "user.note") == b"\x01\x00\xff"
-    assert b"caf\xc3\xa9\xff" in os.listdir(os.fsencode(out))
+    assert b"caf\xc3\xa9\xff" in {os.fsencode(path.name) for path in out.iterdir()}
 
 
 names = st.text(st.characters(exclude_characters="/\0", exclude_categories=()), min_size=1, max_size=140).filter(

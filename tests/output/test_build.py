@@ -131,7 +131,8 @@ def test_other_compressions(world: World, compression: str) -> None:
 
 def test_two_builds_are_identical_whatever_surrounds_them(world: World) -> None:
     first = build(world, "--format", "kernel+initrd,tar-kernel-initrd")
-    other = World(world.folder / "elsewhere" if (world.folder / "elsewhere").mkdir() is None else world.folder)
+    (world.folder / "elsewhere").mkdir()
+    other = World(world.folder / "elsewhere")
     os.utime(other.folder, (1, 1))
     old_mask = os.umask(0o077)
     try:
@@ -162,8 +163,6 @@ def test_derived_results_may_vanish_or_break(world: World, kind: str, damage: st
             path.unlink()
         else:
             path.write_bytes(path.read_bytes()[:-7])
-    if kind in ("layer", "segment") and damage == "cut":
-        return  # noticed by size when it is used: test_cut_contents_are_noticed
     assert build(world) == first
 
 

@@ -1,5 +1,6 @@
 """Layers become the tree that the OCI image specification means."""
 
+# ruff: noqa: E501  a case a line
 from __future__ import annotations
 
 from pathlib import Path

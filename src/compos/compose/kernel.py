@@ -69,7 +69,7 @@ def _file(tree: Tree, path: str) -> Node | None:
 
 def _modules(store: Store, image: Image, tree: Tree, name: str) -> Tree:
     key = f"{image.digest.replace(':', '-')}-{name.replace('/', '-')}-v{VERSION}"
-    if (cached := record.load_tree(store.derived("kernel-tar", key))) is not None:
+    if (cached := record.load_tree(store.derived("kernel-tar", key), store.root)) is not None:
         return cached
     node = _file(tree, name)
     if node is None:

@@ -5,8 +5,10 @@ May touch: the store (`derived/…`). The compressors are pinned by name and lev
 
 from __future__ import annotations
 
+import struct
 import zlib
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Literal, Protocol, TypeAlias
 
 from compos.image.store import Store
@@ -23,6 +25,10 @@ ZSTD_LEVEL = 3
 
 
 GZIP_LEVEL = 6
+
+MAGIC = b"compos-1"
+_FOOTER = struct.Struct("<Q8s")
+"""Behind the bytes in the store, not in the output: their length and a mark, which a cut file has not."""
 
 
 class _Compressor(Protocol):
@@ -41,16 +47,29 @@ class _Plain:
 def stored(store: Store, kind: str, key: str, compression: Compression, make: Callable[[], Iterable[Piece]]) -> Slice:
     """The compressed form of `make()`'s pieces, kept as `derived/KIND/KEY.COMPRESSION`; `key` must name the contents."""
     name = f"{key}.{identity(compression)}"
-    path = store.derived(kind, name)
-    if path is None:
+    size = _size(store.derived(kind, name))
+    if size is None:
         compressor = _compressor(compression)
         with store.derive(kind, name) as temporary, temporary.open("wb") as out, Contents(store.root) as contents:
             for chunk in contents.chunks(make()):
                 out.write(compressor.compress(chunk))
             out.write(compressor.flush())
-        path = store.derived(kind, name)
-        assert path is not None, "derive() keeps what it was given"  # noqa: S101
-    return Slice(f"derived/{kind}/{name}", 0, path.stat().st_size)
+            size = out.tell()
+            out.write(_FOOTER.pack(size, MAGIC))
+    return Slice(f"derived/{kind}/{name}", 0, size)
+
+
+def _size(path: Path | None) -> int | None:
+    """Length of the stored form, by its footer; None when it is not there or not whole."""
+    if path is None:
+        return None
+    with path.open("rb") as stream:
+        end = stream.seek(0, 2)
+        if end < _FOOTER.size:
+            return None
+        stream.seek(end - _FOOTER.size)
+        size, magic = _FOOTER.unpack(stream.read(_FOOTER.size))
+    return size if magic == MAGIC and size == end - _FOOTER.size else None
 
 
 def identity(compression: Compression) -> str:

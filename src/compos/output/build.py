@@ -85,7 +85,4 @@ def _whole(root: Path, outputs: Sequence[Output]) -> bool:
     for piece in pieces:
         if isinstance(piece, Slice):
             needed[piece.source] = max(needed.get(piece.source, 0), piece.offset + piece.size)
-    try:
-        return all((root / source).stat().st_size >= size for source, size in needed.items())
-    except OSError:
-        return False
+    return record.stored_whole(root, needed.items())

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import cast
 
 from compos import progress
 from compos.errors import PackageError
@@ -40,16 +39,13 @@ def packages_tree(store: Store, packages: Sequence[Package], archives: Sequence[
 
 def _index(store: Store, package: Package, archive: Path) -> tuple[tuple[str, Node], ...]:
     key = f"{package.sha256}-v{VERSION}"
-    cached = record.load(store.derived("deb-index", key))
-    if cached is not None:
-        return tuple(
-            (path, record.node(fields)) for path, fields in cast("tuple[tuple[str, tuple[object, ...]], ...]", cached)
-        )
+    if (cached := record.load_nodes(store.derived("deb-index", key), store.root)) is not None:
+        return tuple(cached[0])
     name = f"{package.sha256}.tar"
-    if store.derived("deb", name) is None:
-        with store.derive("deb", name) as path, path.open("wb") as out, data_tar(archive) as data:
-            while chunk := data.read(CHUNK):
-                out.write(chunk)
+    # Even if it is there: without its index, nobody knows whether it is whole.
+    with store.derive("deb", name) as path, path.open("wb") as out, data_tar(archive) as data:
+        while chunk := data.read(CHUNK):
+            out.write(chunk)
     source = f"derived/deb/{name}"
     try:
         with (store.root / source).open("rb") as stream:
@@ -60,7 +56,7 @@ def _index(store: Store, package: Package, archive: Path) -> tuple[tuple[str, No
         ) from error
     entries = tuple((path, node) for path, node in entries if path)
     with store.derive("deb-index", key) as path:
-        record.save(path, entries)
+        record.save_nodes(path, entries)
     return entries
 
 

@@ -20,6 +20,7 @@ SMALL = 128 << 10
 """Below this a slice is gathered in memory with its neighbours: a system call for each small file costs more."""
 
 BUFFER = 1 << 20
+OPEN_FILES = 32
 _ZEROS = bytes(64 << 10)
 _NO_REFLINK = {errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF, errno.ESPIPE}
 
@@ -122,6 +123,8 @@ class Contents:
     def _open(self, source: str) -> int:
         descriptor = self._files.get(source)
         if descriptor is None:
+            if len(self._files) >= OPEN_FILES:
+                os.close(self._files.pop(next(iter(self._files))))
             try:
                 descriptor = os.open(self._root / source, os.O_RDONLY | os.O_CLOEXEC)
             except FileNotFoundError as error:

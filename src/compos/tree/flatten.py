@@ -29,7 +29,7 @@ def image_tree(store: Store, image: Image) -> Tree:
     Directories that no layer names are left out: laid over another tree they would hide a symbolic link of that name.
     """
     key = f"{image.digest.replace(':', '-')}-v{VERSION}"
-    if (tree := record.load_tree(store.derived("tree", key))) is not None:
+    if (tree := record.load_tree(store.derived("tree", key), store.root)) is not None:
         return tree
     overlay = flatten((read_layer(store, layer, image.name) for layer in image.layers), image.name)
     tree = {path: node for path, node in overlay.tree.items() if overlay.made.get(path) is not node}

@@ -50,9 +50,9 @@ def read_layer(store: Store, layer: Descriptor, image: str) -> Layer:
     Raises `ImageError` (`layer-damaged`, `layer-path`, `store-corrupt`, …); `image` is named in the error.
     """
     key = f"{layer.digest.replace(':', '-')}-v{VERSION}"
-    cached = record.load(store.derived("layer-index", key))
-    if cached is not None:
-        return _restore(cached)
+    if (cached := record.load_nodes(store.derived("layer-index", key), store.root)) is not None:
+        entries, (whiteouts, opaque) = cached
+        return Layer(cast("tuple[str, ...]", whiteouts), cast("tuple[str, ...]", opaque), tuple(entries))
     place = f"{image}, layer {layer.digest}"
     source = _unpacked(store, layer, place)
     with (store.root / source).open("rb") as stream:
@@ -70,15 +70,8 @@ def read_layer(store: Store, layer: Descriptor, image: str) -> Layer:
                 hint="Do not use this image; it is damaged or hostile.",
             ) from error
     with store.derive("layer-index", key) as path:
-        record.save(path, tuple(index))
+        record.save_nodes(path, index.entries, (index.whiteouts, index.opaque))
     return index
-
-
-def _restore(value: object) -> Layer:
-    whiteouts, opaque, entries = cast(
-        "tuple[tuple[str, ...], tuple[str, ...], tuple[tuple[str, tuple[object, ...]], ...]]", value
-    )
-    return Layer(whiteouts, opaque, tuple((path, record.node(fields)) for path, fields in entries))
 
 
 def _unpacked(store: Store, layer: Descriptor, place: str) -> str:
@@ -91,9 +84,9 @@ def _unpacked(store: Store, layer: Descriptor, place: str) -> str:
                 pass
             return str(blob.relative_to(store.root))
         key = f"{layer.digest.replace(':', '-')}.tar"
-        if store.derived("layer", key) is None:
-            with store.derive("layer", key) as path, path.open("wb") as out:
-                _decompress(head, stream, out, place)
+        # Even if it is there: without its index, nobody knows whether it is whole.
+        with store.derive("layer", key) as path, path.open("wb") as out:
+            _decompress(head, stream, out, place)
     return f"derived/layer/{key}"
 
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 import hashlib
 import marshal
 import sys
+from collections.abc import Iterable
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from compos.tree.node import Hole, Node, Piece, Slice, Tree
 
-__all__ = ["load", "load_tree", "node", "pieces", "save", "save_tree"]
+__all__ = ["load", "load_nodes", "load_tree", "node", "pieces", "save", "save_nodes", "save_tree", "stored_whole"]
 
 _HEAD = b"compos-record " + sys.implementation.cache_tag.encode() + b" "
 
@@ -40,17 +41,45 @@ def load(path: Path | None) -> object | None:
     return value
 
 
-def save_tree(path: Path, tree: Tree) -> None:
-    """Write a whole tree."""
-    save(path, tuple(tree.items()))
+def save_nodes(path: Path, entries: Iterable[tuple[str, Node]], extra: tuple[object, ...] = ()) -> None:
+    """Write nodes with their paths (or names), and `extra`."""
+    entries = tuple(entries)
+    needed: dict[str, int] = {}
+    for _, node_ in entries:
+        for piece in node_.content:
+            if isinstance(piece, Slice):
+                needed[piece.source] = max(needed.get(piece.source, 0), piece.offset + piece.size)
+    save(path, (tuple(needed.items()), entries, extra))
 
 
-def load_tree(path: Path | None) -> Tree | None:
-    """A tree that `save_tree` wrote, or None as in `load`."""
+def load_nodes(path: Path | None, root: Path) -> tuple[list[tuple[str, Node]], tuple[object, ...]] | None:
+    """What `save_nodes` wrote, or None as in `load`, or when a stored file below `root` that it slices is gone or short."""
     value = load(path)
     if value is None:
         return None
-    return {name: node(fields) for name, fields in value}  # type: ignore[attr-defined]
+    needed, entries, extra = cast("tuple[Any, Any, tuple[object, ...]]", value)
+    if not stored_whole(root, needed):
+        return None
+    return [(name, node(fields)) for name, fields in entries], extra
+
+
+def stored_whole(root: Path, needed: Iterable[tuple[str, int]]) -> bool:
+    """Whether every stored file is there with at least so many bytes."""
+    try:
+        return all((root / source).stat().st_size >= size for source, size in needed)
+    except OSError:
+        return False
+
+
+def save_tree(path: Path, tree: Tree) -> None:
+    """Write a whole tree."""
+    save_nodes(path, tree.items())
+
+
+def load_tree(path: Path | None, root: Path) -> Tree | None:
+    """A tree that `save_tree` wrote, or None as in `load_nodes`."""
+    loaded = load_nodes(path, root)
+    return None if loaded is None else dict(loaded[0])
 
 
 def _plain(value: object) -> object:
