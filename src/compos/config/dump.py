@@ -6,6 +6,7 @@ What is printed can be read again, mappings and limits included (defect N9).
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -16,6 +17,9 @@ from compos.config.kinds import ListOf, Record
 from compos.config.model import Config, ImageEntry, Kernel
 
 __all__ = ["metadata_document", "to_yaml"]
+
+ESCAPED = "[<>&\u2028\u2029\x7f-\x9f\ufeff\ufffe\uffff]"
+"""Characters that LinuxKit escapes in JSON, and those that JSON takes as they are and YAML refuses."""
 
 
 def to_yaml(config: Config) -> str:
@@ -32,12 +36,9 @@ def metadata_document(config: Config, form: str, canonical: Mapping[str, str] | 
     if form == "yaml":
         return yaml_text(document, indent=2, dashes_indented=False).encode()
     # LinuxKit writes empty sections of the JSON form as null.
-    text = json.dumps(
-        {key: None if value == [] else value for key, value in document.items()}, indent=4, ensure_ascii=False
-    )
-    for character in "<>&\u2028\u2029":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return text.encode()
+    sections = {key: None if value == [] else value for key, value in document.items()}
+    text = json.dumps(sections, indent=4, ensure_ascii=False)
+    return re.sub(ESCAPED, lambda found: f"\\u{ord(found[0]):04x}", text).encode()
 
 
 def _canonical(config: Config, names: Mapping[str, str]) -> Config:

@@ -1,0 +1,96 @@
+"""The tables, the model and the published schema say the same."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from compos.config import model
+from compos.config.fields import CONFIG, ENTRY
+from compos.config.kinds import ListOf, Record
+from compos.config.schema import json_schema
+
+
+def records(kind: Any = CONFIG) -> Iterator[Record]:
+    if isinstance(kind, Record):
+        yield kind
+        for field in kind.fields.values():
+            yield from records(field.kind)
+    elif isinstance(kind, ListOf):
+        yield from records(kind.item)
+
+
+RECORDS = list({record.name: record for record in records()}.values())
+
+
+@pytest.mark.parametrize("record", RECORDS, ids=[record.name for record in RECORDS])
+def test_every_key_fills_a_field(record: Record) -> None:
+    filled = {field.name for field in record.fields.values() if field.name}
+    if record.model is dict:
+        assert filled == set()
+        return
+    known = {field.name for field in dataclasses.fields(record.model)}
+    if record is ENTRY:
+        known |= {field.name for field in dataclasses.fields(model.Settings)}
+    assert filled <= known
+
+
+def test_every_field_is_filled() -> None:
+    filled: dict[type, set[str]] = {}
+    for record in RECORDS:
+        filled.setdefault(record.model, set()).update(field.name for field in record.fields.values())
+    filled[model.Settings] = filled[model.ImageEntry]
+    made = {kind for kind in vars(model).values() if isinstance(kind, type) and dataclasses.is_dataclass(kind)}
+    assert made == {kind for kind in filled if kind is not dict}
+    for kind in made:
+        missing = {field.name for field in dataclasses.fields(kind)} - filled[kind]
+        assert missing <= {"mark", "init_marks", "settings"}, kind
+
+
+@pytest.mark.parametrize("record", RECORDS, ids=[record.name for record in RECORDS])
+def test_every_key_says_what_it_means(record: Record) -> None:
+    for text in (record.doc, *(field.doc for field in record.fields.values())):
+        assert re.fullmatch(r"\S.*\.", text), text
+
+
+def test_no_two_tables_share_a_name() -> None:
+    tables: dict[str, Record] = {}
+    for record in records():
+        assert tables.setdefault(record.name, record) is record
+
+
+def test_the_schema_is_whole() -> None:
+    schema = json_schema()
+    assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    assert list(schema["properties"]) == list(CONFIG.fields)
+    text = json.dumps(schema)
+    assert set(re.findall(r'"#/\$defs/(\w+)"', text)) == set(schema["$defs"])
+    for record in RECORDS[1:]:
+        definition = schema["$defs"][record.name]
+        assert list(definition["properties"]) == list(record.fields)
+        assert definition["additionalProperties"] is False
+    assert schema["$defs"]["ImageEntry"]["required"] == ["name", "image"]
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "expected"),
+    [
+        ("ImageEntry", "readonly", {"type": "boolean"}),
+        ("ImageEntry", "uid", {"type": ["string", "integer"], "minimum": 0, "maximum": 4294967295}),
+        ("ImageEntry", "oomScoreAdj", {"type": "integer", "minimum": -1000, "maximum": 1000}),
+        ("ImageEntry", "command", {"type": "array", "items": {"type": "string"}}),
+        ("ImageEntry", "sysctl", {"type": "object", "additionalProperties": {"type": "string"}}),
+        ("ImageEntry", "resources", {"$ref": "#/$defs/Resources"}),
+        ("Volume", "format", {"type": "string", "enum": ["filesystem", "oci"]}),
+        ("Volume", "name", {"type": "string", "pattern": "^(?:[a-z0-9_-]+)$"}),
+    ],
+)
+def test_schema_of_a_key(name: str, key: str, expected: dict[str, Any]) -> None:
+    found = dict(json_schema()["$defs"][name]["properties"][key])
+    assert found.pop("description")
+    assert found == expected
