@@ -143,7 +143,9 @@ def nearest(text: str, known: Iterable[str]) -> str | None:
     from difflib import get_close_matches
 
     lowered = {name.lower(): name for name in known}
-    near = get_close_matches(text.lower(), lowered, 1, 0.7)
+    text = text.lower()
+    begun = [name for name in lowered if len(text) > 3 and name.startswith(text)]
+    near = begun or get_close_matches(text, lowered, 1, 0.7)
     return lowered[near[0]] if near else None
 
 
@@ -185,7 +187,8 @@ def bind(text: str) -> Iterator[Complaint]:
     """SOURCE:DESTINATION[:OPTIONS] (1.9)."""
     parts = text.split(":")
     if len(parts) not in (2, 3) or not all(parts[:2]):
-        yield Complaint("config-mount", f"{text!r} is not SOURCE:DESTINATION[:OPTIONS]", "Write '/etc/x:/etc/x:ro'.")
+        path = parts[0] or "/etc/x"
+        yield Complaint("config-mount", f"{text!r} is not SOURCE:DESTINATION[:OPTIONS]", f"Write '{path}:{path}:ro'.")
 
 
 def tmpfs(text: str) -> Iterator[Complaint]:
