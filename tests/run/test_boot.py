@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from compos.errors import RunError
-from compos.run.boot import find_boot
+from compos.run.boot import Boot, find_boot
+from compos.run.disks import Disk
 
 
 def touch(folder: Path, *names: str) -> None:
@@ -18,39 +19,74 @@ def touch(folder: Path, *names: str) -> None:
 def test_kernel_and_initrd(tmp_path: Path) -> None:
     touch(tmp_path, "os-kernel", "os-initrd.img", "os-cmdline")
     boot = find_boot(tmp_path / "os")
-    assert boot.kernel == tmp_path / "os-kernel"
-    assert boot.arguments[-2:] == ("-append", "root=x")
-    assert boot.prefix == tmp_path / "os"
+    assert boot == Boot(tmp_path / "os", tmp_path / "os-kernel", tmp_path / "os-initrd.img", "root=x")
 
 
-def test_squashfs_is_found_and_is_the_first_disk(tmp_path: Path) -> None:
-    touch(tmp_path, "os-kernel", "os-squashfs.img", "os-cmdline")
-    boot = find_boot(tmp_path / "os")
-    assert boot.disks[0].path == tmp_path / "os-squashfs.img"
-    assert boot.arguments[-1] == "root=x root=/dev/sda"
+def test_a_folder_of_the_prefix_s_name_is_not_meant(tmp_path: Path) -> None:
+    touch(tmp_path, "os-kernel", "os-initrd.img")
+    (tmp_path / "os").mkdir()
+    assert find_boot(tmp_path / "os").initrd == tmp_path / "os-initrd.img"
+    assert find_boot(tmp_path / "os").cmdline == ""
 
 
-def test_iso_and_disk(tmp_path: Path) -> None:
-    touch(tmp_path, "os.iso", "os.img")
-    assert find_boot(tmp_path / "os.iso").iso == tmp_path / "os.iso"
-    assert find_boot(tmp_path / "os.iso").prefix == tmp_path / "os"
-    disk = find_boot(tmp_path / "os.img")
-    assert (disk.disks[0].path, disk.prefix) == (tmp_path / "os.img", tmp_path / "os.img")
+@pytest.mark.parametrize("form", ["squashfs", "erofs"])
+def test_a_root_image_is_found_before_an_initrd(tmp_path: Path, form: str) -> None:
+    touch(tmp_path, "os-kernel", f"os-{form}.img", "os-cmdline", "os-initrd.img")
+    disk = Disk(tmp_path / f"os-{form}.img", format="raw")
+    wanted = Boot(tmp_path / "os", tmp_path / "os-kernel", cmdline="root=x", disk=disk)
+    assert find_boot(tmp_path / "os") == wanted
+    assert find_boot(tmp_path / "os", kind=form) == wanted
+    assert find_boot(tmp_path / "os", kind="kernel").initrd == tmp_path / "os-initrd.img"
+
+
+def test_iso(tmp_path: Path) -> None:
+    touch(tmp_path, "os.iso")
+    boot = Boot(tmp_path / "os", iso=tmp_path / "os.iso")
+    assert find_boot(tmp_path / "os.iso") == boot
+    assert find_boot(tmp_path / "os", kind="iso") == boot
 
 
 @pytest.mark.parametrize(
-    ("present", "flags", "missing"),
+    ("name", "form"),
     [
-        ([], {}, "os-kernel"),
-        (["os-kernel"], {}, "os-initrd.img"),
-        (["os-kernel", "os-initrd.img"], {"squashfs": True}, "os-squashfs.img"),
-        ([], {"iso": True}, "os.iso"),
+        ("os.qcow2", "qcow2"),
+        ("os-efi.qcow2", "qcow2"),
+        ("os-bios.img", "raw"),
+        ("os-efi.img", "raw"),
+        ("os.raw", "raw"),
+        ("os.vmdk", "vmdk"),
+        ("os.vhd", "vpc"),
+        ("os.img", ""),
     ],
 )
-def test_what_is_missing_is_named(tmp_path: Path, present: list[str], flags: dict[str, bool], missing: str) -> None:
+def test_disk(tmp_path: Path, name: str, form: str) -> None:
+    touch(tmp_path, name)
+    assert find_boot(tmp_path / name) == Boot(tmp_path / name, disk=Disk(tmp_path / name, format=form))
+
+
+def test_a_description_is_not_booted(tmp_path: Path) -> None:
+    touch(tmp_path, "os.yml")
+    with pytest.raises(RunError) as caught:
+        find_boot(tmp_path / "os.yml")
+    assert caught.value.id == "boot-not-built"
+
+
+@pytest.mark.parametrize(
+    ("present", "kind", "missing", "form"),
+    [
+        ([], "", "os-kernel", "kernel+initrd"),
+        (["os-initrd.img"], "", "os-kernel", "kernel+initrd"),
+        (["os-kernel"], "", "os-initrd.img", "kernel+initrd"),
+        (["os-squashfs.img"], "", "os-kernel", "kernel+squashfs"),
+        (["os-kernel", "os-initrd.img"], "squashfs", "os-squashfs.img", "kernel+squashfs"),
+        (["os-kernel", "os-initrd.img"], "erofs", "os-erofs.img", "kernel+erofs"),
+        ([], "iso", "os.iso", "iso-bios"),
+    ],
+)
+def test_what_is_missing_is_named(tmp_path: Path, present: list[str], kind: str, missing: str, form: str) -> None:
     touch(tmp_path, *present)
     with pytest.raises(RunError) as caught:
-        find_boot(tmp_path / "os", **flags)
+        find_boot(tmp_path / "os", kind=kind)
     assert caught.value.id == "boot-missing"
     assert caught.value.place == str(tmp_path / missing)
-    assert "compos build" in (caught.value.hint or "")
+    assert f"compos build -f {form} " in (caught.value.hint or "")

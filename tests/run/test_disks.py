@@ -16,6 +16,9 @@ from compos.run.disks import Disk, make_disks, parse_disk
     ("text", "disk"),
     [
         ("a.img", Disk(Path("a.img"))),
+        ("a.qcow2", Disk(Path("a.qcow2"), format="qcow2")),
+        ("a.raw", Disk(Path("a.raw"), format="raw")),
+        ("a.raw,format=vmdk", Disk(Path("a.raw"), format="vmdk")),
         ("a.img,size=100M", Disk(Path("a.img"), 100, "qcow2")),
         ("file=b,size=2G,format=raw", Disk(Path("b"), 2048, "raw")),
         ("size=2", Disk(Path(), 2048, "qcow2")),
@@ -25,7 +28,9 @@ def test_syntax(text: str, disk: Disk) -> None:
     assert parse_disk(text) == disk
 
 
-@pytest.mark.parametrize("text", ["", "size=2T", "a,colour=red", "format=raw"])
+@pytest.mark.parametrize(
+    "text", ["", "size=2T", "a,colour=red", "format=raw", "a,format=", "a,size=1.5G", "a,size=-1", "a,size=G"]
+)
 def test_bad_syntax_is_an_error(text: str) -> None:
     with pytest.raises(RunError) as caught:
         parse_disk(text)
@@ -49,3 +54,13 @@ def test_a_missing_disk_without_size_is_named(tmp_path: Path) -> None:
     with pytest.raises(RunError) as caught:
         make_disks((Disk(tmp_path / "none.img"),), tmp_path)
     assert caught.value.id == "disk-missing"
+
+
+@pytest.mark.parametrize("form", ["raw", "qcow2", "nonsense"])
+def test_a_disk_that_cannot_be_made_is_named(tmp_path: Path, form: str) -> None:
+    path = tmp_path / ("file" if form == "nonsense" else "no/such/folder")
+    with pytest.raises(RunError) as caught:
+        make_disks((Disk(path, 1, form),), tmp_path)
+    assert caught.value.id == "disk-failed"
+    assert caught.value.place == str(path)
+    assert not path.exists()

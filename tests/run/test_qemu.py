@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -11,10 +12,12 @@ import pytest
 from compos.errors import RunError
 from compos.run.boot import Boot
 from compos.run.disks import Disk
+from compos.run.firmware import Firmware
 from compos.run.network import Publish
-from compos.run.qemu import Options, command_line, find_qemu
+from compos.run.qemu import Options, command_line, find_qemu, guest_arch
 
-KERNEL = Boot(Path("os"), Path("os-kernel"), ("-kernel", "os-kernel", "-initrd", "os-initrd.img", "-append", "quiet"))
+KERNEL = Boot(Path("os"), Path("os-kernel"), Path("os-initrd.img"), "quiet")
+ROOT = Boot(Path("os"), Path("os-kernel"), cmdline="quiet", disk=Disk(Path("os-squashfs.img"), format="raw"))
 BASE = Options(KERNEL, Path("state"), "52:54:00:12:34:56")
 
 
@@ -32,16 +35,32 @@ def text(options: Options) -> str:
         (replace(BASE, publish=(Publish(8080, 80),)), "user,id=t0,hostfwd=tcp:127.0.0.1:8080-:80"),
         (replace(BASE, accel="kvm"), "-cpu host -machine q35,accel=kvm"),
         (replace(BASE, arch="aarch64"), "-cpu cortex-a57 -machine virt,accel=tcg"),
+        (replace(BASE, arch="aarch64", accel="kvm"), "-cpu host -machine virt,gic-version=host,accel=kvm"),
+        (replace(BASE, arch="aarch64", accel="hvf"), "-cpu host -machine virt,accel=hvf"),
+        (replace(BASE, arch="aarch64", accel="kvm:tcg"), "-cpu max -machine virt,gic-version=max,accel=kvm:tcg"),
+        (replace(BASE, accel="kvm:tcg"), "-cpu max -machine q35,accel=kvm:tcg"),
         (replace(BASE, arch="riscv64"), "qemu-system-riscv64 -smp 1"),
+        (replace(BASE, arch="riscv64"), "-machine virt,accel=tcg"),
+        (replace(BASE, boot=ROOT), "-drive file=os-squashfs.img,format=raw,index=0,media=disk"),
+        (replace(BASE, boot=ROOT), "-kernel os-kernel -append quiet root=/dev/sda"),
+        (replace(BASE, boot=ROOT, arch="aarch64"), "-append quiet root=/dev/vda"),
+        (replace(BASE, boot=ROOT, arch="riscv64"), "-append quiet root=/dev/vda"),
+        (replace(BASE, boot=replace(KERNEL, cmdline="")), "-initrd os-initrd.img -device"),
+        (
+            replace(BASE, firmware=Firmware(Path("code"), Path("vars"))),
+            "-drive if=pflash,unit=0,format=raw,readonly=on,file=code -drive if=pflash,unit=1,format=raw,file=vars",
+        ),
+        (replace(BASE, metadata=Path("data.iso")), "-cdrom data.iso -kernel"),
+        (
+            replace(BASE, boot=Boot(Path("x"), iso=Path("x.iso")), metadata=Path("data.iso")),
+            "-boot d -cdrom x.iso -drive file=data.iso,index=3,media=cdrom",
+        ),
+        (replace(BASE, disks=(Disk(Path("host:1")),)), "file=./host:1,index=0"),
         (replace(BASE, networking="none"), "-net none"),
         (replace(BASE, networking="tap,tap3"), "tap,id=t0,ifname=tap3,script=no,downscript=no"),
         (replace(BASE, networking="bridge,br0"), "bridge,id=t0,br=br0"),
         (replace(BASE, disks=(Disk(Path("a,b"), format="raw"),)), "file=a,,b,format=raw,index=0,media=disk"),
         (replace(BASE, boot=Boot(Path("os"), iso=Path("os.iso"))), "-boot d -cdrom os.iso"),
-        (
-            replace(BASE, boot=Boot(Path("x"), iso=Path("x.iso")), disks=(Disk(Path("0")),) * 3),
-            "file=0,index=3,media=disk",
-        ),
         (
             replace(BASE, no_reboot=True, usb=True, devices=("virtio-balloon",)),
             "-usb -no-reboot -device virtio-balloon",
@@ -52,20 +71,45 @@ def test_command_line(options: Options, part: str) -> None:
     assert part in text(options)
 
 
+def drives(options: Options) -> dict[str, int]:
+    """Each drive's index, by file name."""
+    found = {}
+    for word in command_line(options):
+        if match := re.fullmatch(r"file=([^,]*).*,index=([0-9]+),media=.*", word):
+            found[match[1]] = int(match[2])
+    return found
+
+
+def test_drives_and_cds_never_share_an_index() -> None:
+    disks = tuple(Disk(Path(f"d{number}")) for number in range(3))
+    assert drives(replace(BASE, disks=disks)) == {"d0": 0, "d1": 1, "d2": 2}
+    assert drives(replace(BASE, disks=disks, metadata=Path("m"))) == {"d0": 0, "d1": 1, "d2": 3}
+    disk = Boot(Path("x"), disk=Disk(Path("x")))
+    assert drives(replace(BASE, boot=disk, disks=disks[:2], metadata=Path("m"))) == {"x": 0, "d0": 1, "d1": 3}
+    iso = Boot(Path("x"), iso=Path("x.iso"))
+    assert drives(replace(BASE, boot=iso, disks=disks, metadata=Path("m"))) == {"d0": 0, "d1": 1, "d2": 3, "m": 4}
+
+
 def test_gui_has_no_console() -> None:
     assert "-nographic" not in text(replace(BASE, gui=True))
 
 
 def test_qemu_accepts_it(tmp_path: Path) -> None:
     """Stopped at the first instruction, told to quit through its monitor."""
-    disk = tmp_path / "disk.img"
-    disk.write_bytes(bytes(1 << 20))
+    files = [tmp_path / name for name in ("disk,1.img", "disk:2.img", "disk3.img", "code", "vars", "data.iso")]
+    for file in files:
+        file.write_bytes(bytes(1 << 20))
     options = replace(
         BASE,
-        boot=Boot(tmp_path, disks=(Disk(disk, format="raw"),)),
+        boot=Boot(tmp_path, disk=Disk(files[0], format="raw")),
         state=tmp_path,
-        publish=(Publish(0, 80),),
+        disks=(Disk(files[1], format="raw"), Disk(files[2], format="raw")),
+        metadata=files[5],
+        firmware=Firmware(files[3], files[4]),
+        publish=(Publish(0, 80), Publish(0, 53, "udp")),
         usb=True,
+        no_reboot=True,
+        devices=("virtio-balloon",),
     )
     line = [*command_line(options), "-S", "-display", "none", "-monitor", "stdio", "-serial", "null"]
     line.remove("-nographic")
@@ -78,6 +122,15 @@ def test_a_missing_qemu_names_its_package() -> None:
         find_qemu("aarch64", None, which=lambda name: None)
     assert caught.value.id == "qemu-missing"
     assert "qemu-system-arm" in (caught.value.hint or "")
+
+
+def test_architectures_have_two_names() -> None:
+    assert [guest_arch(name) for name in ("amd64", "arm64", "riscv64", "x86_64")] == [
+        "x86_64",
+        "aarch64",
+        "riscv64",
+        "x86_64",
+    ]
     with pytest.raises(RunError) as caught:
-        find_qemu("pdp11", None)
+        guest_arch("pdp11")
     assert caught.value.id == "arch-unknown"

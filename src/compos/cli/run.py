@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,12 @@ from compos.cli.settings import global_options, settings_of
 
 __all__ = ["run"]
 
+SAME = ("arch", "accel", "qemu", "state", "cpus", "mem", "uefi", "gui", "usb", "no_reboot")
+"""Options that the library takes under the same name and as they are."""
+
+OTHERS = "aws azure equinixmetal gcp hyperkit hyperv openstack scaleway vbox vcenter virtualization vmware"
+"""LinuxKit's other back ends: followed by more words, none of them is a path."""
+
 
 class BackEnds(click.Group):
     """`run PATH` is `run qemu PATH`: a word that is no back end is a path, as in LinuxKit."""
@@ -20,6 +25,8 @@ class BackEnds(click.Group):
         """Put the default back end in front of anything that names none."""
         if not args:
             raise click.UsageError("a path is missing: run [qemu] PATH", context)
+        if args[0] in OTHERS.split() and len(args) > 1:
+            raise click.UsageError(f"there is no back end {args[0]!r}; there is: {', '.join(self.commands)}", context)
         if args[0] not in self.commands and args[0] not in ("-h", "--help"):
             args = ["qemu", *args]
         return super().parse_args(context, args)
@@ -34,84 +41,85 @@ def run() -> None:
 @click.argument("path", metavar="PATH", type=click.Path(path_type=Path))
 @click.option("--kernel", is_flag=True, help="Boot PATH-kernel and PATH-initrd.img.")
 @click.option("--squashfs", is_flag=True, help="Boot PATH-kernel with PATH-squashfs.img as root disk.")
+@click.option("--erofs", is_flag=True, help="Boot PATH-kernel with PATH-erofs.img as root disk.")
 @click.option("--iso", is_flag=True, help="Boot PATH as a CD.")
 @click.option("--cpus", type=click.IntRange(1), default=1, show_default=True, help="Number of CPUs.")
 @click.option("--mem", type=click.IntRange(16), default=1024, show_default=True, metavar="MB", help="Memory in MiB.")
 @click.option("--disk", multiple=True, metavar="SPEC", help="Disk: [file=]PATH[,size=2G][,format=qcow2]; repeatable.")
+@click.option("--data", metavar="TEXT", help="Metadata for the guest, on a CD.")
+@click.option("--data-file", type=click.Path(path_type=Path), metavar="FILE", help="The same, from a file.")
 @click.option(
     "--publish",
     multiple=True,
     metavar="[ADDR:]HOST:GUEST[/udp]",
-    help="Publish a port, on 127.0.0.1 by default; repeatable.",
+    help="Publish a port; repeatable. On 127.0.0.1 unless ADDR says otherwise; LinuxKit publishes on 0.0.0.0.",
 )
 @click.option(
     "--networking", default="user", show_default=True, metavar="MODE", help="user, bridge,NAME, tap,NAME or none."
 )
-@click.option("--accel", metavar="NAME", help="QEMU's accelerator; default: kvm where a guest truly runs, else tcg.")
-@click.option("--arch", metavar="ARCH", help="x86_64, aarch64 or riscv64 [this machine's].")
-@click.option("--state", type=click.Path(path_type=Path), metavar="DIR", help="State directory [PATH-state].")
-@click.option("--uefi", is_flag=True, help="Boot with UEFI firmware (--fw).")
 @click.option(
-    "--fw",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    default=Path("/usr/share/OVMF/OVMF_CODE_4M.fd"),
-    help="Firmware for --uefi.",
+    "--accel",
+    default="",
+    metavar="NAME",
+    envvar="LINUXKIT_QEMU_ACCEL",
+    help="QEMU's accelerator; default: kvm where a guest truly runs, else tcg [LINUXKIT_QEMU_ACCEL].",
+)
+@click.option("--arch", default="", metavar="ARCH", help="x86_64, aarch64 or riscv64 [this machine's].")
+@click.option("--state", type=click.Path(path_type=Path), metavar="DIR", help="State directory [PATH-state].")
+@click.option("--uefi", is_flag=True, help="Boot with UEFI firmware.")
+@click.option(
+    "--fw", type=click.Path(path_type=Path), metavar="FILE", help="UEFI firmware [the system's]; implies --uefi."
 )
 @click.option("--gui", is_flag=True, help="Open QEMU's window.")
 @click.option("--usb", is_flag=True, help="Add a USB controller.")
 @click.option("--device", multiple=True, metavar="TEXT", help="Passed to QEMU's -device; repeatable.")
-@click.option("--qemu", metavar="PROGRAM", help="The QEMU program.")
+@click.option("--qemu", default="", metavar="PROGRAM", help="The QEMU program.")
 @click.option("--no-reboot", is_flag=True, help="End instead of rebooting.")
 @global_options
 def qemu(path: Path, **options: Any) -> int:
-    """Boot PATH in QEMU: the prefix of built files, an ISO, or a disk image. The console is the terminal (ctrl-a x ends it)."""
-    settings = settings_of(options)
-    from compos.errors import RunError
-    from compos.run.accel import choose_accel
-    from compos.run.boot import find_boot
-    from compos.run.disks import make_disks, parse_disk
-    from compos.run.network import check_free, mac_address, parse_networking, parse_publish
-    from compos.run.qemu import Options, find_qemu, launch
+    """Boot PATH in QEMU: the prefix of built files, an ISO, or a disk image.
 
-    arch = options["arch"] or platform.machine()
-    boot = find_boot(path, kernel=options["kernel"], squashfs=options["squashfs"], iso=options["iso"])
-    disks = tuple(map(parse_disk, options["disk"]))
-    publish = tuple(map(parse_publish, options["publish"]))
-    networking = parse_networking(options["networking"])
-    if publish and networking != "user":
-        raise RunError("publish-networking", "ports can be published with user networking only")
-    program = find_qemu(arch, options["qemu"])
-    for rule in publish:
-        check_free(rule)
-    if options["uefi"] and not options["fw"].is_file():
-        raise RunError(
-            "firmware-missing", "the firmware does not exist", place=str(options["fw"]), hint="Install ovmf."
-        )
-    state = options["state"] or boot.prefix.with_name(f"{boot.prefix.name}-state")
-    state.mkdir(mode=0o755, parents=True, exist_ok=True)
-    accel = options["accel"] or choose_accel(program, boot.kernel, arch, settings.store_root / "derived" / "accel")
-    machine = launch(
-        Options(
-            boot,
-            state,
-            None if networking == "none" else mac_address(state),
-            arch=arch,
-            accel=accel,
-            cpus=options["cpus"],
-            mem=options["mem"],
-            disks=make_disks(disks, state),
-            publish=publish,
-            networking=networking,
-            firmware=options["fw"] if options["uefi"] else None,
-            gui=options["gui"],
-            usb=options["usb"],
-            no_reboot=options["no_reboot"],
+    The console is the terminal: ctrl-a x ends QEMU, ctrl-c belongs to the guest.
+    """
+    settings = settings_of(options)
+    kind = _kind(options)
+    metadata = _metadata(options)
+    from compos.errors import RunError
+    from compos.run.disks import parse_disk
+    from compos.run.machine import launch
+    from compos.run.network import parse_networking, parse_publish
+    from compos.run.prepare import Request, prepare
+
+    prepared = prepare(
+        Request(
+            path,
+            settings.store_root / "derived" / "accel",
+            kind=kind,
+            metadata=metadata,
+            disks=tuple(map(parse_disk, options["disk"])),
+            publish=tuple(map(parse_publish, options["publish"])),
+            networking=parse_networking(options["networking"]),
+            firmware=options["fw"],
             devices=options["device"],
-            qemu=program,
+            **{name: options[name] for name in SAME},
         )
     )
-    status = machine.wait()
+    with launch(prepared) as machine:
+        status = machine.wait()
     if status:
-        raise RunError("qemu-failed", f"QEMU ended with status {status}", place=program, hint="See its message above.")
+        ended = f"ended with status {status}" if status > 0 else f"was killed by signal {-status}"
+        raise RunError("qemu-failed", f"QEMU {ended}", place=prepared.qemu, hint="See its message above.")
     return 0
+
+
+def _kind(options: dict[str, Any]) -> str:
+    kinds = [kind for kind in ("kernel", "squashfs", "erofs", "iso") if options[kind]]
+    if len(kinds) > 1:
+        raise click.UsageError(f"{' and '.join(f'--{kind}' for kind in kinds)} exclude each other")
+    return "".join(kinds)
+
+
+def _metadata(options: dict[str, Any]) -> bytes:
+    if options["data"] and options["data_file"]:
+        raise click.UsageError("--data and --data-file exclude each other")
+    return options["data_file"].read_bytes() if options["data_file"] else (options["data"] or "").encode()

@@ -1,6 +1,6 @@
 """Does KVM truly work here? On some machines `/dev/kvm` opens and a guest then hangs, so a real kernel is asked.
 
-May touch: `/dev/kvm`; a folder for the verdict; starts a QEMU of its own and ends it.
+May touch: `/dev/kvm`; `/boot`; a folder for the verdict; starts a QEMU of its own and ends it.
 """
 
 from __future__ import annotations
@@ -11,43 +11,76 @@ import platform
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
-from compos.progress import notice
+from compos.progress import notice, task
+from compos.run.qemu import MACHINES, machine_arguments
 
 __all__ = ["choose_accel", "kernel_boots"]
 
-PATIENCE = 12.0
-"""Seconds until a guest that shows nothing more counts as hung; a working one needs about one."""
+STALL = 6.0
+"""Seconds in which a guest's console shows nothing new until it counts as hung; a working one writes all the time."""
 
+LIMIT = 30.0
+"""Seconds until a guest that still writes is given up; a working one needs about one (2.6 even when emulated)."""
+
+PROOF = (b"Unable to mount root fs", b"No working init found")
+"""What only a kernel that has come all the way through its start says. A guest that merely ends may have crashed."""
+
+SLOW = "the guest is emulated, which is slower"
 DEVICE = Path("/dev/kvm")
+HOST_KERNELS = Path("/boot")
 
 
-def choose_accel(qemu: str, kernel: Path | None, arch: str, verdicts: Path, device: Path = DEVICE) -> str:
-    """`kvm` when it works for `arch` here, else `tcg`.
+def choose_accel(
+    qemu: str,
+    kernel: Path | None,
+    arch: str,
+    verdicts: Path,
+    *,
+    asked: str = "",
+    device: Path = DEVICE,
+    host_kernels: Path = HOST_KERNELS,
+) -> str:
+    """`asked` when the guest can have it; by default `kvm` when it works for `arch` here, else `tcg`. Tells a fall-back.
 
     The verdict is kept in `verdicts`, under everything that can change it: the host's kernel, its CPU, QEMU, and this boot
-    of the machine (nested virtualisation comes and goes with the hypervisor). Without a `kernel` to try (disks, ISOs) only
-    a remembered verdict counts: a boot sector that runs proves nothing about a kernel.
+    of the machine (nested virtualisation comes and goes with the hypervisor). Disks and ISOs bring no `kernel` that could be
+    tried; the verdict of an earlier kernel holds for them, else the host's own kernel is tried. No small program made
+    up for the purpose stands in: on a machine where KVM is broken it would run, and the kernel after it would not.
     """
-    if arch != platform.machine() or not device.exists():
+    host = platform.machine()
+    if arch != host:
+        notice(f"this machine is {host} and the guest {arch}: {SLOW}")
+        return asked if asked.startswith("tcg") else "tcg"
+    if asked:
+        return asked
+    if not device.exists():
+        notice(f"there is no {device}: {SLOW}")
         return "tcg"
     if not os.access(device, os.R_OK | os.W_OK):
-        notice(f"no access to {device}: the guest is emulated, which is slower (join the group kvm)")
+        notice(f"no access to {device}: {SLOW} (join the group kvm)")
         return "tcg"
     remembered = verdicts / _key(qemu)
-    if not remembered.exists():
-        if kernel is None:
-            notice("KVM has not been tried on this machine yet (run a kernel+initrd once): the guest is emulated")
+    verdict = _recall(remembered)
+    if verdict is None:
+        probe = kernel or _host_kernel(host_kernels)
+        if probe is None:
+            notice(f"KVM has not been tried on this machine yet (run a kernel+initrd once): {SLOW}")
             return "tcg"
-        works = kernel_boots(qemu, kernel)
-        verdicts.mkdir(parents=True, exist_ok=True)
-        remembered.write_text("kvm" if works else "tcg")
-    if remembered.read_text() == "kvm":
-        return "kvm"
-    notice("KVM does not work on this machine: the guest is emulated, which is slower")
-    return "tcg"
+        with task("trying KVM"):
+            verdict = "kvm" if kernel_boots(qemu, probe, arch=arch) else "tcg"
+        _remember(remembered, verdict)
+    if verdict != "kvm":
+        notice(f"KVM does not work on this machine: {SLOW}")
+    return verdict
+
+
+def _host_kernel(folder: Path) -> Path | None:
+    """The running kernel's file, or the newest name there, if this user may read it."""
+    own = folder / f"vmlinuz-{platform.release()}"
+    found = [own, *sorted(folder.glob("vmlinuz-*"), reverse=True)]
+    return next((path for path in found if path.is_file() and os.access(path, os.R_OK)), None)
 
 
 def _key(qemu: str) -> str:
@@ -58,40 +91,73 @@ def _key(qemu: str) -> str:
             return ""
 
     model = next((line for line in text("/proc/cpuinfo").splitlines() if line.startswith("model name")), "")
+    # A file's size and time stand for QEMU's version: asking it would cost 30 ms in every run.
     status = Path(qemu).stat()
-    parts = (
-        platform.release(),
-        text("/proc/sys/kernel/random/boot_id"),
-        model,
-        qemu,
-        status.st_size,
-        status.st_mtime_ns,
-    )
+    program = (qemu, status.st_size, status.st_mtime_ns)
+    parts = (platform.release(), text("/proc/sys/kernel/random/boot_id"), model, program)
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
 
 
-def kernel_boots(
-    qemu: str, kernel: Path, clock: Callable[[], float] = time.monotonic, patience: float = PATIENCE
-) -> bool:
-    """Whether `kernel` runs under KVM: it has no root filesystem here, so it panics, and `-no-reboot` ends QEMU."""
+def _recall(path: Path) -> str | None:
+    try:
+        text = path.read_text()
+    except OSError:
+        return None
+    return text if text in ("kvm", "tcg") else None
+
+
+def _remember(path: Path, verdict: str) -> None:
+    """Keep the verdict, whole or not at all; a store that cannot be written costs a probe a run, no more."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent) as beside:
+            Path(beside, path.name).write_text(verdict)
+            Path(beside, path.name).replace(path)
+    except OSError:
+        return
+
+
+def kernel_boots(qemu: str, kernel: Path, *, arch: str, stall: float = STALL, limit: float = LIMIT) -> bool:
+    """Whether `kernel` runs under KVM: it has no root filesystem here, so it comes to the point where it says so.
+
+    `stall` and `limit` in seconds. The first of these ends it: the proof, QEMU's end, KVM's own complaint, silence.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        console = Path(folder) / "console"
-        command = [
-            *(qemu, "-accel", "kvm", "-cpu", "host", "-m", "256", "-display", "none", "-no-reboot", "-nodefaults"),
-            *("-kernel", str(kernel), "-append", "console=ttyS0 panic=-1", "-serial", f"file:{console}"),
-        ]
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
+        console, complaints = Path(folder, "console"), Path(folder, "stderr")
+        with complaints.open("wb") as stderr:
+            process = subprocess.Popen(
+                _probe(qemu, kernel, arch, console), stdin=subprocess.DEVNULL, stdout=stderr, stderr=stderr
+            )
         try:
-            deadline = clock() + patience
-            while clock() < deadline:
-                if process.poll() is not None:
-                    break
-                time.sleep(0.05)
+            return _watch(process, console, complaints, stall, limit)
         finally:
-            if process.poll() is None:
-                process.kill()
+            process.kill()
             process.wait()
+
+
+def _probe(qemu: str, kernel: Path, arch: str, console: Path) -> list[str]:
+    port = MACHINES[arch].console
+    early = f"earlyprintk={port}" if arch == "x86_64" else "earlycon"
+    return [
+        *(qemu, *machine_arguments(arch, "kvm"), "-m", "256", "-nodefaults", "-display", "none", "-no-reboot"),
+        *("-kernel", str(kernel), "-append", f"{early} console={port} panic=-1", "-serial", f"file:{console}"),
+    ]
+
+
+def _watch(process: subprocess.Popen[bytes], console: Path, complaints: Path, stall: float, limit: float) -> bool:
+    started = changed = time.monotonic()
+    length = 0
+    while True:
+        ended = process.poll() is not None  # asked before the console is read, so that its last words count
         seen = console.read_bytes() if console.exists() else b""
-        return process.returncode == 0 and b"Kernel panic" in seen
+        if any(words in seen for words in PROOF):
+            return True
+        # After this one QEMU keeps the guest stopped for ever.
+        if ended or b"KVM internal error" in complaints.read_bytes():
+            return False
+        now = time.monotonic()
+        if len(seen) > length:
+            length, changed = len(seen), now
+        if now - changed > stall or now - started > limit:
+            return False
+        time.sleep(0.02)

@@ -6,52 +6,66 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from compos.errors import RunError
-from compos.run.disks import Disk
+from compos.run.disks import Disk, named_format
 
-__all__ = ["Boot", "find_boot"]
+__all__ = ["KINDS", "Boot", "find_boot"]
+
+ROOT_IMAGES = ("squashfs", "erofs")
+KINDS = ("kernel", *ROOT_IMAGES, "iso")
+"""What a flag can ask for; without one, the files that are there decide."""
 
 
 @dataclass(frozen=True, slots=True)
 class Boot:
-    """What to boot. `arguments` are QEMU's for a direct kernel boot; `prefix` names the state directory."""
+    """What to boot. `prefix` names the state directory; a `disk` beside a `kernel` is its root filesystem."""
 
     prefix: Path
     kernel: Path | None = None
-    arguments: tuple[str, ...] = ()
-    disks: tuple[Disk, ...] = ()
+    initrd: Path | None = None
+    cmdline: str = ""
+    disk: Disk | None = None
     iso: Path | None = None
 
 
-def find_boot(path: Path, *, kernel: bool = False, squashfs: bool = False, iso: bool = False) -> Boot:
-    """What `path` means: the flags say it, else the files that are there do. Raises `RunError` (`boot-missing`)."""
-    if iso or (path.is_file() and path.suffix == ".iso" and not (kernel or squashfs)):
-        found = path if path.exists() else path.with_name(f"{path.name}.iso")
-        _need(found, "iso-bios")
-        return Boot(found.with_suffix("") if found.suffix == ".iso" else found, iso=found)
-    if kernel or squashfs or not path.exists():
-        image = _beside(path, "-squashfs.img")
-        if squashfs or (not kernel and image.exists() and not _beside(path, "-initrd.img").exists()):
-            return _root_image(path, image)
-        return _initrd(path)
-    if path.is_dir():
-        raise RunError("boot-missing", "this is a folder", place=str(path), hint="Name the prefix of the built files.")
-    return Boot(path, disks=(Disk(path),))
+def find_boot(path: Path, *, kind: str = "") -> Boot:
+    """What `path` means: `kind` (one of `KINDS`) says it, else the files that are there do.
+
+    A folder that has the name of the built files' prefix is not what is meant. Raises `RunError` (`boot-missing`,
+    `boot-not-built`).
+    """
+    image = path.exists() and not path.is_dir()
+    if kind == "iso" or (image and not kind and path.suffix == ".iso"):
+        return _iso(path)
+    if image and not kind:
+        if path.suffix in (".yml", ".yaml"):
+            hint = f"Build it, then run its prefix: compos build {path} && compos run {path.stem}"
+            raise RunError("boot-not-built", "this is a description, not a system", place=str(path), hint=hint)
+        return Boot(path, disk=Disk(path, format=named_format(path.name)))
+    found = next((form for form in ROOT_IMAGES if _beside(path, f"-{form}.img").exists()), None)
+    form = kind if kind in ROOT_IMAGES else found
+    if form and kind != "kernel":
+        return _root_image(path, form)
+    return _initrd(path)
+
+
+def _iso(path: Path) -> Boot:
+    found = path if path.exists() else path.with_name(f"{path.name}.iso")
+    _need(found, "iso-bios")
+    return Boot(found.with_suffix("") if found.suffix == ".iso" else found, iso=found)
 
 
 def _initrd(path: Path) -> Boot:
     kernel, initrd = _beside(path, "-kernel"), _beside(path, "-initrd.img")
     _need(kernel, "kernel+initrd")
     _need(initrd, "kernel+initrd")
-    arguments = ("-kernel", str(kernel), "-initrd", str(initrd), "-append", _cmdline(path))
-    return Boot(path, kernel, arguments)
+    return Boot(path, kernel, initrd, _cmdline(path))
 
 
-def _root_image(path: Path, image: Path) -> Boot:
-    kernel = _beside(path, "-kernel")
-    _need(kernel, "kernel+squashfs")
-    _need(image, "kernel+squashfs")
-    arguments = ("-kernel", str(kernel), "-append", f"{_cmdline(path)} root=/dev/sda".strip())
-    return Boot(path, kernel, arguments, (Disk(image, format="raw"),))
+def _root_image(path: Path, form: str) -> Boot:
+    kernel, image = _beside(path, "-kernel"), _beside(path, f"-{form}.img")
+    _need(kernel, f"kernel+{form}")
+    _need(image, f"kernel+{form}")
+    return Boot(path, kernel, cmdline=_cmdline(path), disk=Disk(image, format="raw"))
 
 
 def _beside(path: Path, suffix: str) -> Path:
@@ -60,8 +74,8 @@ def _beside(path: Path, suffix: str) -> Path:
 
 def _cmdline(path: Path) -> str:
     try:
-        return _beside(path, "-cmdline").read_text()
-    except OSError:
+        return _beside(path, "-cmdline").read_text(errors="surrogateescape").strip()
+    except FileNotFoundError:
         return ""
 
 
@@ -71,5 +85,5 @@ def _need(path: Path, form: str) -> None:
             "boot-missing",
             "there is nothing to boot: the file does not exist",
             place=str(path),
-            hint=f"Build it first: compos build --format {form} FILE.yml",
+            hint=f"Build it first: compos build -f {form} FILE.yml",
         )

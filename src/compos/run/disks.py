@@ -14,12 +14,18 @@ from pathlib import Path
 from compos.errors import RunError
 from compos.progress import notice
 
-__all__ = ["Disk", "make_disks", "parse_disk"]
+__all__ = ["Disk", "make_disks", "named_format", "parse_disk"]
+
+SUFFIXES = {".qcow2": "qcow2", ".vmdk": "vmdk", ".raw": "raw", ".vhd": "vpc", "-bios.img": "raw", "-efi.img": "raw"}
+"""QEMU's formats by the names that `compos build` gives (cli.md 1.10)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Disk:
-    """A disk image; `size` is in MiB and used only to make it. An empty path means one in the state directory."""
+    """A disk image; `size` is in MiB and used only to make it. An empty path means one in the state directory.
+
+    Without a `format` QEMU looks into the file, and for raw ones it then refuses writes to their first sector.
+    """
 
     path: Path
     size: int = 0
@@ -43,7 +49,15 @@ def parse_disk(text: str) -> Disk:
             raise _syntax(text, f"{part!r} is not understood")
     if not path and not size:
         raise _syntax(text, "it has neither a file nor a size")
-    return Disk(Path(path) if path else Path(), size, form or ("qcow2" if size else ""))
+    return Disk(Path(path) if path else Path(), size, form or ("qcow2" if size else named_format(path)))
+
+
+def named_format(path: str) -> str:
+    """The format that a file's name says, or none.
+
+    Its content is not asked: a guest that writes another format's header into a raw disk could then read any file of the host.
+    """
+    return next((form for suffix, form in SUFFIXES.items() if path.endswith(suffix)), "")
 
 
 def _syntax(text: str, reason: str) -> RunError:
@@ -73,8 +87,11 @@ def make_disks(disks: tuple[Disk, ...], state: Path) -> tuple[Disk, ...]:
 
 def _make(disk: Disk) -> None:
     if disk.format == "raw":
-        with disk.path.open("xb") as out:
-            out.truncate(disk.size << 20)
+        try:
+            with disk.path.open("xb") as out:
+                out.truncate(disk.size << 20)
+        except OSError as error:
+            raise RunError("disk-failed", f"the disk cannot be made: {error.strerror}", place=str(disk.path)) from error
         return
     program = shutil.which("qemu-img")
     if program is None:
@@ -86,4 +103,4 @@ def _make(disk: Disk) -> None:
     command = [program, "create", "-q", "-f", disk.format, str(disk.path), f"{disk.size}M"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise RunError("disk-failed", f"qemu-img: {done.stderr.strip()}", place=str(disk.path))
+        raise RunError("disk-failed", done.stderr.strip() or "qemu-img failed", place=str(disk.path))

@@ -6,6 +6,7 @@ May touch: the state directory; ports of this machine, to see that they are free
 from __future__ import annotations
 
 import errno
+import ipaddress
 import os
 import re
 import socket
@@ -30,36 +31,63 @@ class Publish:
 
 
 def parse_publish(text: str) -> Publish:
-    """`[ADDRESS:]HOST:GUEST[/tcp|udp]`. Raises `RunError` (`publish-syntax`)."""
-    match = re.fullmatch(r"(?:([0-9.]+):)?([0-9]{1,5}):([0-9]{1,5})(?:/(tcp|udp))?", text)
-    if match is None or not all(0 < int(match[group]) < 65536 for group in (2, 3)):
-        raise RunError(
-            "publish-syntax",
-            f"--publish {text}: ports are numbers from 1 to 65535",
-            hint="Write it as --publish 8080:80, or --publish 0.0.0.0:8080:80/udp.",
-        )
-    return Publish(int(match[2]), int(match[3]), match[4] or "tcp", match[1] or LOOPBACK)
+    """`[ADDRESS:]HOST:GUEST[/tcp|udp]`, the address an IPv4 one. Raises `RunError` (`publish-syntax`)."""
+    match = re.fullmatch(r"(?:([0-9.]+):)?([0-9]{1,5}):([0-9]{1,5})(?:/(tcp|udp))?", text, re.ASCII)
+    if match is None:
+        raise _syntax(text, "it is not understood")
+    if not all(0 < int(match[group]) < 65536 for group in (2, 3)):
+        raise _syntax(text, "ports are numbers from 1 to 65535")
+    try:
+        address = str(ipaddress.IPv4Address(match[1] or LOOPBACK))
+    except ValueError as error:
+        raise _syntax(text, f"{match[1]} is no IPv4 address") from error
+    return Publish(int(match[2]), int(match[3]), match[4] or "tcp", address)
 
 
-def check_free(rule: Publish) -> None:
-    """Raise `RunError` (`port-in-use`, `port-denied`) when the host's port cannot be had."""
+def _syntax(text: str, reason: str) -> RunError:
+    return RunError(
+        "publish-syntax",
+        f"--publish {text}: {reason}",
+        hint="Write it as --publish 8080:80, or --publish 0.0.0.0:8080:80/udp.",
+    )
+
+
+def check_free(rules: tuple[Publish, ...]) -> None:
+    """Raise `RunError` (`port-in-use`, `port-denied`, `publish-address`) when one of the host's ports cannot be had."""
+    taken = set()
+    for rule in rules:
+        place = f"{rule.address}:{rule.host}/{rule.protocol}"
+        if place in taken:
+            raise RunError(
+                "port-in-use", f"the port {rule.host} is published twice", place=place, hint="Publish another port."
+            )
+        taken.add(place)
+        _try(rule, place)
+
+
+def _try(rule: Publish, place: str) -> None:
     kind = socket.SOCK_DGRAM if rule.protocol == "udp" else socket.SOCK_STREAM
     with socket.socket(socket.AF_INET, kind) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if rule.protocol == "tcp":  # as QEMU does; for UDP it would let two have the same port
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((rule.address, rule.host))
         except OSError as error:
-            place = f"{rule.address}:{rule.host}/{rule.protocol}"
-            if error.errno == errno.EACCES:
-                raise RunError(
-                    "port-denied", "this port needs root", place=place, hint="Use one above 1023."
-                ) from error
-            raise RunError(
-                "port-in-use",
-                f"the port {rule.host} is in use",
-                place=place,
-                hint="Stop whoever listens there, or publish another port.",
-            ) from error
+            raise _refused(rule, place, error.errno) from error
+
+
+def _refused(rule: Publish, place: str, reason: int | None) -> RunError:
+    if reason in (errno.EACCES, errno.EPERM):
+        return RunError("port-denied", "this port needs root", place=place, hint="Publish one above 1023.")
+    if reason == errno.EADDRINUSE:
+        hint = "Stop whoever listens there, or publish another port."
+        return RunError("port-in-use", f"the port {rule.host} is in use", place=place, hint=hint)
+    return RunError(
+        "publish-address",
+        f"this machine does not have the address {rule.address}",
+        place=place,
+        hint="Leave it out for 127.0.0.1, or write 0.0.0.0 for all of them.",
+    )
 
 
 def parse_networking(text: str) -> str:

@@ -1,12 +1,11 @@
-"""QEMU's command line for a built system: a pure function of options, and starting it.
+"""QEMU's command line for a built system: a pure function of options.
 
-May touch: `PATH` (finding programs), the state directory. Reference: cli.md 4.2; its defects are put right.
+May touch: `PATH` (finding the program). Reference: cli.md 4.2; its defects are put right.
 """
 
 from __future__ import annotations
 
 import shutil
-import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,32 +13,42 @@ from pathlib import Path
 from compos.errors import RunError
 from compos.run.boot import Boot
 from compos.run.disks import Disk
+from compos.run.firmware import Firmware
 from compos.run.network import Publish
 
-__all__ = ["MACHINES", "Machine", "Options", "command_line", "find_qemu", "launch"]
+__all__ = ["MACHINES", "Guest", "Options", "command_line", "find_qemu", "guest_arch", "machine_arguments"]
+
+CD_INDEX = 2
+"""Where QEMU puts `-cdrom`; disks leave it out."""
 
 
 @dataclass(frozen=True, slots=True)
 class Guest:
-    """What an architecture's virtual machine needs. `cpu` is what QEMU emulates well; None leaves the choice to QEMU."""
+    """What an architecture's virtual machine needs. `cpu` is what QEMU emulates well; None leaves the choice to QEMU.
+
+    `disk` is what Linux calls the first drive of that machine, `console` its serial port.
+    """
 
     program: str
     package: str
     machine: str
+    disk: str
+    console: str
     cpu: str | None = None
 
 
 MACHINES = {
-    "x86_64": Guest("qemu-system-x86_64", "qemu-system-x86", "q35"),
+    "x86_64": Guest("qemu-system-x86_64", "qemu-system-x86", "q35", "/dev/sda", "ttyS0"),
     # `max` is three times slower to boot than this one under TCG (ecosystem survey).
-    "aarch64": Guest("qemu-system-aarch64", "qemu-system-arm", "virt", "cortex-a57"),
-    "riscv64": Guest("qemu-system-riscv64", "qemu-system-misc", "virt"),
+    "aarch64": Guest("qemu-system-aarch64", "qemu-system-arm", "virt", "/dev/vda", "ttyAMA0", "cortex-a57"),
+    "riscv64": Guest("qemu-system-riscv64", "qemu-system-misc", "virt", "/dev/vda", "ttyS0"),
 }
+NICKNAMES = {"amd64": "x86_64", "arm64": "aarch64"}
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Everything that decides the command line. `mem` is in MiB; `accel` is QEMU's name."""
+    """Everything that decides the command line. `mem` is in MiB; `accel` is QEMU's name, or several with colons."""
 
     boot: Boot
     state: Path
@@ -49,9 +58,10 @@ class Options:
     cpus: int = 1
     mem: int = 1024
     disks: tuple[Disk, ...] = ()
+    metadata: Path | None = None
     publish: tuple[Publish, ...] = ()
     networking: str = "user"
-    firmware: Path | None = None
+    firmware: Firmware | None = None
     gui: bool = False
     usb: bool = False
     no_reboot: bool = False
@@ -59,12 +69,18 @@ class Options:
     qemu: str = ""
 
 
-def find_qemu(arch: str, given: str | None, which: Callable[[str], str | None] = shutil.which) -> str:
-    """The QEMU program for `arch`. Raises `RunError` (`arch-unknown`, `qemu-missing`)."""
+def guest_arch(name: str) -> str:
+    """QEMU's name of an architecture, given that or Go's. Raises `RunError` (`arch-unknown`)."""
+    arch = NICKNAMES.get(name, name)
     if arch not in MACHINES:
         raise RunError(
-            "arch-unknown", f"there is no machine for {arch!r}", hint=f"Architectures are: {', '.join(MACHINES)}."
+            "arch-unknown", f"there is no machine for {name!r}", hint=f"Architectures are: {', '.join(MACHINES)}."
         )
+    return arch
+
+
+def find_qemu(arch: str, given: str | None, which: Callable[[str], str | None] = shutil.which) -> str:
+    """The QEMU program for `arch`. Raises `RunError` (`qemu-missing`)."""
     program = given or MACHINES[arch].program
     found = which(program)
     if found is None:
@@ -81,18 +97,12 @@ def command_line(options: Options) -> list[str]:
     guest = MACHINES[options.arch]
     line = [options.qemu or guest.program, "-smp", str(options.cpus), "-m", str(options.mem)]
     line += ["-pidfile", str(options.state / "qemu.pid")]
-    hardware = options.accel.startswith(("kvm", "hvf"))
-    if hardware:
-        line += ["-cpu", "host"]
-    elif guest.cpu:
-        line += ["-cpu", guest.cpu]
-    gic = ",gic-version=host" if hardware and options.arch == "aarch64" else ""
-    line += ["-machine", f"{guest.machine}{gic},accel={options.accel}"]
+    line += machine_arguments(options.arch, options.accel)
     line += ["-object", "rng-random,id=rng0,filename=/dev/urandom", "-device", "virtio-rng-pci,rng=rng0"]
     line += _drives(options)
     if options.firmware:
-        line += ["-drive", f"if=pflash,format=raw,readonly=on,file={_escaped(options.firmware)}"]
-    line += options.boot.arguments
+        line += _flash(options.firmware)
+    line += _kernel(options.boot, guest)
     line += _network(options)
     if not options.gui:
         line += ["-nographic"]
@@ -105,17 +115,52 @@ def command_line(options: Options) -> list[str]:
     return line
 
 
+def machine_arguments(arch: str, accel: str) -> list[str]:
+    """Machine and CPU. `host` is for a certain hardware accelerator; `max` is what a list that may end in TCG can do."""
+    guest = MACHINES[arch]
+    certain = accel.startswith(("kvm", "hvf")) and ":" not in accel
+    cpu = "host" if certain else "max" if ":" in accel else guest.cpu
+    # Only KVM knows the host's interrupt controller; `max` is the best of whatever is taken in the end.
+    gic = {"kvm": ",gic-version=host"}.get(accel, ",gic-version=max" if ":" in accel else "")
+    machine = f"{guest.machine}{gic if arch == 'aarch64' else ''},accel={accel}"
+    return [*(["-cpu", cpu] if cpu else []), "-machine", machine]
+
+
+def _kernel(boot: Boot, guest: Guest) -> list[str]:
+    if boot.kernel is None:
+        return []
+    line = ["-kernel", str(boot.kernel)]
+    cmdline = boot.cmdline
+    if boot.initrd:
+        line += ["-initrd", str(boot.initrd)]
+    if boot.disk:
+        cmdline = f"{cmdline} root={guest.disk}".strip()
+    return [*line, "-append", cmdline] if cmdline else line
+
+
 def _drives(options: Options) -> list[str]:
     line = []
-    index = 0
-    for disk in (*options.boot.disks, *options.disks):
-        if options.boot.iso is not None and index == 2:
-            index = 3  # the CD drive has index 2
+    cds = [path for path in (options.boot.iso, options.metadata) if path]
+    index = -1
+    for disk in (*([options.boot.disk] if options.boot.disk else []), *options.disks):
+        index += 1
+        if cds and index == CD_INDEX:
+            index += 1
         form = f",format={disk.format}" if disk.format else ""
         line += ["-drive", f"file={_escaped(disk.path)}{form},index={index},media=disk"]
-        index += 1
     if options.boot.iso is not None:
-        line += ["-boot", "d", "-cdrom", str(options.boot.iso)]
+        line += ["-boot", "d"]
+    if cds:
+        line += ["-cdrom", _local(cds[0])]
+    for position, path in enumerate(cds[1:], 1):
+        line += ["-drive", f"file={_escaped(path)},index={max(index, CD_INDEX) + position},media=cdrom"]
+    return line
+
+
+def _flash(firmware: Firmware) -> list[str]:
+    line = ["-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={_escaped(firmware.code)}"]
+    if firmware.variables:
+        line += ["-drive", f"if=pflash,unit=1,format=raw,file={_escaped(firmware.variables)}"]
     return line
 
 
@@ -135,34 +180,12 @@ def _network(options: Options) -> list[str]:
     return ["-device", f"virtio-net-pci,netdev=t0{mac}", "-netdev", backend]
 
 
+def _local(path: Path) -> str:
+    """A file name that QEMU cannot take for `PROTOCOL:...`."""
+    text = str(path)
+    return f"./{text}" if ":" in text and not path.is_absolute() else text
+
+
 def _escaped(path: Path) -> str:
     """A file name inside a comma-separated option: QEMU reads two commas as one."""
-    return str(path).replace(",", ",,")
-
-
-@dataclass(frozen=True, slots=True)
-class Machine:
-    """A running guest; its console is this process's standard input and output."""
-
-    process: subprocess.Popen[bytes]
-
-    def wait(self) -> int:
-        """Wait for QEMU's end. While it runs, ctrl-c belongs to the guest's console. Returns its exit status."""
-        while True:
-            try:
-                return self.process.wait()
-            except KeyboardInterrupt:
-                continue
-
-    def stop(self) -> None:
-        """End QEMU now."""
-        self.process.terminate()
-        self.process.wait()
-
-
-def launch(options: Options) -> Machine:
-    """Start QEMU. Raises `RunError`."""
-    try:
-        return Machine(subprocess.Popen(command_line(options)))
-    except OSError as error:
-        raise RunError("qemu-failed", f"QEMU cannot be started: {error.strerror}", place=options.qemu) from error
+    return _local(path).replace(",", ",,")

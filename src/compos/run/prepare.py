@@ -1,0 +1,88 @@
+"""From what the user asks for to QEMU's options: what was said is checked, then the state directory is filled.
+
+May touch: the state directory, disk files that the user names; tries ports and, once a boot of this machine, KVM.
+"""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+
+from compos.errors import RunError
+from compos.run.accel import choose_accel
+from compos.run.boot import find_boot
+from compos.run.disks import Disk, make_disks
+from compos.run.firmware import find_firmware
+from compos.run.metadata import write_metadata
+from compos.run.network import Publish, check_free, mac_address
+from compos.run.qemu import Options, find_qemu, guest_arch
+
+__all__ = ["Request", "prepare"]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a user says; empty means: the usual one. `verdicts` is the folder where the KVM probe remembers; `mem` is in MiB.
+
+    `firmware` names one and asks for UEFI; `uefi` alone takes the system's. `metadata` goes onto a CD.
+    """
+
+    path: Path
+    verdicts: Path
+    kind: str = ""
+    arch: str = ""
+    accel: str = ""
+    qemu: str = ""
+    state: Path | None = None
+    cpus: int = 1
+    mem: int = 1024
+    disks: tuple[Disk, ...] = ()
+    metadata: bytes = b""
+    publish: tuple[Publish, ...] = ()
+    networking: str = "user"
+    uefi: bool = False
+    firmware: Path | None = None
+    gui: bool = False
+    usb: bool = False
+    no_reboot: bool = False
+    devices: tuple[str, ...] = ()
+
+
+def prepare(request: Request) -> Options:
+    """Check `request`, make its state directory, disks and address, and choose the accelerator. Raises `RunError`."""
+    arch = guest_arch(request.arch or platform.machine())
+    boot = find_boot(request.path, kind=request.kind)
+    if request.publish and request.networking != "user":
+        raise RunError(
+            "publish-networking",
+            "ports can be published with user networking only",
+            place=f"--networking {request.networking}",
+            hint="Leave --networking out, or reach the guest at its own address.",
+        )
+    program = find_qemu(arch, request.qemu)
+    check_free(request.publish)
+    state = request.state or boot.prefix.with_name(f"{boot.prefix.name}-state")
+    state.mkdir(mode=0o755, parents=True, exist_ok=True)
+    metadata = state / "data.iso" if request.metadata else None
+    if metadata:
+        write_metadata(request.metadata, metadata)
+    return Options(
+        boot,
+        state,
+        None if request.networking == "none" else mac_address(state),
+        arch=arch,
+        cpus=request.cpus,
+        mem=request.mem,
+        disks=make_disks(request.disks, state),
+        metadata=metadata,
+        publish=request.publish,
+        networking=request.networking,
+        firmware=find_firmware(arch, request.firmware, state) if request.uefi or request.firmware else None,
+        gui=request.gui,
+        usb=request.usb,
+        no_reboot=request.no_reboot,
+        devices=request.devices,
+        qemu=program,
+        accel=choose_accel(program, boot.kernel, arch, request.verdicts, asked=request.accel),
+    )
