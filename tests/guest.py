@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import socket
+import subprocess
 import sys
 import time
 import urllib.request
 from pathlib import Path
 from types import TracebackType
 
-import pexpect
-
-COMPOS = f"{sys.executable} -m compos"
+COMPOS = [sys.executable, "-m", "compos"]
 
 
 def free_port() -> int:
@@ -23,13 +23,17 @@ def free_port() -> int:
 
 
 class Guest:
-    """`compos run qemu` on a built system, under software emulation; its console is a pseudo-terminal."""
+    """`compos run qemu` on a built system, under software emulation.
+
+    The console goes to a file: whoever does not read a terminal stops QEMU, and with it the guest.
+    """
 
     def __init__(self, prefix: Path, *options: str, log: Path) -> None:
         self.log = log
-        self._stream = log.open("wb")
-        command = f"{COMPOS} run qemu --accel tcg --mem 1024 --cpus 2 {' '.join(options)} {prefix}"
-        self.console = pexpect.spawn(command, timeout=120, logfile=self._stream, echo=False, dimensions=(50, 200))
+        self._seen = 0
+        command = [*COMPOS, "run", "qemu", "--accel", "tcg", "--mem", "1024", "--cpus", "2", *options, str(prefix)]
+        with log.open("wb") as console:
+            self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=console, stderr=subprocess.STDOUT)
 
     def __enter__(self) -> Guest:
         return self
@@ -37,35 +41,57 @@ class Guest:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self.console.isalive():
-            self.console.close(force=True)
-        self._stream.close()
+        if self.process.poll() is None:
+            # QEMU is the child of our child: ask it through the console's monitor (ctrl-a x), then insist.
+            self.type("\x01x")
+            try:
+                self.process.wait(10)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
 
-    def expect(self, pattern: str, timeout: float = 120) -> str:
-        """Wait until the console shows `pattern`; returns the match."""
-        self.console.expect(pattern, timeout=timeout)
-        found: bytes = self.console.after
-        return found.decode(errors="replace")
+    def type(self, text: str) -> None:
+        """Send keys to the console."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(text.encode())
+        self.process.stdin.flush()
+
+    def expect(self, pattern: str, timeout: float = 120) -> re.Match[str]:
+        """Wait until the console shows `pattern` behind what was expected before."""
+        deadline = time.monotonic() + timeout
+        while True:
+            text = self.text()
+            if match := re.compile(pattern).search(text, self._seen):
+                self._seen = match.end()
+                return match
+            ended = self.process.poll() is not None
+            assert not ended, f"the guest ended before it showed {pattern!r}:\n{text[-3000:]}"
+            assert time.monotonic() < deadline, f"no {pattern!r} on the console:\n{text[-3000:]}"
+            time.sleep(0.1)
+
+    def prompt(self, timeout: float = 120) -> None:
+        """Wait for the shell. What is typed while getty sets the terminal up is lost, so ask until it answers."""
+        deadline = time.monotonic() + timeout
+        while not re.compile(r"shell is \$-").search(self.text()):
+            assert time.monotonic() < deadline, f"no shell on the console:\n{self.text()[-3000:]}"
+            self.type("echo shell is '$'-\n")
+            time.sleep(1)
 
     def run(self, command: str, timeout: float = 60) -> str:
         """Run a shell command at the console's prompt; returns its output."""
+        start = len(self.text())
         # The marker is split so that the echo of the command line cannot be taken for its end.
-        self.console.sendline(f"{command}; echo end-of-'output' $?")
-        self.console.expect(r"end-of-output (\d+)\r\n", timeout=timeout)
-        output: bytes = self.console.before
-        return output.decode(errors="replace")
+        self.type(f"{command}; echo end-of-'output' $?\n")
+        end = self.expect(r"end-of-output \d+", timeout)
+        return self.text()[start : end.start()]
 
-    def power_off(self) -> int | None:
+    def power_off(self) -> int:
         """Type `poweroff` and wait until QEMU has ended by itself; returns its exit status."""
-        self.console.sendline("poweroff")
-        self.console.expect(pexpect.EOF, timeout=60)
-        self.console.close()
-        status: int | None = self.console.exitstatus
-        return status
+        self.type("poweroff\n")
+        return self.process.wait(90)
 
     def text(self) -> str:
         """Everything that the console has shown so far."""
-        self._stream.flush()
         return self.log.read_text(errors="replace")
 
 

@@ -7,6 +7,7 @@ from importlib import import_module
 
 import click
 
+from compos import __version__
 from compos.cli.settings import Settings, global_options
 
 __all__ = ["cli", "main"]
@@ -52,7 +53,7 @@ class Verbs(click.Group):
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
 @global_options
-@click.version_option(None, "--version", package_name="compos", message="compos version %(version)s")
+@click.version_option(__version__, "--version", message="compos version %(version)s")
 def cli(**options: object) -> None:
     """Compose container images into a minimal, immutable, bootable Linux."""
     click.get_current_context().obj = Settings.from_options(options)

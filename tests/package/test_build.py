@@ -1,0 +1,203 @@
+"""Bricks built from a small signed archive: contents, reproducibility, what builds them and what forgets them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from compos.errors import ComposError, ImageError
+from compos.image.model import Image
+from compos.image.platform import Platform
+from compos.image.reference import Reference
+from compos.image.store import Store
+from compos.package import bricks
+from compos.package.bricks import Bricks, find_brick, forget_outdated
+from compos.package.build import Builder, named
+from compos.package.recipe import load_recipe
+from compos.tree.contents import Contents
+from compos.tree.flatten import image_tree
+from tests.package.debian.archive_of import Archive, Key
+
+AMD64 = Platform("linux", "amd64")
+BUILD = """
+image: tool
+org: compos
+tag: v1
+cmd: [/usr/bin/tool]
+config: {pid: host}
+debian:
+  packages: [tool]
+  keep: [usr/bin/tool]
+  move: {usr/bin/tool: opt/tool}
+concatenate:
+  - {path: etc/all.pem, sources: ['usr/share/certs/*.pem']}
+links:
+  opt/tool: [bin/a, usr/local/bin/b]
+files:
+  - {path: etc/tool.conf, source: tool.conf, mode: "0600"}
+  - {path: data, directory: true, mode: "0755"}
+"""
+
+
+class Workshop:
+    """A signed archive with one tool, and a brick made of it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.archive = Archive(folder / "archive", Key())
+        files = {"bin/tool": b"#!tool", "usr/share/certs/b.pem": b"B\n", "usr/share/certs/a.pem": b"A\n"}
+        self.archive.add_deb("tool", files, depends="lib")
+        self.archive.add_deb("lib", {"usr/lib/unused": b"x"})
+        self.archive.write()
+        self.brick = folder / "bricks" / "tool"
+        self.brick.mkdir(parents=True)
+        (self.brick / "build.yml").write_text(BUILD)
+        (self.brick / "tool.conf").write_text("conf")
+
+    def builder(self, store: Store) -> Builder:
+        return Builder(store, lambda: self.archive.mirror(self.folder / "keyring"))
+
+    def build(self, store: Store) -> Image:
+        recipe = load_recipe(self.brick)
+        return self.builder(store).build(recipe, AMD64, named(recipe))
+
+
+@pytest.fixture
+def workshop(tmp_path: Path) -> Workshop:
+    return Workshop(tmp_path)
+
+
+def test_a_bricks_files(workshop: Workshop, tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    image = workshop.build(store)
+    tree = image_tree(store, image)
+    assert {path for path, node in tree.items() if node.kind != "d"} == {
+        "opt/tool",
+        "etc/all.pem",
+        "etc/tool.conf",
+        "bin/a",
+        "usr/local/bin/b",
+    }
+    with Contents(store.root) as contents:
+        assert b"".join(contents.chunks(tree["etc/all.pem"].content)) == b"A\nB\n"
+    assert (tree["bin/a"].link, tree["usr/local/bin/b"].link) == ("../opt/tool", "../../../opt/tool")
+    assert (tree["etc/tool.conf"].mode, tree["data"].kind, tree["etc"].mode) == (0o600, "d", 0o755)
+    assert image.config.cmd == ("/usr/bin/tool",)
+    assert image.config.labels == {"org.mobyproject.config": '{"pid":"host"}'}
+
+
+def test_two_stores_get_the_same_bytes(workshop: Workshop, tmp_path: Path) -> None:
+    first, second = Store(tmp_path / "one"), Store(tmp_path / "two" / "deeper")
+    assert workshop.build(first) == workshop.build(second)
+    blobs = [{path.name for path in (store.root / "blobs/sha256").iterdir()} for store in (first, second)]
+    assert blobs[0] == blobs[1]
+    assert (first.root / "index.json").read_bytes() == (second.root / "index.json").read_bytes()
+
+
+def test_other_architectures_stay_in_the_index(workshop: Workshop, tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    (workshop.brick / "build.yml").write_text("image: tool\norg: compos\ntag: v1\nfiles: [{path: x, contents: y}]\n")
+    recipe = load_recipe(workshop.brick)
+    for architecture in ("amd64", "arm64"):
+        workshop.builder(store).build(recipe, Platform("linux", architecture), named(recipe))
+    from compos.image.source import stored_image
+
+    root = store.resolve(named(recipe))
+    assert root is not None
+    for architecture in ("amd64", "arm64"):
+        platform = Platform("linux", architecture)
+        assert stored_image(store, named(recipe), root, platform).config.platform == platform
+
+
+@pytest.mark.parametrize(
+    ("text", "id"),
+    [
+        ("arches: [arm64]", "brick-architecture"),
+        ("debian: {packages: [tol]}", "debian-package-missing"),
+        ("debian: {packages: [tool], keep: [no/such]}", "brick-no-match"),
+        ("kernel: {}\ndebian: {packages: [tool]}", "brick-kernel"),
+    ],
+)
+def test_mistakes(workshop: Workshop, tmp_path: Path, text: str, id: str) -> None:
+    (workshop.brick / "build.yml").write_text(f"image: tool\n{text}\n")
+    store = Store(tmp_path / "store")
+    with pytest.raises(ComposError) as caught:
+        workshop.build(store)
+    assert caught.value.id == id
+    assert store.entries() == []
+
+
+def test_an_unsigned_index_stops_the_build(workshop: Workshop, tmp_path: Path) -> None:
+    release = workshop.archive.root / "dists/trixie/InRelease"
+    release.write_bytes(release.read_bytes().replace(b"Codename: trixie", b"Codename: trixix"))
+    with pytest.raises(ComposError) as caught:
+        workshop.build(Store(tmp_path / "store"))
+    assert caught.value.id == "debian-signature"
+
+
+@pytest.mark.parametrize(
+    ("reference", "found"),
+    [
+        ("compos/nginx:v1", True),
+        ("compos/nginx", True),
+        ("127.0.0.1:5000/compos/nginx:v1", True),
+        ("127.0.0.1:5000/mirror/compos/nginx:v1", True),
+        ("compos/nginx:v0", False),
+        ("compos/nothing:v1", False),
+        ("library/nginx:v1", False),
+        ("notcompos/nginx:v1", False),
+    ],
+)
+def test_which_names_are_ours(reference: str, found: bool) -> None:
+    assert (find_brick(Reference.parse(reference)) is not None) is found
+
+
+class Registry:
+    """Answers for every image, or for none."""
+
+    def __init__(self, image: Image | None) -> None:
+        self.image = image
+        self.asked: list[str] = []
+
+    def __call__(self, reference: Reference, platform: Platform) -> Image:
+        self.asked.append(str(reference))
+        if self.image is None:
+            raise ImageError("image-not-found", "no")
+        return self.image
+
+
+@pytest.mark.parametrize(
+    ("reference", "mirrored", "published", "asks"),
+    [
+        ("compos/tool:v1", False, True, False),  # nobody but us may answer for our names on the hub
+        ("compos/tool:v1", True, True, True),
+        ("127.0.0.1:5000/compos/tool:v1", False, True, True),
+        ("127.0.0.1:5000/compos/tool:v1", False, False, True),
+    ],
+)
+def test_who_is_asked_for_a_brick(
+    workshop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    reference: str, mirrored: bool, published: bool, asks: bool,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(bricks, "bricks_folder", lambda: workshop.brick.parent)
+    store = Store(tmp_path / "store")
+    built = workshop.build(Store(tmp_path / "other"))
+    registry = Registry(built if published else None)
+    image = Bricks(workshop.builder(store), registry, mirrored=mirrored).missing(Reference.parse(reference), AMD64)
+    assert image is not None
+    assert bool(registry.asked) is asks
+    assert (image is built) is (asks and published)
+
+
+def test_a_brick_of_another_recipe_is_forgotten(
+    workshop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bricks, "bricks_folder", lambda: workshop.brick.parent)
+    store = Store(tmp_path / "store")
+    workshop.build(store)
+    forget_outdated(store, ["compos/tool:v1"], AMD64)
+    assert store.resolve("docker.io/compos/tool:v1") is not None
+    (workshop.brick / "tool.conf").write_text("changed")
+    forget_outdated(store, ["compos/tool:v1"], AMD64)
+    assert store.resolve("docker.io/compos/tool:v1") is None
