@@ -31,7 +31,7 @@ def text(options: Options) -> str:
         (BASE, "qemu-system-x86_64 -smp 1 -m 1024 "),
         (BASE, "-machine q35,accel=tcg"),
         (BASE, "-kernel os-kernel -initrd os-initrd.img -append quiet"),
-        (BASE, "-device virtio-net-pci,netdev=t0,mac=52:54:00:12:34:56 -netdev user,id=t0 -nographic"),
+        (BASE, "-device virtio-net-pci,netdev=t0,romfile=,mac=52:54:00:12:34:56 -netdev user,id=t0 -nographic"),
         (replace(BASE, publish=(Publish(8080, 80),)), "user,id=t0,hostfwd=tcp:127.0.0.1:8080-:80"),
         (replace(BASE, accel="kvm"), "-cpu host -machine q35,accel=kvm"),
         (replace(BASE, arch="aarch64"), "-cpu cortex-a57 -machine virt,accel=tcg"),
@@ -42,6 +42,13 @@ def text(options: Options) -> str:
         (replace(BASE, arch="riscv64"), "qemu-system-riscv64 -smp 1"),
         (replace(BASE, arch="riscv64"), "-machine virt,accel=tcg"),
         (replace(BASE, boot=ROOT), "-drive file=os-squashfs.img,format=raw,index=0,media=disk"),
+        (
+            replace(BASE, boot=ROOT, arch="riscv64", metadata=Path("m")),
+            (
+                "os-squashfs.img,format=raw,index=0,media=disk,if=virtio "
+                "-drive file=m,format=raw,index=2,media=cdrom,if=virtio"
+            ),
+        ),
         (replace(BASE, boot=ROOT), "-kernel os-kernel -append quiet root=/dev/sda"),
         (replace(BASE, boot=ROOT, arch="aarch64"), "-append quiet root=/dev/vda"),
         (replace(BASE, boot=ROOT, arch="riscv64"), "-append quiet root=/dev/vda"),
@@ -50,17 +57,20 @@ def text(options: Options) -> str:
             replace(BASE, firmware=Firmware(Path("code"), Path("vars"))),
             "-drive if=pflash,unit=0,format=raw,readonly=on,file=code -drive if=pflash,unit=1,format=raw,file=vars",
         ),
-        (replace(BASE, metadata=Path("data.iso")), "-cdrom data.iso -kernel"),
+        (replace(BASE, metadata=Path("data.iso")), "-drive file=data.iso,format=raw,index=2,media=cdrom -kernel"),
         (
             replace(BASE, boot=Boot(Path("x"), iso=Path("x.iso")), metadata=Path("data.iso")),
-            "-boot d -cdrom x.iso -drive file=data.iso,index=3,media=cdrom",
+            "file=x.iso,format=raw,index=2,media=cdrom -drive file=data.iso,format=raw,index=3,media=cdrom",
         ),
         (replace(BASE, disks=(Disk(Path("host:1")),)), "file=./host:1,index=0"),
         (replace(BASE, networking="none"), "-net none"),
         (replace(BASE, networking="tap,tap3"), "tap,id=t0,ifname=tap3,script=no,downscript=no"),
         (replace(BASE, networking="bridge,br0"), "bridge,id=t0,br=br0"),
         (replace(BASE, disks=(Disk(Path("a,b"), format="raw"),)), "file=a,,b,format=raw,index=0,media=disk"),
-        (replace(BASE, boot=Boot(Path("os"), iso=Path("os.iso"))), "-boot d -cdrom os.iso"),
+        (
+            replace(BASE, boot=Boot(Path("os"), iso=Path("os.iso"))),
+            "-boot d -drive file=os.iso,format=raw,index=2,media=cdrom",
+        ),
         (
             replace(BASE, no_reboot=True, usb=True, devices=("virtio-balloon",)),
             "-usb -no-reboot -device virtio-balloon",
@@ -83,11 +93,17 @@ def drives(options: Options) -> dict[str, int]:
 def test_drives_and_cds_never_share_an_index() -> None:
     disks = tuple(Disk(Path(f"d{number}")) for number in range(3))
     assert drives(replace(BASE, disks=disks)) == {"d0": 0, "d1": 1, "d2": 2}
-    assert drives(replace(BASE, disks=disks, metadata=Path("m"))) == {"d0": 0, "d1": 1, "d2": 3}
+    assert drives(replace(BASE, disks=disks, metadata=Path("m"))) == {"d0": 0, "d1": 1, "d2": 3, "m": 2}
     disk = Boot(Path("x"), disk=Disk(Path("x")))
-    assert drives(replace(BASE, boot=disk, disks=disks[:2], metadata=Path("m"))) == {"x": 0, "d0": 1, "d1": 3}
+    assert drives(replace(BASE, boot=disk, disks=disks[:2], metadata=Path("m"))) == {"x": 0, "d0": 1, "d1": 3, "m": 2}
     iso = Boot(Path("x"), iso=Path("x.iso"))
-    assert drives(replace(BASE, boot=iso, disks=disks, metadata=Path("m"))) == {"d0": 0, "d1": 1, "d2": 3, "m": 4}
+    assert drives(replace(BASE, boot=iso, disks=disks, metadata=Path("m"))) == {
+        "d0": 0,
+        "d1": 1,
+        "d2": 3,
+        "x.iso": 2,
+        "m": 4,
+    }
 
 
 def test_gui_has_no_console() -> None:

@@ -19,29 +19,31 @@ from compos.run.network import Publish
 __all__ = ["MACHINES", "Guest", "Options", "command_line", "find_qemu", "guest_arch", "machine_arguments"]
 
 CD_INDEX = 2
-"""Where QEMU puts `-cdrom`; disks leave it out."""
+"""Where QEMU puts the first CD; disks leave it out."""
 
 
 @dataclass(frozen=True, slots=True)
 class Guest:
     """What an architecture's virtual machine needs. `cpu` is what QEMU emulates well; None leaves the choice to QEMU.
 
-    `disk` is what Linux calls the first drive of that machine, `console` its serial port.
+    `bus` is how drives are attached, empty where QEMU's own choice is right: its riscv64 machine would leave them out.
+    `disk` is what Linux calls the first of them, `console` the serial port.
     """
 
     program: str
     package: str
     machine: str
+    bus: str
     disk: str
     console: str
     cpu: str | None = None
 
 
 MACHINES = {
-    "x86_64": Guest("qemu-system-x86_64", "qemu-system-x86", "q35", "/dev/sda", "ttyS0"),
+    "x86_64": Guest("qemu-system-x86_64", "qemu-system-x86", "q35", "", "/dev/sda", "ttyS0"),
     # `max` is three times slower to boot than this one under TCG (ecosystem survey).
-    "aarch64": Guest("qemu-system-aarch64", "qemu-system-arm", "virt", "/dev/vda", "ttyAMA0", "cortex-a57"),
-    "riscv64": Guest("qemu-system-riscv64", "qemu-system-misc", "virt", "/dev/vda", "ttyS0"),
+    "aarch64": Guest("qemu-system-aarch64", "qemu-system-arm", "virt", "virtio", "/dev/vda", "ttyAMA0", "cortex-a57"),
+    "riscv64": Guest("qemu-system-riscv64", "qemu-system-misc", "virt", "virtio", "/dev/vda", "ttyS0"),
 }
 NICKNAMES = {"amd64": "x86_64", "arm64": "aarch64"}
 
@@ -140,6 +142,7 @@ def _kernel(boot: Boot, guest: Guest) -> list[str]:
 
 def _drives(options: Options) -> list[str]:
     line = []
+    bus = f",if={MACHINES[options.arch].bus}" if MACHINES[options.arch].bus else ""
     cds = [path for path in (options.boot.iso, options.metadata) if path]
     index = -1
     for disk in (*([options.boot.disk] if options.boot.disk else []), *options.disks):
@@ -147,13 +150,12 @@ def _drives(options: Options) -> list[str]:
         if cds and index == CD_INDEX:
             index += 1
         form = f",format={disk.format}" if disk.format else ""
-        line += ["-drive", f"file={_escaped(disk.path)}{form},index={index},media=disk"]
+        line += ["-drive", f"file={_escaped(disk.path)}{form},index={index},media=disk{bus}"]
     if options.boot.iso is not None:
         line += ["-boot", "d"]
-    if cds:
-        line += ["-cdrom", _local(cds[0])]
-    for position, path in enumerate(cds[1:], 1):
-        line += ["-drive", f"file={_escaped(path)},index={max(index, CD_INDEX) + position},media=cdrom"]
+    for position, path in enumerate(cds):
+        number = max(index, CD_INDEX) + position if position else CD_INDEX
+        line += ["-drive", f"file={_escaped(path)},format=raw,index={number},media=cdrom{bus}"]
     return line
 
 
@@ -177,15 +179,12 @@ def _network(options: Options) -> list[str]:
             f",hostfwd={rule.protocol}:{rule.address}:{rule.host}-:{rule.guest}" for rule in options.publish
         )
     mac = f",mac={options.mac}" if options.mac else ""
-    return ["-device", f"virtio-net-pci,netdev=t0{mac}", "-netdev", backend]
-
-
-def _local(path: Path) -> str:
-    """A file name that QEMU cannot take for `PROTOCOL:...`."""
-    text = str(path)
-    return f"./{text}" if ":" in text and not path.is_absolute() else text
+    # Nothing boots from the network here, and Debian's qemu-system-arm does not bring the boot ROM.
+    return ["-device", f"virtio-net-pci,netdev=t0,romfile={mac}", "-netdev", backend]
 
 
 def _escaped(path: Path) -> str:
-    """A file name inside a comma-separated option: QEMU reads two commas as one."""
-    return _local(path).replace(",", ",,")
+    """A file name in a drive's option: QEMU reads two commas as one, and `NAME:` in front as a protocol."""
+    text = str(path)
+    local = f"./{text}" if ":" in text and not path.is_absolute() else text
+    return local.replace(",", ",,")
