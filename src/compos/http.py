@@ -6,7 +6,6 @@ May touch: the network. Knows nothing of registries or Debian.
 from __future__ import annotations
 
 import os
-import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
@@ -32,6 +31,8 @@ def pool(certificates: tuple[str, ...] = ()) -> PoolManager:
     `certificates` are PEM files trusted beside the system's. Proxies come from the usual variables. Raises
     `ComposError` (id `certificate-file`) when a PEM file cannot be used.
     """
+    import ssl
+
     import urllib3
 
     context = ssl.create_default_context()
@@ -129,6 +130,8 @@ def without_secrets(url: str) -> str:
 
 def network_error(url: str, error: Exception) -> ComposError:
     """`error` from urllib3 or the socket layer as one of ours: id, sentence, place, hint."""
+    import ssl
+
     from urllib3 import exceptions
 
     host = urlsplit(url).hostname or url

@@ -13,8 +13,8 @@ from compos.image.reference import Reference
 from compos.image.store import Store
 from compos.package import bricks
 from compos.package.bricks import Bricks, find_brick, forget_outdated
-from compos.package.build import Builder, named
-from compos.package.recipe import load_recipe
+from compos.package.build import Builder
+from compos.package.recipe import load_recipe, named
 from compos.tree.contents import Contents
 from compos.tree.flatten import image_tree
 from tests.package.debian.archive_of import Archive, Key
@@ -184,7 +184,7 @@ def test_who_is_asked_for_a_brick(
     store = Store(tmp_path / "store")
     built = workshop.build(Store(tmp_path / "other"))
     registry = Registry(built if published else None)
-    image = Bricks(workshop.builder(store), registry, mirrored=mirrored).missing(Reference.parse(reference), AMD64)
+    image = Bricks(lambda: workshop.builder(store), registry, mirrored=mirrored).missing(Reference.parse(reference), AMD64)
     assert image is not None
     assert bool(registry.asked) is asks
     assert (image is built) is (asks and published)

@@ -43,8 +43,8 @@ def build(sources: tuple[str, ...], **options: Any) -> None:
     settings = settings_of(options)
     _check(options)
     from compos.cli.images import images, open_store
-    from compos.compose.system import image_references
     from compos.config.dump import metadata_document, to_yaml
+    from compos.config.images import image_references
     from compos.config.load import default_name, load
     from compos.image.platform import Platform
     from compos.output.build import described_outputs
@@ -64,13 +64,15 @@ def build(sources: tuple[str, ...], **options: Any) -> None:
     forget_outdated(store, references, platform)
     source = images(store, settings, options["debian_mirror"], pull=options["pull"])
     found = source.images([(reference, platform) for reference in references])
+    by_reference = {reference: found[reference, platform] for reference in references}
+    canonical = {reference: image.name for reference, image in by_reference.items()}
     outputs = described_outputs(
         store,
         config,
-        {reference: found[reference, platform] for reference in references},
+        by_reference,
         formats,
         options["compress"],
-        lambda form: metadata_document(config, form),
+        lambda form: metadata_document(config, form, canonical),
     )
     _write(store.root, outputs, base, options["output"])
 

@@ -51,7 +51,7 @@ def images(store: Store, settings: Settings, debian_mirror: str | None, *, pull:
     certificates = settings.certificates
     registry_only = Images(store, mirrors=mirrors, certificates=certificates, pull=True)
     bricks = Bricks(
-        builder(store, settings, debian_mirror),
+        cache(lambda: builder(store, settings, debian_mirror)),
         lambda reference, platform: registry_only.image(str(reference), platform),
         mirrored=any(name in mirrors.urls for name in (HUB, "*")),
     )

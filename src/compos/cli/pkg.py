@@ -29,8 +29,7 @@ def build(folders: tuple[str, ...], **options: Any) -> None:
 
     from compos.cli.images import builder, open_store
     from compos.image.platform import Platform
-    from compos.package.build import RECIPE, named, recipe_key
-    from compos.package.recipe import load_recipe
+    from compos.package.recipe import RECIPE, load_recipe, named, recipe_key
     from compos.progress import notice
 
     store = open_store(settings)
@@ -57,8 +56,7 @@ def show_tag(folders: tuple[str, ...], canonical: bool) -> None:
     """Print the image name of each package."""
     from pathlib import Path
 
-    from compos.package.build import named
-    from compos.package.recipe import load_recipe
+    from compos.package.recipe import load_recipe, named
 
     for folder in folders:
         recipe = load_recipe(Path(folder))

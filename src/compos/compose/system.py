@@ -21,6 +21,7 @@ from compos.compose.settings import LABEL, merge_settings
 from compos.compose.spec import runtime_spec
 from compos.compose.volumes import volume_component
 from compos.config.ids import id_map
+from compos.config.images import SECTIONS
 from compos.config.load import decode_label
 from compos.config.model import Config, ImageEntry
 from compos.image.model import Image
@@ -28,10 +29,7 @@ from compos.image.store import Store
 from compos.tree.flatten import image_tree
 from compos.tree.node import Node, file
 
-__all__ = ["SECTIONS", "System", "compose_system", "image_references"]
-
-SECTIONS = ("onboot", "onshutdown", "services")
-"""Sections with containers, in the order in which they are laid out and numbered."""
+__all__ = ["System", "compose_system"]
 
 Images = Callable[[str], Image]
 
@@ -68,16 +66,6 @@ class System:
     def with_boot(self) -> Iterator[tuple[str, Node, Component]]:
         """All nodes, `boot/` included, sorted by path."""
         yield from sorted((*self.root.nodes, *self.boot), key=lambda item: item[0])
-
-
-def image_references(config: Config) -> Iterator[str]:
-    """Every image that `config` names, in order, with repetitions."""
-    if config.kernel and config.kernel.image:
-        yield config.kernel.image
-    yield from config.init
-    yield from (volume.image for volume in config.volumes if volume.image)
-    for section in SECTIONS:
-        yield from (entry.image for entry in _entries(config, section))
 
 
 def compose_system(store: Store, config: Config, images: Images, metadata: Callable[[str], bytes]) -> System:

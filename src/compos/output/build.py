@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import cast
 
 from compos import __version__
-from compos.compose.system import compose_system
 from compos.config.model import Config
 from compos.filesystem.compress import Compression, identity
 from compos.image.model import Image
@@ -49,6 +48,9 @@ def described_outputs(
         ]
         if _whole(store.root, outputs):
             return outputs
+    # Not at the top: a build that finds its result imports no composing.
+    from compos.compose.system import compose_system
+
     system = compose_system(store, config, lambda reference: images[reference], metadata)
     outputs = make(store, system, formats, compression)
     with store.derive("result", key) as path:

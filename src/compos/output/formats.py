@@ -7,36 +7,47 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from importlib import import_module
+from typing import TYPE_CHECKING, TypeAlias
 
-from compos.compose.system import System
 from compos.errors import OutputError
-from compos.filesystem.compress import Compression
-from compos.image.store import Store
-from compos.output import kernel_initrd, tar
-from compos.output.write import Output
+
+if TYPE_CHECKING:
+    from compos.compose.system import System
+    from compos.filesystem.compress import Compression
+    from compos.image.store import Store
+    from compos.output.write import Output
 
 __all__ = ["FORMATS", "Format", "choose", "make"]
-
-Recipe: TypeAlias = Callable[[Store, System, Compression], list[Output]]
 
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """One output format. A streamable one stands alone and can go to a single file or standard output."""
+    """One output format; `recipe` is `module:function` in this package, imported when it is needed.
+
+    A streamable format stands alone and can go to a single file or standard output.
+    """
 
     name: str
-    recipe: Recipe
-    suffixes: tuple[str, ...]
+    recipe: str
     streamable: bool = False
+
+    def make(self, store: Store, system: System, compression: Compression) -> list[Output]:
+        """The format's outputs, described but not yet written."""
+        module, _, function = self.recipe.partition(":")
+        recipe: Recipe = getattr(import_module(f"compos.output.{module}"), function)
+        return recipe(store, system, compression)
+
+
+Recipe: TypeAlias = "Callable[[Store, System, Compression], list[Output]]"
 
 
 FORMATS = {
     format.name: format
     for format in (
-        Format("kernel+initrd", kernel_initrd.files, ("-kernel", "-initrd.img", "-cmdline")),
-        Format("tar", tar.root, (".tar",), streamable=True),
-        Format("tar-kernel-initrd", kernel_initrd.archive, ("-initrd.tar",)),
+        Format("kernel+initrd", "kernel_initrd:files"),
+        Format("tar", "tar:root", streamable=True),
+        Format("tar-kernel-initrd", "kernel_initrd:archive"),
     )
 }
 
@@ -72,7 +83,7 @@ def choose(names: Sequence[str], *, to_file: bool) -> list[Format]:
 
 def make(store: Store, system: System, formats: Sequence[Format], compression: Compression) -> list[Output]:
     """All outputs of `formats`, described but not yet written."""
-    return [output for format in formats for output in format.recipe(store, system, compression)]
+    return [output for format in formats for output in format.make(store, system, compression)]
 
 
 def _unknown(name: str) -> OutputError:

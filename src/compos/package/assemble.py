@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from compos.filesystem.tar import tar_pieces
@@ -15,21 +14,11 @@ from compos.image.model import CONFIG, INDEX, LAYER_TAR, MANIFEST, Descriptor, I
 from compos.image.model import Index as ImageIndex
 from compos.image.platform import Platform
 from compos.image.store import Store
+from compos.package.recipe import ImageSettings
 from compos.tree.contents import Contents
 from compos.tree.node import Tree
 
-__all__ = ["ImageSettings", "assemble", "tag_image"]
-
-
-@dataclass(frozen=True, slots=True)
-class ImageSettings:
-    """What goes into the image's config (OCI image spec, config.md)."""
-
-    entrypoint: tuple[str, ...] = ()
-    cmd: tuple[str, ...] = ()
-    env: tuple[str, ...] = ()
-    workdir: str = ""
-    labels: Mapping[str, str] = field(default_factory=dict)
+__all__ = ["assemble", "tag_image"]
 
 
 def assemble(

@@ -8,14 +8,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from compos.errors import ImageError
 from compos.image.model import Image
 from compos.image.platform import Platform
 from compos.image.reference import Reference
 from compos.image.store import Store
-from compos.package.build import RECIPE, Builder, recipe_key
-from compos.package.recipe import Recipe, load_recipe
+from compos.package.recipe import RECIPE, Recipe, load_recipe, recipe_key
+
+if TYPE_CHECKING:
+    from compos.package.build import Builder
 
 __all__ = ["ORG", "Bricks", "bricks_folder", "find_brick", "forget_outdated"]
 
@@ -46,12 +49,14 @@ def find_brick(reference: Reference) -> Recipe | None:
 class Bricks:
     """Makes bricks that are missing.
 
-    `published` asks the registry for an image (raising `ImageError`, id `image-not-found`, when it has none). It is not
+    `builder` is called when the first brick is missing. `published` asks the registry for an image (raising `ImageError`, id `image-not-found`, when it has none). It is not
     asked for names without a registry (`compos/init:v1`) unless `mirrored` says that the user named a mirror for them:
     nobody has published our bricks on the public hub, and whoever holds that name there must not get into an image.
     """
 
-    def __init__(self, builder: Builder, published: Callable[[Reference, Platform], Image], *, mirrored: bool) -> None:
+    def __init__(
+        self, builder: Callable[[], Builder], published: Callable[[Reference, Platform], Image], *, mirrored: bool
+    ) -> None:
         self._builder = builder
         self._published = published
         self._mirrored = mirrored
@@ -67,7 +72,7 @@ class Bricks:
             except ImageError as error:
                 if error.id != "image-not-found":
                     raise
-        return self._builder.build(recipe, platform, str(reference))
+        return self._builder().build(recipe, platform, str(reference))
 
 
 def forget_outdated(store: Store, references: Iterable[str], platform: Platform) -> None:

@@ -5,7 +5,6 @@ May touch: the store, the Debian mirror, the brick's folder (reading).
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -16,7 +15,6 @@ from compos.compose.root import EPOCH
 from compos.errors import PackageError
 from compos.image.model import Image
 from compos.image.platform import Platform
-from compos.image.reference import Reference
 from compos.image.store import Store
 from compos.package.assemble import assemble, tag_image
 from compos.package.debian.archive import fetch_packages
@@ -25,24 +23,13 @@ from compos.package.debian.mirror import Mirror
 from compos.package.debian.solver import resolve
 from compos.package.files import packages_tree
 from compos.package.kernel import kernel_tree
-from compos.package.recipe import Recipe
+from compos.package.recipe import RECIPE, Recipe, recipe_key
 from compos.package.select import moved, selected
 from compos.tree.contents import Contents
 from compos.tree.flatten import Overlay
 from compos.tree.node import FILE, Node, Tree, ancestors, directory, file, symlink
 
-__all__ = ["RECIPE", "Builder", "recipe_key"]
-
-VERSION = 1
-"""Counts up when the same recipe and packages give another image."""
-
-RECIPE = "org.compos.brick.recipe"
-"""Annotation of a brick in the store: what it was built from, without the Debian index."""
-
-
-def recipe_key(recipe: Recipe, architecture: str) -> str:
-    """Names the recipe and this builder's version; a brick in the store with another key is out of date."""
-    return hashlib.sha256(f"{VERSION} {recipe.name} {recipe.digest(architecture)}".encode()).hexdigest()
+__all__ = ["Builder"]
 
 
 @dataclass
@@ -159,8 +146,3 @@ def _without_repeated_parents(nodes: list[tuple[str, Node]]) -> list[tuple[str, 
         seen.add(path)
         kept.append((path, node))
     return kept
-
-
-def named(recipe: Recipe) -> str:
-    """The canonical name of a recipe's image."""
-    return str(Reference.parse(recipe.name))

@@ -14,13 +14,34 @@ from typing import Any
 
 from compos.config.model import File
 from compos.errors import PackageError
-from compos.package.assemble import ImageSettings
+from compos.image.reference import Reference
 
-__all__ = ["ARCHITECTURES", "Concatenation", "Debian", "Recipe", "load_recipe"]
+__all__ = [
+    "ARCHITECTURES",
+    "RECIPE",
+    "Concatenation",
+    "Debian",
+    "ImageSettings",
+    "Recipe",
+    "load_recipe",
+    "named",
+    "recipe_key",
+]
 
 ARCHITECTURES = ("amd64", "arm64", "riscv64")
 CONFIG_LABEL = "org.mobyproject.config"
 LINUXKIT_ORG = "linuxkit"
+
+
+@dataclass(frozen=True, slots=True)
+class ImageSettings:
+    """What goes into the image's config (OCI image spec, config.md)."""
+
+    entrypoint: tuple[str, ...] = ()
+    cmd: tuple[str, ...] = ()
+    env: tuple[str, ...] = ()
+    workdir: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +157,7 @@ def load_recipe(folder: Path) -> Recipe:
 
     path = folder / "build.yml"
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        document = yaml.load(path.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
     except FileNotFoundError as error:
         raise PackageError(
             "package-missing", "there is no build.yml here", place=str(folder), hint="Name a package's folder."
@@ -222,3 +243,20 @@ def _file(value: object, place: str) -> File:
     if not values.get("path"):
         raise PackageError("package-type", "a file needs a path", place=place)
     return File(**values)
+
+
+VERSION = 1
+"""Counts up when the same recipe and packages give another image."""
+
+RECIPE = "org.compos.brick.recipe"
+"""Annotation of a brick in the store: what it was built from, without the Debian index."""
+
+
+def recipe_key(recipe: Recipe, architecture: str) -> str:
+    """Names the recipe and the builder's version; a brick in the store with another key is out of date."""
+    return hashlib.sha256(f"{VERSION} {recipe.name} {recipe.digest(architecture)}".encode()).hexdigest()
+
+
+def named(recipe: Recipe) -> str:
+    """The canonical name of a recipe's image."""
+    return str(Reference.parse(recipe.name))

@@ -17,7 +17,7 @@ from compos.tree.node import Hole, Node, Piece, Slice, Tree
 
 __all__ = ["load", "load_nodes", "load_tree", "node", "pieces", "save", "save_nodes", "save_tree", "stored_whole"]
 
-_HEAD = b"compos-record " + sys.implementation.cache_tag.encode() + b" "
+_HEAD = b"compos-record 2 " + sys.implementation.cache_tag.encode() + b" "
 
 
 def save(path: Path, value: object) -> None:

@@ -1,0 +1,23 @@
+"""Which images a configuration names. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from compos.config.model import Config, ImageEntry
+
+__all__ = ["SECTIONS", "image_references"]
+
+SECTIONS = ("onboot", "onshutdown", "services")
+"""Sections with containers, in the order in which they are laid out and numbered."""
+
+
+def image_references(config: Config) -> Iterator[str]:
+    """Every image that `config` names, in order, with repetitions."""
+    if config.kernel and config.kernel.image:
+        yield config.kernel.image
+    yield from config.init
+    yield from (volume.image for volume in config.volumes if volume.image)
+    for section in SECTIONS:
+        entries: tuple[ImageEntry, ...] = getattr(config, section)
+        yield from (entry.image for entry in entries)
