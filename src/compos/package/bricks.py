@@ -49,9 +49,10 @@ def find_brick(reference: Reference) -> Recipe | None:
 class Bricks:
     """Makes bricks that are missing.
 
-    `builder` is called when the first brick is missing. `published` asks the registry for an image (raising `ImageError`, id `image-not-found`, when it has none). It is not
-    asked for names without a registry (`compos/init:v1`) unless `mirrored` says that the user named a mirror for them:
-    nobody has published our bricks on the public hub, and whoever holds that name there must not get into an image.
+    `builder` is called when the first brick is missing. `published` asks the registry for an image (raising `ImageError`,
+    id `image-not-found`, when it has none). It is not asked for names without a registry (`compos/init:v1`) unless
+    `mirrored` says that the user named a mirror for them: nobody has published our bricks on the public hub, and whoever
+    holds that name there must not get into an image.
     """
 
     def __init__(
