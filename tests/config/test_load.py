@@ -39,6 +39,9 @@ def site() -> Iterator[str]:
     server.pages = {  # type: ignore[attr-defined]
         "/a.yml?token=secret": (200, b"init: [a]", None),
         "/moved": (302, b"", "/a.yml?token=secret"),
+        **{f"/moved/{status}": (status, b"", "/a.yml?token=secret") for status in (301, 303, 307, 308)},
+        "/moved/nowhere": (302, b"init: [a]", None),
+        "/large": (200, b"# " + b"x" * (16 << 20), None),
         "/circle": (302, b"", "/circle"),
         "/file": (302, b"", "file:///etc/passwd"),
         "/gone": (404, b"init: [a]", None),
@@ -51,7 +54,7 @@ def site() -> Iterator[str]:
     server.server_close()
 
 
-@pytest.mark.parametrize("page", ["/a.yml?token=secret", "/moved"])
+@pytest.mark.parametrize("page", ["/a.yml?token=secret", "/moved", *(f"/moved/{n}" for n in (301, 303, 307, 308))])
 def test_urls(site: str, page: str) -> None:
     assert load([site + page]).init == ("a",)
 
@@ -61,6 +64,8 @@ def test_urls(site: str, page: str) -> None:
     [
         ("/gone", "config-source"),
         ("/circle", "config-source"),
+        ("/moved/nowhere", "config-source"),
+        ("/large", "yaml-too-large"),
         ("/file", "config-source"),
         ("/bad?token=secret", "config-unknown-key"),
         ("/template", "config-template"),
@@ -151,8 +156,12 @@ def test_kernels_are_merged_by_field(tmp_path: Path, one: str, other: str, kerne
 
 
 def test_a_kernel_s_image_is_placed_in_the_file_that_names_it(tmp_path: Path) -> None:
-    kernel = merged(tmp_path, "kernel: {image: a}", "kernel: {cmdline: b}").kernel
+    kernel = merged(
+        tmp_path, "kernel: {image: a, binary: c, tar: d}", "kernel: {cmdline: b, binary: '', tar: e, image: ''}"
+    ).kernel
     assert kernel is not None
+    assert str(kernel.mark.at("binary")) == f"{tmp_path}/0.yml:1:28: kernel.binary"
+    assert str(kernel.mark.at("tar")) == f"{tmp_path}/1.yml:1:39: kernel.tar"
     assert str(kernel.mark.at("image")) == f"{tmp_path}/0.yml:1:17: kernel.image"
     assert str(kernel.mark.at("cmdline")) == f"{tmp_path}/1.yml:1:19: kernel.cmdline"
 

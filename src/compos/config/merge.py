@@ -27,8 +27,9 @@ def _kernel(base: Kernel | None, over: Kernel | None) -> Kernel | None:
         return over or base
     inner = dict(base.mark.inner or {})
     inner.update(over.mark.inner or {})
-    if base.image and not over.image:
-        inner["image"] = base.mark.at("image")
+    for key in ("image", "cmdline", "binary"):
+        if getattr(base, key) and not getattr(over, key):
+            inner[key] = base.mark.at(key)
     return Kernel(
         over.image or base.image,
         over.cmdline or base.cmdline,

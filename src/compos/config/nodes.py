@@ -6,6 +6,7 @@ bounded while reading, and YAML 1.1's own typing (`yes` a boolean, `1:30` a numb
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -26,6 +27,9 @@ MOST_ALIASED = 100_000
 """Values that all aliases of a document may stand for together."""
 
 CORE = "tag:yaml.org,2002:"
+
+_HALF = re.compile("[\ud800-\udfff]")
+"""Half a character: the C parser refuses such escapes itself, the Python one lets them pass."""
 
 HINTS = (
     ("cannot start any token", "\t", "Indent with blanks: YAML allows no tabs there."),
@@ -174,7 +178,7 @@ class _Reader:
             except ValueError:
                 message = f"{text!r} is not a value for the tag {event.tag.replace(CORE, '!!')}"
                 self._problems.add("yaml-tag", message, self._mark(span), hint="Leave the tag out.")
-        if any("\ud800" <= character <= "\udfff" for character in text):
+        if _HALF.search(text):
             raise self._error(
                 "yaml-syntax", "an escape stands for half a character", span, "Write the character itself."
             )
