@@ -61,7 +61,9 @@ def main() -> None:
         for number in range(ROUNDS):
             for case, rows_of_case in rows.items():
                 if case == "one file changed":
-                    source.write_text(f"{text}\n  - path: etc/bench\n    contents: '{number} {os.getpid()}'\n    mode: '0644'\n")
+                    source.write_text(
+                        f"{text}\n  - path: etc/bench\n    contents: '{number} {os.getpid()}'\n    mode: '0644'\n"
+                    )
                 else:
                     source.write_text(text)
                     build(out, source)
@@ -76,7 +78,9 @@ def main() -> None:
         started = time.perf_counter()
         peaks["derived results deleted"] = build(out, source)
         rows["derived results deleted"] = [(time.perf_counter() - started, yardstick)]
-        bare = statistics.median(timed(lambda: subprocess.run([sys.executable, "-c", "pass"], check=True)) for _ in range(9))
+        bare = statistics.median(
+            timed(lambda: subprocess.run([sys.executable, "-c", "pass"], check=True)) for _ in range(9)
+        )
         print(f"python -c pass: {bare:.3f} s")
         for path in sorted(out.iterdir()):
             print(f"{path.name:<24}{path.stat().st_size / 1e6:10.1f} MB")

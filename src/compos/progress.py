@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-__all__ = ["Listener", "Task", "listen", "notice", "task"]
+__all__ = ["Listener", "Silent", "Task", "listen", "notice", "task"]
 
 
 class Task(Protocol):
@@ -34,21 +34,24 @@ class Listener(Protocol):
         """One line that the user should see."""
 
 
-class _Silent:
+class Silent:
+    """A listener that shows nothing."""
+
     def start(self, name: str, total: int | None) -> Task:
+        """Nothing is drawn."""
         return self
 
     def finish(self, task: Task, seconds: float) -> None:
-        pass
+        """Nothing was drawn."""
 
     def notice(self, text: str) -> None:
-        pass
+        """Nothing is said."""
 
     def advance(self, amount: int) -> None:
-        pass
+        """Nothing moves."""
 
 
-_listener: Listener = _Silent()
+_listener: Listener = Silent()
 
 
 def listen(listener: Listener) -> None:

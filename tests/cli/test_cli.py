@@ -14,11 +14,13 @@ from compos.cli.main import VERBS, main
 from tests.compose.systems import World
 
 
-def compos(*arguments: str, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
+def compos(
+    *arguments: str, cwd: Path | None = None, environment: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "compos", *arguments],
         cwd=cwd,
-        env={**os.environ, **environment},
+        env={**os.environ, **(environment or {})},
         capture_output=True,
         text=True,
         check=False,
@@ -147,7 +149,7 @@ def test_the_store_is_found_through_the_variables(tmp_path: Path) -> None:
     world = World(tmp_path)
     for name in ("COMPOS_CACHE", "LINUXKIT_CACHE"):
         environment = {"COMPOS_CACHE": "", "LINUXKIT_CACHE": "", name: str(world.store.root)}
-        assert "acme/app:1" in compos("cache", "ls", **environment).stdout
+        assert "acme/app:1" in compos("cache", "ls", environment=environment).stdout
 
 
 def test_quiet_says_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -126,6 +126,7 @@ FILES = [
     ("path: a/b, contents: x, mode: '0644'", "a", ("d", 0o755)),
     ("path: a/b, contents: x", "a", ("d", 0o700)),
     ("path: a/b, contents: x, mode: '0440'", "a", ("d", 0o550)),
+    ("path: ./a//b, contents: x", "a/b", ("f", 0o600)),
     ("path: d, directory: true", "d", ("d", 0o700)),
     ("path: l, symlink: ../t", "l", ("l", 0o600)),
     ("path: m, metadata: yaml, mode: '0444'", "m", ("f", 0o444)),

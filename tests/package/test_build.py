@@ -184,7 +184,9 @@ def test_who_is_asked_for_a_brick(
     store = Store(tmp_path / "store")
     built = workshop.build(Store(tmp_path / "other"))
     registry = Registry(built if published else None)
-    image = Bricks(lambda: workshop.builder(store), registry, mirrored=mirrored).missing(Reference.parse(reference), AMD64)
+    image = Bricks(lambda: workshop.builder(store), registry, mirrored=mirrored).missing(
+        Reference.parse(reference), AMD64
+    )
     assert image is not None
     assert bool(registry.asked) is asks
     assert (image is built) is (asks and published)

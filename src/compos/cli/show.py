@@ -17,8 +17,8 @@ LONG = 0.5
 def install(verbose: int) -> None:
     """Start showing progress; `verbose` 0 shows nothing, 2 shows every step."""
     if verbose == 0:
-        return
-    if sys.stderr.isatty():
+        progress.listen(progress.Silent())
+    elif sys.stderr.isatty():
         progress.listen(_Bars(verbose))
     else:
         progress.listen(_Lines(verbose))

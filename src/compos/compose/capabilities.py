@@ -28,6 +28,4 @@ def _expanded(names: Sequence[str]) -> list[str]:
     lowered = [name.lower() for name in names]
     if "all" in lowered:
         return list(CAPABILITIES)
-    if lowered == ["none"]:
-        return []
-    return list(dict.fromkeys(names))
+    return [name for name in dict.fromkeys(names) if name.lower() != "none"]

@@ -15,6 +15,7 @@ from compos.config.ids import resolve_id
 from compos.config.model import File
 from compos.errors import ConfigError
 from compos.image.store import Store
+from compos.tree.layer import clean
 from compos.tree.node import FILE, Node, Slice, Tree, ancestors, directory, file, symlink
 
 __all__ = ["files_components"]
@@ -42,7 +43,7 @@ def files_components(
 def _entry(
     store: Store, entry: File, ids: Mapping[str, int], metadata: Callable[[str], bytes], emitted: set[str]
 ) -> Tree:
-    path = (entry.path or "").strip("/")
+    path = clean(entry.path or "")
     mode = int(entry.mode, 8) if entry.mode else (0o700 if entry.directory else 0o600)
     uid, gid = resolve_id(entry.uid, ids), resolve_id(entry.gid, ids)
     node = _node(store, entry, mode, uid, gid, metadata)

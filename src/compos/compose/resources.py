@@ -49,7 +49,12 @@ def resources(given: Resources | None, rules: Sequence[dict[str, Any]]) -> dict[
 
 
 def _hugepages(limit: HugepageLimit) -> dict[str, Any]:
-    return {"pageSize": str(limit.page_size or ""), "limit": limit.limit}
+    """The runtime spec names page sizes like `2MB`; LinuxKit's schema has them as numbers of bytes."""
+    size = limit.page_size or ""
+    for unit, factor in (("GB", 1 << 30), ("MB", 1 << 20), ("KB", 1 << 10)):
+        if isinstance(size, int) and size % factor == 0:
+            size = f"{size // factor}{unit}"
+    return {"pageSize": str(size), "limit": limit.limit}
 
 
 def _plain(value: Any) -> Any:

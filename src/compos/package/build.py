@@ -27,6 +27,7 @@ from compos.package.recipe import RECIPE, Recipe, recipe_key
 from compos.package.select import moved, selected
 from compos.tree.contents import Contents
 from compos.tree.flatten import Overlay
+from compos.tree.layer import clean
 from compos.tree.node import FILE, Node, Tree, ancestors, directory, file, symlink
 
 __all__ = ["Builder"]
@@ -123,7 +124,7 @@ class Builder:
 
         nodes: list[tuple[str, Node]] = []
         for entry, component in zip(entries, files_components(self.store, entries, {}, no_metadata), strict=True):
-            path = (entry.path or "").strip("/")
+            path = clean(entry.path or "")
             nodes += [(parent, directory(0o755, EPOCH)) for parent in ancestors(path)]
             nodes.append((path, component.tree[path]))
         return _without_repeated_parents(nodes)

@@ -171,7 +171,7 @@ def load_recipe(folder: Path) -> Recipe:
         raise PackageError("package-image", "build.yml names no image", place=str(path), hint="Add `image: NAME`.")
     labels = {str(key): str(value) for key, value in values.get("labels", {}).items()}
     if "config" in values:
-        labels[CONFIG_LABEL] = json.dumps(values["config"], separators=(",", ":"))
+        labels[CONFIG_LABEL] = json.dumps(values["config"], separators=(",", ":"), ensure_ascii=False)
     return Recipe(
         folder,
         values["image"],

@@ -15,7 +15,7 @@ from compos.tree import record
 from compos.tree.node import DIRECTORY, Node
 from compos.tree.tar import HARD_LINK, TarError, read_members
 
-__all__ = ["Layer", "read_layer"]
+__all__ = ["Layer", "clean", "read_layer"]
 
 VERSION = 1
 """Part of every key below: counts up when what is derived changes its meaning."""
