@@ -22,8 +22,8 @@ lint: $(VENV)/ready   ## the linters alone (they also run as tests)
 	@$(BIN)/python -m pytest -q tests/test_project.py
 
 format: $(VENV)/ready
-	@$(BIN)/ruff check --fix src tests bench examples hatch_build.py
-	@$(BIN)/ruff format src tests bench examples hatch_build.py
+	@$(BIN)/ruff check --fix src tests bench docs examples hatch_build.py
+	@$(BIN)/ruff format src tests bench docs examples hatch_build.py
 
 bench: $(VENV)/ready  ## measure, and print a table
 	@$(BIN)/python bench/build.py

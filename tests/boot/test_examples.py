@@ -88,3 +88,10 @@ def test_failures_are_named_on_the_console(built: Callable[[str], Path], tmp_pat
         assert "and boot goes on" in text
         assert "service broken" in text
         assert guest.power_off() == 0
+
+
+def test_the_readmes_system_builds(built: Callable[[str], Path]) -> None:
+    readme = (Path(__file__).resolve().parents[2] / "README.md").read_text()
+    text = readme.split("```yaml\n")[1].split("```")[0]
+    prefix = built(text)
+    assert prefix.with_name(f"{prefix.name}-initrd.img").stat().st_size > 50_000_000

@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import tarfile
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -140,6 +141,40 @@ def test_two_builds_are_identical_whatever_surrounds_them(world: World) -> None:
     finally:
         os.umask(old_mask)
     assert first == second
+
+
+def test_another_user_gets_the_same_bytes(world: World) -> None:
+    """`nobody`, with a home, a store and a clock zone of its own; sources are readable to everybody."""
+    expected = build(world)
+    folder = Path(tempfile.mkdtemp(dir="/tmp"))
+    try:
+        shutil.copytree(world.store.root / "blobs", folder / "store/blobs")
+        for name in ("index.json", "oci-layout"):
+            shutil.copy(world.store.root / name, folder / "store" / name)
+        shutil.copy(world.folder / "os.yml", folder / "os.yml")
+        for path in [folder, *folder.rglob("*")]:
+            os.chown(path, 65534, 65534)
+        assert as_nobody(folder, ["build", "--arch", "amd64", "--cache", "store", "os.yml"]) == 0
+        assert {path.name: path.read_bytes() for path in folder.glob("os-*")} == expected
+    finally:
+        shutil.rmtree(folder)
+
+
+def as_nobody(folder: Path, arguments: list[str]) -> int:
+    """Run the command line in a child that has become another user; this interpreter may lie in root's home."""
+    child = os.fork()
+    if child:
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    status = 1
+    try:
+        os.chdir(folder)
+        os.environ.update(HOME=str(folder), TZ="Asia/Tokyo", LANG="C", USER="nobody")
+        os.setgroups([])
+        os.setgid(65534)
+        os.setuid(65534)
+        status = main(arguments)
+    finally:
+        os._exit(status)
 
 
 def test_a_second_build_takes_the_stored_result(world: World) -> None:
