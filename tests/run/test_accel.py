@@ -58,9 +58,9 @@ def test_only_a_kernel_that_came_through_counts(tmp_path: Path, script: str, wor
 @pytest.mark.parametrize(
     ("arch", "wanted"),
     [
-        ("x86_64", "-cpu host -machine q35,accel=kvm .*-append earlyprintk=ttyS0 console=ttyS0 panic=-1"),
-        ("aarch64", "-cpu host -machine virt,gic-version=host,accel=kvm .*-append earlycon console=ttyAMA0 panic=-1"),
-        ("riscv64", "-cpu host -machine virt,accel=kvm .*-append earlycon console=ttyS0 panic=-1"),
+        ("x86_64", "-cpu host -machine q35 -accel kvm .*-append earlyprintk=ttyS0 console=ttyS0 panic=-1"),
+        ("aarch64", "-cpu host -machine virt,gic-version=host -accel kvm .*-append earlycon console=ttyAMA0 panic=-1"),
+        ("riscv64", "-cpu host -machine virt -accel kvm .*-append earlycon console=ttyS0 panic=-1"),
     ],
 )
 def test_the_probe_is_the_machine_that_will_run(tmp_path: Path, arch: str, wanted: str) -> None:

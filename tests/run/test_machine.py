@@ -103,4 +103,4 @@ def test_the_flag_is_over_the_variable(folder: Path) -> None:
     for arguments, accel in (([], "tcg,tb-size=64"), (["--accel", "tcg,tb-size=32"], "tcg,tb-size=32")):
         process = start(folder, *arguments, "--arch", "x86_64", "os", LINUXKIT_QEMU_ACCEL="tcg,tb-size=64")
         output, _ = process.communicate(timeout=30)
-        assert f"-machine q35,accel={accel} " in output
+        assert f"-machine q35 -accel {accel} " in output
