@@ -26,6 +26,7 @@ format: $(VENV)/ready
 	@$(BIN)/ruff format src tests bench docs examples hatch_build.py
 
 bench: $(VENV)/ready  ## measure, and print a table
+	@scripts/install-packages docker-registry
 	@$(BIN)/python bench/build.py
 
 clean:

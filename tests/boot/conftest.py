@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 
 from compos.cli.main import main
+from tests.image.conftest import docker_registry
+
+__all__ = ["ROOT", "STORE", "built", "docker_registry"]
 
 ROOT = Path(__file__).resolve().parents[2]
 STORE = ROOT / "build" / "test-store"
