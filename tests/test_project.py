@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-PYTHON_FOLDERS = [name for name in ("src", "tests", "bench", "docs", "examples", "hatch_build.py") if (ROOT / name).exists()]
+PYTHON_FOLDERS = [
+    name for name in ("src", "tests", "bench", "docs", "examples", "hatch_build.py") if (ROOT / name).exists()
+]
 
 
 def run(*command: str) -> None:
