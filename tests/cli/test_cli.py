@@ -66,13 +66,13 @@ MISTAKES = {
     "unknown key": ("servics: []\n", "config-unknown-key", "Did you mean"),
     "no YAML": ("init: [\n", "yaml-syntax", ""),
     "empty": ("", "yaml-empty", ""),
-    "unknown image": ("init: ['127.0.0.1:1/acme/none:1']\n", "network-connect", "127.0.0.1"),
+    "unknown image": ("init: ['127.0.0.1:1/acme/none:1']\n", "network-connect", "os.yml:1:8: init[0]: http"),
     "bad capability": (
         "services: [{name: a, image: 'acme/app:1', capabilities: [CAP_CHOWM]}]\n",
         "config-capability",
         "CAP_CHOWN",
     ),
-    "platform": ("init: ['acme/init:1']\n", "image-platform", "amd64"),
+    "platform": ("init: ['acme/init:1']\n", "image-platform", "os.yml:1:8: init[0]: docker.io/acme/init:1"),
 }
 
 

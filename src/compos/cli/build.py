@@ -47,7 +47,7 @@ def build(sources: tuple[str, ...], **options: Any) -> None:
     from compos.config.images import image_references
     from compos.config.load import default_name, load
     from compos.image.platform import Platform
-    from compos.output.build import described_outputs
+    from compos.output.build import described_outputs, find_images
     from compos.output.formats import choose
     from compos.package.bricks import forget_outdated
 
@@ -60,11 +60,9 @@ def build(sources: tuple[str, ...], **options: Any) -> None:
     _check_folder(base if options["output"] in (None, "-") else Path(options["output"]))
     store = open_store(settings)
     platform = Platform("linux", options["arch"]) if options["arch"] else Platform.host()
-    references = list(dict.fromkeys(image_references(config)))
-    forget_outdated(store, references, platform)
+    forget_outdated(store, image_references(config), platform)
     source = images(store, settings, options["debian_mirror"], pull=options["pull"])
-    found = source.images([(reference, platform) for reference in references])
-    by_reference = {reference: found[reference, platform] for reference in references}
+    by_reference = find_images(source, config, platform)
     canonical = {reference: image.name for reference, image in by_reference.items()}
     outputs = described_outputs(
         store,

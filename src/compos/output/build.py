@@ -12,18 +12,45 @@ from pathlib import Path
 from typing import cast
 
 from compos import __version__
+from compos.config.images import image_marks, image_references
 from compos.config.model import Config
+from compos.errors import CombinedError, ComposError
 from compos.filesystem.compress import Compression, identity
 from compos.image.model import Image
+from compos.image.platform import Platform
+from compos.image.reference import Reference
+from compos.image.source import Images
 from compos.image.store import Store
 from compos.output.formats import Format, make
 from compos.output.write import Output
 from compos.tree import record
 from compos.tree.node import Piece, Slice
 
-__all__ = ["described_outputs"]
+__all__ = ["described_outputs", "find_images"]
 
 VERSION = 1
+
+
+def find_images(source: Images, config: Config, platform: Platform) -> dict[str, Image]:
+    """Every image of `config`, by its name there. Raises what `Images.images` raises, with the places in the YAML."""
+    references = list(dict.fromkeys(image_references(config)))
+    try:
+        found = source.images([(reference, platform) for reference in references])
+    except ComposError as error:
+        for one in error.errors if isinstance(error, CombinedError) else (error,):
+            _locate(one, config)
+        raise
+    return {reference: found[reference, platform] for reference in references}
+
+
+def _locate(error: ComposError, config: Config) -> None:
+    """Put the place in the YAML in front of an image's name, or of a URL on its registry."""
+    place = error.place or ""
+    for name, mark in image_marks(config).items():
+        reference = Reference.parse(name)
+        if place.startswith(str(reference)) or f"//{reference.origin[0]}/" in place:
+            error.place = f"{mark}: {place}"
+            return
 
 
 def described_outputs(
