@@ -5,9 +5,9 @@ serve() {
     while true; do
         # shellcheck disable=SC2086  # $line is an option or nothing
         if [ "$INSECURE" = true ]; then
-            setsid getty $line -n -l /usr/bin/autologin "$speed" "$tty" $term
+            setsid getty $line -n -l /usr/bin/autologin "$speed" "$tty" "$term"
         else
-            setsid getty $line "$speed" "$tty" $term
+            setsid getty $line -l /usr/bin/login "$speed" "$tty" "$term"
         fi
         sleep 1
     done
@@ -34,7 +34,7 @@ for word in $(cat /proc/cmdline); do
     fi
     case $tty in
         ttyS* | ttyAMA* | ttyUSB* | ttyMFD*) serve "$tty" "${speed:-115200}" vt100 -L & ;;
-        tty[0-9]*) serve "$tty" 38400 "" "" & ;;
+        tty[0-9]*) serve "$tty" 38400 linux "" & ;;
         *) serve "$tty" "${speed:-115200}" linux "" & ;;
     esac
     started=yes
