@@ -1,6 +1,7 @@
 /* containerd.c: see containerd.h. Messages are those of containerd's api/services (containers/v1, tasks/v1). */
 #include "containerd.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +21,8 @@ enum { CONTAINER_ID = 1, CONTAINER_RUNTIME = 4, CONTAINER_SPEC = 5, RUNTIME_NAME
 /* tasks.v1: every request begins with the container's id. */
 enum { TASK_CONTAINER_ID = 1, CREATE_STDOUT = 5, CREATE_STDERR = 6, KILL_SIGNAL = 3, KILL_ALL = 4 };
 enum { CREATE_REPLY_PID = 2, START_REPLY_PID = 1 };
+
+static const char malformed[] = "the answer is malformed";
 
 static const char spec_type[] = "types.containerd.io/opencontainers/runtime-spec/1/Spec";
 static const char runtime[] = "io.containerd.runc.v2";
@@ -70,13 +73,20 @@ static int call(struct containerd *c, const char *path, const char *ns, const st
                      &c->reply_length, error, size);
 }
 
-/* The number in `field` of the last answer; 0 when it is not there. */
-static uint32_t reply_number(const struct containerd *c, unsigned field)
+/* The process id in `field` of the last answer. 0 would mean the caller itself to the kernel: none is an error. */
+static int reply_pid(const struct containerd *c, unsigned field, uint32_t *pid, char *error, size_t size)
 {
     struct message_field found;
-    for (size_t at = 0; message_next(c->reply, c->reply_length, &at, &found) == 1;)
+    uint64_t value = 0;
+    int more;
+    for (size_t at = 0; (more = message_next(c->reply, c->reply_length, &at, &found)) == 1;)
         if (found.number == field)
-            return (uint32_t)found.value;
+            value = found.value;
+    if (more < 0 || value == 0 || value > INT32_MAX) {
+        snprintf(error, size, "%s", malformed);
+        return -1;
+    }
+    *pid = (uint32_t)value;
     return 0;
 }
 
@@ -117,8 +127,7 @@ int containerd_task(struct containerd *c, const char *ns, const char *id, const 
     message_text(&request, CREATE_STDERR, err);
     if (call(c, TASKS "Create", ns, &request, error, size))
         return -1;
-    *pid = reply_number(c, CREATE_REPLY_PID);
-    return 0;
+    return reply_pid(c, CREATE_REPLY_PID, pid, error, size);
 }
 
 int containerd_start(struct containerd *c, const char *ns, const char *id, uint32_t *pid, char *error, size_t size)
@@ -127,8 +136,7 @@ int containerd_start(struct containerd *c, const char *ns, const char *id, uint3
     message_text(&request, TASK_CONTAINER_ID, id);
     if (call(c, TASKS "Start", ns, &request, error, size))
         return -1;
-    *pid = reply_number(c, START_REPLY_PID);
-    return 0;
+    return reply_pid(c, START_REPLY_PID, pid, error, size);
 }
 
 int containerd_kill(struct containerd *c, const char *ns, const char *id, uint32_t sig, char *error, size_t size)
@@ -140,34 +148,45 @@ int containerd_kill(struct containerd *c, const char *ns, const char *id, uint32
     return call(c, TASKS "Kill", ns, &request, error, size);
 }
 
-/* Task and container; a task that is not there or has ended is as good as removed. */
-static int remove_one(struct containerd *c, const char *ns, const char *id, char *error, size_t size)
+/* A call whose request is just an id (field 1 in all of them); what is not there counts as done. */
+static int call_for(struct containerd *c, const char *path, const char *ns, const char *id, char *error, size_t size)
 {
-    (void)containerd_kill(c, ns, id, KILL, error, size);
     struct message request = begin(c);
     message_text(&request, TASK_CONTAINER_ID, id);
-    (void)call(c, TASKS "Delete", ns, &request, error, size);
-    request = begin(c);
-    message_text(&request, CONTAINER_ID, id);
-    return call(c, CONTAINERS "Delete", ns, &request, error, size);
+    return call(c, path, ns, &request, error, size) && grpc_status(c->grpc) != GRPC_NOT_FOUND ? -1 : 0;
 }
 
-/* The id of the first container in the last answer; 0 when there is none. */
+/* Task and container. A killed task has to be waited for: containerd deletes none that still runs. */
+static int remove_one(struct containerd *c, const char *ns, const char *id, char *error, size_t size)
+{
+    bool killed = !containerd_kill(c, ns, id, KILL, error, size);
+    if (killed && call_for(c, TASKS "Wait", ns, id, error, size))
+        return -1;
+    if (call_for(c, TASKS "Delete", ns, id, error, size))
+        return -1;
+    return call_for(c, CONTAINERS "Delete", ns, id, error, size);
+}
+
+/* The id of the first container in the last answer. 1: there is one; 0: none; -1: malformed. */
 static int first_id(const struct containerd *c, char *id)
 {
     struct message_field container, field;
-    for (size_t at = 0; message_next(c->reply, c->reply_length, &at, &container) == 1;) {
-        if (container.number != REQUEST_CONTAINER || !container.data)
+    size_t at = 0, inner = 0;
+    int more = message_next(c->reply, c->reply_length, &at, &container);
+    if (more != 1)
+        return more;
+    if (container.number != REQUEST_CONTAINER || !container.data)
+        return -1;
+    while (message_next(container.data, container.length, &inner, &field) == 1) {
+        if (field.number != CONTAINER_ID || !field.data)
             continue;
-        for (size_t inner = 0; message_next(container.data, container.length, &inner, &field) == 1;) {
-            if (field.number == CONTAINER_ID && field.data && field.length < ID_MOST) {
-                memcpy(id, field.data, field.length);
-                id[field.length] = '\0';
-                return 1;
-            }
-        }
+        if (field.length >= ID_MOST)
+            return -1;
+        memcpy(id, field.data, field.length);
+        id[field.length] = '\0';
+        return 1;
     }
-    return 0;
+    return -1;
 }
 
 int containerd_remove_all(struct containerd *c, const char *ns, char *error, size_t size)
@@ -177,8 +196,11 @@ int containerd_remove_all(struct containerd *c, const char *ns, char *error, siz
         struct message request = begin(c);
         if (call(c, CONTAINERS "List", ns, &request, error, size))
             return -1;
-        if (!first_id(c, id))
-            return 0;
+        int more = first_id(c, id);
+        if (more < 0)
+            snprintf(error, size, "%s", malformed);
+        if (more != 1)
+            return more;
         if (!strcmp(id, last)) { /* it would not go: never try for ever */
             snprintf(error, size, "the container %s cannot be removed", id);
             return -1;

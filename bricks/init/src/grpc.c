@@ -7,39 +7,44 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/time.h>
-#include <sys/un.h>
-#include <unistd.h>
 
 #include "hpack.h"
+#include "wire.h"
 
-/* RFC 9113 section 6: frame types and flags; section 6.5.2: settings. */
+/* RFC 9113 section 6: frame types and flags; section 6.5.2: settings; section 7: error codes. */
 enum { DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION };
 enum { END_STREAM = 0x1, ACK = 0x1, END_HEADERS = 0x4, PADDED = 0x8, WITH_PRIORITY = 0x20 };
 enum { HEADER_TABLE_SIZE = 1, ENABLE_PUSH = 2, INITIAL_WINDOW_SIZE = 4 };
+enum { CANCEL = 8 };
 
 enum {
-    FRAME_HEADER = 9,
-    FRAME_MOST = 16384,     /* SETTINGS_MAX_FRAME_SIZE, which neither side may go below */
-    BLOCK_MOST = 64 * 1024, /* a header block */
-    REPLY_MOST = 1024 * 1024,
-    WINDOW = 65535,
+    BLOCK_MOST = 64 * 1024,        /* a header block */
+    REPLY_LEAST = 64 * 1024,       /* what is taken first for an answer */
+    REPLY_MOST = 16 * 1024 * 1024, /* containerd sends no longer message (its defaults.DefaultMaxSendMsgSize) */
+    WINDOW = 65535,                /* before any WINDOW_UPDATE (section 6.9.2) */
+    WINDOW_MOST = 0x7fffffff,
     MESSAGE_PREFIX = 5,
-    PATIENCE = 60, /* seconds */
+    MESSAGE_SIZE = 512,
 };
 
 static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+static const char malformed[] = "the server sent a malformed frame";
 
 struct grpc {
-    int socket;
+    struct wire wire;
+    bool broken;  /* the two sides no longer agree where a frame begins, or what was said */
+    bool leaving; /* GOAWAY: no further call */
+    int status;
     uint32_t stream;
     int64_t window;         /* what the peer takes on the connection */
     int64_t initial_window; /* what it takes on a new stream */
-    uint8_t frame[FRAME_MOST];
-    uint8_t block[BLOCK_MOST];
+    uint32_t block_stream;  /* whose header block is under way; 0: none */
+    bool block_ends_stream;
     size_t block_length;
-    uint8_t reply[REPLY_MOST];
+    uint8_t block[BLOCK_MOST];
+    struct frame frame;
+    uint8_t *reply;
+    size_t reply_size;
 };
 
 /* One call under way. */
@@ -48,88 +53,53 @@ struct call {
     int64_t window;
     size_t reply_length;
     bool ended;
-    bool has_status;
-    unsigned status;
-    char message[512];
+    char message[MESSAGE_SIZE];
     char *error;
     size_t size;
 };
 
-static int fail(char *error, size_t size, const char *what)
+static int fail(struct call *call, const char *what)
 {
-    snprintf(error, size, "%s", what);
+    snprintf(call->error, call->size, "%s", what);
     return -1;
 }
 
-static int send_all(struct grpc *grpc, const void *data, size_t length)
+static int fail_wire(struct call *call)
 {
-    const uint8_t *at = data;
-    while (length) {
-        ssize_t sent = send(grpc->socket, at, length, MSG_NOSIGNAL);
-        if (sent < 0 && errno == EINTR)
-            continue;
-        if (sent <= 0)
-            return -1;
-        at += sent;
-        length -= (size_t)sent;
-    }
-    return 0;
+    if (errno == EMSGSIZE)
+        return fail(call, malformed);
+    if (errno == ETIMEDOUT)
+        snprintf(call->error, call->size, "the server gave no answer within %d s", WIRE_PATIENCE_MS / 1000);
+    else
+        snprintf(call->error, call->size, "the connection broke: %s", strerror(errno));
+    return -1;
 }
 
-static int receive_all(struct grpc *grpc, void *data, size_t length)
+static int send_frame(struct call *call, uint8_t type, uint8_t flags, uint32_t stream, const void *body, size_t length)
 {
-    uint8_t *at = data;
-    while (length) {
-        ssize_t got = recv(grpc->socket, at, length, 0);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got <= 0)
-            return -1;
-        at += got;
-        length -= (size_t)got;
-    }
-    return 0;
+    return wire_send_frame(&call->grpc->wire, type, flags, stream, body, length) ? fail_wire(call) : 0;
 }
 
-static void put32(uint8_t *at, uint32_t value)
+static int send_number(struct call *call, uint8_t type, uint32_t stream, uint32_t number)
 {
-    at[0] = (uint8_t)(value >> 24);
-    at[1] = (uint8_t)(value >> 16);
-    at[2] = (uint8_t)(value >> 8);
-    at[3] = (uint8_t)value;
-}
-
-static uint32_t get32(const uint8_t *at)
-{
-    return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
-}
-
-static int send_frame(struct grpc *grpc, uint8_t type, uint8_t flags, uint32_t stream, const void *body, size_t length)
-{
-    uint8_t header[FRAME_HEADER] = {(uint8_t)(length >> 16), (uint8_t)(length >> 8), (uint8_t)length, type, flags};
-    put32(header + 5, stream);
-    return send_all(grpc, header, sizeof header) || send_all(grpc, body, length) ? -1 : 0;
+    uint8_t body[4];
+    wire_put32(body, number);
+    return send_frame(call, type, 0, stream, body, sizeof body);
 }
 
 struct grpc *grpc_connect(const char *path, char *error, size_t size)
 {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    struct grpc *grpc = malloc(sizeof *grpc);
-    if (!grpc) {
-        fail(error, size, "out of memory");
-        return NULL;
-    }
-    grpc->stream = 0;
-    grpc->window = grpc->initial_window = WINDOW;
-    grpc->socket = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    struct timeval patience = {.tv_sec = PATIENCE};
-    snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
     /* Our settings: no dynamic header table, no pushes. */
     static const uint8_t settings[] = {0, HEADER_TABLE_SIZE, 0, 0, 0, 0, 0, ENABLE_PUSH, 0, 0, 0, 0};
-    if (grpc->socket < 0 || setsockopt(grpc->socket, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) ||
-        setsockopt(grpc->socket, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience) ||
-        connect(grpc->socket, (struct sockaddr *)&address, sizeof address) ||
-        send_all(grpc, preface, sizeof preface - 1) || send_frame(grpc, SETTINGS, 0, 0, settings, sizeof settings)) {
+    struct grpc *grpc = calloc(1, sizeof *grpc);
+    if (!grpc) {
+        snprintf(error, size, "out of memory");
+        return NULL;
+    }
+    grpc->window = grpc->initial_window = WINDOW;
+    grpc->status = GRPC_NONE;
+    if (wire_connect(&grpc->wire, path) || wire_send(&grpc->wire, preface, sizeof preface - 1) ||
+        wire_send_frame(&grpc->wire, SETTINGS, 0, 0, settings, sizeof settings)) {
         snprintf(error, size, "%s: %s", path, strerror(errno));
         grpc_close(grpc);
         return NULL;
@@ -141,145 +111,220 @@ void grpc_close(struct grpc *grpc)
 {
     if (!grpc)
         return;
-    if (grpc->socket >= 0)
-        close(grpc->socket);
+    wire_close(&grpc->wire);
+    free(grpc->reply);
     free(grpc);
 }
 
-/* The gRPC status in decoded form: grpc-message is percent-encoded. */
+int grpc_status(const struct grpc *grpc)
+{
+    return grpc->status;
+}
+
+static int hex_digit(char letter)
+{
+    if (letter >= '0' && letter <= '9')
+        return letter - '0';
+    letter = (char)(letter | 0x20);
+    return letter >= 'a' && letter <= 'f' ? letter - 'a' + 10 : -1;
+}
+
+/* grpc-message is percent-encoded; what is no code stands for itself. */
+static void decode_message(char *out, const char *value)
+{
+    size_t used = 0;
+    for (const char *at = value; *at && used + 1 < MESSAGE_SIZE; at++) {
+        unsigned char letter = (unsigned char)*at;
+        if (*at == '%' && hex_digit(at[1]) >= 0 && hex_digit(at[2]) >= 0) {
+            letter = (unsigned char)(hex_digit(at[1]) << 4 | hex_digit(at[2]));
+            at += 2;
+        }
+        /* It is shown on a terminal. */
+        bool control = (letter < ' ' && letter != '\n' && letter != '\t') || letter == 0x7f;
+        out[used++] = control ? '?' : (char)letter;
+    }
+    out[used] = '\0';
+}
+
 static void take_header(void *context, const char *name, const char *value)
 {
     struct call *call = context;
-    if (!strcmp(name, "grpc-status")) {
-        call->has_status = true;
-        call->status = (unsigned)strtoul(value, NULL, 10);
-    } else if (!strcmp(name, "grpc-message")) {
-        size_t used = 0;
-        for (const char *at = value; *at && used + 1 < sizeof call->message; at++) {
-            unsigned code;
-            if (*at == '%' && sscanf(at + 1, "%2x", &code) == 1) {
-                call->message[used++] = (char)code;
-                at += 2;
-            } else {
-                call->message[used++] = *at;
-            }
-        }
-        call->message[used] = '\0';
+    if (!strcmp(name, "grpc-message")) {
+        decode_message(call->message, value);
+    } else if (!strcmp(name, "grpc-status")) {
+        size_t digits = strspn(value, "0123456789");
+        bool number = digits > 0 && digits < 4 && !value[digits];
+        call->grpc->status = number ? (int)strtol(value, NULL, 10) : GRPC_UNKNOWN;
     }
-}
-
-static int take_settings(struct call *call, const uint8_t *body, size_t length, uint8_t flags)
-{
-    struct grpc *grpc = call->grpc;
-    if (flags & ACK)
-        return 0;
-    for (size_t at = 0; at + 6 <= length; at += 6) {
-        if ((body[at] << 8 | body[at + 1]) != INITIAL_WINDOW_SIZE)
-            continue;
-        int64_t value = get32(body + at + 2);
-        call->window += value - grpc->initial_window;
-        grpc->initial_window = value;
-    }
-    return send_frame(grpc, SETTINGS, ACK, 0, "", 0);
 }
 
 /* Cuts padding and priority off a HEADERS or DATA frame (sections 6.1 and 6.2). */
-static int unpadded(const uint8_t **body, size_t *length, uint8_t flags, bool headers)
+static int unpadded(const struct frame *frame, const uint8_t **body, size_t *length)
 {
     size_t front = 0, back = 0;
-    if (flags & PADDED) {
-        if (*length < 1)
+    if (frame->flags & PADDED) {
+        if (frame->length < 1)
             return -1;
-        back = (*body)[0];
+        back = frame->body[0];
         front = 1;
     }
-    if (headers && flags & WITH_PRIORITY)
+    if (frame->type == HEADERS && frame->flags & WITH_PRIORITY)
         front += 5;
-    if (front + back > *length)
+    if (front + back > frame->length)
         return -1;
-    *body += front;
-    *length -= front + back;
+    *body = frame->body + front;
+    *length = frame->length - front - back;
     return 0;
 }
 
-static int take_data(struct call *call, const uint8_t *body, size_t length, uint8_t flags, size_t whole)
+static int grow_reply(struct grpc *grpc, size_t length)
 {
-    struct grpc *grpc = call->grpc;
-    if (unpadded(&body, &length, flags, false) || length > REPLY_MOST - call->reply_length)
-        return fail(call->error, call->size, "the answer is too long");
-    memcpy(grpc->reply + call->reply_length, body, length);
-    call->reply_length += length;
-    call->ended = flags & END_STREAM;
-    if (!whole)
+    size_t size = grpc->reply_size ? grpc->reply_size : REPLY_LEAST;
+    while (size < length)
+        size *= 2;
+    if (size == grpc->reply_size)
         return 0;
-    uint8_t increment[4];
-    put32(increment, (uint32_t)whole);
-    if (send_frame(grpc, WINDOW_UPDATE, 0, 0, increment, 4) ||
-        (!call->ended && send_frame(grpc, WINDOW_UPDATE, 0, grpc->stream, increment, 4)))
-        return fail(call->error, call->size, "the connection broke");
+    uint8_t *reply = size <= REPLY_MOST ? realloc(grpc->reply, size) : NULL;
+    if (!reply)
+        return -1;
+    grpc->reply = reply;
+    grpc->reply_size = size;
     return 0;
 }
 
-static int take_headers(struct call *call, uint8_t type, const uint8_t *body, size_t length, uint8_t flags)
+static int take_data(struct call *call, const struct frame *frame)
 {
     struct grpc *grpc = call->grpc;
-    if (type == HEADERS) {
+    const uint8_t *body;
+    size_t length;
+    if (!frame->stream || unpadded(frame, &body, &length))
+        return fail(call, malformed);
+    if (frame->stream == grpc->stream) {
+        if (grow_reply(grpc, call->reply_length + length))
+            return fail(call, "the answer is too long");
+        memcpy(grpc->reply + call->reply_length, body, length);
+        call->reply_length += length;
+        call->ended = frame->flags & END_STREAM;
+        if (frame->length && !call->ended && send_number(call, WINDOW_UPDATE, grpc->stream, (uint32_t)frame->length))
+            return -1;
+    }
+    /* An earlier stream's data counts on the connection too (section 6.9). */
+    return frame->length ? send_number(call, WINDOW_UPDATE, 0, (uint32_t)frame->length) : 0;
+}
+
+/* HEADERS and the CONTINUATION frames behind them, between which nothing else may come (section 6.10). */
+static int take_headers(struct call *call, const struct frame *frame)
+{
+    struct grpc *grpc = call->grpc;
+    const uint8_t *body = frame->body;
+    size_t length = frame->length;
+    if (frame->type == HEADERS) {
+        if (!frame->stream || unpadded(frame, &body, &length))
+            return fail(call, malformed);
+        grpc->block_stream = frame->stream;
+        grpc->block_ends_stream = frame->flags & END_STREAM;
         grpc->block_length = 0;
-        if (unpadded(&body, &length, flags, true))
-            return fail(call->error, call->size, "a malformed frame");
-        call->ended = flags & END_STREAM;
     }
     if (length > BLOCK_MOST - grpc->block_length)
-        return fail(call->error, call->size, "the headers are too long");
+        return fail(call, "the answer's headers are too long");
     memcpy(grpc->block + grpc->block_length, body, length);
     grpc->block_length += length;
-    if (!(flags & END_HEADERS)) {
-        call->ended = false; /* CONTINUATION frames follow; only the whole block counts */
+    if (!(frame->flags & END_HEADERS))
         return 0;
-    }
+    grpc->block_stream = 0;
+    if (frame->stream != grpc->stream)
+        return 0;
     if (hpack_walk(grpc->block, grpc->block_length, take_header, call))
-        return fail(call->error, call->size, "malformed headers");
-    call->ended = call->ended || call->has_status;
+        return fail(call, "the answer's headers are malformed");
+    call->ended = grpc->block_ends_stream;
     return 0;
+}
+
+static int take_settings(struct call *call, const struct frame *frame)
+{
+    struct grpc *grpc = call->grpc;
+    if (frame->stream || frame->length % 6 || (frame->flags & ACK && frame->length))
+        return fail(call, malformed);
+    if (frame->flags & ACK)
+        return 0;
+    for (size_t at = 0; at < frame->length; at += 6) {
+        int64_t value = wire_get32(frame->body + at + 2);
+        if ((frame->body[at] << 8 | frame->body[at + 1]) != INITIAL_WINDOW_SIZE)
+            continue;
+        if (value > WINDOW_MOST)
+            return fail(call, malformed);
+        call->window += value - grpc->initial_window;
+        grpc->initial_window = value;
+    }
+    return send_frame(call, SETTINGS, ACK, 0, "", 0);
+}
+
+static int take_window_update(struct call *call, const struct frame *frame)
+{
+    struct grpc *grpc = call->grpc;
+    uint32_t increment = frame->length == 4 ? wire_get32(frame->body) & WINDOW_MOST : 0;
+    if (!increment)
+        return fail(call, malformed);
+    if (frame->stream && frame->stream != grpc->stream)
+        return 0;
+    int64_t *window = frame->stream ? &call->window : &grpc->window;
+    *window += increment;
+    return *window > WINDOW_MOST ? fail(call, malformed) : 0;
+}
+
+static int take_reset(struct call *call, const struct frame *frame)
+{
+    if (frame->length != 4 || !frame->stream)
+        return fail(call, malformed);
+    if (frame->stream != call->grpc->stream)
+        return 0;
+    call->grpc->status = GRPC_NONE;
+    snprintf(call->message, sizeof call->message, "the server gave the call up");
+    call->ended = true;
+    return 0;
+}
+
+/* Streams up to the one named are still answered (section 6.8). */
+static int take_goaway(struct call *call, const struct frame *frame)
+{
+    if (frame->length < 8 || frame->stream)
+        return fail(call, malformed);
+    call->grpc->leaving = true;
+    bool answered = (wire_get32(frame->body) & WINDOW_MOST) >= call->grpc->stream;
+    return answered ? 0 : fail(call, "the server is going away");
 }
 
 /* Reads one frame and does what it asks for. */
 static int take_frame(struct call *call)
 {
     struct grpc *grpc = call->grpc;
-    uint8_t header[FRAME_HEADER];
-    if (receive_all(grpc, header, sizeof header))
-        return fail(call->error, call->size, "the connection broke, or nobody answers");
-    size_t length = (size_t)header[0] << 16 | (size_t)header[1] << 8 | header[2];
-    uint8_t type = header[3], flags = header[4];
-    uint32_t stream = get32(header + 5) & 0x7fffffff;
-    if (length > FRAME_MOST)
-        return fail(call->error, call->size, "an oversized frame");
-    if (receive_all(grpc, grpc->frame, length))
-        return fail(call->error, call->size, "the connection broke inside a frame");
-    bool ours = stream == grpc->stream;
-    switch (type) {
+    const struct frame *frame = &grpc->frame;
+    if (wire_receive_frame(&grpc->wire, &grpc->frame))
+        return fail_wire(call);
+    bool continues = frame->type == CONTINUATION;
+    if (continues != (grpc->block_stream != 0) || (continues && frame->stream != grpc->block_stream))
+        return fail(call, malformed);
+    switch (frame->type) {
     case SETTINGS:
-        return take_settings(call, grpc->frame, length, flags) ? fail(call->error, call->size, "the connection broke") : 0;
+        return take_settings(call, frame);
     case PING:
-        if (length != 8)
-            return fail(call->error, call->size, "a malformed frame");
-        return flags & ACK || !send_frame(grpc, PING, ACK, 0, grpc->frame, 8) ? 0 : -1;
+        if (frame->length != 8 || frame->stream)
+            return fail(call, malformed);
+        return frame->flags & ACK ? 0 : send_frame(call, PING, ACK, 0, frame->body, frame->length);
     case WINDOW_UPDATE:
-        if (length != 4)
-            return fail(call->error, call->size, "a malformed frame");
-        *(stream == 0 ? &grpc->window : &call->window) += stream == 0 || ours ? get32(grpc->frame) & 0x7fffffff : 0;
-        return 0;
+        return take_window_update(call, frame);
     case GOAWAY:
-        return fail(call->error, call->size, "the server is going away");
+        return take_goaway(call, frame);
     case RST_STREAM:
-        return ours ? fail(call->error, call->size, "the server gave the call up") : 0;
+        return take_reset(call, frame);
     case DATA:
-        return ours ? take_data(call, grpc->frame, length, flags, length) : 0;
+        return take_data(call, frame);
     case HEADERS:
     case CONTINUATION:
-        return ours ? take_headers(call, type, grpc->frame, length, flags) : 0;
-    default: /* unknown and uninteresting types are ignored (section 4.1) */
+        return take_headers(call, frame);
+    case PUSH_PROMISE: /* we forbade it */
+        return fail(call, malformed);
+    default: /* PRIORITY, and types that we do not know, mean nothing (section 4.1) */
         return 0;
     }
 }
@@ -318,39 +363,53 @@ static int send_headers(struct call *call, const char *path, const char *key, co
     for (size_t index = 0; index < sizeof headers / sizeof *headers; index++)
         used = put_header(block, used, sizeof block, headers[index][0], headers[index][1]);
     if (used > sizeof block)
-        return fail(call->error, call->size, "a header is too long");
-    if (send_frame(call->grpc, HEADERS, END_HEADERS, call->grpc->stream, block, used))
-        return fail(call->error, call->size, "the connection broke");
-    return 0;
+        return fail(call, "a header of the call is too long");
+    return send_frame(call, HEADERS, END_HEADERS, call->grpc->stream, block, used);
 }
 
-/* Sends the request in frames, as fast as the peer's windows let us. */
+/* How much of `wanted` bytes may go in one frame now. */
+static size_t allowed(const struct call *call, size_t wanted)
+{
+    int64_t window = call->window < call->grpc->window ? call->window : call->grpc->window;
+    size_t most = wanted < FRAME_MOST ? wanted : FRAME_MOST;
+    if (window <= 0)
+        return 0;
+    return window < (int64_t)most ? (size_t)window : most;
+}
+
+/* Sends the request in frames, as fast as the peer's windows let us; less than all of it when the peer ends the call. */
 static int send_message(struct call *call, const uint8_t *request, size_t length)
 {
     struct grpc *grpc = call->grpc;
-    uint8_t prefix[MESSAGE_PREFIX] = {0};
-    put32(prefix + 1, (uint32_t)length);
+    uint8_t prefix[MESSAGE_PREFIX] = {0}, chunk[FRAME_MOST];
+    wire_put32(prefix + 1, (uint32_t)length);
     size_t sent = 0, total = length + MESSAGE_PREFIX;
-    uint8_t chunk[FRAME_MOST];
     while (sent < total && !call->ended) {
-        size_t room = total - sent < FRAME_MOST ? total - sent : FRAME_MOST;
-        if ((int64_t)room > grpc->window)
-            room = grpc->window > 0 ? (size_t)grpc->window : 0;
-        if ((int64_t)room > call->window)
-            room = call->window > 0 ? (size_t)call->window : 0;
+        size_t room = allowed(call, total - sent);
         if (!room) {
             if (take_frame(call))
                 return -1;
             continue;
         }
-        for (size_t index = 0; index < room; index++)
-            chunk[index] = sent + index < MESSAGE_PREFIX ? prefix[sent + index] : request[sent + index - MESSAGE_PREFIX];
+        size_t head = sent < MESSAGE_PREFIX ? MESSAGE_PREFIX - sent : 0;
+        head = head < room ? head : room;
+        memcpy(chunk, prefix + (head ? sent : 0), head);
+        if (room > head)
+            memcpy(chunk + head, request + (sent + head - MESSAGE_PREFIX), room - head);
         sent += room;
-        if (send_frame(grpc, DATA, sent == total ? END_STREAM : 0, grpc->stream, chunk, room))
-            return fail(call->error, call->size, "the connection broke");
+        if (send_frame(call, DATA, sent == total ? END_STREAM : 0, grpc->stream, chunk, room))
+            return -1;
         grpc->window -= (int64_t)room;
         call->window -= (int64_t)room;
     }
+    return sent < total ? send_number(call, RST_STREAM, grpc->stream, CANCEL) : 0;
+}
+
+static int take_answer(struct call *call)
+{
+    while (!call->ended)
+        if (take_frame(call))
+            return -1;
     return 0;
 }
 
@@ -358,19 +417,23 @@ int grpc_call(struct grpc *grpc, const char *path, const char *key, const char *
               size_t request_length, const uint8_t **reply, size_t *reply_length, char *error, size_t size)
 {
     struct call call = {.grpc = grpc, .window = grpc->initial_window, .error = error, .size = size};
+    grpc->status = GRPC_NONE;
+    if (grpc->broken)
+        return fail(&call, "the connection is broken");
+    if (grpc->leaving)
+        return fail(&call, "the server is going away");
     grpc->stream = grpc->stream ? grpc->stream + 2 : 1; /* a client's streams are odd (section 5.1.1) */
-    if (send_headers(&call, path, key, value) || send_message(&call, request, request_length))
-        return -1;
-    while (!call.ended)
-        if (take_frame(&call))
-            return -1;
-    if (!call.has_status || call.status) {
-        snprintf(error, size, "%s", call.message[0] ? call.message : "the server refused the call without a reason");
+    wire_begin(&grpc->wire);
+    if (send_headers(&call, path, key, value) || send_message(&call, request, request_length) || take_answer(&call)) {
+        grpc->broken = true;
+        grpc->status = GRPC_NONE;
         return -1;
     }
+    if (grpc->status != GRPC_OK)
+        return fail(&call, call.message[0] ? call.message : "the server refused the call without a reason");
     if (call.reply_length < MESSAGE_PREFIX || grpc->reply[0] ||
-        get32(grpc->reply + 1) != call.reply_length - MESSAGE_PREFIX)
-        return fail(error, size, "a malformed answer");
+        wire_get32(grpc->reply + 1) != call.reply_length - MESSAGE_PREFIX)
+        return fail(&call, "the answer is malformed");
     *reply = grpc->reply + MESSAGE_PREFIX;
     *reply_length = call.reply_length - MESSAGE_PREFIX;
     return 0;

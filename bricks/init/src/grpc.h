@@ -7,6 +7,9 @@
 
 struct grpc;
 
+/* What the last call came to, as the server sees it: gRPC's status codes. GRPC_NONE: it did not say. */
+enum { GRPC_NONE = -1, GRPC_OK = 0, GRPC_UNKNOWN = 2, GRPC_NOT_FOUND = 5 };
+
 /* Connects; NULL with a message when nobody answers. */
 struct grpc *grpc_connect(const char *socket, char *error, size_t size);
 void grpc_close(struct grpc *grpc);
@@ -17,5 +20,7 @@ void grpc_close(struct grpc *grpc);
  */
 int grpc_call(struct grpc *grpc, const char *path, const char *key, const char *value, const uint8_t *request,
               size_t request_length, const uint8_t **reply, size_t *reply_length, char *error, size_t size);
+
+int grpc_status(const struct grpc *grpc);
 
 #endif

@@ -4,7 +4,8 @@
 #include <stdbool.h>
 #include <string.h>
 
-enum { SYMBOLS = 257, END_OF_STRING = 256, SHORTEST = 5, LONGEST = 30, NAME_SIZE = 64, VALUE_SIZE = 512 };
+enum { SYMBOLS = 257, END_OF_STRING = 256, LONGEST = 30, NAME_SIZE = 64, VALUE_SIZE = 1024 };
+enum { STATIC_ENTRIES = 61, FIRST_TABLE_SIZE = 4096 }; /* appendix A; the peer's table until it has read our settings */
 
 /* RFC 7541 appendix B: the code is canonical, so that the lengths (by symbol) say everything. */
 static const uint8_t lengths[SYMBOLS] = {
@@ -19,46 +20,45 @@ static const uint8_t lengths[SYMBOLS] = {
     22, 22, 25, 25, 24, 24, 26, 23, 26, 27, 26, 26, 27, 27, 27, 27, 27, 28, 27, 27, 27, 27, 27, 26, 30,
 };
 
-/* The symbol whose code is the `width` bits in `code`, or -1. Codes of one width are consecutive, in symbol order. */
-static int symbol_of(uint32_t code, unsigned width)
+/* The symbol that is number `order` among those whose codes have `width` bits. */
+static unsigned symbol_of(unsigned width, uint32_t order)
 {
-    uint32_t first = 0;
-    for (unsigned bits = SHORTEST; bits <= width; bits++) {
-        uint32_t count = 0;
-        for (unsigned symbol = 0; symbol < SYMBOLS; symbol++) {
-            if (lengths[symbol] != bits)
-                continue;
-            if (bits == width && code == first + count)
-                return (int)symbol;
-            count++;
-        }
-        first = (first + count) << 1;
-    }
-    return -1;
+    unsigned symbol = 0;
+    for (; symbol < SYMBOLS; symbol++)
+        if (lengths[symbol] == width && order-- == 0)
+            break;
+    return symbol;
 }
 
 int hpack_huffman(const uint8_t *data, size_t length, char *out, size_t size)
 {
-    uint32_t code = 0;
+    uint32_t counts[LONGEST + 1] = {0};
+    for (unsigned symbol = 0; symbol < SYMBOLS; symbol++)
+        counts[lengths[symbol]]++;
+    uint32_t code = 0, first = 0; /* codes of one width are consecutive, from `first`, in symbol order */
     unsigned width = 0;
+    bool ones = true;
     size_t used = 0;
     for (size_t bit = 0; bit < length * 8; bit++) {
-        code = code << 1 | (uint32_t)(data[bit / 8] >> (7 - bit % 8) & 1);
-        if (++width < SHORTEST)
+        uint32_t value = data[bit / 8] >> (7 - bit % 8) & 1;
+        code = code << 1 | value;
+        first = (first + counts[width++]) << 1;
+        ones = ones && value;
+        if (code - first >= counts[width])
             continue;
-        int symbol = symbol_of(code, width);
-        if (symbol == END_OF_STRING || (symbol < 0 && width >= LONGEST))
+        unsigned symbol = symbol_of(width, code - first);
+        /* The end itself never stands in a string (section 5.2), NUL in no header (RFC 9113 section 8.2.1). */
+        if (symbol >= END_OF_STRING || symbol == 0)
             return -1;
-        if (symbol < 0)
-            continue;
         if (used + 1 < size)
             out[used++] = (char)symbol;
-        code = 0;
+        code = first = 0;
         width = 0;
+        ones = true;
     }
     out[used] = '\0';
     /* What is left is padding: fewer than eight ones. */
-    return width < 8 && code == (1u << width) - 1 ? 0 : -1;
+    return width < 8 && ones ? 0 : -1;
 }
 
 struct cursor {
@@ -99,38 +99,48 @@ static int read_string(struct cursor *cursor, char *out, size_t size)
     cursor->at += length;
     if (huffman)
         return hpack_huffman(data, length, out, size);
+    if (memchr(data, '\0', length))
+        return -1;
     size_t kept = length < size - 1 ? length : size - 1;
     memcpy(out, data, kept);
     out[kept] = '\0';
     return 0;
 }
 
+/* A literal field (section 6.2), its name's index in `bits` bits. */
+static int take_literal(struct cursor *cursor, unsigned bits, hpack_header *header, void *context)
+{
+    char name[NAME_SIZE] = "", value[VALUE_SIZE];
+    uint32_t index;
+    if (read_integer(cursor, bits, &index) || index > STATIC_ENTRIES)
+        return -1;
+    if (index == 0 && read_string(cursor, name, sizeof name))
+        return -1;
+    if (read_string(cursor, value, sizeof value))
+        return -1;
+    if (index == 0)
+        header(context, name, value);
+    return 0;
+}
+
 int hpack_walk(const uint8_t *block, size_t length, hpack_header *header, void *context)
 {
     struct cursor cursor = {block, block + length};
+    uint32_t value;
+    /* Dynamic table size updates stand at the beginning (sections 4.2 and 6.3). */
+    while (cursor.at < cursor.end && (*cursor.at & 0xe0) == 0x20)
+        if (read_integer(&cursor, 5, &value) || value > FIRST_TABLE_SIZE)
+            return -1;
     while (cursor.at < cursor.end) {
         uint8_t first = *cursor.at;
-        uint32_t index;
-        if (first & 0x80) { /* indexed field (6.1): one of the static table, nothing that we look for */
-            if (read_integer(&cursor, 7, &index))
+        if (first & 0x80) { /* one of the static table's (6.1), nothing that we look for */
+            if (read_integer(&cursor, 7, &value) || value == 0 || value > STATIC_ENTRIES)
                 return -1;
-            continue;
+        } else if ((first & 0xe0) == 0x20) {
+            return -1;
+        } else if (take_literal(&cursor, first & 0x40 ? 6 : 4, header, context)) { /* with indexing; without or never */
+            return -1;
         }
-        if ((first & 0xe0) == 0x20) { /* dynamic table size update (6.3) */
-            if (read_integer(&cursor, 5, &index))
-                return -1;
-            continue;
-        }
-        /* Literals (6.2): with indexing (6 bits of index), without or never (4 bits). */
-        char name[NAME_SIZE] = "", value[VALUE_SIZE];
-        if (read_integer(&cursor, first & 0x40 ? 6 : 4, &index))
-            return -1;
-        if (index == 0 && read_string(&cursor, name, sizeof name))
-            return -1;
-        if (read_string(&cursor, value, sizeof value))
-            return -1;
-        if (index == 0)
-            header(context, name, value);
     }
     return 0;
 }
