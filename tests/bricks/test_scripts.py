@@ -1,0 +1,219 @@
+"""The bricks' shell scripts, run by busybox as in the bricks, on folders and programs that stand in for the system's."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+BRICKS = Path(__file__).resolve().parents[2] / "bricks"
+
+
+def shell(script: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run a script with busybox's shell."""
+    command = ["busybox", "sh", str(script), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+
+
+def program(path: Path, text: str) -> None:
+    """A stand-in for a program, in busybox's shell."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{text}")
+    path.chmod(0o755)
+
+
+SYSCTL = {
+    "dots": ("a.b = 1\n", {"a/b": "1"}, ""),
+    "slashes keep dots": ("conf/eth0.1/x=2", {"conf/eth0.1/x": "2"}, ""),
+    "spaces within": ("  a.b =\t999 59999 \n", {"a/b": "999 59999"}, ""),
+    "comments": ("# a.b=1\n; a.b=2\n\n", {}, ""),
+    "later wins": ("a.b=1\na.b=2\n", {"a/b": "2"}, ""),
+    "unknown key": ("no.such=1\na.b=1\n", {"a/b": "1"}, "cannot set"),
+    "no value": ("a.b\n", {}, "not key=value: a.b"),
+    "two values": ("a.b=1=2\n", {}, "not key=value: a.b=1=2"),
+}
+
+
+@pytest.mark.parametrize("name", SYSCTL)
+def test_sysctl(name: str, tmp_path: Path) -> None:
+    text, expected, warning = SYSCTL[name]
+    settings, target = tmp_path / "sysctl.d", tmp_path / "sys"
+    for file in ("a/b", "conf/eth0.1/x"):
+        (target / file).parent.mkdir(parents=True)
+        (target / file).write_text("")
+    settings.mkdir()
+    (settings / "10-own.conf").write_text(text)
+    done = shell(BRICKS / "sysctl/sysctl", "-configDir", settings, "-sysctlDir", target)
+    assert done.returncode == 0
+    written = {str(file.relative_to(target)): file.read_text() for file in target.rglob("*") if file.is_file()}
+    assert {key: value for key, value in written.items() if value} == expected
+    assert (warning in done.stderr) if warning else not done.stderr
+
+
+def test_sysctl_reads_files_in_the_order_of_their_names(tmp_path: Path) -> None:
+    (tmp_path / "sysctl.d").mkdir()
+    for name, value in (("90-last.conf", 3), ("00-linuxkit.conf", 1), ("50-own.conf", 2)):
+        (tmp_path / "sysctl.d" / name).write_text(f"key = {value}\n")
+    (tmp_path / "key").write_text("")
+    assert shell(BRICKS / "sysctl/sysctl", "-configDir", tmp_path / "sysctl.d", "-sysctlDir", tmp_path).returncode == 0
+    assert (tmp_path / "key").read_text() == "3"
+
+
+TUNNEL = """\
+# a comment
+[Interface]
+PrivateKey = aaaa=
+address = 10.0.0.1/24, fd00::1/64   # two
+MTU = 1380
+DNS = 10.0.0.53, example.test
+PostUp = false
+[Peer]
+PublicKey = bbbb=
+AllowedIPs = 10.1.0.0/16, 0.0.0.0/0
+AllowedIPs = ::/0, fd01::/48
+"""
+
+
+def tunnel(tmp_path: Path, *, interface: str = "wg0") -> tuple[subprocess.CompletedProcess[str], list[str]]:
+    """Run lk-wg-config on `TUNNEL` with `ip` and `wg` that write down how they were called."""
+    log, resolv = tmp_path / "calls", tmp_path / "resolv.conf"
+    resolv.write_text("")
+    program(tmp_path / "bin/ip", f'[ "$4" != missing ] || exit 1\necho "ip $*" >> {log}\n')
+    program(tmp_path / "bin/wg", f'echo "wg $1 $2" >> {log}\nsed "s/^/wg: /" "$3" >> {log}\n')
+    (tmp_path / f"{interface}.conf").write_text(TUNNEL)
+    # /etc/resolv.conf belongs to the container; here it must be another file.
+    script = tmp_path / "lk-wg-config"
+    script.write_text((BRICKS / "wireguard/lk-wg-config").read_text().replace("/etc/resolv.conf", str(resolv)))
+    # The brick's shell is dash (busybox's would run its own ip); its other tools are busybox's.
+    busybox = shutil.which("busybox")
+    assert busybox is not None
+    for tool in ("basename", "grep", "mktemp", "rm", "sed", "tr"):
+        (tmp_path / "bin" / tool).symlink_to(busybox)
+    done = subprocess.run(
+        ["/bin/dash", script, "configure", tmp_path / f"{interface}.conf"],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+        env={"PATH": str(tmp_path / "bin")},
+    )
+    return done, log.read_text().splitlines() if log.exists() else []
+
+
+def test_a_tunnel_is_configured(tmp_path: Path) -> None:
+    done, calls = tunnel(tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert [call for call in calls if call.startswith("wg: ") and call != "wg: "] == [
+        "wg: [Interface]",
+        "wg: PrivateKey = aaaa=",
+        "wg: [Peer]",
+        "wg: PublicKey = bbbb=",
+        "wg: AllowedIPs = 10.1.0.0/16, 0.0.0.0/0",
+        "wg: AllowedIPs = ::/0, fd01::/48",
+    ]
+    assert [call for call in calls if call.startswith("ip ")] == [
+        "ip link show dev wg0",
+        "ip address replace 10.0.0.1/24 dev wg0",
+        "ip address replace fd00::1/64 dev wg0",
+        "ip link set mtu 1380 dev wg0",
+        "ip link set up dev wg0",
+        "ip -4 route replace 10.1.0.0/16 dev wg0",
+        "ip -4 route replace default dev wg0",
+        "ip -6 route replace default dev wg0",
+        "ip -6 route replace fd01::/48 dev wg0",
+    ]
+    assert (tmp_path / "resolv.conf").read_text() == "nameserver 10.0.0.53\nsearch example.test\n"
+    assert "PostUp is ignored" in done.stderr
+
+
+def test_a_missing_interface_is_named(tmp_path: Path) -> None:
+    done, calls = tunnel(tmp_path, interface="missing")
+    assert done.returncode == 1
+    assert "there is no interface missing here" in done.stderr
+    assert calls == []
+
+
+LEASES = {
+    "applied": (["BOUND 1400"], 1400),
+    "too small": (["BOUND 500"], 1500),
+    "none": (["BOUND "], 1500),
+    "given back": (["BOUND 1400", "RENEW 1300", "EXPIRE "], 1500),
+    "bound again": (["BOUND 1400", "STOP ", "BOUND 1280"], 1280),
+    "other reasons": (["PREINIT 1400", "CARRIER 1400"], 1500),
+}
+
+
+@pytest.mark.parametrize("name", LEASES)
+def test_a_lease_sets_the_mtu(name: str, tmp_path: Path) -> None:
+    events, expected = LEASES[name]
+    mtu = tmp_path / "sys/class/net/eth0/mtu"
+    mtu.parent.mkdir(parents=True)
+    mtu.write_text("1500\n")
+    hook = tmp_path / "10-mtu"
+    hook.write_text((BRICKS / "dhcpcd/10-mtu").read_text().replace("/sys/", f"{tmp_path}/sys/"))
+    for event in events:
+        reason, _, value = event.partition(" ")
+        caller = tmp_path / "run-hooks"
+        caller.write_text(
+            f"interface=eth0 reason={reason} new_interface_mtu={value} state_dir={tmp_path}/state\n. {hook}\n"
+        )
+        done = shell(caller)
+        assert (done.returncode, done.stderr) == (0, "")
+    assert int(mtu.read_text()) == expected
+
+
+def feed(tmp_path: Path, feeder: str, *arguments: str, pool: int = 256) -> subprocess.Popen[str]:
+    """Start the rngd brick's script with a stand-in for rngd and for the kernel's pool."""
+    program(tmp_path / "usr/sbin/rngd", feeder)
+    (tmp_path / "entropy_avail").write_text(f"{pool}\n")
+    (tmp_path / "poolsize").write_text("256\n")
+    script = tmp_path / "rngd"
+    text = (BRICKS / "rngd/rngd").read_text().replace("/usr/sbin/rngd", f"{tmp_path}/usr/sbin/rngd")
+    script.write_text(text.replace("/proc/sys/kernel/random/", f"{tmp_path}/"))
+    return subprocess.Popen(
+        ["busybox", "sh", script, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def wait_for(file: Path) -> None:
+    """Until the stand-in has written `file`."""
+    deadline = time.monotonic() + 20
+    while not file.exists():
+        assert time.monotonic() < deadline, f"no {file}"
+        time.sleep(0.02)
+
+
+FEEDING = 'echo "$@" > {0}/called\ntrap "echo ended > {0}/ended; exit 0" TERM\nwhile true; do sleep 0.05; done\n'
+
+
+def test_rngd_ends_when_told_and_takes_its_feeder_along(tmp_path: Path) -> None:
+    process = feed(tmp_path, FEEDING.format(tmp_path), "-disable-rdrand", "-disable-rdseed", "-s", "32")
+    wait_for(tmp_path / "called")
+    assert (tmp_path / "called").read_text().split() == ["--foreground", "--no-tpm=1", "--no-drng=1", "-s", "32"]
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(10) == 0
+    wait_for(tmp_path / "ended")
+
+
+def test_rngd_fills_the_pool_once(tmp_path: Path) -> None:
+    fill = f"echo 256 > {tmp_path}/entropy_avail\n"
+    process = feed(tmp_path, fill + FEEDING.format(tmp_path), "-1", pool=20)
+    assert process.communicate(timeout=20)[0] == "rngd: the pool holds 256 of 256 bits\n"
+    assert process.returncode == 0
+
+
+@pytest.mark.parametrize("arguments", [(), ("-1",)], ids=["service", "once"])
+def test_rngd_without_a_source_is_no_failure(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    process = feed(tmp_path, "exit 1\n", *arguments, pool=20)
+    if not arguments:
+        assert process.stderr is not None
+        assert process.stderr.readline() == "rngd: no hardware random source\n"
+        time.sleep(0.2)
+        assert process.poll() is None, "a service stays"
+        process.send_signal(signal.SIGTERM)
+    assert process.wait(10) == 0
+    process.communicate(timeout=10)
