@@ -32,7 +32,6 @@ RECORDS = list({record.name: record for record in records()}.values())
 def test_every_key_fills_a_field(record: Record) -> None:
     filled = {field.name for field in record.fields.values() if field.name}
     if record.model is dict:
-        assert filled == set()
         return
     known = {field.name for field in dataclasses.fields(record.model)}
     if record is ENTRY:

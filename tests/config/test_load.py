@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from compos.config.load import decode_label, default_name, load
+from compos.config.load import decode_label, load
+from compos.config.sources import default_name
 from compos.config.model import Config, Kernel, Settings
 from compos.errors import CombinedError, ComposError, ConfigError
 from tests.config.reading import config, errors
@@ -286,7 +287,7 @@ def test_long_lines_are_cut_around_the_place() -> None:
     ],
 )
 def test_default_name(source: str, name: str) -> None:
-    assert default_name(["other.yml", source]) == name
+    assert default_name(source) == name
 
 
 LABELS = [

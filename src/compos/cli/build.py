@@ -45,7 +45,8 @@ def build(sources: tuple[str, ...], **options: Any) -> None:
     from compos.cli.images import images, open_store
     from compos.config.dump import metadata_document, to_yaml
     from compos.config.images import image_references
-    from compos.config.load import default_name, load
+    from compos.config.load import load
+    from compos.config.sources import default_name
     from compos.image.platform import Platform
     from compos.output.build import described_outputs, find_images
     from compos.output.formats import choose
@@ -56,7 +57,7 @@ def build(sources: tuple[str, ...], **options: Any) -> None:
     if options["dry_run"]:
         click.echo(to_yaml(config))
         return
-    base = Path(options["folder"] or ".") / (options["name"] or default_name(sources))
+    base = Path(options["folder"] or ".") / (options["name"] or default_name(sources[-1]))
     _check_folder(base if options["output"] in (None, "-") else Path(options["output"]))
     store = open_store(settings)
     platform = Platform("linux", options["arch"]) if options["arch"] else Platform.host()

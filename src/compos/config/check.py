@@ -12,6 +12,7 @@ from typing import NamedTuple
 from compos.config.model import Device, File, Mount
 
 __all__ = [
+    "ARCHITECTURES",
     "CAPABILITIES",
     "OCTAL",
     "RLIMITS",
@@ -26,6 +27,7 @@ __all__ = [
     "device",
     "file",
     "image",
+    "included",
     "is_template",
     "mount",
     "mount_type",
@@ -51,6 +53,9 @@ _LIMITS = """
     CPU FSIZE DATA STACK CORE RSS NPROC NOFILE MEMLOCK AS LOCKS SIGPENDING MSGQUEUE NICE RTPRIO RTTIME
 """
 RLIMITS = tuple(_LIMITS.split())
+ARCHITECTURES = ("amd64", "arm64", "arm", "riscv64", "s390x", "ppc64le")
+"""Architectures that can have a part of their own, in Go's names."""
+
 OCTAL = "(0*[0-7]{1,4})?"
 """Permissions; empty is as if not given."""
 VOLUME_NAME = "[a-z0-9_-]+"
@@ -101,6 +106,12 @@ def image(text: str) -> Iterator[Complaint]:
     if not text:
         yield Complaint("config-image", "the image's name is empty", "Name an image.")
     yield from optional_image(text)
+
+
+def included(text: str) -> Iterator[Complaint]:
+    """The name of a file or a URL."""
+    if text in ("", "-"):
+        yield Complaint("config-include", f"{text!r} cannot be included", "Name a YAML file or a URL.")
 
 
 def container_name(text: str) -> Iterator[Complaint]:

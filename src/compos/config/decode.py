@@ -40,16 +40,12 @@ class Decoder:
         if isinstance(node, Scalar) and node.value is None:
             return Config()
         found = self.decode(node, CONFIG)
-        if not isinstance(found, Config):
-            return None
-        marks = tuple(self._marks[f"init[{number}]"] for number in range(len(found.init)))
-        return model.Config(
-            found.kernel, found.init, found.onboot, found.onshutdown, found.services, found.volumes, found.files, marks
-        )
+        return found if isinstance(found, Config) else None
 
     def decode(self, node: Node, kind: Kind, path: str = "") -> Any:
         """The value of `node` as `kind`, or `BAD`."""
-        self._marks[path] = Mark(self._file, node.span.line, node.span.column, path)
+        note = node.note if isinstance(node, Scalar) else ""
+        self._marks[path] = Mark(self._file, node.span.line, node.span.column, path, note=note)
         if isinstance(kind, Record):
             return self._record(node, kind, path)
         if isinstance(kind, ListOf):
@@ -174,6 +170,10 @@ class Decoder:
         if kind is ENTRY:
             settings = {name: values.pop(name) for name in list(values) if name in _SETTINGS}
             values["settings"] = model.Settings(**settings)
+        if kind.model is Config:
+            start = f"{path}.init" if path else "init"
+            count = len(values.get("init", ()))
+            values["init_marks"] = tuple(self._marks[f"{start}[{number}]"] for number in range(count))
         made = kind.model(**values)
         if inner is not None and kind.complaints is not None:
             outer, self._marks = self._marks, inner

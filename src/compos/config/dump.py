@@ -13,6 +13,7 @@ from typing import Any
 
 from compos.config.emit import yaml_text
 from compos.config.fields import CONFIG, ENTRY, SETTINGS
+from compos.config.images import renamed_images
 from compos.config.kinds import ListOf, Record
 from compos.config.model import Config, ImageEntry, Kernel
 
@@ -32,30 +33,15 @@ def metadata_document(config: Config, form: str, canonical: Mapping[str, str] | 
 
     `canonical` maps image names to canonical ones; volumes keep theirs, as in LinuxKit.
     """
-    document = _document(_canonical(config, canonical or {}))
+    names = canonical or {}
+    renamed = renamed_images(config, lambda name, _: names.get(name, name))
+    document = _document(replace(renamed, volumes=config.volumes))
     if form == "yaml":
         return yaml_text(document, indent=2, dashes_indented=False).encode()
     # LinuxKit writes empty sections of the JSON form as null.
     sections = {key: None if value == [] else value for key, value in document.items()}
     text = json.dumps(sections, indent=4, ensure_ascii=False)
     return re.sub(ESCAPED, lambda found: f"\\u{ord(found[0]):04x}", text).encode()
-
-
-def _canonical(config: Config, names: Mapping[str, str]) -> Config:
-    def renamed(entries: tuple[ImageEntry, ...]) -> tuple[ImageEntry, ...]:
-        return tuple(replace(entry, image=names.get(entry.image, entry.image)) for entry in entries)
-
-    kernel = config.kernel
-    if kernel is not None and kernel.image is not None:
-        kernel = replace(kernel, image=names.get(kernel.image, kernel.image))
-    return replace(
-        config,
-        kernel=kernel,
-        init=tuple(names.get(text, text) for text in config.init),
-        onboot=renamed(config.onboot),
-        onshutdown=renamed(config.onshutdown),
-        services=renamed(config.services),
-    )
 
 
 def _document(config: Config) -> dict[str, Any]:

@@ -267,9 +267,7 @@ TRUST = _table(
     key("org", TEXTS, "Means nothing.", name=""),
     name="Trust",
 )
-CONFIG = _table(
-    model.Config,
-    "A system: LinuxKit's YAML.",
+_SECTIONS = (
     key("kernel", KERNEL, "The kernel."),
     key("init", ListOf(IMAGE), "Images unpacked to / in order."),
     key("onboot", ListOf(ENTRY), "Containers run one after another while booting."),
@@ -278,4 +276,19 @@ CONFIG = _table(
     key("files", ListOf(FILE), "Files made in the root filesystem."),
     key("volumes", ListOf(VOLUME), "Folders that containers share."),
     key("trust", TRUST, "Accepted for LinuxKit's sake; means nothing.", name=""),
+)
+OVERLAY = _table(model.Config, "What one architecture has beside the rest.", *_SECTIONS, name="Overlay")
+OVERLAYS = _table(
+    dict,
+    "Parts for one architecture, merged over the file that they stand in.",
+    *(key(name, OVERLAY, f"Only for {name}.") for name in check.ARCHITECTURES),
+    name="Overlays",
+)
+CONFIG = _table(
+    model.Config,
+    "A system: LinuxKit's YAML.",
+    *_SECTIONS,
+    key("include", ListOf(Text(check.included)), "YAML files merged below this one, relative to it.", name=""),
+    key("variables", TextMap(), "Variables, `${NAME}`, with what they stand for unless --set says otherwise.", name=""),
+    key("arch", OVERLAYS, "Parts for one architecture, merged over this file.", name="overlays"),
 )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from compos.config.model import Config, ImageEntry, Mark
 
-__all__ = ["SECTIONS", "image_marks", "image_references"]
+__all__ = ["SECTIONS", "image_marks", "image_references", "renamed_images"]
 
 SECTIONS = ("onboot", "onshutdown", "services")
 """Sections with containers, in the order in which they are laid out and numbered."""
@@ -35,3 +36,26 @@ def image_marks(config: Config) -> dict[str, Mark]:
         if entry.image:
             marks.setdefault(entry.image, entry.mark.at("image"))
     return marks
+
+
+def renamed_images(config: Config, rename: Callable[[str, Mark], str]) -> Config:
+    """`config` with other names for its images: what `rename` gives for a name and its place."""
+    kernel = config.kernel
+    if kernel is not None and kernel.image:
+        kernel = replace(kernel, image=rename(kernel.image, kernel.mark.at("image")))
+    marks = config.init_marks or (Mark(),) * len(config.init)
+
+    def renamed(entries: tuple[ImageEntry, ...]) -> tuple[ImageEntry, ...]:
+        return tuple(replace(one, image=rename(one.image, one.mark.at("image"))) for one in entries)
+
+    return replace(
+        config,
+        kernel=kernel,
+        init=tuple(rename(text, mark) for text, mark in zip(config.init, marks, strict=True)),
+        volumes=tuple(
+            replace(one, image=rename(one.image, one.mark.at("image"))) if one.image else one for one in config.volumes
+        ),
+        onboot=renamed(config.onboot),
+        onshutdown=renamed(config.onshutdown),
+        services=renamed(config.services),
+    )

@@ -1,59 +1,64 @@
-"""From files, standard input and URLs to one checked configuration.
+"""From files, standard input and URLs to one checked configuration: included files, variables, parts for one architecture.
 
-May touch: the files named, standard input, the network for http(s) sources.
+May touch: the files named and included, standard input, the network for http(s) sources.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
+from compos.config.check import included
 from compos.config.decode import Decoder
 from compos.config.fields import SETTINGS
+from compos.config.images import renamed_images
 from compos.config.merge import merge
-from compos.config.model import Config, Settings
-from compos.config.nodes import Map, read_nodes
+from compos.config.model import Config, Mark, Settings
+from compos.config.nodes import List, Map, Node, Scalar, read_nodes
 from compos.config.problems import Problems
 from compos.config.references import check_names, check_references
+from compos.config.sources import joined, read_source
+from compos.config.variables import Variable, Variables, substitute
 from compos.errors import ComposError, ConfigError
 
-__all__ = ["decode_label", "default_name", "load"]
+__all__ = ["Rename", "decode_label", "load"]
 
-LARGEST = 16 << 20
-"""Bytes of YAML that are read from one source."""
+DEEPEST = 20
+"""Files that include each other in a row."""
 
-MOST_REDIRECTS = 5
 LABEL = "org.mobyproject.config"
 
+Rename = Callable[[str, str], str]
+"""From an image's name and the source that says it to the name that is meant. Raises `ComposError`."""
 
-def load(sources: Sequence[str], *, stdin: Callable[[], bytes] = lambda: sys.stdin.buffer.read()) -> Config:
+
+def load(
+    sources: Sequence[str],
+    *,
+    architecture: str = "",
+    variables: Variables | None = None,
+    rename: Rename | None = None,
+    stdin: Callable[[], bytes] = lambda: sys.stdin.buffer.read(),
+) -> Config:
     """Read, check and merge `sources` from left to right: paths, `-`, http(s) URLs.
 
-    Raises `ConfigError`, or `CombinedError` for several mistakes, in the order of the sources.
+    `architecture` (Go's name) chooses parts of `arch:`; `variables` are those given beside the files; `rename` resolves
+    names such as `@pkg:FOLDER`. Raises `ConfigError`, or `CombinedError` for several mistakes, in the order of the sources.
     """
-    merged = Config()
     problems = Problems()
+    reading = _Reading(problems, architecture, variables or {}, stdin)
+    merged = Config()
     for source in sources:
-        found = _one(source, problems, stdin)
-        if found is not None:
-            merged = merge(merged, found)
+        merged = merge(merged, reading.source(source, {}, ()))
     check_names(merged, problems)
     # What a part with a mistake would have declared is unknown: complaints about its absence would mislead.
     if not problems:
         check_references(merged, problems)
+    if rename is not None and not problems:
+        merged = _renamed(merged, rename, problems)
     problems.raise_if_any()
     return merged
-
-
-def default_name(sources: Sequence[str]) -> str:
-    """Base of the output names: the last source's name without its last extension; `moby` for standard input."""
-    last = sources[-1]
-    if last.startswith(("http://", "https://")):
-        from compos.http import without_secrets
-
-        last = without_secrets(last).partition("://")[2].partition("/")[2]
-    return "moby" if last == "-" else PurePosixPath(last).stem or "moby"
 
 
 def decode_label(text: str, image: str) -> Settings:
@@ -79,85 +84,101 @@ def decode_label(text: str, image: str) -> Settings:
     return settings if isinstance(settings, Settings) else Settings()
 
 
-def _one(source: str, problems: Problems, stdin: Callable[[], bytes]) -> Config | None:
-    """One source as far as it can be read; mistakes go to `problems`."""
-    name = source
-    try:
-        name, data = _read(source, stdin)
-        text = _text(name, data)
-        problems.source(name, text)
-        node = read_nodes(text, name, problems)
-        if node is None:
-            raise ConfigError(
-                "yaml-empty", "there is no YAML in it", place=name, hint="Write at least `kernel:` and `init:`."
-            )
-    except ComposError as error:
-        problems.stop(error, name)
-        return None
-    return Decoder(name, problems).config(node)
+class _Included(NamedTuple):
+    """A source that another one includes, and where it says so."""
+
+    source: str
+    mark: Mark
+    width: int
 
 
-def _read(source: str, stdin: Callable[[], bytes]) -> tuple[str, bytes]:
-    """What the source is called in places, and its bytes. Raises `ComposError`."""
-    if source == "-":
-        name, data = "<stdin>", stdin()
-    elif source.startswith(("http://", "https://")):
-        name, data = _fetch(source)
-    else:
+class _Reading:
+    """Reads sources with what they include; each included file counts once, however many include it."""
+
+    def __init__(self, problems: Problems, architecture: str, given: Variables, stdin: Callable[[], bytes]) -> None:
+        self._problems = problems
+        self._architecture = architecture
+        self._given = given
+        self._stdin = stdin
+        self._included: set[str] = set()
+
+    def source(self, source: str, outer: Variables, within: tuple[str, ...]) -> Config:
+        """One source over what it includes, as far as it can be read. `outer` are variables that including files declare,
+        `within` their names."""
         name = source
         try:
-            with Path(source).open("rb") as stream:
-                data = stream.read(LARGEST + 1)
-        except (OSError, ValueError) as error:
-            reason = (getattr(error, "strerror", None) or str(error)).lower()
-            raise ConfigError(
-                "config-source",
-                f"the file cannot be read: {reason}",
-                place=source,
-                hint="Name a YAML file, - for standard input, or a URL.",
-            ) from error
-    if len(data) > LARGEST:
-        raise ConfigError(
-            "yaml-too-large", f"there are more than {LARGEST >> 20} MiB", place=name, hint="Name a YAML file."
-        )
-    return name, data
+            name, text = read_source(source, self._stdin)
+            self._problems.source(name, text)
+            node = read_nodes(text, name, self._problems)
+            if node is None:
+                raise ConfigError(
+                    "yaml-empty", "there is no YAML in it", place=name, hint="Write at least `kernel:` and `init:`."
+                )
+        except ComposError as error:
+            self._problems.stop(error, name)
+            return Config()
+        declared = {**_declared(node, name), **outer}
+        if "${" in text:
+            node = substitute(node, {**declared, **self._given}, name, self._problems)
+        config = Config()
+        for one in self._includes(node, source, name):
+            config = merge(config, self._include(one, declared, (*within, source)))
+        own = Decoder(name, self._problems).config(node) or Config()
+        config = merge(config, own)
+        overlay = (own.overlays or {}).get(self._architecture)
+        return merge(config, overlay) if overlay else config
 
+    def _include(self, one: _Included, declared: Variables, within: tuple[str, ...]) -> Config:
+        if one.source in within or len(within) > DEEPEST:
+            what = "is included by itself" if one.source in within else f"is more than {DEEPEST} files deep"
+            chain = " includes ".join((*within[within.index(one.source) if one.source in within else -2 :], one.source))
+            self._problems.add(
+                "config-include", f"{one.source} {what}: {chain}", one.mark, hint="Leave it out.", width=one.width
+            )
+            return Config()
+        if one.source in self._included:
+            return Config()
+        self._included.add(one.source)
+        return self.source(one.source, declared, within)
 
-def _text(name: str, data: bytes) -> str:
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise ConfigError(
-            "yaml-encoding",
-            f"byte {error.start} is not UTF-8",
-            place=f"{name}:{line}",
-            hint="Save the file as UTF-8.",
-        ) from error
-
-
-def _fetch(url: str) -> tuple[str, bytes]:
-    """The body of a document that is really there (defect N14), redirects followed."""
-    from urllib.parse import urljoin
-
-    from compos.http import chunks, request, without_secrets
-
-    name = without_secrets(url)
-    for _ in range(MOST_REDIRECTS + 1):
-        with request("GET", url) as response:
-            location = response.headers.get("location")
-            if response.status in (301, 302, 303, 307, 308) and location:
-                url = urljoin(url, location)
-                if not url.startswith(("http://", "https://")):
-                    break
+    def _includes(self, node: Node, source: str, name: str) -> list[_Included]:
+        """What the file includes; other mistakes of the list are found when it is decoded."""
+        entry = node.entries.get("include") if isinstance(node, Map) else None
+        found = []
+        for number, item in enumerate(entry.value.items if entry and isinstance(entry.value, List) else ()):
+            if not isinstance(item, Scalar) or not isinstance(item.value, str) or list(included(item.value)):
                 continue
-            if response.status != 200:
-                hint = "Check the URL."
-                raise ConfigError("config-source", f"the server answers {response.status}", place=name, hint=hint)
-            data = bytearray()
-            for piece in chunks(response, url):
-                data += piece
-                if len(data) > LARGEST:
-                    break
-            return name, bytes(data)
-    raise ConfigError("config-source", "the redirects lead nowhere", place=name, hint="Name the final URL.")
+            mark = Mark(name, item.span.line, item.span.column, f"include[{number}]")
+            try:
+                found.append(_Included(joined(source, item.value), mark, item.span.width))
+            except ConfigError as error:
+                self._problems.add(error.id, error.message, mark, hint=error.hint, width=item.span.width)
+        return found
+
+
+def _declared(node: Node, name: str) -> dict[str, Variable]:
+    """The file's own `variables:`; what is wrong with them is found when they are decoded."""
+    entry = node.entries.get("variables") if isinstance(node, Map) else None
+    pairs = entry.value.entries.items() if entry and isinstance(entry.value, Map) else ()
+    return {
+        key: Variable(value.value, f"{name}:{value.span.line}")
+        for key, (_, value) in pairs
+        if isinstance(value, Scalar) and isinstance(value.value, str)
+    }
+
+
+def _renamed(config: Config, rename: Rename, problems: Problems) -> Config:
+    """`config` with the names that `rename` makes of its images'."""
+    known: dict[tuple[str, str], str] = {}
+
+    def name_of(text: str, mark: Mark) -> str:
+        key = (text, mark.file)
+        if key not in known:
+            try:
+                known[key] = rename(text, mark.file)
+            except ComposError as error:
+                problems.add(error.id, str(error.message), mark, hint=error.hint, width=len(text))
+                known[key] = text
+        return known[key]
+
+    return renamed_images(config, name_of)

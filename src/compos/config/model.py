@@ -43,7 +43,8 @@ Id = str | int
 class Mark(NamedTuple):
     """Where something stands: source as the user named it, line and column (from 1), key path (`services[1]`).
 
-    `inner` has the places of what stands in it, by relative key path (`image`, `binds[0]`).
+    `inner` has the places of what stands in it, by relative key path (`image`, `binds[0]`). `note` says which variables
+    have gone into the value (`TAG from --set`).
     """
 
     file: str = ""
@@ -51,6 +52,7 @@ class Mark(NamedTuple):
     column: int = 0
     path: str = ""
     inner: Mapping[str, Mark] | None = None
+    note: str = ""
 
     def at(self, key: str) -> Mark:
         """The place of `key` in it; its own where the YAML does not say `key`."""
@@ -324,7 +326,7 @@ class ImageEntry:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """A whole system, several files merged."""
+    """A whole system, several files merged. `overlays` are parts for one architecture, by its name: `load` merges them."""
 
     kernel: Kernel | None = None
     init: Texts = ()
@@ -334,3 +336,4 @@ class Config:
     volumes: tuple[Volume, ...] = ()
     files: tuple[File, ...] = ()
     init_marks: tuple[Mark, ...] = field(default=(), compare=False, repr=False)
+    overlays: Mapping[str, Config] | None = field(default=None, compare=False, repr=False)

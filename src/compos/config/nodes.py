@@ -54,13 +54,18 @@ class Span(NamedTuple):
 
 
 class Scalar(NamedTuple):
-    """A single value; `text` is how it is written, without quotes; `is_merge` marks an unquoted `<<`."""
+    """A single value; `text` is how it is written, without quotes; `is_merge` marks an unquoted `<<`.
+
+    `is_plain` says that the value's type was read from the text, being unquoted; `note` is for `Mark.note`.
+    """
 
     span: Span
     value: Value
     text: str
     size: int = 1
     is_merge: bool = False
+    is_plain: bool = False
+    note: str = ""
 
 
 class List(NamedTuple):
@@ -182,7 +187,7 @@ class _Reader:
             raise self._error(
                 "yaml-syntax", "an escape stands for half a character", span, "Write the character itself."
             )
-        node = Scalar(span, value, text, is_merge=plain and text == "<<")
+        node = Scalar(span, value, text, is_merge=plain and text == "<<", is_plain=plain)
         if event.anchor:
             self._anchors[event.anchor] = node
         return node

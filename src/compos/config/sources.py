@@ -1,0 +1,127 @@
+"""Where YAML is read from: files, standard input, http(s) URLs; and what a name in one source means from there.
+
+May touch: the files named, standard input, the network for http(s) sources.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+
+from compos.errors import ConfigError
+
+__all__ = ["STDIN", "default_name", "folder_of", "is_url", "joined", "read_source"]
+
+LARGEST = 16 << 20
+"""Bytes of YAML that are read from one source."""
+
+MOST_REDIRECTS = 5
+STDIN = "<stdin>"
+"""What standard input is called in places."""
+
+
+def is_url(source: str) -> bool:
+    """Whether `source` is fetched."""
+    return source.startswith(("http://", "https://"))
+
+
+def folder_of(source: str) -> Path | None:
+    """The folder that names in `source` are relative to; None for a URL."""
+    if is_url(source):
+        return None
+    return Path() if source in ("-", STDIN) else Path(source).parent
+
+
+def joined(source: str, name: str) -> str:
+    """The source that `name` means in `source`: relative to its folder or URL. Raises `ConfigError`.
+
+    A file that came from the network includes nothing of this machine.
+    """
+    if is_url(name):
+        return name
+    if is_url(source):
+        from urllib.parse import urljoin
+
+        url = urljoin(source, name)
+        if not is_url(url):
+            hint = "Name it relative to the URL, or by an http(s) URL."
+            raise ConfigError("config-include", f"{name!r} cannot be fetched", hint=hint)
+        return url
+    folder = folder_of(source)
+    return os.path.normpath(os.path.join(folder or "", os.path.expanduser(name)))  # noqa: PTH111, PTH118  keeps it short
+
+
+def read_source(source: str, stdin: Callable[[], bytes]) -> tuple[str, str]:
+    """What `source` is called in places (no secrets), and its text. Raises `ComposError`."""
+    if source == "-":
+        name, data = STDIN, stdin()
+    elif is_url(source):
+        name, data = _fetch(source)
+    else:
+        name = source
+        try:
+            with Path(source).open("rb") as stream:
+                data = stream.read(LARGEST + 1)
+        except (OSError, ValueError) as error:
+            reason = (getattr(error, "strerror", None) or str(error)).lower()
+            raise ConfigError(
+                "config-source",
+                f"the file cannot be read: {reason}",
+                place=source,
+                hint="Name a YAML file, - for standard input, or a URL.",
+            ) from error
+    if len(data) > LARGEST:
+        raise ConfigError(
+            "yaml-too-large", f"there are more than {LARGEST >> 20} MiB", place=name, hint="Name a YAML file."
+        )
+    return name, _text(name, data)
+
+
+def default_name(source: str) -> str:
+    """Base of the output names: the source's name without its last extension; `moby` for standard input."""
+    if is_url(source):
+        from compos.http import without_secrets
+
+        source = without_secrets(source).partition("://")[2].partition("/")[2]
+    return "moby" if source == "-" else PurePosixPath(source).stem or "moby"
+
+
+def _text(name: str, data: bytes) -> str:
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ConfigError(
+            "yaml-encoding",
+            f"byte {error.start} is not UTF-8",
+            place=f"{name}:{line}",
+            hint="Save the file as UTF-8.",
+        ) from error
+
+
+def _fetch(url: str) -> tuple[str, bytes]:
+    """The body of a document that is really there (defect N14), redirects followed."""
+    from urllib.parse import urljoin
+
+    from compos.http import chunks, request, without_secrets
+
+    name = without_secrets(url)
+    for _ in range(MOST_REDIRECTS + 1):
+        with request("GET", url) as response:
+            location = response.headers.get("location")
+            if response.status in (301, 302, 303, 307, 308) and location:
+                url = urljoin(url, location)
+                if not is_url(url):
+                    break
+                continue
+            if response.status != 200:
+                hint = "Check the URL."
+                raise ConfigError("config-source", f"the server answers {response.status}", place=name, hint=hint)
+            data = bytearray()
+            for piece in chunks(response, url):
+                data += piece
+                if len(data) > LARGEST:
+                    break
+            return name, bytes(data)
+    raise ConfigError("config-source", "the redirects lead nowhere", place=name, hint="Name the final URL.")

@@ -1,0 +1,176 @@
+"""Variables in the YAML: `${NAME}`, `${NAME:-value}`, from the command line, env files and the YAML itself.
+
+May touch: the env files that are named (reading).
+
+LinuxKit has no variables, and its users' scripts are full of `${...}`. So in `contents` and `command`, where scripts stand,
+only variables that somebody has given or declared are put in; the rest stays as it is, as it does for LinuxKit. Elsewhere
+the words and meaning are those of the Compose specification ("Interpolation"), except that the process environment says
+nothing: the same files and flags give the same system everywhere.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from compos.config.check import nearest
+from compos.config.model import Mark
+from compos.config.nodes import Entry, List, Map, Node, Scalar
+from compos.config.problems import Problems
+from compos.config.scalars import value_of
+from compos.errors import ConfigError
+
+__all__ = ["SCRIPTS", "Variable", "Variables", "given_variables", "substitute"]
+
+SCRIPTS = frozenset(("contents", "command"))
+"""Keys below which a `$` usually belongs to a shell."""
+
+NAME = re.compile("[A-Za-z_][A-Za-z0-9_]*")
+_USE = re.compile(r"\$(\$?)\{([A-Za-z_][A-Za-z0-9_]*)(?:(:?[-?])([^{}]*))?\}")
+_MALFORMED = re.compile(r"\$\{[^}\s]*\}?")
+MOST = 1 << 20
+"""Characters that one value may grow to."""
+
+
+class Variable(NamedTuple):
+    """What a name stands for, and who says so (`--set`, an env file, a YAML file's line)."""
+
+    value: str
+    source: str
+
+
+Variables = Mapping[str, Variable]
+
+
+def given_variables(settings: Sequence[str], env_files: Sequence[str]) -> dict[str, Variable]:
+    """Variables of `NAME=VALUE` flags and of env files; later files win over earlier ones, flags over files.
+
+    An env file has a `NAME=VALUE` a line; blank lines and lines that begin with # are skipped, `export ` before the name
+    and quotes around the whole value are taken off. Raises `ConfigError`.
+    """
+    found: dict[str, Variable] = {}
+    for name in env_files:
+        found.update(_env_file(name))
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        if not equals or not NAME.fullmatch(name):
+            # The value may be a secret: only what stands before it is shown.
+            raise ConfigError(
+                "variable-syntax", f"{name!r} is not NAME=VALUE", place="--set", hint="Write --set TAG=v1."
+            )
+        found[name] = Variable(value, "--set")
+    return found
+
+
+def _env_file(file: str) -> dict[str, Variable]:
+    try:
+        text = Path(file).read_text("utf-8-sig")
+    except (OSError, ValueError) as error:
+        reason = (getattr(error, "strerror", None) or "it is not UTF-8").lower()
+        raise ConfigError(
+            "variable-file", f"the env file cannot be read: {reason}", place=file, hint="Check --env-file."
+        ) from error
+    found = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        stripped = line.strip()
+        if not stripped or stripped.startswith("#"):
+            continue
+        name, equals, value = stripped.removeprefix("export ").partition("=")
+        name, value = name.strip(), value.strip()
+        if not equals or not NAME.fullmatch(name):
+            raise ConfigError(
+                "variable-syntax", "the line is not NAME=VALUE", place=f"{file}:{number}", hint="Write TAG=v1."
+            )
+        if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
+            value = value[1:-1]
+        found[name] = Variable(value, f"{file}:{number}")
+    return found
+
+
+def substitute(node: Node, variables: Variables, file: str, problems: Problems) -> Node:
+    """`node` with the variables in its values put in; keys stay. Mistakes go to `problems`."""
+    return _Substitution(variables, file, problems).node(node, script=False)
+
+
+class _Substitution:
+    def __init__(self, variables: Variables, file: str, problems: Problems) -> None:
+        self._variables = variables
+        self._file = file
+        self._problems = problems
+        self._done: dict[tuple[int, bool], tuple[Node, Node]] = {}
+        """What became of containers that aliases share, by identity (kept alive beside it)."""
+
+    def node(self, node: Node, *, script: bool) -> Node:
+        if isinstance(node, Scalar):
+            return self._scalar(node, script=script) if "${" in node.text else node
+        known = self._done.get((id(node), script))
+        if known is not None:
+            return known[1]
+        made: Node
+        if isinstance(node, List):
+            made = node._replace(items=[self.node(item, script=script) for item in node.items])
+        else:
+            made = Map(
+                node.span,
+                {
+                    name: Entry(entry.key, self.node(entry.value, script=script or name in SCRIPTS))
+                    for name, entry in node.entries.items()
+                },
+                node.size,
+            )
+        self._done[id(node), script] = (node, made)
+        return made
+
+    def _scalar(self, node: Scalar, *, script: bool) -> Scalar:
+        notes: dict[str, None] = {}
+        parts = []
+        position = 0
+        for use in _USE.finditer(node.text):
+            parts += [self._rest(node, node.text[position : use.start()], script=script)]
+            parts += [self._value(node, use, notes, script=script)]
+            position = use.end()
+        text = "".join((*parts, self._rest(node, node.text[position:], script=script)))
+        if len(text) > MOST:
+            self._fail(node, "config-variable", f"the value grows to more than {MOST} characters", "Shorten it.")
+            return node
+        if text == node.text:
+            return node
+        value = value_of(text) if node.is_plain else text
+        return node._replace(value=value, text=text, note=", ".join(notes))
+
+    def _rest(self, node: Scalar, text: str, *, script: bool) -> str:
+        """Text between variables: what looks like one but is none is a mistake."""
+        if not script and (odd := _MALFORMED.search(text)):
+            hint = "Write ${NAME} or ${NAME:-value}; $${ stands for the characters ${."
+            self._fail(node, "config-variable", f"{odd[0]!r} is not a variable", hint)
+        return text
+
+    def _value(self, node: Scalar, use: re.Match[str], notes: dict[str, None], *, script: bool) -> str:
+        escaped, name, operator, word = use.groups()
+        variable = self._variables.get(name)
+        if script and variable is None:
+            return use[0]
+        if escaped:
+            return use[0][1:]
+        # With a colon, an empty value is as if there were none.
+        if variable is not None and (variable.value or not (operator or "").startswith(":")):
+            notes[f"{name} from {variable.source}"] = None
+            return variable.value
+        if operator in ("-", ":-"):
+            notes[f"{name} by default"] = None
+            return str(word)
+        message = f"there is no variable {name!r}"
+        if operator:
+            self._fail(node, "config-variable", f"{message}: {word}" if word else message, f"Give --set {name}=VALUE.")
+        elif near := nearest(name, self._variables):
+            self._fail(node, "config-variable", message, f"Did you mean {near!r}?")
+        else:
+            hint = f"Give --set {name}=VALUE, or write ${{{name}:-value}}; $${{ stands for the characters ${{."
+            self._fail(node, "config-variable", message, hint)
+        return ""
+
+    def _fail(self, node: Scalar, id: str, message: str, hint: str) -> None:
+        mark = Mark(self._file, node.span.line, node.span.column)
+        self._problems.add(id, message, mark, hint=hint, width=node.span.width)
