@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compos.config.load import decode_label, load
-from compos.config.sources import default_name
 from compos.config.model import Config, Kernel, Settings
+from compos.config.sources import default_name
 from compos.errors import CombinedError, ComposError, ConfigError
 from tests.config.reading import config, errors
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from compos.cli.reading import read_system, reading_options
 from compos.cli.settings import global_options, settings_of
 
 __all__ = ["build"]
@@ -22,7 +23,7 @@ COMPRESSIONS = ("zstd", "gzip", "none")
 @click.option("--name", metavar="NAME", help="Base of the output names [the last file's, without extension].")
 @click.option("--dir", "folder", metavar="DIR", help="Where the outputs go [the current folder].")
 @click.option("--o", "output", metavar="FILE|-", help="One streamable output (tar) to a file or standard output.")
-@click.option("--arch", metavar="ARCH", help="amd64, arm64 or riscv64 [this machine's].")
+@reading_options
 @click.option("--pull", is_flag=True, help="Ask the registry for every image, whatever the store has.")
 @click.option(
     "--compress",
@@ -45,24 +46,21 @@ def build(sources: tuple[str, ...], **options: Any) -> None:
     from compos.cli.images import images, open_store
     from compos.config.dump import metadata_document, to_yaml
     from compos.config.images import image_references
-    from compos.config.load import load
     from compos.config.sources import default_name
-    from compos.image.platform import Platform
     from compos.output.build import described_outputs, find_images
     from compos.output.formats import choose
     from compos.package.bricks import forget_outdated
 
     formats = choose(options["formats"], to_file=options["output"] is not None)
-    config = load(sources)
+    config, platform, local = read_system(sources, options)
     if options["dry_run"]:
         click.echo(to_yaml(config))
         return
     base = Path(options["folder"] or ".") / (options["name"] or default_name(sources[-1]))
     _check_folder(base if options["output"] in (None, "-") else Path(options["output"]))
     store = open_store(settings)
-    platform = Platform("linux", options["arch"]) if options["arch"] else Platform.host()
-    forget_outdated(store, image_references(config), platform)
-    source = images(store, settings, options["debian_mirror"], pull=options["pull"])
+    forget_outdated(store, image_references(config), platform, local.recipes)
+    source = images(store, settings, options["debian_mirror"], pull=options["pull"], local=local)
     by_reference = find_images(source, config, platform)
     canonical = {reference: image.name for reference, image in by_reference.items()}
     outputs = described_outputs(

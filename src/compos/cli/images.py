@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from compos.image.store import Store
     from compos.package.build import Builder
     from compos.package.debian.mirror import Mirror
+    from compos.package.local import LocalPackages
 
 __all__ = ["builder", "images", "open_store"]
 
@@ -41,8 +42,18 @@ def _mirror(option: str | None, certificates: tuple[str, ...]) -> Callable[[], M
     return mirror
 
 
-def images(store: Store, settings: Settings, debian_mirror: str | None, *, pull: bool) -> Images:
-    """What a build asks for its images. Raises `ImageError` for a mirror that cannot be understood."""
+def images(
+    store: Store,
+    settings: Settings,
+    debian_mirror: str | None,
+    *,
+    pull: bool = False,
+    local: LocalPackages | None = None,
+) -> Images:
+    """What a build asks for its images; `local` has packages named by their folders.
+
+    Raises `ImageError` for a mirror that cannot be understood.
+    """
     from compos.image.mirrors import Mirrors
     from compos.image.source import Images
     from compos.package.bricks import HUB, Bricks
@@ -54,5 +65,6 @@ def images(store: Store, settings: Settings, debian_mirror: str | None, *, pull:
         cache(lambda: builder(store, settings, debian_mirror)),
         lambda reference, platform: registry_only.image(str(reference), platform),
         mirrored=any(name in mirrors.urls for name in (HUB, "*")),
+        local=local.recipes if local else None,
     )
     return Images(store, mirrors=mirrors, certificates=certificates, pull=pull, missing=bricks.missing)

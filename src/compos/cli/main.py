@@ -15,8 +15,10 @@ __all__ = ["cli", "main"]
 VERBS = {
     "build": "Compose a system from YAML and write it in the formats asked for.",
     "cache": "List and clean the store of images and derived results.",
+    "config": "Print the system that YAML files describe, and where each value comes from.",
     "pkg": "Build packages (bricks) as images.",
     "run": "Boot a system.",
+    "schema": "Print the JSON schema of the YAML.",
     "version": "Show the version.",
 }
 

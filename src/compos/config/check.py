@@ -14,8 +14,10 @@ from compos.config.model import Device, File, Mount
 __all__ = [
     "ARCHITECTURES",
     "CAPABILITIES",
+    "LOCAL_IMAGES",
     "OCTAL",
     "RLIMITS",
+    "TEMPLATE",
     "VOLUME_NAME",
     "Check",
     "Complaint",
@@ -61,6 +63,10 @@ OCTAL = "(0*[0-7]{1,4})?"
 VOLUME_NAME = "[a-z0-9_-]+"
 SOURCE_IS_TYPE = ("mqueue", "devpts", "proc", "sysfs", "cgroup")
 TEMPLATE = "@pkg:"
+"""Begins the name of an image that a package's folder makes."""
+
+LOCAL_IMAGES = ("oci:", "oci-archive:", "docker-archive:")
+"""Begin the names of images in folders and files of this machine."""
 
 
 class Complaint(NamedTuple):
@@ -86,7 +92,10 @@ def is_template(text: str) -> bool:
 
 def optional_image(text: str) -> Iterator[Complaint]:
     """An image's name as far as it can be judged without parsing it; empty means none."""
-    if text.startswith("@"):
+    if text.startswith(LOCAL_IMAGES):
+        if text in LOCAL_IMAGES:
+            yield Complaint("config-image", f"{text!r} names no file", f"Write {text}PATH.")
+    elif text.startswith("@"):
         if not is_template(text):
             yield Complaint(
                 "config-template", f"there is no template {text.partition(':')[0]!r}", f"Write {TEMPLATE}FOLDER."

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -15,9 +15,10 @@ from compos.config.emit import yaml_text
 from compos.config.fields import CONFIG, ENTRY, SETTINGS
 from compos.config.images import renamed_images
 from compos.config.kinds import ListOf, Record
-from compos.config.model import Config, ImageEntry, Kernel
+from compos.config.model import Config, ImageEntry, Kernel, Mark
+from compos.config.origins import origins
 
-__all__ = ["metadata_document", "to_yaml"]
+__all__ = ["metadata_document", "resolved_json", "resolved_yaml", "to_yaml"]
 
 ESCAPED = "[<>&\u2028\u2029\x7f-\x9f\ufeff\ufffe\uffff]"
 """Characters that LinuxKit escapes in JSON, and those that JSON takes as they are and YAML refuses."""
@@ -44,28 +45,55 @@ def metadata_document(config: Config, form: str, canonical: Mapping[str, str] | 
     return re.sub(ESCAPED, lambda found: f"\\u{ord(found[0]):04x}", text).encode()
 
 
+def resolved_yaml(config: Config, *, with_origins: bool) -> str:
+    """What `config` says and nothing else, each value with a comment saying where it comes from, if asked for."""
+    comments = {path: _origin(mark) for path, mark in origins(config).items()} if with_origins else {}
+    return yaml_text(_record(config, CONFIG, full=False), indent=2, dashes_indented=False, comments=comments)
+
+
+def resolved_json(config: Config) -> str:
+    """The same as JSON."""
+    return json.dumps(_record(config, CONFIG, full=False), indent=2, ensure_ascii=False)
+
+
+def _origin(mark: Mark) -> str:
+    place = f"{mark.file}:{mark.line}"
+    text = f"{place} ({mark.note})" if mark.note else place
+    return "".join(character if character.isprintable() else "?" for character in text)
+
+
 def _document(config: Config) -> dict[str, Any]:
     """Plain values in LinuxKit's key order, keys as in the YAML; sections are there even when they are empty."""
     return _record(replace(config, kernel=config.kernel or Kernel()), CONFIG)
 
 
-def _plain(value: Any, kind: Any) -> Any:
+def _plain(value: Any, kind: Any, *, full: bool) -> Any:
     if isinstance(kind, Record):
-        return _entry(value) if kind is ENTRY else _record(value, kind)
+        return _entry(value, full=full) if kind is ENTRY else _record(value, kind, full=full)
     if isinstance(kind, ListOf):
-        return [_plain(item, kind.item) for item in value]
+        return [_plain(item, kind.item, full=full) for item in value]
     return dict(value) if isinstance(value, Mapping) else value
 
 
-def _record(value: Any, kind: Record) -> dict[str, Any]:
+def _record(value: Any, kind: Record, *, full: bool = True) -> dict[str, Any]:
+    """The keys of `value`; `full` adds what LinuxKit always prints."""
     printed = {}
     for key, field in kind.fields.items():
         inner = getattr(value, field.name) if field.name else None
-        inner = field.always if inner is None else inner
+        if full:
+            inner = field.always if inner is None else inner
+        elif (kind is CONFIG and inner == ()) or (inner is False and key not in _given(value, kind)):
+            inner = None
         if inner is not None:
-            printed[key] = _plain(inner, field.kind)
+            printed[key] = _plain(inner, field.kind, full=full)
     return printed
 
 
-def _entry(value: ImageEntry) -> dict[str, Any]:
-    return {"name": value.name, "image": value.image, **_record(value.settings, SETTINGS)}
+def _given(value: Any, kind: Record) -> Collection[str]:
+    """Keys that the YAML says, where that is known: a flag that is false may not be among them."""
+    mark: Mark | None = getattr(value, "mark", None)
+    return kind.fields if mark is None else mark.inner or ()
+
+
+def _entry(value: ImageEntry, *, full: bool) -> dict[str, Any]:
+    return {"name": value.name, "image": value.image, **_record(value.settings, SETTINGS, full=full)}

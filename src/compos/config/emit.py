@@ -18,54 +18,62 @@ _WORDS = frozenset(("y", "n", "yes", "no", "on", "off"))
 """Booleans of YAML 1.1, in any case: strings to us, but not to every tool."""
 
 
-def yaml_text(document: Mapping[str, Any], *, indent: int, dashes_indented: bool) -> str:
+def yaml_text(
+    document: Mapping[str, Any], *, indent: int, dashes_indented: bool, comments: Mapping[str, str] | None = None
+) -> str:
     """`document` (mappings, lists, strings, numbers, booleans) as YAML.
 
     `indent` is in columns; with `dashes_indented` the dashes of a list stand below and right of its key, else below it.
+    `comments` are printed behind values, by key path (`services[0].binds[1]`); they are single lines.
     """
-    return "".join(f"{line}\n" for line in _Writer(indent, dashes_indented=dashes_indented).mapping(document, 0))
+    writer = _Writer(indent, comments or {}, dashes_indented=dashes_indented)
+    return "".join(f"{line}\n" for line in writer.mapping(document, 0, ""))
 
 
 class _Writer:
-    def __init__(self, indent: int, *, dashes_indented: bool) -> None:
+    def __init__(self, indent: int, comments: Mapping[str, str], *, dashes_indented: bool) -> None:
         self._indent = indent
+        self._comments = comments
         self._dashes_indented = dashes_indented
 
-    def mapping(self, value: Mapping[str, Any], column: int) -> Iterator[str]:
-        """The lines of a mapping whose keys stand in `column`."""
+    def mapping(self, value: Mapping[str, Any], column: int, path: str) -> Iterator[str]:
+        """The lines of a mapping at `path`, its keys in `column`."""
         for key, inner in value.items():
-            yield from self._after(f"{' ' * column}{_scalar(key)}:", inner, column)
+            here = f"{path}.{key}" if path else key
+            yield from self._after(f"{' ' * column}{_scalar(key)}:", inner, column, here)
 
-    def _after(self, start: str, value: Any, column: int) -> Iterator[str]:
+    def _after(self, start: str, value: Any, column: int, path: str) -> Iterator[str]:
         """The lines of `start` (a key with its colon in `column`) and the value that belongs to it."""
         if isinstance(value, Mapping) and value:
             yield start
-            yield from self.mapping(value, self._deeper(column))
+            yield from self.mapping(value, self._deeper(column), path)
         elif isinstance(value, list) and value:
             yield start
-            yield from self._list(value, self._deeper(column) if self._dashes_indented else column)
+            yield from self._list(value, self._deeper(column) if self._dashes_indented else column, path)
         else:
-            yield from self._leaf(start, value, column)
+            yield from self._leaf(start, value, column, path)
 
-    def _leaf(self, start: str, value: Any, column: int) -> Iterator[str]:
+    def _leaf(self, start: str, value: Any, column: int, path: str) -> Iterator[str]:
+        comment = f"  # {self._comments[path]}" if path in self._comments else ""
         if isinstance(value, str) and _fits_block(value):
             ending = "" if value.endswith("\n") and not value.endswith("\n\n") else "+" if value.endswith("\n") else "-"
-            yield f"{start} |{ending}"
+            yield f"{start} |{ending}{comment}"
             margin = " " * self._deeper(column)
             for line in value.removesuffix("\n").split("\n"):
                 yield margin + line if line else ""
         else:
-            yield f"{start} {_scalar(value)}"
+            yield f"{start} {_scalar(value)}{comment}"
 
-    def _list(self, items: list[Any], column: int) -> Iterator[str]:
+    def _list(self, items: list[Any], column: int, path: str) -> Iterator[str]:
         dash = " " * column + "-"
-        for item in items:
+        for number, item in enumerate(items):
+            here = f"{path}[{number}]"
             if isinstance(item, Mapping) and item:
-                lines = self.mapping(item, column + 2)
+                lines = self.mapping(item, column + 2, here)
                 yield f"{dash} {next(lines).lstrip(' ')}"
                 yield from lines
             else:
-                yield from self._leaf(dash, item, column)
+                yield from self._leaf(dash, item, column, here)
 
     def _deeper(self, column: int) -> int:
         """The next multiple of the indentation, as go-yaml has it: keys after a dash do not shift what is below them."""

@@ -55,6 +55,18 @@ class Platform:
         return cls(*parts)
 
     @classmethod
+    def named(cls, architecture: str) -> Platform:
+        """Linux on an architecture as Go or uname(2) call it: `arm64`, `aarch64`. Raises `ImageError`."""
+        known = _MACHINES.get(architecture, (architecture, ""))
+        if known[0] not in {name for name, _ in _MACHINES.values()}:
+            raise ImageError(
+                "platform-unknown",
+                f"there is no architecture {architecture!r}",
+                hint="Use amd64, arm64 or riscv64.",
+            )
+        return cls("linux", *known)
+
+    @classmethod
     def host(cls) -> Platform:
         """The platform of this machine, with the operating system `linux`."""
         machine = os.uname().machine

@@ -5,11 +5,12 @@ May touch: the folder of bricks (reading), the store, the Debian mirror.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from compos.config.check import LOCAL_IMAGES
 from compos.errors import ImageError
 from compos.image.model import Image
 from compos.image.platform import Platform
@@ -52,18 +53,28 @@ class Bricks:
     `builder` is called when the first brick is missing. `published` asks the registry for an image (raising `ImageError`,
     id `image-not-found`, when it has none). It is not asked for names without a registry (`compos/init:v1`) unless
     `mirrored` says that the user named a mirror for them: nobody has published our bricks on the public hub, and whoever
-    holds that name there must not get into an image.
+    holds that name there must not get into an image. `local` has packages that the user named by their folders, by
+    canonical name: they are built too, unless a Dockerfile makes them.
     """
 
     def __init__(
-        self, builder: Callable[[], Builder], published: Callable[[Reference, Platform], Image], *, mirrored: bool
+        self,
+        builder: Callable[[], Builder],
+        published: Callable[[Reference, Platform], Image],
+        *,
+        mirrored: bool,
+        local: Mapping[str, Recipe] | None = None,
     ) -> None:
         self._builder = builder
         self._published = published
         self._mirrored = mirrored
+        self._local = local or {}
 
     def missing(self, reference: Reference, platform: Platform) -> Image | None:
         """The brick that `reference` names, from its registry or built now; None when it is not one of ours."""
+        own = self._local.get(str(reference))
+        if own is not None:
+            return None if own.dockerfile else self._builder().build(own, platform, str(reference))
         recipe = find_brick(reference)
         if recipe is None:
             return None
@@ -76,13 +87,18 @@ class Bricks:
         return self._builder().build(recipe, platform, str(reference))
 
 
-def forget_outdated(store: Store, references: Iterable[str], platform: Platform) -> None:
-    """Untag bricks that were built here from another recipe than today's (after an upgrade of compos)."""
+def forget_outdated(
+    store: Store, references: Iterable[str], platform: Platform, local: Mapping[str, Recipe] | None = None
+) -> None:
+    """Untag bricks that were built here from another recipe than today's (after an upgrade of compos, or an edit of a
+    package in `local`)."""
     for text in references:
+        if text.startswith(LOCAL_IMAGES):
+            continue
         reference = Reference.parse(text)
         entry = store.resolve(str(reference))
         if entry is None or not (built := entry.annotations.get(f"{RECIPE}.{platform.architecture}")):
             continue
-        recipe = find_brick(reference)
+        recipe = (local or {}).get(str(reference)) or find_brick(reference)
         if recipe is not None and built != recipe_key(recipe, platform.architecture):
             store.untag(str(reference))

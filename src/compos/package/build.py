@@ -53,6 +53,13 @@ class Builder:
                 place=str(recipe.folder / "build.yml"),
                 hint=f"It is made for: {', '.join(recipe.arches)}.",
             )
+        if recipe.dockerfile:
+            raise PackageError(
+                "package-dockerfile",
+                f"{recipe.name} is made by a Dockerfile, which is not built here",
+                place=str(recipe.folder),
+                hint="Build it with buildah or docker and push it, or write `debian:` and `files:` instead.",
+            )
         with progress.task(f"build {recipe.name} for {platform.architecture}"):
             tree = self._tree(recipe, platform.architecture)
             image, manifest = assemble(self.store, name, tree, platform, recipe.settings)

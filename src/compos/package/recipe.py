@@ -15,6 +15,7 @@ from typing import Any
 from compos.config.model import File
 from compos.errors import PackageError
 from compos.image.reference import Reference
+from compos.package.tag import content_hash, render_tag
 
 __all__ = [
     "ARCHITECTURES",
@@ -71,7 +72,10 @@ class Concatenation:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """One `build.yml`. `folder` is where it stands; `digest` names everything in that folder that can matter."""
+    """One `build.yml`. `folder` is where it stands; `digest` names everything in that folder that can matter.
+
+    `dockerfile` says that the package is made by a Dockerfile: it has a name, but cannot be built from here.
+    """
 
     folder: Path
     image: str
@@ -84,6 +88,7 @@ class Recipe:
     concatenate: tuple[Concatenation, ...]
     links: Mapping[str, tuple[str, ...]]
     kernel: bool
+    dockerfile: bool
 
     @property
     def name(self) -> str:
@@ -129,7 +134,13 @@ _FIELDS: Mapping[str, type | tuple[type, ...]] = {
     "gitrepo": str,
     "network": bool,
     "disable-cache": bool,
+    "buildArgs": list,
+    "depends": dict,
+    # They make the package's name.
+    "dockerfile": str,
+    "extra-sources": list,
 }
+_MADE_OF = ("debian", "files", "concatenate", "links", "kernel")
 _DEBIAN_FIELDS: Mapping[str, type | tuple[type, ...]] = {
     "suite": str,
     "packages": list,
@@ -167,7 +178,7 @@ def load_recipe(folder: Path) -> Recipe:
     except yaml.YAMLError as error:
         raise PackageError("yaml-syntax", f"build.yml is not YAML: {error}", place=str(path)) from error
     values = _checked(document, _FIELDS, str(path))
-    if "dockerfile" in (document or {}) or not values.get("image"):
+    if not values.get("image"):
         raise PackageError("package-image", "build.yml names no image", place=str(path), hint="Add `image: NAME`.")
     labels = {str(key): str(value) for key, value in values.get("labels", {}).items()}
     if "config" in values:
@@ -176,7 +187,7 @@ def load_recipe(folder: Path) -> Recipe:
         folder,
         values["image"],
         values.get("org", LINUXKIT_ORG),
-        values.get("tag", "latest"),
+        _tag(folder, values),
         _texts(values.get("arches", list(ARCHITECTURES))),
         ImageSettings(
             _texts(values.get("entrypoint", [])),
@@ -194,7 +205,14 @@ def load_recipe(folder: Path) -> Recipe:
         ),
         {str(target): _texts(paths) for target, paths in values.get("links", {}).items()},
         "kernel" in values,
+        not any(key in values for key in _MADE_OF) and (folder / values.get("dockerfile", "Dockerfile")).is_file(),
     )
+
+
+def _tag(folder: Path, values: Mapping[str, Any]) -> str:
+    template = values.get("tag") or "{{.Hash}}"
+    digest = content_hash(folder, _texts(values.get("extra-sources", []))) if "{{" in template else ""
+    return render_tag(template, digest)
 
 
 def _checked(value: object, fields: Mapping[str, type | tuple[type, ...]], place: str) -> dict[str, Any]:

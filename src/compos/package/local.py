@@ -1,0 +1,55 @@
+"""Packages that a YAML names by their folders: `@pkg:FOLDER` stands for the image that `pkg build` makes there.
+
+May touch: the folders named (reading), and git's work tree around them.
+
+As LinuxKit has it (reference yaml-and-build.md 2.3), with its defects put right (N15): only images' names are templates,
+an absolute folder is taken as it is, `tag:` counts, and what cannot be resolved is an error at its place.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from compos.config.check import LOCAL_IMAGES, TEMPLATE
+from compos.config.sources import folder_of
+from compos.errors import PackageError
+from compos.package.recipe import Recipe, load_recipe, named
+
+__all__ = ["LocalPackages"]
+
+
+class LocalPackages:
+    """Resolves names that depend on where the YAML stands, and remembers the packages found by their images' names."""
+
+    def __init__(self) -> None:
+        self._recipes: dict[str, Recipe] = {}
+
+    @property
+    def recipes(self) -> Mapping[str, Recipe]:
+        """Every package that was named so far, by its image's canonical name."""
+        return self._recipes
+
+    def rename(self, text: str, source: str) -> str:
+        """The image that `text`, said in the YAML `source`, means. Raises `PackageError`."""
+        if text.startswith(TEMPLATE):
+            recipe = load_recipe(_path(text.removeprefix(TEMPLATE), source))
+            name = named(recipe)
+            self._recipes[name] = recipe
+            return name
+        for scheme in LOCAL_IMAGES:
+            if text.startswith(scheme):
+                return f"{scheme}{_path(text.removeprefix(scheme), source)}"
+        return text
+
+
+def _path(text: str, source: str) -> Path:
+    folder = folder_of(source)
+    if folder is None:
+        raise PackageError(
+            "config-template",
+            "a YAML that was fetched names nothing on this machine",
+            hint="Name an image in a registry, or save the YAML to a file.",
+        )
+    return Path(os.path.normpath(folder.absolute() / os.path.expanduser(text)))  # noqa: PTH111  "~/x" only
