@@ -7,9 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from compos.compose.parts import Parts
 from compos.compose.system import System, compose_system
 from compos.config.load import load
 from compos.config.model import Config
+from compos.image.layout import ImageLayout
 from compos.image.model import Image
 from compos.image.store import Store
 from compos.tree.contents import Contents
@@ -26,6 +28,7 @@ class World:
         self.folder = folder
         self.store = Store(folder / "store")
         self.images: dict[str, Image] = {}
+        self.layouts: dict[str, ImageLayout] = {}
         self.image("acme/kernel:1", [[Member("kernel", content="KERNEL"), Member("kernel.tar", content=KERNEL_TAR)]])
         self.image("acme/init:1", [[Member("init", mode=0o755, content="#!"), Member("sbin", "dir", 0o755)]])
         self.image("acme/app:1", [[Member("bin/app", mode=0o755, content="app")]], {"Entrypoint": ["/bin/app"]})
@@ -44,8 +47,9 @@ class World:
         path.write_text(yaml)
         return load([str(path)])
 
-    def compose(self, yaml: str) -> System:
-        return compose_system(self.store, self.config(yaml), self.images.__getitem__, lambda form: form.encode())
+    def compose(self, yaml: str, **options: Any) -> System:
+        parts = Parts(self.images, self.layouts)
+        return compose_system(self.store, self.config(yaml), parts, lambda form: form.encode(), **options)
 
     def nodes(self, yaml: str) -> dict[str, Node]:
         """Path → node of everything, `boot/` included."""

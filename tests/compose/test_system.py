@@ -3,12 +3,14 @@
 # ruff: noqa: E501  a layer a line
 from __future__ import annotations
 
+import gzip
 import json
 
 import pytest
 
 from compos.compose.root import EPOCH
-from compos.errors import ComposError
+from compos.errors import ComposError, ImageError
+from compos.tree.contents import Contents
 from compos.tree.node import Node
 from tests.compose.systems import World
 from tests.images import Member
@@ -204,3 +206,20 @@ def test_segments_add_up_to_the_root(world: World) -> None:
             laid[path] = node
     assert laid == {path: node for path, node, _ in system.root.nodes}
     assert "init/y" in laid, "a path through a link goes where the link leads"
+
+
+def test_a_decompressed_kernel(world: World) -> None:
+    plain = b"\x7fELF" + bytes(5000)
+    world.image(
+        "acme/packed:1", [[Member("kernel", mode=0o644, content=gzip.compress(plain)), Member("x", content="no")]]
+    )
+    yaml = "kernel: {image: 'acme/packed:1', tar: none}"
+    for _ in range(2):
+        system = world.compose(yaml, decompress_kernel=True)
+        assert system.kernel is not None
+        assert (system.kernel.size, system.kernel.mtime, system.kernel.mode) == (len(plain), EPOCH, 0o644)
+        with Contents(world.store.root) as contents:
+            assert b"".join(contents.chunks(system.kernel.content)) == plain
+    with pytest.raises(ImageError) as caught:
+        world.compose("kernel: {image: 'acme/packed:1', tar: none, binary: x}", decompress_kernel=True)
+    assert caught.value.id == "kernel-compression"

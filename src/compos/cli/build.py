@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,8 @@ COMPRESSIONS = ("zstd", "gzip", "none")
     show_default=True,
     help="How the initrd is compressed.",
 )
+@click.option("--size", default="1024M", show_default=True, metavar="SIZE", help="Disk size: nM MiB, n or nG GiB.")
+@click.option("--decompress-kernel", is_flag=True, help="Write the kernel uncompressed.")
 @click.option("--debian-mirror", metavar="URL", help="Debian mirror for bricks [COMPOS_DEBIAN_MIRROR, apt's].")
 @click.option("--no-sbom", is_flag=True, help="Accepted for LinuxKit's sake: this version writes none.")
 @click.option("--dry-run", is_flag=True, help="Print the merged YAML and stop.")
@@ -45,9 +48,9 @@ def build(sources: tuple[str, ...], **options: Any) -> None:
     _check(options)
     from compos.cli.images import images, open_store
     from compos.config.dump import metadata_document, to_yaml
-    from compos.config.images import image_references
+    from compos.config.images import image_references, layout_volumes
     from compos.config.sources import default_name
-    from compos.output.build import described_outputs, find_images
+    from compos.output.build import Request, described_outputs, find_parts
     from compos.output.formats import choose
     from compos.package.bricks import forget_outdated
 
@@ -59,16 +62,16 @@ def build(sources: tuple[str, ...], **options: Any) -> None:
     base = Path(options["folder"] or ".") / (options["name"] or default_name(sources[-1]))
     _check_folder(base if options["output"] in (None, "-") else Path(options["output"]))
     store = open_store(settings)
-    forget_outdated(store, image_references(config), platform, local.recipes)
+    named = (*image_references(config), *(image for _, image in layout_volumes(config)))
+    forget_outdated(store, named, platform, local.recipes)
     source = images(store, settings, options["debian_mirror"], pull=options["pull"], local=local)
-    by_reference = find_images(source, config, platform)
-    canonical = {reference: image.name for reference, image in by_reference.items()}
+    parts = find_parts(source, config, platform)
+    canonical = {reference: image.name for reference, image in parts.images.items()}
     outputs = described_outputs(
         store,
         config,
-        by_reference,
-        formats,
-        options["compress"],
+        parts,
+        Request(formats, options["compress"], decompress_kernel=options["decompress_kernel"]),
         lambda form: metadata_document(config, form, canonical),
     )
     _write(store.root, outputs, base, options["output"])
@@ -77,6 +80,8 @@ def build(sources: tuple[str, ...], **options: Any) -> None:
 def _check(options: dict[str, Any]) -> None:
     if options["output"] is not None and (options["name"] or options["folder"]):
         raise click.UsageError("--o goes neither with --name nor with --dir")
+    if not re.fullmatch("[0-9]*[MG]?", options["size"]):
+        raise click.UsageError(f"--size is a number of MiB (512M) or GiB (2G), not {options['size']!r}")
 
 
 def _check_folder(base: Path) -> None:

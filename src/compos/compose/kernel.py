@@ -1,6 +1,6 @@
 """The kernel: its image, command line, microcode and modules as one component (reference 3.4.1).
 
-May touch: the store, for the index of `kernel.tar`.
+May touch: the store, for the index of `kernel.tar` and the decompressed kernel.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from compos.config.model import Kernel
 from compos.errors import ImageError
 from compos.image.model import Image
 from compos.image.store import Store
+from compos.progress import task
 from compos.tree import record
+from compos.tree.contents import Contents
 from compos.tree.flatten import image_tree
 from compos.tree.layer import clean
 from compos.tree.node import FILE, SYMLINK, Node, Slice, Tree, directory, file
@@ -22,8 +24,11 @@ __all__ = ["kernel_component"]
 VERSION = 1
 
 
-def kernel_component(store: Store, kernel: Kernel, image: Image) -> Component:
-    """`boot/kernel`, `boot/cmdline`, `boot/ucode.cpio` and what `kernel.tar` holds. Raises `ImageError`."""
+def kernel_component(store: Store, kernel: Kernel, image: Image, *, decompress: bool = False) -> Component:
+    """`boot/kernel`, `boot/cmdline`, `boot/ucode.cpio` and what `kernel.tar` holds; `decompress` unpacks the kernel.
+
+    Raises `ImageError`.
+    """
     tree = image_tree(store, image)
     binary = kernel.binary or "kernel"
     found = _file(tree, binary)
@@ -34,6 +39,8 @@ def kernel_component(store: Store, kernel: Kernel, image: Image) -> Component:
             place=image.name,
             hint="Name the kernel's path inside the image with kernel.binary.",
         )
+    if decompress:
+        found = _decompressed(store, image, binary, found)
     made: Tree = {
         "boot": directory(0o755, EPOCH),
         "boot/cmdline": file((kernel.cmdline or "").encode(), 0o644, EPOCH),
@@ -45,6 +52,31 @@ def kernel_component(store: Store, kernel: Kernel, image: Image) -> Component:
     if name not in ("", "none"):
         made.update(_modules(store, image, tree, name))
     return Component("kernel", image.name, made)
+
+
+def _decompressed(store: Store, image: Image, binary: str, node: Node) -> Node:
+    """`node` with the uncompressed kernel as its content, unpacked once."""
+    key = f"{image.digest.replace(':', '-')}-{binary.strip('/').replace('/', '-')}-v{VERSION}"
+    with Contents(store.root) as contents:
+        if (made := store.derived("kernel", key)) is None:
+            from compos.compose.kernel_image import KernelImageError, plain_kernel
+
+            try:
+                with task("decompress the kernel"):
+                    plain = plain_kernel(b"".join(contents.chunks(node.content)))
+            except KernelImageError as error:
+                raise ImageError(
+                    "kernel-compression",
+                    f"the kernel {binary!r} cannot be decompressed: {error}",
+                    place=image.name,
+                    hint="Leave out --decompress-kernel, or use another kernel image.",
+                ) from error
+            with store.derive("kernel", key) as path:
+                path.write_bytes(plain)
+            size = len(plain)
+        else:
+            size = made.stat().st_size
+    return node._replace(size=size, content=(Slice(f"derived/kernel/{key}", 0, size),))
 
 
 def _file(tree: Tree, path: str) -> Node | None:

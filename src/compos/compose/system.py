@@ -13,6 +13,7 @@ from compos.compose.component import Component, Root, union
 from compos.compose.container import Bundle, Container, container_component
 from compos.compose.files import files_components
 from compos.compose.kernel import kernel_component
+from compos.compose.parts import Parts
 from compos.compose.plan import LABEL as PLAN_LABEL
 from compos.compose.plan import PATH as PLAN_PATH
 from compos.compose.plan import boot_plan
@@ -24,14 +25,11 @@ from compos.config.ids import id_map
 from compos.config.images import SECTIONS
 from compos.config.load import decode_label
 from compos.config.model import Config, ImageEntry
-from compos.image.model import Image
 from compos.image.store import Store
 from compos.tree.flatten import image_tree
 from compos.tree.node import Node, file
 
 __all__ = ["System", "compose_system"]
-
-Images = Callable[[str], Image]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,20 +66,28 @@ class System:
         yield from sorted((*self.root.nodes, *self.boot), key=lambda item: item[0])
 
 
-def compose_system(store: Store, config: Config, images: Images, metadata: Callable[[str], bytes]) -> System:
-    """Compose `config`; `images` gives the image of a reference, `metadata` the document for `files: metadata`.
+def compose_system(
+    store: Store,
+    config: Config,
+    parts: Parts,
+    metadata: Callable[[str], bytes],
+    *,
+    decompress_kernel: bool = False,
+) -> System:
+    """Compose `config` of `parts`; `metadata` gives the document for `files: metadata`.
 
     Raises `ConfigError` and `ImageError`.
     """
     with progress.task("compose"):
-        return _Composition(store, config, images).system(metadata)
+        return _Composition(store, config, parts, decompress_kernel=decompress_kernel).system(metadata)
 
 
 class _Composition:
-    def __init__(self, store: Store, config: Config, images: Images) -> None:
+    def __init__(self, store: Store, config: Config, parts: Parts, *, decompress_kernel: bool) -> None:
         self.store = store
         self.config = config
-        self.images = images
+        self.parts = parts
+        self.decompress_kernel = decompress_kernel
         self.ids = id_map(config)
         self.roots: dict[str, str] = {}
         """Where the files of an image are laid out already, by its canonical reference."""
@@ -89,16 +95,20 @@ class _Composition:
     def system(self, metadata: Callable[[str], bytes]) -> System:
         components: list[Component] = []
         if self.config.kernel and self.config.kernel.image:
-            image = self.images(self.config.kernel.image)
-            components.append(kernel_component(self.store, self.config.kernel, image))
-        init_images = [self.images(reference) for reference in self.config.init]
+            image = self.parts.images[self.config.kernel.image]
+            components.append(
+                kernel_component(self.store, self.config.kernel, image, decompress=self.decompress_kernel)
+            )
+        init_images = [self.parts.images[reference] for reference in self.config.init]
         init = [
             Component(f"init[{number}]", image.name, laid_out(image_tree(self.store, image), resolv_conf_link=True))
             for number, image in enumerate(init_images)
         ]
         components += init
         for number, volume in enumerate(self.config.volumes):
-            components.append(volume_component(self.store, number, volume, self.images))
+            layout = self.parts.layouts.get(volume.name)
+            content = layout or (self.parts.images[volume.image] if volume.image else None)
+            components.append(volume_component(self.store, number, volume, content))
         bundles = {section: self._section(section, components) for section in SECTIONS}
         files = files_components(self.store, self.config.files, self.ids, metadata)
         if any(PLAN_LABEL in image.config.labels for image in init_images):
@@ -114,7 +124,7 @@ class _Composition:
         return bundles
 
     def _container(self, section: str, index: int, entry: ImageEntry) -> tuple[Component, Bundle]:
-        image = self.images(entry.image)
+        image = self.parts.images[entry.image]
         text = image.config.labels.get(LABEL, "")
         label = decode_label(text, image.name) if text.strip() else None
         settings, from_label = merge_settings(entry.settings, label, image.config)

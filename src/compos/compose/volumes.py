@@ -5,36 +5,45 @@ May touch: the store.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
 
 from compos.compose.component import Component
 from compos.compose.root import EPOCH, laid_out, prefixed, with_ancestors
 from compos.config.model import Volume
-from compos.errors import ConfigError
+from compos.image.layout import ImageLayout
 from compos.image.model import Image
-from compos.image.store import Store
+from compos.image.store import REF_NAME, Store
 from compos.tree.flatten import image_tree
-from compos.tree.node import directory
+from compos.tree.node import FILE, Node, Slice, Tree, directory, file
 
 __all__ = ["volume_component"]
 
+LAYOUT_VERSION = {"imageLayoutVersion": "1.0.0"}
 
-def volume_component(store: Store, number: int, volume: Volume, images: Callable[[str], Image]) -> Component:
-    """`containers/volumes/NAME/` with `lower`, `tmp` and `merged`. Raises `ConfigError`, `ImageError`."""
-    if volume.image and volume.format == "oci":
-        raise ConfigError(
-            "volume-format",
-            f"the volume {volume.name!r} has the format oci, which this version cannot lay out yet",
-            place=str(volume.mark),
-            hint="Use the format filesystem.",
-        )
+
+def volume_component(store: Store, number: int, volume: Volume, content: Image | ImageLayout | None) -> Component:
+    """`containers/volumes/NAME/` with `lower`, `tmp` and `merged`; `content` fills `lower`. Raises `ImageError`."""
     base = f"containers/volumes/{volume.name}"
     nodes = with_ancestors(f"{base}/lower/x")
-    source = "empty"
-    if volume.image:
-        image = images(volume.image)
-        source = image.name
-        nodes.update(prefixed(f"{base}/lower", laid_out(image_tree(store, image), resolv_conf_link=True)))
+    if isinstance(content, ImageLayout):
+        nodes.update(prefixed(f"{base}/lower", _layout(content)))
+    elif content is not None:
+        nodes.update(prefixed(f"{base}/lower", laid_out(image_tree(store, content), resolv_conf_link=True)))
     nodes[f"{base}/tmp"] = directory(0o755, EPOCH)
     nodes[f"{base}/merged"] = directory(0o755, EPOCH)
-    return Component(f"volume[{number}]", source, nodes)
+    return Component(f"volume[{number}]", content.name if content else "empty", nodes)
+
+
+def _layout(image: ImageLayout) -> Tree:
+    """An OCI image layout ("Image Layout" of the image specification), times 0; contents are the store's own blobs."""
+    index = {"schemaVersion": 2, "manifests": [{**image.root.to_json(), "annotations": {REF_NAME: image.name}}]}
+    tree: Tree = {
+        "oci-layout": file(json.dumps(LAYOUT_VERSION).encode(), 0o644, 0),
+        "index.json": file(json.dumps(index).encode(), 0o644, 0),
+        "blobs": directory(0o755, 0),
+        "blobs/sha256": directory(0o755, 0),
+    }
+    for blob in image.blobs:
+        path = f"blobs/{blob.digest.replace(':', '/')}"
+        tree[path] = Node(FILE, 0o644, size=blob.size, content=(Slice(path, 0, blob.size),) if blob.size else ())
+    return tree

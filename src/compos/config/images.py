@@ -5,23 +5,30 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from compos.config.model import Config, ImageEntry, Mark
+from compos.config.model import Config, ImageEntry, Mark, Volume
 
-__all__ = ["SECTIONS", "image_marks", "image_references", "renamed_images"]
+__all__ = ["SECTIONS", "image_marks", "image_references", "layout_volumes", "renamed_images"]
 
 SECTIONS = ("onboot", "onshutdown", "services")
 """Sections with containers, in the order in which they are laid out and numbered."""
 
 
 def image_references(config: Config) -> Iterator[str]:
-    """Every image that `config` names, in order, with repetitions."""
+    """Every image whose files `config` needs, in order, with repetitions."""
     if config.kernel and config.kernel.image:
         yield config.kernel.image
     yield from config.init
-    yield from (volume.image for volume in config.volumes if volume.image)
+    yield from (volume.image for volume in config.volumes if volume.image and volume.format != "oci")
     for section in SECTIONS:
         entries: tuple[ImageEntry, ...] = getattr(config, section)
         yield from (entry.image for entry in entries)
+
+
+def layout_volumes(config: Config) -> Iterator[tuple[Volume, str]]:
+    """The volumes that hold an image as an OCI layout, and the image's name."""
+    for volume in config.volumes:
+        if volume.image and volume.format == "oci":
+            yield volume, volume.image
 
 
 def image_marks(config: Config) -> dict[str, Mark]:

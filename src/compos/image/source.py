@@ -13,8 +13,19 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn
 
 from compos.errors import CombinedError, ComposError, ImageError
+from compos.image.layout import ImageLayout, read_layout, require_platforms
 from compos.image.mirrors import Mirrors
-from compos.image.model import Descriptor, Image, ImageConfig, Index, Manifest, parse_document, wrong_platform
+from compos.image.model import (
+    INDEX_TYPES,
+    MANIFEST_TYPES,
+    Descriptor,
+    Image,
+    ImageConfig,
+    Index,
+    Manifest,
+    parse_document,
+    wrong_platform,
+)
 from compos.image.platform import Platform
 from compos.image.reference import Reference
 from compos.image.registry import Registry
@@ -29,6 +40,7 @@ __all__ = ["Images", "Missing", "stored_image"]
 Missing = Callable[[Reference, Platform], Image | None]
 """Makes an image that is not in the store, or gives None when the name is not its business."""
 
+DOCUMENT_TYPES = (*INDEX_TYPES, *MANIFEST_TYPES)
 _IMAGES_AT_ONCE = 4
 _BLOBS_AT_ONCE = 6
 
@@ -98,6 +110,45 @@ class Images:
             self._find_all(rest)
         return {given: self._known[key] for given, key in keys.items()}
 
+    def layout(self, reference: str, platforms: Sequence[Platform] | None, default: Platform) -> ImageLayout:
+        """The image as it was published, for `platforms` (all when None), complete in the store.
+
+        A brick that is not in the store is built for `default` when no platforms are named. Raises as `image` does.
+        """
+        parsed = Reference.parse(reference)
+        name = str(parsed)
+        if not self._pull and self._store.resolve(name) is None and self._missing:
+            for platform in platforms or (default,):
+                self._missing(parsed, platform)
+        root = None if self._pull else self._store.resolve(name)
+        known = root
+        if root is None:
+            root, data = self._registry.manifest(parsed)
+            self._store.put(data, root.media_type)
+        layout = read_layout(name, root, platforms, self._documents(parsed))
+        self._downloads.fetch(parsed, [blob for blob in layout.blobs if blob.media_type not in DOCUMENT_TYPES])
+        if root.media_type in MANIFEST_TYPES:
+            _, manifest = parse_document(self._store.read(root.digest), media_type=root.media_type)
+            if isinstance(manifest, Manifest):
+                config = ImageConfig.from_bytes(self._store.read(manifest.config.digest))
+                require_platforms(layout, platforms, config.platform)
+        if known is None:
+            self._store.tag(name, root)
+        return layout
+
+    def _documents(self, reference: Reference) -> Callable[[Descriptor], bytes]:
+        """Reads manifests and indexes, from the registry what the store lacks."""
+
+        def document(blob: Descriptor) -> bytes:
+            try:
+                return self._store.read(blob.digest)
+            except ImageError:
+                _, data = self._registry.manifest(reference, blob)
+                self._store.put(data, blob.media_type)
+                return data
+
+        return document
+
     def _at_hand(self, name: str, platform: Platform) -> bool:
         """Whether the store alone serves: the usual case of a second build, which needs no threads."""
         key = (name, platform)
@@ -160,16 +211,7 @@ class Images:
     def _complete(self, reference: Reference, platform: Platform, root: Descriptor) -> Image:
         """Fetch every blob of the platform's image that the store lacks, then let the name stand for `root`."""
         name = str(reference)
-
-        def document(blob: Descriptor) -> bytes:
-            try:
-                return self._store.read(blob.digest)
-            except ImageError:
-                _, data = self._registry.manifest(reference, blob)
-                self._store.put(data, blob.media_type)
-                return data
-
-        _, manifest = _manifest(name, root, platform, document)
+        _, manifest = _manifest(name, root, platform, self._documents(reference))
         manifest.require_distributable(name)
         self._downloads.fetch(reference, [manifest.config])
         _config(name, manifest, platform, self._store)

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
 from compos import __version__
-from compos.config.images import image_marks, image_references
+from compos.compose.parts import Parts
+from compos.config.images import image_marks, image_references, layout_volumes
 from compos.config.model import Config
 from compos.errors import CombinedError, ComposError
 from compos.filesystem.compress import Compression, identity
-from compos.image.model import Image
 from compos.image.platform import Platform
 from compos.image.reference import Reference
 from compos.image.source import Images
@@ -26,21 +27,36 @@ from compos.output.write import Output
 from compos.tree import record
 from compos.tree.node import Piece, Slice
 
-__all__ = ["described_outputs", "find_images"]
+__all__ = ["Request", "described_outputs", "find_parts"]
 
 VERSION = 1
 
 
-def find_images(source: Images, config: Config, platform: Platform) -> dict[str, Image]:
-    """Every image of `config`, by its name there. Raises what `Images.images` raises, with the places in the YAML."""
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a build is asked for besides its YAML."""
+
+    formats: Sequence[Format]
+    compression: Compression
+    decompress_kernel: bool = False
+
+
+def find_parts(source: Images, config: Config, platform: Platform) -> Parts:
+    """Everything that `config` names, for `platform`. Raises what `Images.images` raises, with the places in the YAML."""
     references = list(dict.fromkeys(image_references(config)))
     try:
         found = source.images([(reference, platform) for reference in references])
+        layouts = {
+            volume.name: source.layout(
+                image, None if volume.platforms is None else [*map(Platform.parse, volume.platforms)], platform
+            )
+            for volume, image in layout_volumes(config)
+        }
     except ComposError as error:
         for one in error.errors if isinstance(error, CombinedError) else (error,):
             _locate(one, config)
         raise
-    return {reference: found[reference, platform] for reference in references}
+    return Parts({reference: found[reference, platform] for reference in references}, layouts)
 
 
 def _locate(error: ComposError, config: Config) -> None:
@@ -54,19 +70,14 @@ def _locate(error: ComposError, config: Config) -> None:
 
 
 def described_outputs(
-    store: Store,
-    config: Config,
-    images: Mapping[str, Image],
-    formats: Sequence[Format],
-    compression: Compression,
-    metadata: Callable[[str], bytes],
+    store: Store, config: Config, parts: Parts, request: Request, metadata: Callable[[str], bytes]
 ) -> list[Output]:
-    """The outputs of `formats`, ready to be written.
+    """The outputs of `request`, ready to be written.
 
-    `images` has every reference of `config`. When nothing that goes in has changed since an earlier build, the stored
-    description is taken and nothing is composed. Raises `ConfigError`, `ImageError`, `OutputError`.
+    When nothing that goes in has changed since an earlier build, the stored description is taken and nothing is composed.
+    Raises `ConfigError`, `ImageError`, `OutputError`.
     """
-    key = _key(config, images, formats, compression)
+    key = _key(config, parts, request)
     remembered = record.load(store.derived("result", key))
     if remembered is not None:
         outputs = [
@@ -78,18 +89,28 @@ def described_outputs(
     # Not at the top: a build that finds its result imports no composing.
     from compos.compose.system import compose_system
 
-    system = compose_system(store, config, lambda reference: images[reference], metadata)
-    outputs = make(store, system, formats, compression)
+    system = compose_system(store, config, parts, metadata, decompress_kernel=request.decompress_kernel)
+    outputs = make(store, system, request.formats, request.compression)
     with store.derive("result", key) as path:
         record.save(path, tuple((output.suffix, tuple(output.pieces)) for output in outputs))
     return outputs
 
 
-def _key(config: Config, images: Mapping[str, Image], formats: Sequence[Format], compression: Compression) -> str:
+def _key(config: Config, parts: Parts, request: Request) -> str:
     """Every input of a build, as a digest."""
     hasher = hashlib.sha256()
-    names = sorted((reference, image.name, image.digest) for reference, image in images.items())
-    fixed = (VERSION, __version__, config, names, [one.name for one in formats], identity(compression))
+    names = sorted((reference, image.name, image.digest) for reference, image in parts.images.items())
+    layouts = sorted((name, repr(layout)) for name, layout in parts.layouts.items())
+    fixed = (
+        VERSION,
+        __version__,
+        config,
+        names,
+        layouts,
+        [one.name for one in request.formats],
+        identity(request.compression),
+        request.decompress_kernel,
+    )
     hasher.update(repr(fixed).encode("utf-8", "surrogateescape"))
     for digest in _host_files(config):
         hasher.update(digest)

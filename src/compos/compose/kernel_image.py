@@ -1,0 +1,143 @@
+"""The kernel itself out of the file that boot loaders start: for `--decompress-kernel` and machines that decompress nothing.
+
+Pure. Sources: the kernel's Documentation/arch/x86/boot.rst ("The Real-Mode Kernel Header"), arch/arm64/booting.rst,
+arch/riscv/boot-image-header.rst; drivers/firmware/efi/libstub/zboot-header.S for EFI zboot images.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Callable
+
+from compos.compose.lz import LZ4_LEGACY, LZOP, LzError, lz4_legacy, lzop
+
+__all__ = ["KernelImageError", "plain_kernel"]
+
+LARGEST = 1 << 30
+"""Bytes of an uncompressed kernel that are believed."""
+
+# x86 boot protocol header
+BOOT_FLAG, BOOT_FLAG_OFFSET = b"\x55\xaa", 0x1FE
+HEADER_MAGIC, HEADER_OFFSET = b"HdrS", 0x202
+SETUP_SECTORS_OFFSET = 0x1F1
+PROTOCOL_OFFSET = 0x206
+PAYLOAD_OFFSET, PAYLOAD_LENGTH = 0x248, 0x24C
+PAYLOAD_PROTOCOL = 0x208
+"""The first version with `payload_offset` and `payload_length`."""
+
+ZBOOT_MAGIC, ZBOOT_MAGIC_OFFSET = b"zimg", 4
+ZBOOT_PAYLOAD = struct.Struct("<II")
+"""Offset and size of the payload, at 8."""
+
+_PLAIN = ((0, b"\x7fELF"), (0x38, b"ARM\x64"), (0x38, b"RSC\x05"))
+"""Offset and magic of kernels that are not compressed: vmlinux, arm64's and riscv64's Image."""
+
+
+class KernelImageError(ValueError):
+    """Not a kernel, or one that cannot be unpacked; the text says why."""
+
+
+def plain_kernel(data: bytes) -> bytes:
+    """The uncompressed kernel in `data` (bzImage, EFI zboot, Image.gz and the like); `data` itself when it is plain.
+
+    Raises `KernelImageError`.
+    """
+    payload = _payload(data)
+    if payload is None:
+        if any(data[offset : offset + len(magic)] == magic for offset, magic in _PLAIN):
+            return data
+        payload = data
+    for magic, unpack in _UNPACKERS:
+        if payload.startswith(magic):
+            try:
+                return unpack(payload)
+            except (LzError, OSError, EOFError, ValueError, zlib.error) as error:
+                raise KernelImageError(f"it is damaged: {error}") from error
+    raise KernelImageError("it is compressed in a way that is not known" if payload is not data else "it is no kernel")
+
+
+def _payload(data: bytes) -> bytes | None:
+    """The compressed part of a bzImage or an EFI zboot image; None for others."""
+    if data[:2] == b"MZ" and data[ZBOOT_MAGIC_OFFSET : ZBOOT_MAGIC_OFFSET + 4] == ZBOOT_MAGIC:
+        offset, size = ZBOOT_PAYLOAD.unpack_from(data, 8)
+        return _part(data, offset, size)
+    if (
+        len(data) > PAYLOAD_LENGTH + 4
+        and data[BOOT_FLAG_OFFSET : BOOT_FLAG_OFFSET + 2] == BOOT_FLAG
+        and data[HEADER_OFFSET : HEADER_OFFSET + 4] == HEADER_MAGIC
+    ):
+        (protocol,) = struct.unpack_from("<H", data, PROTOCOL_OFFSET)
+        if protocol < PAYLOAD_PROTOCOL:
+            raise KernelImageError(
+                f"its boot protocol {protocol >> 8}.{protocol & 255:02d} does not say where the kernel is"
+            )
+        offset, size = struct.unpack_from("<II", data, PAYLOAD_OFFSET)
+        # No setup sectors stand for four.
+        return _part(data, offset + ((data[SETUP_SECTORS_OFFSET] or 4) + 1) * 512, size)
+    return None
+
+
+def _part(data: bytes, offset: int, size: int) -> bytes:
+    if not size or offset + size > len(data):
+        raise KernelImageError("its compressed part reaches beyond the file's end")
+    return data[offset : offset + size]
+
+
+def _bounded(decompress: Callable[[bytes, int], bytes], payload: bytes) -> bytes:
+    # What follows the compressed data is the uncompressed size, which the kernel's build appends.
+    plain = decompress(payload, LARGEST + 1)
+    if len(plain) > LARGEST:
+        raise KernelImageError(f"it grows to more than {LARGEST >> 20} MiB")
+    return plain
+
+
+def _gzip(payload: bytes) -> bytes:
+    inflater = zlib.decompressobj(zlib.MAX_WBITS | 16)
+    plain = _bounded(inflater.decompress, payload)
+    if not inflater.eof:
+        raise EOFError("it ends too early")
+    return plain
+
+
+def _lzma(payload: bytes) -> bytes:
+    import lzma
+
+    decompressor = lzma.LZMADecompressor(lzma.FORMAT_AUTO)
+    plain = _bounded(decompressor.decompress, payload)
+    if not decompressor.eof:
+        raise EOFError("it ends too early")
+    return plain
+
+
+def _bzip2(payload: bytes) -> bytes:
+    import bz2
+
+    decompressor = bz2.BZ2Decompressor()
+    plain = _bounded(decompressor.decompress, payload)
+    if not decompressor.eof:
+        raise EOFError("it ends too early")
+    return plain
+
+
+def _zstd(payload: bytes) -> bytes:
+    from backports import zstd
+
+    # The kernel's build allows windows of 128 MiB.
+    decompressor = zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: 27})
+    plain = _bounded(decompressor.decompress, payload)
+    if not decompressor.eof:
+        raise EOFError("it ends too early")
+    return plain
+
+
+_UNPACKERS: tuple[tuple[bytes, Callable[[bytes], bytes]], ...] = (
+    (b"\x1f\x8b", _gzip),
+    (b"BZh", _bzip2),
+    (b"\xfd7zXZ\x00", _lzma),
+    (b"\x5d\x00\x00", _lzma),
+    (b"\x28\xb5\x2f\xfd", _zstd),
+    (LZ4_LEGACY, lambda payload: lz4_legacy(payload, LARGEST)),
+    (LZOP, lambda payload: lzop(payload, LARGEST)),
+)
+"""How each compression begins (the kernel's lib/decompress.c), and what undoes it."""

@@ -1,0 +1,19 @@
+"""What a system is made of, found before anything is composed. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from compos.image.layout import ImageLayout
+from compos.image.model import Image
+
+__all__ = ["Parts"]
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Images by their names in the YAML; layouts by the names of the volumes that hold them."""
+
+    images: Mapping[str, Image]
+    layouts: Mapping[str, ImageLayout] = field(default_factory=dict)
