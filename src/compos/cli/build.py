@@ -6,12 +6,19 @@ import os
 import re
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from compos.cli.reading import read_system, reading_options
 from compos.cli.settings import global_options, settings_of
+
+if TYPE_CHECKING:
+    from compos.compose.input_tar import Copies
+    from compos.config.model import Config
+    from compos.image.platform import Platform
+    from compos.image.source import Images
+    from compos.image.store import Store
 
 __all__ = ["build"]
 
@@ -35,6 +42,12 @@ COMPRESSIONS = ("zstd", "gzip", "none")
 )
 @click.option("--size", default="1024M", show_default=True, metavar="SIZE", help="Disk size: nM MiB, n or nG GiB.")
 @click.option("--decompress-kernel", is_flag=True, help="Write the kernel uncompressed.")
+@click.option(
+    "--input-tar",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="An earlier build's tar: unchanged sections whose images are not in the store are taken from it.",
+)
 @click.option("--debian-mirror", metavar="URL", help="Debian mirror for bricks [COMPOS_DEBIAN_MIRROR, apt's].")
 @click.option("--no-sbom", is_flag=True, help="Accepted for LinuxKit's sake: this version writes none.")
 @click.option("--dry-run", is_flag=True, help="Print the merged YAML and stop.")
@@ -50,6 +63,7 @@ def build(sources: tuple[str, ...], **options: Any) -> None:
     from compos.config.dump import metadata_document, to_yaml
     from compos.config.images import image_references, layout_volumes
     from compos.config.sources import default_name
+    from compos.image.source import canonical_name
     from compos.output.build import Request, described_outputs, find_parts
     from compos.output.formats import choose
     from compos.package.bricks import forget_outdated
@@ -65,8 +79,9 @@ def build(sources: tuple[str, ...], **options: Any) -> None:
     named = (*image_references(config), *(image for _, image in layout_volumes(config)))
     forget_outdated(store, named, platform, local.recipes)
     source = images(store, settings, options["debian_mirror"], pull=options["pull"], local=local)
-    parts = find_parts(source, config, platform)
-    canonical = {reference: image.name for reference, image in parts.images.items()}
+    copies = _copies(store, config, source, platform, options) if options["input_tar"] else None
+    parts = find_parts(source, config, platform, copies)
+    canonical = {name: parts.images[name].name if name in parts.images else canonical_name(name) for name in named}
     outputs = described_outputs(
         store,
         config,
@@ -77,9 +92,22 @@ def build(sources: tuple[str, ...], **options: Any) -> None:
     _write(store.root, outputs, base, options["output"])
 
 
+def _copies(store: Store, config: Config, source: Images, platform: Platform, options: dict[str, Any]) -> Copies | None:
+    from compos.compose.input_tar import choose_copies, read_input_tar
+
+    earlier = read_input_tar(store, options["input_tar"], config)
+    if earlier is None:
+        return None
+    return choose_copies(
+        earlier, config, (), lambda name: source.at_hand(name, platform), kernel=not options["decompress_kernel"]
+    )
+
+
 def _check(options: dict[str, Any]) -> None:
     if options["output"] is not None and (options["name"] or options["folder"]):
         raise click.UsageError("--o goes neither with --name nor with --dir")
+    if options["input_tar"] and options["pull"]:
+        raise click.UsageError("--input-tar and --pull exclude each other")
     if not re.fullmatch("[0-9]*[MG]?", options["size"]):
         raise click.UsageError(f"--size is a number of MiB (512M) or GiB (2G), not {options['size']!r}")
 

@@ -13,7 +13,7 @@ from compos.config.model import ImageEntry, Runtime, Settings
 from compos.image.model import Image
 from compos.tree.node import Tree, directory, file
 
-__all__ = ["Bundle", "Container", "container_component", "json_document"]
+__all__ = ["Bundle", "Container", "bundle_id", "container_component", "json_document", "root_path"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Container:
     @property
     def id(self) -> str:
         """Name of the bundle's directory, and the container's id at run time."""
-        return self.entry.name if self.section == "services" else f"{self.index:03d}-{self.entry.name}"
+        return bundle_id(self.section, self.index, self.entry.name)
 
     @property
     def path(self) -> str:
@@ -42,10 +42,14 @@ class Container:
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A laid-out container: what the boot plan needs to know of it. `root_path` is where in `config.json` the JSON string
-    `"rootfs"` stands (offset and length in bytes)."""
+    """A laid-out container: what the boot plan needs to know of it; `id` and `path` are those of `Container`.
 
-    container: Container
+    `root_path` is where in `config.json` the JSON string `"rootfs"` stands (offset and length in bytes).
+    """
+
+    section: str
+    id: str
+    path: str
     runtime: dict[str, Any]
     root_path: tuple[int, int]
 
@@ -72,11 +76,19 @@ def container_component(
     nodes[f"{base}/config.json"] = file(config, 0o644, EPOCH)
     nodes[f"{base}/runtime.json"] = file(json_document(runtime), 0o644, EPOCH)
     component = Component(f"{container.section}[{container.index}]", container.image.name, nodes)
-    return component, Bundle(container, runtime, _root_path(config))
+    return component, Bundle(container.section, container.id, base, runtime, root_path(config))
 
 
-def _root_path(config: bytes) -> tuple[int, int]:
-    """Where the value of `root.path` stands: keys come in a fixed order, so its line cannot be mistaken."""
+def bundle_id(section: str, index: int, name: str) -> str:
+    """Name of a container's directory below its section's."""
+    return name if section == "services" else f"{index:03d}-{name}"
+
+
+def root_path(config: bytes) -> tuple[int, int]:
+    """Where the value of `root.path` stands in a `config.json`: keys come in a fixed order, so its line cannot be mistaken.
+
+    Raises `ValueError` for a document of another layout.
+    """
     line = b'\n    "root": {\n        "path": '
     start = config.index(line) + len(line)
     return start, len(b'"rootfs"')

@@ -116,15 +116,14 @@ def _scripts(root: Mapping[str, Node], folder: str) -> list[str]:
 def _containers(bundles: Sequence[Bundle]) -> Iterator[tuple[str, ...]]:
     for bundle in bundles:
         runtime = bundle.runtime
-        container = bundle.container
-        namespace = (runtime["namespace"] or NAMESPACE) if container.section == "services" else ""
-        yield ("container", container.id, f"/{container.path}", namespace)
+        namespace = (runtime["namespace"] or NAMESPACE) if bundle.section == "services" else ""
+        yield ("container", bundle.id, f"/{bundle.path}", namespace)
         yield from map(_mount, runtime["mounts"])
         for path in runtime["mkdir"]:
             yield ("directory", "0755", path)
         for name in runtime["cgroups"]:
             yield ("cgroup", name)
-        if container.section == "services":
+        if bundle.section == "services":
             yield ("rootpath", *map(str, bundle.root_path))
         for interface in runtime["interfaces"]:
             yield _interface(interface)

@@ -24,7 +24,7 @@ from compos.compose.volumes import volume_component
 from compos.config.ids import id_map
 from compos.config.images import SECTIONS
 from compos.config.load import decode_label
-from compos.config.model import Config, ImageEntry
+from compos.config.model import Config, ImageEntry, Kernel, Volume
 from compos.image.store import Store
 from compos.tree.flatten import image_tree
 from compos.tree.node import Node, file
@@ -93,27 +93,42 @@ class _Composition:
         """Where the files of an image are laid out already, by its canonical reference."""
 
     def system(self, metadata: Callable[[str], bytes]) -> System:
+        config = self.config
         components: list[Component] = []
-        if self.config.kernel and self.config.kernel.image:
-            image = self.parts.images[self.config.kernel.image]
-            components.append(
-                kernel_component(self.store, self.config.kernel, image, decompress=self.decompress_kernel)
-            )
-        init_images = [self.parts.images[reference] for reference in self.config.init]
-        init = [
-            Component(f"init[{number}]", image.name, laid_out(image_tree(self.store, image), resolv_conf_link=True))
-            for number, image in enumerate(init_images)
-        ]
-        components += init
-        for number, volume in enumerate(self.config.volumes):
-            layout = self.parts.layouts.get(volume.name)
-            content = layout or (self.parts.images[volume.image] if volume.image else None)
-            components.append(volume_component(self.store, number, volume, content))
+        if config.kernel and config.kernel.image:
+            components.append(self._copied("kernel") or self._kernel(config.kernel, config.kernel.image))
+        init = [self._copied(f"init[{number}]") or self._init(number, name) for number, name in enumerate(config.init)]
+        components += [*init, *filter(None, [self._copied("init")])]
+        for number, volume in enumerate(config.volumes):
+            components.append(self._copied(f"volume[{number}]") or self._volume(number, volume))
         bundles = {section: self._section(section, components) for section in SECTIONS}
-        files = files_components(self.store, self.config.files, self.ids, metadata)
-        if any(PLAN_LABEL in image.config.labels for image in init_images):
+        files = files_components(self.store, config.files, self.ids, metadata)
+        if self._planned():
             components.append(self._plan(bundles, init, files))
         return _split(union([*components, *files]))
+
+    def _copied(self, location: str) -> Component | None:
+        return self.parts.copies.components.get(location) if self.parts.copies else None
+
+    def _kernel(self, kernel: Kernel, reference: str) -> Component:
+        image = self.parts.images[reference]
+        return kernel_component(self.store, kernel, image, decompress=self.decompress_kernel)
+
+    def _init(self, number: int, reference: str) -> Component:
+        image = self.parts.images[reference]
+        return Component(f"init[{number}]", image.name, laid_out(image_tree(self.store, image), resolv_conf_link=True))
+
+    def _volume(self, number: int, volume: Volume) -> Component:
+        layout = self.parts.layouts.get(volume.name)
+        content = layout or (self.parts.images[volume.image] if volume.image else None)
+        return volume_component(self.store, number, volume, content)
+
+    def _planned(self) -> bool:
+        """Whether an init image carries out a boot plan."""
+        images = [self.parts.images[name] for name in self.config.init if name in self.parts.images]
+        if self._copied("init[0]") and self.parts.copies:
+            return self.parts.copies.planned
+        return any(PLAN_LABEL in image.config.labels for image in images)
 
     def _section(self, section: str, components: list[Component]) -> list[Bundle]:
         bundles = []
@@ -124,6 +139,10 @@ class _Composition:
         return bundles
 
     def _container(self, section: str, index: int, entry: ImageEntry) -> tuple[Component, Bundle]:
+        location = f"{section}[{index}]"
+        if (copied := self._copied(location)) and self.parts.copies:
+            self.roots.setdefault(copied.source, self.parts.copies.roots[location])
+            return copied, self.parts.copies.bundles[location]
         image = self.parts.images[entry.image]
         text = image.config.labels.get(LABEL, "")
         label = decode_label(text, image.name) if text.strip() else None

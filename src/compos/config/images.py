@@ -7,21 +7,28 @@ from dataclasses import replace
 
 from compos.config.model import Config, ImageEntry, Mark, Volume
 
-__all__ = ["SECTIONS", "image_marks", "image_references", "layout_volumes", "renamed_images"]
+__all__ = ["SECTIONS", "image_locations", "image_marks", "image_references", "layout_volumes", "renamed_images"]
 
 SECTIONS = ("onboot", "onshutdown", "services")
 """Sections with containers, in the order in which they are laid out and numbered."""
 
 
-def image_references(config: Config) -> Iterator[str]:
-    """Every image whose files `config` needs, in order, with repetitions."""
+def image_locations(config: Config) -> Iterator[tuple[str, str]]:
+    """Every image whose files `config` needs, in order: where it stands (`init[0]`, `volume[1]`) and its name."""
     if config.kernel and config.kernel.image:
-        yield config.kernel.image
-    yield from config.init
-    yield from (volume.image for volume in config.volumes if volume.image and volume.format != "oci")
+        yield "kernel", config.kernel.image
+    yield from ((f"init[{number}]", name) for number, name in enumerate(config.init))
+    for number, volume in enumerate(config.volumes):
+        if volume.image and volume.format != "oci":
+            yield f"volume[{number}]", volume.image
     for section in SECTIONS:
         entries: tuple[ImageEntry, ...] = getattr(config, section)
-        yield from (entry.image for entry in entries)
+        yield from ((f"{section}[{number}]", entry.image) for number, entry in enumerate(entries))
+
+
+def image_references(config: Config) -> Iterator[str]:
+    """The names of these images, with repetitions."""
+    return (name for _, name in image_locations(config))
 
 
 def layout_volumes(config: Config) -> Iterator[tuple[Volume, str]]:

@@ -22,7 +22,7 @@ from compos.config.sources import joined, read_source
 from compos.config.variables import Variable, Variables, substitute
 from compos.errors import ComposError, ConfigError
 
-__all__ = ["Rename", "decode_label", "load"]
+__all__ = ["Rename", "decode_document", "decode_label", "load"]
 
 DEEPEST = 20
 """Files that include each other in a row."""
@@ -82,6 +82,16 @@ def decode_label(text: str, image: str) -> Settings:
     settings = decoder.decode(node, SETTINGS)
     problems.raise_if_any()
     return settings if isinstance(settings, Settings) else Settings()
+
+
+def decode_document(text: str, name: str) -> Config:
+    """One whole file, without what it includes; `name` stands in places. Raises `ConfigError` or `CombinedError`."""
+    problems = Problems()
+    problems.source(name, text)
+    node = read_nodes(text, name, problems)
+    config = Decoder(name, problems).config(node) if node else None
+    problems.raise_if_any()
+    return config or Config()
 
 
 class _Included(NamedTuple):

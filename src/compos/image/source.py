@@ -35,7 +35,7 @@ from compos.progress import notice, task
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
 
-__all__ = ["Images", "Missing", "stored_image"]
+__all__ = ["Images", "Missing", "canonical_name", "stored_image"]
 
 Missing = Callable[[Reference, Platform], Image | None]
 """Makes an image that is not in the store, or gives None when the name is not its business."""
@@ -104,8 +104,8 @@ class Images:
 
         All are tried; raises the error, or a `CombinedError` with the errors in the order of `wanted`.
         """
-        keys = {(reference, platform): (_canonical(reference), platform) for reference, platform in wanted}
-        rest = [key for key in dict.fromkeys(keys.values()) if not self._at_hand(*key)]
+        keys = {(reference, platform): (canonical_name(reference), platform) for reference, platform in wanted}
+        rest = [key for key in dict.fromkeys(keys.values()) if not self.at_hand(*key)]
         if rest:
             self._find_all(rest)
         return {given: self._known[key] for given, key in keys.items()}
@@ -149,8 +149,8 @@ class Images:
 
         return document
 
-    def _at_hand(self, name: str, platform: Platform) -> bool:
-        """Whether the store alone serves: the usual case of a second build, which needs no threads."""
+    def at_hand(self, name: str, platform: Platform) -> bool:
+        """Whether the store alone has the image with this canonical name: usual in a second build, which needs no threads."""
         key = (name, platform)
         if key not in self._known and not self._pull and (root := self._store.resolve(name)):
             with suppress(ImageError):
@@ -312,7 +312,7 @@ def _explain(wrong: ImageError, error: ComposError) -> NoReturn:
     raise error
 
 
-def _canonical(reference: str) -> str:
+def canonical_name(reference: str) -> str:
     """The canonical name; nonsense stands for itself and is reported by whoever parses it."""
     try:
         return str(Reference.parse(reference))

@@ -10,11 +10,11 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from compos import __version__
 from compos.compose.parts import Parts
-from compos.config.images import image_marks, image_references, layout_volumes
+from compos.config.images import image_locations, image_marks, layout_volumes
 from compos.config.model import Config
 from compos.errors import CombinedError, ComposError
 from compos.filesystem.compress import Compression, identity
@@ -26,6 +26,9 @@ from compos.output.formats import Format, make
 from compos.output.write import Output
 from compos.tree import record
 from compos.tree.node import Piece, Slice
+
+if TYPE_CHECKING:
+    from compos.compose.input_tar import Copies
 
 __all__ = ["Request", "described_outputs", "find_parts"]
 
@@ -41,9 +44,13 @@ class Request:
     decompress_kernel: bool = False
 
 
-def find_parts(source: Images, config: Config, platform: Platform) -> Parts:
-    """Everything that `config` names, for `platform`. Raises what `Images.images` raises, with the places in the YAML."""
-    references = list(dict.fromkeys(image_references(config)))
+def find_parts(source: Images, config: Config, platform: Platform, copies: Copies | None = None) -> Parts:
+    """Everything that `config` names, for `platform`, but what is in `copies`.
+
+    Raises what `Images.images` raises, with the places in the YAML.
+    """
+    copied = copies.components if copies else ()
+    references = list(dict.fromkeys(name for location, name in image_locations(config) if location not in copied))
     try:
         found = source.images([(reference, platform) for reference in references])
         layouts = {
@@ -56,7 +63,7 @@ def find_parts(source: Images, config: Config, platform: Platform) -> Parts:
         for one in error.errors if isinstance(error, CombinedError) else (error,):
             _locate(one, config)
         raise
-    return Parts({reference: found[reference, platform] for reference in references}, layouts)
+    return Parts({reference: found[reference, platform] for reference in references}, layouts, copies)
 
 
 def _locate(error: ComposError, config: Config) -> None:
@@ -110,6 +117,7 @@ def _key(config: Config, parts: Parts, request: Request) -> str:
         [one.name for one in request.formats],
         identity(request.compression),
         request.decompress_kernel,
+        (parts.copies.key, sorted(parts.copies.components)) if parts.copies else None,
     )
     hasher.update(repr(fixed).encode("utf-8", "surrogateescape"))
     for digest in _host_files(config):
