@@ -16,6 +16,7 @@ from compos.errors import ImageError
 from compos.image.platform import Platform
 
 __all__ = [
+    "ATTESTATION",
     "CONFIG",
     "INDEX",
     "INDEX_TYPES",
@@ -24,6 +25,8 @@ __all__ = [
     "LAYER_ZSTD",
     "MANIFEST",
     "MANIFEST_TYPES",
+    "REFERENCE_DIGEST",
+    "REFERENCE_TYPE",
     "Descriptor",
     "Image",
     "ImageConfig",
@@ -46,6 +49,11 @@ MANIFEST_TYPES = (MANIFEST, f"{_DOCKER}distribution.manifest.v2+json")
 INDEX_TYPES = (INDEX, f"{_DOCKER}distribution.manifest.list.v2+json")
 _SCHEMA1_TYPES = (f"{_DOCKER}distribution.manifest.v1+json", f"{_DOCKER}distribution.manifest.v1+prettyjws")
 _FOREIGN = ("nondistributable", "foreign")
+
+REFERENCE_TYPE = "vnd.docker.reference.type"
+REFERENCE_DIGEST = "vnd.docker.reference.digest"
+ATTESTATION = "attestation-manifest"
+"""How an index says which manifest another one attests (BuildKit, "Image Attestation Storage")."""
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _Value = TypeVar("_Value")
@@ -131,13 +139,17 @@ class ImageConfig:
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """One platform's image, complete in the store; layers lie from the lowest to the highest."""
+    """One platform's image, complete in the store; layers lie from the lowest to the highest.
+
+    `attestations` are the manifests that its index lists for it (an SBOM, provenance); the store may lack them.
+    """
 
     name: str
     digest: str
     config: ImageConfig
     layers: tuple[Descriptor, ...]
     config_digest: str
+    attestations: tuple[Descriptor, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +188,15 @@ class Index:
             if manifest.platform and manifest.media_type in MANIFEST_TYPES and manifest.platform.offers(wanted):
                 return manifest
         raise wrong_platform(name, wanted, [manifest.platform for manifest in self.manifests if manifest.platform])
+
+    def attestations(self, digest: str) -> tuple[Descriptor, ...]:
+        """The attestation manifests of the manifest `digest`, as BuildKit lists them."""
+        wanted = {REFERENCE_TYPE: ATTESTATION, REFERENCE_DIGEST: digest}.items()
+        return tuple(
+            manifest
+            for manifest in self.manifests
+            if wanted <= manifest.annotations.items() and manifest.media_type in MANIFEST_TYPES
+        )
 
 
 def wrong_platform(name: str, wanted: Platform, there: Sequence[Platform]) -> ImageError:

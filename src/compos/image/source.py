@@ -8,11 +8,12 @@ every layer must be there (N3), a single manifest must be for the wanted platfor
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn
 
 from compos.errors import CombinedError, ComposError, ImageError
+from compos.image.attestation import attestation_blobs, attested
 from compos.image.layout import ImageLayout, read_layout, require_platforms
 from compos.image.mirrors import Mirrors
 from compos.image.model import (
@@ -41,6 +42,9 @@ Missing = Callable[[Reference, Platform], Image | None]
 """Makes an image that is not in the store, or gives None when the name is not its business."""
 
 DOCUMENT_TYPES = (*INDEX_TYPES, *MANIFEST_TYPES)
+_NOT_TO_BE_HAD = ("network-", "registry-", "image-", "download-truncated")
+"""Errors (their beginnings) of an attestation that an image does without. A wrong digest is none of them."""
+
 _IMAGES_AT_ONCE = 4
 _BLOBS_AT_ONCE = 6
 
@@ -52,7 +56,7 @@ def stored_image(store: Store, name: str, root: Descriptor, platform: Platform) 
     `image-platform`, `image-media-type`, `image-malformed`.
     """
     try:
-        digest, manifest = _manifest(name, root, platform, lambda blob: store.read(blob.digest))
+        digest, manifest, attestations = _manifest(name, root, platform, lambda blob: store.read(blob.digest))
         config = _config(name, manifest, platform, store)
     except ImageError as error:
         error.place = error.place or name
@@ -65,7 +69,7 @@ def stored_image(store: Store, name: str, root: Descriptor, platform: Platform) 
                 place=f"{name}: {layer.digest}",
                 hint="Fetch it again with --pull.",
             )
-    return Image(name, digest, config, manifest.layers, manifest.config.digest)
+    return Image(name, digest, config, manifest.layers, manifest.config.digest, attestations)
 
 
 class Images:
@@ -149,6 +153,39 @@ class Images:
 
         return document
 
+    def fetch_attestations(self, images: Iterable[Image]) -> None:
+        """Complete the attestations of `images` that the store lacks: they came from a tool that leaves them out.
+
+        Where that is impossible a notice says so: an image serves without them. The first time that the network fails is
+        the last one that it is asked.
+        """
+        for image in images:
+            if attested(self._store, image):
+                continue
+            error = self._attestations(Reference.parse(image.name), image.attestations)
+            if error and error.id.startswith("network-"):
+                return
+
+    def _attestations(self, reference: Reference, manifests: Sequence[Descriptor]) -> ComposError | None:
+        """Fetch what attests an image; gives the error, told already, that kept it from being had.
+
+        The manifest is stored last: if it is there, so is what it names.
+        """
+        for manifest in manifests:
+            try:
+                if self._store.has(manifest.digest):
+                    data = self._store.read(manifest.digest)
+                else:
+                    _, data = self._registry.manifest(reference, manifest)
+                self._downloads.fetch(reference, attestation_blobs(data, str(reference)))
+                self._store.put(data, manifest.media_type)
+            except ComposError as error:
+                if not error.id.startswith(_NOT_TO_BE_HAD):
+                    raise
+                notice(f"{reference}: its SBOM cannot be fetched: {error.message}")
+                return error
+        return None
+
     def at_hand(self, name: str, platform: Platform) -> bool:
         """Whether the store alone has the image with this canonical name: usual in a second build, which needs no threads."""
         key = (name, platform)
@@ -211,11 +248,12 @@ class Images:
     def _complete(self, reference: Reference, platform: Platform, root: Descriptor) -> Image:
         """Fetch every blob of the platform's image that the store lacks, then let the name stand for `root`."""
         name = str(reference)
-        _, manifest = _manifest(name, root, platform, self._documents(reference))
+        _, manifest, attestations = _manifest(name, root, platform, self._documents(reference))
         manifest.require_distributable(name)
         self._downloads.fetch(reference, [manifest.config])
         _config(name, manifest, platform, self._store)
         self._downloads.fetch(reference, manifest.layers)
+        self._attestations(reference, attestations)
         image = stored_image(self._store, name, root, platform)
         known = self._store.resolve(name)
         if known is None or known.digest != root.digest:
@@ -280,16 +318,18 @@ class _Downloads:
 
 def _manifest(
     name: str, root: Descriptor, platform: Platform, read: Callable[[Descriptor], bytes]
-) -> tuple[str, Manifest]:
-    """Digest and manifest of the platform's image below `root`; `read` gives manifests and indexes."""
+) -> tuple[str, Manifest, tuple[Descriptor, ...]]:
+    """Digest, manifest and attestations of the platform's image below `root`; `read` gives manifests and indexes."""
     blob = root
+    attestations: tuple[Descriptor, ...] = ()
     _, document = parse_document(read(blob), media_type=blob.media_type)
     if isinstance(document, Index):
         blob = document.select(platform, name)
+        attestations = document.attestations(blob.digest)
         _, document = parse_document(read(blob), media_type=blob.media_type)
     if isinstance(document, Index):
         raise ImageError("image-media-type", "the image is an index inside an index", place=name)
-    return blob.digest, document
+    return blob.digest, document, attestations
 
 
 def _config(name: str, manifest: Manifest, platform: Platform, store: Store) -> ImageConfig:
