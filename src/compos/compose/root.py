@@ -5,9 +5,11 @@ Rules: reference yaml-and-build.md 3.2; defects N4 and N21 put right.
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 from compos.tree.node import DIRECTORY, Node, Tree, directory, file, symlink
 
-__all__ = ["EPOCH", "laid_out", "prefixed", "with_ancestors"]
+__all__ = ["EPOCH", "MOUNT_POINTS", "laid_out", "prefixed", "with_ancestors"]
 
 EPOCH = 1492533000 * 10**9
 """2017-04-18T16:30:00Z in nanoseconds: the time of every node that the build makes, as in LinuxKit's output."""
@@ -27,15 +29,18 @@ RESOLV_CONF_LINK = "/run/resolvconf/resolv.conf"
 MOUNT_POINTS = ("dev", "dev/pts", "dev/shm", "etc", "proc", "sys")
 
 
-def laid_out(tree: Tree, *, resolv_conf_link: bool) -> Tree:
-    """`tree` ready for a root: for init and volumes with the resolv.conf symlink, for containers with a placeholder."""
+def laid_out(tree: Tree, *, resolv_conf_link: bool, present: Container[str] = ()) -> Tree:
+    """`tree` ready for a root: for init and volumes with the resolv.conf symlink, for containers with a placeholder.
+
+    `present` are folders that something below it has already: they are not made again.
+    """
     root = {
         path: node
         for path, node in tree.items()
         if path not in DROPPED and not path.startswith(("dev/pts/", "dev/shm/"))
     }
     for path in MOUNT_POINTS:
-        if path not in root or root[path].kind != DIRECTORY:
+        if path not in present and (path not in root or root[path].kind != DIRECTORY):
             root[path] = directory(0o755, EPOCH)
     root["etc/hosts"] = file(HOSTS, 0o644, EPOCH)
     root["etc/mtab"] = root["etc/mtab"]._replace(mtime=EPOCH) if "etc/mtab" in root else _mtab()

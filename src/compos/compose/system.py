@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from compos import progress
+from compos.compose.apk import DATABASE as APK_DATABASE
+from compos.compose.apk import merged_database
 from compos.compose.component import Component, Root, union
 from compos.compose.container import Bundle, Container, container_component
 from compos.compose.files import files_components
@@ -17,7 +19,7 @@ from compos.compose.parts import Parts
 from compos.compose.plan import LABEL as PLAN_LABEL
 from compos.compose.plan import PATH as PLAN_PATH
 from compos.compose.plan import boot_plan
-from compos.compose.root import EPOCH, laid_out, with_ancestors
+from compos.compose.root import EPOCH, MOUNT_POINTS, laid_out
 from compos.compose.settings import LABEL, merge_settings
 from compos.compose.spec import runtime_spec
 from compos.compose.volumes import volume_component
@@ -27,7 +29,7 @@ from compos.config.load import decode_label
 from compos.config.model import Config, ImageEntry, Kernel, Volume
 from compos.image.store import Store
 from compos.tree.flatten import image_tree
-from compos.tree.node import Node, file
+from compos.tree.node import FILE, Node, directory, file
 
 __all__ = ["System", "compose_system"]
 
@@ -97,8 +99,8 @@ class _Composition:
         components: list[Component] = []
         if config.kernel and config.kernel.image:
             components.append(self._copied("kernel") or self._kernel(config.kernel, config.kernel.image))
-        init = [self._copied(f"init[{number}]") or self._init(number, name) for number, name in enumerate(config.init)]
-        components += [*init, *filter(None, [self._copied("init")])]
+        init = self._inits()
+        components += init
         for number, volume in enumerate(config.volumes):
             components.append(self._copied(f"volume[{number}]") or self._volume(number, volume))
         bundles = {section: self._section(section, components) for section in SECTIONS}
@@ -114,9 +116,24 @@ class _Composition:
         image = self.parts.images[reference]
         return kernel_component(self.store, kernel, image, decompress=self.decompress_kernel)
 
-    def _init(self, number: int, reference: str) -> Component:
-        image = self.parts.images[reference]
-        return Component(f"init[{number}]", image.name, laid_out(image_tree(self.store, image), resolv_conf_link=True))
+    def _inits(self) -> list[Component]:
+        components: list[Component] = []
+        folders: set[str] = set()
+        databases = []
+        for number, reference in enumerate(self.config.init):
+            location = f"init[{number}]"
+            component = self._copied(location)
+            if component is None:
+                image = self.parts.images[reference]
+                tree = image_tree(self.store, image)
+                databases += [node for path, node in tree.items() if path == APK_DATABASE and node.kind == FILE]
+                laid = laid_out(tree, resolv_conf_link=True, present=folders)
+                component = Component(location, image.name, laid)
+            components.append(component)
+            folders.update(path for path in MOUNT_POINTS if path in component.tree)
+        if merged := self._copied("init") or merged_database(self.store, databases):
+            components.append(merged)
+        return components
 
     def _volume(self, number: int, volume: Volume) -> Component:
         layout = self.parts.layouts.get(volume.name)
@@ -162,7 +179,9 @@ class _Composition:
         for component in (*init, *files):
             root.update(component.tree)
         plan = boot_plan(bundles, self.config.volumes, root)
-        return Component("init", "compos.plan", {**with_ancestors(PLAN_PATH), PLAN_PATH: file(plan, 0o644, EPOCH)})
+        folder = PLAN_PATH.rpartition("/")[0]
+        # Not `etc`: init's own has its mode.
+        return Component("init", "compos.plan", {folder: directory(0o755, EPOCH), PLAN_PATH: file(plan, 0o644, EPOCH)})
 
 
 def _entries(config: Config, section: str) -> tuple[ImageEntry, ...]:
