@@ -15,6 +15,7 @@ from compos.cli.settings import global_options, settings_of
 
 if TYPE_CHECKING:
     from compos.compose.input_tar import Copies
+    from compos.compose.sbom import SbomOptions
     from compos.config.model import Config
     from compos.image.platform import Platform
     from compos.image.source import Images
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["build"]
 
 COMPRESSIONS = ("zstd", "gzip", "none")
+SBOM_FORMATS = ("spdx", "cyclonedx")
 
 
 @click.command
@@ -49,7 +51,10 @@ COMPRESSIONS = ("zstd", "gzip", "none")
     help="An earlier build's tar: unchanged sections whose images are not in the store are taken from it.",
 )
 @click.option("--debian-mirror", metavar="URL", help="Debian mirror for bricks [COMPOS_DEBIAN_MIRROR, apt's].")
-@click.option("--no-sbom", is_flag=True, help="Accepted for LinuxKit's sake: this version writes none.")
+@click.option("--no-sbom", is_flag=True, help="Put no SBOM (software bill of materials) into the system.")
+@click.option("--sbom-output", metavar="NAME", help="The SBOM's path in the system [sbom.spdx.json, sbom.cdx.json].")
+@click.option("--sbom-format", type=click.Choice(SBOM_FORMATS), default="spdx", show_default=True, help="Its format.")
+@click.option("--sbom-current-time", is_flag=True, help="Date it now (SOURCE_DATE_EPOCH), not as all builds the same.")
 @click.option("--dry-run", is_flag=True, help="Print the merged YAML and stop.")
 @global_options
 def build(sources: tuple[str, ...], **options: Any) -> None:
@@ -67,6 +72,7 @@ def build(sources: tuple[str, ...], **options: Any) -> None:
     from compos.output.build import Request, described_outputs, find_parts
     from compos.output.formats import choose
     from compos.package.bricks import forget_outdated
+    from compos.progress import notice
 
     formats = choose(options["formats"], to_file=options["output"] is not None)
     config, platform, local = read_system(sources, options)
@@ -79,27 +85,59 @@ def build(sources: tuple[str, ...], **options: Any) -> None:
     named = (*image_references(config), *(image for _, image in layout_volumes(config)))
     forget_outdated(store, named, platform, local.recipes)
     source = images(store, settings, options["debian_mirror"], pull=options["pull"], local=local)
-    copies = _copies(store, config, source, platform, options) if options["input_tar"] else None
+    sbom = _sbom(options)
+    copies = _copies(store, config, source, platform, options, sbom) if options["input_tar"] else None
     parts = find_parts(source, config, platform, copies)
+    if copies and copies.components and sbom:
+        notice("The SBOM leaves out what is taken from the earlier build.")
     canonical = {name: parts.images[name].name if name in parts.images else canonical_name(name) for name in named}
     outputs = described_outputs(
         store,
         config,
         parts,
-        Request(formats, options["compress"], decompress_kernel=options["decompress_kernel"]),
+        Request(formats, options["compress"], decompress_kernel=options["decompress_kernel"], sbom=sbom),
         lambda form: metadata_document(config, form, canonical),
+        fetch_attestations=source.fetch_attestations,
     )
     _write(store.root, outputs, base, options["output"])
 
 
-def _copies(store: Store, config: Config, source: Images, platform: Platform, options: dict[str, Any]) -> Copies | None:
+def _sbom(options: dict[str, Any]) -> SbomOptions | None:
+    if options["no_sbom"]:
+        return None
+    from compos.compose.sbom import FORMATS, SbomOptions
+
+    created = None
+    if options["sbom_current_time"]:
+        import time
+
+        given = os.environ.get("SOURCE_DATE_EPOCH")
+        if given and not re.fullmatch("[0-9]{1,11}", given):
+            raise click.UsageError(f"SOURCE_DATE_EPOCH is a number of seconds, not {given!r}")
+        created = int(given or time.time())
+    form = options["sbom_format"]
+    return SbomOptions(options["sbom_output"] or FORMATS[form], form, created)
+
+
+def _copies(
+    store: Store,
+    config: Config,
+    source: Images,
+    platform: Platform,
+    options: dict[str, Any],
+    sbom: SbomOptions | None,
+) -> Copies | None:
     from compos.compose.input_tar import choose_copies, read_input_tar
 
     earlier = read_input_tar(store, options["input_tar"], config)
     if earlier is None:
         return None
     return choose_copies(
-        earlier, config, (), lambda name: source.at_hand(name, platform), kernel=not options["decompress_kernel"]
+        earlier,
+        config,
+        [sbom.path] if sbom else [],
+        lambda name: source.at_hand(name, platform),
+        kernel=not options["decompress_kernel"],
     )
 
 
@@ -108,6 +146,8 @@ def _check(options: dict[str, Any]) -> None:
         raise click.UsageError("--o goes neither with --name nor with --dir")
     if options["input_tar"] and options["pull"]:
         raise click.UsageError("--input-tar and --pull exclude each other")
+    if options["sbom_output"] == "" and not options["no_sbom"]:
+        raise click.UsageError("--sbom-output needs a name; --no-sbom leaves the SBOM out")
     if not re.fullmatch("[0-9]*[MG]?", options["size"]):
         raise click.UsageError(f"--size is a number of MiB (512M) or GiB (2G), not {options['size']!r}")
 

@@ -20,6 +20,7 @@ from compos.compose.plan import LABEL as PLAN_LABEL
 from compos.compose.plan import PATH as PLAN_PATH
 from compos.compose.plan import boot_plan
 from compos.compose.root import EPOCH, MOUNT_POINTS, laid_out
+from compos.compose.sbom import SbomOptions, require_free, sbom_component
 from compos.compose.settings import LABEL, merge_settings
 from compos.compose.spec import runtime_spec
 from compos.compose.volumes import volume_component
@@ -27,6 +28,7 @@ from compos.config.ids import id_map
 from compos.config.images import SECTIONS
 from compos.config.load import decode_label
 from compos.config.model import Config, ImageEntry, Kernel, Volume
+from compos.image.model import Image
 from compos.image.store import Store
 from compos.tree.flatten import image_tree
 from compos.tree.node import FILE, Node, directory, file
@@ -75,13 +77,14 @@ def compose_system(
     metadata: Callable[[str], bytes],
     *,
     decompress_kernel: bool = False,
+    sbom: SbomOptions | None = None,
 ) -> System:
-    """Compose `config` of `parts`; `metadata` gives the document for `files: metadata`.
+    """Compose `config` of `parts`; `metadata` gives the document for `files: metadata`, `sbom` asks for an SBOM.
 
     Raises `ConfigError` and `ImageError`.
     """
     with progress.task("compose"):
-        return _Composition(store, config, parts, decompress_kernel=decompress_kernel).system(metadata)
+        return _Composition(store, config, parts, decompress_kernel=decompress_kernel).system(metadata, sbom)
 
 
 class _Composition:
@@ -93,8 +96,10 @@ class _Composition:
         self.ids = id_map(config)
         self.roots: dict[str, str] = {}
         """Where the files of an image are laid out already, by its canonical reference."""
+        self.images: list[tuple[Image, str]] = []
+        """The images that were laid out, each with the folder of its files."""
 
-    def system(self, metadata: Callable[[str], bytes]) -> System:
+    def system(self, metadata: Callable[[str], bytes], sbom: SbomOptions | None) -> System:
         config = self.config
         components: list[Component] = []
         if config.kernel and config.kernel.image:
@@ -107,13 +112,24 @@ class _Composition:
         files = files_components(self.store, config.files, self.ids, metadata)
         if self._planned():
             components.append(self._plan(bundles, init, files))
-        return _split(union([*components, *files]))
+        components += files
+        if sbom is not None:
+            made = sbom_component(self.store, self.images, sbom)
+            require_free(made, components)
+            components.append(made)
+        return _split(union(components))
+
+    def _image(self, reference: str, folder: str) -> Image:
+        """An image whose files go into `folder` (empty: the root)."""
+        image = self.parts.images[reference]
+        self.images.append((image, folder))
+        return image
 
     def _copied(self, location: str) -> Component | None:
         return self.parts.copies.components.get(location) if self.parts.copies else None
 
     def _kernel(self, kernel: Kernel, reference: str) -> Component:
-        image = self.parts.images[reference]
+        image = self._image(reference, "")
         return kernel_component(self.store, kernel, image, decompress=self.decompress_kernel)
 
     def _inits(self) -> list[Component]:
@@ -124,7 +140,7 @@ class _Composition:
             location = f"init[{number}]"
             component = self._copied(location)
             if component is None:
-                image = self.parts.images[reference]
+                image = self._image(reference, "")
                 tree = image_tree(self.store, image)
                 databases += [node for path, node in tree.items() if path == APK_DATABASE and node.kind == FILE]
                 laid = laid_out(tree, resolv_conf_link=True, present=folders)
@@ -137,7 +153,8 @@ class _Composition:
 
     def _volume(self, number: int, volume: Volume) -> Component:
         layout = self.parts.layouts.get(volume.name)
-        content = layout or (self.parts.images[volume.image] if volume.image else None)
+        folder = f"containers/volumes/{volume.name}/lower"
+        content = layout or (self._image(volume.image, folder) if volume.image else None)
         return volume_component(self.store, number, volume, content)
 
     def _planned(self) -> bool:
@@ -172,6 +189,7 @@ class _Composition:
         component, bundle = container_component(container, spec, tree, shared)
         if shared is None:
             self.roots[image.name] = f"{container.path}/{'rootfs' if settings.readonly else 'lower'}"
+            self.images.append((image, self.roots[image.name]))
         return component, bundle
 
     def _plan(self, bundles: Mapping[str, list[Bundle]], init: list[Component], files: list[Component]) -> Component:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -18,6 +18,8 @@ from compos.config.images import image_locations, image_marks, layout_volumes
 from compos.config.model import Config
 from compos.errors import CombinedError, ComposError
 from compos.filesystem.compress import Compression, identity
+from compos.image.attestation import attested
+from compos.image.model import Image
 from compos.image.platform import Platform
 from compos.image.reference import Reference
 from compos.image.source import Images
@@ -29,6 +31,7 @@ from compos.tree.node import Piece, Slice
 
 if TYPE_CHECKING:
     from compos.compose.input_tar import Copies
+    from compos.compose.sbom import SbomOptions
 
 __all__ = ["Request", "described_outputs", "find_parts"]
 
@@ -42,6 +45,7 @@ class Request:
     formats: Sequence[Format]
     compression: Compression
     decompress_kernel: bool = False
+    sbom: SbomOptions | None = None
 
 
 def find_parts(source: Images, config: Config, platform: Platform, copies: Copies | None = None) -> Parts:
@@ -77,14 +81,21 @@ def _locate(error: ComposError, config: Config) -> None:
 
 
 def described_outputs(
-    store: Store, config: Config, parts: Parts, request: Request, metadata: Callable[[str], bytes]
+    store: Store,
+    config: Config,
+    parts: Parts,
+    request: Request,
+    metadata: Callable[[str], bytes],
+    *,
+    fetch_attestations: Callable[[Iterable[Image]], None] | None = None,
 ) -> list[Output]:
     """The outputs of `request`, ready to be written.
 
     When nothing that goes in has changed since an earlier build, the stored description is taken and nothing is composed.
+    `fetch_attestations` is asked to complete what the store lacks for an SBOM, and may fail to.
     Raises `ConfigError`, `ImageError`, `OutputError`.
     """
-    key = _key(config, parts, request)
+    key = _key(store, config, parts, request)
     remembered = record.load(store.derived("result", key))
     if remembered is not None:
         outputs = [
@@ -96,18 +107,24 @@ def described_outputs(
     # Not at the top: a build that finds its result imports no composing.
     from compos.compose.system import compose_system
 
-    system = compose_system(store, config, parts, metadata, decompress_kernel=request.decompress_kernel)
+    if request.sbom and fetch_attestations:
+        fetch_attestations(parts.images.values())
+        key = _key(store, config, parts, request)
+    system = compose_system(
+        store, config, parts, metadata, decompress_kernel=request.decompress_kernel, sbom=request.sbom
+    )
     outputs = make(store, system, request.formats, request.compression)
     with store.derive("result", key) as path:
         record.save(path, tuple((output.suffix, tuple(output.pieces)) for output in outputs))
     return outputs
 
 
-def _key(config: Config, parts: Parts, request: Request) -> str:
+def _key(store: Store, config: Config, parts: Parts, request: Request) -> str:
     """Every input of a build, as a digest."""
     hasher = hashlib.sha256()
     names = sorted((reference, image.name, image.digest) for reference, image in parts.images.items())
     layouts = sorted((name, repr(layout)) for name, layout in parts.layouts.items())
+    attesting = parts.images.values() if request.sbom else ()
     fixed = (
         VERSION,
         __version__,
@@ -117,6 +134,11 @@ def _key(config: Config, parts: Parts, request: Request) -> str:
         [one.name for one in request.formats],
         identity(request.compression),
         request.decompress_kernel,
+        request.sbom,
+        # What is lacking now may be there next time.
+        sorted(
+            (image.digest, [one.digest for one in image.attestations], attested(store, image)) for image in attesting
+        ),
         (parts.copies.key, sorted(parts.copies.components)) if parts.copies else None,
     )
     hasher.update(repr(fixed).encode("utf-8", "surrogateescape"))
