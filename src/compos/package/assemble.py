@@ -10,7 +10,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from compos.filesystem.tar import tar_pieces
-from compos.image.model import CONFIG, INDEX, LAYER_TAR, MANIFEST, Descriptor, Image, ImageConfig, parse_document
+from compos.image.model import (
+    CONFIG,
+    INDEX,
+    LAYER_TAR,
+    MANIFEST,
+    REFERENCE_DIGEST,
+    Descriptor,
+    Image,
+    ImageConfig,
+    parse_document,
+)
 from compos.image.model import Index as ImageIndex
 from compos.image.platform import Platform
 from compos.image.store import Store
@@ -59,17 +69,25 @@ def _config(layer: Descriptor, platform: Platform, settings: ImageSettings) -> d
     }
 
 
-def tag_image(store: Store, name: str, manifest: Descriptor, annotations: Mapping[str, str]) -> None:
-    """Name an image: the index under `name` gets `manifest` for its architecture, other architectures stay."""
+def tag_image(
+    store: Store, name: str, manifest: Descriptor, attestation: Descriptor, annotations: Mapping[str, str]
+) -> None:
+    """Name an image: the index under `name` gets `manifest` for its architecture, and what `attestation` says about it;
+    other architectures stay."""
     others: Sequence[Descriptor] = ()
     current = store.resolve(name)
     kept: Mapping[str, str] = {}
     if current is not None and store.has(current.digest):
         _, document = parse_document(store.read(current.digest), media_type=current.media_type)
         if isinstance(document, ImageIndex):
-            others = [entry for entry in document.manifests if entry.platform != manifest.platform]
+            images = [
+                entry for entry in document.manifests if entry.platform not in (manifest.platform, attestation.platform)
+            ]
+            digests = {entry.digest for entry in images}
+            about = [one for one in document.manifests if one.annotations.get(REFERENCE_DIGEST) in digests]
+            others = [*images, *about]
             kept = current.annotations
-    manifests = sorted([*others, manifest], key=lambda entry: (str(entry.platform), entry.digest))
+    manifests = sorted([*others, manifest, attestation], key=lambda entry: (str(entry.platform), entry.digest))
     index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": [entry.to_json() for entry in manifests]}
     store.tag(name, store.put(_json(index), INDEX), annotations={**kept, **annotations})
 

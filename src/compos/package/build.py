@@ -13,6 +13,7 @@ from compos import progress
 from compos.compose.files import files_components
 from compos.compose.root import EPOCH
 from compos.errors import PackageError
+from compos.image.attestation import put_attestation
 from compos.image.model import Image
 from compos.image.platform import Platform
 from compos.image.store import Store
@@ -20,15 +21,17 @@ from compos.package.assemble import assemble, tag_image
 from compos.package.debian.archive import fetch_packages
 from compos.package.debian.index import Index, load_index
 from compos.package.debian.mirror import Mirror
+from compos.package.debian.package import Package
 from compos.package.debian.solver import resolve
 from compos.package.files import packages_tree
 from compos.package.kernel import kernel_tree
-from compos.package.recipe import RECIPE, Recipe, recipe_key
+from compos.package.recipe import RECIPE, Debian, Recipe, recipe_key
+from compos.package.sbom import brick_document
 from compos.package.select import moved, selected
 from compos.tree.contents import Contents
 from compos.tree.flatten import Overlay
 from compos.tree.layer import clean
-from compos.tree.node import FILE, Node, Tree, ancestors, directory, file, symlink
+from compos.tree.node import FILE, Node, Slice, Tree, ancestors, directory, file, symlink
 
 __all__ = ["Builder"]
 
@@ -61,38 +64,44 @@ class Builder:
                 hint="Build it with buildah or docker and push it, or write `debian:` and `files:` instead.",
             )
         with progress.task(f"build {recipe.name} for {platform.architecture}"):
-            tree = self._tree(recipe, platform.architecture)
-            image, manifest = assemble(self.store, name, tree, platform, recipe.settings)
+            packages: tuple[Package, ...] = ()
+            tree: Tree = {}
+            if recipe.debian is not None:
+                packages = self._packages(recipe.debian, platform.architecture)
+                tree = self._debian_tree(recipe, recipe.debian, packages)
+            own = self._files(recipe, platform.architecture)
+            image, manifest = assemble(self.store, name, self._whole(recipe, tree, own), platform, recipe.settings)
+            document = brick_document(
+                self.store, recipe, platform.architecture, manifest.digest, _used(recipe, packages, tree), own
+            )
+            attestation = put_attestation(self.store, recipe.name, manifest, platform, document)
             with self._lock:
                 annotations = {f"{RECIPE}.{platform.architecture}": recipe_key(recipe, platform.architecture)}
-                tag_image(self.store, name, manifest, annotations)
-        return image
+                tag_image(self.store, name, manifest, attestation, annotations)
+        return replace(image, attestations=(attestation,))
 
-    def _tree(self, recipe: Recipe, architecture: str) -> Tree:
-        tree: Tree = {}
+    def _debian_tree(self, recipe: Recipe, debian: Debian, packages: tuple[Package, ...]) -> Tree:
+        """What the brick takes from its packages."""
+        archives = fetch_packages(self.mirror(), packages, self.store.root / "debian")
+        files = packages_tree(self.store, packages, archives)
         place = str(recipe.folder / "build.yml")
-        if recipe.debian is not None:
-            packages = self._packages(recipe, architecture)
-            if recipe.kernel:
-                tree = kernel_tree(self.store, packages, place)
-            else:
-                made = self._concatenated(recipe, packages)
-                # A brick of concatenations alone takes no other file of its packages.
-                keep = recipe.debian.keep if recipe.debian.keep is not None or not made else ()
-                tree = selected(packages, keep, recipe.debian.drop, self._read, place)
-                tree = {**moved(tree, recipe.debian.move, place), **made}
-        overlay = Overlay(place)
-        for path, node in (*sorted(tree.items()), *self._files(recipe, architecture), *_links(recipe)):
+        if recipe.kernel:
+            return kernel_tree(self.store, files, place)
+        made = self._concatenated(recipe, files)
+        # A brick of concatenations alone takes no other file of its packages.
+        keep = debian.keep if debian.keep is not None or not made else ()
+        tree = selected(files, keep, debian.drop, self._read, place)
+        return {**moved(tree, debian.move, place), **made}
+
+    def _whole(self, recipe: Recipe, tree: Tree, own: list[tuple[str, Node]]) -> Tree:
+        overlay = Overlay(str(recipe.folder / "build.yml"))
+        for path, node in (*sorted(tree.items()), *own, *_links(recipe)):
             overlay.add(path, node)
         return overlay.tree
 
-    def _packages(self, recipe: Recipe, architecture: str) -> Tree:
-        assert recipe.debian is not None  # noqa: S101
-        index = self._index(recipe.debian.suite, architecture)
-        packages = resolve(index, recipe.debian.names(architecture), without=recipe.debian.without)
-        folder = self.store.root / "debian"
-        archives = fetch_packages(self.mirror(), packages, folder)
-        return packages_tree(self.store, packages, archives)
+    def _packages(self, debian: Debian, architecture: str) -> tuple[Package, ...]:
+        index = self._index(debian.suite, architecture)
+        return tuple(resolve(index, debian.names(architecture), without=debian.without))
 
     def _index(self, suite: str, architecture: str) -> Index:
         with self._lock:
@@ -135,6 +144,15 @@ class Builder:
             nodes += [(parent, directory(0o755, EPOCH)) for parent in ancestors(path)]
             nodes.append((path, component.tree[path]))
         return _without_repeated_parents(nodes)
+
+
+def _used(recipe: Recipe, packages: tuple[Package, ...], tree: Tree) -> list[Package]:
+    """The packages that are in the brick: those with a file in it, and those that the recipe names."""
+    if recipe.kernel or recipe.debian is None or recipe.debian.keep is None:
+        return list(packages)
+    sources = {piece.source for node in tree.values() for piece in node.content if isinstance(piece, Slice)}
+    named = {item for item in recipe.debian.packages if isinstance(item, str)}
+    return [one for one in packages if one.name in named or f"derived/deb/{one.sha256}.tar" in sources]
 
 
 def _links(recipe: Recipe) -> Iterator[tuple[str, Node]]:

@@ -1,0 +1,121 @@
+"""What a brick is made of, as an SPDX 2.3 document: its Debian packages, exactly, and its own files.
+
+May touch: the store (reading). Sources: SPDX specification 2.3 (clauses 6 to 11, JSON form), package URL specification
+("deb" type). The mirror that packages came from is not named: any mirror has them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote
+
+from compos import __version__
+from compos.compose.root import EPOCH
+from compos.image.store import Store
+from compos.package.debian.package import Package
+from compos.package.recipe import Recipe
+from compos.tree.contents import Contents
+from compos.tree.node import FILE, Node
+
+__all__ = ["brick_document"]
+
+NAMESPACE = "https://compos.invalid/spdx"
+"""A namespace is a name, not an address; `.invalid` never becomes one (RFC 2606)."""
+
+NOTHING = "NOASSERTION"
+_ID = re.compile(r"[^A-Za-z0-9.-]+")
+
+
+def brick_document(
+    store: Store,
+    recipe: Recipe,
+    architecture: str,
+    digest: str,
+    packages: Iterable[Package],
+    files: Iterable[tuple[str, Node]],
+) -> dict[str, Any]:
+    """The document about the image with the manifest `digest`; `files` are the brick's own."""
+    image = {
+        "SPDXID": "SPDXRef-Image",
+        "name": f"{recipe.org}/{recipe.image}",
+        "versionInfo": recipe.tag,
+        "downloadLocation": NOTHING,
+        "filesAnalyzed": False,
+        "primaryPackagePurpose": "CONTAINER",
+        "checksums": [{"algorithm": "SHA256", "checksumValue": digest.removeprefix("sha256:")}],
+        **_unknown(),
+    }
+    debs = [_package(package) for package in sorted(packages, key=lambda one: (one.name, one.version))]
+    own = [_file(store, path, node) for path, node in sorted(files) if node.kind == FILE]
+    elements = [image, *debs]
+    relations = [("SPDXRef-DOCUMENT", "DESCRIBES", "SPDXRef-Image")]
+    relations += [("SPDXRef-Image", "CONTAINS", one["SPDXID"]) for one in debs]
+    # A package whose files are not all listed contains none (clause 7.8).
+    relations += [("SPDXRef-DOCUMENT", "DESCRIBES", one["SPDXID"]) for one in own]
+    created = datetime.fromtimestamp(EPOCH // 10**9, UTC)
+    return {
+        "spdxVersion": "SPDX-2.3",
+        "dataLicense": "CC0-1.0",
+        "SPDXID": "SPDXRef-DOCUMENT",
+        "name": f"{recipe.name} for {architecture}",
+        "documentNamespace": f"{NAMESPACE}/{quote(recipe.image)}-{digest.replace(':', '-')}",
+        "creationInfo": {
+            "created": created.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "creators": [f"Tool: compos-{__version__}"],
+        },
+        "packages": elements,
+        "files": own,
+        "relationships": [
+            {"spdxElementId": one, "relationshipType": kind, "relatedSpdxElement": other}
+            for one, kind, other in relations
+        ],
+    }
+
+
+def _package(package: Package) -> dict[str, Any]:
+    purl = f"pkg:deb/debian/{quote(package.name)}@{quote(package.version, safe='')}"
+    upstream = f"{package.source}@{package.source_version}"
+    query = f"arch={package.architecture}&distro={package.suite}&upstream={quote(upstream, safe='')}"
+    described = {
+        "SPDXID": f"SPDXRef-Package-deb-{_ID.sub('-', package.name)}-{package.sha256[:12]}",
+        "name": package.name,
+        "versionInfo": package.version,
+        "packageFileName": package.filename.rpartition("/")[2],
+        "supplier": "Organization: Debian",
+        "downloadLocation": NOTHING,
+        "filesAnalyzed": False,
+        "sourceInfo": f"built from the source package {package.source} {package.source_version}",
+        "checksums": [{"algorithm": "SHA256", "checksumValue": package.sha256}],
+        "externalRefs": [
+            {"referenceCategory": "PACKAGE-MANAGER", "referenceType": "purl", "referenceLocator": f"{purl}?{query}"}
+        ],
+        **_unknown(),
+    }
+    if re.fullmatch(r"https?://[\w.~:/?#@!$&'()*+,;=%-]+", package.homepage):
+        described["homepage"] = package.homepage
+    return described
+
+
+def _file(store: Store, path: str, node: Node) -> dict[str, Any]:
+    # SPDX wants SHA-1 of every file (clause 8.4).
+    sums = {"SHA1": hashlib.sha1(usedforsecurity=False), "SHA256": hashlib.sha256()}
+    with Contents(store.root) as contents:
+        for chunk in contents.chunks(node.content):
+            for one in sums.values():
+                one.update(chunk)
+    return {
+        "SPDXID": f"SPDXRef-File-{hashlib.sha256(path.encode('utf-8', 'surrogateescape')).hexdigest()[:16]}",
+        "fileName": f"./{path.encode('utf-8', 'surrogateescape').decode('utf-8', 'replace')}",
+        "checksums": [{"algorithm": name, "checksumValue": one.hexdigest()} for name, one in sums.items()],
+        "licenseConcluded": NOTHING,
+        "licenseInfoInFiles": [NOTHING],
+        "copyrightText": NOTHING,
+    }
+
+
+def _unknown() -> dict[str, str]:
+    return {"licenseConcluded": NOTHING, "licenseDeclared": NOTHING, "copyrightText": NOTHING}

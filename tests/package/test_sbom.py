@@ -1,0 +1,77 @@
+"""A brick's own SBOM: its Debian packages exactly, its files, as an attestation that another architecture's build keeps."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from compos.image.attestation import spdx_documents
+from compos.image.model import Index, parse_document
+from compos.image.platform import Platform
+from compos.image.source import stored_image
+from compos.image.store import Store
+from compos.package.recipe import load_recipe, named
+from tests.package.test_build import AMD64, Workshop
+
+
+@pytest.fixture
+def workshop(tmp_path: Path) -> Workshop:
+    return Workshop(tmp_path)
+
+
+def test_what_it_says(workshop: Workshop, tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    image = workshop.build(store)
+    (document,) = spdx_documents(store, image)
+    packages = {package["name"]: package for package in document["packages"]}
+    # `lib` is a dependency of which no file is kept.
+    assert set(packages) == {"compos/tool", "tool"}
+    tool = packages["tool"]
+    deb = next(workshop.archive.root.rglob("tool_*.deb"))
+    assert tool["checksums"] == [{"algorithm": "SHA256", "checksumValue": hashlib.sha256(deb.read_bytes()).hexdigest()}]
+    (reference,) = tool["externalRefs"]
+    assert reference["referenceLocator"].startswith(f"pkg:deb/debian/tool@{tool['versionInfo']}?arch=")
+    (conf,) = document["files"]
+    assert conf["fileName"] == "./etc/tool.conf"
+    assert {"algorithm": "SHA256", "checksumValue": hashlib.sha256(b"conf").hexdigest()} in conf["checksums"]
+    relations = {(one["spdxElementId"], one["relationshipType"]) for one in document["relationships"]}
+    assert relations == {("SPDXRef-DOCUMENT", "DESCRIBES"), ("SPDXRef-Image", "CONTAINS")}
+    assert packages["compos/tool"]["checksums"][0]["checksumValue"] == image.digest.removeprefix("sha256:")
+
+
+def test_it_is_reproducible_and_valid(workshop: Workshop, tmp_path: Path) -> None:
+    from spdx_tools.spdx.parser.jsonlikedict.json_like_dict_parser import JsonLikeDictParser
+    from spdx_tools.spdx.validation.document_validator import validate_full_spdx_document
+
+    documents: list[dict[str, Any]] = []
+    for name in ("one", "two"):
+        store = Store(tmp_path / name)
+        documents += spdx_documents(store, workshop.build(store))
+    assert documents[0] == documents[1]
+    parsed = JsonLikeDictParser().parse(documents[0])  # type: ignore[no-untyped-call]
+    assert validate_full_spdx_document(parsed) == []
+
+
+def test_other_architectures_keep_theirs(workshop: Workshop, tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    (workshop.brick / "build.yml").write_text("image: tool\norg: compos\ntag: v1\nfiles: [{path: a, contents: x}]\n")
+    recipe = load_recipe(workshop.brick)
+    name = named(recipe)
+    for architecture in ("arm64", "amd64", "amd64"):
+        workshop.builder(store).build(recipe, Platform("linux", architecture), name)
+    root = store.resolve(name)
+    assert root is not None
+    _, index = parse_document(store.read(root.digest))
+    assert isinstance(index, Index)
+    assert sorted(str(one.platform) for one in index.manifests) == [
+        "linux/amd64",
+        "linux/arm64",
+        "unknown/unknown",
+        "unknown/unknown",
+    ]
+    for platform in (AMD64, Platform("linux", "arm64")):
+        (document,) = spdx_documents(store, stored_image(store, name, root, platform))
+        assert document["name"].endswith(platform.architecture)
