@@ -83,6 +83,8 @@ class _Addition:
         self._ids = {DOCUMENT: DOCUMENT}
         self._licences: dict[str, str] = {}
         self._external: dict[str, str] = {}
+        self._unanalysed: set[str] = set()
+        self._files: set[str] = set()
 
     def add(self) -> None:
         merged, document = self._merged, self._document
@@ -94,6 +96,8 @@ class _Addition:
             self._add_shared(merged.external, entry, "externalDocumentId", self._external)
         packages = [self._package(one) for one in self._elements("packages", PACKAGE)]
         files = [self._file(one) for one in self._elements("files", FILE)]
+        self._unanalysed = {one["SPDXID"] for one in packages if one.get("filesAnalyzed") is False}
+        self._files = {one["SPDXID"] for one in files}
         merged.packages += packages
         merged.files += files
         relationships = [*self._relationships(), *self._contained(), *self._described()]
@@ -175,8 +179,14 @@ class _Addition:
     def _relationships(self) -> Iterable[dict[str, Any]]:
         for one in items(RELATIONSHIP)(self._document.get("relationships"), "relationships"):
             origin, target = self._known(one["spdxElementId"]), self._known(one["relatedSpdxElement"], nothing=True)
-            if origin and target:
-                yield {**one, "spdxElementId": origin, "relatedSpdxElement": target}
+            if not origin or not target:
+                continue
+            kind = one["relationshipType"]
+            pair = {"CONTAINS": (origin, target), "CONTAINED_BY": (target, origin)}.get(kind, ("", ""))
+            if pair[0] in self._unanalysed and pair[1] in self._files:
+                # Section 7.8: a package whose files were not analysed contains none.
+                one = {**one, "relationshipType": "OTHER", "comment": one.get("comment", kind)}
+            yield {**one, "spdxElementId": origin, "relatedSpdxElement": target}
 
     def _known(self, name: str, *, nothing: bool = False) -> str | None:
         """What `name` is called in the whole; None when it names nothing there is."""
