@@ -11,7 +11,7 @@ from collections.abc import Callable
 import pytest
 
 from compos.errors import CombinedError, ComposError
-from compos.image.model import Descriptor, Image
+from compos.image.model import INDEX, Descriptor, Image
 from compos.image.platform import Platform
 from compos.image.reference import Reference
 from compos.image.registry import Registry
@@ -267,8 +267,21 @@ def test_documents_that_do_not_fit_together(fake: FakeRegistry, source: Store, i
 def test_an_index_in_an_index(fake: FakeRegistry, source: Store, images: Images) -> None:
     inner = make_index(source, "inner:1", {AMD64: put_image(source, layers=[ONE])[0]})
     child = Descriptor("application/vnd.oci.image.manifest.v1+json", inner.digest, inner.size)
+    child = Descriptor("application/vnd.oci.image.manifest.v1+json", inner.digest, inner.size)
     make_index(source, "outer:1", {AMD64: child})
     name = fake.load(source, "docker.io/library/outer:1", "xx", "1")
     with pytest.raises(ComposError) as caught:
         images.image(name, AMD64)
     assert caught.value.id == "image-media-type"
+
+
+def test_an_index_of_indexes(fake: FakeRegistry, source: Store, images: Images) -> None:
+    arm, amd = (put_image(source, layers=[ONE], platform=platform)[0] for platform in (ARM64, AMD64))
+    inner = [make_index(source, f"inner:{number}", one) for number, one in enumerate(({ARM64: arm}, {AMD64: amd}))]
+    document = {"schemaVersion": 2, "mediaType": INDEX, "manifests": [one.to_json() for one in inner]}
+    source.tag("docker.io/library/outer:1", source.put(as_json(document), INDEX))
+    name = fake.load(source, "docker.io/library/outer:1", "xx", "1")
+    assert images.image(name, AMD64).digest == amd.digest
+    with pytest.raises(ComposError) as caught:
+        images.image(name, Platform("linux", "riscv64"))
+    assert caught.value.id == "image-platform"

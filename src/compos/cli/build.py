@@ -43,6 +43,7 @@ SBOM_FORMATS = ("spdx", "cyclonedx")
     help="How the initrd is compressed.",
 )
 @click.option("--size", default="1024M", show_default=True, metavar="SIZE", help="Disk size: nM MiB, n or nG GiB.")
+@click.option("--docker", is_flag=True, help="Ask the local Docker engine for images first, if there is one.")
 @click.option("--decompress-kernel", is_flag=True, help="Write the kernel uncompressed.")
 @click.option(
     "--input-tar",
@@ -84,7 +85,9 @@ def build(sources: tuple[str, ...], **options: Any) -> None:
     store = open_store(settings)
     named = (*image_references(config), *(image for _, image in layout_volumes(config)))
     forget_outdated(store, named, platform, local.recipes)
-    source = images(store, settings, options["debian_mirror"], pull=options["pull"], local=local)
+    source = images(
+        store, settings, options["debian_mirror"], pull=options["pull"], local=local, docker=options["docker"]
+    )
     sbom = _sbom(options)
     copies = _copies(store, config, source, platform, options, sbom) if options["input_tar"] else None
     parts = find_parts(source, config, platform, copies)

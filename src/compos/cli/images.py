@@ -49,8 +49,9 @@ def images(
     *,
     pull: bool = False,
     local: LocalPackages | None = None,
+    docker: bool = False,
 ) -> Images:
-    """What a build asks for its images; `local` has packages named by their folders.
+    """What a build asks for its images; `local` has packages named by their folders, `docker` asks the engine first.
 
     Raises `ImageError` for a mirror that cannot be understood.
     """
@@ -67,4 +68,9 @@ def images(
         mirrored=any(name in mirrors.urls for name in (HUB, "*")),
         local=local.recipes if local else None,
     )
-    return Images(store, mirrors=mirrors, certificates=certificates, pull=pull, missing=bricks.missing)
+    first = None
+    if docker and not pull:
+        from compos.image.engine import Engine
+
+        first = Engine(store).image
+    return Images(store, mirrors=mirrors, certificates=certificates, pull=pull, missing=bricks.missing, first=first)

@@ -26,7 +26,7 @@ from compos.config.images import SECTIONS, renamed_images
 from compos.config.load import decode_document
 from compos.config.model import Config, File, ImageEntry, Volume
 from compos.errors import ComposError, ConfigError
-from compos.image.reference import Reference
+from compos.image.source import canonical_name
 from compos.image.store import Store
 from compos.progress import notice
 from compos.tree.layer import clean
@@ -166,12 +166,7 @@ def _earlier(text: str, place: str) -> Config | None:
 
 
 def _canonical(config: Config) -> Config:
-    def name(text: str, _: object) -> str:
-        with suppress(ComposError):
-            return str(Reference.parse(text))
-        return text
-
-    return renamed_images(config, name)
+    return renamed_images(config, lambda name, _: canonical_name(name))
 
 
 def _nodes(members: Mapping[str, tarfile.TarInfo], source: str) -> dict[str, Node]:

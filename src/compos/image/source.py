@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NoReturn
 from compos.errors import CombinedError, ComposError, ImageError
 from compos.image.attestation import attestation_blobs, attested
 from compos.image.layout import ImageLayout, read_layout, require_platforms
+from compos.image.local import import_local, is_local
 from compos.image.mirrors import Mirrors
 from compos.image.model import (
     INDEX_TYPES,
@@ -44,6 +45,9 @@ Missing = Callable[[Reference, Platform], Image | None]
 DOCUMENT_TYPES = (*INDEX_TYPES, *MANIFEST_TYPES)
 _NOT_TO_BE_HAD = ("network-", "registry-", "image-", "download-truncated")
 """Errors (their beginnings) of an attestation that an image does without. A wrong digest is none of them."""
+
+_DEEPEST = 4
+"""Indexes inside of indexes."""
 
 _IMAGES_AT_ONCE = 4
 _BLOBS_AT_ONCE = 6
@@ -75,7 +79,8 @@ def stored_image(store: Store, name: str, root: Descriptor, platform: Platform) 
 class Images:
     """What a build asks for its images; each is looked up once. Several threads may ask.
 
-    `pull` asks the registry even for what the store has. `missing` is asked before the registry is, from any thread.
+    `pull` asks the registry even for what the store has. `missing` is asked before the registry is, from any thread;
+    `first` before the store, for LinuxKit's `--docker`.
     """
 
     def __init__(
@@ -87,16 +92,24 @@ class Images:
         pull: bool = False,
         missing: Missing | None = None,
         registry: Registry | None = None,
+        first: Missing | None = None,
     ) -> None:
         self._store = store
         self._registry = registry or Registry(mirrors, certificates=certificates)
         self._pull = pull
         self._missing = missing
+        self._first = first
         self._known: dict[tuple[str, Platform], Image] = {}
         self._downloads = _Downloads(store, self._registry)
 
     def image(self, reference: str, platform: Platform) -> Image:
         """One image, complete in the store; raises `ImageError`, or `ComposError` (`network-*`)."""
+        if is_local(reference):
+            key = (reference, platform)
+            if key not in self._known:
+                name, root = import_local(self._store, reference, platform)
+                self._known[key] = stored_image(self._store, name, root, platform)
+            return self._known[key]
         parsed = Reference.parse(reference)
         key = (str(parsed), platform)
         if key not in self._known:
@@ -119,6 +132,17 @@ class Images:
 
         A brick that is not in the store is built for `default` when no platforms are named. Raises as `image` does.
         """
+        if is_local(reference):
+            wanted = list(platforms or (default,))
+            if len(wanted) > 1:
+                raise ImageError(
+                    "image-platform",
+                    "an image of this machine serves as a volume for one platform only",
+                    place=reference,
+                    hint="Name one platform, or push the image to a registry.",
+                )
+            name, single = import_local(self._store, reference, wanted[0])
+            return read_layout(name, single, None, lambda blob: self._store.read(blob.digest))
         parsed = Reference.parse(reference)
         name = str(parsed)
         if not self._pull and self._store.resolve(name) is None and self._missing:
@@ -189,7 +213,10 @@ class Images:
     def at_hand(self, name: str, platform: Platform) -> bool:
         """Whether the store alone has the image with this canonical name: usual in a second build, which needs no threads."""
         key = (name, platform)
-        if key not in self._known and not self._pull and (root := self._store.resolve(name)):
+        if is_local(name):
+            with suppress(ImageError):
+                self.image(name, platform)
+        elif key not in self._known and not self._pull and not self._first and (root := self._store.resolve(name)):
             with suppress(ImageError):
                 self._known[key] = stored_image(self._store, name, root, platform)
         return key in self._known
@@ -211,6 +238,8 @@ class Images:
 
     def _find(self, reference: Reference, platform: Platform) -> Image:
         """Store, bricks, registry, in this order; what was wrong in the store is told when nothing else helps."""
+        if self._first and (found := self._first(reference, platform)):
+            return found
         name = str(reference)
         root = None if self._pull else self._store.resolve(name)
         wrong: ImageError | None = None
@@ -317,19 +346,25 @@ class _Downloads:
 
 
 def _manifest(
-    name: str, root: Descriptor, platform: Platform, read: Callable[[Descriptor], bytes]
+    name: str, root: Descriptor, platform: Platform, read: Callable[[Descriptor], bytes], depth: int = 0
 ) -> tuple[str, Manifest, tuple[Descriptor, ...]]:
     """Digest, manifest and attestations of the platform's image below `root`; `read` gives manifests and indexes."""
-    blob = root
-    attestations: tuple[Descriptor, ...] = ()
-    _, document = parse_document(read(blob), media_type=blob.media_type)
-    if isinstance(document, Index):
+    _, document = parse_document(read(root), media_type=root.media_type)
+    if isinstance(document, Manifest):
+        return root.digest, document, ()
+    try:
         blob = document.select(platform, name)
-        attestations = document.attestations(blob.digest)
-        _, document = parse_document(read(blob), media_type=blob.media_type)
-    if isinstance(document, Index):
-        raise ImageError("image-media-type", "the image is an index inside an index", place=name)
-    return blob.digest, document, attestations
+    except ImageError as error:
+        # Some tools put an index of a name's images inside another one.
+        for inner in document.manifests if depth < _DEEPEST else ():
+            if inner.media_type in INDEX_TYPES:
+                with suppress(ImageError):
+                    return _manifest(name, inner, platform, read, depth + 1)
+        raise error
+    _, manifest = parse_document(read(blob), media_type=blob.media_type)
+    if isinstance(manifest, Index):
+        raise ImageError("image-media-type", "the index calls another index a manifest", place=name)
+    return blob.digest, manifest, document.attestations(blob.digest)
 
 
 def _config(name: str, manifest: Manifest, platform: Platform, store: Store) -> ImageConfig:
@@ -353,7 +388,9 @@ def _explain(wrong: ImageError, error: ComposError) -> NoReturn:
 
 
 def canonical_name(reference: str) -> str:
-    """The canonical name; nonsense stands for itself and is reported by whoever parses it."""
+    """The canonical name; images of this machine and nonsense stand for themselves."""
+    if is_local(reference):
+        return reference
     try:
         return str(Reference.parse(reference))
     except ImageError:

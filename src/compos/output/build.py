@@ -19,10 +19,11 @@ from compos.config.model import Config
 from compos.errors import CombinedError, ComposError
 from compos.filesystem.compress import Compression, identity
 from compos.image.attestation import attested
+from compos.image.local import is_local
 from compos.image.model import Image
 from compos.image.platform import Platform
 from compos.image.reference import Reference
-from compos.image.source import Images
+from compos.image.source import Images, canonical_name
 from compos.image.store import Store
 from compos.output.formats import Format, make
 from compos.output.write import Output
@@ -74,8 +75,8 @@ def _locate(error: ComposError, config: Config) -> None:
     """Put the place in the YAML in front of an image's name, or of a URL on its registry."""
     place = error.place or ""
     for name, mark in image_marks(config).items():
-        reference = Reference.parse(name)
-        if place.startswith(str(reference)) or f"//{reference.origin[0]}/" in place:
+        host = "" if is_local(name) else f"//{Reference.parse(name).origin[0]}/"
+        if place.startswith((canonical_name(name), name)) or (host and host in place):
             error.place = f"{mark}: {place}"
             return
 

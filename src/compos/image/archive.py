@@ -1,0 +1,150 @@
+"""Files of an image that lies in a folder or in a tar: found by name, read in pieces, never unpacked.
+
+May touch: the folder or tar that it is given (reading). Nothing outside is read: names are checked, and links lead nowhere
+but to other members.
+"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import stat
+import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Protocol
+
+from compos.errors import ImageError
+
+__all__ = ["Archive", "identity", "opened"]
+
+LARGEST_DOCUMENT = 8 << 20
+"""Bytes of a manifest, an index or a config that are read."""
+
+_MOST_LINKS = 8
+
+
+class Archive(Protocol):
+    """Files by their names, relative and with slashes."""
+
+    def has(self, name: str) -> bool:
+        """Whether there is a regular file of this name."""
+
+    def stream(self, name: str) -> IO[bytes]:
+        """The file, opened; raises `ImageError` (`archive-incomplete`)."""
+
+    def document(self, name: str) -> bytes:
+        """A whole small file; raises `ImageError` (`archive-incomplete`)."""
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Archive]:
+    """The folder or tar (plain, gzip, bzip2, xz) at `path`. Raises `ImageError` (`archive-missing`, `archive-damaged`)."""
+    try:
+        if path.is_dir():
+            yield _Folder(path)
+            return
+        with tarfile.open(path) as archive:
+            yield _Tar(path, archive)
+    except FileNotFoundError as error:
+        raise ImageError(
+            "archive-missing", "there is no such file or folder", place=str(path), hint="Check the image's path."
+        ) from error
+    except (OSError, tarfile.TarError, EOFError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ImageError(
+            "archive-damaged", f"the image cannot be read: {reason}", place=str(path), hint="Save the image again."
+        ) from error
+
+
+def identity(path: Path) -> str:
+    """Changes when the file at `path` is written again: its path, inode, size and time. Raises `OSError`."""
+    status = path.stat()
+    return f"{path.absolute()} {status.st_ino} {status.st_size} {status.st_mtime_ns}"
+
+
+class _Folder:
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def has(self, name: str) -> bool:
+        try:
+            return stat.S_ISREG(self._find(name).stat().st_mode)
+        except OSError:
+            return False
+
+    def stream(self, name: str) -> IO[bytes]:
+        path = self._find(name)
+        # Not blocked by a FIFO that pretends to be a blob.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise _incomplete(self._path, name)
+        return os.fdopen(descriptor, "rb")
+
+    def document(self, name: str) -> bytes:
+        return _whole(self, self._path, name)
+
+    def _find(self, name: str) -> Path:
+        path = self._path / name
+        if not path.resolve().is_relative_to(self._path.resolve()):
+            raise _incomplete(self._path, name)
+        return path
+
+
+class _Tar:
+    def __init__(self, path: Path, archive: tarfile.TarFile) -> None:
+        self._path = path
+        self._archive = archive
+        self._members = {posixpath.normpath(member.name): member for member in archive}
+
+    def has(self, name: str) -> bool:
+        return self._find(name) is not None
+
+    def stream(self, name: str) -> IO[bytes]:
+        member = self._find(name)
+        stream = self._archive.extractfile(member) if member is not None else None
+        if stream is None:
+            raise _incomplete(self._path, name)
+        return stream
+
+    def document(self, name: str) -> bytes:
+        return _whole(self, self._path, name)
+
+    def _find(self, name: str) -> tarfile.TarInfo | None:
+        """The regular member that `name` means: `docker save` writes layers that several images share as links."""
+        name = posixpath.normpath(name)
+        for _ in range(_MOST_LINKS):
+            member = self._members.get(name)
+            if member is None or member.isreg():
+                return member
+            if member.issym():
+                name = posixpath.normpath(posixpath.join(posixpath.dirname(name), member.linkname))
+            elif member.islnk():
+                name = posixpath.normpath(member.linkname)
+            else:
+                return None
+        return None
+
+
+def _whole(archive: Archive, path: Path, name: str) -> bytes:
+    try:
+        with archive.stream(name) as stream:
+            data = stream.read(LARGEST_DOCUMENT + 1)
+    except FileNotFoundError as error:
+        raise _incomplete(path, name) from error
+    if len(data) > LARGEST_DOCUMENT:
+        raise ImageError(
+            "archive-damaged",
+            f"{name} is larger than {LARGEST_DOCUMENT >> 20} MiB",
+            place=str(path),
+            hint="Save it again.",
+        )
+    return data
+
+
+def _incomplete(path: Path, name: str) -> ImageError:
+    return ImageError(
+        "archive-incomplete", f"{name} is missing", place=str(path), hint="Save the image again, with all its layers."
+    )

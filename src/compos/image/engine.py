@@ -1,0 +1,103 @@
+"""The local Docker engine as a source of images (`--docker`): asked first, and passed over silently when it cannot help.
+
+May touch: the engine's socket, the store. Source: Docker Engine API 1.24 and later ("Inspect an image", "Export an image").
+Nothing of compos needs an engine; LinuxKit's users build packages into theirs.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import socket
+import tempfile
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import quote
+
+from compos.errors import ComposError
+from compos.image.archive import opened
+from compos.image.local import import_docker
+from compos.image.model import Descriptor, Image
+from compos.image.platform import Platform
+from compos.image.reference import Reference
+from compos.image.source import stored_image
+from compos.image.store import Store
+from compos.progress import notice
+
+__all__ = ["Engine"]
+
+SOCKET = "/var/run/docker.sock"
+SECONDS = 10
+"""How long the engine may think before it answers."""
+
+_PIECE = 1 << 20
+
+
+class Engine:
+    """The engine behind `DOCKER_HOST` (a unix socket), by default behind its usual socket."""
+
+    def __init__(self, store: Store, host: str | None = None) -> None:
+        self._store = store
+        self._host = host or os.environ.get("DOCKER_HOST") or f"unix://{SOCKET}"
+
+    def image(self, reference: Reference, platform: Platform) -> Image | None:
+        """The engine's image of this name for `platform`; None when there is none, or no engine."""
+        name = str(reference)
+        try:
+            found = self._inspect(name)
+            if found is None or found.get("Architecture") not in ("", None, platform.architecture):
+                return None
+            manifest = self._manifest(name, str(found["Id"]), platform)
+            return stored_image(self._store, name, manifest, platform)
+        except (OSError, ValueError, KeyError, http.client.HTTPException, ComposError) as error:
+            reason = error.message if isinstance(error, ComposError) else str(error)
+            notice(f"the Docker engine does not serve {name}: {reason}")
+            return None
+
+    def _manifest(self, name: str, identity: str, platform: Platform) -> Descriptor:
+        """The image as the store has it; exported once for each id, which names its config."""
+        key = identity.replace(":", "-")
+        if (known := self._store.derived("engine", key)) is not None:
+            media_type, digest, size = json.loads(known.read_text())
+            if self._store.has(digest, size):
+                return Descriptor(media_type, digest, size)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "image.tar"
+            with closing(self._connect()) as connection, path.open("wb") as out:
+                connection.request("GET", f"/images/{quote(name, safe='')}/get")
+                response = connection.getresponse()
+                if response.status != 200:
+                    raise ValueError(f"it answers {response.status}")
+                while piece := response.read(_PIECE):
+                    out.write(piece)
+            with opened(path) as archive:
+                _, manifest = import_docker(self._store, archive, platform, "")
+        self._store.tag(f"docker:{identity}", manifest)
+        with self._store.derive("engine", key) as made:
+            made.write_text(json.dumps([manifest.media_type, manifest.digest, manifest.size]))
+        return manifest
+
+    def _inspect(self, name: str) -> dict[str, object] | None:
+        with closing(self._connect()) as connection:
+            connection.request("GET", f"/images/{quote(name, safe='')}/json")
+            response = connection.getresponse()
+            data = response.read()
+            if response.status == 404:
+                return None
+            if response.status != 200:
+                raise ValueError(f"it answers {response.status}")
+            found = json.loads(data)
+            if not isinstance(found, dict):
+                raise ValueError("it answers nonsense")
+            return found
+
+    def _connect(self) -> http.client.HTTPConnection:
+        scheme, _, path = self._host.partition("://")
+        if scheme != "unix":
+            raise ValueError(f"only unix sockets are asked, not {scheme}://")
+        connection = http.client.HTTPConnection("localhost", timeout=SECONDS)
+        connection.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        connection.sock.settimeout(SECONDS)
+        connection.sock.connect(path)
+        return connection
