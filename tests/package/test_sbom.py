@@ -39,7 +39,36 @@ def test_what_it_says(workshop: Workshop, tmp_path: Path) -> None:
     assert {"algorithm": "SHA256", "checksumValue": hashlib.sha256(b"conf").hexdigest()} in conf["checksums"]
     relations = {(one["spdxElementId"], one["relationshipType"]) for one in document["relationships"]}
     assert relations == {("SPDXRef-DOCUMENT", "DESCRIBES"), ("SPDXRef-Image", "CONTAINS")}
+    root = store.resolve(image.name)
+    assert root is not None
+    assert stored_image(store, image.name, root, AMD64) == image
+    assert tool["sourceInfo"] == f"built package from: tool {tool['versionInfo']}"
     assert packages["compos/tool"]["checksums"][0]["checksumValue"] == image.digest.removeprefix("sha256:")
+
+
+SOME = """
+image: tool
+org: compos
+tag: v1
+debian:
+  packages: [tool, certificates, mark]
+  keep: [usr/bin/tool, usr/lib/mark]
+concatenate:
+  - {path: etc/all.pem, sources: ['usr/share/ca/*.pem']}
+"""
+
+
+def test_packages_that_something_is_taken_from(workshop: Workshop, tmp_path: Path) -> None:
+    """A file's part and an empty file are something; a dependency, a folder and what is dropped are nothing."""
+    workshop.archive.add_deb("certificates", {"usr/share/ca/a.pem": b"A"}, depends="more")
+    workshop.archive.add_deb("more", {"usr/bin/other": b"x"})
+    workshop.archive.add_deb("mark", {"usr/lib/mark": b""}, depends="aside")
+    workshop.archive.add_deb("aside", {"usr/lib/aside": b"x"})
+    workshop.archive.write()
+    (workshop.brick / "build.yml").write_text(SOME)
+    store = Store(tmp_path / "store")
+    (document,) = spdx_documents(store, workshop.build(store))
+    assert [package["name"] for package in document["packages"]] == ["compos/tool", "certificates", "mark", "tool"]
 
 
 def test_it_is_reproducible_and_valid(workshop: Workshop, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ May touch: the store, the Debian mirror, the brick's folder (reading).
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from compos import progress
@@ -24,14 +24,14 @@ from compos.package.debian.mirror import Mirror
 from compos.package.debian.package import Package
 from compos.package.debian.solver import resolve
 from compos.package.files import packages_tree
-from compos.package.kernel import kernel_tree
+from compos.package.kernel import is_kernels, kernel_tree
 from compos.package.recipe import RECIPE, Debian, Recipe, recipe_key
 from compos.package.sbom import brick_document
 from compos.package.select import moved, selected
 from compos.tree.contents import Contents
 from compos.tree.flatten import Overlay
 from compos.tree.layer import clean
-from compos.tree.node import FILE, Node, Slice, Tree, ancestors, directory, file, symlink
+from compos.tree.node import FILE, Node, Tree, ancestors, directory, file, symlink
 
 __all__ = ["Builder"]
 
@@ -64,44 +64,39 @@ class Builder:
                 hint="Build it with buildah or docker and push it, or write `debian:` and `files:` instead.",
             )
         with progress.task(f"build {recipe.name} for {platform.architecture}"):
-            packages: tuple[Package, ...] = ()
             tree: Tree = {}
+            used: set[Package] = set()
             if recipe.debian is not None:
-                packages = self._packages(recipe.debian, platform.architecture)
-                tree = self._debian_tree(recipe, recipe.debian, packages)
+                tree, used = self._debian_tree(recipe, recipe.debian, platform.architecture)
             own = self._files(recipe, platform.architecture)
             image, manifest = assemble(self.store, name, self._whole(recipe, tree, own), platform, recipe.settings)
-            document = brick_document(
-                self.store, recipe, platform.architecture, manifest.digest, _used(recipe, packages, tree), own
-            )
+            document = brick_document(self.store, recipe, platform.architecture, manifest.digest, used, own)
             attestation = put_attestation(self.store, recipe.name, manifest, platform, document)
             with self._lock:
                 annotations = {f"{RECIPE}.{platform.architecture}": recipe_key(recipe, platform.architecture)}
                 tag_image(self.store, name, manifest, attestation, annotations)
         return replace(image, attestations=(attestation,))
 
-    def _debian_tree(self, recipe: Recipe, debian: Debian, packages: tuple[Package, ...]) -> Tree:
-        """What the brick takes from its packages."""
+    def _debian_tree(self, recipe: Recipe, debian: Debian, architecture: str) -> tuple[Tree, set[Package]]:
+        """What the brick takes from Debian, and the packages that it takes something from."""
+        index = self._index(debian.suite, architecture)
+        packages = resolve(index, debian.names(architecture), without=debian.without)
         archives = fetch_packages(self.mirror(), packages, self.store.root / "debian")
-        files = packages_tree(self.store, packages, archives)
+        files, owners = packages_tree(self.store, packages, archives)
         place = str(recipe.folder / "build.yml")
         if recipe.kernel:
-            return kernel_tree(self.store, files, place)
-        made = self._concatenated(recipe, files)
+            return kernel_tree(self.store, files, place), _owning(owners, filter(is_kernels, files))
+        made, parts = self._concatenated(recipe, files)
         # A brick of concatenations alone takes no other file of its packages.
         keep = debian.keep if debian.keep is not None or not made else ()
         tree = selected(files, keep, debian.drop, self._read, place)
-        return {**moved(tree, debian.move, place), **made}
+        return {**moved(tree, debian.move, place), **made}, _owning(owners, (*tree, *parts))
 
     def _whole(self, recipe: Recipe, tree: Tree, own: list[tuple[str, Node]]) -> Tree:
         overlay = Overlay(str(recipe.folder / "build.yml"))
         for path, node in (*sorted(tree.items()), *own, *_links(recipe)):
             overlay.add(path, node)
         return overlay.tree
-
-    def _packages(self, debian: Debian, architecture: str) -> tuple[Package, ...]:
-        index = self._index(debian.suite, architecture)
-        return tuple(resolve(index, debian.names(architecture), without=debian.without))
 
     def _index(self, suite: str, architecture: str) -> Index:
         with self._lock:
@@ -116,8 +111,10 @@ class Builder:
         with Contents(self.store.root) as contents:
             return b"".join(contents.chunks(node.content))
 
-    def _concatenated(self, recipe: Recipe, packages: Tree) -> Tree:
+    def _concatenated(self, recipe: Recipe, packages: Tree) -> tuple[Tree, list[str]]:
+        """The files that are made of others, and the paths of those others."""
         made: Tree = {}
+        used: list[str] = []
         for entry in recipe.concatenate:
             place = f"{recipe.folder / 'build.yml'}: concatenate"
             parts = selected(packages, entry.sources, (), self._read, place)
@@ -126,7 +123,8 @@ class Builder:
             for parent in ancestors(path):
                 made.setdefault(parent, directory(0o755, EPOCH))
             made[path] = file(data, 0o644, EPOCH)
-        return made
+            used += parts
+        return made, used
 
     def _files(self, recipe: Recipe, architecture: str) -> list[tuple[str, Node]]:
         """The brick's own files. Parents that packages have keep their mode: unlike in a system's `files`."""
@@ -146,13 +144,8 @@ class Builder:
         return _without_repeated_parents(nodes)
 
 
-def _used(recipe: Recipe, packages: tuple[Package, ...], tree: Tree) -> list[Package]:
-    """The packages that are in the brick: those with a file in it, and those that the recipe names."""
-    if recipe.kernel or recipe.debian is None or recipe.debian.keep is None:
-        return list(packages)
-    sources = {piece.source for node in tree.values() for piece in node.content if isinstance(piece, Slice)}
-    named = {item for item in recipe.debian.packages if isinstance(item, str)}
-    return [one for one in packages if one.name in named or f"derived/deb/{one.sha256}.tar" in sources]
+def _owning(owners: Mapping[str, Package], paths: Iterable[str]) -> set[Package]:
+    return {owners[path] for path in paths if path in owners}
 
 
 def _links(recipe: Recipe) -> Iterator[tuple[str, Node]]:

@@ -27,14 +27,21 @@ VERSION = 1
 CHUNK = 1 << 20
 
 
-def packages_tree(store: Store, packages: Sequence[Package], archives: Sequence[Path]) -> Tree:
-    """The files of `packages`, whose verified `.deb` files are `archives`. Raises `PackageError`."""
+def packages_tree(
+    store: Store, packages: Sequence[Package], archives: Sequence[Path]
+) -> tuple[Tree, dict[str, Package]]:
+    """The files of `packages`, whose verified `.deb` files are `archives`, and whose each path but folders' is.
+
+    Raises `PackageError`.
+    """
     with progress.task(f"unpack {len(packages)} packages"), ThreadPoolExecutor(2) as pool:
         indexes = list(pool.map(lambda pair: _index(store, *pair), zip(packages, archives, strict=True)))
     overlay = Overlay("the packages")
-    for entries in indexes:
+    owners: dict[str, Package] = {}
+    for package, entries in zip(packages, indexes, strict=True):
         overlay.apply(Layer((), (), entries))
-    return overlay.tree
+        owners.update((path, package) for path, node in entries if node.kind != DIRECTORY)
+    return overlay.tree, owners
 
 
 def _index(store: Store, package: Package, archive: Path) -> tuple[tuple[str, Node], ...]:

@@ -18,11 +18,16 @@ from compos.image.store import Store
 from compos.tree.contents import Contents
 from compos.tree.node import FILE, Node, Slice, Tree, ancestors, directory, file
 
-__all__ = ["kernel_tree"]
+__all__ = ["is_kernels", "kernel_tree"]
 
 VERSION = 1
 MODULES = "usr/lib/modules"
 _MODULE = re.compile(r"\.ko(\.xz|\.gz|\.zst)?$")
+
+
+def is_kernels(path: str) -> bool:
+    """Whether a package's file goes into a kernel image."""
+    return path.startswith(("boot/vmlinu", f"{MODULES}/"))
 
 
 def kernel_tree(store: Store, packages: Tree, place: str) -> Tree:

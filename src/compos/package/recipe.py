@@ -263,7 +263,7 @@ def _file(value: object, place: str) -> File:
     return File(**values)
 
 
-VERSION = 2
+VERSION = 1
 """Counts up when the same recipe and packages give another image."""
 
 RECIPE = "org.compos.brick.recipe"

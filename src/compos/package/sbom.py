@@ -7,6 +7,7 @@ May touch: the store (reading). Sources: SPDX specification 2.3 (clauses 6 to 11
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -50,19 +51,19 @@ def brick_document(
         **_unknown(),
     }
     debs = [_package(package) for package in sorted(packages, key=lambda one: (one.name, one.version))]
-    own = [_file(store, path, node) for path, node in sorted(files) if node.kind == FILE]
+    own = [_file(store, path, node) for path, node in sorted(dict(files).items()) if node.kind == FILE]
     elements = [image, *debs]
     relations = [("SPDXRef-DOCUMENT", "DESCRIBES", "SPDXRef-Image")]
     relations += [("SPDXRef-Image", "CONTAINS", one["SPDXID"]) for one in debs]
     # A package whose files are not all listed contains none (clause 7.8).
     relations += [("SPDXRef-DOCUMENT", "DESCRIBES", one["SPDXID"]) for one in own]
     created = datetime.fromtimestamp(EPOCH // 10**9, UTC)
-    return {
+    document = {
         "spdxVersion": "SPDX-2.3",
         "dataLicense": "CC0-1.0",
         "SPDXID": "SPDXRef-DOCUMENT",
         "name": f"{recipe.name} for {architecture}",
-        "documentNamespace": f"{NAMESPACE}/{quote(recipe.image)}-{digest.replace(':', '-')}",
+        "documentNamespace": "",
         "creationInfo": {
             "created": created.strftime("%Y-%m-%dT%H:%M:%SZ"),
             "creators": [f"Tool: compos-{__version__}"],
@@ -74,21 +75,23 @@ def brick_document(
             for one, kind, other in relations
         ],
     }
+    content = hashlib.sha256(json.dumps(document).encode()).hexdigest()
+    return {**document, "documentNamespace": f"{NAMESPACE}/{quote(recipe.image)}-{content}"}
 
 
 def _package(package: Package) -> dict[str, Any]:
     purl = f"pkg:deb/debian/{quote(package.name)}@{quote(package.version, safe='')}"
     upstream = f"{package.source}@{package.source_version}"
-    query = f"arch={package.architecture}&distro={package.suite}&upstream={quote(upstream, safe='')}"
+    query = f"arch={package.architecture}&distro={package.suite.partition('-')[0]}&upstream={quote(upstream, safe='')}"
     described = {
         "SPDXID": f"SPDXRef-Package-deb-{_ID.sub('-', package.name)}-{package.sha256[:12]}",
         "name": package.name,
         "versionInfo": package.version,
-        "packageFileName": package.filename.rpartition("/")[2],
         "supplier": "Organization: Debian",
         "downloadLocation": NOTHING,
         "filesAnalyzed": False,
-        "sourceInfo": f"built from the source package {package.source} {package.source_version}",
+        # In these words, which scanners look for: Debian tracks vulnerabilities by source package.
+        "sourceInfo": f"built package from: {package.source} {package.source_version}",
         "checksums": [{"algorithm": "SHA256", "checksumValue": package.sha256}],
         "externalRefs": [
             {"referenceCategory": "PACKAGE-MANAGER", "referenceType": "purl", "referenceLocator": f"{purl}?{query}"}
