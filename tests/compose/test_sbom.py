@@ -21,7 +21,6 @@ from tests.attested import document, make_attested
 from tests.compose.systems import World
 from tests.images import AMD64, ARM64
 
-APP = ((("bin/app", "file", 0o755, b"app"),),)
 SHA1 = {"algorithm": "SHA1", "checksumValue": "a" * 40}
 
 
@@ -544,3 +543,36 @@ def test_an_unchanged_system_is_not_composed_again(world: World, tmp_path: Path)
     world.store.put(data, manifest.media_type)
     assert built(world, tmp_path) == first
     assert len(list(results.iterdir())) == 2
+
+
+def test_sections_of_an_earlier_build_are_not_in_it(
+    world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And an SBOM that was in the tar does not stop init from being copied: this build writes one there, too."""
+    from compos.cli.main import main
+
+    world.images["acme/init:2"] = make_attested(world.store, "acme/init:2", {AMD64: [document("init")]})
+    make_attested(world.store, "acme/app:2", {AMD64: [document("app")]}, layers=[[("app", "file", 0o755, b"")]])
+    (tmp_path / "os.yml").write_text(
+        "init: ['acme/init:2']\nservices: [{name: web, image: 'acme/app:2'}]\n"
+        "files: [{path: etc/os.yml, metadata: yaml}]\n"
+    )
+    common = ["--cache", str(world.store.root), "--arch", "amd64"]
+
+    def build(out: str, *flags: str) -> dict[str, Any]:
+        assert main(["build", *common, "--o", str(tmp_path / out), *flags, str(tmp_path / "os.yml")]) == 0
+        with tarfile.open(tmp_path / out) as archive:
+            stream = archive.extractfile("sbom.spdx.json")
+            assert stream is not None
+            value: dict[str, Any] = json.load(stream)
+            return value
+
+    assert names(build("one.tar", "--sbom-output", "/sbom.spdx.json")) == ["init", "app"]
+    world.store.untag("docker.io/acme/init:2")
+    capsys.readouterr()
+    again = build("two.tar", "--sbom-output", "/sbom.spdx.json", "--input-tar", str(tmp_path / "one.tar"))
+    said = capsys.readouterr().err
+    assert "Copy init[0] files" in said
+    assert "The SBOM leaves out" in said
+    assert names(again) == ["app"]
+    assert problems(again) == []

@@ -138,7 +138,7 @@ def _copies(
     return choose_copies(
         earlier,
         config,
-        [sbom.path] if sbom else [],
+        [sbom.path.strip("/")] if sbom else [],
         lambda name: source.at_hand(name, platform),
         kernel=not options["decompress_kernel"],
     )
