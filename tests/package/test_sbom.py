@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,16 @@ import pytest
 from compos.image.attestation import spdx_documents
 from compos.image.model import Index, parse_document
 from compos.image.platform import Platform
-from compos.image.source import stored_image
+from compos.image.push import push
+from compos.image.registry import Registry
+from compos.image.source import Images, stored_image
 from compos.image.store import Store
+from compos.package import bricks
 from compos.package.recipe import load_recipe, named
+from tests.image.conftest import StartRegistry, docker_registry
 from tests.package.test_build import AMD64, Workshop
+
+__all__ = ["docker_registry"]
 
 
 @pytest.fixture
@@ -104,3 +111,34 @@ def test_other_architectures_keep_theirs(workshop: Workshop, tmp_path: Path) -> 
     for platform in (AMD64, Platform("linux", "arm64")):
         (document,) = spdx_documents(store, stored_image(store, name, root, platform))
         assert document["name"].endswith(platform.architecture)
+
+
+def test_it_travels_with_the_image(workshop: Workshop, tmp_path: Path, docker_registry: StartRegistry) -> None:
+    host = docker_registry()
+    store, other = Store(tmp_path / "store"), Store(tmp_path / "other")
+    image = workshop.build(store)
+    push(store, image.name, registry=Registry(), target=f"{host}/compos/tool:v1")
+    pulled = Images(other).image(f"{host}/compos/tool:v1", AMD64)
+    assert (pulled.digest, pulled.attestations) == (image.digest, image.attestations)
+    assert list(spdx_documents(other, pulled)) == list(spdx_documents(store, image))
+
+
+def test_a_brick_of_an_earlier_compos_serves_and_gets_one_when_it_is_built_again(
+    workshop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(tmp_path / "store")
+    image = workshop.build(store)
+    root = store.resolve(image.name)
+    assert root is not None
+    _, index = parse_document(store.read(root.digest))
+    assert isinstance(index, Index)
+    kept = [one.to_json() for one in index.manifests if one.digest == image.digest]
+    earlier = store.put(json.dumps({"schemaVersion": 2, "manifests": kept}).encode(), root.media_type)
+    store.tag(image.name, earlier, annotations=root.annotations)
+    monkeypatch.setattr(bricks, "bricks_folder", lambda: workshop.brick.parent)
+    bricks.forget_outdated(store, [image.name], AMD64)
+    old = stored_image(store, image.name, earlier, AMD64)
+    assert store.resolve(image.name) is not None
+    assert (old.digest, list(spdx_documents(store, old))) == (image.digest, [])
+    assert workshop.build(store) == image
+    assert store.resolve(image.name) == root
