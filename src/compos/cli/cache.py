@@ -1,19 +1,27 @@
-"""`compos cache`: what the store holds, and making room."""
+"""`compos cache`: what the store holds, filling it, carrying it elsewhere, and making room."""
 
 from __future__ import annotations
 
-from typing import Any
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from compos.cli.settings import global_options, settings_of
+from compos.cli.settings import Settings, global_options, settings_of
+
+if TYPE_CHECKING:
+    from compos.image.registry import Registry
+    from compos.image.store import Store
 
 __all__ = ["cache"]
+
+NAME = "org.opencontainers.image.ref.name"
 
 
 @click.group
 def cache() -> None:
-    """List and clean the store of images and derived results."""
+    """List, fill and clean the store of images and derived results."""
 
 
 @cache.command("ls")
@@ -21,9 +29,7 @@ def cache() -> None:
 @global_options
 def list_images(**options: Any) -> None:
     """List the images in the store: name and digest of the root manifest."""
-    from compos.image.store import Store
-
-    store = Store(settings_of(options).store_root)
+    store = _store(settings_of(options))
     entries = [(name, entry.digest) for entry in store.entries() if (name := entry.annotations.get(NAME))]
     width = max([80, *(len(name) for name, _ in entries)])
     click.echo(f"{'image name':<{width}} root manifest hash")
@@ -31,26 +37,196 @@ def list_images(**options: Any) -> None:
         click.echo(f"{name:<{width}} {digest}")
 
 
-NAME = "org.opencontainers.image.ref.name"
-
-
 @cache.command("rm")
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.option("--published-only", is_flag=True, help="Keep images that their registry does not have.")
 @global_options
 def remove(names: tuple[str, ...], **options: Any) -> None:
-    """Remove images by their stored names; blobs that others use stay."""
-    from compos.image.reference import Reference
-    from compos.image.store import Store
-
-    store = Store(settings_of(options).store_root)
-    store.remove(*(str(Reference.parse(name)) for name in names))
+    """Remove images by name; blobs that other images use stay."""
+    settings = settings_of(options)
+    store = _store(settings)
+    found = [_stored_name(store, name) for name in names]
+    if options["published_only"]:
+        found = _published(store, settings, found)
+    _say_freed(store.remove(*found))
 
 
 @cache.command("clean")
 @click.argument("ignored", nargs=-1, expose_value=False)
+@click.option("--published-only", is_flag=True, help="Remove only images that their registry has, too.")
 @global_options
 def clean(**options: Any) -> None:
     """Remove everything: images and derived results."""
-    from compos.image.store import Store
+    settings = settings_of(options)
+    store = _store(settings)
+    if options["published_only"]:
+        names = [name for entry in store.entries() if (name := entry.annotations.get(NAME))]
+        _say_freed(store.remove(*_published(store, settings, names)))
+    else:
+        store.clean()
 
-    Store(settings_of(options).store_root).clean()
+
+@cache.command("pull")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.option("--platform", "platforms", multiple=True, metavar="OS/ARCH", help="Only these; repeatable [all].")
+@global_options
+def pull(names: tuple[str, ...], **options: Any) -> None:
+    """Fetch images, whatever the store has, for all their platforms."""
+    settings = settings_of(options)
+    from compos.image.platform import Platform
+    from compos.image.source import Images
+
+    store = _store(settings)
+    source = Images(store, pull=True, registry=_registry(settings))
+    platforms = [*map(Platform.parse, options["platforms"])] or None
+    for name in names:
+        layout = source.layout(_tagged(name), platforms, Platform.host())
+        click.echo(f"{layout.name} {layout.root.digest}")
+
+
+@cache.command("export")
+@click.argument("name", metavar="NAME")
+@click.argument("ignored", nargs=-1, expose_value=False)
+@click.option("--outfile", required=True, metavar="FILE|-", help="Where the tar goes.")
+@click.option("--format", "form", type=click.Choice(("oci", "docker", "filesystem")), default="oci", show_default=True)
+@click.option("--platform", metavar="OS/ARCH", help="Which one of several [this machine's].")
+@click.option("--name", "other_name", metavar="NAME", help="The image's name in the tar [its own].")
+@global_options
+def export(name: str, **options: Any) -> None:
+    """Write an image of the store as one tar: an OCI layout, an archive for docker load, or its root filesystem."""
+    settings = settings_of(options)
+    from compos.image.platform import Platform
+    from compos.image.source import canonical_name, stored_image
+    from compos.output.export import export_pieces
+    from compos.output.write import Output, write_outputs, write_stream
+
+    store = _store(settings)
+    stored = _stored_name(store, name)
+    root = store.resolve(stored)
+    assert root is not None  # noqa: S101  `_stored_name` has found it
+    platform = Platform.parse(options["platform"]) if options["platform"] else Platform.host()
+    image = stored_image(store, stored, root, platform)
+    told = canonical_name(options["other_name"]) if options["other_name"] else stored
+    pieces = export_pieces(store, image, platform, options["form"], told)
+    if options["outfile"] == "-":
+        sys.stdout.flush()
+        write_stream(store.root, sys.stdout.fileno(), pieces)
+    else:
+        write_outputs(store.root, Path(options["outfile"]), [Output("", pieces)])
+
+
+@cache.command("import")
+@click.argument("file", metavar="FILE|-")
+@click.argument("ignored", nargs=-1, expose_value=False)
+@global_options
+def import_(file: str, **options: Any) -> None:
+    """Take images out of a tar: an OCI layout (as exported here, or by skopeo or buildx), or what docker save writes."""
+    import shutil
+    import tempfile
+
+    from compos.image.archive import opened
+    from compos.image.local import import_archive
+
+    store = _store(settings_of(options))
+    with tempfile.NamedTemporaryFile() as spool:
+        path = Path(file)
+        if file == "-":
+            shutil.copyfileobj(sys.stdin.buffer, spool, 1 << 20)
+            spool.flush()
+            path = Path(spool.name)
+        with opened(path) as archive:
+            names = import_archive(store, archive)
+    if not names:
+        from compos.errors import ImageError
+
+        raise ImageError(
+            "archive-image",
+            "no image in it has a full name",
+            place=file,
+            hint="Save it with a name, or use it in YAML as `oci-archive:FILE`.",
+        )
+    for name in names:
+        click.echo(name)
+
+
+@cache.command("push")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.option("--remote-name", metavar="NAME", help="Push under this name [its own].")
+@click.option("--with-arch-tags", is_flag=True, help="Also push NAME-ARCH for each platform.")
+@click.option("--override", is_flag=True, help="Replace what the registry has; other platforms stay.")
+@global_options
+def push(names: tuple[str, ...], **options: Any) -> None:
+    """Upload images from the store; a name that the registry has stays as it is, unless --override."""
+    settings = settings_of(options)
+    if options["remote_name"] and len(names) > 1:
+        raise click.UsageError("--remote-name goes with one NAME")
+    from compos.image.publish import publish
+
+    store, registry = _store(settings), _registry(settings)
+    for name in names:
+        stored = _stored_name(store, name)
+        target = options["remote_name"] or stored
+        publish(
+            store,
+            stored,
+            registry,
+            target=target,
+            override=options["override"],
+            arch_tags=options["with_arch_tags"],
+        )
+
+
+def _store(settings: Settings) -> Store:
+    from compos.cli.images import open_store
+
+    return open_store(settings)
+
+
+def _registry(settings: Settings) -> Registry:
+    import os
+
+    from compos.image.mirrors import Mirrors
+    from compos.image.registry import Registry
+
+    return Registry(Mirrors.parse(settings.mirror, os.environ), certificates=settings.certificates)
+
+
+def _tagged(name: str) -> str:
+    """The name with the tag `latest`, if it has none; a colon anywhere counts as one, as in LinuxKit."""
+    return name if ":" in name else f"{name}:latest"
+
+
+def _stored_name(store: Store, name: str) -> str:
+    """How the store calls the image that the user means: the name itself, its full form, or with the tag `latest`."""
+    from compos.image.source import canonical_name
+
+    candidates = (name, canonical_name(name), canonical_name(_tagged(name)))
+    return next((one for one in candidates if store.resolve(one) is not None), candidates[1])
+
+
+def _published(store: Store, settings: Settings, names: list[str]) -> list[str]:
+    """Those of `names` that their registries have with the same digest; the others are told."""
+    from compos.errors import ComposError
+    from compos.image.reference import Reference
+    from compos.progress import notice
+
+    registry = _registry(settings)
+    published = []
+    for name in names:
+        root = store.resolve(name)
+        try:
+            there = registry.head(Reference.parse(name))
+        except ComposError as error:
+            notice(f"{name} is kept: {error.message}")
+            continue
+        if root is not None and there == root.digest:
+            published.append(name)
+        else:
+            notice(f"{name} is kept: its registry does not have it")
+    return published
+
+
+def _say_freed(size: int) -> None:
+    from compos.progress import notice
+
+    notice(f"{size / 1e6:.1f} MB freed")

@@ -14,11 +14,15 @@ __all__ = ["cli", "main"]
 
 VERBS = {
     "build": "Compose a system from YAML and write it in the formats asked for.",
-    "cache": "List and clean the store of images and derived results.",
+    "cache": "List, fill and clean the store of images and derived results.",
+    "completion": "Print the completion script for a shell.",
     "config": "Print the system that YAML files describe, and where each value comes from.",
+    "help": "Show the help of a verb.",
+    "metadata": "Make metadata images for guests.",
     "pkg": "Build packages (bricks) as images.",
     "run": "Boot a system.",
     "schema": "Print the JSON schema of the YAML.",
+    "serve": "Serve the files of a folder over HTTP.",
     "version": "Show the version.",
 }
 
@@ -62,7 +66,7 @@ def cli(**options: object) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; returns the exit status: 0, or 1 for any error, as LinuxKit has it."""
+    """Run the command line; returns the exit status: 0, 1 for any error, as LinuxKit has it, 130 when interrupted."""
     from compos.cli import report
     from compos.errors import ComposError
 
@@ -79,9 +83,14 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
-        return 1
+        return 130
     except OSError as error:
         report.show(report.explained(error))
+        return 1
+    except Exception as error:
+        if report.traces():
+            raise
+        report.show(report.unforeseen(error))
         return 1
     return result if isinstance(result, int) else 0
 

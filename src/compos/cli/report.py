@@ -10,7 +10,7 @@ import click
 
 from compos.errors import CombinedError, ComposError
 
-__all__ = ["explained", "show", "show_usage"]
+__all__ = ["explained", "show", "show_usage", "traces", "unforeseen"]
 
 MOST = 12
 """Errors shown of one run; the rest are counted."""
@@ -52,6 +52,27 @@ def explained(error: OSError) -> ComposError:
         )
     text = error.strerror or str(error)
     return ComposError("system-error", f"the system refuses: {text.lower()}", place=_name(error))
+
+
+def unforeseen(error: Exception) -> ComposError:
+    """An error that is a mistake of ours."""
+    import traceback
+
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{'/'.join(place.filename.split('/')[-2:])}:{place.lineno}"
+    return ComposError(
+        "internal",
+        f"{type(error).__name__}: {error}",
+        place=where,
+        hint="This is a mistake in compos: run it again with -v 3, and report what it says with what you ran.",
+    )
+
+
+def traces() -> bool:
+    """Whether the user wants to see where an unforeseen error comes from: -v 3."""
+    from compos.cli import show
+
+    return show.level() >= 3
 
 
 def _name(error: OSError) -> str | None:

@@ -8,14 +8,24 @@ from typing import Any
 
 from compos import progress
 
-__all__ = ["install"]
+__all__ = ["install", "level"]
 
 LONG = 0.5
 """Seconds from which a step is worth a line where nothing can be redrawn."""
 
 
+_level = 1
+
+
+def level() -> int:
+    """What `-v` said: 0 errors only, 1 info, 2 every step, 3 traces of unforeseen errors."""
+    return _level
+
+
 def install(verbose: int) -> None:
     """Start showing progress; `verbose` 0 shows nothing, 2 shows every step."""
+    global _level
+    _level = verbose
     if verbose == 0:
         progress.listen(progress.Silent())
     elif sys.stderr.isatty():

@@ -11,6 +11,33 @@ __all__ = ["version"]
 
 @click.command
 @click.argument("ignored", nargs=-1, expose_value=False)
-def version() -> None:
+@click.option("--short", is_flag=True, help="Only the version.")
+@click.option("--commit", is_flag=True, help="Only the commit that compos was built from.")
+def version(short: bool, commit: bool) -> None:
     """Show the version."""
-    click.echo(f"compos version {__version__}")
+    if short:
+        click.echo(__version__)
+    elif commit:
+        click.echo(_commit() or "unknown")
+    else:
+        click.echo(f"compos version {__version__}")
+        if known := _commit():
+            click.echo(f"commit: {known}")
+
+
+def _commit() -> str:
+    """The commit that a checkout stands at; empty for an installed package."""
+    from pathlib import Path
+
+    folder = Path(__file__).parents[3] / ".git"
+    try:
+        head = (folder / "HEAD").read_text().strip()
+        if not head.startswith("ref: "):
+            return head
+        name = head.removeprefix("ref: ")
+        if (folder / name).is_file():
+            return (folder / name).read_text().strip()
+        packed = (folder / "packed-refs").read_text().splitlines()
+        return next((line.partition(" ")[0] for line in packed if line.endswith(f" {name}")), "")
+    except OSError:
+        return ""

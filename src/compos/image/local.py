@@ -35,7 +35,7 @@ from compos.image.reference import Reference
 from compos.image.store import REF_NAME, Store
 from compos.progress import task
 
-__all__ = ["import_docker", "import_local", "is_local"]
+__all__ = ["import_archive", "import_docker", "import_local", "is_local"]
 
 VERSION = 1
 FULL_NAME = "io.containerd.image.name"
@@ -43,6 +43,8 @@ CONFIG_TYPE = "application/vnd.docker.container.image.v1+json"
 _HEX = re.compile(r"(?:.*/)?([0-9a-f]{64})(?:\.json)?")
 _MAGIC = ((b"\x1f\x8b", LAYER_GZIP), (b"\x28\xb5\x2f\xfd", LAYER_ZSTD))
 _PIECE = 1 << 20
+_DEEPEST = 4
+"""Indexes inside of indexes."""
 
 
 def is_local(text: str) -> bool:
@@ -116,6 +118,40 @@ def _import_layout(store: Store, archive: Archive, platform: Platform, wanted: s
     return _full_name(root.annotations.get(FULL_NAME) or root.annotations.get(REF_NAME) or ""), manifest
 
 
+def import_archive(store: Store, archive: Archive) -> list[str]:
+    """Have the store hold every image of an OCI layout that has a full name, with all its platforms, or those of what
+    `docker save` writes; gives their names. Raises `ImageError`."""
+    if not archive.has("index.json"):
+        entries = _entries(archive)
+        named = [(tag, _full_name(tag)) for entry in entries for tag in entry.get("RepoTags") or ()]
+        for tag, name in named:
+            platform = ImageConfig.from_bytes(archive.document(_saved(archive, tag)["Config"])).platform
+            store.tag(name, import_docker(store, archive, platform, tag)[1])
+        return [name for _, name in named]
+    _, index = parse_document(archive.document("index.json"))
+    names = []
+    for root in index.manifests if isinstance(index, Index) else ():
+        name = _full_name(root.annotations.get(FULL_NAME) or root.annotations.get(REF_NAME) or "")
+        if name and root.media_type in (*INDEX_TYPES, *MANIFEST_TYPES):
+            store.tag(name, _import_all(store, archive, root))
+            names.append(name)
+    return names
+
+
+def _import_all(store: Store, archive: Archive, root: Descriptor, depth: int = 0) -> Descriptor:
+    """A manifest or index with everything below it that the archive has; a saved index may lack platforms."""
+    media_type, document = parse_document(_document(store, archive, root), media_type=root.media_type)
+    if isinstance(document, Index):
+        for child in document.manifests:
+            known = store.has(child.digest, child.size) or archive.has(_place(child))
+            if depth < _DEEPEST and known and child.media_type in (*INDEX_TYPES, *MANIFEST_TYPES):
+                _import_all(store, archive, child, depth + 1)
+    else:
+        for blob in document.blobs:
+            _blob(store, archive, blob)
+    return Descriptor(media_type, root.digest, root.size)
+
+
 def _chosen(index: Index, wanted: str) -> Descriptor:
     """The entry of `index.json` that is meant."""
     entries = [one for one in index.manifests if one.media_type in (*INDEX_TYPES, *MANIFEST_TYPES)]
@@ -144,7 +180,7 @@ def _manifest(store: Store, archive: Archive, root: Descriptor, platform: Platfo
     if root.media_type in MANIFEST_TYPES:
         return Descriptor(root.media_type, root.digest, root.size)
     _, document = parse_document(_document(store, archive, root), media_type=root.media_type)
-    if not isinstance(document, Index) or depth > 4:
+    if not isinstance(document, Index) or depth > _DEEPEST:
         raise ImageError("image-media-type", "the image's index leads nowhere", place=root.digest)
     return _manifest(store, archive, document.select(platform, root.digest), platform, depth + 1)
 
@@ -217,8 +253,8 @@ def import_docker(store: Store, archive: Archive, platform: Platform, wanted: st
     return (_full_name(wanted) if _full_name(wanted) in names else names[0] if len(names) == 1 else ""), manifest
 
 
-def _saved(archive: Archive, wanted: str) -> dict[str, Any]:
-    """The entry of manifest.json that is meant."""
+def _entries(archive: Archive) -> list[dict[str, Any]]:
+    """manifest.json of `docker save`."""
     try:
         entries = json.loads(archive.document("manifest.json"))
         for entry in entries:
@@ -229,6 +265,12 @@ def _saved(archive: Archive, wanted: str) -> dict[str, Any]:
         raise ImageError(
             "archive-damaged", "manifest.json is not what `docker save` writes", hint="Save it again."
         ) from error
+    return list(entries)
+
+
+def _saved(archive: Archive, wanted: str) -> dict[str, Any]:
+    """The entry of manifest.json that is meant."""
+    entries = _entries(archive)
     found = [
         entry
         for entry in entries

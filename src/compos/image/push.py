@@ -19,7 +19,7 @@ from compos.image.session import Session
 from compos.image.store import Store
 from compos.progress import task
 
-__all__ = ["push"]
+__all__ = ["push", "push_root"]
 
 _ACTIONS = "pull,push"
 
@@ -39,10 +39,15 @@ def push(store: Store, name: str, *, registry: Registry, target: str | None = No
             place=canonical,
             hint="List the exact names with: compos cache ls",
         )
-    reference = Reference.parse(target or name)
+    push_root(store, root, registry=registry, target=target or name)
+    return root
+
+
+def push_root(store: Store, root: Descriptor, *, registry: Registry, target: str) -> None:
+    """Upload the manifest or index `root` of the store as `target`. Raises as `push` does."""
+    reference = Reference.parse(target)
     session = registry.session(reference, actions=_ACTIONS)
     _push_document(store, root, session, registry, version=reference.tag or reference.digest or "latest")
-    return root
 
 
 def _push_document(store: Store, root: Descriptor, session: Session, registry: Registry, *, version: str) -> None:

@@ -33,6 +33,10 @@ REF_NAME = "org.opencontainers.image.ref.name"
 
 _BUFFER = 1 << 20
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:=+@-]*")
+_OF_LAYERS = ("layer", "layer-index", "tree", "kernel", "kernel-tar")
+"""Derived results whose keys begin with the digest of a blob."""
+
+_KEY_LENGTH = len("sha256-") + 64
 _CONTENT = ("blobs", "damaged", "derived", "ingest", "index.json", "oci-layout")
 
 # Record locks belong to the process, so threads need one of their own.
@@ -196,6 +200,19 @@ class Store:
             with disk_errors(self.root), suppress(FileNotFoundError):
                 freed += self.path(digest).stat().st_size
                 self.path(digest).unlink()
+        return freed + self._forget(unused)
+
+    def _forget(self, digests: set[str]) -> int:
+        """Remove what was unpacked from layers that are gone; gives the bytes freed."""
+        gone = {digest.replace(":", "-") for digest in digests}
+        freed = 0
+        for kind in _OF_LAYERS:
+            folder = self.root / "derived" / kind
+            for path in folder.iterdir() if folder.is_dir() else ():
+                if path.name[:_KEY_LENGTH] in gone:
+                    with disk_errors(self.root), suppress(FileNotFoundError):
+                        freed += path.stat().st_size
+                        path.unlink()
         return freed
 
     def clean(self) -> None:

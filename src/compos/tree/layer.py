@@ -15,7 +15,7 @@ from compos.tree import record
 from compos.tree.node import DIRECTORY, Node
 from compos.tree.tar import HARD_LINK, TarError, read_members
 
-__all__ = ["Layer", "clean", "read_layer"]
+__all__ = ["Layer", "clean", "plain_layer", "read_layer"]
 
 VERSION = 1
 """Part of every key below: counts up when what is derived changes its meaning."""
@@ -72,6 +72,15 @@ def read_layer(store: Store, layer: Descriptor, image: str) -> Layer:
     with store.derive("layer-index", key) as path:
         record.save_nodes(path, index.entries, (index.whiteouts, index.opaque))
     return index
+
+
+def plain_layer(store: Store, layer: Descriptor, image: str) -> str:
+    """Where the layer lies as a plain tar, below the store's root; unpacked now if it is not. Raises as `read_layer`."""
+    read_layer(store, layer, image)
+    unpacked = store.derived("layer", f"{layer.digest.replace(':', '-')}.tar")
+    if unpacked is not None:
+        return str(unpacked.relative_to(store.root))
+    return _unpacked(store, layer, f"{image}, layer {layer.digest}")
 
 
 def _unpacked(store: Store, layer: Descriptor, place: str) -> str:

@@ -1,0 +1,24 @@
+"""`compos metadata`: the CD with a guest's metadata."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+__all__ = ["metadata"]
+
+
+@click.group
+def metadata() -> None:
+    """Make metadata images for guests."""
+
+
+@metadata.command
+@click.argument("file", type=click.Path(path_type=Path), metavar="FILE")
+@click.argument("text", metavar="TEXT")
+def create(file: Path, text: str) -> None:
+    """Write an ISO image FILE whose one file, `config`, holds TEXT: user data, or JSON that describes files."""
+    from compos.run.metadata import write_metadata
+
+    write_metadata(text.encode("utf-8", "surrogateescape"), file)

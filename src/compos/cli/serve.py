@@ -1,0 +1,34 @@
+"""`compos serve`: a folder over HTTP, for machines that boot from the network."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from compos.cli.settings import global_options, settings_of
+
+__all__ = ["serve"]
+
+
+@click.command
+@click.argument("ignored", nargs=-1, expose_value=False)
+@click.option(
+    "--port",
+    default="127.0.0.1:8080",
+    show_default=True,
+    metavar="[HOST]:PORT",
+    help="Where to listen; :8080 means every interface, as LinuxKit's default does.",
+)
+@click.option("--directory", default=".", show_default=True, metavar="DIR", help="What to serve.")
+@global_options
+def serve(port: str, directory: str, **options: Any) -> None:
+    """Serve the files of a folder over HTTP until interrupted."""
+    settings_of(options)
+    from compos.progress import notice
+    from compos.run.serve import listen, parse_address
+
+    host, number = parse_address(port)
+    with listen(host, number, directory) as server:
+        notice(f"serving {directory} on http://{host or '*'}:{server.server_port}/")
+        server.serve_forever()

@@ -1,0 +1,91 @@
+"""Pushing from the store with care for what the registry has: skip, merge indexes, tag single architectures.
+
+May touch: the store, and the network through `push`. The rules are those of LinuxKit's `cache push` (reference cli.md 3.6).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import suppress
+
+from compos.errors import ImageError
+from compos.image.model import INDEX, REFERENCE_DIGEST, Descriptor, Index, parse_document
+from compos.image.push import push_root
+from compos.image.reference import Reference
+from compos.image.registry import Registry
+from compos.image.store import Store
+from compos.progress import notice
+
+__all__ = ["publish"]
+
+
+def publish(
+    store: Store, name: str, registry: Registry, *, target: str, override: bool = False, arch_tags: bool = False
+) -> None:
+    """Upload the image `name` (canonical) as `target`.
+
+    Without `override`, a target that exists stays. An index is merged with the one that the registry has: other platforms
+    stay. `arch_tags` adds a tag `TARGET-ARCH` for each platform. Raises `ImageError`, `ComposError`.
+    """
+    reference = Reference.parse(target)
+    root = store.resolve(name)
+    if root is None:
+        raise ImageError(
+            "image-not-found",
+            "the store has no image of this name",
+            place=name,
+            hint="List the exact names with: compos cache ls",
+        )
+    there = registry.head(reference)
+    if there is not None and not override:
+        notice(f"{target} exists already; --override replaces it")
+        return
+    if there == root.digest:
+        notice(f"{target} is up to date")
+        return
+    _, document = parse_document(store.read(root.digest), media_type=root.media_type)
+    if isinstance(document, Index) and there is not None:
+        root = _merge(store, root, document, reference, registry)
+    push_root(store, root, registry=registry, target=target)
+    if arch_tags and isinstance(document, Index):
+        for manifest, tag in _architectures(document, reference):
+            push_root(store, manifest, registry=registry, target=tag)
+
+
+def _merge(store: Store, ours_root: Descriptor, ours: Index, reference: Reference, registry: Registry) -> Descriptor:
+    """An index with our manifests and those of the registry for other platforms, complete in the store."""
+    root, data = registry.manifest(reference)
+    _, theirs = parse_document(data, media_type=root.media_type)
+    if not isinstance(theirs, Index):
+        return ours_root
+    own = {one.platform for one in ours.manifests}
+    kept = [
+        one for one in theirs.manifests if one.platform not in own and one.platform and one.platform.os != "unknown"
+    ]
+    digests = {one.digest for one in kept}
+    kept += [one for one in theirs.manifests if one.annotations.get(REFERENCE_DIGEST) in digests]
+    if not kept:
+        return ours_root
+    for one in kept:
+        _fetch(store, registry, reference, one)
+    manifests = [one.to_json() for one in (*ours.manifests, *kept)]
+    index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests}
+    return store.put(json.dumps(index, separators=(",", ":")).encode(), INDEX)
+
+
+def _fetch(store: Store, registry: Registry, reference: Reference, manifest: Descriptor) -> None:
+    _, data = registry.manifest(reference, manifest)
+    store.put(data, manifest.media_type)
+    _, document = parse_document(data, media_type=manifest.media_type)
+    for blob in () if isinstance(document, Index) else document.blobs:
+        if not store.has(blob.digest, blob.size):
+            registry.download(reference, blob, store)
+
+
+def _architectures(index: Index, reference: Reference) -> Iterator[tuple[Descriptor, str]]:
+    for manifest in index.manifests:
+        if manifest.platform and manifest.platform.os != "unknown" and manifest.platform.architecture:
+            tag = f"{reference.domain}/{reference.path}:{reference.version}-{manifest.platform.architecture}"
+            with suppress(ImageError):
+                yield Descriptor(manifest.media_type, manifest.digest, manifest.size), str(Reference.parse(tag))
