@@ -119,6 +119,9 @@ def test_plain_kernels_stay(offset: int, magic: bytes) -> None:
         (bzimage(zlib.compress(bytes(99), wbits=31))[:2100], "beyond"),
         (bzimage(zlib.compress(kernel(), wbits=31)[:-5000]), "damaged"),
         (zboot(packed("zstd", kernel())[:-9]), "damaged"),
+        (b"\x28\xb5\x2f\xfd" + b"\xff" * 50, "damaged"),
+        (b"\xfd7zXZ\x00" + b"\xff" * 50, "damaged"),
+        (b"\x5d\x00\x00\xff\xff" + b"\xff" * 50, "damaged"),
         (zboot(packed("xz", kernel())[:-900]), "damaged"),
     ],
 )

@@ -118,3 +118,8 @@ def test_odd_file_names_cannot_break_out_of_the_comment(tmp_path: Path) -> None:
     path.write_text("init: [i]")
     text = resolved_yaml(load([str(path)]), with_origins=True)
     assert len(text.splitlines()) == 2
+
+
+def test_an_empty_system_is_yaml_too() -> None:
+    text = resolved_yaml(load(["-"], stdin=lambda: b"variables: {A: b}"), with_origins=True)
+    assert load(["-"], stdin=text.encode) == load(["-"], stdin=lambda: b"{}")

@@ -17,6 +17,9 @@ __all__ = ["KernelImageError", "plain_kernel"]
 LARGEST = 1 << 30
 """Bytes of an uncompressed kernel that are believed."""
 
+LZMA_MEMORY = 256 << 20
+"""Bytes that unpacking may take: the kernel's build uses dictionaries of up to 64 MiB."""
+
 # x86 boot protocol header
 BOOT_FLAG, BOOT_FLAG_OFFSET = b"\x55\xaa", 0x1FE
 HEADER_MAGIC, HEADER_OFFSET = b"HdrS", 0x202
@@ -103,8 +106,11 @@ def _gzip(payload: bytes) -> bytes:
 def _lzma(payload: bytes) -> bytes:
     import lzma
 
-    decompressor = lzma.LZMADecompressor(lzma.FORMAT_AUTO)
-    plain = _bounded(decompressor.decompress, payload)
+    decompressor = lzma.LZMADecompressor(lzma.FORMAT_AUTO, memlimit=LZMA_MEMORY)
+    try:
+        plain = _bounded(decompressor.decompress, payload)
+    except lzma.LZMAError as error:
+        raise ValueError(str(error)) from error
     if not decompressor.eof:
         raise EOFError("it ends too early")
     return plain
@@ -121,11 +127,19 @@ def _bzip2(payload: bytes) -> bytes:
 
 
 def _zstd(payload: bytes) -> bytes:
-    from backports import zstd
+    import sys
+
+    if sys.version_info >= (3, 14):
+        from compression import zstd
+    else:
+        from backports import zstd
 
     # The kernel's build allows windows of 128 MiB.
     decompressor = zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: 27})
-    plain = _bounded(decompressor.decompress, payload)
+    try:
+        plain = _bounded(decompressor.decompress, payload)
+    except zstd.ZstdError as error:
+        raise ValueError(str(error)) from error
     if not decompressor.eof:
         raise EOFError("it ends too early")
     return plain

@@ -26,6 +26,8 @@ def yaml_text(
     `indent` is in columns; with `dashes_indented` the dashes of a list stand below and right of its key, else below it.
     `comments` are printed behind values, by key path (`services[0].binds[1]`); they are single lines.
     """
+    if not document:
+        return "{}\n"
     writer = _Writer(indent, comments or {}, dashes_indented=dashes_indented)
     return "".join(f"{line}\n" for line in writer.mapping(document, 0, ""))
 

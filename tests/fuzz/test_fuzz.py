@@ -1,0 +1,22 @@
+"""A minute of fuzzing in all; `python -m tests.fuzz --seconds 600` does it for longer."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from tests.fuzz.engine import fuzz
+from tests.fuzz.targets import TARGETS
+
+SECONDS = {"tar": 15, "yaml": 15}
+"""The rest get less."""
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_nothing_is_found(name: str) -> None:
+    for seed in (1, int(time.time())):
+        count, findings = fuzz(TARGETS[name], seed=seed, seconds=SECONDS.get(name, 5) / 2)
+        assert count > 20
+        told = "\n".join(f"seed {seed}: {finding.data!r}\n{finding.what}" for finding in findings)
+        assert not findings, told
