@@ -79,14 +79,18 @@ def test_the_schema_is_whole() -> None:
 @pytest.mark.parametrize(
     ("name", "key", "expected"),
     [
-        ("ImageEntry", "readonly", {"type": "boolean"}),
+        ("ImageEntry", "readonly", {"type": ["boolean", "string"], "pattern": r"\$\{"}),
         ("ImageEntry", "uid", {"type": ["string", "integer"], "minimum": 0, "maximum": 4294967295}),
-        ("ImageEntry", "oomScoreAdj", {"type": "integer", "minimum": -1000, "maximum": 1000}),
+        (
+            "ImageEntry",
+            "oomScoreAdj",
+            {"type": ["integer", "string"], "minimum": -1000, "maximum": 1000, "pattern": r"\$\{"},
+        ),
         ("ImageEntry", "command", {"type": "array", "items": {"type": "string"}}),
         ("ImageEntry", "sysctl", {"type": "object", "additionalProperties": {"type": "string"}}),
         ("ImageEntry", "resources", {"$ref": "#/$defs/Resources"}),
-        ("Volume", "format", {"type": "string", "enum": ["filesystem", "oci"]}),
-        ("Volume", "name", {"type": "string", "pattern": "^(?:[a-z0-9_-]+)$"}),
+        ("Volume", "format", {"anyOf": [{"enum": ["filesystem", "oci"]}, {"type": "string", "pattern": r"\$\{"}]}),
+        ("Volume", "name", {"type": "string", "pattern": r"^(?:[a-z0-9_-]+)$|\$\{"}),
     ],
 )
 def test_schema_of_a_key(name: str, key: str, expected: dict[str, Any]) -> None:

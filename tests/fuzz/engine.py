@@ -1,7 +1,7 @@
 """The fuzzer: seeds from a corpus, mutated by a seeded generator, fed to a target in a child process that is watched.
 
-A target is a function from bytes to nothing. A `ComposError` (or an error that the target's module documents) is a right answer;
-any other exception, a hang, a child that dies or outgrows its memory is a finding, told with the input that caused it.
+A target is a function from bytes to nothing. A `ComposError` (or an error that the target's module documents) is a right
+answer; any other exception, a hang, a child that dies or outgrows its memory is a finding, told with the input that caused it.
 """
 
 from __future__ import annotations

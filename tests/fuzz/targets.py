@@ -258,8 +258,8 @@ def _kernels() -> list[bytes]:
 
     plain = b"\x7fELF" + b"abcdefgh" * 500 + bytes(1000)
     packed = [gzip.compress(plain), lzma.compress(plain), lzma.compress(plain, lzma.FORMAT_ALONE)]
-    for command in (["lz4", "-l", "-c"], ["lzop", "-c"], ["zstd", "-q", "-c"], ["bzip2", "-c"]):
-        packed.append(subprocess.run(command, input=plain, capture_output=True, check=True).stdout)
+    tools = (["lz4", "-l", "-c"], ["lzop", "-c"], ["zstd", "-q", "-c"], ["bzip2", "-c"])
+    packed += [subprocess.run(tool, input=plain, capture_output=True, check=True).stdout for tool in tools]
     made = []
     for payload in packed:
         header = bytearray(1024)

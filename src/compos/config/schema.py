@@ -9,6 +9,9 @@ from compos.config.kinds import Flag, Identity, Kind, ListOf, Number, Record, Te
 
 __all__ = ["json_schema"]
 
+VARIABLE = r"\$\{"
+"""A value that is not what it should be may become it when its variables are put in."""
+
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
 
@@ -29,18 +32,17 @@ def _schema(kind: Kind, definitions: dict[str, Any]) -> dict[str, Any]:
     if isinstance(kind, ListOf):
         return {"type": "array", "items": _schema(kind.item, definitions)}
     if isinstance(kind, Flag):
-        return {"type": "boolean"}
+        return {"type": ["boolean", "string"], "pattern": VARIABLE}
     if isinstance(kind, Identity):
         return {"type": ["string", "integer"], "minimum": kind.least, "maximum": kind.most}
     if isinstance(kind, Number):
-        return {"type": "integer", "minimum": kind.least, "maximum": kind.most}
+        return {"type": ["integer", "string"], "minimum": kind.least, "maximum": kind.most, "pattern": VARIABLE}
     if isinstance(kind, Text):
-        schema: dict[str, Any] = {"type": "string"}
         if kind.choices:
-            schema["enum"] = list(kind.choices)
+            return {"anyOf": [{"enum": list(kind.choices)}, {"type": "string", "pattern": VARIABLE}]}
         if kind.pattern:
-            schema["pattern"] = f"^(?:{kind.pattern})$"
-        return schema
+            return {"type": "string", "pattern": f"^(?:{kind.pattern})$|{VARIABLE}"}
+        return {"type": "string"}
     return {"type": "object", "additionalProperties": {"type": "string"}}
 
 
