@@ -129,6 +129,49 @@ def test_mirror_keeps_the_name(fake: FakeRegistry, source: Store, store: Store) 
     assert {request.path.split("/")[2] for request in fake.requests} == {"pre"}, "no probe where the scheme is given"
 
 
+@pytest.mark.parametrize("trouble", ["not there", "no server", "an error", "a damaged layer"])
+def test_a_mirror_that_does_not_serve_is_passed_over(
+    fake: FakeRegistry,
+    storage: FakeRegistry,
+    source: Store,
+    store: Store,
+    trouble: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    image = make_image(source, "x:1", [FILE])
+    name = fake.load(source, image.name, "team/app", "1")
+    mirror = storage.url
+    if trouble == "no server":
+        mirror = "http://127.0.0.1:1"
+    if trouble == "an error":
+        storage.misbehave(Fault("status", times=50, value=500))
+    if trouble == "a damaged layer":
+        storage.load(source, image.name, "team/app", "1")
+        storage.misbehave(Fault("corrupt", on="/blobs/", times=50))
+    mirrors = Mirrors.parse([f"{fake.host}={mirror}"], {})
+    strict = Registry(mirrors, wait=lambda _: None)
+    with pytest.raises(ComposError):
+        Images(Store(store.root / "strict"), registry=strict).image(name, AMD64)
+    registry = Registry(mirrors, wait=lambda _: None, fallback=True)
+    assert Images(store, registry=registry).image(name, AMD64).digest == image.digest
+
+
+def test_proxies_are_used_and_passed_by(
+    fake: FakeRegistry, storage: FakeRegistry, source: Store, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`storage` is the proxy: it is asked for whole URLs."""
+    image = make_image(source, "x:1", [FILE])
+    name = fake.load(source, image.name, "team/app", "1")
+    monkeypatch.setenv("http_proxy", storage.url)
+    monkeypatch.setenv("no_proxy", "")
+    with pytest.raises(ComposError):
+        Images(store, registry=Registry(wait=lambda _: None)).image(name, AMD64)
+    assert fake.requests == []
+    assert any(request.path.startswith(f"http://{fake.host}/v2/") for request in storage.requests)
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    assert Images(store).image(name, AMD64).digest == image.digest
+
+
 def test_what_a_registry_says_is_shown_without_secrets_and_control_codes(fake: FakeRegistry) -> None:
     said = {"errors": [{"code": "DENIED", "message": "no \x1b[31mway for top-secret " + "x" * 500}]}
     fake.user, fake.password = "me", "top-secret"

@@ -188,7 +188,7 @@ def _registry(settings: Settings) -> Registry:
     from compos.image.mirrors import Mirrors
     from compos.image.registry import Registry
 
-    return Registry(Mirrors.parse(settings.mirror, os.environ), certificates=settings.certificates)
+    return Registry(Mirrors.parse(settings.mirror, os.environ), certificates=settings.certificates, fallback=True)
 
 
 def _tagged(name: str) -> str:

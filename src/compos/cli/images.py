@@ -56,6 +56,7 @@ def images(
     Raises `ImageError` for a mirror that cannot be understood.
     """
     from compos.image.mirrors import Mirrors
+    from compos.image.registry import Registry
     from compos.image.source import Images
     from compos.package.bricks import HUB, Bricks
 
@@ -73,4 +74,6 @@ def images(
         from compos.image.engine import Engine
 
         first = Engine(store).image
-    return Images(store, mirrors=mirrors, certificates=certificates, pull=pull, missing=bricks.missing, first=first)
+    # Bricks have no fallback above: nobody else's image may stand in for one.
+    registry = Registry(mirrors, certificates=certificates, fallback=True)
+    return Images(store, registry=registry, pull=pull, missing=bricks.missing, first=first)

@@ -22,6 +22,7 @@ from compos.image.reference import Reference
 from compos.image.retry import Attempts, TransientError
 from compos.image.session import Session
 from compos.image.store import Store
+from compos.progress import notice
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
@@ -45,7 +46,8 @@ def _ignore(_: int) -> None:
 class Registry:
     """All registries, through one set of mirrors, certificates and credentials. Used by several threads.
 
-    `wait` sleeps between attempts; tests pass one that does not.
+    `wait` sleeps between attempts; tests pass one that does not. With `fallback`, what a mirror does not serve is fetched from
+    where the name says; LinuxKit fails then.
     """
 
     def __init__(
@@ -55,8 +57,16 @@ class Registry:
         certificates: tuple[str, ...] = (),
         credentials: Callable[[Endpoint], Credentials | None] = find_credentials,
         wait: Callable[[float], None] = time.sleep,
+        fallback: bool = False,
     ) -> None:
         self._mirrors = mirrors or Mirrors()
+        self._origin = (
+            Registry(certificates=certificates, credentials=credentials, wait=wait)
+            if fallback and self._mirrors.urls
+            else None
+        )
+        self._given_up: set[str] = set()
+        """Hosts of mirrors that cannot be reached."""
         self._certificates = certificates
         self._credentials = credentials
         self._wait = wait
@@ -100,11 +110,30 @@ class Registry:
 
         return self.patiently(ask)
 
+    def _somewhere(self, reference: Reference, work: Callable[[Registry], _Result]) -> _Result:
+        """Do `work` with the mirror, and with the origin when the mirror cannot."""
+        mirror = self._mirrors.endpoint(reference).host
+        if self._origin is None or mirror == self._origin._mirrors.endpoint(reference).host:
+            return work(self)
+        if mirror not in self._given_up:
+            try:
+                return work(self)
+            except ComposError as error:
+                if error.id.startswith("store-") or error.id == "interrupted":
+                    raise
+                if error.id.startswith("network-"):
+                    self._given_up.add(mirror)
+                notice(f"{mirror} does not serve {reference}: {error.message}; asking {reference.origin[0]}")
+        return work(self._origin)
+
     def manifest(self, reference: Reference, child: Descriptor | None = None) -> tuple[Descriptor, bytes]:
         """The manifest or index of a reference, or the `child` of its index; at most 4 MiB.
 
         Raises `ImageError`: `image-not-found`, `image-media-type`, `image-malformed`, `digest-mismatch`, `registry-*`.
         """
+        return self._somewhere(reference, lambda registry: registry._manifest(reference, child))
+
+    def _manifest(self, reference: Reference, child: Descriptor | None) -> tuple[Descriptor, bytes]:
         session = self.session(reference)
         version = child.digest if child else reference.version
 
@@ -138,6 +167,11 @@ class Registry:
         A broken transfer is resumed where it broke. Raises `ImageError`: `digest-mismatch`, `download-truncated`,
         `download-oversized`, `registry-*`, `store-*`.
         """
+        self._somewhere(reference, lambda registry: registry._download(reference, descriptor, store, advance))
+
+    def _download(
+        self, reference: Reference, descriptor: Descriptor, store: Store, advance: Callable[[int], None]
+    ) -> None:
         session = self.session(reference)
         attempts = Attempts(self._wait)
         try:
