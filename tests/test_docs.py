@@ -86,9 +86,11 @@ def test_examples_build(mirror: FakeRegistry, tmp_path: Path, example: Path) -> 
     assert (tmp_path / "built-initrd.img").stat().st_size > 0
 
 
-def test_the_reference_is_what_its_script_writes() -> None:
-    made = runpy.run_path(str(ROOT / "docs/yaml_reference.py"))["page"]()
-    assert (ROOT / "docs/yaml-reference.md").read_text() == made
+@pytest.mark.parametrize(
+    ("script", "page"), [("yaml_reference.py", "yaml-reference.md"), ("cli_reference.py", "cli.md")]
+)
+def test_references_are_what_their_scripts_write(script: str, page: str) -> None:
+    assert (ROOT / "docs" / page).read_text() == runpy.run_path(str(ROOT / "docs" / script))["page"]()
 
 
 def test_the_picture_is_what_its_script_draws() -> None:

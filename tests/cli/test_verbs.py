@@ -71,7 +71,7 @@ def test_pull_takes_all_platforms_and_adds_the_tag(
     assert len(list((tmp_path / "store/blobs/sha256").iterdir())) == 7
     assert cache(tmp_path, "pull", "team/many:1", "--platform", "linux/arm64", *mirror, store="one") == 0
     assert len(list((tmp_path / "one/blobs/sha256").iterdir())) == 4
-    assert cache(tmp_path, "pull", "team/none", *mirror) == 1
+    assert cache(tmp_path, "pull", f"{fake.host}/team/none") == 1
     assert "error[image-not-found]" in capsys.readouterr().err
 
 

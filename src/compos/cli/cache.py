@@ -25,7 +25,7 @@ def cache() -> None:
 
 
 @cache.command("ls")
-@click.argument("ignored", nargs=-1, expose_value=False)
+@click.argument("ignored", nargs=-1, expose_value=False, metavar="")
 @global_options
 def list_images(**options: Any) -> None:
     """List the images in the store: name and digest of the root manifest."""
@@ -52,7 +52,7 @@ def remove(names: tuple[str, ...], **options: Any) -> None:
 
 
 @cache.command("clean")
-@click.argument("ignored", nargs=-1, expose_value=False)
+@click.argument("ignored", nargs=-1, expose_value=False, metavar="")
 @click.option("--published-only", is_flag=True, help="Remove only images that their registry has, too.")
 @global_options
 def clean(**options: Any) -> None:
@@ -86,7 +86,7 @@ def pull(names: tuple[str, ...], **options: Any) -> None:
 
 @cache.command("export")
 @click.argument("name", metavar="NAME")
-@click.argument("ignored", nargs=-1, expose_value=False)
+@click.argument("ignored", nargs=-1, expose_value=False, metavar="")
 @click.option("--outfile", required=True, metavar="FILE|-", help="Where the tar goes.")
 @click.option("--format", "form", type=click.Choice(("oci", "docker", "filesystem")), default="oci", show_default=True)
 @click.option("--platform", metavar="OS/ARCH", help="Which one of several [this machine's].")
@@ -117,7 +117,7 @@ def export(name: str, **options: Any) -> None:
 
 @cache.command("import")
 @click.argument("file", metavar="FILE|-")
-@click.argument("ignored", nargs=-1, expose_value=False)
+@click.argument("ignored", nargs=-1, expose_value=False, metavar="")
 @global_options
 def import_(file: str, **options: Any) -> None:
     """Take images out of a tar: an OCI layout (as exported here, or by skopeo or buildx), or what docker save writes."""

@@ -12,7 +12,7 @@ __all__ = ["serve"]
 
 
 @click.command
-@click.argument("ignored", nargs=-1, expose_value=False)
+@click.argument("ignored", nargs=-1, expose_value=False, metavar="")
 @click.option(
     "--port",
     default="127.0.0.1:8080",

@@ -59,7 +59,7 @@ _OPTIONS = (
     click.option("--mirror", metavar="[REG=]URL", multiple=True, help="Registry mirror; repeatable [LINUXKIT_MIRROR]."),
     click.option("--cert-file", metavar="PEM", multiple=True, help="Additional CA certificates; repeatable."),
     click.option("-q", "--quiet", is_flag=True, help="Say errors only."),
-    click.option("-v", "--verbose", type=click.IntRange(0, 3), help="0 errors, 1 info, 2 debug, 3 trace."),
+    click.option("-v", "--verbose", type=click.IntRange(0, 3), metavar="N", help="0 errors, 1 info, 2 debug, 3 trace."),
 )
 
 

@@ -10,7 +10,7 @@ __all__ = ["version"]
 
 
 @click.command
-@click.argument("ignored", nargs=-1, expose_value=False)
+@click.argument("ignored", nargs=-1, expose_value=False, metavar="")
 @click.option("--short", is_flag=True, help="Only the version.")
 @click.option("--commit", is_flag=True, help="Only the commit that compos was built from.")
 def version(short: bool, commit: bool) -> None:

@@ -115,16 +115,21 @@ class Registry:
         mirror = self._mirrors.endpoint(reference).host
         if self._origin is None or mirror == self._origin._mirrors.endpoint(reference).host:
             return work(self)
-        if mirror not in self._given_up:
+        if mirror in self._given_up:
+            return work(self._origin)
+        try:
+            return work(self)
+        except ComposError as error:
+            if error.id.startswith("store-") or error.id == "interrupted":
+                raise
+            if error.id.startswith("network-"):
+                self._given_up.add(mirror)
+            notice(f"{mirror} does not serve {reference}: {error.message}; asking {reference.origin[0]}")
             try:
-                return work(self)
-            except ComposError as error:
-                if error.id.startswith("store-") or error.id == "interrupted":
-                    raise
-                if error.id.startswith("network-"):
-                    self._given_up.add(mirror)
-                notice(f"{mirror} does not serve {reference}: {error.message}; asking {reference.origin[0]}")
-        return work(self._origin)
+                return work(self._origin)
+            except ComposError as second:
+                # Where only the mirror can be reached, what it said counts.
+                raise (error if second.id.startswith("network-") else second) from second
 
     def manifest(self, reference: Reference, child: Descriptor | None = None) -> tuple[Descriptor, bytes]:
         """The manifest or index of a reference, or the `child` of its index; at most 4 MiB.
