@@ -13,7 +13,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from compos.config.check import LOCAL_IMAGES
 from compos.errors import ImageError
 from compos.image.archive import Archive, identity, opened
 from compos.image.blobs import digest_of
@@ -35,7 +34,7 @@ from compos.image.reference import Reference
 from compos.image.store import REF_NAME, Store
 from compos.progress import task
 
-__all__ = ["import_archive", "import_docker", "import_local", "is_local"]
+__all__ = ["import_archive", "import_docker", "import_local"]
 
 VERSION = 1
 FULL_NAME = "io.containerd.image.name"
@@ -45,11 +44,6 @@ _MAGIC = ((b"\x1f\x8b", LAYER_GZIP), (b"\x28\xb5\x2f\xfd", LAYER_ZSTD))
 _PIECE = 1 << 20
 _DEEPEST = 4
 """Indexes inside of indexes."""
-
-
-def is_local(text: str) -> bool:
-    """Whether an image's name is of this kind."""
-    return text.startswith(LOCAL_IMAGES)
 
 
 def import_local(store: Store, text: str, platform: Platform) -> tuple[str, Descriptor]:

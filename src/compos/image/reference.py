@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from compos.config.check import LOCAL_IMAGES
 from compos.errors import ImageError
 
-__all__ = ["HUB", "HUB_HOSTS", "Reference"]
+__all__ = ["HUB", "HUB_HOSTS", "Reference", "is_local"]
 
 HUB = "docker.io"
 """The registry of names without a host."""
@@ -23,6 +24,11 @@ _DOMAIN = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f
 _PATH = re.compile(r"[a-z0-9_.-]+(?:/[a-z0-9_.-]+)*")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+
+
+def is_local(text: str) -> bool:
+    """Whether a name means an image in a folder or file of this machine: `oci:FOLDER` and the like, no reference at all."""
+    return text.startswith(LOCAL_IMAGES)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, NoReturn
 from compos.errors import CombinedError, ComposError, ImageError
 from compos.image.attestation import attestation_blobs, attested
 from compos.image.layout import ImageLayout, read_layout, require_platforms
-from compos.image.local import import_local, is_local
 from compos.image.mirrors import Mirrors
 from compos.image.model import (
     INDEX_TYPES,
@@ -29,7 +28,7 @@ from compos.image.model import (
     wrong_platform,
 )
 from compos.image.platform import Platform
-from compos.image.reference import Reference
+from compos.image.reference import Reference, is_local
 from compos.image.registry import Registry
 from compos.image.store import Store
 from compos.progress import notice, task
@@ -107,6 +106,8 @@ class Images:
         if is_local(reference):
             key = (reference, platform)
             if key not in self._known:
+                from compos.image.local import import_local
+
                 name, root = import_local(self._store, reference, platform)
                 self._known[key] = stored_image(self._store, name, root, platform)
             return self._known[key]
@@ -141,6 +142,8 @@ class Images:
                     place=reference,
                     hint="Name one platform, or push the image to a registry.",
                 )
+            from compos.image.local import import_local
+
             name, single = import_local(self._store, reference, wanted[0])
             return read_layout(name, single, None, lambda blob: self._store.read(blob.digest))
         parsed = Reference.parse(reference)

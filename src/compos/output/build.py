@@ -19,10 +19,9 @@ from compos.config.model import Config
 from compos.errors import CombinedError, ComposError
 from compos.filesystem.compress import Compression, identity
 from compos.image.attestation import attested
-from compos.image.local import is_local
 from compos.image.model import Image
 from compos.image.platform import Platform
-from compos.image.reference import Reference
+from compos.image.reference import Reference, is_local
 from compos.image.source import Images, canonical_name
 from compos.image.store import Store
 from compos.output.formats import Format, make
@@ -74,9 +73,15 @@ def find_parts(source: Images, config: Config, platform: Platform, copies: Copie
 def _locate(error: ComposError, config: Config) -> None:
     """Put the place in the YAML in front of an image's name, or of a URL on its registry."""
     place = error.place or ""
-    for name, mark in image_marks(config).items():
-        host = "" if is_local(name) else f"//{Reference.parse(name).origin[0]}/"
-        if place.startswith((canonical_name(name), name)) or (host and host in place):
+    marks = image_marks(config)
+    for name, mark in marks.items():
+        # A mirror's URL has another host, and something in front of the repository.
+        repository = "" if is_local(name) else f"/{Reference.parse(name).origin[1]}/"
+        if place.startswith((canonical_name(name), name)) or (repository and repository in place):
+            error.place = f"{mark}: {place}"
+            return
+    for name, mark in marks.items():
+        if not is_local(name) and f"//{Reference.parse(name).origin[0]}/" in place:
             error.place = f"{mark}: {place}"
             return
 

@@ -10,11 +10,10 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from compos.config.check import LOCAL_IMAGES
 from compos.errors import ImageError
 from compos.image.model import Image
 from compos.image.platform import Platform
-from compos.image.reference import Reference
+from compos.image.reference import Reference, is_local
 from compos.image.store import Store
 from compos.package.recipe import RECIPE, Recipe, load_recipe, recipe_key
 
@@ -93,7 +92,7 @@ def forget_outdated(
     """Untag bricks that were built here from another recipe than today's (after an upgrade of compos, or an edit of a
     package in `local`)."""
     for text in references:
-        if text.startswith(LOCAL_IMAGES):
+        if is_local(text):
             continue
         reference = Reference.parse(text)
         entry = store.resolve(str(reference))

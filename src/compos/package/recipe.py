@@ -15,7 +15,6 @@ from typing import Any
 from compos.config.model import File
 from compos.errors import PackageError
 from compos.image.reference import Reference
-from compos.package.tag import content_hash, render_tag
 
 __all__ = [
     "ARCHITECTURES",
@@ -211,7 +210,12 @@ def load_recipe(folder: Path) -> Recipe:
 
 def _tag(folder: Path, values: Mapping[str, Any]) -> str:
     template = values.get("tag") or "{{.Hash}}"
-    digest = content_hash(folder, _texts(values.get("extra-sources", []))) if "{{" in template else ""
+    if "{{" not in template:
+        return str(template)
+    # Not at the top: bricks have fixed tags, and every build reads their recipes.
+    from compos.package.tag import content_hash, render_tag
+
+    digest = content_hash(folder, _texts(values.get("extra-sources", [])))
     return render_tag(template, digest)
 
 
