@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from compos.config.load import load
+from compos.config.sources import joined
 from compos.config.variables import Variable
 from compos.errors import CombinedError, ComposError
 
@@ -109,3 +110,28 @@ def test_parts_for_every_architecture_are_checked(folder: Path) -> None:
     write(folder, os="arch: {x86: {}, arm64: {init: 5, arch: {}}}")
     errors = wrong("os.yml")
     assert [error.id for error in errors] == ["config-unknown-key", "config-type", "config-unknown-key"]
+
+
+@pytest.mark.parametrize(
+    ("source", "name", "meant"),
+    [
+        ("os.yml", "a/b.yml", "a/b.yml"),
+        ("x/os.yml", "../b.yml", "b.yml"),
+        ("/x/os.yml", "b.yml", "/x/b.yml"),
+        ("x/os.yml", "/y/b.yml", "/y/b.yml"),
+        ("-", "b.yml", "b.yml"),
+        ("os.yml", "http://h.example/b.yml", "http://h.example/b.yml"),
+        ("http://h.example/a/os.yml?x=1", "b.yml", "http://h.example/a/b.yml"),
+        ("http://h.example/a/os.yml", "/etc/passwd", "http://h.example/etc/passwd"),
+        ("https://h.example/a/os.yml", "../../../b.yml", "https://h.example/b.yml"),
+    ],
+)
+def test_what_names_mean_from_where(source: str, name: str, meant: str) -> None:
+    assert joined(source, name) == meant
+
+
+@pytest.mark.parametrize("name", ["file:///etc/passwd", "ftp://h.example/x"])
+def test_a_fetched_file_includes_nothing_of_this_machine(name: str) -> None:
+    with pytest.raises(ComposError) as caught:
+        joined("http://h.example/os.yml", name)
+    assert caught.value.id == "config-include"
