@@ -12,7 +12,9 @@ from compos.image.store import Store
 from tests.conformance.lab import read_tree
 from tests.images import Member, make_image
 
-RECIPE = "image: hello\norg: 127.0.0.1:1/team\nfiles: [{path: hello, contents: %s, mode: '0755'}]\nentrypoint: [/hello]\n"
+RECIPE = (
+    "image: hello\norg: 127.0.0.1:1/team\nfiles: [{path: hello, contents: %s, mode: '0755'}]\nentrypoint: [/hello]\n"
+)
 
 
 def git(folder: Path, *arguments: str) -> None:

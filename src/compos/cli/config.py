@@ -19,16 +19,26 @@ __all__ = ["config"]
     "--format", "form", type=click.Choice(("yaml", "json")), default="yaml", show_default=True, help="What is printed."
 )
 @click.option("--origins/--no-origins", default=True, help="Say beside each value (of YAML) where it comes from.")
+@click.option("--images", "with_images", is_flag=True, help="Add what images' labels and configs give to containers.")
+@click.option("--debian-mirror", metavar="URL", help="Debian mirror for bricks [COMPOS_DEBIAN_MIRROR, apt's].")
 @global_options
 def config(sources: tuple[str, ...], **options: Any) -> None:
     """Print the system that YAML files describe: merged, included files and variables put in.
 
-    What is printed can be built. Nothing is fetched or built; what images' labels say is not in it.
+    What is printed can be built. Nothing is fetched or built, unless --images asks for what containers get in the end.
     """
-    settings_of(options)
+    settings = settings_of(options)
     from compos.config.dump import resolved_json, resolved_yaml
 
-    system = read_system(sources, options).config
+    reading = read_system(sources, options)
+    system = reading.config
+    if options["with_images"]:
+        from compos.cli.images import images, open_store
+        from compos.compose.effective import effective
+        from compos.output.build import find_parts
+
+        source = images(open_store(settings), settings, options["debian_mirror"], local=reading.local)
+        system = effective(system, find_parts(source, system, reading.platform).images)
     if options["form"] == "json":
         click.echo(resolved_json(system))
     else:

@@ -57,7 +57,7 @@ def resolved_json(config: Config) -> str:
 
 
 def _origin(mark: Mark) -> str:
-    place = f"{mark.file}:{mark.line}"
+    place = f"{mark.file}:{mark.line}" if mark.line else mark.file
     text = f"{place} ({mark.note})" if mark.note else place
     return "".join(character if character.isprintable() else "?" for character in text)
 
