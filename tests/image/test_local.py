@@ -286,3 +286,17 @@ def test_a_docker_archive_for_another_machine(tmp_path: Path) -> None:
     with pytest.raises(ImageError) as caught:
         images(tmp_path / "store").image(f"docker-archive:{tmp_path}/a.tar", ARM64)
     assert caught.value.id == "image-platform"
+
+
+def test_what_a_layout_attests_comes_along(tmp_path: Path) -> None:
+    from compos.image.attestation import put_attestation, spdx_documents
+
+    store = Store(tmp_path / "made")
+    manifest = put_image(store, layers=[ONE])[0]
+    attestation = put_attestation(store, "x", manifest, AMD64, {"spdxVersion": "SPDX-2.3"})
+    children = [{**manifest.to_json(), "platform": AMD64.to_json()}, attestation.to_json()]
+    index = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": children}
+    store.tag("a.example/team/app:1", store.put(json.dumps(index).encode(), "application/vnd.oci.image.index.v1+json"))
+    image = images(tmp_path / "store").image(f"oci:{store.root}", AMD64)
+    assert list(spdx_documents(Store(tmp_path / "store"), image)) == [{"spdxVersion": "SPDX-2.3"}]
+    assert image.name == f"a.example/team/app:1@{manifest.digest}"

@@ -15,6 +15,7 @@ from typing import Any
 
 from compos.errors import ImageError
 from compos.image.archive import Archive, identity, opened
+from compos.image.attestation import attestation_blobs
 from compos.image.blobs import digest_of
 from compos.image.model import (
     INDEX_TYPES,
@@ -47,7 +48,7 @@ _DEEPEST = 4
 
 
 def import_local(store: Store, text: str, platform: Platform) -> tuple[str, Descriptor]:
-    """Have the store hold the image that `text` names, for `platform`; gives its name and its manifest.
+    """Have the store hold the image that `text` names, for `platform`; gives its name, and its manifest or the index above it.
 
     The name is the one annotated in the layout or archive, else the file's, with the digest: it does not depend on where the
     file lies. Raises `ImageError`.
@@ -68,17 +69,18 @@ def import_local(store: Store, text: str, platform: Platform) -> tuple[str, Desc
         try:
             if scheme == "docker-archive":
                 name, manifest = import_docker(store, archive, platform, wanted)
+                root = manifest
             else:
-                name, manifest = _import_layout(store, archive, platform, wanted)
+                name, manifest, root = _import_layout(store, archive, platform, wanted)
         except ImageError as error:
             error.place = f"{text}: {error.place}" if error.place and error.place != str(path) else text
             raise
     name = f"{name or f'{scheme}:{path.name}'}@{manifest.digest}"
-    store.tag(text, manifest)
+    store.tag(text, root)
     if key is not None:
         with store.derive("local", key) as made:
-            made.write_text(json.dumps([name, manifest.media_type, manifest.digest, manifest.size]))
-    return name, manifest
+            made.write_text(json.dumps([name, root.media_type, root.digest, root.size]))
+    return name, root
 
 
 def _split(rest: str) -> tuple[Path, str]:
@@ -95,12 +97,15 @@ def _split(rest: str) -> tuple[Path, str]:
     return path, ""
 
 
-def _import_layout(store: Store, archive: Archive, platform: Platform, wanted: str) -> tuple[str, Descriptor]:
+def _import_layout(
+    store: Store, archive: Archive, platform: Platform, wanted: str
+) -> tuple[str, Descriptor, Descriptor]:
+    """Name, manifest, and the index above it (or the manifest again)."""
     _, index = parse_document(archive.document("index.json"))
     if not isinstance(index, Index):
         raise ImageError("archive-damaged", "index.json is no image index", hint="Save the image again.")
     root = _chosen(index, wanted)
-    manifest = _manifest(store, archive, root, platform)
+    manifest, above = _manifest(store, archive, root, platform)
     _, document = parse_document(_document(store, archive, manifest), media_type=manifest.media_type)
     assert not isinstance(document, Index)  # noqa: S101  `_manifest` gives manifests
     document.require_distributable(wanted)
@@ -109,7 +114,8 @@ def _import_layout(store: Store, archive: Archive, platform: Platform, wanted: s
         raise wrong_platform("", platform, [config.platform])
     for layer in document.layers:
         _blob(store, archive, layer)
-    return _full_name(root.annotations.get(FULL_NAME) or root.annotations.get(REF_NAME) or ""), manifest
+    name = _full_name(root.annotations.get(FULL_NAME) or root.annotations.get(REF_NAME) or "")
+    return name, manifest, above
 
 
 def import_archive(store: Store, archive: Archive) -> list[str]:
@@ -169,14 +175,22 @@ def _chosen(index: Index, wanted: str) -> Descriptor:
     )
 
 
-def _manifest(store: Store, archive: Archive, root: Descriptor, platform: Platform, depth: int = 0) -> Descriptor:
-    """The manifest for `platform` at or below `root`."""
+def _manifest(
+    store: Store, archive: Archive, root: Descriptor, platform: Platform, depth: int = 0
+) -> tuple[Descriptor, Descriptor]:
+    """The manifest for `platform` at or below `root`, and the index that lists it, with what it attests of it."""
+    plain = Descriptor(root.media_type, root.digest, root.size)
     if root.media_type in MANIFEST_TYPES:
-        return Descriptor(root.media_type, root.digest, root.size)
+        return plain, plain
     _, document = parse_document(_document(store, archive, root), media_type=root.media_type)
     if not isinstance(document, Index) or depth > _DEEPEST:
         raise ImageError("image-media-type", "the image's index leads nowhere", place=root.digest)
-    return _manifest(store, archive, document.select(platform, root.digest), platform, depth + 1)
+    chosen = document.select(platform, root.digest)
+    for attestation in document.attestations(chosen.digest):
+        if archive.has(_place(attestation)):
+            for blob in attestation_blobs(_document(store, archive, attestation), attestation.digest):
+                _blob(store, archive, blob)
+    return Descriptor(chosen.media_type, chosen.digest, chosen.size), plain
 
 
 def _document(store: Store, archive: Archive, blob: Descriptor) -> bytes:

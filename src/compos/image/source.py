@@ -144,8 +144,8 @@ class Images:
                 )
             from compos.image.local import import_local
 
-            name, single = import_local(self._store, reference, wanted[0])
-            return read_layout(name, single, None, lambda blob: self._store.read(blob.digest))
+            name, found = import_local(self._store, reference, wanted[0])
+            return read_layout(name, found, wanted, lambda blob: self._store.read(blob.digest))
         parsed = Reference.parse(reference)
         name = str(parsed)
         if not self._pull and self._store.resolve(name) is None and self._missing:
