@@ -67,9 +67,19 @@ def test_declared_variables_hold_in_scripts_too() -> None:
     assert read(text, PORT="81").files[0].contents == "listen 81"
 
 
+def test_files_without_variables_keep_what_looks_like_one() -> None:
+    """LinuxKit knows none: its users' YAML means what it says."""
+    text = "kernel: {image: k, cmdline: 'a=${b} $${c} ${} ${d:-e}'}\nonboot: [{name: a, image: i, env: ['PATH=${PATH}:/x']}]"
+    config = read(text)
+    assert config.kernel is not None
+    assert config.kernel.cmdline == "a=${b} $${c} ${} e"
+    assert config.onboot[0].settings.env == ("PATH=${PATH}:/x",)
+    assert [error.id for error in wrong(text, OTHER="x")] == ["config-variable"] * 3
+
+
 def test_escapes_and_repetition_through_aliases() -> None:
     config = read(
-        "kernel: {image: k, cmdline: 'a=$${b}'}\n"
+        "variables: {Y: '2'}\nkernel: {image: k, cmdline: 'a=$${b}'}\n"
         "onboot: [{name: a, image: i, env: &e ['X=${X:-1}']}, {name: b, image: i, env: *e}]"
     )
     assert config.kernel is not None

@@ -5,7 +5,8 @@ May touch: the env files that are named (reading).
 LinuxKit has no variables, and its users' scripts are full of `${...}`. So in `contents` and `command`, where scripts stand,
 only variables that somebody has given or declared are put in; the rest stays as it is, as it does for LinuxKit. Elsewhere
 the words and meaning are those of the Compose specification ("Interpolation"), except that the process environment says
-nothing: the same files and flags give the same system everywhere.
+nothing: the same files and flags give the same system everywhere. A file that declares no variables, built without any, may
+have `${NAME}` for its own reasons anywhere: then it stays, too.
 """
 
 from __future__ import annotations
@@ -142,7 +143,7 @@ class _Substitution:
 
     def _rest(self, node: Scalar, text: str, *, script: bool) -> str:
         """Text between variables: what looks like one but is none is a mistake."""
-        if not script and (odd := _MALFORMED.search(text)):
+        if self._variables and not script and (odd := _MALFORMED.search(text)):
             hint = "Write ${NAME} or ${NAME:-value}; $${ stands for the characters ${."
             self._fail(node, "config-variable", f"{odd[0]!r} is not a variable", hint)
         return text
@@ -150,7 +151,7 @@ class _Substitution:
     def _value(self, node: Scalar, use: re.Match[str], notes: dict[str, None], *, script: bool) -> str:
         escaped, name, operator, word = use.groups()
         variable = self._variables.get(name)
-        if script and variable is None:
+        if variable is None and (script or (not self._variables and (escaped or not operator))):
             return use[0]
         if escaped:
             return use[0][1:]
