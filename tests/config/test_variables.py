@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
+from compos.config.dump import resolved_json, resolved_yaml
 from compos.config.load import load
 from compos.config.model import Config
 from compos.config.variables import Variable, given_variables
@@ -131,3 +133,15 @@ def test_env_files_that_cannot_be_read(tmp_path: Path) -> None:
         given_variables([], [str(bad)])
     assert (caught.value.id, caught.value.place) == ("variable-syntax", f"{bad}:2")
     assert "secret" not in str(caught.value)
+
+
+def test_an_empty_section_says_that_variables_are_in_use() -> None:
+    assert [error.id for error in wrong("variables: {}\ninit: ['a:${TAG}']")] == ["config-variable"]
+
+
+@pytest.mark.parametrize("value", ["${A}", "${A:-b}", "$${A}", "$$${A:?b}", "${}", "${ x", "$${", "a${", "$A ${A}${B}"])
+def test_what_is_left_is_escaped_when_it_is_printed(value: str) -> None:
+    text = json.dumps({"kernel": {"cmdline": value}, "files": [{"path": "a", "contents": value}]})
+    config = read(text)
+    for printed in (resolved_yaml(config, with_origins=True), resolved_json(config)):
+        assert read(printed) == config

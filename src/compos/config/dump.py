@@ -17,6 +17,7 @@ from compos.config.images import renamed_images
 from compos.config.kinds import ListOf, Record
 from compos.config.model import Config, ImageEntry, Kernel, Mark
 from compos.config.origins import origins
+from compos.config.variables import escaped
 
 __all__ = ["metadata_document", "resolved_json", "resolved_yaml", "to_yaml"]
 
@@ -48,12 +49,19 @@ def metadata_document(config: Config, form: str, canonical: Mapping[str, str] | 
 def resolved_yaml(config: Config, *, with_origins: bool) -> str:
     """What `config` says and nothing else, each value with a comment saying where it comes from, if asked for."""
     comments = {path: _origin(mark) for path, mark in origins(config).items()} if with_origins else {}
-    return yaml_text(_record(config, CONFIG, full=False), indent=2, dashes_indented=False, comments=comments)
+    return yaml_text(_resolved(config), indent=2, dashes_indented=False, comments=comments)
 
 
 def resolved_json(config: Config) -> str:
     """The same as JSON."""
-    return json.dumps(_record(config, CONFIG, full=False), indent=2, ensure_ascii=False)
+    return json.dumps(_resolved(config), indent=2, ensure_ascii=False)
+
+
+def _resolved(config: Config) -> dict[str, Any]:
+    """What is left of `${` is meant so: it is escaped, and an empty `variables` says that escapes count."""
+    document = _record(config, CONFIG, full=False)
+    protected: dict[str, Any] = escaped(document)
+    return document if protected == document else {"variables": {}, **protected}
 
 
 def _origin(mark: Mark) -> str:

@@ -129,7 +129,9 @@ class _Reading:
             return Config()
         declared = {**_declared(node, name), **outer}
         if "${" in text:
-            node = substitute(node, {**declared, **self._given}, name, self._problems)
+            variables = {**declared, **self._given}
+            strict = bool(variables) or (isinstance(node, Map) and "variables" in node.entries)
+            node = substitute(node, variables, name, self._problems, strict=strict)
         config = Config()
         for one in self._includes(node, source, name):
             config = merge(config, self._include(one, declared, (*within, source)))

@@ -5,8 +5,8 @@ May touch: the env files that are named (reading).
 LinuxKit has no variables, and its users' scripts are full of `${...}`. So in `contents` and `command`, where scripts stand,
 only variables that somebody has given or declared are put in; the rest stays as it is, as it does for LinuxKit. Elsewhere
 the words and meaning are those of the Compose specification ("Interpolation"), except that the process environment says
-nothing: the same files and flags give the same system everywhere. A file that declares no variables, built without any, may
-have `${NAME}` for its own reasons anywhere: then it stays, too.
+nothing: the same files and flags give the same system everywhere. A file without `variables:`, built without any, may have
+`${NAME}` for its own reasons anywhere: then it stays, too.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from compos.config.check import nearest
 from compos.config.model import Mark
@@ -23,13 +23,13 @@ from compos.config.problems import Problems
 from compos.config.scalars import value_of
 from compos.errors import ConfigError
 
-__all__ = ["SCRIPTS", "Variable", "Variables", "given_variables", "substitute"]
+__all__ = ["SCRIPTS", "Variable", "Variables", "escaped", "given_variables", "substitute"]
 
 SCRIPTS = frozenset(("contents", "command"))
 """Keys below which a `$` usually belongs to a shell."""
 
 NAME = re.compile("[A-Za-z_][A-Za-z0-9_]*")
-_USE = re.compile(r"\$(\$?)\{([A-Za-z_][A-Za-z0-9_]*)(?:(:?[-?])([^{}]*))?\}")
+_USE = re.compile(r"\$(\$?)\{(?:([A-Za-z_][A-Za-z0-9_]*)(?:(:?[-?])([^{}]*))?\})?")
 _MALFORMED = re.compile(r"\$\{[^}\s]*\}?")
 MOST = 1 << 20
 """Characters that one value may grow to."""
@@ -90,14 +90,27 @@ def _env_file(file: str) -> dict[str, Variable]:
     return found
 
 
-def substitute(node: Node, variables: Variables, file: str, problems: Problems) -> Node:
-    """`node` with the variables in its values put in; keys stay. Mistakes go to `problems`."""
-    return _Substitution(variables, file, problems).node(node, script=False)
+def substitute(node: Node, variables: Variables, file: str, problems: Problems, *, strict: bool) -> Node:
+    """`node` with the variables in its values put in; keys stay. Mistakes go to `problems`.
+
+    `strict` says that variables are in use: then what looks like one and is none is a mistake.
+    """
+    return _Substitution(variables, file, problems, strict=strict).node(node, script=False)
+
+
+def escaped(value: Any, *, script: bool = False) -> Any:
+    """A plain value (mappings, lists, strings) that `substitute` turns into what `value` is now."""
+    if isinstance(value, dict):
+        return {key: escaped(inner, script=script or key in SCRIPTS) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [escaped(item, script=script) for item in value]
+    return value.replace("${", "$${") if isinstance(value, str) and not script else value
 
 
 class _Substitution:
-    def __init__(self, variables: Variables, file: str, problems: Problems) -> None:
+    def __init__(self, variables: Variables, file: str, problems: Problems, *, strict: bool) -> None:
         self._variables = variables
+        self._strict = strict
         self._file = file
         self._problems = problems
         self._done: dict[tuple[int, bool], tuple[Node, Node]] = {}
@@ -129,10 +142,9 @@ class _Substitution:
         parts = []
         position = 0
         for use in _USE.finditer(node.text):
-            parts += [self._rest(node, node.text[position : use.start()], script=script)]
-            parts += [self._value(node, use, notes, script=script)]
+            parts += [node.text[position : use.start()], self._value(node, use, notes, script=script)]
             position = use.end()
-        text = "".join((*parts, self._rest(node, node.text[position:], script=script)))
+        text = "".join((*parts, node.text[position:]))
         if len(text) > MOST:
             self._fail(node, "config-variable", f"the value grows to more than {MOST} characters", "Shorten it.")
             return node
@@ -141,19 +153,14 @@ class _Substitution:
         value = value_of(text) if node.is_plain else text
         return node._replace(value=value, text=text, note=", ".join(notes))
 
-    def _rest(self, node: Scalar, text: str, *, script: bool) -> str:
-        """Text between variables: what looks like one but is none is a mistake."""
-        if self._variables and not script and (odd := _MALFORMED.search(text)):
-            hint = "Write ${NAME} or ${NAME:-value}; $${ stands for the characters ${."
-            self._fail(node, "config-variable", f"{odd[0]!r} is not a variable", hint)
-        return text
-
     def _value(self, node: Scalar, use: re.Match[str], notes: dict[str, None], *, script: bool) -> str:
-        escaped, name, operator, word = use.groups()
+        escape, name, operator, word = use.groups()
+        if name is None:
+            return self._other(node, use, script=script)
         variable = self._variables.get(name)
-        if variable is None and (script or (not self._variables and (escaped or not operator))):
+        if variable is None and (script or (not self._strict and (escape or not operator))):
             return use[0]
-        if escaped:
+        if escape:
             return use[0][1:]
         # With a colon, an empty value is as if there were none.
         if variable is not None and (variable.value or not (operator or "").startswith(":")):
@@ -171,6 +178,16 @@ class _Substitution:
             hint = f"Give --set {name}=VALUE, or write ${{{name}:-value}}; $${{ stands for the characters ${{."
             self._fail(node, "config-variable", message, hint)
         return ""
+
+    def _other(self, node: Scalar, use: re.Match[str], *, script: bool) -> str:
+        """`${` without a name: a mistake where variables are in use, unless it is escaped."""
+        if script or not self._strict:
+            return use[0]
+        if not use[1]:
+            odd = _MALFORMED.match(node.text, use.start())
+            hint = "Write ${NAME} or ${NAME:-value}; $${ stands for the characters ${."
+            self._fail(node, "config-variable", f"{(odd or use)[0]!r} is not a variable", hint)
+        return "${"
 
     def _fail(self, node: Scalar, id: str, message: str, hint: str) -> None:
         mark = Mark(self._file, node.span.line, node.span.column)
