@@ -25,6 +25,7 @@ EVERYTHING = [
     Member("dev/console", "char", 0o600, (5, 1)),
     Member("dev/pts", "dir"),
     Member("dev/shm", "dir"),
+    Member("dev/shm/kept", content="kept"),
     Member("dev/zero", "char", 0o666, (1, 5), mtime=14),
     Member(".dockerenv", content=""),
     Member("Dockerfile", content="FROM x"),
@@ -64,8 +65,8 @@ def test_dropped(built: Built, path: str) -> None:
     assert f"{BASE}/{path}" not in built.tree
 
 
-@pytest.mark.parametrize("path", ["sub/Dockerfile", "sub/.dockerenv", "sub/etc/hosts"])
-def test_dropped_at_the_top_only(built: Built, path: str) -> None:
+@pytest.mark.parametrize("path", ["sub/Dockerfile", "sub/.dockerenv", "sub/etc/hosts", "dev/shm/kept"])
+def test_dropped_by_exact_name_only(built: Built, path: str) -> None:
     assert built.tree[f"{BASE}/{path}"].text == "kept"
 
 

@@ -34,11 +34,7 @@ def laid_out(tree: Tree, *, resolv_conf_link: bool, present: Container[str] = ()
 
     `present` are folders that something below it has already: they are not made again.
     """
-    root = {
-        path: node
-        for path, node in tree.items()
-        if path not in DROPPED and not path.startswith(("dev/pts/", "dev/shm/"))
-    }
+    root = {path: node for path, node in tree.items() if path not in DROPPED}
     for path in MOUNT_POINTS:
         if path not in present and (path not in root or root[path].kind != DIRECTORY):
             root[path] = directory(0o755, EPOCH)
