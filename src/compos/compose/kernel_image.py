@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Callable
+from typing import Protocol
 
 from compos.compose.lz import LZ4_LEGACY, LZOP, LzError, lz4_legacy, lzop
 
@@ -55,7 +56,7 @@ def plain_kernel(data: bytes) -> bytes:
         if payload.startswith(magic):
             try:
                 return unpack(payload)
-            except (LzError, OSError, EOFError, ValueError, zlib.error) as error:
+            except (LzError, OSError, EOFError, ValueError) as error:
                 raise KernelImageError(f"it is damaged: {error}") from error
     raise KernelImageError("it is compressed in a way that is not known" if payload is not data else "it is no kernel")
 
@@ -87,43 +88,40 @@ def _part(data: bytes, offset: int, size: int) -> bytes:
     return data[offset : offset + size]
 
 
-def _bounded(decompress: Callable[[bytes, int], bytes], payload: bytes) -> bytes:
+class _Decompressor(Protocol):
+    @property
+    def eof(self) -> bool: ...
+    def decompress(self, data: bytes, limit: int, /) -> bytes: ...
+
+
+def _whole(decompressor: _Decompressor, payload: bytes, damage: type[Exception] = zlib.error) -> bytes:
+    """All that is compressed in `payload`; `damage` is the error that the library raises."""
     # What follows the compressed data is the uncompressed size, which the kernel's build appends.
-    plain = decompress(payload, LARGEST + 1)
+    try:
+        plain = decompressor.decompress(payload, LARGEST + 1)
+    except damage as error:
+        raise ValueError(str(error)) from error
     if len(plain) > LARGEST:
         raise KernelImageError(f"it grows to more than {LARGEST >> 20} MiB")
+    if not decompressor.eof:
+        raise EOFError("it ends too early")
     return plain
 
 
 def _gzip(payload: bytes) -> bytes:
-    inflater = zlib.decompressobj(zlib.MAX_WBITS | 16)
-    plain = _bounded(inflater.decompress, payload)
-    if not inflater.eof:
-        raise EOFError("it ends too early")
-    return plain
+    return _whole(zlib.decompressobj(zlib.MAX_WBITS | 16), payload)
 
 
 def _lzma(payload: bytes) -> bytes:
     import lzma
 
-    decompressor = lzma.LZMADecompressor(lzma.FORMAT_AUTO, memlimit=LZMA_MEMORY)
-    try:
-        plain = _bounded(decompressor.decompress, payload)
-    except lzma.LZMAError as error:
-        raise ValueError(str(error)) from error
-    if not decompressor.eof:
-        raise EOFError("it ends too early")
-    return plain
+    return _whole(lzma.LZMADecompressor(lzma.FORMAT_AUTO, memlimit=LZMA_MEMORY), payload, lzma.LZMAError)
 
 
 def _bzip2(payload: bytes) -> bytes:
     import bz2
 
-    decompressor = bz2.BZ2Decompressor()
-    plain = _bounded(decompressor.decompress, payload)
-    if not decompressor.eof:
-        raise EOFError("it ends too early")
-    return plain
+    return _whole(bz2.BZ2Decompressor(), payload)
 
 
 def _zstd(payload: bytes) -> bytes:
@@ -136,13 +134,7 @@ def _zstd(payload: bytes) -> bytes:
 
     # The kernel's build allows windows of 128 MiB.
     decompressor = zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: 27})
-    try:
-        plain = _bounded(decompressor.decompress, payload)
-    except zstd.ZstdError as error:
-        raise ValueError(str(error)) from error
-    if not decompressor.eof:
-        raise EOFError("it ends too early")
-    return plain
+    return _whole(decompressor, payload, zstd.ZstdError)
 
 
 _UNPACKERS: tuple[tuple[bytes, Callable[[bytes], bytes]], ...] = (
