@@ -129,6 +129,12 @@ def test_exports_are_read_by_skopeo_and_by_us(
         assert again.stdout == out.read_bytes()
 
 
+def test_an_image_that_the_store_has_not_got(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for verb in (["rm"], ["push"], ["export", "--outfile", str(tmp_path / "out.tar")]):
+        assert cache(tmp_path, *verb, "none:1") == 1
+        assert "error[image-not-found]" in capsys.readouterr().err
+
+
 def test_a_root_filesystem_is_exported(fake: FakeRegistry, tmp_path: Path) -> None:
     name = f"{fake.host}/team/many:1"
     assert cache(tmp_path, "pull", name) == 0

@@ -102,8 +102,7 @@ def export(name: str, **options: Any) -> None:
 
     store = _store(settings)
     stored = _stored_name(store, name)
-    root = store.resolve(stored)
-    assert root is not None  # noqa: S101  `_stored_name` has found it
+    root = store.named(stored)
     platform = Platform.parse(options["platform"]) if options["platform"] else Platform.host()
     image = stored_image(store, stored, root, platform)
     told = canonical_name(options["other_name"]) if options["other_name"] else stored

@@ -77,7 +77,10 @@ class _Folder:
     def stream(self, name: str) -> IO[bytes]:
         path = self._find(name)
         # Not blocked by a FIFO that pretends to be a blob.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except FileNotFoundError as error:
+            raise _incomplete(self._path, name) from error
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             os.close(descriptor)
             raise _incomplete(self._path, name)
@@ -129,11 +132,8 @@ class _Tar:
 
 
 def _whole(archive: Archive, path: Path, name: str) -> bytes:
-    try:
-        with archive.stream(name) as stream:
-            data = stream.read(LARGEST_DOCUMENT + 1)
-    except FileNotFoundError as error:
-        raise _incomplete(path, name) from error
+    with archive.stream(name) as stream:
+        data = stream.read(LARGEST_DOCUMENT + 1)
     if len(data) > LARGEST_DOCUMENT:
         raise ImageError(
             "archive-damaged",

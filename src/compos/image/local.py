@@ -214,15 +214,12 @@ def _place(blob: Descriptor) -> str:
 
 def _copy(store: Store, archive: Archive, name: str, media_type: str, digest: str | None) -> Descriptor:
     """Put a file of the archive into the store; `digest` is what it must have."""
-    try:
-        with archive.stream(name) as stream, store.writer() as blob:
-            while piece := stream.read(_PIECE):
-                blob.write(piece)
-            if digest is not None and blob.digest != digest:
-                raise _damaged(name, digest, blob.digest)
-            return blob.commit(media_type)
-    except FileNotFoundError as error:
-        raise ImageError("archive-incomplete", f"{name} is missing", hint="Save the image again.") from error
+    with archive.stream(name) as stream, store.writer() as blob:
+        while piece := stream.read(_PIECE):
+            blob.write(piece)
+        if digest is not None and blob.digest != digest:
+            raise _damaged(name, digest, blob.digest)
+        return blob.commit(media_type)
 
 
 def _damaged(name: str, wanted: str, found: str) -> ImageError:
@@ -299,11 +296,8 @@ def _saved(archive: Archive, wanted: str) -> dict[str, Any]:
 def _layer(store: Store, archive: Archive, name: str, diff: str) -> Descriptor:
     if store.has(diff):
         return Descriptor(LAYER_TAR, diff, store.path(diff).stat().st_size)
-    try:
-        with archive.stream(name) as stream:
-            start = stream.read(4)
-    except FileNotFoundError as error:
-        raise ImageError("archive-incomplete", f"{name} is missing", hint="Save the image again.") from error
+    with archive.stream(name) as stream:
+        start = stream.read(4)
     for magic, media_type in _MAGIC:
         if start.startswith(magic):
             said = _HEX.fullmatch(name)

@@ -29,14 +29,7 @@ def publish(
     stay. `arch_tags` adds a tag `TARGET-ARCH` for each platform. Raises `ImageError`, `ComposError`.
     """
     reference = Reference.parse(target)
-    root = store.resolve(name)
-    if root is None:
-        raise ImageError(
-            "image-not-found",
-            "the store has no image of this name",
-            place=name,
-            hint="List the exact names with: compos cache ls",
-        )
+    root = store.named(name)
     there = registry.head(reference)
     if there is not None and not override:
         notice(f"{target} exists already; --override replaces it")

@@ -11,7 +11,6 @@ import mmap
 from typing import cast
 from urllib.parse import quote
 
-from compos.errors import ImageError
 from compos.image.model import Descriptor, Manifest, parse_document
 from compos.image.reference import Reference
 from compos.image.registry import Registry
@@ -30,15 +29,7 @@ def push(store: Store, name: str, *, registry: Registry, target: str | None = No
     An index goes with everything it lists. What the registry already has is not sent again. Raises `ImageError`:
     `image-not-found` (not in the store), `store-*`, `registry-*`.
     """
-    canonical = str(Reference.parse(name))
-    root = store.resolve(canonical)
-    if root is None:
-        raise ImageError(
-            "image-not-found",
-            "the store has no image of this name",
-            place=canonical,
-            hint="List the exact names with: compos cache ls",
-        )
+    root = store.named(str(Reference.parse(name)))
     push_root(store, root, registry=registry, target=target or name)
     return root
 

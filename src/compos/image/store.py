@@ -121,6 +121,18 @@ class Store:
         images = [entry for entry in found if entry.media_type not in INDEX_TYPES]
         return next(iter(images or found), None)
 
+    def named(self, name: str) -> Descriptor:
+        """As `resolve`, for an image that must be there; raises `ImageError` (`image-not-found`)."""
+        found = self.resolve(name)
+        if found is None:
+            raise ImageError(
+                "image-not-found",
+                "the store has no image of this name",
+                place=name,
+                hint="List the exact names with: compos cache ls",
+            )
+        return found
+
     def tag(self, name: str, descriptor: Descriptor, *, annotations: Mapping[str, str] | None = None) -> None:
         """Let `name` stand for `descriptor`, in place of what it stood for."""
         merged = {**descriptor.annotations, **(annotations or {}), REF_NAME: name}
@@ -184,13 +196,7 @@ class Store:
         All names are looked up before anything is removed; raises `ImageError` (`image-not-found`).
         """
         for name in names:
-            if self.resolve(name) is None:
-                raise ImageError(
-                    "image-not-found",
-                    "the store has no image of this name",
-                    place=name,
-                    hint="List the exact names with: compos cache ls",
-                )
+            self.named(name)
         with self._locked() as entries:
             gone = self._reachable(entry for entry in entries if _name(entry) in names)
             entries[:] = [entry for entry in entries if _name(entry) not in names]
