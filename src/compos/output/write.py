@@ -69,7 +69,7 @@ def _write_one(contents: Contents, temporary: Path, output: Output) -> None:
     with progress.task(f"write {output.suffix.lstrip('-.')}", output.size) as task:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
         try:
-            task.advance(contents.copy(output.pieces, descriptor))
+            task.advance(contents.copy(output.pieces, descriptor, sparse=True))
             os.fsync(descriptor)
         finally:
             os.close(descriptor)

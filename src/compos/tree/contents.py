@@ -62,9 +62,13 @@ class Contents:
         if gathered:
             yield b"".join(gathered)
 
-    def copy(self, pieces: Iterable[Piece], out: int) -> int:
-        """Write `pieces` to the file descriptor `out`; returns the bytes. Large slices are copied by the kernel."""
+    def copy(self, pieces: Iterable[Piece], out: int, *, sparse: bool = False) -> int:
+        """Write `pieces` to the file descriptor `out`; returns the bytes. Large slices are copied by the kernel.
+
+        `sparse` says that `out` is an empty file: holes are then skipped and take no space.
+        """
         total = 0
+        skipped = False
         gathered: list[bytes] = []
         size = 0
         for piece in pieces:
@@ -75,7 +79,17 @@ class Contents:
                 gathered.clear()
                 size = 0
                 self._copy_slice(piece, out)
+                skipped = False
                 continue
+            if sparse and isinstance(piece, Hole) and length > SMALL:
+                _write(out, b"".join(gathered))
+                gathered.clear()
+                size = 0
+                os.lseek(out, length, os.SEEK_CUR)
+                skipped = True
+                continue
+            if length:
+                skipped = False
             for part in self._parts(piece):
                 gathered.append(part)
                 size += len(part)
@@ -84,6 +98,8 @@ class Contents:
                 gathered.clear()
                 size = 0
         _write(out, b"".join(gathered))
+        if skipped:
+            os.ftruncate(out, total)
         return total
 
     def _parts(self, piece: Piece) -> Iterator[bytes]:
