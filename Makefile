@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-INIT_SOURCES := $(wildcard bricks/init/src/*) hatch_build.py
+PROGRAM_SOURCES := $(wildcard bricks/init/src/* src/compos/boot/loader/*.S) hatch_build.py
 
 DEMO_PACKAGES := qemu-system-x86
 TEST_PACKAGES := $(DEMO_PACKAGES) $(shell sed 's/\#.*//' tests/packages.txt)
@@ -30,10 +30,10 @@ bench: $(VENV)/ready  ## measure, and print a table
 	@$(BIN)/python bench/build.py
 
 clean:
-	rm -rf $(VENV) build dist bricks/*/bin .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) build dist bricks/*/bin src/compos/boot/loader/*.bin src/compos/boot/loader/*.stamp .mypy_cache .ruff_cache .pytest_cache
 
 # The virtual environment, with compos installed from this folder (this compiles init: 35 s the first time).
-$(VENV)/ready: pyproject.toml $(INIT_SOURCES)
+$(VENV)/ready: pyproject.toml $(PROGRAM_SOURCES)
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || scripts/install-packages python3-venv
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing compos and its tools into $(VENV)"

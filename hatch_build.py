@@ -1,4 +1,5 @@
-"""Build hook: compiles `init`, the image's PID 1, with the zig compiler of the `ziglang` wheel (a build requirement only).
+"""Build hook: compiles `init`, the image's PID 1, and assembles the BIOS loader, with the zig compiler of the `ziglang`
+wheel (a build requirement only).
 
 Also a command: `python hatch_build.py [amd64|arm64|riscv64...]`. The same sources give the same bytes in any folder.
 """
@@ -11,13 +12,14 @@ import platform
 import shutil
 import subprocess
 import sys
+import tempfile
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-__all__ = ["TARGETS", "CustomBuildHook", "compile_init", "host_architecture", "remove_outdated"]
+__all__ = ["TARGETS", "CustomBuildHook", "assemble_loader", "compile_init", "host_architecture", "remove_outdated"]
 
 TARGETS = {
     "amd64": "x86_64-linux-musl",
@@ -39,6 +41,10 @@ FLAGS = (
 )
 
 BRICK = Path(__file__).resolve().parent / "bricks" / "init"
+LOADER = Path(__file__).resolve().parent / "src" / "compos" / "boot" / "loader"
+LOADER_ORIGINS = {"mbr": 0x600, "loader": 0x7C00}
+"""Where in memory each part of the BIOS loader runs. It is 16-bit x86 code, whatever machine composes."""
+LOADER_FLAGS = ("-target", "x86-freestanding-none", "-nostdlib", "-static", "-Wl,--build-id=none")
 
 
 def host_architecture() -> str:
@@ -56,12 +62,37 @@ def compile_init(architecture: str) -> Path:
     command = ["cc", *_options(architecture), f"-ffile-prefix-map={BRICK}=.", "-o", str(partial)]
     sources = sorted(str(source.relative_to(BRICK)) for source in BRICK.glob("src/*.c"))
     try:
-        subprocess.run([sys.executable, "-m", "ziglang", *command, *sources], cwd=BRICK, check=True)
+        _zig(*command, *sources, cwd=BRICK)
         partial.replace(program)
     finally:
         partial.unlink(missing_ok=True)
     _stamp(architecture).write_text(_key(architecture))
     return program
+
+
+def assemble_loader() -> None:
+    """The BIOS loader's parts as plain binaries beside their sources, unless they are there and of just these sources."""
+    stamp = LOADER / "loader.stamp"
+    binaries = [LOADER / f"{name}.bin" for name in LOADER_ORIGINS]
+    digest = hashlib.sha256("\0".join([version("ziglang"), *LOADER_FLAGS]).encode())
+    for name in LOADER_ORIGINS:
+        digest.update((LOADER / f"{name}.S").read_bytes())
+    key = digest.hexdigest()
+    if all(path.exists() for path in binaries) and stamp.exists() and stamp.read_text() == key:
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        for (name, origin), binary in zip(LOADER_ORIGINS.items(), binaries, strict=True):
+            linked, plain = Path(folder) / f"{name}.elf", Path(folder) / f"{name}.bin"
+            layout = Path(folder) / f"{name}.ld"
+            layout.write_text(f"ENTRY(start)\nSECTIONS {{ . = {origin:#x}; .text : {{ *(.text) }} }}\n")
+            _zig("cc", *LOADER_FLAGS, f"-Wl,-T,{layout}", "-o", str(linked), f"{name}.S", cwd=LOADER)
+            _zig("objcopy", "-O", "binary", "-j", ".text", str(linked), str(plain), cwd=LOADER)
+            shutil.move(plain, binary)
+    stamp.write_text(key)
+
+
+def _zig(*arguments: str, cwd: Path) -> None:
+    subprocess.run([sys.executable, "-m", "ziglang", *arguments], cwd=cwd, check=True)
 
 
 def remove_outdated() -> None:
@@ -107,6 +138,8 @@ class CustomBuildHook(BuildHookInterface[Any]):
         for architecture in TARGETS if every else (host_architecture(),):
             self.app.display_info(f"Compiling init for {architecture}")
             compile_init(architecture)
+        self.app.display_info("Assembling the BIOS loader")
+        assemble_loader()
         remove_outdated()
 
 
@@ -115,3 +148,4 @@ if __name__ == "__main__":
         if name not in TARGETS:
             raise SystemExit(f"hatch_build.py: {name}: not one of {', '.join(TARGETS)}")
         print(compile_init(name))
+    assemble_loader()

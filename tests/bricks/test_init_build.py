@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+BUILT = shutil.ignore_patterns("*.bin", "*.stamp")
 
 
 def copied(folder: Path) -> Path:
@@ -15,6 +16,7 @@ def copied(folder: Path) -> Path:
     (folder / "bricks/init").mkdir(parents=True)
     shutil.copy(ROOT / "hatch_build.py", folder)
     shutil.copytree(ROOT / "bricks/init/src", folder / "bricks/init/src")
+    shutil.copytree(ROOT / "src/compos/boot/loader", folder / "src/compos/boot/loader", ignore=BUILT)
     return folder
 
 
@@ -38,6 +40,10 @@ def test_any_folder_gives_the_same_static_program(tmp_path: Path) -> None:
     # A static program has no interpreter; the limit is what PID 1 may weigh.
     assert b"ld-musl" not in programs[0]
     assert len(programs[0]) < 200_000
+    loaders = [(tmp_path / name / "src/compos/boot/loader/loader.bin").read_bytes() for name in ("a", "much/longer/b")]
+    assert loaders[0] == loaders[1]
+    assert len(loaders[0]) == 2048, "what El Torito loads at once"
+    assert len((tmp_path / "a/src/compos/boot/loader/mbr.bin").read_bytes()) == 440, "the rest of the sector is the disk's"
 
 
 def test_only_changed_sources_are_compiled(tmp_path: Path) -> None:

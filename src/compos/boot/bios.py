@@ -1,0 +1,109 @@
+"""The BIOS loader with its places filled in, and the kernel's limits that it must keep.
+
+May touch: its own binaries beside this file (reading), assembled by `hatch_build.py` from `loader/*.S`.
+Source: Linux, Documentation/arch/x86/boot.rst ("The Linux/x86 Boot Protocol").
+"""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+from typing import NamedTuple
+
+from compos.errors import OutputError
+
+__all__ = ["LOADER_SIZE", "Place", "check_kernel", "loader", "mbr_code"]
+
+FOLDER = Path(__file__).parent / "loader"
+LOADER_SIZE = 2048
+CD_SECTOR = 2048
+
+_PACKET_SECTOR = 424 + 8
+"""mbr.S, `packet`: the sector to begin with."""
+_PARAMETERS = struct.Struct("<8sB7sQIQIQI")
+"""loader.S, from `signature` on: mark, sector size as a power of two, then place and size of kernel, command line, initrd."""
+_PARAMETERS_AT = 16
+SIGNATURE = b"compos-1"
+
+HEADER_SIZE = 0x268
+FIELDS = {
+    "boot_flag": ("<H", 0x1FE),
+    "header": ("<4s", 0x202),
+    "version": ("<H", 0x206),
+    "loadflags": ("<B", 0x211),
+    "initrd_addr_max": ("<I", 0x22C),
+    "cmdline_size": ("<I", 0x238),
+    "pref_address": ("<Q", 0x258),
+    "init_size": ("<I", 0x260),
+}
+"""boot.rst, "Details of Header Fields"."""
+LOADED_HIGH = 1
+OUR_CMDLINE = 0x20000 - 0x1E000 - 1
+"""loader.S keeps the command line between 0x1e000 and 0x20000."""
+
+
+class Place(NamedTuple):
+    """Where a file lies on the medium, in bytes; `start` is a multiple of the sector's size."""
+
+    start: int
+    size: int
+
+
+def mbr_code(sector: int) -> bytes:
+    """The code of a master boot record (440 bytes) that starts the loader at `sector` (of 512 bytes)."""
+    code = bytearray(_binary("mbr"))
+    struct.pack_into("<Q", code, _PACKET_SECTOR, sector)
+    return bytes(code)
+
+
+def loader(kernel: Place, cmdline: Place, initrd: Place, *, sector_size: int = 512) -> bytes:
+    """The loader (2048 bytes) for files at these places of a disk, or of a CD when `sector_size` is 2048."""
+    shift = sector_size.bit_length() - 1
+    code = bytearray(_binary("loader"))
+    places = [(place.start >> shift, place.size) for place in (kernel, cmdline, initrd)]
+    _PARAMETERS.pack_into(code, _PARAMETERS_AT, SIGNATURE, shift, b"", *(value for place in places for value in place))
+    return bytes(code)
+
+
+def check_kernel(head: bytes, *, initrd: int, cmdline: int) -> None:
+    """See that the kernel which begins with `head` can be started by a BIOS loader with so large an initrd and command line.
+
+    Raises `OutputError`: `kernel-not-x86`, `cmdline-too-long`, `initrd-too-large`.
+    """
+    if len(head) < HEADER_SIZE:
+        raise _not_x86()
+    value = {name: struct.unpack_from(form, head, at)[0] for name, (form, at) in FIELDS.items()}
+    if value["boot_flag"] != 0xAA55 or value["header"] != b"HdrS" or not value["loadflags"] & LOADED_HIGH:
+        raise _not_x86()
+    if value["version"] < 0x20A:
+        raise OutputError(
+            "kernel-not-x86", f"the kernel speaks version {value['version']:#x} of the boot protocol; 0x20a is needed"
+        )
+    longest = min(value["cmdline_size"], OUR_CMDLINE)
+    if cmdline > longest:
+        raise OutputError("cmdline-too-long", f"the command line has {cmdline} bytes; this kernel takes {longest}")
+    room = value["initrd_addr_max"] + 1 - value["pref_address"] - value["init_size"]
+    if initrd > room:
+        raise OutputError(
+            "initrd-too-large",
+            f"the initrd has {initrd:,} bytes; a BIOS can give this kernel {room:,} at most",
+            hint="Keep the root on the medium: --root erofs.",
+        )
+
+
+def _not_x86() -> OutputError:
+    return OutputError(
+        "kernel-not-x86",
+        "the kernel is no bzImage, which is what a BIOS loader starts",
+        hint="Leave out --decompress-kernel, or use a format for UEFI.",
+    )
+
+
+def _binary(name: str) -> bytes:
+    path = FOLDER / f"{name}.bin"
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise OutputError(
+            "loader-not-built", "the BIOS loader was not assembled", place=str(path), hint="Run: python hatch_build.py"
+        ) from error

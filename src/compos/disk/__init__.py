@@ -1,0 +1,1 @@
+"""Bytes as disks: partition tables, and the containers that hypervisors and clouds want."""

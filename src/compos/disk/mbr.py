@@ -1,0 +1,62 @@
+"""The master boot record: boot code, four partitions, a signature. Pure.
+
+Source: UEFI specification 2.10, 5.2 ("LBA 0 Format"), which writes down what PCs have done since 1983.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from typing import NamedTuple
+
+__all__ = ["CODE_SIZE", "ESP", "FAT32", "ISO_HYBRID", "PROTECTIVE", "SECTOR", "MbrPartition", "master_boot_record"]
+
+SECTOR = 512
+CODE_SIZE = 440
+"""The most that boot code may have; behind it stands the disk's signature."""
+
+ESP = 0xEF
+FAT32 = 0x0C
+PROTECTIVE = 0xEE
+ISO_HYBRID = 0x17
+"""What isohybrid marks a whole ISO image with: hidden, so that nobody formats it."""
+
+_ENTRY = struct.Struct("<B3sB3sII")
+"""Boot indicator, first sector as cylinder/head/sector, type, last sector, first sector, sectors."""
+_LIMIT = 0xFFFFFFFF
+HEADS, TRACK = 255, 63
+
+
+class MbrPartition(NamedTuple):
+    """A partition: `start` and `sectors` in sectors, `kind` its type."""
+
+    start: int
+    sectors: int
+    kind: int
+    active: bool = False
+
+
+def master_boot_record(partitions: Sequence[MbrPartition], *, code: bytes = b"", signature: int = 0) -> bytes:
+    """The first sector of a disk (512 bytes) with up to four partitions; sizes are cut to what 32 bits can say."""
+    if len(code) > CODE_SIZE or len(partitions) > 4:
+        raise ValueError("a master boot record has 440 bytes of code and four partitions")
+    table = b"".join(
+        _ENTRY.pack(
+            0x80 if one.active else 0,
+            b"\0\2\0" if one.kind == PROTECTIVE else _chs(one.start),
+            one.kind,
+            b"\xff\xff\xff" if one.kind == PROTECTIVE else _chs(one.start + one.sectors - 1),
+            one.start,
+            min(one.sectors, _LIMIT),
+        )
+        for one in partitions
+    )
+    return code.ljust(CODE_SIZE, b"\0") + struct.pack("<IH", signature, 0) + table.ljust(64, b"\0") + b"\x55\xaa"
+
+
+def _chs(sector: int) -> bytes:
+    cylinder, rest = divmod(sector, HEADS * TRACK)
+    if cylinder > 1023:
+        return b"\xfe\xff\xff"
+    head, number = divmod(rest, TRACK)
+    return bytes((head, (number + 1) | (cylinder >> 2 & 0xC0), cylinder & 0xFF))
