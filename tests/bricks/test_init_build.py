@@ -43,7 +43,9 @@ def test_any_folder_gives_the_same_static_program(tmp_path: Path) -> None:
     loaders = [(tmp_path / name / "src/compos/boot/loader/loader.bin").read_bytes() for name in ("a", "much/longer/b")]
     assert loaders[0] == loaders[1]
     assert len(loaders[0]) == 2048, "what El Torito loads at once"
-    assert len((tmp_path / "a/src/compos/boot/loader/mbr.bin").read_bytes()) == 440, "the rest of the sector is the disk's"
+    assert len((tmp_path / "a/src/compos/boot/loader/mbr.bin").read_bytes()) == 440, (
+        "the rest of the sector is the disk's"
+    )
 
 
 def test_only_changed_sources_are_compiled(tmp_path: Path) -> None:
