@@ -124,7 +124,7 @@ def walked(folder: Path, *, tick: int = 1, xattrs: bool = True, leave: Sequence[
 def _paths(folder: Path) -> Iterator[Path]:
     for path in folder.iterdir():
         yield path
-        if path.is_dir() and not path.is_symlink():
+        if not path.is_symlink() and path.is_dir():
             yield from _paths(path)
 
 

@@ -3,7 +3,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <linux/openat2.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -153,4 +155,19 @@ int directory_make_below(const char *root, const char *path)
     close(top);
     errno = reason;
     return at;
+}
+
+static int remove_one(const char *path, const struct stat *status, int type, struct FTW *place)
+{
+    (void)status;
+    (void)type;
+    if (place->level > 0)
+        remove(path);
+    return 0;
+}
+
+void directory_empty(const char *path)
+{
+    enum { OPEN_FOLDERS = 16 };
+    nftw(path, remove_one, OPEN_FOLDERS, FTW_DEPTH | FTW_MOUNT | FTW_PHYS);
 }

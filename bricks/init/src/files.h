@@ -26,4 +26,7 @@ int directory_make_below(const char *root, const char *path);
 /* Makes the parents of a path (0755). */
 int directory_make_parents(const char *path);
 
+/* rm -r of what is in a directory, on its own file system only; what cannot be removed stays. */
+void directory_empty(const char *path);
+
 #endif

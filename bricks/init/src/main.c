@@ -2,6 +2,7 @@
 #include "coldplug.h"
 #include "console.h"
 #include "files.h"
+#include "finder.h"
 #include "plan.h"
 #include "power.h"
 #include "process.h"
@@ -67,6 +68,7 @@ static void read_plan(struct plan *plan)
 static _Noreturn void init(void)
 {
     struct plan plan;
+    finder();
     prepare();
     read_plan(&plan);
     boot_stage(&plan);

@@ -25,6 +25,7 @@ __all__ = ["build"]
 
 COMPRESSIONS = ("zstd", "gzip", "none")
 SBOM_FORMATS = ("spdx", "cyclonedx")
+ROOTS = ("auto", "initrd", "erofs", "squashfs")
 
 
 @click.command
@@ -42,7 +43,14 @@ SBOM_FORMATS = ("spdx", "cyclonedx")
     show_default=True,
     help="How the initrd is compressed.",
 )
-@click.option("--size", default="1024M", show_default=True, metavar="SIZE", help="Disk size: nM MiB, n or nG GiB.")
+@click.option("--size", metavar="SIZE", help="Size of disks: nM MiB, n or nG GiB [what the format's target takes].")
+@click.option(
+    "--root",
+    type=click.Choice(ROOTS),
+    default="auto",
+    show_default=True,
+    help="Where disks and ISOs keep the root: unpacked into memory, or as a file system on the medium.",
+)
 @click.option("--docker", is_flag=True, help="Ask the local Docker engine for images first, if there is one.")
 @click.option("--decompress-kernel", is_flag=True, help="Write the kernel uncompressed.")
 @click.option(
@@ -71,12 +79,13 @@ def build(sources: tuple[str, ...], **options: Any) -> None:
     from compos.config.sources import default_name
     from compos.image.source import canonical_name
     from compos.output.build import Request, described_outputs, find_parts
-    from compos.output.formats import choose
+    from compos.output.formats import choose, require, tools
     from compos.package.bricks import forget_outdated
     from compos.progress import notice
 
     formats = choose(options["formats"], to_file=options["output"] is not None)
     config, platform, local = read_system(sources, options)
+    require(formats, platform.architecture)
     if options["dry_run"]:
         click.echo(to_yaml(config))
         return
@@ -84,13 +93,14 @@ def build(sources: tuple[str, ...], **options: Any) -> None:
     _check_folder(base if options["output"] in (None, "-") else Path(options["output"]))
     store = open_store(settings)
     named = (*image_references(config), *(image for _, image in layout_volumes(config)))
-    forget_outdated(store, named, platform, local.recipes)
+    needed = tools(formats, options["root"])
+    forget_outdated(store, (*named, *needed), platform, local.recipes)
     source = images(
         store, settings, options["debian_mirror"], pull=options["pull"], local=local, docker=options["docker"]
     )
     sbom = _sbom(options)
     copies = _copies(store, config, source, platform, options, sbom) if options["input_tar"] else None
-    parts = find_parts(source, config, platform, copies)
+    parts = find_parts(source, config, platform, copies, needed)
     if copies and copies.components and sbom:
         notice("The SBOM leaves out what is taken from the earlier build.")
     canonical = {name: parts.images[name].name if name in parts.images else canonical_name(name) for name in named}
@@ -98,7 +108,15 @@ def build(sources: tuple[str, ...], **options: Any) -> None:
         store,
         config,
         parts,
-        Request(formats, options["compress"], decompress_kernel=options["decompress_kernel"], sbom=sbom),
+        Request(
+            formats,
+            options["compress"],
+            platform.architecture,
+            options["root"],
+            _size(options["size"]),
+            decompress_kernel=options["decompress_kernel"],
+            sbom=sbom,
+        ),
         lambda form: metadata_document(config, form, canonical),
         fetch_attestations=source.fetch_attestations,
     )
@@ -151,8 +169,17 @@ def _check(options: dict[str, Any]) -> None:
         raise click.UsageError("--input-tar and --pull exclude each other")
     if options["sbom_output"] == "" and not options["no_sbom"]:
         raise click.UsageError("--sbom-output needs a name; --no-sbom leaves the SBOM out")
-    if not re.fullmatch("[0-9]*[MG]?", options["size"]):
-        raise click.UsageError(f"--size is a number of MiB (512M) or GiB (2G), not {options['size']!r}")
+    _size(options["size"])
+
+
+def _size(text: str | None) -> int | None:
+    """Bytes: a bare number means GiB, as in LinuxKit."""
+    if text is None:
+        return None
+    match = re.fullmatch("([0-9]+)([MG]?)", text)
+    if match is None or int(match[1]) == 0:
+        raise click.UsageError(f"--size is a number of MiB (512M) or GiB (2G), not {text!r}")
+    return int(match[1]) << (20 if match[2] == "M" else 30)
 
 
 def _check_folder(base: Path) -> None:

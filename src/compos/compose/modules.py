@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from compos.compose.elf import ElfError, section
 
-__all__ = ["Module", "closure", "index_files", "read_module"]
+__all__ = ["Module", "closure", "index_files", "module_name", "read_module"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,10 @@ __all__ = ["Parts"]
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """Images by their names in the YAML; layouts by the names of the volumes that hold them; sections of an earlier build."""
+    """Images by their names in the YAML; layouts by the names of the volumes that hold them; sections of an earlier build;
+    images of tools that output formats are made with, by their references."""
 
     images: Mapping[str, Image]
     layouts: Mapping[str, ImageLayout] = field(default_factory=dict)
     copies: Copies | None = None
+    tools: Mapping[str, Image] = field(default_factory=dict)

@@ -9,7 +9,17 @@ import struct
 from collections.abc import Sequence
 from typing import NamedTuple
 
-__all__ = ["CODE_SIZE", "ESP", "FAT32", "ISO_HYBRID", "PROTECTIVE", "SECTOR", "MbrPartition", "master_boot_record"]
+__all__ = [
+    "CODE_SIZE",
+    "ESP",
+    "FAT32",
+    "ISO_HYBRID",
+    "LINUX",
+    "PROTECTIVE",
+    "SECTOR",
+    "MbrPartition",
+    "master_boot_record",
+]
 
 SECTOR = 512
 CODE_SIZE = 440
@@ -17,6 +27,7 @@ CODE_SIZE = 440
 
 ESP = 0xEF
 FAT32 = 0x0C
+LINUX = 0x83
 PROTECTIVE = 0xEE
 ISO_HYBRID = 0x17
 """What isohybrid marks a whole ISO image with: hidden, so that nobody formats it."""

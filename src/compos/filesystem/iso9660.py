@@ -28,7 +28,7 @@ from compos.filesystem.rockridge import (
 )
 from compos.tree.node import DIRECTORY, FILE, Node, Piece, directory
 
-__all__ = ["SECTOR", "SYSTEM_AREA", "BootImage", "IsoLayout"]
+__all__ = ["BIOS", "SECTOR", "SYSTEM_AREA", "UEFI", "BootImage", "IsoLayout"]
 
 SYSTEM_AREA = 16 * SECTOR
 """ECMA-119 6.2.1: the first sixteen sectors are the system's, for a disk's boot record and partition table."""
@@ -220,11 +220,14 @@ class _Hierarchy:
 class IsoLayout:
     """An image laid out: `starts` tells where each file's contents will begin, in bytes; `pieces` gives the image.
 
-    `volume` is the volume's name (at most 16 characters of A-Z, a-z, 0-9 and _ for both trees), `boot` what firmware starts.
+    `volume` is the volume's name (at most 16 characters of A-Z, a-z, 0-9 and _ for both trees), `boot` what firmware starts;
+    the file `first` lies in front of all others, so that its place depends on their names alone.
     Raises `OutputError`: `iso-too-many-folders`, `iso-too-large`.
     """
 
-    def __init__(self, entries: Sequence[tuple[str, Node]], *, volume: str, boot: Sequence[BootImage] = ()) -> None:
+    def __init__(
+        self, entries: Sequence[tuple[str, Node]], *, volume: str, boot: Sequence[BootImage] = (), first: str = ""
+    ) -> None:
         self._volume = volume
         self._boot = boot
         root = _entries(entries)
@@ -245,7 +248,7 @@ class IsoLayout:
         self.starts: dict[str, int] = {}
         laid: dict[tuple[Piece, ...], int] = {(): 0}
         apart = {image.path for image in boot}
-        for entry in _files(root):
+        for entry in sorted(_files(root), key=lambda entry: entry.path != first):
             # Equal slices are equal bytes, which lie there once. Boot images stay apart: they are filled in later.
             known = laid.get(entry.node.content) if entry.path not in apart else None
             if known is not None:

@@ -25,7 +25,9 @@ from compos.image.reference import Reference, is_local
 from compos.image.source import Images, canonical_name
 from compos.image.store import Store
 from compos.output.formats import Format, make
+from compos.output.job import Job
 from compos.output.write import Output
+from compos.progress import notice
 from compos.tree import record
 from compos.tree.node import Piece, Slice
 
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Request", "described_outputs", "find_parts"]
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,19 +46,24 @@ class Request:
 
     formats: Sequence[Format]
     compression: Compression
+    architecture: str
+    root: str = "auto"
+    size: int | None = None
     decompress_kernel: bool = False
     sbom: SbomOptions | None = None
 
 
-def find_parts(source: Images, config: Config, platform: Platform, copies: Copies | None = None) -> Parts:
-    """Everything that `config` names, for `platform`, but what is in `copies`.
+def find_parts(
+    source: Images, config: Config, platform: Platform, copies: Copies | None = None, tools: Iterable[str] = ()
+) -> Parts:
+    """Everything that `config` names, for `platform`, but what is in `copies`; and the images `tools`.
 
     Raises what `Images.images` raises, with the places in the YAML.
     """
     copied = copies.components if copies else ()
     references = list(dict.fromkeys(name for location, name in image_locations(config) if location not in copied))
     try:
-        found = source.images([(reference, platform) for reference in references])
+        found = source.images([(reference, platform) for reference in dict.fromkeys((*references, *tools))])
         layouts = {
             volume.name: source.layout(
                 image, None if volume.platforms is None else [*map(Platform.parse, volume.platforms)], platform
@@ -67,7 +74,12 @@ def find_parts(source: Images, config: Config, platform: Platform, copies: Copie
         for one in error.errors if isinstance(error, CombinedError) else (error,):
             _locate(one, config)
         raise
-    return Parts({reference: found[reference, platform] for reference in references}, layouts, copies)
+    return Parts(
+        {reference: found[reference, platform] for reference in references},
+        layouts,
+        copies,
+        {reference: found[reference, platform] for reference in tools},
+    )
 
 
 def _locate(error: ComposError, config: Config) -> None:
@@ -104,11 +116,10 @@ def described_outputs(
     key = _key(store, config, parts, request)
     remembered = record.load(store.derived("result", key))
     if remembered is not None:
-        outputs = [
-            Output(suffix, record.pieces(pieces))
-            for suffix, pieces in cast("tuple[tuple[str, tuple[object, ...]], ...]", remembered)
-        ]
+        described, notes = cast("tuple[tuple[tuple[str, tuple[object, ...]], ...], tuple[str, ...]]", remembered)
+        outputs = [Output(suffix, record.pieces(pieces)) for suffix, pieces in described]
         if _whole(store.root, outputs):
+            _tell(notes)
             return outputs
     # Not at the top: a build that finds its result imports no composing.
     from compos.compose.system import compose_system
@@ -119,10 +130,17 @@ def described_outputs(
     system = compose_system(
         store, config, parts, metadata, decompress_kernel=request.decompress_kernel, sbom=request.sbom
     )
-    outputs = make(store, system, request.formats, request.compression)
+    job = Job(store, system, request.architecture, request.compression, request.root, request.size, parts.tools)
+    outputs = make(job, request.formats)
     with store.derive("result", key) as path:
-        record.save(path, tuple((output.suffix, tuple(output.pieces)) for output in outputs))
+        record.save(path, (tuple((output.suffix, tuple(output.pieces)) for output in outputs), tuple(job.notes)))
+    _tell(job.notes)
     return outputs
+
+
+def _tell(notes: Iterable[str]) -> None:
+    for note in notes:
+        notice(note)
 
 
 def _key(store: Store, config: Config, parts: Parts, request: Request) -> str:
@@ -139,6 +157,10 @@ def _key(store: Store, config: Config, parts: Parts, request: Request) -> str:
         layouts,
         [one.name for one in request.formats],
         identity(request.compression),
+        request.architecture,
+        request.root,
+        request.size,
+        sorted((reference, image.digest) for reference, image in parts.tools.items()),
         request.decompress_kernel,
         request.sbom,
         # What is lacking now may be there next time.

@@ -11,43 +11,59 @@ from importlib import import_module
 from typing import TYPE_CHECKING, TypeAlias
 
 from compos.errors import OutputError
+from compos.output.job import EFI_STUB, INIT
 
 if TYPE_CHECKING:
-    from compos.compose.system import System
-    from compos.filesystem.compress import Compression
-    from compos.image.store import Store
+    from compos.output.job import Job
     from compos.output.write import Output
 
-__all__ = ["FORMATS", "Format", "choose", "make"]
+__all__ = ["FORMATS", "Format", "choose", "make", "require", "tools"]
 
 
 @dataclass(frozen=True, slots=True)
 class Format:
     """One output format; `recipe` is `module:function` in this package, imported when it is needed.
 
-    A streamable format stands alone and can go to a single file or standard output.
+    A streamable format stands alone and can go to a single file or standard output. `tools` are images that it is made
+    with besides the system's own; `architectures` those that have it.
     """
 
     name: str
     recipe: str
     streamable: bool = False
+    tools: tuple[str, ...] = ()
+    architectures: tuple[str, ...] = ("amd64", "arm64", "riscv64")
 
-    def make(self, store: Store, system: System, compression: Compression) -> list[Output]:
+    def make(self, job: Job) -> list[Output]:
         """The format's outputs, described but not yet written."""
         module, _, function = self.recipe.partition(":")
         recipe: Recipe = getattr(import_module(f"compos.output.{module}"), function)
-        return recipe(store, system, compression)
+        return recipe(job)
 
 
-Recipe: TypeAlias = "Callable[[Store, System, Compression], list[Output]]"
+Recipe: TypeAlias = "Callable[[Job], list[Output]]"
 
+_X86 = ("amd64",)
+_UEFI = (INIT, EFI_STUB)
 
 FORMATS = {
     format.name: format
     for format in (
-        Format("kernel+initrd", "kernel_initrd:files"),
+        Format("kernel+initrd", "initrd:files"),
+        Format("kernel+squashfs", "root_images:kernel_squashfs", tools=(INIT,)),
+        Format("kernel+erofs", "root_images:kernel_erofs", tools=(INIT,)),
+        Format("kernel+iso", "root_images:kernel_iso", tools=(INIT,)),
+        Format("iso-bios", "isos:iso_bios", tools=(INIT,), architectures=_X86),
+        Format("iso-efi", "isos:iso_efi", tools=_UEFI),
+        Format("iso-efi-initrd", "isos:iso_efi_initrd", tools=(EFI_STUB,)),
+        Format("iso", "isos:iso", tools=_UEFI),
+        Format("raw-bios", "disks:raw_bios", tools=(INIT,), architectures=_X86),
+        Format("raw-efi", "disks:raw_efi", tools=_UEFI),
+        Format("raw", "disks:raw", tools=_UEFI),
         Format("tar", "tar:root", streamable=True),
-        Format("tar-kernel-initrd", "kernel_initrd:archive"),
+        Format("docker", "tar:docker", streamable=True),
+        Format("tar-kernel-initrd", "initrd:archive"),
+        Format("uki", "unified:program", tools=(EFI_STUB,)),
     )
 }
 
@@ -81,9 +97,46 @@ def choose(names: Sequence[str], *, to_file: bool) -> list[Format]:
     return chosen
 
 
-def make(store: Store, system: System, formats: Sequence[Format], compression: Compression) -> list[Output]:
-    """All outputs of `formats`, described but not yet written."""
-    return [output for format in formats for output in format.make(store, system, compression)]
+def require(formats: Sequence[Format], architecture: str) -> None:
+    """Raise `OutputError` (`format-architecture`) when `architecture` cannot have one of `formats`."""
+    for format in formats:
+        if architecture not in format.architectures:
+            can = ", ".join(one.name for one in FORMATS.values() if architecture in one.architectures)
+            raise OutputError(
+                "format-architecture",
+                f"there is no {format.name} for {architecture}: its machines start in another way",
+                hint=f"Formats for {architecture} are: {can}.",
+            )
+
+
+def tools(formats: Sequence[Format], root: str) -> list[str]:
+    """References of the images that `formats` are made with, when the root is kept as `root` says."""
+    wanted = dict.fromkeys(tool for format in formats for tool in format.tools)
+    # Only a root that lies on the medium needs to be found. The formats named after one always have it there.
+    if root == "initrd" and not any(format.name.startswith("kernel+") for format in formats):
+        wanted.pop(INIT, None)
+    return list(wanted)
+
+
+def make(job: Job, formats: Sequence[Format]) -> list[Output]:
+    """All outputs of `formats`, described but not yet written.
+
+    A file that several formats share is there once. Raises `OutputError` (`format-conflict`) when two would write different
+    files of one name.
+    """
+    outputs: dict[str, Output] = {}
+    makers: dict[str, str] = {}
+    for format in formats:
+        for output in format.make(job):
+            known = outputs.setdefault(output.suffix, output)
+            if tuple(known.pieces) != tuple(output.pieces):
+                raise OutputError(
+                    "format-conflict",
+                    f"{makers[output.suffix]} and {format.name} write different files of the same name, NAME{output.suffix}",
+                    hint="Build them one after the other, with another --name.",
+                )
+            makers.setdefault(output.suffix, format.name)
+    return list(outputs.values())
 
 
 def _unknown(name: str) -> OutputError:

@@ -1,24 +1,43 @@
-"""`tar`: the whole root filesystem as one tar, the kernel under `boot/`, every member with where it came from."""
+"""`tar`: the whole root filesystem as one tar, the kernel under `boot/`, every member with where it came from.
+
+`docker` is the same with a Dockerfile. Pure.
+"""
 
 from __future__ import annotations
 
-from compos.compose.system import System
-from compos.filesystem.compress import Compression
-from compos.filesystem.tar import tar_pieces
-from compos.image.store import Store
+from collections.abc import Iterator
+
+from compos.compose.root import EPOCH
+from compos.filesystem.tar import TarEntry, tar_pieces
+from compos.output.job import Job
 from compos.output.write import Output
+from compos.tree.node import file
 
-__all__ = ["root"]
+__all__ = ["docker", "root"]
 
 
-def root(store: Store, system: System, compression: Compression) -> list[Output]:
+DOCKERFILE = b"""\
+FROM scratch
+COPY . ./
+ENTRYPOINT ["/bin/rc.init"]
+"""
+
+
+def root(job: Job) -> list[Output]:
     """`.tar`, uncompressed. Members carry LinuxKit's PAX records `LINUXKIT.source` and `LINUXKIT.location`."""
-    entries = (
-        (
-            path,
-            node,
-            {"LINUXKIT.source": component.source, "LINUXKIT.location": component.location} if component.source else {},
-        )
-        for path, node, component in system.with_boot()
+    return [Output(".tar", tuple(tar_pieces(_entries(job))))]
+
+
+def docker(job: Job) -> list[Output]:
+    """`.docker`: the root and a Dockerfile, for `docker build -`."""
+    extra: TarEntry = ("Dockerfile", file(DOCKERFILE, 0o644, EPOCH), {})
+    entries = sorted(
+        (*(entry for entry in _entries(job) if entry[0] != "Dockerfile"), extra), key=lambda entry: entry[0]
     )
-    return [Output(".tar", tuple(tar_pieces(entries)))]
+    return [Output(".docker", tuple(tar_pieces(entries)))]
+
+
+def _entries(job: Job) -> Iterator[TarEntry]:
+    for path, node, component in job.system.with_boot():
+        records = {"LINUXKIT.source": component.source, "LINUXKIT.location": component.location}
+        yield path, node, records if component.source else {}

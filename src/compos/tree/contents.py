@@ -14,7 +14,7 @@ from types import TracebackType
 from compos.errors import ImageError
 from compos.tree.node import Hole, Piece, Slice
 
-__all__ = ["Contents", "piece_size"]
+__all__ = ["Contents", "cut", "piece_size"]
 
 SMALL = 128 << 10
 """Below this a slice is gathered in memory with its neighbours: a system call for each small file costs more."""
@@ -28,6 +28,29 @@ _NO_REFLINK = {errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.
 def piece_size(piece: Piece) -> int:
     """Length of a piece in bytes."""
     return len(piece) if isinstance(piece, bytes) else piece.size
+
+
+def cut(pieces: Iterable[Piece], at: int) -> tuple[tuple[Piece, ...], tuple[Piece, ...]]:
+    """`pieces` as their first `at` bytes and the rest."""
+    front: list[Piece] = []
+    back: list[Piece] = []
+    for piece in pieces:
+        size = piece_size(piece)
+        if at >= size:
+            front.append(piece)
+        elif at <= 0:
+            back.append(piece)
+        elif isinstance(piece, bytes):
+            front.append(piece[:at])
+            back.append(piece[at:])
+        elif isinstance(piece, Hole):
+            front.append(Hole(at))
+            back.append(Hole(size - at))
+        else:
+            front.append(Slice(piece.source, piece.offset, at))
+            back.append(Slice(piece.source, piece.offset + at, size - at))
+        at = max(at - size, 0)
+    return tuple(front), tuple(back)
 
 
 class Contents:

@@ -17,11 +17,12 @@ from compos.filesystem.compress import Compression, stored
 from compos.filesystem.cpio import cpio_pieces
 from compos.filesystem.tar import TarEntry, tar_pieces
 from compos.image.store import Store
+from compos.output.job import Job
 from compos.output.write import Output
 from compos.tree.contents import piece_size
 from compos.tree.node import FILE, Node, Piece, Tree
 
-__all__ = ["archive", "files"]
+__all__ = ["archive", "files", "initrd_pieces", "kernel_files", "segment"]
 
 Nodes: TypeAlias = tuple[tuple[str, Node], ...]
 
@@ -29,24 +30,30 @@ VERSION = 1
 """Counts up when a segment's bytes change for the same nodes."""
 
 
-def files(store: Store, system: System, compression: Compression) -> list[Output]:
+def files(job: Job) -> list[Output]:
     """`-kernel`, `-initrd.img`, `-cmdline`; a part without contents has no file, as in LinuxKit."""
-    initrd = list(_initrd(store, system, compression))
-    if system.ucode:
-        initrd = [*system.ucode.content, *_padding(system.ucode.size), *initrd]
+    return [
+        *kernel_files(job),
+        Output("-initrd.img", tuple(initrd_pieces(job, microcode=True))),
+    ]
+
+
+def kernel_files(job: Job) -> list[Output]:
+    """`-kernel` and `-cmdline`, as far as the system has them."""
+    system = job.system
     outputs = [
         Output("-kernel", system.kernel.content if system.kernel else ()),
-        Output("-initrd.img", initrd),
         Output("-cmdline", (system.cmdline.encode(),) if system.cmdline else ()),
     ]
     return [output for output in outputs if output.size]
 
 
-def archive(store: Store, system: System, compression: Compression) -> list[Output]:
+def archive(job: Job) -> list[Output]:
     """`-initrd.tar`: kernel, initrd.img, cmdline and ucode.cpio (apart) in one tar."""
+    system = job.system
     parts: list[tuple[str, tuple[Piece, ...]]] = [
         ("kernel", system.kernel.content if system.kernel else ()),
-        ("initrd.img", tuple(_initrd(store, system, compression))),
+        ("initrd.img", tuple(initrd_pieces(job))),
         ("cmdline", (system.cmdline.encode(),) if system.cmdline else ()),
         ("ucode.cpio", system.ucode.content if system.ucode else ()),
     ]
@@ -58,15 +65,15 @@ def archive(store: Store, system: System, compression: Compression) -> list[Outp
     return [Output("-initrd.tar", tuple(tar_pieces(entries)))]
 
 
-def _padding(size: int) -> tuple[bytes, ...]:
-    # The kernel looks for the next archive at a multiple of four; early microcode is a plain cpio in front.
-    return (bytes(-size % 4),) if size % 4 else ()
-
-
-def _initrd(store: Store, system: System, compression: Compression) -> list[Piece]:
-    """The segments in order. Two are compressed at a time: the compressors leave Python's lock."""
+def initrd_pieces(job: Job, *, microcode: bool = False) -> list[Piece]:
+    """The whole root as an initrd; with `microcode`, that stands in front. Two segments are compressed at a time: the
+    compressors leave Python's lock."""
     with progress.task("initrd"), ThreadPoolExecutor(2) as pool:
-        return list(pool.map(lambda nodes: _segment(store, nodes, compression), _segments(system)))
+        made = list(pool.map(lambda nodes: segment(job.store, nodes, job.compression), _segments(job.system)))
+    ucode = job.system.ucode if microcode else None
+    # The kernel looks for the next archive at a multiple of four; early microcode is a plain cpio in front.
+    padding = (bytes(-ucode.size % 4),) if ucode and ucode.size % 4 else ()
+    return [*ucode.content, *padding, *made] if ucode else made
 
 
 def _segments(system: System) -> list[Nodes]:
@@ -81,7 +88,8 @@ def _segments(system: System) -> list[Nodes]:
     return [*segments, tuple(sorted(files.items()))] if files else segments
 
 
-def _segment(store: Store, nodes: Nodes, compression: Compression) -> Piece:
+def segment(store: Store, nodes: Nodes, compression: Compression) -> Piece:
+    """One cpio archive of `nodes`, compressed by itself."""
     # Contents are named by digests and offsets, so the nodes' own text is a key for their bytes.
     key = hashlib.sha256(repr((VERSION, nodes)).encode("utf-8", "surrogateescape")).hexdigest()
     return stored(store, "segment", key, compression, lambda: cpio_pieces(nodes))

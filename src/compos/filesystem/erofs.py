@@ -1,0 +1,399 @@
+"""A tree as an EROFS image: read-only, what the root of a running system is mounted from. Pure.
+
+Contents are not compressed and not read: blocks are the nodes' own pieces, the ends of files stand beside their inodes.
+Linux reads these images since 5.4 (with large holes since 5.15).
+
+Source: Linux, Documentation/filesystems/erofs.rst and the on-disk structures of fs/erofs/erofs_fs.h, cited as [FS].
+"""
+
+from __future__ import annotations
+
+import stat
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from compos.compose.root import EPOCH
+from compos.errors import OutputError
+from compos.filesystem.crc32c import crc32c
+from compos.tree.contents import cut, piece_size
+from compos.tree.node import BLOCK, CHARACTER, DIRECTORY, FIFO, FILE, SYMLINK, Hole, Node, Piece, directory
+
+__all__ = ["BLOCK_SIZE", "erofs_pieces"]
+
+BLOCK_SIZE = 4096
+_BITS = 12
+MAGIC = 0xE0F5E1E2
+_SUPER_AT = 1024
+
+_SUPER = struct.Struct("<IIIBBHQQIIII16s16sIHHHBBIQ24s")
+"""[FS] erofs_super_block: magic, checksum, compatible features, block bits, extension slots, root's nid, inodes, time and
+its ns, blocks, metadata's and xattrs' block, uuid, volume name, incompatible features, compression, extra devices and their
+slot, directory block bits, xattr prefixes and their place, packed inode, reserved."""
+CHECKSUM, MTIME = 0x1, 0x2
+"""feature_compat."""
+CHUNKED = 0x4
+"""feature_incompat."""
+
+_INODE = struct.Struct("<HHHHQIIIIQII16s")
+"""[FS] erofs_inode_extended: format, xattr count, mode, reserved, size, first block (or device, or chunk format), number,
+uid, gid, time and its ns, links, reserved."""
+PLAIN, INLINE, CHUNKS = 0, 2, 4
+"""[FS] data layouts; bit 0 of the format says that the inode is an extended one."""
+_SLOT = 32
+"""An inode's number is its offset in slots."""
+
+_DIRENT = struct.Struct("<QHBB")
+"""[FS] erofs_dirent: nid, offset of the name, type, reserved."""
+_DIRENT_TYPES = {FILE: 1, DIRECTORY: 2, CHARACTER: 3, BLOCK: 4, FIFO: 5, SYMLINK: 7}
+_MODES = {
+    FILE: stat.S_IFREG,
+    DIRECTORY: stat.S_IFDIR,
+    CHARACTER: stat.S_IFCHR,
+    BLOCK: stat.S_IFBLK,
+    FIFO: stat.S_IFIFO,
+    SYMLINK: stat.S_IFLNK,
+}
+
+_XATTR_HEADER = struct.Struct("<IB7s")
+_XATTR_ENTRY = struct.Struct("<BBH")
+"""[FS] erofs_xattr_ibody_header (filter, shared ones, reserved) and erofs_xattr_entry (name length, prefix, value size)."""
+_XATTR_PREFIXES = (
+    ("system.posix_acl_access", 2),
+    ("system.posix_acl_default", 3),
+    ("user.", 1),
+    ("trusted.", 4),
+    ("security.", 6),
+)
+_XATTR_LIMIT = 0xFFFF * 4
+
+HOLE_WORTH = 64 << 10
+"""A file with a hole of this size gets a map of chunks; smaller holes are zeros."""
+_CHUNKS_MOST = 16384
+_NULL = 0xFFFFFFFF
+"""[FS] EROFS_NULL_ADDR."""
+_BLOCKS_MOST = 0xFFFFFFFF
+_OPEN_BLOCKS = 32
+
+
+@dataclass(slots=True)
+class _Inode:
+    """An inode to be: what it is, then where it and its data are."""
+
+    node: Node
+    size: int
+    links: int = 1
+    number: int = 0
+    layout: int = PLAIN
+    xattrs: bytes = b""
+    chunk_bits: int = 0
+    nid: int = 0
+    block: int = 0
+    children: list[tuple[bytes, _Inode]] = field(default_factory=list)
+    parent: _Inode | None = None
+    tail: tuple[Piece, ...] = ()
+    chunks: list[int] = field(default_factory=list)
+
+    @property
+    def head(self) -> int:
+        """Bytes of the inode with its attributes and its map of chunks, without inline data."""
+        return _INODE.size + len(self.xattrs) + 4 * len(self.chunks)
+
+
+class _Metadata:
+    """Blocks of inodes, each filled where something fits best. Block 0 is the superblock's alone: its checksum covers it."""
+
+    def __init__(self) -> None:
+        self._used = [BLOCK_SIZE]
+        self._open: list[int] = []
+
+    def place(self, size: int) -> int:
+        """Where `size` bytes go, in bytes: within one block if they fit into one."""
+        size = -(-size // _SLOT) * _SLOT
+        if size > BLOCK_SIZE:
+            block = len(self._used)
+            whole, rest = divmod(size, BLOCK_SIZE)
+            self._used += [BLOCK_SIZE] * whole
+            if rest:
+                self._used.append(rest)
+                self._open.append(len(self._used) - 1)
+            return block * BLOCK_SIZE
+        fitting = [block for block in self._open if BLOCK_SIZE - self._used[block] >= size]
+        if fitting:
+            block = max(fitting, key=lambda number: (self._used[number], -number))
+        else:
+            block = len(self._used)
+            self._used.append(0)
+            self._open.append(block)
+            if len(self._open) > _OPEN_BLOCKS:
+                self._open.remove(max(self._open, key=lambda number: (self._used[number], -number)))
+        at = block * BLOCK_SIZE + self._used[block]
+        self._used[block] += size
+        return at
+
+    @property
+    def blocks(self) -> int:
+        return len(self._used)
+
+
+def erofs_pieces(entries: Sequence[tuple[str, Node]], *, uuid: bytes) -> list[Piece]:
+    """The image of `entries` (sorted, parents first), a multiple of 4096 bytes; `uuid` has 16.
+
+    Raises `OutputError`: `xattr-unknown` for attributes of another namespace than user, trusted, security and ACLs,
+    `xattr-too-large`, `erofs-too-large`.
+    """
+    root, inodes = _inodes(entries)
+    data = _Data()
+    for inode in inodes:
+        _lay_data(inode, data)
+    metadata = _Metadata()
+    for inode in inodes:
+        at = metadata.place(inode.head + sum(map(piece_size, inode.tail)))
+        inode.nid = at // _SLOT
+    base = metadata.blocks
+    blocks = base + data.blocks
+    if blocks > _BLOCKS_MOST:
+        raise OutputError("erofs-too-large", f"an EROFS cannot have {blocks * BLOCK_SIZE:,} bytes")
+    placed = [(inode.nid * _SLOT, list(_inode_pieces(inode, base))) for inode in inodes]
+    pieces: list[Piece] = [_superblock(root.nid, len(inodes), blocks, uuid)]
+    at = BLOCK_SIZE
+    for offset, content in sorted(placed, key=lambda item: item[0]):
+        if offset > at:
+            pieces.append(bytes(offset - at))
+        pieces += content
+        at = offset + sum(map(piece_size, content))
+    if rest := base * BLOCK_SIZE - at:
+        pieces.append(bytes(rest))
+    pieces = _joined(pieces)
+    for data_ in data.pieces:
+        if isinstance(data_, _Inode):
+            whole = _directory(data_)
+            pieces.append(whole[: len(whole) // BLOCK_SIZE * BLOCK_SIZE])
+        else:
+            pieces += data_
+    return pieces
+
+
+def _inodes(entries: Sequence[tuple[str, Node]]) -> tuple[_Inode, list[_Inode]]:
+    """An inode for each path, one for all links of a file; the root first."""
+    top = next((node for path, node in entries if not path), directory(0o755, EPOCH))
+    root = _Inode(top, 0, xattrs=_xattrs("/", top))
+    folders = {"": root}
+    shared: dict[str, _Inode] = {}
+    inodes = [root]
+    for path, node in entries:
+        if not path:
+            continue
+        parent, _, name = path.rpartition("/")
+        inode = shared.get(node.inode) if node.inode else None
+        if inode:
+            inode.links += 1
+        else:
+            size = len(_link(node)) if node.kind == SYMLINK else node.size if node.kind == FILE else 0
+            inode = _Inode(node, size, number=len(inodes), xattrs=_xattrs(path, node))
+            inodes.append(inode)
+            if node.inode:
+                shared[node.inode] = inode
+        folders[parent].children.append((name.encode("utf-8", "surrogateescape"), inode))
+        if node.kind == DIRECTORY:
+            folders[path] = inode
+            inode.parent = folders[parent]
+    for folder in folders.values():
+        folder.links = 2 + sum(child.node.kind == DIRECTORY for _, child in folder.children)
+        folder.children += [(b".", folder), (b"..", folder.parent or folder)]
+        folder.children.sort(key=lambda child: child[0])
+        folder.size = _directory_size(folder)
+    return root, inodes
+
+
+def _link(node: Node) -> bytes:
+    return node.link.encode("utf-8", "surrogateescape")
+
+
+def _xattrs(path: str, node: Node) -> bytes:
+    """The attributes behind an inode, with their header."""
+    parts = []
+    for name, value in node.xattrs:
+        prefix, index = next(((prefix, index) for prefix, index in _XATTR_PREFIXES if name.startswith(prefix)), ("", 0))
+        if not index:
+            raise OutputError("xattr-unknown", f"EROFS has no place for the extended attribute {name}", place=path)
+        short = name[len(prefix) :].encode("utf-8", "surrogateescape")
+        part = _XATTR_ENTRY.pack(len(short), index, len(value)) + short + value
+        parts.append(part + bytes(-len(part) % 4))
+    body = b"".join(parts)
+    if len(body) > _XATTR_LIMIT:
+        raise OutputError(
+            "xattr-too-large",
+            f"the extended attributes have {len(body):,} bytes; {_XATTR_LIMIT:,} are the most",
+            place=path,
+        )
+    return _XATTR_HEADER.pack(0, 0, b"") + body if body else b""
+
+
+class _Data:
+    """The blocks behind the metadata, in order; equal contents lie there once."""
+
+    def __init__(self) -> None:
+        self.pieces: list[list[Piece] | _Inode] = []
+        self.blocks = 0
+        self._known: dict[tuple[Piece, ...], int] = {}
+
+    def add(self, content: tuple[Piece, ...], size: int) -> int:
+        """The first block of `content`, counted from the data's beginning."""
+        known = self._known.get(content)
+        if known is None:
+            known = self._known[content] = self.blocks
+            padding: list[Piece] = [bytes(-size % BLOCK_SIZE)] if size % BLOCK_SIZE else []
+            self.pieces.append([*content, *padding])
+            self.blocks += -(-size // BLOCK_SIZE)
+        return known
+
+    def add_directory(self, inode: _Inode, blocks: int) -> int:
+        """The same for a directory, whose bytes are known later."""
+        first = self.blocks
+        self.pieces.append(inode)
+        self.blocks += blocks
+        return first
+
+
+def _lay_data(inode: _Inode, data: _Data) -> None:
+    """Choose the layout of an inode's data, and place what is not inline."""
+    kind = inode.node.kind
+    if kind in (CHARACTER, BLOCK, FIFO) or not inode.size:
+        return
+    if kind == FILE and any(isinstance(piece, Hole) and piece.size >= HOLE_WORTH for piece in inode.node.content):
+        _lay_chunks(inode, data)
+        return
+    whole, rest = divmod(inode.size, BLOCK_SIZE)
+    inline = rest and inode.head + rest <= BLOCK_SIZE
+    inode.layout = INLINE if inline else PLAIN
+    blocks = whole if inline or not rest else whole + 1
+    if kind == DIRECTORY:
+        inode.block = data.add_directory(inode, blocks) if blocks else 0
+        # Its bytes are made when all numbers are known; until then a hole of the length.
+        inode.tail = (Hole(rest),) if inline else ()
+        return
+    content = (_link(inode.node),) if kind == SYMLINK else inode.node.content
+    if not inline:
+        inode.block = data.add(tuple(content), inode.size)
+        return
+    front, inode.tail = cut(content, whole * BLOCK_SIZE)
+    inode.block = data.add(front, whole * BLOCK_SIZE) if whole else 0
+
+
+def _lay_chunks(inode: _Inode, data: _Data) -> None:
+    """A map with a block address for each chunk, none for those in holes."""
+    inode.layout = CHUNKS
+    while -(-inode.size >> (_BITS + inode.chunk_bits)) > _CHUNKS_MOST:
+        inode.chunk_bits += 1
+    chunk = BLOCK_SIZE << inode.chunk_bits
+    rest: tuple[Piece, ...] = inode.node.content
+    remaining = inode.size
+    while remaining:
+        length = min(chunk, remaining)
+        if isinstance(rest[0], Hole) and rest[0].size >= length:
+            # Many chunks of a hole at once: cutting them one by one would copy the rest each time.
+            count = max(rest[0].size // chunk, 1)
+            inode.chunks += [_NULL] * count
+            length = min(count * chunk, remaining)
+            _, rest = cut(rest, length)
+        else:
+            front, rest = cut(rest, length)
+            inode.chunks.append(data.add(front, length))
+        remaining -= length
+
+
+def _inode_pieces(inode: _Inode, base: int) -> Iterator[Piece]:
+    """The inode with what stands behind it; `base` is the first data block."""
+    node = inode.node
+    seconds, nanoseconds = divmod(min(max(node.mtime, 0), (1 << 63) - 1), 10**9)
+    field_ = inode.block + base if inode.size >= BLOCK_SIZE or inode.layout == PLAIN else 0
+    if node.kind in (CHARACTER, BLOCK):
+        field_ = _device(*node.device)
+    elif inode.layout == CHUNKS:
+        field_ = inode.chunk_bits
+    elif not inode.size:
+        field_ = 0
+    count = (len(inode.xattrs) - _XATTR_HEADER.size) // 4 + 1 if inode.xattrs else 0
+    yield _INODE.pack(
+        1 | inode.layout << 1, count, _MODES[node.kind] | node.mode, 0, inode.size, field_, inode.number,
+        node.uid, node.gid, seconds, nanoseconds, inode.links, b"",
+    ) + inode.xattrs  # fmt: skip
+    if inode.chunks:
+        yield struct.pack(f"<{len(inode.chunks)}I", *(_NULL if one == _NULL else one + base for one in inode.chunks))
+    if node.kind == DIRECTORY and inode.tail:
+        whole = _directory(inode)
+        yield whole[len(whole) // BLOCK_SIZE * BLOCK_SIZE :]
+    else:
+        yield from inode.tail
+
+
+def _device(major: int, minor: int) -> int:
+    """As the kernel's new_encode_dev has it."""
+    return minor & 0xFF | major << 8 | (minor & ~0xFF) << 12
+
+
+def _groups(inode: _Inode) -> Iterator[list[tuple[bytes, _Inode]]]:
+    """A directory's entries, block by block."""
+    group: list[tuple[bytes, _Inode]] = []
+    used = 0
+    for child in inode.children:
+        size = _DIRENT.size + len(child[0])
+        if used + size > BLOCK_SIZE:
+            yield group
+            group, used = [], 0
+        group.append(child)
+        used += size
+    yield group
+
+
+def _directory_size(inode: _Inode) -> int:
+    *full, last = _groups(inode)
+    return len(full) * BLOCK_SIZE + sum(_DIRENT.size + len(name) for name, _ in last)
+
+
+def _directory(inode: _Inode) -> bytes:
+    """A directory's blocks; the last one is short when it goes beside the inode."""
+    blocks = []
+    for group in _groups(inode):
+        at = len(group) * _DIRENT.size
+        entries = []
+        for name, child in group:
+            entries.append(_DIRENT.pack(child.nid, at, _DIRENT_TYPES[child.node.kind], 0))
+            at += len(name)
+        blocks.append(b"".join((*entries, *(name for name, _ in group))))
+    last = blocks.pop()
+    inline = inode.layout == INLINE
+    return b"".join(block.ljust(BLOCK_SIZE, b"\0") for block in blocks) + (
+        last if inline else last.ljust(BLOCK_SIZE, b"\0")
+    )
+
+
+def _superblock(root: int, inodes: int, blocks: int, uuid: bytes) -> bytes:
+    """Block 0."""
+
+    def packed(checksum: int) -> bytes:
+        return _SUPER.pack(
+            MAGIC, checksum, CHECKSUM | MTIME, _BITS, 0, root, inodes, *divmod(EPOCH, 10**9), blocks, 0, 0,
+            uuid, b"", CHUNKED, 0, 0, 0, 0, 0, 0, 0, b"",
+        ).ljust(BLOCK_SIZE - _SUPER_AT, b"\0")  # fmt: skip
+
+    # The kernel's crc32c does not invert at the end; it covers the block from the superblock on.
+    return bytes(_SUPER_AT) + packed(crc32c(packed(0)))
+
+
+def _joined(pieces: list[Piece]) -> list[Piece]:
+    """`pieces` with neighbouring bytes made one."""
+    joined: list[Piece] = []
+    gathered: list[bytes] = []
+    for piece in pieces:
+        if isinstance(piece, bytes):
+            gathered.append(piece)
+            continue
+        if gathered:
+            joined.append(b"".join(gathered))
+            gathered = []
+        joined.append(piece)
+    if gathered:
+        joined.append(b"".join(gathered))
+    return joined

@@ -1,0 +1,112 @@
+"""What a boot loader loads: kernel, initrd, command line; and the root, where it is a file system on the medium.
+
+May touch: the store (segments of initrds, images of roots).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from compos.boot.finder import RootPlace, finder_tree
+from compos.boot.uki import pe_machine
+from compos.compose.kernel_image import KernelImageError, plain_kernel
+from compos.errors import OutputError
+from compos.output.initrd import initrd_pieces, segment
+from compos.output.job import INIT, Job, identity
+from compos.output.root_filesystem import RootFilesystem, root_filesystem
+from compos.tree.contents import Contents
+from compos.tree.node import Piece, Slice
+
+__all__ = ["Payload", "finder_initrd", "payload", "read_kernel", "uefi_kernel"]
+
+LARGEST_IN_MEMORY = 1 << 30
+"""Bytes of a root that goes into memory when nobody says otherwise: its initrd and its files are there at once."""
+
+
+class Payload(NamedTuple):
+    """Kernel, initrd (with microcode in front) and command line; `root` is None when the initrd is the root."""
+
+    kernel: tuple[Piece, ...]
+    initrd: tuple[Piece, ...]
+    cmdline: bytes
+    root: RootFilesystem | None
+
+
+def payload(job: Job, root: str = "") -> Payload:
+    """The payload of a bootable medium.
+
+    The root goes where `root` or else `job.root` says; "auto" is into memory up to `LARGEST_IN_MEMORY`, else onto the medium.
+    With a root on the medium the initrd is not made here: it needs to know the place (`finder_initrd`). Raises
+    `OutputError` (`kernel-none`).
+    """
+    system = job.system
+    if system.kernel is None:
+        raise OutputError(
+            "kernel-none", "a bootable medium needs a kernel, and the YAML has none", hint="Add a kernel: section."
+        )
+    kind = root or job.root
+    size = sum(node.size for _, node, _ in system.root.nodes)
+    if kind == "auto":
+        kind = "initrd" if size <= LARGEST_IN_MEMORY else "erofs"
+        where = "unpacked into memory at boot" if kind == "initrd" else "kept on the medium as EROFS"
+        job.note(f"The root ({-(-size // 10**6):,} MB) is {where}; --root chooses.")
+    cmdline = system.cmdline.strip().encode()
+    kernel = tuple(system.kernel.content)
+    if kind == "initrd":
+        return Payload(kernel, tuple(initrd_pieces(job, microcode=True)), cmdline, None)
+    return Payload(kernel, (), cmdline, root_filesystem(job, kind))
+
+
+def finder_initrd(job: Job, root: RootFilesystem, *places: tuple[int, int]) -> tuple[Piece, ...]:
+    """The small initrd that finds `root` at one of `places` (offset and size on a device; (0, 0) is a device of its own)."""
+    place = RootPlace(root.kind, root.mark_at, root.mark, places)
+    tree = finder_tree(job.store, job.system.root.nodes, job.tools[INIT], place)
+    made = segment(job.store, tuple(sorted(tree.items())), job.compression)
+    ucode = job.system.ucode
+    return (*ucode.content, *((bytes(-ucode.size % 4),) if ucode.size % 4 else ()), made) if ucode else (made,)
+
+
+def read_kernel(job: Job, kernel: tuple[Piece, ...], size: int = 0) -> bytes:
+    """The kernel's first `size` bytes, or all of it."""
+    with Contents(job.store.root) as contents:
+        data = b""
+        for chunk in contents.chunks(kernel):
+            data += chunk
+            if size and len(data) >= size:
+                break
+    return data[:size] if size else data
+
+
+def uefi_kernel(job: Job, kernel: tuple[Piece, ...]) -> tuple[Piece, ...]:
+    """`kernel` as UEFI starts it: itself, or unpacked where the architecture's kernels are a compressed image.
+
+    Raises `OutputError` (`kernel-not-uefi`).
+    """
+    head = read_kernel(job, kernel, 4096)
+    if pe_machine(head) == job.architecture:
+        return kernel
+    plain = _unpacked(job, kernel)
+    if plain and pe_machine(read_kernel(job, plain, 4096)) == job.architecture:
+        return plain
+    raise OutputError(
+        "kernel-not-uefi",
+        f"the kernel has no UEFI entry for {job.architecture} (CONFIG_EFI_STUB)",
+        hint="Use another kernel image, leave out --decompress-kernel, or choose a format for BIOS.",
+    )
+
+
+def _unpacked(job: Job, kernel: tuple[Piece, ...]) -> tuple[Piece, ...]:
+    """`kernel` decompressed, once for its contents; nothing when it is no compressed kernel."""
+    key = f"plain-{identity('kernel', kernel).hex}"
+    made = job.store.derived("kernel", key)
+    if made is None:
+        try:
+            data = plain_kernel(read_kernel(job, kernel))
+        except KernelImageError:
+            return ()
+        with job.store.derive("kernel", key) as path:
+            path.write_bytes(data)
+        size = len(data)
+    else:
+        size = made.stat().st_size
+    return (Slice(f"derived/kernel/{key}", 0, size),)
