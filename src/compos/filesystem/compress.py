@@ -9,13 +9,14 @@ import struct
 import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Literal, Protocol, TypeAlias
+from types import ModuleType
+from typing import Literal, Protocol, TypeAlias, cast
 
 from compos.image.store import Store
 from compos.tree.contents import Contents
 from compos.tree.node import Piece, Slice
 
-__all__ = ["COMPRESSIONS", "Compression", "identity", "stored"]
+__all__ = ["COMPRESSIONS", "Compression", "identity", "stored", "zstd_compressed"]
 
 Compression: TypeAlias = Literal["zstd", "gzip", "none"]
 COMPRESSIONS: tuple[Compression, ...] = ("zstd", "gzip", "none")
@@ -78,13 +79,7 @@ def identity(compression: Compression) -> str:
         return compression
     if compression == "gzip":
         return f"gzip{GZIP_LEVEL}-{zlib.ZLIB_RUNTIME_VERSION}"
-    import sys
-
-    if sys.version_info >= (3, 14):
-        from compression.zstd import zstd_version
-    else:
-        from backports.zstd import zstd_version
-    return f"zstd{ZSTD_LEVEL}-{zstd_version}"
+    return f"zstd{ZSTD_LEVEL}-{_zstd().zstd_version}"
 
 
 def _compressor(compression: Compression) -> _Compressor:
@@ -92,17 +87,27 @@ def _compressor(compression: Compression) -> _Compressor:
         return _Plain()
     if compression == "gzip":
         return zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, 31)
+    # Two workers give the same bytes as one or eight: the frame is cut by size, not by thread.
+    zstd = _zstd()
+    parameter = zstd.CompressionParameter
+    return cast(
+        "_Compressor",
+        zstd.ZstdCompressor(
+            options={parameter.compression_level: ZSTD_LEVEL, parameter.checksum_flag: 1, parameter.nb_workers: 2}
+        ),
+    )
+
+
+def zstd_compressed(data: bytes) -> bytes:
+    """One zstd frame of a block of a file system or a disk image."""
+    return cast("bytes", _zstd().compress(data, ZSTD_LEVEL))
+
+
+def _zstd() -> ModuleType:
     import sys
 
     if sys.version_info >= (3, 14):
-        from compression.zstd import CompressionParameter, ZstdCompressor
+        from compression import zstd
     else:
-        from backports.zstd import CompressionParameter, ZstdCompressor
-    # Two workers give the same bytes as one or eight: the frame is cut by size, not by thread.
-    return ZstdCompressor(
-        options={
-            CompressionParameter.compression_level: ZSTD_LEVEL,
-            CompressionParameter.checksum_flag: 1,
-            CompressionParameter.nb_workers: 2,
-        }
-    )
+        from backports import zstd
+    return zstd

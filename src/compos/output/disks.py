@@ -26,7 +26,7 @@ from compos.output.write import Output
 from compos.tree.contents import piece_size
 from compos.tree.node import FILE, Node, Piece
 
-__all__ = ["Layout", "disk", "raw", "raw_bios", "raw_efi"]
+__all__ = ["GIB", "MIB", "Layout", "any_firmware", "disk", "raw", "raw_bios", "raw_efi"]
 
 MIB = 1 << 20
 GIB = 1 << 30
@@ -74,10 +74,11 @@ def raw_efi(job: Job) -> list[Output]:
 
 def raw(job: Job) -> list[Output]:
     """`.img`: GPT, started by UEFI and, on amd64, by a BIOS as well."""
-    return [Output(".img", disk(job, Layout(_firmware(job), "gpt")))]
+    return [Output(".img", disk(job, Layout(any_firmware(job), "gpt")))]
 
 
-def _firmware(job: Job) -> str:
+def any_firmware(job: Job) -> str:
+    """Whoever can start the architecture."""
     return "both" if job.architecture == "amd64" else "efi"
 
 

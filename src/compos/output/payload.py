@@ -17,7 +17,7 @@ from compos.output.root_filesystem import RootFilesystem, root_filesystem
 from compos.tree.contents import Contents
 from compos.tree.node import Piece, Slice
 
-__all__ = ["Payload", "finder_initrd", "payload", "read_kernel", "uefi_kernel"]
+__all__ = ["Payload", "finder_initrd", "payload", "read_kernel", "root_kind", "uefi_kernel"]
 
 LARGEST_IN_MEMORY = 1 << 30
 """Bytes of a root that goes into memory when nobody says otherwise: its initrd and its files are there at once."""
@@ -44,17 +44,23 @@ def payload(job: Job, root: str = "") -> Payload:
         raise OutputError(
             "kernel-none", "a bootable medium needs a kernel, and the YAML has none", hint="Add a kernel: section."
         )
-    kind = root or job.root
-    size = sum(node.size for _, node, _ in system.root.nodes)
-    if kind == "auto":
-        kind = "initrd" if size <= LARGEST_IN_MEMORY else "erofs"
-        where = "unpacked into memory at boot" if kind == "initrd" else "kept on the medium as EROFS"
-        job.note(f"The root ({-(-size // 10**6):,} MB) is {where}; --root chooses.")
+    kind = root or root_kind(job)
     cmdline = system.cmdline.strip().encode()
     kernel = tuple(system.kernel.content)
     if kind == "initrd":
         return Payload(kernel, tuple(initrd_pieces(job, microcode=True)), cmdline, None)
     return Payload(kernel, (), cmdline, root_filesystem(job, kind))
+
+
+def root_kind(job: Job) -> str:
+    """Where the root goes: "initrd", or the file system that it is on the medium. What "auto" chose is told."""
+    if job.root != "auto":
+        return job.root
+    size = sum(node.size for _, node, _ in job.system.root.nodes)
+    kind = "initrd" if size <= LARGEST_IN_MEMORY else "erofs"
+    where = "unpacked into memory at boot" if kind == "initrd" else "kept on the medium as EROFS"
+    job.note(f"The root ({-(-size // 10**6):,} MB) is {where}; --root chooses.")
+    return kind
 
 
 def finder_initrd(job: Job, root: RootFilesystem, *places: tuple[int, int]) -> tuple[Piece, ...]:

@@ -1,0 +1,93 @@
+"""A raw disk cut into units of equal size: which of them hold data, and their bytes. Pure; pieces are split, never copied.
+
+Containers store such units and leave out those that are holes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from typing import NamedTuple, TypeVar
+
+from compos.tree.contents import Contents, cut, piece_size
+from compos.tree.node import Hole, Piece
+
+__all__ = ["Run", "data_runs", "disk_size", "in_parallel", "padded", "units"]
+
+WINDOW = 32
+"""Units under way at once when they are compressed."""
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class Run(NamedTuple):
+    """`length` neighbouring units from `first` on, all with data; the last one may be shorter than a unit."""
+
+    first: int
+    length: int
+    pieces: tuple[Piece, ...]
+
+
+def disk_size(disk: Iterable[Piece]) -> int:
+    """Length in bytes."""
+    return sum(map(piece_size, disk))
+
+
+def padded(disk: Sequence[Piece], unit: int) -> list[Piece]:
+    """`disk` with a hole behind it that makes its size a multiple of `unit`."""
+    rest = -disk_size(disk) % unit
+    return [*disk, Hole(rest)] if rest else list(disk)
+
+
+def data_runs(disk: Sequence[Piece], unit: int) -> list[Run]:
+    """The runs of units that are not holes as a whole, in order."""
+    spans: list[list[int]] = []
+    at = 0
+    for piece in disk:
+        size = piece_size(piece)
+        if size and not isinstance(piece, Hole):
+            first, end = at // unit, -(-(at + size) // unit)
+            if spans and first <= spans[-1][1]:
+                spans[-1][1] = max(spans[-1][1], end)
+            else:
+                spans.append([first, end])
+        at += size
+    runs = []
+    rest: Sequence[Piece] = disk
+    position = 0
+    for first, end in spans:
+        _, rest = cut(rest, first * unit - position)
+        front, rest = cut(rest, (end - first) * unit)
+        runs.append(Run(first, end - first, front))
+        position = end * unit
+    return runs
+
+
+def units(contents: Contents, runs: Iterable[Run], unit: int) -> Iterator[tuple[int, bytes]]:
+    """The units of `runs` one by one, with their numbers; the last is filled up with zeros."""
+    for run in runs:
+        number = run.first
+        waiting = b""
+        for chunk in contents.chunks(run.pieces):
+            waiting += chunk
+            whole = len(waiting) // unit * unit
+            for start in range(0, whole, unit):
+                yield number, waiting[start : start + unit]
+                number += 1
+            waiting = waiting[whole:]
+        if waiting:
+            yield number, waiting.ljust(unit, b"\0")
+
+
+def in_parallel(
+    work: Iterator[tuple[int, T]], pool: ThreadPoolExecutor, function: Callable[[T], R]
+) -> Iterator[tuple[int, R]]:
+    """`function` of each value, in order, in the pool's threads; a bounded number is under way."""
+    waiting: list[tuple[int, Future[R]]] = [(key, pool.submit(function, value)) for key, value in islice(work, WINDOW)]
+    while waiting:
+        key, future = waiting.pop(0)
+        result = future.result()
+        waiting += [(key_, pool.submit(function, value)) for key_, value in islice(work, 1)]
+        yield key, result

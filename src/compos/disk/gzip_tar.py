@@ -1,0 +1,127 @@
+"""A disk in a tar in GNU's old format, holes left out, compressed with gzip: what Google's cloud imports. Reads contents.
+
+Sources: GNU tar's manual, "Standard Format" and "Storing Sparse Files" (old GNU format); RFC 1951 and 1952.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
+from typing import BinaryIO
+
+from compos.compose.root import EPOCH
+from compos.disk.clusters import data_runs, disk_size, in_parallel
+from compos.tree.contents import Contents
+from compos.tree.node import Hole, Piece
+
+__all__ = ["write_gzip_tar"]
+
+BLOCK = 512
+UNIT = 1 << 16
+"""Holes are told in this unit: fewer and longer stretches of data."""
+
+_NUMBER = struct.Struct("<II")
+INLINE, EXTENDED = 4, 21
+"""Entries of a file's map in the header, and in each block behind it."""
+CHUNK = 1 << 20
+PROBE = 16 << 10
+_GZIP_HEADER = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"
+"""RFC 1952: deflate, no name, no time, best known as "unknown system"."""
+_DEFLATE_END = b"\x03\0"
+"""RFC 1951, 3.2.3: a last block without contents."""
+
+
+def write_gzip_tar(name: str, disk: Sequence[Piece], contents: Contents, out: BinaryIO) -> int:
+    """Write the archive whose only member is `disk`; returns the bytes. Two threads compress.
+
+    Pieces of a MiB are compressed apart (deflate streams may be joined at byte borders), what is compressed already is stored.
+    """
+    size = 0
+    written = len(_GZIP_HEADER)
+    checksum = 0
+    out.write(_GZIP_HEADER)
+    chunks = _sized(contents.chunks(_archive(name, disk)))
+    with ThreadPoolExecutor(2) as pool:
+        for _, (length, packed, data) in in_parallel(enumerate(chunks), pool, _packed):
+            checksum = zlib.crc32(data, checksum)
+            size += length
+            out.write(packed)
+            written += len(packed)
+    out.write(_DEFLATE_END + _NUMBER.pack(checksum, size & 0xFFFFFFFF))
+    return written + len(_DEFLATE_END) + _NUMBER.size
+
+
+def _sized(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """The bytes in chunks whose borders do not depend on the pieces."""
+    waiting = b""
+    for chunk in chunks:
+        waiting += chunk
+        while len(waiting) >= CHUNK:
+            yield waiting[:CHUNK]
+            waiting = waiting[CHUNK:]
+    if waiting:
+        yield waiting
+
+
+def _packed(data: bytes) -> tuple[int, bytes, bytes]:
+    level = 6 if len(zlib.compress(data[:PROBE], 1)) < PROBE * 31 // 32 else 0
+    packer = zlib.compressobj(level, zlib.DEFLATED, -15)
+    return len(data), packer.compress(data) + packer.flush(zlib.Z_FULL_FLUSH), data
+
+
+def _archive(name: str, disk: Sequence[Piece]) -> Iterator[Piece]:
+    """The tar: header with the map of data, the data, two blocks of zeros."""
+    size = disk_size(disk)
+    runs = data_runs(disk, UNIT)
+    stretches = [(run.first * UNIT, min(run.length * UNIT, size - run.first * UNIT)) for run in runs]
+    # The map ends with an empty stretch at the file's end, so that a hole in front of it is kept.
+    stretches.append((size, 0))
+    stored = sum(length for _, length in stretches)
+    yield _header(name, size, stored, stretches)
+    for run, (_, length) in zip(runs, stretches, strict=False):
+        yield from run.pieces
+        if lacking := length - disk_size(run.pieces):
+            yield Hole(lacking)
+    if rest := -stored % BLOCK:
+        yield bytes(rest)
+    yield bytes(2 * BLOCK)
+
+
+def _header(name: str, size: int, stored: int, stretches: Sequence[tuple[int, int]]) -> bytes:
+    more = len(stretches) > INLINE
+    blank = b"".join(
+        (
+            name.encode().ljust(100, b"\0"),
+            b"0000644\0" + b"0000000\0" * 2,
+            _octal(stored),
+            _octal(EPOCH // 10**9),
+            b" " * 8,
+            b"S".ljust(101, b"\0"),
+            b"ustar  \0".ljust(8 + 32 + 32 + 8 + 8, b"\0"),
+            # Access and change time, offset, long names: none; then the map, whether it goes on, and the real size.
+            bytes(41),
+            _map(stretches[:INLINE], INLINE),
+            b"\1" if more else b"\0",
+            _octal(size),
+        )
+    ).ljust(BLOCK, b"\0")
+    header = blank[:148] + b"%06o\0 " % sum(blank) + blank[156:]
+    rest = stretches[INLINE:]
+    blocks = []
+    while rest:
+        part, rest = rest[:EXTENDED], rest[EXTENDED:]
+        blocks.append((_map(part, EXTENDED) + (b"\1" if rest else b"\0")).ljust(BLOCK, b"\0"))
+    return b"".join((header, *blocks))
+
+
+def _map(stretches: Sequence[tuple[int, int]], room: int) -> bytes:
+    numbers = chain.from_iterable(stretches)
+    return b"".join(map(_octal, numbers)).ljust(room * 24, b"\0")
+
+
+def _octal(value: int) -> bytes:
+    """Twelve bytes: octal, or binary with the first bit set where octal is too short (8 GiB)."""
+    return b"%011o\0" % value if value < 1 << 33 else b"\x80" + value.to_bytes(11)

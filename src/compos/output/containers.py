@@ -1,0 +1,143 @@
+"""Disks in the containers that hypervisors and clouds want, each with the size and the firmware that its target takes.
+
+May touch: the store (`derived/disk`: what a container compresses).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO, Literal
+
+from compos import progress
+from compos.disk.clusters import disk_size
+from compos.disk.gzip_tar import write_gzip_tar
+from compos.disk.ova import ova_pieces
+from compos.disk.qcow2 import qcow2_pieces, write_qcow2
+from compos.disk.vhd import vhd_dynamic_pieces, vhd_fixed_pieces
+from compos.disk.vhdx import vhdx_pieces
+from compos.disk.vmdk import write_vmdk
+from compos.filesystem.compress import identity as compressor
+from compos.output.disks import GIB, MIB, Layout, any_firmware, disk
+from compos.output.job import Job, identity
+from compos.output.payload import root_kind
+from compos.output.write import Output
+from compos.tree.contents import Contents
+from compos.tree.node import Piece, Slice
+
+__all__ = ["aws", "dynamic_vhd", "gcp", "ova", "qcow2", "qcow2_bios", "qcow2_efi", "vhd", "vhdx", "vmdk"]
+
+VERSION = 1
+
+
+def qcow2_bios(job: Job) -> list[Output]:
+    """`.qcow2`: MBR, started by a BIOS; 1 GiB when no size is asked for."""
+    return [Output(".qcow2", _qcow2(job, disk(job, Layout("bios", "mbr", GIB))))]
+
+
+def qcow2_efi(job: Job) -> list[Output]:
+    """`-efi.qcow2`: GPT with an EFI system partition."""
+    return [Output("-efi.qcow2", _qcow2(job, disk(job, Layout("efi", "gpt"))))]
+
+
+def qcow2(job: Job) -> list[Output]:
+    """`.qcow2`: GPT, started by UEFI and, on amd64, by a BIOS as well."""
+    return [Output(".qcow2", _qcow2(job, disk(job, Layout(any_firmware(job), "gpt"))))]
+
+
+def _qcow2(job: Job, made: tuple[Piece, ...]) -> tuple[Piece, ...]:
+    """Compressed clusters where the contents are not compressed already: a root on the medium as EROFS is not."""
+    if job.compression == "none" or root_kind(job) != "erofs":
+        return tuple(qcow2_pieces(made))
+    compression: Literal["zlib", "zstd"] = "zstd" if job.compression == "zstd" else "zlib"
+    key = f"qcow2 {compression} {compressor(job.compression)} {zlib.ZLIB_RUNTIME_VERSION}"
+    return _kept(job, key, made, lambda contents, out: write_qcow2(made, contents, out, compression=compression))
+
+
+def aws(job: Job) -> list[Output]:
+    """`.raw`, for import-snapshot: MBR for BIOS instances on amd64, GPT for UEFI ones on arm64; 1 GiB, a whole MiB."""
+    layout = Layout("bios", "mbr", GIB) if job.architecture == "amd64" else Layout("efi", "gpt", GIB)
+    return [Output(".raw", disk(job, layout))]
+
+
+def gcp(job: Job) -> list[Output]:
+    """`.img.tar.gz`: `disk.raw`, whole GiB, in an old-GNU tar with its holes left out, compressed."""
+    made = disk(job, _cloud(job, GIB, GIB))
+    key = f"gzip {zlib.ZLIB_RUNTIME_VERSION}"
+    packed = _kept(job, key, made, lambda contents, out: write_gzip_tar("disk.raw", made, contents, out))
+    return [Output(".img.tar.gz", packed)]
+
+
+def vhd(job: Job) -> list[Output]:
+    """`.vhd`, fixed, for Azure: whole MiB."""
+    made = disk(job, _cloud(job, GIB))
+    return [Output(".vhd", tuple(vhd_fixed_pieces(made, _id("vhd", made))))]
+
+
+def dynamic_vhd(job: Job) -> list[Output]:
+    """`.vhd`, dynamic, for Hyper-V: 25 GiB, of which only what is used is there."""
+    made = disk(job, _cloud(job, 25 * GIB))
+    return [Output(".vhd", tuple(vhd_dynamic_pieces(made, _id("vhd", made))))]
+
+
+def vhdx(job: Job) -> list[Output]:
+    """`.vhdx`, dynamic, for Hyper-V's second generation: 25 GiB."""
+    made = disk(job, _cloud(job, 25 * GIB))
+    return [Output(".vhdx", tuple(vhdx_pieces(made, _id("vhdx", made))))]
+
+
+def vmdk(job: Job) -> list[Output]:
+    """`.vmdk`, streamOptimized: 1 GiB."""
+    return [Output(".vmdk", _vmdk(job, disk(job, _cloud(job, GIB))))]
+
+
+def ova(job: Job) -> list[Output]:
+    """`.ova`: the VMDK with a description of its machine."""
+    layout = _cloud(job, GIB)
+    made = disk(job, layout)
+    packed = _vmdk(job, made)
+    hasher = hashlib.sha256()
+    with Contents(job.store.root) as contents:
+        for chunk in contents.chunks(packed):
+            hasher.update(chunk)
+    firmware = "bios" if layout.bios else "efi"
+    pieces = ova_pieces("system", packed, hasher.hexdigest(), capacity=disk_size(made), firmware=firmware)
+    return [Output(".ova", tuple(pieces))]
+
+
+def _cloud(job: Job, smallest: int, unit: int = MIB) -> Layout:
+    """Virtual machines of both generations: an MBR disk that BIOS starts, and UEFI too; arm64 has UEFI only."""
+    return (
+        Layout("both", "mbr", smallest, unit) if job.architecture == "amd64" else Layout("efi", "gpt", smallest, unit)
+    )
+
+
+def _vmdk(job: Job, made: tuple[Piece, ...]) -> tuple[Piece, ...]:
+    own = _id("vmdk", made)
+    key = f"vmdk {zlib.ZLIB_RUNTIME_VERSION}"
+    return _kept(job, key, made, lambda contents, out: write_vmdk(made, contents, out, identity=own))
+
+
+def _id(purpose: str, made: tuple[Piece, ...]) -> bytes:
+    return identity(purpose, made).bytes
+
+
+def _kept(
+    job: Job, kind: str, made: tuple[Piece, ...], write: Callable[[Contents, BinaryIO], int]
+) -> tuple[Piece, ...]:
+    """A container that compresses, made once for its contents and kept in the store."""
+    key = f"v{VERSION}-{identity(kind, made).hex}"
+    path: Path | None = job.store.derived("disk", key)
+    if path is None:
+        with (
+            progress.task(kind.partition(" ")[0], disk_size(made)),
+            job.store.derive("disk", key) as temporary,
+            temporary.open("w+b") as out,
+            Contents(job.store.root) as contents,
+        ):
+            size = write(contents, out)
+    else:
+        size = path.stat().st_size
+    return (Slice(f"derived/disk/{key}", 0, size),)
