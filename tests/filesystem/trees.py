@@ -5,6 +5,7 @@ A tree here is what writers get: a list of (path, node) sorted by path, contents
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
@@ -97,7 +98,7 @@ def walked(folder: Path, *, tick: int = 1, xattrs: bool = True, leave: Sequence[
             continue
         status = full.lstat()
         kind = KINDS[stat.S_IFMT(status.st_mode)]
-        attributes = os.listxattr(full, follow_symlinks=False) if xattrs else []
+        attributes = _attributes(full) if xattrs else []
         seen = Seen(
             kind,
             stat.S_IMODE(status.st_mode),
@@ -119,6 +120,16 @@ def walked(folder: Path, *, tick: int = 1, xattrs: bool = True, leave: Sequence[
         name: seen._replace(links=frozenset(together.get(inode, ()))) if count > 1 else seen
         for name, (seen, inode, count) in found.items()
     }
+
+
+def _attributes(path: Path) -> list[str]:
+    try:
+        return os.listxattr(path, follow_symlinks=False)
+    except OSError as error:
+        # A squashfs on which nothing has any.
+        if error.errno != errno.EOPNOTSUPP:
+            raise
+        return []
 
 
 def _paths(folder: Path) -> Iterator[Path]:

@@ -5,21 +5,13 @@ Containers store such units and leave out those that are holes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import islice
-from typing import NamedTuple, TypeVar
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 from compos.tree.contents import Contents, cut, piece_size
 from compos.tree.node import Hole, Piece
 
-__all__ = ["Run", "data_runs", "disk_size", "in_parallel", "padded", "units"]
-
-WINDOW = 32
-"""Units under way at once when they are compressed."""
-
-T = TypeVar("T")
-R = TypeVar("R")
+__all__ = ["Run", "data_runs", "disk_size", "padded", "units"]
 
 
 class Run(NamedTuple):
@@ -79,15 +71,3 @@ def units(contents: Contents, runs: Iterable[Run], unit: int) -> Iterator[tuple[
             waiting = waiting[whole:]
         if waiting:
             yield number, waiting.ljust(unit, b"\0")
-
-
-def in_parallel(
-    work: Iterator[tuple[int, T]], pool: ThreadPoolExecutor, function: Callable[[T], R]
-) -> Iterator[tuple[int, R]]:
-    """`function` of each value, in order, in the pool's threads; a bounded number is under way."""
-    waiting: list[tuple[int, Future[R]]] = [(key, pool.submit(function, value)) for key, value in islice(work, WINDOW)]
-    while waiting:
-        key, future = waiting.pop(0)
-        result = future.result()
-        waiting += [(key_, pool.submit(function, value)) for key_, value in islice(work, 1)]
-        yield key, result

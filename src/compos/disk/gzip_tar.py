@@ -8,12 +8,12 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from typing import BinaryIO
 
 from compos.compose.root import EPOCH
-from compos.disk.clusters import data_runs, disk_size, in_parallel
+from compos.disk.clusters import data_runs, disk_size
+from compos.filesystem.parallel import in_parallel
 from compos.tree.contents import Contents
 from compos.tree.node import Hole, Piece
 
@@ -44,12 +44,11 @@ def write_gzip_tar(name: str, disk: Sequence[Piece], contents: Contents, out: Bi
     checksum = 0
     out.write(_GZIP_HEADER)
     chunks = _sized(contents.chunks(_archive(name, disk)))
-    with ThreadPoolExecutor(2) as pool:
-        for _, (length, packed, data) in in_parallel(enumerate(chunks), pool, _packed):
-            checksum = zlib.crc32(data, checksum)
-            size += length
-            out.write(packed)
-            written += len(packed)
+    for _, (length, packed, data) in in_parallel(enumerate(chunks), _packed):
+        checksum = zlib.crc32(data, checksum)
+        size += length
+        out.write(packed)
+        written += len(packed)
     out.write(_DEFLATE_END + _NUMBER.pack(checksum, size & 0xFFFFFFFF))
     return written + len(_DEFLATE_END) + _NUMBER.size
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import BinaryIO, Literal
 
-from compos.disk.clusters import data_runs, disk_size, in_parallel, units
+from compos.disk.clusters import data_runs, disk_size, units
 from compos.filesystem.compress import zstd_compressed
+from compos.filesystem.parallel import in_parallel
 from compos.tree.contents import Contents
 from compos.tree.node import Piece
 
@@ -76,21 +76,18 @@ def write_qcow2(
     places: dict[int, int] = {}
     out.seek(base)
     at = base
-    with ThreadPoolExecutor(2) as pool:
-        for cluster, (plain, packed) in in_parallel(
-            units(contents, runs, CLUSTER), pool, lambda data: (data, pack(data))
-        ):
-            if len(packed) < CLUSTER:
-                sectors = (at % 512 + len(packed) - 1) // 512
-                places[cluster] = COMPRESSED | sectors << _OFFSET_BITS | at
-                out.write(packed)
-                at += len(packed)
-            else:
-                aligned = -(-at // CLUSTER) * CLUSTER
-                out.write(bytes(aligned - at))
-                out.write(plain)
-                places[cluster] = COPIED | aligned
-                at = aligned + CLUSTER
+    for cluster, (plain, packed) in in_parallel(units(contents, runs, CLUSTER), lambda data: (data, pack(data))):
+        if len(packed) < CLUSTER:
+            sectors = (at % 512 + len(packed) - 1) // 512
+            places[cluster] = COMPRESSED | sectors << _OFFSET_BITS | at
+            out.write(packed)
+            at += len(packed)
+        else:
+            aligned = -(-at // CLUSTER) * CLUSTER
+            out.write(bytes(aligned - at))
+            out.write(plain)
+            places[cluster] = COPIED | aligned
+            at = aligned + CLUSTER
     end = -(-at // 512) * 512
     out.write(bytes(end - at))
     _, tables = _tables(size, places, end - base, kind=ZSTD if compression == "zstd" else 0, start=first)

@@ -8,10 +8,10 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import BinaryIO
 
-from compos.disk.clusters import data_runs, disk_size, in_parallel, padded, units
+from compos.disk.clusters import data_runs, disk_size, padded, units
+from compos.filesystem.parallel import in_parallel
 from compos.tree.contents import Contents
 from compos.tree.node import Piece
 
@@ -85,17 +85,16 @@ def write_vmdk(disk: Sequence[Piece], contents: Contents, out: BinaryIO, *, iden
             out.write(body)
             at += len(body) // SECTOR
 
-    with ThreadPoolExecutor(2) as pool:
-        for number, packed in in_parallel(units(contents, data_runs(whole, GRAIN), GRAIN), pool, _packed):
-            if number // TABLE != current:
-                flush()
-                current, table = number // TABLE, [0] * TABLE
-            table[number % TABLE] = at
-            body = _GRAIN_MARKER.pack(number * GRAIN // SECTOR, len(packed)) + packed
-            body += bytes(-len(body) % SECTOR)
-            out.write(body)
-            at += len(body) // SECTOR
-        flush()
+    for number, packed in in_parallel(units(contents, data_runs(whole, GRAIN), GRAIN), _packed):
+        if number // TABLE != current:
+            flush()
+            current, table = number // TABLE, [0] * TABLE
+        table[number % TABLE] = at
+        body = _GRAIN_MARKER.pack(number * GRAIN // SECTOR, len(packed)) + packed
+        body += bytes(-len(body) % SECTOR)
+        out.write(body)
+        at += len(body) // SECTOR
+    flush()
     entries = struct.pack(f"<{len(directory)}I", *directory)
     entries += bytes(-len(entries) % SECTOR)
     tail = _MARKER.pack(len(entries) // SECTOR, 0, GRAIN_DIRECTORY, b"") + entries

@@ -8,6 +8,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Literal, Protocol, TypeAlias, cast
@@ -16,7 +17,15 @@ from compos.image.store import Store
 from compos.tree.contents import Contents
 from compos.tree.node import Piece, Slice
 
-__all__ = ["COMPRESSIONS", "Compression", "identity", "stored", "zstd_compressed"]
+__all__ = [
+    "COMPRESSIONS",
+    "Compression",
+    "block_compressor",
+    "block_compressor_identity",
+    "identity",
+    "stored",
+    "zstd_compressed",
+]
 
 Compression: TypeAlias = Literal["zstd", "gzip", "none"]
 COMPRESSIONS: tuple[Compression, ...] = ("zstd", "gzip", "none")
@@ -26,6 +35,9 @@ ZSTD_LEVEL = 3
 
 
 GZIP_LEVEL = 6
+
+ZSTD_BLOCK_LEVEL = 9
+"""For blocks of a file system, which are compressed once for their contents and read at every boot."""
 
 MAGIC = b"compos-1"
 _FOOTER = struct.Struct("<Q8s")
@@ -101,6 +113,30 @@ def _compressor(compression: Compression) -> _Compressor:
 def zstd_compressed(data: bytes) -> bytes:
     """One zstd frame of a block of a file system or a disk image."""
     return cast("bytes", _zstd().compress(data, ZSTD_LEVEL))
+
+
+def block_compressor(name: Literal["zstd", "xz", "gzip"], block_size: int) -> Callable[[bytes], bytes]:
+    """What compresses one block of at most `block_size` bytes by itself, as file systems do."""
+    if name == "gzip":
+        return partial(zlib.compress, level=9)
+    if name == "zstd":
+        return partial(_zstd().compress, level=ZSTD_BLOCK_LEVEL)
+    import lzma
+
+    # The kernel checks CRC-32 only, and takes no larger dictionary than a block.
+    filters = [{"id": lzma.FILTER_LZMA2, "preset": 6, "dict_size": max(block_size, 8192)}]
+    return partial(lzma.compress, format=lzma.FORMAT_XZ, check=lzma.CHECK_CRC32, filters=filters)
+
+
+def block_compressor_identity(name: Literal["zstd", "xz", "gzip"]) -> str:
+    """Which program, version and level `block_compressor` is: part of every key of what it makes."""
+    if name == "gzip":
+        return f"zlib-{zlib.ZLIB_RUNTIME_VERSION}"
+    if name == "zstd":
+        return f"zstd{ZSTD_BLOCK_LEVEL}-{_zstd().zstd_version}"
+    import sys
+
+    return f"xz-{sys.version}"
 
 
 def _zstd() -> ModuleType:

@@ -1,17 +1,13 @@
 """Disks in the containers that hypervisors and clouds want, each with the size and the firmware that its target takes.
 
-May touch: the store (`derived/disk`: what a container compresses).
+May touch: the store (what a container compresses).
 """
 
 from __future__ import annotations
 
 import hashlib
-import zlib
-from collections.abc import Callable
-from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Literal
 
-from compos import progress
 from compos.disk.clusters import disk_size
 from compos.disk.gzip_tar import write_gzip_tar
 from compos.disk.ova import ova_pieces
@@ -19,13 +15,14 @@ from compos.disk.qcow2 import qcow2_pieces, write_qcow2
 from compos.disk.vhd import vhd_dynamic_pieces, vhd_fixed_pieces
 from compos.disk.vhdx import vhdx_pieces
 from compos.disk.vmdk import write_vmdk
-from compos.filesystem.compress import identity as compressor
+from compos.filesystem.compress import block_compressor_identity
 from compos.output.disks import GIB, MIB, Layout, any_firmware, disk
 from compos.output.job import Job, identity
+from compos.output.kept import kept
 from compos.output.payload import root_kind
 from compos.output.write import Output
 from compos.tree.contents import Contents
-from compos.tree.node import Piece, Slice
+from compos.tree.node import Piece
 
 __all__ = ["aws", "dynamic_vhd", "gcp", "ova", "qcow2", "qcow2_bios", "qcow2_efi", "vhd", "vhdx", "vmdk"]
 
@@ -52,8 +49,8 @@ def _qcow2(job: Job, made: tuple[Piece, ...]) -> tuple[Piece, ...]:
     if job.compression == "none" or root_kind(job) != "erofs":
         return tuple(qcow2_pieces(made))
     compression: Literal["zlib", "zstd"] = "zstd" if job.compression == "zstd" else "zlib"
-    key = f"qcow2 {compression} {compressor(job.compression)} {zlib.ZLIB_RUNTIME_VERSION}"
-    return _kept(job, key, made, lambda contents, out: write_qcow2(made, contents, out, compression=compression))
+    kind = f"qcow2 v{VERSION} {block_compressor_identity('zstd' if compression == 'zstd' else 'gzip')}"
+    return (kept(job, kind, made, lambda contents, out: write_qcow2(made, contents, out, compression=compression)),)
 
 
 def aws(job: Job) -> list[Output]:
@@ -65,9 +62,9 @@ def aws(job: Job) -> list[Output]:
 def gcp(job: Job) -> list[Output]:
     """`.img.tar.gz`: `disk.raw`, whole GiB, in an old-GNU tar with its holes left out, compressed."""
     made = disk(job, _cloud(job, GIB, GIB))
-    key = f"gzip {zlib.ZLIB_RUNTIME_VERSION}"
-    packed = _kept(job, key, made, lambda contents, out: write_gzip_tar("disk.raw", made, contents, out))
-    return [Output(".img.tar.gz", packed)]
+    kind = f"gzip tar v{VERSION} {block_compressor_identity('gzip')}"
+    packed = kept(job, kind, made, lambda contents, out: write_gzip_tar("disk.raw", made, contents, out))
+    return [Output(".img.tar.gz", (packed,))]
 
 
 def vhd(job: Job) -> list[Output]:
@@ -116,28 +113,9 @@ def _cloud(job: Job, smallest: int, unit: int = MIB) -> Layout:
 
 def _vmdk(job: Job, made: tuple[Piece, ...]) -> tuple[Piece, ...]:
     own = _id("vmdk", made)
-    key = f"vmdk {zlib.ZLIB_RUNTIME_VERSION}"
-    return _kept(job, key, made, lambda contents, out: write_vmdk(made, contents, out, identity=own))
+    kind = f"vmdk v{VERSION} {block_compressor_identity('gzip')}"
+    return (kept(job, kind, made, lambda contents, out: write_vmdk(made, contents, out, identity=own)),)
 
 
 def _id(purpose: str, made: tuple[Piece, ...]) -> bytes:
     return identity(purpose, made).bytes
-
-
-def _kept(
-    job: Job, kind: str, made: tuple[Piece, ...], write: Callable[[Contents, BinaryIO], int]
-) -> tuple[Piece, ...]:
-    """A container that compresses, made once for its contents and kept in the store."""
-    key = f"v{VERSION}-{identity(kind, made).hex}"
-    path: Path | None = job.store.derived("disk", key)
-    if path is None:
-        with (
-            progress.task(kind.partition(" ")[0], disk_size(made)),
-            job.store.derive("disk", key) as temporary,
-            temporary.open("w+b") as out,
-            Contents(job.store.root) as contents,
-        ):
-            size = write(contents, out)
-    else:
-        size = path.stat().st_size
-    return (Slice(f"derived/disk/{key}", 0, size),)

@@ -8,8 +8,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from compos import progress
+from compos.filesystem.compress import block_compressor_identity
 from compos.filesystem.erofs import erofs_pieces
+from compos.filesystem.squashfs import SquashfsCompression, write_squashfs
 from compos.output.job import Job, identity
+from compos.output.kept import kept
 from compos.tree.contents import piece_size
 from compos.tree.node import Piece
 
@@ -40,4 +43,14 @@ def root_filesystem(job: Job, kind: str) -> RootFilesystem:
     nodes = tuple((path, node) for path, node, _ in job.system.root.nodes)
     uuid = identity(f"root {kind}", nodes).bytes
     with progress.task(f"root as {kind}"):
-        return RootFilesystem(kind, tuple(erofs_pieces(nodes, uuid=uuid)), EROFS_UUID, uuid)
+        if kind == "erofs":
+            return RootFilesystem(kind, tuple(erofs_pieces(nodes, uuid=uuid)), EROFS_UUID, uuid)
+        compression: SquashfsCompression = "gzip" if job.compression == "gzip" else "zstd"
+        image = kept(
+            job,
+            f"squashfs v{VERSION} {block_compressor_identity(compression)}",
+            nodes,
+            lambda contents, out: write_squashfs(nodes, contents, out, compression=compression),
+        )
+    # A squashfs has no UUID: its mark stands in a block behind it, which nobody reads as part of it.
+    return RootFilesystem(kind, (image, uuid.ljust(4096, b"\0")), image.size, uuid)
