@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import subprocess
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from compos.errors import OutputError
 from compos.filesystem.squashfs import SquashfsCompression, write_squashfs
 from compos.tree.contents import Contents, piece_size
-from compos.tree.node import FILE, Hole, Node, Piece, directory, file
+from compos.tree.node import FILE, Hole, Node, Piece, Slice, directory, file
 from tests.filesystem.trees import described, loop_mounted, sample, trees, walked
 
 SECOND = 10**9
@@ -92,6 +93,15 @@ def test_equal_contents_are_stored_once(tmp_path: Path) -> None:
     contents = [(b"%d" % (number % 2) * 300_000,) for number in range(50)]
     entries: Entries = [(f"f{at:02}", Node(FILE, 0o644, size=300_000, content=one)) for at, one in enumerate(contents)]
     assert write(entries, tmp_path / "root", tmp_path).stat().st_size < 20_000
+    noise = random.Random(1).randbytes(300_000)
+    for number in range(5):
+        (tmp_path / f"layer{number}").write_bytes(bytes(number) + noise)
+    same = [(f"f{at}", Node(FILE, 0o644, size=300_000, content=(Slice(f"layer{at}", at, 300_000),))) for at in range(5)]
+    image = write([*same, ("last", file(b"end", 0o644, 0))], tmp_path / "root", tmp_path)
+    assert image.stat().st_size < 700_000, "equal bytes of different layers; only the ends in fragments are there again"
+    with loop_mounted(image, "squashfs", tmp_path / "mnt") as folder:
+        assert {(folder / f"f{at}").read_bytes() == noise for at in range(5)} == {True}
+        assert (folder / "last").read_bytes() == b"end"
 
 
 def test_known_bytes(tmp_path: Path) -> None:

@@ -1,90 +1,51 @@
-"""A tree as a squashfs image: read-only, compressed. Reads contents; two threads compress, memory is bounded.
+"""A tree as a squashfs 4.0 image: read-only and compressed, what the root of a running system is mounted from.
 
-Files shorter than a block, and the ends of longer ones, share fragment blocks; equal contents are stored once.
+May touch: the store's files (reading, through `Contents`), the image that the caller opened (writing).
 
-Source: Linux, Documentation/filesystems/squashfs.rst and fs/squashfs/squashfs_fs.h, cited as [FS].
+Source: "Squashfs Binary Format" of squashfs-tools-ng (doc/format.adoc), cited as [SQ]; the order of the tables and the
+limits are those that the kernel checks (fs/squashfs). mksquashfs's defaults where there is a choice.
 """
 
 from __future__ import annotations
 
-import hashlib
 import struct
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import BinaryIO, Literal, NamedTuple, TypeAlias
+from collections.abc import Sequence
+from typing import BinaryIO
 
 from compos.compose.root import EPOCH
 from compos.errors import OutputError
-from compos.filesystem.compress import block_compressor
-from compos.filesystem.parallel import in_parallel
-from compos.filesystem.squashfs_tables import NO_XATTR, Metadata, Xattrs, indexed_table
+from compos.filesystem.squashfs_data import Compression, Compressor, DataWriter, Layout, compressor
+from compos.filesystem.squashfs_metadata import (
+    XATTR_TABLE,
+    Child,
+    Ids,
+    Inode,
+    Metadata,
+    Xattrs,
+    directory_listing,
+    inode_head,
+)
 from compos.tree.contents import Contents
-from compos.tree.node import BLOCK, CHARACTER, DIRECTORY, FIFO, FILE, SYMLINK, Hole, Node, Piece, directory
+from compos.tree.node import DIRECTORY, FILE, Node, Piece, directory
 
-__all__ = ["BLOCK_SIZE", "COMPRESSORS", "SquashfsCompression", "write_squashfs"]
+__all__ = ["Compression", "write_squashfs"]
 
-SquashfsCompression: TypeAlias = Literal["zstd", "xz", "gzip"]
-COMPRESSORS: dict[SquashfsCompression, int] = {"gzip": 1, "xz": 4, "zstd": 6}
-"""[FS] squashfs_super_block: compression."""
-
-BLOCK_SIZE = 128 << 10
-PADDING = 4096
-"""Of the whole image: what block devices and loop devices are made of."""
-
-_SUPER = struct.Struct("<4sIIIIHHHHHHQQQQQQQQ")
-"""[FS] squashfs_super_block: magic, inodes, time, block size, fragments, compression, block log, flags, ids, version, root
-inode, bytes used, places of ids, xattrs, inodes, directories, fragments, exports."""
-DUPLICATES, EXPORTABLE, NO_XATTRS = 0x40, 0x80, 0x200
-NOWHERE = 0xFFFFFFFFFFFFFFFF
-_STORED = 1 << 24
-"""In a block's length: it is not compressed."""
-NO_FRAGMENT = 0xFFFFFFFF
-
-_COMMON = struct.Struct("<HHHHII")
-"""[FS] squashfs_base_inode: type, mode, uid's and gid's index, time, number."""
-_TYPES = {DIRECTORY: 1, FILE: 2, SYMLINK: 3, BLOCK: 4, CHARACTER: 5, FIFO: 6}
-LONG = 7
-"""A type's extended form has a number higher by this."""
-_DIR_HEADER = struct.Struct("<III")
-_DIR_ENTRY = struct.Struct("<HhHH")
-"""[FS] squashfs_dir_header (entries - 1, inode block, first inode's number) and squashfs_dir_entry (offset, number's
-difference, type, name's length - 1)."""
-_DIR_INDEX = struct.Struct("<III")
-DIR_ENTRIES = 256
-_LIMIT = 0xFFFFFFFF
-
-
-@dataclass(slots=True)
-class _Blocks:
-    """Where a file's data is: the first block's place, the blocks' lengths, the fragment and the place in it."""
-
-    size: int
-    start: int = 0
-    lengths: list[int] = field(default_factory=list)
-    fragment: int = NO_FRAGMENT
-    offset: int = 0
-    sparse: int = 0
-
-
-class _Unit(NamedTuple):
-    """A block to compress: a file's (`blocks`), or the fragment `number`."""
-
-    blocks: _Blocks | None
-    number: int
-
-
-@dataclass(slots=True)
-class _Inode:
-    node: Node
-    name: bytes = b""
-    number: int = 0
-    links: int = 1
-    xattr: int = NO_XATTR
-    parent: _Inode | None = None
-    children: list[tuple[bytes, _Inode]] = field(default_factory=list)
-    place: tuple[int, int] = (0, 0)
-    """Block and offset in the inode table, once `written`."""
-    written: bool = False
+MAGIC = 0x73717368
+_SUPER = struct.Struct("<IIIIIHHHHHHQQQQQQQQ")
+"""[SQ] 3: magic, inodes, time, block size, fragments, compressor, log of the block size, flags, ids, version's major and
+minor, root's reference, bytes used, places of the tables of ids, attributes, inodes, directories, fragments, exports."""
+_COMPRESSORS: dict[Compression, int] = {"gzip": 1, "xz": 4, "zstd": 6}
+_ENDS_PACKED, _DUPLICATES, _EXPORTABLE, _NO_XATTRS = 0x0020, 0x0040, 0x0080, 0x0200
+"""[SQ] 3, flags."""
+_ABSENT = 0xFFFFFFFFFFFFFFFF
+"""[SQ] 3: the place of a table that is not there."""
+_ALIGNMENT = 4096
+_NOWHERE = Layout()
+_BLOCK_SIZES = tuple(1 << bits for bits in range(12, 21))
+_BLOCKS_MOST = 1 << 24
+"""Of one file: 2 TiB in blocks of 128 KiB, which is as far as the kernel's documentation goes."""
+_FRAGMENT = struct.Struct("<QII")
+"""[SQ] 7: place, size, unused."""
 
 
 def write_squashfs(
@@ -92,279 +53,158 @@ def write_squashfs(
     contents: Contents,
     out: BinaryIO,
     *,
-    compression: SquashfsCompression = "zstd",
-    block_size: int = BLOCK_SIZE,
+    compression: Compression = "zstd",
+    block_size: int = 131072,
 ) -> int:
-    """Write the image of `entries` (sorted, parents first) to the empty file `out`; returns its bytes, a multiple of 4096.
+    """Write the image of `entries` (sorted, parents first) to `out`, an empty file opened `wb+`; returns its bytes.
 
-    Raises `OutputError`: `squashfs-too-many-ids`, `xattr-unknown`.
+    The size is a multiple of 4096. `block_size` is a power of two from 4096 to 1 MiB. Raises `OutputError`:
+    `xattr-unknown` for attributes of another namespace than user, trusted and security (the kernel's squashfs has no
+    access lists, and leaving one out would open the file to others), `xattr-too-large`, `squashfs-block-size`,
+    `squashfs-file-too-large`, `squashfs-link-too-long`, `squashfs-name-too-long`, `squashfs-device-too-large`,
+    `squashfs-too-many-ids`; `ImageError` (`store-corrupt`).
     """
-    return _Writer(contents, out, compression, block_size).write(entries)
-
-
-class _Writer:
-    def __init__(self, contents: Contents, out: BinaryIO, compression: SquashfsCompression, block_size: int) -> None:
-        self.contents = contents
-        self.out = out
-        self.compression = compression
-        self.block_size = block_size
-        self.compress = block_compressor(compression, block_size)
-        self.files: dict[tuple[Piece, ...], _Blocks] = {}
-        self.fragments: list[tuple[int, int]] = []
-        self.ids: dict[int, int] = {}
-        self.xattrs = Xattrs(self.compress)
-        self.inodes = Metadata(self.compress)
-        self.directories = Metadata(self.compress)
-        self.exports: list[int] = []
-
-    def write(self, entries: Sequence[tuple[str, Node]]) -> int:
-        root, count = _inodes(entries)
-        self.exports = [0] * count
-        self.out.seek(_SUPER.size)
-        end = self._data(node for _, node in entries if node.kind == FILE and node.size)
-        reference = self._inode(root, count)
-        # [FS]: inodes, directories, fragments, exports, ids, xattrs, in this order.
-        places = []
-        for table in (self.inodes.finished(), self.directories.finished()):
-            places.append(end)
-            self.out.write(table)
-            end += len(table)
-        fragments = b"".join(struct.pack("<QII", start, length, 0) for start, length in self.fragments)
-        ids = struct.pack(f"<{len(self.ids)}I", *self.ids)
-        for content in (fragments, struct.pack(f"<{count}Q", *self.exports), ids):
-            table, index = indexed_table(content, end, self.compress)
-            self.out.write(table)
-            places.append(end + index if content else NOWHERE)
-            end += len(table)
-        xattrs, index = self.xattrs.finished(end)
-        self.out.write(xattrs)
-        places.append(end + index if xattrs else NOWHERE)
-        end += len(xattrs)
-        self.out.write(bytes(-end % PADDING))
-        inode_at, directory_at, fragment_at, export_at, id_at, xattr_at = places
-        self.out.seek(0)
-        self.out.write(
-            _SUPER.pack(
-                b"hsqs", count, EPOCH // 10**9, self.block_size, len(self.fragments), COMPRESSORS[self.compression],
-                self.block_size.bit_length() - 1, DUPLICATES | EXPORTABLE | (0 if xattrs else NO_XATTRS), len(self.ids),
-                4, 0, reference, end, id_at, xattr_at, inode_at, directory_at, fragment_at, export_at,
-            )
-        )  # fmt: skip
-        return end + -end % PADDING
-
-    def _data(self, nodes: Iterator[Node]) -> int:
-        """Write all files' blocks and the fragments; returns the end."""
-        at = _SUPER.size
-
-        def pack(data: bytes) -> tuple[bytes, int]:
-            packed = self.compress(data)
-            return (packed, len(packed)) if len(packed) < len(data) else (data, len(data) | _STORED)
-
-        for unit, (packed, length) in in_parallel(self._units(nodes), pack):
-            if unit.blocks:
-                if not any(unit.blocks.lengths[: unit.number]):
-                    unit.blocks.start = at
-                unit.blocks.lengths[unit.number] = length
-            else:
-                self.fragments.append((at, length))
-            self.out.write(packed)
-            at += len(packed)
-        return at
-
-    def _units(self, nodes: Iterator[Node]) -> Iterator[tuple[_Unit, bytes]]:
-        """Blocks to compress, in the order in which they are stored; notes where everything will be."""
-        ends = bytearray()
-        known: dict[bytes, _Blocks] = {}
-        number = 0
-        for node in nodes:
-            if node.content in self.files:
-                continue
-            blocks = self.files[node.content] = _Blocks(node.size)
-            tail = b""
-            for data, length in _cut(self.contents, node.content, self.block_size):
-                if length == self.block_size:
-                    blocks.lengths.append(0)
-                    if data:
-                        yield _Unit(blocks, len(blocks.lengths) - 1), data
-                    else:
-                        blocks.sparse += length
-                else:
-                    tail = data or bytes(length)
-            if not tail:
-                continue
-            if not blocks.lengths:
-                # Short files of equal bytes come from different layers: their bytes tell.
-                digest = hashlib.sha256(tail).digest()
-                if digest in known:
-                    self.files[node.content] = known[digest]
-                    continue
-                known[digest] = blocks
-            if len(ends) + len(tail) > self.block_size:
-                yield _Unit(None, number), bytes(ends)
-                number += 1
-                ends.clear()
-            blocks.fragment, blocks.offset = number, len(ends)
-            ends += tail
-        if ends:
-            yield _Unit(None, number), bytes(ends)
-
-    def _inode(self, top: _Inode, count: int) -> int:
-        """Write all inodes, children before their directories, which name their places; returns the root's reference."""
-        waiting = [(top, False)]
-        while waiting:
-            inode, ready = waiting.pop()
-            if inode.written:
-                continue
-            if inode.node.kind == DIRECTORY and not ready:
-                waiting.append((inode, True))
-                waiting += [(child, False) for _, child in reversed(inode.children)]
-                continue
-            body = self._body(inode, count)
-            inode.place = self.inodes.place()
-            inode.written = True
-            self.exports[inode.number - 1] = inode.place[0] << 16 | inode.place[1]
-            self.inodes.add(body)
-        return self.exports[top.number - 1]
-
-    def _body(self, inode: _Inode, count: int) -> bytes:
-        node = inode.node
-        inode.xattr = self.xattrs.add(inode.name, node.xattrs)
-        kind = _TYPES[node.kind]
-        long = inode.xattr != NO_XATTR
-        if node.kind == DIRECTORY:
-            long, rest = self._directory(inode, count, long)
-        elif node.kind == FILE:
-            long, rest = self._file(inode, long)
-        else:
-            rest = struct.pack("<I", inode.links)
-            if node.kind == SYMLINK:
-                target = node.link.encode("utf-8", "surrogateescape")
-                rest += struct.pack("<I", len(target)) + target
-            elif node.kind in (CHARACTER, BLOCK):
-                major, minor = node.device
-                rest += struct.pack("<I", minor & 0xFF | major << 8 | (minor & ~0xFF) << 12)
-            if long:
-                rest += struct.pack("<I", inode.xattr)
-        time = min(max(node.mtime // 10**9, 0), _LIMIT)
-        common = _COMMON.pack(
-            kind + (LONG if long else 0), node.mode, self._id(node.uid), self._id(node.gid), time, inode.number
+    if block_size not in _BLOCK_SIZES:
+        raise OutputError(
+            "squashfs-block-size",
+            f"a squashfs cannot have blocks of {block_size:,} bytes",
+            hint="Take a power of two from 4096 to 1048576.",
         )
-        return common + rest
-
-    def _id(self, value: int) -> int:
-        index = self.ids.setdefault(value, len(self.ids))
-        if index > 0xFFFF:
-            raise OutputError("squashfs-too-many-ids", "a squashfs has 65,536 different owners and groups at most")
-        return index
-
-    def _file(self, inode: _Inode, long: bool) -> tuple[bool, bytes]:
-        """[FS] squashfs_reg_inode, or squashfs_lreg_inode for what is large, sparse, linked or has attributes."""
-        blocks = self.files.get(inode.node.content) or _Blocks(0)
-        size = inode.node.size
-        lengths = struct.pack(f"<{len(blocks.lengths)}I", *blocks.lengths)
-        if long or inode.links > 1 or blocks.sparse or size > _LIMIT or blocks.start > _LIMIT:
-            # Of a file that is a hole as a whole the kernel wants to hear of less than its size.
-            sparse = min(blocks.sparse, size - 1) if blocks.sparse else 0
-            head = struct.pack(
-                "<QQQIIII", blocks.start, size, sparse, inode.links, blocks.fragment, blocks.offset, inode.xattr
-            )
-            return True, head + lengths
-        return False, struct.pack("<IIII", blocks.start, blocks.fragment, blocks.offset, size) + lengths
-
-    def _directory(self, inode: _Inode, count: int, long: bool) -> tuple[bool, bytes]:
-        """Write the listing; [FS] squashfs_dir_inode, or squashfs_ldir_inode with an index when the listing is long."""
-        block, offset = self.directories.place()
-        size = 0
-        index: list[bytes] = []
-        seen = block
-        for group in _groups(inode.children):
-            at = self.directories.place()[0]
-            if at != seen:
-                name = group[0][0]
-                index.append(_DIR_INDEX.pack(size, at, len(name) - 1) + name)
-                seen = at
-            first = group[0][1]
-            parts = [_DIR_HEADER.pack(len(group) - 1, first.place[0], first.number)]
-            for name, child in group:
-                difference = child.number - first.number
-                kind = _TYPES[child.node.kind]
-                parts.append(_DIR_ENTRY.pack(child.place[1], difference, kind, len(name) - 1) + name)
-            listing = b"".join(parts)
-            self.directories.add(listing)
-            size += len(listing)
-        # The size counts "." and "..", which are not there.
-        size += 3
-        parent = inode.parent.number if inode.parent else count + 1
-        if long or size > 0xFFFF:
-            head = struct.pack("<IIIIHHI", inode.links, size, block, parent, len(index), offset, inode.xattr)
-            return True, head + b"".join(index)
-        return False, struct.pack("<IIHHI", block, inode.links, size, offset, parent)
+    tree = _Tree(entries)
+    out.write(bytes(_SUPER.size))
+    with DataWriter(contents, out, compression, block_size) as data:
+        for path, node in tree.inodes:
+            if node.kind == FILE:
+                _check_size(path, node, block_size)
+                data.add(node.content)
+    tables = _Tables(out, data.position, compressor(compression, block_size))
+    ids, xattrs = Ids(), Xattrs(tables.compress)
+    references, inodes, listings = _inodes(tree, data.layouts, ids, xattrs, tables.compress)
+    inodes_at = tables.add(inodes.finished())
+    listings_at = tables.add(listings.finished())
+    fragments = b"".join(_FRAGMENT.pack(start, size, 0) for start, size in data.fragments)
+    fragments_at = tables.add_lookup(fragments) if fragments else _ABSENT
+    exports_at = tables.add_lookup(struct.pack(f"<{len(references)}Q", *references))
+    ids_at = tables.add_lookup(ids.table())
+    xattrs_at = _ABSENT
+    if xattrs.ids:
+        values_at = tables.add(xattrs.values.finished())
+        xattrs_at = tables.add_lookup(b"".join(xattrs.ids), XATTR_TABLE.pack(values_at, len(xattrs.ids), 0))
+    used = tables.position
+    size = used + -used % _ALIGNMENT
+    tables.add(bytes(size - used))
+    # Equal files that were taken back may have left the file longer than it is.
+    out.truncate(size)
+    out.seek(0)
+    flags = _ENDS_PACKED | _DUPLICATES | _EXPORTABLE | (0 if xattrs.ids else _NO_XATTRS)
+    out.write(
+        _SUPER.pack(
+            MAGIC, len(references), EPOCH // 10**9, block_size, len(data.fragments),
+            _COMPRESSORS[compression], block_size.bit_length() - 1, flags, len(ids.values), 4, 0,
+            references[0], used, ids_at, xattrs_at, inodes_at, listings_at, fragments_at, exports_at,
+        )
+    )  # fmt: skip
+    return size
 
 
-def _inodes(entries: Sequence[tuple[str, Node]]) -> tuple[_Inode, int]:
-    """The root with everything below it, numbered in the order of `entries`; and how many there are."""
-    top = next((node for path, node in entries if not path), directory(0o755, EPOCH))
-    root = _Inode(top, number=1)
-    folders = {"": root}
-    shared: dict[str, _Inode] = {}
-    count = 1
-    for path, node in entries:
-        if not path:
-            continue
-        parent, _, name = path.rpartition("/")
-        inode = shared.get(node.inode) if node.inode else None
-        if inode:
-            inode.links += 1
-        else:
-            count += 1
-            inode = _Inode(node, path.encode("utf-8", "surrogateescape"), count, parent=folders[parent])
-            if node.inode:
-                shared[node.inode] = inode
-        folders[parent].children.append((name.encode("utf-8", "surrogateescape"), inode))
-        if node.kind == DIRECTORY:
-            folders[path] = inode
-    for folder in folders.values():
-        folder.children.sort(key=lambda child: child[0])
-        folder.links = 2 + sum(child.node.kind == DIRECTORY for _, child in folder.children)
-    return root, count
+class _Tree:
+    """The entries as inodes, numbered from 1 in their order, and what each directory holds."""
+
+    def __init__(self, entries: Sequence[tuple[str, Node]]) -> None:
+        root = next((node for path, node in entries if not path), directory(0o755, EPOCH))
+        self.inodes: list[tuple[str, Node]] = [("", root)]
+        """An inode's first path and its node, in the order of numbers."""
+        self.links = [2]
+        self.folders: dict[str, int] = {"": 1}
+        """A directory's number; those above it come before it."""
+        self.children: dict[str, list[tuple[str, int]]] = {"": []}
+        """A directory's paths and their inodes' numbers."""
+        shared: dict[str, int] = {}
+        for path, node in entries:
+            if not path:
+                continue
+            number = shared.get(node.inode) if node.inode else None
+            parent = path.rpartition("/")[0]
+            if number is None:
+                self.inodes.append((path, node))
+                self.links.append(1)
+                number = len(self.inodes)
+                if node.inode:
+                    shared[node.inode] = number
+            else:
+                self.links[number - 1] += 1
+            self.children[parent].append((path, number))
+            if node.kind == DIRECTORY:
+                self.folders[path] = number
+                self.children[path] = []
+                self.links[number - 1] = 2
+                self.links[self.folders[parent] - 1] += 1
 
 
-def _groups(children: Sequence[tuple[bytes, _Inode]]) -> Iterator[list[tuple[bytes, _Inode]]]:
-    """A listing's parts that can share a header: one inode block, numbers close to the first one's."""
-    group: list[tuple[bytes, _Inode]] = []
-    for item in children:
-        if group:
-            first = group[0][1]
-            near = -0x8000 <= item[1].number - first.number <= 0x7FFF
-            if len(group) == DIR_ENTRIES or item[1].place[0] != first.place[0] or not near:
-                yield group
-                group = []
-        group.append(item)
-    if group:
-        yield group
+def _check_size(path: str, node: Node, block_size: int) -> None:
+    if node.size > block_size * _BLOCKS_MOST:
+        raise OutputError(
+            "squashfs-file-too-large",
+            f"the file has {node.size:,} bytes; {block_size * _BLOCKS_MOST:,} are the most in a squashfs with blocks of"
+            f" {block_size:,}",
+            place=path,
+            hint="Keep this file on a disk of its own.",
+        )
 
 
-def _cut(contents: Contents, pieces: Sequence[Piece], size: int) -> Iterator[tuple[bytes, int]]:
-    """A file in blocks of `size` with their lengths; a block of zeros has no bytes. Large holes are never made up."""
-    zeros = bytes(size)
-    waiting = b""
-    for piece in pieces:
-        rest = piece
-        if isinstance(piece, Hole):
-            fill = min(-len(waiting) % size, piece.size)
-            waiting += bytes(fill)
-            if waiting and len(waiting) == size:
-                yield (b"" if waiting == zeros else waiting), size
-                waiting = b""
-            whole, left = divmod(piece.size - fill, size)
-            for _ in range(whole):
-                yield b"", size
-            rest = Hole(left)
-        for chunk in contents.chunks([rest]):
-            waiting += chunk
-            for start in range(0, len(waiting) // size * size, size):
-                block = waiting[start : start + size]
-                yield (b"" if block == zeros else block), size
-            waiting = waiting[len(waiting) // size * size :]
-    if waiting:
-        yield (waiting if any(waiting) else b""), len(waiting)
+def _inodes(
+    tree: _Tree, layouts: dict[tuple[Piece, ...], Layout], ids: Ids, xattrs: Xattrs, compress: Compressor
+) -> tuple[list[int], Metadata, Metadata]:
+    """References to all inodes in the order of numbers, the inode table and the directory table.
+
+    A directory's inode comes behind those that it lists, since each of them names the other's place: the deepest are
+    written first, each one's files together.
+    """
+    inodes, listings = Metadata(compress), Metadata(compress)
+    references = [-1] * len(tree.inodes)
+
+    def described(number: int) -> Inode:
+        path, node = tree.inodes[number - 1]
+        links = tree.links[number - 1]
+        return Inode(path, node, number, links, ids.index(node.uid), ids.index(node.gid), xattrs.index(path, node))
+
+    for folder, folder_number in reversed(tree.folders.items()):
+        children: list[Child] = []
+        prefix = len(folder) + 1 if folder else 0
+        for path, number in tree.children[folder]:
+            node = tree.inodes[number - 1][1]
+            if references[number - 1] < 0:
+                layout = layouts[node.content] if node.kind == FILE else _NOWHERE
+                references[number - 1] = inodes.add(inode_head(described(number), layout))
+                inodes.add(layout.sizes)
+            name = path[prefix:].encode("utf-8", "surrogateescape")
+            children.append(Child(name, node.kind, number, references[number - 1]))
+        children.sort()
+        parent = tree.folders[folder.rpartition("/")[0]]
+        references[folder_number - 1] = inodes.add(
+            directory_listing(listings, described(folder_number), children, parent)
+        )
+    return references, inodes, listings
+
+
+class _Tables:
+    """The end of the image: tables one behind the other."""
+
+    def __init__(self, out: BinaryIO, position: int, compress: Compressor) -> None:
+        self.position = out.seek(position)
+        self.compress = compress
+        self._out = out
+
+    def add(self, data: bytes) -> int:
+        """Write `data`; returns its place."""
+        place = self.position
+        self.position += self._out.write(data)
+        return place
+
+    def add_lookup(self, data: bytes, head: bytes = b"") -> int:
+        """Write `data` in metadata blocks, then `head` and the blocks' places; returns the place of those. [SQ] 2.3."""
+        blocks = Metadata(self.compress)
+        blocks.add(data)
+        first = self.add(blocks.finished())
+        places = [first + start for start in blocks.starts[:-1]]
+        return self.add(head + struct.pack(f"<{len(places)}Q", *places))
