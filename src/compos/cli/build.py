@@ -114,6 +114,7 @@ def build(sources: tuple[str, ...], **options: Any) -> None:
             platform.architecture,
             options["root"],
             _size(options["size"]),
+            base.name,
             decompress_kernel=options["decompress_kernel"],
             sbom=sbom,
         ),

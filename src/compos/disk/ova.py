@@ -10,9 +10,10 @@ from hashlib import sha256
 from xml.sax.saxutils import quoteattr
 
 from compos.compose.root import EPOCH
+from compos.disk.clusters import disk_size
 from compos.filesystem.tar import tar_pieces
-from compos.tree.contents import piece_size
-from compos.tree.node import FILE, Node, Piece, file
+from compos.tree.contents import file_of
+from compos.tree.node import Piece, file
 
 __all__ = ["ova_pieces"]
 
@@ -67,7 +68,7 @@ def ova_pieces(name: str, vmdk: Sequence[Piece], digest: str, *, capacity: int, 
 
     `digest` is the VMDK's SHA-256 in hexadecimal, `capacity` its disk's size in bytes, `firmware` bios or efi.
     """
-    size = sum(map(piece_size, vmdk))
+    size = disk_size(vmdk)
     disk = f"{name}-disk1.vmdk"
     items = "\n".join(f"      <Item>{''.join(map(_element, item.split('|')))}</Item>" for item in ITEMS)
     quoted = quoteattr(name)
@@ -81,7 +82,7 @@ def ova_pieces(name: str, vmdk: Sequence[Piece], digest: str, *, capacity: int, 
         firmware=firmware,
     ).encode()
     manifest = f"SHA256({name}.ovf)= {sha256(envelope).hexdigest()}\nSHA256({disk})= {digest}\n".encode()
-    node = Node(FILE, 0o644, mtime=EPOCH, size=size, content=tuple(vmdk))
+    node = file_of(vmdk, 0o644, EPOCH)
     members = [
         (f"{name}.ovf", file(envelope, 0o644, EPOCH)),
         (f"{name}.mf", file(manifest, 0o644, EPOCH)),

@@ -49,6 +49,7 @@ class Request:
     architecture: str
     root: str = "auto"
     size: int | None = None
+    name: str = ""
     decompress_kernel: bool = False
     sbom: SbomOptions | None = None
 
@@ -130,7 +131,9 @@ def described_outputs(
     system = compose_system(
         store, config, parts, metadata, decompress_kernel=request.decompress_kernel, sbom=request.sbom
     )
-    job = Job(store, system, request.architecture, request.compression, request.root, request.size, parts.tools)
+    job = Job(
+        store, system, request.architecture, request.compression, request.root, request.size, parts.tools, request.name
+    )
     outputs = make(job, request.formats)
     with store.derive("result", key) as path:
         record.save(path, (tuple((output.suffix, tuple(output.pieces)) for output in outputs), tuple(job.notes)))
@@ -160,6 +163,7 @@ def _key(store: Store, config: Config, parts: Parts, request: Request) -> str:
         request.architecture,
         request.root,
         request.size,
+        request.name if any(one.named for one in request.formats) else "",
         sorted((reference, image.digest) for reference, image in parts.tools.items()),
         request.decompress_kernel,
         request.sbom,

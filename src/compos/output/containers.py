@@ -100,7 +100,7 @@ def ova(job: Job) -> list[Output]:
         for chunk in contents.chunks(packed):
             hasher.update(chunk)
     firmware = "bios" if layout.bios else "efi"
-    pieces = ova_pieces("system", packed, hasher.hexdigest(), capacity=disk_size(made), firmware=firmware)
+    pieces = ova_pieces(job.name, packed, hasher.hexdigest(), capacity=disk_size(made), firmware=firmware)
     return [Output(".ova", tuple(pieces))]
 
 

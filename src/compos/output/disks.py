@@ -23,8 +23,8 @@ from compos.output.job import Job, identity
 from compos.output.payload import Payload, finder_initrd, payload, read_kernel
 from compos.output.unified import boot_program, unified
 from compos.output.write import Output
-from compos.tree.contents import piece_size
-from compos.tree.node import FILE, Node, Piece
+from compos.tree.contents import file_of, piece_size
+from compos.tree.node import Piece
 
 __all__ = ["GIB", "MIB", "Layout", "any_firmware", "disk", "raw", "raw_bios", "raw_efi"]
 
@@ -144,10 +144,7 @@ def _boot_partition(job: Job, made: Payload, layout: Layout) -> _Boot:
             "initrd.img": made.initrd,
             "kernel": made.kernel,
         }
-        entries = [
-            (path, Node(FILE, 0o644, mtime=EPOCH, size=sum(map(piece_size, content)), content=content))
-            for path, content in contents.items()
-        ]
+        entries = [(path, file_of(content, 0o644, EPOCH)) for path, content in contents.items()]
         image = fat_image(entries, serial=serial, label="COMPOS", hidden=FIRST)
         starts = [image.starts.get(name, 0) for name in ("kernel", "cmdline", "initrd.img")]
     kernel, cmdline, initrd = (Place(start, size) for start, size in zip(starts, sizes, strict=True))

@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, TypeAlias
 
 from compos.errors import OutputError
-from compos.output.job import EFI_STUB, INIT
+from compos.output.job import EFI_STUB, INIT, RPI3
 
 if TYPE_CHECKING:
     from compos.output.job import Job
@@ -25,7 +25,7 @@ class Format:
     """One output format; `recipe` is `module:function` in this package, imported when it is needed.
 
     A streamable format stands alone and can go to a single file or standard output. `tools` are images that it is made
-    with besides the system's own; `architectures` those that have it.
+    with besides the system's own; `architectures` those that have it. A `named` one's contents have the outputs' name in them.
     """
 
     name: str
@@ -33,6 +33,7 @@ class Format:
     streamable: bool = False
     tools: tuple[str, ...] = ()
     architectures: tuple[str, ...] = ("amd64", "arm64", "riscv64")
+    named: bool = False
 
     def make(self, job: Job) -> list[Output]:
         """The format's outputs, described but not yet written."""
@@ -69,7 +70,10 @@ FORMATS = {
         Format("dynamic-vhd", "containers:dynamic_vhd", tools=_UEFI),
         Format("vhdx", "containers:vhdx", tools=_UEFI),
         Format("vmdk", "containers:vmdk", tools=_UEFI),
-        Format("ova", "containers:ova", tools=_UEFI),
+        Format("ova", "containers:ova", tools=_UEFI, named=True),
+        Format("rpi3", "rpi3:card", tools=(RPI3,), architectures=("arm64",)),
+        Format("firecracker", "firecracker:microvm", tools=(INIT,), architectures=("amd64", "arm64"), named=True),
+        Format("oci", "artifact:archive"),
         Format("tar", "tar:root", streamable=True),
         Format("docker", "tar:docker", streamable=True),
         Format("tar-kernel-initrd", "initrd:archive"),
@@ -123,7 +127,7 @@ def tools(formats: Sequence[Format], root: str) -> list[str]:
     """References of the images that `formats` are made with, when the root is kept as `root` says."""
     wanted = dict.fromkeys(tool for format in formats for tool in format.tools)
     # Only a root that lies on the medium needs to be found. The formats named after one always have it there.
-    if root == "initrd" and not any(format.name.startswith("kernel+") for format in formats):
+    if root == "initrd" and not any(format.name.startswith(("kernel+", "firecracker")) for format in formats):
         wanted.pop(INIT, None)
     return list(wanted)
 

@@ -19,8 +19,8 @@ from compos.filesystem.tar import TarEntry, tar_pieces
 from compos.image.store import Store
 from compos.output.job import Job
 from compos.output.write import Output
-from compos.tree.contents import piece_size
-from compos.tree.node import FILE, Node, Piece, Tree
+from compos.tree.contents import file_of
+from compos.tree.node import Node, Piece, Tree
 
 __all__ = ["archive", "files", "initrd_pieces", "kernel_files", "segment"]
 
@@ -59,9 +59,8 @@ def archive(job: Job) -> list[Output]:
     ]
     entries: list[TarEntry] = []
     for name, content in parts:
-        size = sum(map(piece_size, content))
-        if size:
-            entries.append((name, Node(FILE, 0o644, mtime=EPOCH, size=size, content=content), {}))
+        if content:
+            entries.append((name, file_of(content, 0o644, EPOCH), {}))
     return [Output("-initrd.tar", tuple(tar_pieces(entries)))]
 
 

@@ -16,8 +16,8 @@ from compos.output.job import Job, identity
 from compos.output.payload import Payload, finder_initrd, payload, read_kernel
 from compos.output.unified import boot_program, unified
 from compos.output.write import Output
-from compos.tree.contents import piece_size
-from compos.tree.node import FILE, Node, Piece, Tree, directory
+from compos.tree.contents import file_of, piece_size
+from compos.tree.node import Piece, Tree, directory
 
 __all__ = ["iso", "iso_bios", "iso_efi", "iso_efi_initrd"]
 
@@ -103,23 +103,20 @@ def _layout(job: Job, made: Payload, fat: FatImage | None, *, bios: bool, uefi: 
     tree: Tree = {"boot": directory(0o755, EPOCH)}
     boot: list[BootImage] = []
     if bios:
-        tree[LOADER] = _file((bytes(LOADER_SIZE),))
+        tree[LOADER] = file_of((bytes(LOADER_SIZE),), 0o644, EPOCH)
         # Four sectors of 512 bytes, which every BIOS loads.
         boot.append(BootImage(BIOS, LOADER, LOADER_SIZE // SECTOR))
     if uefi:
-        tree[EFI_IMAGE] = _file(tuple(fat.pieces) if fat else ())
+        tree[EFI_IMAGE] = file_of(fat.pieces if fat else (), 0o644, EPOCH)
         # The catalogue counts 65,535 sectors at most; 0 lets the firmware look into the file system.
         boot.append(BootImage(UEFI, EFI_IMAGE, 0))
     else:
-        tree |= {KERNEL: _file(made.kernel), INITRD: _file(made.initrd), CMDLINE: _file((made.cmdline,))}
+        parts = {KERNEL: made.kernel, INITRD: made.initrd, CMDLINE: (made.cmdline,)}
+        tree |= {path: file_of(content, 0o644, EPOCH) for path, content in parts.items()}
     if made.root:
-        tree[_root_name(made)] = _file(made.root.pieces)
+        tree[_root_name(made)] = file_of(made.root.pieces, 0o644, EPOCH)
     return IsoLayout(sorted(tree.items()), volume=VOLUME, boot=boot, first=_root_name(made))
 
 
 def _root_name(made: Payload) -> str:
     return f"root.{made.root.kind}" if made.root else ""
-
-
-def _file(content: tuple[Piece, ...]) -> Node:
-    return Node(FILE, 0o644, mtime=EPOCH, size=sum(map(piece_size, content)), content=tuple(content))

@@ -30,7 +30,8 @@ class Job:
     """One build's formats share this.
 
     `size` is the disks' size in bytes that was asked for, or None. `tools` are the images that the formats named, by their
-    references. `notes` collects what the user is told of choices that were made for them.
+    references; `name` is what the outputs' names begin with. `notes` collects what the user is told of choices that were
+    made for them.
     """
 
     store: Store
@@ -40,6 +41,7 @@ class Job:
     root: str = "auto"
     size: int | None = None
     tools: Mapping[str, Image] = field(default_factory=dict)
+    name: str = ""
     notes: list[str] = field(default_factory=list)
 
     def note(self, text: str) -> None:

@@ -17,7 +17,16 @@ from compos.output.root_filesystem import RootFilesystem, root_filesystem
 from compos.tree.contents import Contents
 from compos.tree.node import Piece, Slice
 
-__all__ = ["Payload", "finder_initrd", "payload", "read_kernel", "root_kind", "uefi_kernel"]
+__all__ = [
+    "Payload",
+    "finder_initrd",
+    "payload",
+    "plain_kernel_pieces",
+    "read_kernel",
+    "required_kernel",
+    "root_kind",
+    "uefi_kernel",
+]
 
 LARGEST_IN_MEMORY = 1 << 30
 """Bytes of a root that goes into memory when nobody says otherwise: its initrd and its files are there at once."""
@@ -39,17 +48,21 @@ def payload(job: Job, root: str = "") -> Payload:
     With a root on the medium the initrd is not made here: it needs to know the place (`finder_initrd`). Raises
     `OutputError` (`kernel-none`).
     """
-    system = job.system
-    if system.kernel is None:
-        raise OutputError(
-            "kernel-none", "a bootable medium needs a kernel, and the YAML has none", hint="Add a kernel: section."
-        )
+    kernel = required_kernel(job)
     kind = root or root_kind(job)
-    cmdline = system.cmdline.strip().encode()
-    kernel = tuple(system.kernel.content)
+    cmdline = job.system.cmdline.strip().encode()
     if kind == "initrd":
         return Payload(kernel, tuple(initrd_pieces(job, microcode=True)), cmdline, None)
     return Payload(kernel, (), cmdline, root_filesystem(job, kind))
+
+
+def required_kernel(job: Job) -> tuple[Piece, ...]:
+    """The kernel of something that boots. Raises `OutputError` (`kernel-none`)."""
+    if job.system.kernel is None:
+        raise OutputError(
+            "kernel-none", "what boots needs a kernel, and the YAML has none", hint="Add a kernel: section."
+        )
+    return tuple(job.system.kernel.content)
 
 
 def root_kind(job: Job) -> str:
@@ -91,8 +104,8 @@ def uefi_kernel(job: Job, kernel: tuple[Piece, ...]) -> tuple[Piece, ...]:
     head = read_kernel(job, kernel, 4096)
     if pe_machine(head) == job.architecture:
         return kernel
-    plain = _unpacked(job, kernel)
-    if plain and pe_machine(read_kernel(job, plain, 4096)) == job.architecture:
+    plain = plain_kernel_pieces(job, kernel)
+    if pe_machine(read_kernel(job, plain, 4096)) == job.architecture:
         return plain
     raise OutputError(
         "kernel-not-uefi",
@@ -101,15 +114,15 @@ def uefi_kernel(job: Job, kernel: tuple[Piece, ...]) -> tuple[Piece, ...]:
     )
 
 
-def _unpacked(job: Job, kernel: tuple[Piece, ...]) -> tuple[Piece, ...]:
-    """`kernel` decompressed, once for its contents; nothing when it is no compressed kernel."""
+def plain_kernel_pieces(job: Job, kernel: tuple[Piece, ...]) -> tuple[Piece, ...]:
+    """`kernel` decompressed, once for its contents; itself when it is no compressed kernel."""
     key = f"plain-{identity('kernel', kernel).hex}"
     made = job.store.derived("kernel", key)
     if made is None:
         try:
             data = plain_kernel(read_kernel(job, kernel))
         except KernelImageError:
-            return ()
+            return kernel
         with job.store.derive("kernel", key) as path:
             path.write_bytes(data)
         size = len(data)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from compos import progress
 from compos.filesystem.compress import block_compressor_identity
 from compos.filesystem.erofs import erofs_pieces
-from compos.filesystem.squashfs import SquashfsCompression, write_squashfs
+from compos.filesystem.squash import SquashfsCompression, write_squashfs
 from compos.output.job import Job, identity
 from compos.output.kept import kept
 from compos.tree.contents import piece_size

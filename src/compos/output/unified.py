@@ -11,7 +11,7 @@ from compos.errors import OutputError
 from compos.output.job import EFI_STUB, Job
 from compos.output.payload import Payload, payload, uefi_kernel
 from compos.output.write import Output
-from compos.tree.contents import Contents, piece_size
+from compos.tree.contents import Contents, file_of
 from compos.tree.flatten import image_tree
 from compos.tree.node import FILE, Node
 
@@ -62,5 +62,4 @@ def unified(job: Job, made: Payload) -> Uki:
 
 def boot_program(job: Job, uki: Uki) -> tuple[str, Node]:
     """The UKI as a file of a medium, under the name that the architecture's firmware looks for."""
-    node = Node(FILE, 0o644, mtime=EPOCH, size=sum(map(piece_size, uki.pieces)), content=tuple(uki.pieces))
-    return BOOT_FILES[job.architecture], node
+    return BOOT_FILES[job.architecture], file_of(uki.pieces, 0o644, EPOCH)

@@ -45,7 +45,7 @@ class Builder:
 
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
-        self._indexes: dict[tuple[str, str], Index] = {}
+        self._indexes: dict[tuple[str, tuple[str, ...], str], Index] = {}
 
     def build(self, recipe: Recipe, platform: Platform, name: str) -> Image:
         """Build `recipe` for `platform` and name the image `name` (canonical). Raises `PackageError`."""
@@ -79,7 +79,7 @@ class Builder:
 
     def _debian_tree(self, recipe: Recipe, debian: Debian, architecture: str) -> tuple[Tree, set[Package]]:
         """What the brick takes from Debian, and the packages that it takes something from."""
-        index = self._index(debian.suite, architecture)
+        index = self._index(debian.suite, debian.components, architecture)
         packages = resolve(index, debian.names(architecture), without=debian.without)
         archives = fetch_packages(self.mirror(), packages, self.store.root / "debian")
         files, owners = packages_tree(self.store, packages, archives)
@@ -98,12 +98,16 @@ class Builder:
             overlay.add(path, node)
         return overlay.tree
 
-    def _index(self, suite: str, architecture: str) -> Index:
+    def _index(self, suite: str, components: tuple[str, ...], architecture: str) -> Index:
         with self._lock:
-            key = (suite, architecture)
+            key = (suite, components, architecture)
             if key not in self._indexes:
                 self._indexes[key] = load_index(
-                    self.mirror(), self.store.root / "debian", architecture=architecture, suites=(suite,)
+                    self.mirror(),
+                    self.store.root / "debian",
+                    architecture=architecture,
+                    suites=(suite,),
+                    components=components,
                 )
             return self._indexes[key]
 

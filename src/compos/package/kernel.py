@@ -1,4 +1,4 @@
-"""A kernel image as LinuxKit has them: `kernel`, and `kernel.tar` with uncompressed modules and their index.
+"""A kernel image as LinuxKit has them: `kernel`, and `kernel.tar` with uncompressed modules, their index and device trees.
 
 May touch: the store (`derived/module`: decompressed modules, kept with `kernel.tar` as one stored file).
 """
@@ -20,14 +20,16 @@ from compos.tree.node import FILE, Node, Slice, Tree, ancestors, directory, file
 
 __all__ = ["is_kernels", "kernel_tree"]
 
-VERSION = 1
+VERSION = 2
 MODULES = "usr/lib/modules"
+DEVICE_TREES = "usr/lib/linux-image-"
+"""Debian keeps a kernel's device trees beside it, in `VERSION/VENDOR/BOARD.dtb`."""
 _MODULE = re.compile(r"\.ko(\.xz|\.gz|\.zst)?$")
 
 
 def is_kernels(path: str) -> bool:
     """Whether a package's file goes into a kernel image."""
-    return path.startswith(("boot/vmlinu", f"{MODULES}/"))
+    return path.startswith(("boot/vmlinu", f"{MODULES}/", DEVICE_TREES))
 
 
 def kernel_tree(store: Store, packages: Tree, place: str) -> Tree:
@@ -44,6 +46,10 @@ def kernel_tree(store: Store, packages: Tree, place: str) -> Tree:
     }
     if not modules:
         raise PackageError("brick-kernel", f"no package of the brick has the modules of {version}", place=place)
+    trees = f"{DEVICE_TREES}{version}/"
+    modules |= {
+        f"boot/dtb/{path.removeprefix(trees)}": node for path, node in packages.items() if path.startswith(trees)
+    }
     archive = _archive(store, modules, version, binary.mtime)
     return {
         "kernel": binary._replace(mode=0o644),

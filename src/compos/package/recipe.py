@@ -50,6 +50,7 @@ class Debian:
 
     packages: tuple[str | Mapping[str, str], ...]
     suite: str = "trixie"
+    components: tuple[str, ...] = ("main",)
     without: tuple[str, ...] = ()
     keep: tuple[str, ...] | None = None
     drop: tuple[str, ...] = ()
@@ -142,6 +143,7 @@ _FIELDS: Mapping[str, type | tuple[type, ...]] = {
 _MADE_OF = ("debian", "files", "concatenate", "links", "kernel")
 _DEBIAN_FIELDS: Mapping[str, type | tuple[type, ...]] = {
     "suite": str,
+    "components": list,
     "packages": list,
     "without": list,
     "keep": list,
@@ -253,6 +255,7 @@ def _debian(value: object, place: str) -> Debian:
     return Debian(
         packages,
         values.get("suite", "trixie"),
+        _texts(values.get("components", ["main"])),
         _texts(values.get("without", [])),
         None if keep is None else _texts(keep),
         _texts(values.get("drop", [])),

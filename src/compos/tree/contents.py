@@ -12,9 +12,9 @@ from pathlib import Path
 from types import TracebackType
 
 from compos.errors import ImageError
-from compos.tree.node import Hole, Piece, Slice
+from compos.tree.node import FILE, Hole, Node, Piece, Slice
 
-__all__ = ["Contents", "cut", "piece_size"]
+__all__ = ["Contents", "cut", "file_of", "piece_size"]
 
 SMALL = 128 << 10
 """Below this a slice is gathered in memory with its neighbours: a system call for each small file costs more."""
@@ -28,6 +28,12 @@ _NO_REFLINK = {errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.
 def piece_size(piece: Piece) -> int:
     """Length of a piece in bytes."""
     return len(piece) if isinstance(piece, bytes) else piece.size
+
+
+def file_of(pieces: Iterable[Piece], mode: int, mtime: int) -> Node:
+    """A regular file with these contents."""
+    content = tuple(pieces)
+    return Node(FILE, mode, mtime=mtime, size=sum(map(piece_size, content)), content=content)
 
 
 def cut(pieces: Iterable[Piece], at: int) -> tuple[tuple[Piece, ...], tuple[Piece, ...]]:

@@ -41,9 +41,10 @@ def load_index(
     *,
     architecture: str,
     suites: Sequence[str] = ("trixie",),
+    components: Sequence[str] = ("main",),
     offline: bool = False,
 ) -> Index:
-    """The packages of `suites` (component main) for Debian's `architecture`.
+    """The packages of `suites` and `components` for Debian's `architecture`.
 
     The Release files are fetched and verified at once, the lists of packages when the first one is asked for.
     `directory` is a cache, which any number of processes may share: what it holds is verified when it is used, and a list
@@ -59,8 +60,9 @@ def load_index(
         sweep(directory / "staging")
     with progress.task(f"Debian index of {', '.join(suites)}"):
         sources = [
-            _Source(mirror, load_release(mirror, suite, directory, offline=offline), architecture, directory)
-            for suite in suites
+            _Source(mirror, release, component, architecture, directory)
+            for release in (load_release(mirror, suite, directory, offline=offline) for suite in suites)
+            for component in components
         ]
     return Index(architecture, sources, offline=offline)
 
@@ -115,6 +117,7 @@ class _Source:
 
     mirror: Mirror
     release: Release
+    component: str
     architecture: str
     directory: Path
 
@@ -124,7 +127,7 @@ class _Source:
 
     @property
     def _path(self) -> str:
-        return f"main/binary-{self.architecture}/Packages"
+        return f"{self.component}/binary-{self.architecture}/Packages"
 
     @property
     def packages(self) -> Expected:
