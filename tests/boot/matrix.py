@@ -8,9 +8,10 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+from compos.cli.main import main
 from tests.guest import fetch, free_port
 
-__all__ = ["ROWS", "SYSTEM", "Row", "boot"]
+__all__ = ["ROWS", "SYSTEM", "Row", "boot", "build"]
 
 SYSTEM = """\
 # The smallest system that serves a page under containerd.
@@ -57,19 +58,36 @@ def _rows() -> list[Row]:
         Row("kernel+initrd", "", "direct", "none"),
         Row("kernel+erofs", "-erofs.img", "direct", "virtio", "erofs"),
         Row("kernel+erofs", "-erofs.img", "direct", "NVMe", "erofs"),
+        Row("kernel+squashfs", "-squashfs.img", "direct", "virtio", "squashfs"),
         Row("kernel+iso", ".iso", "direct", "CD", "iso9660"),
+        Row("firecracker", "-firecracker.img", "direct", "virtio", "erofs"),
+        Row("uki", ".efi", "OVMF", "none"),
         Row("iso-bios", ".iso", "SeaBIOS", "CD"),
         Row("iso-efi", "-efi.iso", "OVMF", "CD"),
         Row("iso-efi-initrd", "-efi-initrd.iso", "OVMF", "CD"),
-        Row("uki", ".efi", "OVMF", "none"),
     ]
     for firmware in ("SeaBIOS", "OVMF"):
         rows += [Row("iso", ".iso", firmware, medium) for medium in ("CD", "USB")]
         rows += [Row("iso", ".iso", firmware, "CD", "erofs")]
         rows += [Row("raw", ".img", firmware, medium) for medium in ("virtio", "SATA", "NVMe", "USB")]
         rows += [Row("raw", ".img", firmware, medium, "erofs") for medium in ("virtio", "SATA", "NVMe")]
+        rows += [Row("vhd", ".vhd", firmware, "SATA"), Row("vmdk", ".vmdk", firmware, "SATA")]
+        rows += [Row("gcp", ".img.tar.gz", firmware, "virtio", "erofs")]
+        rows += [Row("qcow2", ".qcow2", firmware, "virtio", "erofs")]
     rows += [Row("raw-bios", "-bios.img", "SeaBIOS", medium) for medium in ("virtio", "SATA")]
     rows += [Row("raw-efi", "-efi.img", "OVMF", medium) for medium in ("virtio", "SATA")]
+    rows += [
+        Row("raw", ".img", "OVMF", "virtio", "squashfs"),
+        Row("qcow2-bios", ".qcow2", "SeaBIOS", "virtio"),
+        Row("qcow2-efi", "-efi.qcow2", "OVMF", "virtio"),
+        Row("aws", ".raw", "SeaBIOS", "NVMe"),
+        Row("dynamic-vhd", ".vhd", "SeaBIOS", "SATA"),
+        Row("vhdx", ".vhdx", "OVMF", "SATA"),
+        Row("kernel+initrd", "", "direct", "none", architecture="arm64"),
+        Row("raw-efi", "-efi.img", "AAVMF", "virtio", architecture="arm64"),
+        Row("raw", ".img", "AAVMF", "virtio", "erofs", architecture="arm64"),
+        Row("iso-efi", "-efi.iso", "AAVMF", "CD", architecture="arm64"),
+    ]
     return rows
 
 
@@ -112,9 +130,9 @@ def command(row: Row, prefix: Path, state: Path, port: int) -> list[str]:
         return [*line, "-kernel", str(image)]
     if row.firmware == "direct":
         middle = {"kernel+initrd": ""}.get(row.format, f"-{row.format.removeprefix('kernel+')}")
-        initrd = prefix.with_name(f"{prefix.name}{middle}-initrd.img")
-        cmdline = prefix.with_name(f"{prefix.name}-cmdline").read_text()
-        line += ["-kernel", f"{prefix}-kernel", "-initrd", str(initrd), "-append", cmdline]
+        kernel = "vmlinux" if row.format == "firecracker" else "kernel"
+        console = f"console={CONSOLES[row.architecture]}"
+        line += ["-kernel", f"{prefix}-{kernel}", "-initrd", f"{prefix}{middle}-initrd.img", "-append", console]
     if row.medium != "none":
         form = FORMATS.get(image.suffix, "raw")
         line += [
@@ -147,3 +165,13 @@ def boot(row: Row, prefix: Path, state: Path, seconds: float = 150) -> float:
         guest.wait()
     assert "nginx" in page
     return time.monotonic() - begin
+
+
+def build(row: Row, folder: Path) -> Path:
+    """Compose what `row` boots in an empty folder; returns the outputs' prefix."""
+    path = folder / "system.yml"
+    path.write_text(SYSTEM.replace("{console}", CONSOLES[row.architecture]))
+    root = row.root if row.root in ("initrd", "erofs", "squashfs") else "auto"
+    options = ["--dir", str(folder), "--arch", row.architecture, "-f", row.format, "--root", root]
+    assert main(["build", *options, str(path)]) == 0
+    return folder / "system"

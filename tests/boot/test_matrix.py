@@ -1,0 +1,24 @@
+"""The boot matrix, a test a row: the format reaches its service under this firmware, on this medium."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.boot.matrix import ROWS, Row, boot, build
+
+
+@pytest.mark.boot
+@pytest.mark.parametrize(
+    "row",
+    # Both workers boot; each row is built where it boots.
+    [pytest.param(row, marks=pytest.mark.xdist_group(f"matrix{at % 2}")) for at, row in enumerate(ROWS)],
+    ids=lambda row: row.name,
+)
+def test_it_boots(row: Row, tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    state.mkdir()
+    boot(row, build(row, tmp_path), state)
+    shutil.rmtree(tmp_path)
