@@ -56,12 +56,25 @@ def test_iso(tmp_path: Path) -> None:
         ("os.raw", "raw"),
         ("os.vmdk", "vmdk"),
         ("os.vhd", "vpc"),
-        ("os.img", ""),
+        ("os.img", "raw"),
     ],
 )
 def test_disk(tmp_path: Path, name: str, form: str) -> None:
     touch(tmp_path, name)
-    assert find_boot(tmp_path / name) == Boot(tmp_path / name, disk=Disk(tmp_path / name, format=form))
+    expected = Boot(tmp_path / name, disk=Disk(tmp_path / name, format=form), uefi="-efi" in name)
+    assert find_boot(tmp_path / name) == expected
+
+
+def test_the_initrd_that_finds_a_root_is_taken(tmp_path: Path) -> None:
+    touch(tmp_path, "os-kernel", "os-erofs.img", "os-erofs-initrd.img")
+    boot = find_boot(tmp_path / "os")
+    assert boot.initrd == tmp_path / "os-erofs-initrd.img"
+    assert boot.disk == Disk(tmp_path / "os-erofs.img", format="raw")
+
+
+def test_a_program_for_uefi(tmp_path: Path) -> None:
+    touch(tmp_path, "os.efi")
+    assert find_boot(tmp_path / "os.efi") == Boot(tmp_path / "os", kernel=tmp_path / "os.efi", uefi=True)
 
 
 def test_a_description_is_not_booted(tmp_path: Path) -> None:

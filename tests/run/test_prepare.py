@@ -62,3 +62,14 @@ def test_nothing_is_made_when_something_is_wrong(tmp_path: Path, request_: Reque
                 prepare(replace(request_, **wrong))
             assert caught.value.id == id
     assert not (tmp_path / "os-state").exists()
+
+
+def test_too_little_memory_is_refused(tmp_path: Path, request_: Request) -> None:
+    """Both files are sparse: their sizes count."""
+    with (tmp_path / "os-initrd.img").open("wb") as initrd:
+        initrd.truncate(600 << 20)
+    with pytest.raises(RunError) as caught:
+        prepare(request_)
+    assert caught.value.id == "memory-too-small"
+    assert "at least 1248 MiB" in str(caught.value)
+    assert "--mem 1280" in str(caught.value.hint)

@@ -17,7 +17,10 @@ KINDS = ("kernel", *ROOT_IMAGES, "iso")
 
 @dataclass(frozen=True, slots=True)
 class Boot:
-    """What to boot. `prefix` names the state directory; a `disk` beside a `kernel` is its root filesystem."""
+    """What to boot. `prefix` names the state directory; a `disk` beside a `kernel` is its root filesystem.
+
+    `uefi`: the name says that only UEFI starts it.
+    """
 
     prefix: Path
     kernel: Path | None = None
@@ -25,6 +28,7 @@ class Boot:
     cmdline: str = ""
     disk: Disk | None = None
     iso: Path | None = None
+    uefi: bool = False
 
 
 def find_boot(path: Path, *, kind: str = "") -> Boot:
@@ -36,11 +40,16 @@ def find_boot(path: Path, *, kind: str = "") -> Boot:
     image = path.exists() and not path.is_dir()
     if kind == "iso" or (image and not kind and path.suffix == ".iso"):
         return _iso(path)
+    if image and not kind and path.suffix == ".efi":
+        # QEMU hands a program over to the firmware as it does a kernel.
+        return Boot(path.with_suffix(""), kernel=path, uefi=True)
     if image and not kind:
         if path.suffix in (".yml", ".yaml"):
             hint = f"Build it, then run its prefix: compos build {path} && compos run {path.stem}"
             raise RunError("boot-not-built", "this is a description, not a system", place=str(path), hint=hint)
-        return Boot(path, disk=Disk(path, format=named_format(path.name)))
+        # `compos build -f raw` writes NAME.img.
+        form = named_format(path.name) or ("raw" if path.suffix == ".img" else "")
+        return Boot(path, disk=Disk(path, format=form), uefi="-efi" in path.name)
     found = next((form for form in ROOT_IMAGES if _beside(path, f"-{form}.img").exists()), None)
     form = kind if kind in ROOT_IMAGES else found
     if form and kind != "kernel":
@@ -51,7 +60,7 @@ def find_boot(path: Path, *, kind: str = "") -> Boot:
 def _iso(path: Path) -> Boot:
     found = path if path.exists() else path.with_name(f"{path.name}.iso")
     _need(found, "iso-bios")
-    return Boot(found.with_suffix("") if found.suffix == ".iso" else found, iso=found)
+    return Boot(found.with_suffix("") if found.suffix == ".iso" else found, iso=found, uefi="-efi" in found.name)
 
 
 def _initrd(path: Path) -> Boot:
@@ -65,7 +74,10 @@ def _root_image(path: Path, form: str) -> Boot:
     kernel, image = _beside(path, "-kernel"), _beside(path, f"-{form}.img")
     _need(kernel, f"kernel+{form}")
     _need(image, f"kernel+{form}")
-    return Boot(path, kernel, cmdline=_cmdline(path), disk=Disk(image, format="raw"))
+    # compos writes an initrd that finds the root by itself; LinuxKit's kernels have the drivers in them.
+    initrd = _beside(path, f"-{form}-initrd.img")
+    finder = initrd if initrd.is_file() else None
+    return Boot(path, kernel, finder, _cmdline(path), disk=Disk(image, format="raw"))
 
 
 def _beside(path: Path, suffix: str) -> Path:

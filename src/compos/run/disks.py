@@ -16,7 +16,17 @@ from compos.progress import notice
 
 __all__ = ["Disk", "make_disks", "named_format", "parse_disk"]
 
-SUFFIXES = {".qcow2": "qcow2", ".vmdk": "vmdk", ".raw": "raw", ".vhd": "vpc", "-bios.img": "raw", "-efi.img": "raw"}
+SUFFIXES = {
+    ".qcow2": "qcow2",
+    ".vmdk": "vmdk",
+    ".raw": "raw",
+    ".vhd": "vpc",
+    ".vhdx": "vhdx",
+    "-squashfs.img": "raw",
+    "-erofs.img": "raw",
+    "-bios.img": "raw",
+    "-efi.img": "raw",
+}
 """QEMU's formats by the names that `compos build` gives (cli.md 1.10)."""
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from compos.errors import RunError
 from compos.run.accel import choose_accel
-from compos.run.boot import find_boot
+from compos.run.boot import Boot, find_boot
 from compos.run.disks import Disk, make_disks
 from compos.run.firmware import find_firmware
 from compos.run.metadata import write_metadata
@@ -19,6 +19,9 @@ from compos.run.network import Publish, check_free, mac_address
 from compos.run.qemu import Options, find_qemu, guest_arch
 
 __all__ = ["Request", "prepare"]
+
+KERNEL_ROOM = 48
+"""MiB that a kernel takes for itself before it unpacks anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +63,13 @@ def prepare(request: Request) -> Options:
             place=f"--networking {request.networking}",
             hint="Leave --networking out, or reach the guest at its own address.",
         )
+    _check_memory(boot, request.mem)
     program = find_qemu(arch, request.qemu)
     check_free(request.publish)
     state = request.state or boot.prefix.with_name(f"{boot.prefix.name}-state")
     state.mkdir(mode=0o755, parents=True, exist_ok=True)
+    # Only PCs have a BIOS; a kernel that QEMU loads itself needs neither.
+    uefi = request.uefi or bool(request.firmware) or boot.uefi or (boot.kernel is None and arch != "x86_64")
     metadata = state / "data.iso" if request.metadata else None
     if metadata:
         write_metadata(request.metadata, metadata)
@@ -78,7 +84,7 @@ def prepare(request: Request) -> Options:
         metadata=metadata,
         publish=request.publish,
         networking=request.networking,
-        firmware=find_firmware(arch, request.firmware, state) if request.uefi or request.firmware else None,
+        firmware=find_firmware(arch, request.firmware, state) if uefi else None,
         gui=request.gui,
         usb=request.usb,
         no_reboot=request.no_reboot,
@@ -86,3 +92,17 @@ def prepare(request: Request) -> Options:
         qemu=program,
         accel=choose_accel(program, boot.kernel, arch, request.verdicts, asked=request.accel),
     )
+
+
+def _check_memory(boot: Boot, mem: int) -> None:
+    """A root in memory is there twice at first, packed and unpacked: less than that ends with files missing."""
+    if boot.initrd is None or boot.kernel is None:
+        return
+    needed = (boot.kernel.stat().st_size + 2 * boot.initrd.stat().st_size >> 20) + KERNEL_ROOM
+    if mem < needed:
+        raise RunError(
+            "memory-too-small",
+            f"this system needs at least {needed} MiB to be unpacked; the machine would have {mem}",
+            place=str(boot.initrd),
+            hint=f"Give it more, --mem {-(-needed // 256) * 256}, or keep the root on a disk: compos build --root erofs.",
+        )

@@ -144,7 +144,7 @@ def _kernel(boot: Boot, guest: Guest) -> list[str]:
     cmdline = boot.cmdline
     if boot.initrd:
         line += ["-initrd", str(boot.initrd)]
-    if boot.disk:
+    if boot.disk and not boot.initrd:
         cmdline = f"{cmdline} root={guest.disk}".strip()
     return [*line, "-append", cmdline] if cmdline else line
 
