@@ -78,6 +78,7 @@ def _rows() -> list[Row]:
     rows += [Row("raw-efi", "-efi.img", "OVMF", medium) for medium in ("virtio", "SATA")]
     rows += [
         Row("raw", ".img", "OVMF", "virtio", "squashfs"),
+        Row("raw", ".img", "SeaBIOS", "virtio", "ext4"),
         Row("qcow2-bios", ".qcow2", "SeaBIOS", "virtio"),
         Row("qcow2-efi", "-efi.qcow2", "OVMF", "virtio"),
         Row("aws", ".raw", "SeaBIOS", "NVMe"),
@@ -171,7 +172,7 @@ def build(row: Row, folder: Path) -> Path:
     """Compose what `row` boots in an empty folder; returns the outputs' prefix."""
     path = folder / "system.yml"
     path.write_text(SYSTEM.replace("{console}", CONSOLES[row.architecture]))
-    root = row.root if row.root in ("initrd", "erofs", "squashfs") else "auto"
+    root = row.root if row.root in ("initrd", "erofs", "squashfs", "ext4") else "auto"
     options = ["--dir", str(folder), "--arch", row.architecture, "-f", row.format, "--root", root]
     assert main(["build", *options, str(path)]) == 0
     return folder / "system"

@@ -15,7 +15,6 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from compos.disk.clusters import data_runs, disk_size
 from compos.disk.ova import ova_pieces
 from compos.disk.qcow2 import qcow2_pieces, write_qcow2
 from compos.disk.vhd import vhd_dynamic_pieces, vhd_fixed_pieces
@@ -24,6 +23,7 @@ from compos.disk.vmdk import write_vmdk
 from compos.errors import OutputError
 from compos.tree.contents import Contents
 from compos.tree.node import Hole, Piece, Slice
+from compos.tree.runs import data_runs, disk_size
 from tests.filesystem.trees import blob
 
 ID = bytes(range(16))

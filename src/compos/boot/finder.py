@@ -47,7 +47,7 @@ DRIVERS = (
 )
 """By the kernel's names; a kernel has few of them as modules, the rest is built in or not for its machines."""
 
-ALWAYS = {"erofs": ("erofs", "loop"), "squashfs": ("squashfs", "loop"), "iso9660": ("isofs",)}
+ALWAYS = {"erofs": ("erofs", "loop"), "squashfs": ("squashfs", "loop"), "ext4": ("ext4", "loop"), "iso9660": ("isofs",)}
 """What no device asks for: loaded by name."""
 
 CHECKSUMS = ("crc32c_generic", "crc32c_intel", "libcrc32c")

@@ -12,10 +12,10 @@ from itertools import chain
 from typing import BinaryIO
 
 from compos.compose.root import EPOCH
-from compos.disk.clusters import data_runs, disk_size
 from compos.filesystem.parallel import in_parallel
 from compos.tree.contents import Contents
 from compos.tree.node import Hole, Piece
+from compos.tree.runs import data_runs, disk_size
 
 __all__ = ["write_gzip_tar"]
 

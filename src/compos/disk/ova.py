@@ -10,10 +10,10 @@ from hashlib import sha256
 from xml.sax.saxutils import quoteattr
 
 from compos.compose.root import EPOCH
-from compos.disk.clusters import disk_size
 from compos.filesystem.tar import tar_pieces
 from compos.tree.contents import file_of
 from compos.tree.node import Piece, file
+from compos.tree.runs import disk_size
 
 __all__ = ["ova_pieces"]
 

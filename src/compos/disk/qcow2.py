@@ -10,11 +10,11 @@ import zlib
 from collections.abc import Sequence
 from typing import BinaryIO, Literal
 
-from compos.disk.clusters import data_runs, disk_size, units
 from compos.filesystem.compress import zstd_compressed
 from compos.filesystem.parallel import in_parallel
 from compos.tree.contents import Contents
 from compos.tree.node import Piece
+from compos.tree.runs import data_runs, disk_size, units
 
 __all__ = ["qcow2_pieces", "write_qcow2"]
 

@@ -9,10 +9,10 @@ import struct
 from collections.abc import Sequence
 from uuid import UUID
 
-from compos.disk.clusters import data_runs, disk_size, padded
 from compos.errors import OutputError
 from compos.filesystem.crc32c import crc32c
 from compos.tree.node import Hole, Piece
+from compos.tree.runs import data_runs, disk_size, padded
 
 __all__ = ["vhdx_pieces"]
 

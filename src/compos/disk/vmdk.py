@@ -10,10 +10,10 @@ import zlib
 from collections.abc import Sequence
 from typing import BinaryIO
 
-from compos.disk.clusters import data_runs, disk_size, padded, units
 from compos.filesystem.parallel import in_parallel
 from compos.tree.contents import Contents
 from compos.tree.node import Piece
+from compos.tree.runs import data_runs, disk_size, padded, units
 
 __all__ = ["GRAIN", "write_vmdk"]
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 from typing import Literal
 
-from compos.disk.clusters import disk_size
 from compos.disk.gzip_tar import write_gzip_tar
 from compos.disk.ova import ova_pieces
 from compos.disk.qcow2 import qcow2_pieces, write_qcow2
@@ -23,6 +22,7 @@ from compos.output.payload import root_kind
 from compos.output.write import Output
 from compos.tree.contents import Contents
 from compos.tree.node import Piece
+from compos.tree.runs import disk_size
 
 __all__ = ["aws", "dynamic_vhd", "gcp", "ova", "qcow2", "qcow2_bios", "qcow2_efi", "vhd", "vhdx", "vmdk"]
 
@@ -45,8 +45,8 @@ def qcow2(job: Job) -> list[Output]:
 
 
 def _qcow2(job: Job, made: tuple[Piece, ...]) -> tuple[Piece, ...]:
-    """Compressed clusters where the contents are not compressed already: a root on the medium as EROFS is not."""
-    if job.compression == "none" or root_kind(job) != "erofs":
+    """Compressed clusters where the contents are not compressed already: a plain root on the medium is not."""
+    if job.compression == "none" or root_kind(job) not in ("erofs", "ext4"):
         return tuple(qcow2_pieces(made))
     compression: Literal["zlib", "zstd"] = "zstd" if job.compression == "zstd" else "zlib"
     kind = f"qcow2 v{VERSION} {block_compressor_identity('zstd' if compression == 'zstd' else 'gzip')}"

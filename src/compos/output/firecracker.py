@@ -18,7 +18,7 @@ __all__ = ["microvm"]
 def microvm(job: Job) -> list[Output]:
     """`-vmlinux`, `-firecracker.img`, `-firecracker-initrd.img`, `-firecracker.json`. Raises `OutputError` (`kernel-none`)."""
     kernel = required_kernel(job)
-    root = root_filesystem(job, "squashfs" if job.root == "squashfs" else "erofs")
+    root = root_filesystem(job, job.root if job.root in ("squashfs", "ext4") else "erofs")
     names = {part: f"{job.name}{part}" for part in ("-vmlinux", "-firecracker.img", "-firecracker-initrd.img")}
     machine = {
         "boot-source": {

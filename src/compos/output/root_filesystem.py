@@ -1,4 +1,4 @@
-"""The root as a file system of its own: EROFS or squashfs, for a partition, a disk or a file on a CD.
+"""The root as a file system of its own: EROFS, squashfs or ext4, for a partition, a disk or a file on a CD.
 
 May touch: the store (`derived/filesystem`).
 """
@@ -10,6 +10,7 @@ from typing import NamedTuple
 from compos import progress
 from compos.filesystem.compress import block_compressor_identity
 from compos.filesystem.erofs import erofs_pieces
+from compos.filesystem.ext4 import ext4_pieces
 from compos.filesystem.squash import SquashfsCompression, write_squashfs
 from compos.output.job import Job, identity
 from compos.output.kept import kept
@@ -20,8 +21,9 @@ __all__ = ["RootFilesystem", "root_filesystem"]
 
 VERSION = 1
 
+EXT4_UUID = 1024 + 0x68
 EROFS_UUID = 1024 + 48
-"""Where an EROFS has its UUID: its superblock begins at 1024."""
+"""Where they have their UUIDs: both superblocks begin at 1024."""
 
 
 class RootFilesystem(NamedTuple):
@@ -39,12 +41,14 @@ class RootFilesystem(NamedTuple):
 
 
 def root_filesystem(job: Job, kind: str) -> RootFilesystem:
-    """The system's root, without what is below `boot/`, as `kind` (erofs, squashfs)."""
+    """The system's root, without what is below `boot/`, as `kind` (erofs, squashfs, ext4)."""
     nodes = tuple((path, node) for path, node, _ in job.system.root.nodes)
     uuid = identity(f"root {kind}", nodes).bytes
     with progress.task(f"root as {kind}"):
         if kind == "erofs":
             return RootFilesystem(kind, tuple(erofs_pieces(nodes, uuid=uuid)), EROFS_UUID, uuid)
+        if kind == "ext4":
+            return RootFilesystem(kind, tuple(ext4_pieces(nodes, uuid=uuid, label="root")), EXT4_UUID, uuid)
         compression: SquashfsCompression = "gzip" if job.compression == "gzip" else "zstd"
         image = kept(
             job,

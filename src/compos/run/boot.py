@@ -48,8 +48,8 @@ def find_boot(path: Path, *, kind: str = "") -> Boot:
             hint = f"Build it, then run its prefix: compos build {path} && compos run {path.stem}"
             raise RunError("boot-not-built", "this is a description, not a system", place=str(path), hint=hint)
         # `compos build -f raw` writes NAME.img.
-        form = named_format(path.name) or ("raw" if path.suffix == ".img" else "")
-        return Boot(path, disk=Disk(path, format=form), uefi="-efi" in path.name)
+        disk = Disk(path, format=named_format(path.name) or ("raw" if path.suffix == ".img" else ""))
+        return Boot(path, disk=disk, uefi="-efi" in path.name)
     found = next((form for form in ROOT_IMAGES if _beside(path, f"-{form}.img").exists()), None)
     form = kind if kind in ROOT_IMAGES else found
     if form and kind != "kernel":

@@ -1,6 +1,6 @@
-"""A raw disk cut into units of equal size: which of them hold data, and their bytes. Pure; pieces are split, never copied.
+"""Pieces cut into units of equal size: which of these hold data, and their bytes. Pure; pieces are split, never copied.
 
-Containers store such units and leave out those that are holes.
+Disk containers and file systems store such units and leave out those that are holes.
 """
 
 from __future__ import annotations

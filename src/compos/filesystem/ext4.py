@@ -1,0 +1,374 @@
+"""A tree as an ext4 file system, for disks that a system may also write. Pure: no contents are read.
+
+Metadata stand in front in one flexible block group, then directories and files, each in one run of blocks; everything else is
+a hole. There are no backup superblocks (sparse_super2 without any): whoever needs another copy builds it again.
+
+Source: Linux, Documentation/filesystems/ext4; the records are in `ext4_tables`.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from compos.compose.root import EPOCH
+from compos.errors import OutputError
+from compos.filesystem.ext4_tables import (
+    BLOCK_SIZE,
+    DESCRIPTOR_SIZE,
+    INODE_SIZE,
+    TYPES,
+    Checksums,
+    Extent,
+    Shape,
+    attribute_block,
+    attributes_inline,
+    descriptor,
+    directory_blocks,
+    extent_tree,
+    inode_record,
+    journal_head,
+    superblock,
+    tree_blocks,
+)
+from compos.tree.node import BLOCK, CHARACTER, DIRECTORY, FILE, SYMLINK, Hole, Node, Piece, directory
+from compos.tree.runs import data_runs, disk_size
+
+__all__ = ["ext4_pieces"]
+
+GROUP = 8 * BLOCK_SIZE
+"""Blocks of a group: as many as a bitmap's block has bits."""
+LONGEST_EXTENT = 32768
+ROOT, JOURNAL, FIRST = 2, 8, 11
+"""Inode numbers: the root's, the journal's, the first that is not reserved."""
+FAST_LINK = 60
+SMALLEST_WITH_JOURNAL = 2048
+BYTES_PER_INODE = 65536
+UNINITIALISED, ZEROED = 0x1 | 0x2, 0x4
+"""Group flags: neither inodes nor blocks are used; the inode table is zeros."""
+LARGEST_FILE = 16 << 40
+LARGEST = 1 << 60
+
+
+@dataclass(slots=True)
+class _Inode:
+    """An inode to be: what it is, then its number and where its blocks are."""
+
+    path: str
+    node: Node
+    number: int
+    links: int = 1
+    children: list[tuple[bytes, _Inode]] = field(default_factory=list)
+    parent: _Inode | None = None
+    size: int = 0
+    extents: list[Extent] = field(default_factory=list)
+    tree: int = 0
+    inline: bytes | None = b""
+    attributes: int = 0
+    blocks: int = 0
+    content: list[tuple[int, tuple[Piece, ...]]] = field(default_factory=list)
+    """Data blocks: their number and pieces."""
+
+
+def ext4_pieces(
+    entries: Sequence[tuple[str, Node]], *, uuid: bytes, size: int | None = None, journal: bool = False, label: str = ""
+) -> list[Piece]:
+    """The file system of `entries` (sorted, parents first), a multiple of 4096 bytes.
+
+    `size` in bytes; None is as small as holds the tree and a little more. `uuid` has 16 bytes, `label` at most 16. Raises
+    `OutputError`: `ext4-too-small`, `ext4-file-too-large`, `xattr-unknown`, `xattr-too-large`.
+    """
+    inodes = _inodes(entries)
+    sums = Checksums(uuid)
+    needed = _lay_out(inodes, 0)
+    blocks, groups, per_group = _measure(len(inodes) + FIRST, needed, size, journal=journal)
+    tables = groups * per_group * INODE_SIZE // BLOCK_SIZE
+    front = 1 + -(-groups * DESCRIPTOR_SIZE // BLOCK_SIZE) + 2 * groups + tables
+    journal_blocks = _journal_blocks(blocks) if journal else 0
+    end = front + journal_blocks + _lay_out(inodes, front + journal_blocks)
+    if end > blocks:
+        raise OutputError(
+            "ext4-too-small",
+            f"the tree needs {-(-end * BLOCK_SIZE >> 20):,} MiB; the file system would have {blocks * BLOCK_SIZE >> 20:,}",
+            hint="Give it more with --size.",
+        )
+    writer = _Writer(sums, inodes, blocks, groups, per_group, front, journal_blocks, end)
+    return writer.pieces(uuid, label)
+
+
+def _inodes(entries: Sequence[tuple[str, Node]]) -> list[_Inode]:
+    """The root, lost+found, and an inode for each path, one for all links of a file."""
+    top = next((node for path, node in entries if not path), directory(0o755, EPOCH))
+    root = _Inode("/", top, ROOT)
+    lost = _Inode("lost+found", directory(0o700, EPOCH), FIRST, parent=root)
+    folders = {"": root, "lost+found": lost}
+    inodes = [root, lost]
+    shared: dict[str, _Inode] = {}
+    root.children.append((b"lost+found", lost))
+    for path, node in entries:
+        if not path:
+            continue
+        if path == "lost+found" and node.kind == DIRECTORY:
+            lost.node = node
+            continue
+        parent, _, name = path.rpartition("/")
+        inode = shared.get(node.inode) if node.inode else None
+        if inode:
+            inode.links += 1
+        else:
+            inode = _Inode(path, node, FIRST + len(inodes) - 1, parent=folders[parent])
+            inodes.append(inode)
+            if node.inode:
+                shared[node.inode] = inode
+        folders[parent].children.append((name.encode("utf-8", "surrogateescape"), inode))
+        if node.kind == DIRECTORY:
+            folders[path] = inode
+    for folder in folders.values():
+        folder.children.sort(key=lambda child: child[0])
+        folder.links = 2 + sum(child.node.kind == DIRECTORY for _, child in folder.children)
+    return inodes
+
+
+def _lay_out(inodes: Sequence[_Inode], start: int) -> int:
+    """Give every inode its blocks from `start` on; returns how many they are."""
+    at = start
+    for inode in inodes:
+        node = inode.node
+        inode.inline = attributes_inline(inode.path, node)
+        inode.content.clear()
+        begin = at
+        if inode.inline is None:
+            inode.attributes = at
+            at += 1
+        runs: list[tuple[int, int]] = []
+        if node.kind == DIRECTORY:
+            count = _directory_length(inode)
+            inode.size = count * BLOCK_SIZE
+            runs = [(0, count)]
+        elif node.kind == SYMLINK:
+            inode.size = len(_link(node))
+            runs = [(0, 1)] if inode.size >= FAST_LINK else []
+        elif node.kind == FILE:
+            if node.size > LARGEST_FILE:
+                raise OutputError(
+                    "ext4-file-too-large",
+                    f"the file has {node.size:,} bytes; ext4 takes {LARGEST_FILE:,}",
+                    place=inode.path,
+                )
+            inode.size = node.size
+            found = data_runs(node.content, BLOCK_SIZE)
+            runs = [(run.first, run.length) for run in found]
+            position = at
+            for run in found:
+                inode.content.append((position, run.pieces))
+                position += run.length
+        inode.extents = list(_extents(runs, at))
+        at += sum(length for _, length in runs)
+        inode.tree = at
+        at += tree_blocks(len(inode.extents))
+        inode.blocks = at - begin
+    return at - start
+
+
+def _extents(runs: Sequence[tuple[int, int]], at: int) -> Iterator[Extent]:
+    for first, length in runs:
+        for offset in range(0, length, LONGEST_EXTENT):
+            yield Extent(first + offset, min(LONGEST_EXTENT, length - offset), at + offset)
+        at += length
+
+
+def _link(node: Node) -> bytes:
+    return node.link.encode("utf-8", "surrogateescape")
+
+
+def _entries(inode: _Inode) -> list[tuple[bytes, int, int]]:
+    own = [(b".", inode.number, TYPES[DIRECTORY]), (b"..", (inode.parent or inode).number, TYPES[DIRECTORY])]
+    return own + [(name, child.number, TYPES[child.node.kind]) for name, child in inode.children]
+
+
+def _directory_length(inode: _Inode) -> int:
+    count, used = 1, 0
+    for name in (b".", b"..", *(name for name, _ in inode.children)):
+        size = 8 + -(-len(name) // 4) * 4
+        if used + size > BLOCK_SIZE - 12:
+            count, used = count + 1, 0
+        used += size
+    return count
+
+
+def _measure(inodes: int, needed: int, size: int | None, *, journal: bool) -> tuple[int, int, int]:
+    """Blocks, groups and inodes of a group, for `needed` blocks of data."""
+    if size is not None and not 0 < size <= LARGEST:
+        raise OutputError("ext4-too-small", f"a file system cannot have {size:,} bytes")
+    blocks = (size or 0) // BLOCK_SIZE
+    wanted = max(inodes + max(inodes // 10, 16), blocks * BLOCK_SIZE // BYTES_PER_INODE)
+    if size is None:
+        blocks = needed + needed // 50 + 64 + wanted * INODE_SIZE // BLOCK_SIZE
+        for _ in range(3):
+            groups = -(-blocks // GROUP)
+            extra = (_journal_blocks(blocks) if journal else 0) + groups * (2 + 16) + 8
+            blocks = needed + needed // 50 + 64 + wanted * INODE_SIZE // BLOCK_SIZE + extra
+    groups = -(-blocks // GROUP)
+    # A last group that is too short for anything of its own is left out.
+    if groups > 1 and blocks % GROUP and blocks % GROUP < 50:
+        groups -= 1
+        blocks = groups * GROUP
+    step = BLOCK_SIZE // INODE_SIZE
+    return blocks, groups, min(max(-(-wanted // groups // step) + 1, 1) * step, GROUP)
+
+
+def _journal_blocks(blocks: int) -> int:
+    """As many as mke2fs gives a file system of this size."""
+    if blocks < SMALLEST_WITH_JOURNAL:
+        return 0
+    sizes = ((32_768, 1024), (262_144, 4096), (524_288, 8192), (4_194_304, 16_384), (8_388_608, 32_768))
+    return next((count for limit, count in sizes if blocks < limit), 65_536)
+
+
+class _Writer:
+    def __init__(
+        self,
+        sums: Checksums,
+        inodes: Sequence[_Inode],
+        blocks: int,
+        groups: int,
+        per_group: int,
+        front: int,
+        journal: int,
+        end: int,
+    ) -> None:
+        self.sums = sums
+        self.inodes = inodes
+        self.blocks = blocks
+        self.groups = groups
+        self.per_group = per_group
+        self.front = front
+        self.journal = journal
+        self.end = end
+        self.used = FIRST + len(inodes) - 2
+        """Inode numbers from 1 to here are taken."""
+
+    def pieces(self, uuid: bytes, label: str) -> list[Piece]:
+        table, journal = self._inode_table()
+        free_inodes = self.groups * self.per_group - self.used
+        shape = Shape(
+            self.blocks, self.groups, self.per_group, self.blocks - self.end, free_inodes, uuid, label, journal
+        )
+        descriptors, bitmaps = self._groups()
+        pieces: list[Piece] = [(bytes(1024) + superblock(shape)).ljust(BLOCK_SIZE, b"\0")]
+        pieces.append(descriptors.ljust(-(-len(descriptors) // BLOCK_SIZE) * BLOCK_SIZE, b"\0"))
+        pieces += bitmaps
+        pieces.append(table)
+        if rest := self.groups * self.per_group * INODE_SIZE - len(table):
+            pieces.append(Hole(rest))
+        if self.journal:
+            pieces += [journal_head(self.journal, uuid), Hole((self.journal - 1) * BLOCK_SIZE)]
+        for inode in self.inodes:
+            pieces += self._data(inode)
+        if self.blocks > self.end:
+            pieces.append(Hole((self.blocks - self.end) * BLOCK_SIZE))
+        return pieces
+
+    def _inode_table(self) -> tuple[bytes, bytes]:
+        """All inodes up to the last that is used; and the journal's map and size."""
+        # Reserved ones are empty.
+        records = dict.fromkeys(range(1, FIRST), bytes(INODE_SIZE))
+        journal = b""
+        if self.journal:
+            extents = list(_extents([(0, self.journal)], self.front))
+            body, _ = extent_tree(self.sums, JOURNAL, extents, 0)
+            node = Node(FILE, 0o600, mtime=EPOCH)
+            size = self.journal * BLOCK_SIZE
+            records[JOURNAL] = inode_record(
+                self.sums, JOURNAL, node, size=size, links=1, blocks=self.journal, body=body, extents=True
+            )
+            journal = body + struct.pack("<Q", size)
+        for inode in self.inodes:
+            records[inode.number] = self._record(inode)
+        return b"".join(records[number] for number in sorted(records)), journal
+
+    def _record(self, inode: _Inode) -> bytes:
+        node = inode.node
+        extents = bool(inode.extents) or node.kind in (FILE, DIRECTORY)
+        if extents:
+            body, _ = extent_tree(self.sums, inode.number, inode.extents, inode.tree)
+        elif node.kind == SYMLINK:
+            body = _link(node)
+        elif node.kind in (CHARACTER, BLOCK):
+            body = _device(*node.device)
+        else:
+            body = b""
+        return inode_record(
+            self.sums,
+            inode.number,
+            node,
+            size=inode.size,
+            links=inode.links,
+            blocks=inode.blocks,
+            body=body,
+            extents=extents,
+            inline=inode.inline or b"",
+            attributes=inode.attributes if inode.inline is None else 0,
+        )
+
+    def _data(self, inode: _Inode) -> Iterator[Piece]:
+        """An inode's blocks in the order in which `_lay_out` placed them."""
+        node = inode.node
+        if inode.inline is None:
+            yield attribute_block(self.sums, inode.path, node, inode.attributes)
+        if node.kind == DIRECTORY:
+            yield from directory_blocks(self.sums, inode.number, _entries(inode))
+        elif node.kind == SYMLINK and inode.extents:
+            yield _link(node).ljust(BLOCK_SIZE, b"\0")
+        for _, content in inode.content:
+            yield from content
+            if rest := -disk_size(content) % BLOCK_SIZE:
+                yield bytes(rest)
+        _, tree = extent_tree(self.sums, inode.number, inode.extents, inode.tree)
+        yield from tree
+
+    def _groups(self) -> tuple[bytes, list[Piece]]:
+        """Descriptors; block bitmaps and then inode bitmaps. Used are the first blocks and the first inodes."""
+        first_bitmap = 1 + -(-self.groups * DESCRIPTOR_SIZE // BLOCK_SIZE)
+        table = first_bitmap + 2 * self.groups
+        folders = [0] * self.groups
+        for inode in self.inodes:
+            if inode.node.kind == DIRECTORY:
+                folders[(inode.number - 1) // self.per_group] += 1
+        descriptors = []
+        block_maps: list[Piece] = []
+        inode_maps: list[Piece] = []
+        for group in range(self.groups):
+            length = min(GROUP, self.blocks - group * GROUP)
+            blocks = min(max(self.end - group * GROUP, 0), length)
+            inodes = min(max(self.used - group * self.per_group, 0), self.per_group)
+            unused = not blocks and not inodes and group + 1 < self.groups
+            block_map, inode_map = _bitmap(blocks, length), _bitmap(inodes, self.per_group)
+            checksums = (
+                (0, 0) if unused else (self.sums.bitmap(block_map), self.sums.bitmap(inode_map[: self.per_group // 8]))
+            )
+            block_maps.append(Hole(BLOCK_SIZE) if unused else block_map)
+            inode_maps.append(Hole(BLOCK_SIZE) if unused else inode_map)
+            places = (
+                first_bitmap + group,
+                first_bitmap + self.groups + group,
+                table + group * (self.per_group * INODE_SIZE // BLOCK_SIZE),
+            )
+            counts = (length - blocks, self.per_group - inodes, folders[group], self.per_group - inodes)
+            flags = ZEROED | (UNINITIALISED if unused else 0)
+            descriptors.append(descriptor(self.sums, group, places, counts, flags, checksums))
+        return b"".join(descriptors), [*block_maps, *inode_maps]
+
+
+def _bitmap(used: int, length: int) -> bytes:
+    """A block with a bit for each of `length` things, of which the first `used` are taken; there are no others."""
+    bits = (1 << used) - 1 | ((1 << GROUP) - 1 ^ (1 << length) - 1)
+    return bits.to_bytes(BLOCK_SIZE, "little")
+
+
+def _device(major: int, minor: int) -> bytes:
+    """Old numbers in the first word, others in the second ("Device files")."""
+    if major < 256 and minor < 256:
+        return struct.pack("<I", major << 8 | minor)
+    return struct.pack("<II", 0, minor & 0xFF | major << 8 | (minor & ~0xFF) << 12)
