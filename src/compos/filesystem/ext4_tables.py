@@ -161,15 +161,19 @@ def descriptor(
     flags: int,
     bitmaps: tuple[int, int],
 ) -> bytes:
-    """A group ("Block Group Descriptors"): places of block bitmap, inode bitmap, inode table; counts of free blocks, free inodes,
-    directories and unused inodes; flags; the bitmaps' checksums."""
+    """A group ("Block Group Descriptors").
+
+    Places of block bitmap, inode bitmap, inode table; counts of free blocks, free inodes, directories and unused inodes; flags;
+    the bitmaps' checksums.
+    """
     low = [place & 0xFFFFFFFF for place in places]
     high = [place >> 32 for place in places]
     blocks, inodes, folders, unused = counts
     data = struct.pack(
         "<IIIHHHHIHHHHIIIHHHHIHHI",
         *low, blocks & 0xFFFF, inodes & 0xFFFF, folders & 0xFFFF, flags, 0, bitmaps[0] & 0xFFFF, bitmaps[1] & 0xFFFF,
-        unused & 0xFFFF, 0, *high, blocks >> 16, inodes >> 16, folders >> 16, unused >> 16, 0, bitmaps[0] >> 16, bitmaps[1] >> 16, 0,
+        unused & 0xFFFF, 0, *high, blocks >> 16, inodes >> 16, folders >> 16, unused >> 16, 0, bitmaps[0] >> 16,
+        bitmaps[1] >> 16, 0,
     )  # fmt: skip
     checksum = crc32c(data, crc32c(struct.pack("<I", group), sums.seed)) & 0xFFFF
     return data[:0x1E] + struct.pack("<H", checksum) + data[0x20:]
@@ -188,7 +192,7 @@ def inode_record(
     inline: bytes = b"",
     attributes: int = 0,
 ) -> bytes:
-    """An inode ("Inode Table"): `blocks` of 4096 bytes, `body` the 60 bytes of its map, `attributes` the block of its attributes."""
+    """An inode ("Inode Table"): `blocks` of 4096 bytes, `body` its map's 60 bytes, `attributes` the block of its attributes."""
     time, extra = _time(node.mtime)
     sectors = blocks * (BLOCK_SIZE // 512)
     flags = EXTENTS_FLAG if extents else 0

@@ -11,7 +11,7 @@ from compos import progress
 from compos.filesystem.compress import block_compressor_identity
 from compos.filesystem.erofs import erofs_pieces
 from compos.filesystem.ext4 import ext4_pieces
-from compos.filesystem.squash import SquashfsCompression, write_squashfs
+from compos.filesystem.squashfs import SquashfsCompression, write_squashfs
 from compos.output.job import Job, identity
 from compos.output.kept import kept
 from compos.tree.contents import piece_size

@@ -18,7 +18,7 @@ from compos.compose.root import EPOCH
 from compos.errors import OutputError
 from compos.filesystem.compress import block_compressor
 from compos.filesystem.parallel import in_parallel
-from compos.filesystem.squash_tables import NO_XATTR, Metadata, Xattrs, indexed_table
+from compos.filesystem.squashfs_tables import NO_XATTR, Metadata, Xattrs, indexed_table
 from compos.tree.contents import Contents
 from compos.tree.node import BLOCK, CHARACTER, DIRECTORY, FIFO, FILE, SYMLINK, Hole, Node, Piece, directory
 

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from compos.errors import OutputError
-from compos.filesystem.squash import SquashfsCompression, write_squashfs
+from compos.filesystem.squashfs import SquashfsCompression, write_squashfs
 from compos.tree.contents import Contents, piece_size
 from compos.tree.node import FILE, Hole, Node, Piece, Slice, directory, file
 from tests.filesystem.trees import described, loop_mounted, sample, trees, walked
