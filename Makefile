@@ -8,7 +8,7 @@ PROGRAM_SOURCES := $(wildcard bricks/init/src/* src/compos/boot/loader/*.S) hatc
 DEMO_PACKAGES := qemu-system-x86
 TEST_PACKAGES := $(DEMO_PACKAGES) $(shell sed 's/\#.*//' tests/packages.txt)
 
-.PHONY: demo test lint format bench matrix clean
+.PHONY: demo test lint format bench bench-formats matrix clean
 
 demo: $(VENV)/ready   ## compose examples/web.yml, boot it, fetch its page
 	@scripts/install-packages $(DEMO_PACKAGES)
@@ -28,6 +28,10 @@ format: $(VENV)/ready
 bench: $(VENV)/ready  ## measure, and print a table
 	@scripts/install-packages docker-registry
 	@$(BIN)/python bench/build.py
+
+bench-formats: $(VENV)/ready ## measure the writers of file systems and disks beside the C tools
+	@scripts/install-packages $(TEST_PACKAGES)
+	@mkdir -p build && $(BIN)/python bench/formats.py
 
 matrix: $(VENV)/ready ## boot every format on every firmware and medium, and write docs/boot-matrix.md (a quarter of an hour)
 	@scripts/install-packages $(TEST_PACKAGES)

@@ -24,6 +24,7 @@ __all__ = [
     "block_compressor_identity",
     "identity",
     "stored",
+    "zstd_block",
     "zstd_compressed",
 ]
 
@@ -111,8 +112,13 @@ def _compressor(compression: Compression) -> _Compressor:
 
 
 def zstd_compressed(data: bytes) -> bytes:
-    """One zstd frame of a block of a file system or a disk image."""
+    """One zstd frame of a block of a disk image."""
     return cast("bytes", _zstd().compress(data, ZSTD_LEVEL))
+
+
+def zstd_block(data: bytes) -> bytes:
+    """One zstd frame of a block of a file system."""
+    return cast("bytes", _zstd().compress(data, ZSTD_BLOCK_LEVEL))
 
 
 def block_compressor(name: Literal["zstd", "xz", "gzip"], block_size: int) -> Callable[[bytes], bytes]:

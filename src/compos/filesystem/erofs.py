@@ -1,7 +1,7 @@
-"""A tree as an EROFS image: read-only, what the root of a running system is mounted from. Pure.
+"""A tree as an EROFS image: read-only, what the root of a running system is mounted from.
 
-Contents are not compressed and not read: blocks are the nodes' own pieces, the ends of files stand beside their inodes.
-Linux reads these images since 5.4 (with large holes since 5.15).
+Plain, contents are not read: blocks are the nodes' own pieces, the ends of files stand beside their inodes; Linux reads these
+images since 5.4 (with large holes since 5.15). Compressed with zstd, which Linux reads since 6.10, two threads compress.
 
 Source: Linux, Documentation/filesystems/erofs.rst and the on-disk structures of fs/erofs/erofs_fs.h, cited as [FS].
 """
@@ -12,14 +12,18 @@ import stat
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import BinaryIO
 
 from compos.compose.root import EPOCH
 from compos.errors import OutputError
+from compos.filesystem.compress import zstd_block
 from compos.filesystem.crc32c import crc32c
-from compos.tree.contents import cut, piece_size
+from compos.filesystem.parallel import in_parallel
+from compos.tree.contents import Contents, cut, piece_size
 from compos.tree.node import BLOCK, CHARACTER, DIRECTORY, FIFO, FILE, SYMLINK, Hole, Node, Piece, directory
+from compos.tree.runs import blocks_of
 
-__all__ = ["BLOCK_SIZE", "erofs_pieces"]
+__all__ = ["BLOCK_SIZE", "erofs_pieces", "write_erofs"]
 
 BLOCK_SIZE = 4096
 _BITS = 12
@@ -32,13 +36,13 @@ its ns, blocks, metadata's and xattrs' block, uuid, volume name, incompatible fe
 slot, directory block bits, xattr prefixes and their place, packed inode, reserved."""
 CHECKSUM, MTIME = 0x1, 0x2
 """feature_compat."""
-CHUNKED = 0x4
-"""feature_incompat."""
+ZERO_PADDING, CONFIGURED, CHUNKED = 0x1, 0x2, 0x4
+"""feature_incompat; CONFIGURED also allows clusters of several blocks."""
 
 _INODE = struct.Struct("<HHHHQIIIIQII16s")
 """[FS] erofs_inode_extended: format, xattr count, mode, reserved, size, first block (or device, or chunk format), number,
 uid, gid, time and its ns, links, reserved."""
-PLAIN, INLINE, CHUNKS = 0, 2, 4
+PLAIN, COMPRESSED, INLINE, CHUNKS = 0, 1, 2, 4
 """[FS] data layouts; bit 0 of the format says that the inode is an extended one."""
 _SLOT = 32
 """An inode's number is its offset in slots."""
@@ -67,6 +71,22 @@ _XATTR_PREFIXES = (
 )
 _XATTR_LIMIT = 0xFFFF * 4
 
+ZSTD = 3
+_ZSTD_CONFIG = struct.Struct("<HBB4s")
+"""[FS] z_erofs_zstd_cfgs with its length in front: format, window (as a power of two, less 10), reserved."""
+CLUSTER_BITS = 17
+CLUSTER = 1 << CLUSTER_BITS
+"""Bytes that are compressed at once."""
+_MAP_HEADER = struct.Struct("<IHBB8x")
+"""[FS] z_erofs_map_header: fragment, advice, algorithm, cluster bits; and the gap behind it."""
+BIG_CLUSTERS = 0x2
+_HEAD = struct.Struct("<HHI")
+_NOT_HEAD = struct.Struct("<HHHH")
+"""[FS] z_erofs_lcluster_index: type, offset in the block, then a block address, or the distances to this and the next head."""
+TYPE_PLAIN, TYPE_HEAD, TYPE_NOT_HEAD = 0, 1, 2
+COUNT = 1 << 11
+"""The distance of the second block says how many blocks the compressed cluster has instead."""
+
 HOLE_WORTH = 64 << 10
 """A file with a hole of this size gets a map of chunks; smaller holes are zeros."""
 _CHUNKS_MOST = 16384
@@ -93,11 +113,16 @@ class _Inode:
     parent: _Inode | None = None
     tail: tuple[Piece, ...] = ()
     chunks: list[int] = field(default_factory=list)
+    index: bytes = b""
+    """Where the blocks of a compressed file are, once they are written."""
 
     @property
     def head(self) -> int:
-        """Bytes of the inode with its attributes and its map of chunks, without inline data."""
-        return _INODE.size + len(self.xattrs) + 4 * len(self.chunks)
+        """Bytes of the inode with its attributes and its map of chunks or clusters, without inline data."""
+        own = _INODE.size + len(self.xattrs)
+        if self.layout == COMPRESSED:
+            return own + own % 8 + _MAP_HEADER.size + 8 * -(-self.size // BLOCK_SIZE)
+        return own + 4 * len(self.chunks)
 
 
 class _Metadata:
@@ -146,16 +171,85 @@ def erofs_pieces(entries: Sequence[tuple[str, Node]], *, uuid: bytes) -> list[Pi
     data = _Data()
     for inode in inodes:
         _lay_data(inode, data)
+    base = _place(inodes)
+    return [*_metadata(root, inodes, base, base + data.blocks, uuid), *_data_pieces(data)]
+
+
+def write_erofs(entries: Sequence[tuple[str, Node]], contents: Contents, out: BinaryIO, *, uuid: bytes) -> int:
+    """Write the image with files compressed to the empty file `out`; returns its bytes. Raises as `erofs_pieces` does."""
+    root, inodes = _inodes(entries)
+    data = _Data()
+    for inode in inodes:
+        if inode.node.kind == FILE and inode.size >= BLOCK_SIZE and not _has_hole(inode.node):
+            inode.layout = COMPRESSED
+        else:
+            _lay_data(inode, data)
+    base = _place(inodes)
+    at = base + data.blocks
+    out.seek(at * BLOCK_SIZE)
+    packed: dict[tuple[Piece, ...], list[bytes]] = {}
+    files = (inode.node for inode in inodes if inode.layout == COMPRESSED)
+    for content, (length, body) in in_parallel(_clusters(contents, files), _compressed):
+        index, blocks = _indexed(length, len(body), at)
+        packed.setdefault(content, []).append(index)
+        out.write(body)
+        at += blocks
+    for inode in inodes:
+        inode.index = b"".join(packed.get(inode.node.content, ()))
+    out.seek(0)
+    for chunk in contents.chunks([*_metadata(root, inodes, base, at, uuid, compressed=True), *_data_pieces(data)]):
+        out.write(chunk)
+    return at * BLOCK_SIZE
+
+
+def _clusters(contents: Contents, files: Iterator[Node]) -> Iterator[tuple[tuple[Piece, ...], bytes]]:
+    """What is compressed at once, with the file's contents as key; equal contents once."""
+    seen: set[tuple[Piece, ...]] = set()
+    for node in files:
+        if node.content in seen:
+            continue
+        seen.add(node.content)
+        for data, length in blocks_of(contents, node.content, CLUSTER):
+            yield node.content, data or bytes(length)
+
+
+def _compressed(data: bytes) -> tuple[int, bytes]:
+    """The length, and whole blocks: compressed at their end, behind zeros, or as they are when that saves no block."""
+    packed = zstd_block(data)
+    if -(-len(packed) // BLOCK_SIZE) < -(-len(data) // BLOCK_SIZE):
+        return len(data), bytes(-len(packed) % BLOCK_SIZE) + packed
+    return len(data), data + bytes(-len(data) % BLOCK_SIZE)
+
+
+def _indexed(length: int, stored: int, at: int) -> tuple[bytes, int]:
+    """The index of a cluster of `length` bytes that is stored in `stored` from block `at` on; and its blocks."""
+    logical, blocks = -(-length // BLOCK_SIZE), stored // BLOCK_SIZE
+    if blocks == logical:
+        return b"".join(_HEAD.pack(TYPE_PLAIN, 0, at + number) for number in range(blocks)), blocks
+    parts = [_HEAD.pack(TYPE_HEAD, 0, at)]
+    for number in range(1, logical):
+        back = COUNT | blocks if number == 1 else number
+        parts.append(_NOT_HEAD.pack(TYPE_NOT_HEAD, 0, back, logical - number))
+    return b"".join(parts), blocks
+
+
+def _place(inodes: Sequence[_Inode]) -> int:
+    """Give every inode its number; returns the blocks of metadata."""
     metadata = _Metadata()
     for inode in inodes:
         at = metadata.place(inode.head + sum(map(piece_size, inode.tail)))
         inode.nid = at // _SLOT
-    base = metadata.blocks
-    blocks = base + data.blocks
+    return metadata.blocks
+
+
+def _metadata(
+    root: _Inode, inodes: Sequence[_Inode], base: int, blocks: int, uuid: bytes, *, compressed: bool = False
+) -> list[Piece]:
+    """Superblock and inodes: `base` blocks of an image of `blocks`."""
     if blocks > _BLOCKS_MOST:
         raise OutputError("erofs-too-large", f"an EROFS cannot have {blocks * BLOCK_SIZE:,} bytes")
     placed = [(inode.nid * _SLOT, list(_inode_pieces(inode, base))) for inode in inodes]
-    pieces: list[Piece] = [_superblock(root.nid, len(inodes), blocks, uuid)]
+    pieces: list[Piece] = [_superblock(root.nid, len(inodes), blocks, uuid, compressed=compressed)]
     at = BLOCK_SIZE
     for offset, content in sorted(placed, key=lambda item: item[0]):
         if offset > at:
@@ -164,14 +258,16 @@ def erofs_pieces(entries: Sequence[tuple[str, Node]], *, uuid: bytes) -> list[Pi
         at = offset + sum(map(piece_size, content))
     if rest := base * BLOCK_SIZE - at:
         pieces.append(bytes(rest))
-    pieces = _joined(pieces)
-    for data_ in data.pieces:
-        if isinstance(data_, _Inode):
-            whole = _directory(data_)
-            pieces.append(whole[: len(whole) // BLOCK_SIZE * BLOCK_SIZE])
+    return _joined(pieces)
+
+
+def _data_pieces(data: _Data) -> Iterator[Piece]:
+    for content in data.pieces:
+        if isinstance(content, _Inode):
+            whole = _directory(content)
+            yield whole[: len(whole) // BLOCK_SIZE * BLOCK_SIZE]
         else:
-            pieces += data_
-    return pieces
+            yield from content
 
 
 def _inodes(entries: Sequence[tuple[str, Node]]) -> tuple[_Inode, list[_Inode]]:
@@ -261,7 +357,7 @@ def _lay_data(inode: _Inode, data: _Data) -> None:
     kind = inode.node.kind
     if kind in (CHARACTER, BLOCK, FIFO) or not inode.size:
         return
-    if kind == FILE and any(isinstance(piece, Hole) and piece.size >= HOLE_WORTH for piece in inode.node.content):
+    if kind == FILE and _has_hole(inode.node):
         _lay_chunks(inode, data)
         return
     whole, rest = divmod(inode.size, BLOCK_SIZE)
@@ -279,6 +375,10 @@ def _lay_data(inode: _Inode, data: _Data) -> None:
         return
     front, inode.tail = cut(content, whole * BLOCK_SIZE)
     inode.block = data.add(front, whole * BLOCK_SIZE) if whole else 0
+
+
+def _has_hole(node: Node) -> bool:
+    return any(isinstance(piece, Hole) and piece.size >= HOLE_WORTH for piece in node.content)
 
 
 def _lay_chunks(inode: _Inode, data: _Data) -> None:
@@ -312,6 +412,8 @@ def _inode_pieces(inode: _Inode, base: int) -> Iterator[Piece]:
         field_ = _device(*node.device)
     elif inode.layout == CHUNKS:
         field_ = inode.chunk_bits
+    elif inode.layout == COMPRESSED:
+        field_ = _stored_blocks(inode.index)
     elif not inode.size:
         field_ = 0
     count = (len(inode.xattrs) - _XATTR_HEADER.size) // 4 + 1 if inode.xattrs else 0
@@ -319,6 +421,8 @@ def _inode_pieces(inode: _Inode, base: int) -> Iterator[Piece]:
         1 | inode.layout << 1, count, _MODES[node.kind] | node.mode, 0, inode.size, field_, inode.number,
         node.uid, node.gid, seconds, nanoseconds, inode.links, b"",
     ) + inode.xattrs  # fmt: skip
+    if inode.layout == COMPRESSED:
+        yield bytes(len(inode.xattrs) % 8) + _MAP_HEADER.pack(0, BIG_CLUSTERS, ZSTD, 0) + inode.index
     if inode.chunks:
         yield struct.pack(f"<{len(inode.chunks)}I", *(_NULL if one == _NULL else one + base for one in inode.chunks))
     if node.kind == DIRECTORY and inode.tail:
@@ -326,6 +430,17 @@ def _inode_pieces(inode: _Inode, base: int) -> Iterator[Piece]:
         yield whole[len(whole) // BLOCK_SIZE * BLOCK_SIZE :]
     else:
         yield from inode.tail
+
+
+def _stored_blocks(index: bytes) -> int:
+    """Blocks that a compressed file takes."""
+    count = 0
+    for kind, _, low, _ in _NOT_HEAD.iter_unpack(index):
+        if kind == TYPE_NOT_HEAD:
+            count += (low & ~COUNT) - 1 if low & COUNT else 0
+        else:
+            count += 1
+    return count
 
 
 def _device(major: int, minor: int) -> int:
@@ -369,14 +484,18 @@ def _directory(inode: _Inode) -> bytes:
     )
 
 
-def _superblock(root: int, inodes: int, blocks: int, uuid: bytes) -> bytes:
+def _superblock(root: int, inodes: int, blocks: int, uuid: bytes, *, compressed: bool) -> bytes:
     """Block 0."""
 
+    features = CHUNKED | (ZERO_PADDING | CONFIGURED if compressed else 0)
+    configuration = _ZSTD_CONFIG.pack(_ZSTD_CONFIG.size - 2, 0, CLUSTER_BITS - 10, b"") if compressed else b""
+
     def packed(checksum: int) -> bytes:
-        return _SUPER.pack(
+        fixed = _SUPER.pack(
             MAGIC, checksum, CHECKSUM | MTIME, _BITS, 0, root, inodes, *divmod(EPOCH, 10**9), blocks, 0, 0,
-            uuid, b"", CHUNKED, 0, 0, 0, 0, 0, 0, 0, b"",
-        ).ljust(BLOCK_SIZE - _SUPER_AT, b"\0")  # fmt: skip
+            uuid, b"", features, 1 << ZSTD if compressed else 0, 0, 0, 0, 0, 0, 0, b"",
+        )  # fmt: skip
+        return (fixed + configuration).ljust(BLOCK_SIZE - _SUPER_AT, b"\0")
 
     # The kernel's crc32c does not invert at the end; it covers the block from the superblock on.
     return bytes(_SUPER_AT) + packed(crc32c(packed(0)))

@@ -20,7 +20,8 @@ from compos.filesystem.compress import block_compressor
 from compos.filesystem.parallel import in_parallel
 from compos.filesystem.squashfs_tables import NO_XATTR, Metadata, Xattrs, indexed_table
 from compos.tree.contents import Contents
-from compos.tree.node import BLOCK, CHARACTER, DIRECTORY, FIFO, FILE, SYMLINK, Hole, Node, Piece, directory
+from compos.tree.node import BLOCK, CHARACTER, DIRECTORY, FIFO, FILE, SYMLINK, Node, Piece, directory
+from compos.tree.runs import blocks_of
 
 __all__ = ["BLOCK_SIZE", "COMPRESSORS", "SquashfsCompression", "write_squashfs"]
 
@@ -195,7 +196,7 @@ class _Writer:
                 continue
             blocks = self.files[node.content] = _Blocks(node.size)
             tail = b""
-            for data, length in _cut(self.contents, node.content, self.block_size):
+            for data, length in blocks_of(self.contents, node.content, self.block_size):
                 if length == self.block_size:
                     blocks.lengths.append(0)
                     if data:
@@ -356,29 +357,3 @@ def _groups(children: Sequence[tuple[bytes, _Inode]]) -> Iterator[list[tuple[byt
         group.append(item)
     if group:
         yield group
-
-
-def _cut(contents: Contents, pieces: Sequence[Piece], size: int) -> Iterator[tuple[bytes, int]]:
-    """A file in blocks of `size` with their lengths; a block of zeros has no bytes. Large holes are never made up."""
-    zeros = bytes(size)
-    waiting = b""
-    for piece in pieces:
-        rest = piece
-        if isinstance(piece, Hole):
-            fill = min(-len(waiting) % size, piece.size)
-            waiting += bytes(fill)
-            if waiting and len(waiting) == size:
-                yield (b"" if waiting == zeros else waiting), size
-                waiting = b""
-            whole, left = divmod(piece.size - fill, size)
-            for _ in range(whole):
-                yield b"", size
-            rest = Hole(left)
-        for chunk in contents.chunks([rest]):
-            waiting += chunk
-            for start in range(0, len(waiting) // size * size, size):
-                block = waiting[start : start + size]
-                yield (b"" if block == zeros else block), size
-            waiting = waiting[len(waiting) // size * size :]
-    if waiting:
-        yield (waiting if any(waiting) else b""), len(waiting)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from compos.tree.contents import Contents, cut, piece_size
 from compos.tree.node import Hole, Piece
 
-__all__ = ["Run", "data_runs", "disk_size", "padded", "units"]
+__all__ = ["Run", "blocks_of", "data_runs", "disk_size", "padded", "units"]
 
 
 class Run(NamedTuple):
@@ -71,3 +71,29 @@ def units(contents: Contents, runs: Iterable[Run], unit: int) -> Iterator[tuple[
             waiting = waiting[whole:]
         if waiting:
             yield number, waiting.ljust(unit, b"\0")
+
+
+def blocks_of(contents: Contents, pieces: Sequence[Piece], size: int) -> Iterator[tuple[bytes, int]]:
+    """A file in blocks of `size` with their lengths; a block of zeros has no bytes. Large holes are never made up."""
+    zeros = bytes(size)
+    waiting = b""
+    for piece in pieces:
+        rest = piece
+        if isinstance(piece, Hole):
+            fill = min(-len(waiting) % size, piece.size)
+            waiting += bytes(fill)
+            if waiting and len(waiting) == size:
+                yield (b"" if waiting == zeros else waiting), size
+                waiting = b""
+            whole, left = divmod(piece.size - fill, size)
+            for _ in range(whole):
+                yield b"", size
+            rest = Hole(left)
+        for chunk in contents.chunks([rest]):
+            waiting += chunk
+            for start in range(0, len(waiting) // size * size, size):
+                block = waiting[start : start + size]
+                yield (b"" if block == zeros else block), size
+            waiting = waiting[len(waiting) // size * size :]
+    if waiting:
+        yield (waiting if any(waiting) else b""), len(waiting)

@@ -1,0 +1,149 @@
+"""Very large systems through every kind of output: a 6 GiB file, 500,000 files, a 20 GiB hole. Right output or a refusal.
+
+A command: `python bench/large.py`. Writes docs/large-systems.md: time, peak memory, size of the outputs, or the error's id.
+Needs 25 GB below build/, and the store of the user with the bricks in it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import re
+import resource
+import shutil
+import subprocess
+import sys
+import tarfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+WORK = ROOT / "build" / "large"
+GIB = 1 << 30
+
+SYSTEM = """\
+kernel: {{image: compos/kernel:v1, cmdline: console=ttyS0}}
+init: [compos/init:v1]
+onboot:
+  - {{name: large, image: "docker-archive:{archive}", command: [/x]}}
+"""
+
+WAYS = (
+    ("kernel+initrd", "initrd"),
+    ("tar", "initrd"),
+    ("kernel+erofs", "erofs"),
+    ("kernel+squashfs", "squashfs"),
+    ("kernel+iso", "initrd"),
+    ("firecracker", "ext4"),
+    ("raw", "initrd"),
+    ("raw", "erofs"),
+    ("iso", "erofs"),
+    ("uki", "initrd"),
+    ("vhd", "erofs"),
+    ("gcp", "erofs"),
+)
+
+HEAD = """\
+# Very large systems
+
+One image each: a file of 6 GiB that compresses to half, 500,000 small files in 500 folders, a file that is a hole of 20 GiB. What
+comes out, in how many seconds, with how much memory at most; or the error by which it is refused. Written by
+`python bench/large.py` ({cpus} CPUs); times include what the store did not have yet.
+
+| format | root | 6 GiB file | 500,000 files | 20 GiB hole |
+|---|---|---|---|---|
+"""
+
+
+def archive(name: str) -> Path:
+    """A docker archive with one layer, made once."""
+    path = WORK / f"{name}.tar"
+    if path.exists():
+        return path
+    layer = WORK / f"{name}.layer"
+    if name == "hole":
+        folder = WORK / "hole"
+        folder.mkdir()
+        with (folder / "hole").open("wb") as out:
+            out.truncate(20 * GIB)
+            out.seek(10 * GIB)
+            out.write(b"in the middle")
+        subprocess.run(["tar", "-S", "--format=gnu", "-cf", layer, "-C", folder, "hole"], check=True)
+    else:
+        with tarfile.open(layer, "w") as out:
+            if name == "file":
+                block = os.urandom(1 << 20) + bytes(1 << 20)
+                big = WORK / "big"
+                with big.open("wb") as stream:
+                    for _ in range(6 * GIB // len(block)):
+                        stream.write(block)
+                out.add(big, "big")
+                big.unlink()
+            else:
+                for number in range(500_000):
+                    info = tarfile.TarInfo(f"d{number % 500}/f{number}")
+                    data = b"%d\n" % number
+                    info.size = len(data)
+                    out.addfile(info, io.BytesIO(data))
+    with layer.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    root = {"type": "layers", "diff_ids": [f"sha256:{digest}"]}
+    manifest = [{"Config": "config.json", "RepoTags": [f"large/{name}:1"], "Layers": ["layer.tar"]}]
+    documents = {
+        "config.json": json.dumps({"architecture": "amd64", "os": "linux", "config": {}, "rootfs": root}).encode(),
+        "manifest.json": json.dumps(manifest).encode(),
+    }
+    with tarfile.open(path, "w") as out:
+        for member, data in documents.items():
+            info = tarfile.TarInfo(member)
+            info.size = len(data)
+            out.addfile(info, io.BytesIO(data))
+        out.add(layer, "layer.tar")
+    layer.unlink()
+    return path
+
+
+def measured(name: str, form: str, root: str) -> str:
+    """One build in a process of its own."""
+    out = WORK / "out"
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir()
+    (WORK / "system.yml").write_text(SYSTEM.format(archive=archive(name)))
+    command = [sys.executable, "-m", "compos", "build", "--no-sbom", "--dir", str(out), "-f", form, "--root", root]
+    begin = time.monotonic()
+    child = subprocess.Popen([*command, str(WORK / "system.yml")], stderr=subprocess.PIPE, text=True)
+    _, said = child.communicate()
+    seconds = time.monotonic() - begin
+    memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024
+    if child.returncode:
+        error = re.search(r"error\[([\w-]+)\]", said)
+        return f"refused: `{error[1] if error else said[-200:]}`"
+    stored = sum(path.stat().st_blocks * 512 for path in out.iterdir())
+    return f"{seconds:.0f} s, {memory} MiB, {stored / 1e9:.2f} GB"
+
+
+def main() -> None:
+    """Build all of them."""
+    if len(sys.argv) > 1:
+        print(measured(*sys.argv[1:4]))
+        return
+    WORK.mkdir(parents=True, exist_ok=True)
+    lines = []
+    for form, root in WAYS:
+        # A process of its own: the largest memory of all children so far is all that the kernel tells.
+        cells = [
+            subprocess.run(
+                [sys.executable, __file__, name, form, root], capture_output=True, text=True, check=True
+            ).stdout.strip()
+            for name in ("file", "files", "hole")
+        ]
+        lines.append(f"| `{form}` | {root} | {' | '.join(cells)} |")
+        print(lines[-1], flush=True)
+    (ROOT / "docs" / "large-systems.md").write_text(HEAD.format(cpus=os.cpu_count()) + "\n".join(lines) + "\n")
+    shutil.rmtree(WORK)
+
+
+if __name__ == "__main__":
+    main()
