@@ -39,9 +39,6 @@ WAYS = (
     ("firecracker", "ext4"),
     ("raw", "initrd"),
     ("raw", "erofs"),
-    ("iso", "erofs"),
-    ("uki", "initrd"),
-    ("vhd", "erofs"),
     ("gcp", "erofs"),
 )
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from compos.cli.main import main
+from compos.output.job import ROOTS
 from tests.guest import fetch, free_port
 
 __all__ = ["ROWS", "SYSTEM", "Row", "boot", "build"]
@@ -79,6 +80,7 @@ def _rows() -> list[Row]:
     rows += [
         Row("raw", ".img", "OVMF", "virtio", "squashfs"),
         Row("raw", ".img", "SeaBIOS", "virtio", "ext4"),
+        Row("raw", ".img", "SeaBIOS", "virtio", "erofs-zstd"),
         Row("qcow2-bios", ".qcow2", "SeaBIOS", "virtio"),
         Row("qcow2-efi", "-efi.qcow2", "OVMF", "virtio"),
         Row("aws", ".raw", "SeaBIOS", "NVMe"),
@@ -172,7 +174,7 @@ def build(row: Row, folder: Path) -> Path:
     """Compose what `row` boots in an empty folder; returns the outputs' prefix."""
     path = folder / "system.yml"
     path.write_text(SYSTEM.replace("{console}", CONSOLES[row.architecture]))
-    root = row.root if row.root in ("initrd", "erofs", "squashfs", "ext4") else "auto"
+    root = row.root if row.root in ROOTS else "auto"
     options = ["--dir", str(folder), "--arch", row.architecture, "-f", row.format, "--root", root]
     assert main(["build", *options, str(path)]) == 0
     return folder / "system"

@@ -25,7 +25,7 @@ __all__ = ["build"]
 
 COMPRESSIONS = ("zstd", "gzip", "none")
 SBOM_FORMATS = ("spdx", "cyclonedx")
-ROOTS = ("auto", "initrd", "erofs", "squashfs", "ext4")
+ROOTS = ("auto", "initrd", "erofs", "erofs-zstd", "squashfs", "ext4")
 
 
 @click.command

@@ -339,7 +339,7 @@ class _Data:
         known = self._known.get(content)
         if known is None:
             known = self._known[content] = self.blocks
-            padding: list[Piece] = [bytes(-size % BLOCK_SIZE)] if size % BLOCK_SIZE else []
+            padding: list[Piece] = [Hole(-size % BLOCK_SIZE)] if size % BLOCK_SIZE else []
             self.pieces.append([*content, *padding])
             self.blocks += -(-size // BLOCK_SIZE)
         return known

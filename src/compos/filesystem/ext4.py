@@ -324,7 +324,7 @@ class _Writer:
         for _, content in inode.content:
             yield from content
             if rest := -disk_size(content) % BLOCK_SIZE:
-                yield bytes(rest)
+                yield Hole(rest)
         _, tree = extent_tree(self.sums, inode.number, inode.extents, inode.tree)
         yield from tree
 

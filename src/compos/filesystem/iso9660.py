@@ -26,7 +26,7 @@ from compos.filesystem.rockridge import (
     sharing,
     split,
 )
-from compos.tree.node import DIRECTORY, FILE, Node, Piece, directory
+from compos.tree.node import DIRECTORY, FILE, Hole, Node, Piece, directory
 
 __all__ = ["BIOS", "SECTOR", "SYSTEM_AREA", "UEFI", "BootImage", "IsoLayout"]
 
@@ -283,7 +283,7 @@ class IsoLayout:
         for entry in self._files:
             yield from (filled[entry.path],) if entry.path in filled else entry.node.content
             if rest := -entry.node.size % SECTOR:
-                yield bytes(rest)
+                yield Hole(rest)
 
     def _descriptor(self, kind: int, tree: _Hierarchy, tables: Sequence[int]) -> bytes:
         """A primary (8.4) or supplementary (8.5) volume descriptor."""

@@ -39,6 +39,9 @@ __all__ = ["Request", "described_outputs", "find_parts"]
 
 VERSION = 2
 
+REMEMBERED = 128 << 20
+"""Bytes of a description that is worth keeping: reading a longer one costs as much as making it again, and twice its memory."""
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -135,8 +138,10 @@ def described_outputs(
         store, system, request.architecture, request.compression, request.root, request.size, parts.tools, request.name
     )
     outputs = make(job, request.formats)
-    with store.derive("result", key) as path:
-        record.save(path, (tuple((output.suffix, tuple(output.pieces)) for output in outputs), tuple(job.notes)))
+    if sum(len(piece) for output in outputs for piece in output.pieces if isinstance(piece, bytes)) <= REMEMBERED:
+        with store.derive("result", key) as path:
+            described = tuple((output.suffix, tuple(output.pieces)) for output in outputs)
+            record.save(path, (described, tuple(job.notes)))
     _tell(job.notes)
     return outputs
 

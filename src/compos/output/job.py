@@ -21,7 +21,7 @@ INIT = "compos/init:v1"
 RPI3 = "compos/rpi3:v1"
 """Images that formats are made with: what UEFI starts, our init for the small initrd, the Raspberry Pi's firmware."""
 
-ROOTS = ("auto", "initrd", "erofs", "squashfs", "ext4")
+ROOTS = ("auto", "initrd", "erofs", "erofs-zstd", "squashfs", "ext4")
 """Where a bootable medium can keep the root: unpacked into memory, or a file system on the medium."""
 
 

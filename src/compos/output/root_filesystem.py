@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from compos import progress
 from compos.filesystem.compress import block_compressor_identity
-from compos.filesystem.erofs import erofs_pieces
+from compos.filesystem.erofs import erofs_pieces, write_erofs
 from compos.filesystem.ext4 import ext4_pieces
 from compos.filesystem.squashfs import SquashfsCompression, write_squashfs
 from compos.output.job import Job, identity
@@ -41,7 +41,7 @@ class RootFilesystem(NamedTuple):
 
 
 def root_filesystem(job: Job, kind: str) -> RootFilesystem:
-    """The system's root, without what is below `boot/`, as `kind` (erofs, squashfs, ext4)."""
+    """The system's root, without what is below `boot/`, as `kind`, one of `ROOTS`."""
     nodes = tuple((path, node) for path, node, _ in job.system.root.nodes)
     uuid = identity(f"root {kind}", nodes).bytes
     with progress.task(f"root as {kind}"):
@@ -49,6 +49,14 @@ def root_filesystem(job: Job, kind: str) -> RootFilesystem:
             return RootFilesystem(kind, tuple(erofs_pieces(nodes, uuid=uuid)), EROFS_UUID, uuid)
         if kind == "ext4":
             return RootFilesystem(kind, tuple(ext4_pieces(nodes, uuid=uuid, label="root")), EXT4_UUID, uuid)
+        if kind == "erofs-zstd":
+            image = kept(
+                job,
+                f"erofs v{VERSION} {block_compressor_identity('zstd')}",
+                nodes,
+                lambda contents, out: write_erofs(nodes, contents, out, uuid=uuid),
+            )
+            return RootFilesystem("erofs", (image,), EROFS_UUID, uuid)
         compression: SquashfsCompression = "gzip" if job.compression == "gzip" else "zstd"
         image = kept(
             job,
