@@ -45,8 +45,8 @@ WAYS = (
 HEAD = """\
 # Very large systems
 
-One image each: a file of 6 GiB that compresses to half, 500,000 small files in 500 folders, a file that is a hole of 20 GiB. What
-comes out, in how many seconds, with how much memory at most; or the error by which it is refused. Written by
+One image each: a file of 6 GiB that compresses to half, 500,000 small files in 500 folders, a file that is a hole of 20 GiB.
+What comes out, in how many seconds, with how much memory at most; or the error by which it is refused. Written by
 `python bench/large.py` ({cpus} CPUs); times include what the store did not have yet.
 
 | format | root | 6 GiB file | 500,000 files | 20 GiB hole |

@@ -8,8 +8,8 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+from compos.cli.build import ROOTS
 from compos.cli.main import main
-from compos.output.job import ROOTS
 from tests.guest import fetch, free_port
 
 __all__ = ["ROWS", "SYSTEM", "Row", "boot", "build"]

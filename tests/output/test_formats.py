@@ -7,6 +7,7 @@ import shutil
 import struct
 import subprocess
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,10 @@ from compos.cli.main import main
 from compos.errors import OutputError
 from compos.output.formats import FORMATS
 from tests.compose.systems import World
+from tests.image.conftest import docker_registry
 from tests.images import Member, layer_tar, make_image
+
+__all__ = ["docker_registry"]
 
 YAML = """
 kernel: {image: 'acme/bzimage:1', cmdline: 'console=ttyS0 quote="a b"', ucode: ucode.cpio}
@@ -342,3 +346,14 @@ def test_a_card_for_the_raspberry_pi(world: World, tmp_path: Path) -> None:
     assert (tmp_path / "card/u-boot.bin").read_text() == "u-boot"
     assert (tmp_path / "card/dtb/broadcom/bcm2837-rpi-3-b.dtb").read_text() == "tree"
     assert "rw quiet" in (tmp_path / "card/boot.script").read_text()
+
+
+def test_an_artifact_is_pushed_by_reference(world: World, docker_registry: Callable[[], str]) -> None:
+    host = docker_registry()
+    build(world, "-f", "oci", "--push", f"{host}/acme/system:7")
+    done = subprocess.run(
+        ["skopeo", "inspect", "--raw", "--tls-verify=false", f"docker://{host}/acme/system:7"],
+        capture_output=True,
+        check=True,
+    )
+    assert json.loads(done.stdout)["artifactType"] == "application/vnd.compos.system.v1"

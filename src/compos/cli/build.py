@@ -14,6 +14,7 @@ from compos.cli.reading import read_system, reading_options
 from compos.cli.settings import global_options, settings_of
 
 if TYPE_CHECKING:
+    from compos.cli.settings import Settings
     from compos.compose.input_tar import Copies
     from compos.compose.sbom import SbomOptions
     from compos.config.model import Config
@@ -51,6 +52,7 @@ ROOTS = ("auto", "initrd", "erofs", "erofs-zstd", "squashfs", "ext4")
     show_default=True,
     help="Where disks and ISOs keep the root: unpacked into memory, or as a file system on the medium.",
 )
+@click.option("--push", metavar="NAME", help="Push the format oci to a registry under this name.")
 @click.option("--docker", is_flag=True, help="Ask the local Docker engine for images first, if there is one.")
 @click.option("--decompress-kernel", is_flag=True, help="Write the kernel uncompressed.")
 @click.option(
@@ -78,8 +80,9 @@ def build(sources: tuple[str, ...], **options: Any) -> None:
     from compos.config.images import image_references, layout_volumes
     from compos.config.sources import default_name
     from compos.image.source import canonical_name
-    from compos.output.build import Request, described_outputs, find_parts
+    from compos.output.build import described_outputs, find_parts
     from compos.output.formats import choose, require, tools
+    from compos.output.job import Request
     from compos.package.bricks import forget_outdated
     from compos.progress import notice
 
@@ -115,6 +118,7 @@ def build(sources: tuple[str, ...], **options: Any) -> None:
             options["root"],
             _size(options["size"]),
             base.name,
+            options["push"] or "",
             decompress_kernel=options["decompress_kernel"],
             sbom=sbom,
         ),
@@ -122,6 +126,22 @@ def build(sources: tuple[str, ...], **options: Any) -> None:
         fetch_attestations=source.fetch_attestations,
     )
     _write(store.root, outputs, base, options["output"])
+    if options["push"]:
+        _push(store, settings, base.with_name(f"{base.name}.oci.tar"), options["push"])
+
+
+def _push(store: Store, settings: Settings, archive: Path, name: str) -> None:
+    """The artifact goes through the store, which knows what the registry has already."""
+    from compos.cli.images import registry_of
+    from compos.image.archive import opened
+    from compos.image.local import import_archive
+    from compos.image.push import push
+    from compos.progress import notice
+
+    with opened(archive) as stream:
+        import_archive(store, stream)
+    pushed = push(store, name, registry=registry_of(settings))
+    notice(f"pushed {name} {pushed.digest}")
 
 
 def _sbom(options: dict[str, Any]) -> SbomOptions | None:
@@ -171,6 +191,8 @@ def _check(options: dict[str, Any]) -> None:
     if options["sbom_output"] == "" and not options["no_sbom"]:
         raise click.UsageError("--sbom-output needs a name; --no-sbom leaves the SBOM out")
     _size(options["size"])
+    if options["push"] and not any("oci" in part.split(",") for part in options["formats"]):
+        raise click.UsageError("--push needs --format oci")
 
 
 def _size(text: str | None) -> int | None:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from compos.cli.images import registry_of
 from compos.cli.settings import Settings, global_options, settings_of
 
 if TYPE_CHECKING:
-    from compos.image.registry import Registry
     from compos.image.store import Store
 
 __all__ = ["cache"]
@@ -77,7 +77,7 @@ def pull(names: tuple[str, ...], **options: Any) -> None:
     from compos.image.source import Images
 
     store = _store(settings)
-    source = Images(store, pull=True, registry=_registry(settings))
+    source = Images(store, pull=True, registry=registry_of(settings))
     platforms = [*map(Platform.parse, options["platforms"])] or None
     for name in names:
         layout = source.layout(_tagged(name), platforms, Platform.host())
@@ -161,7 +161,7 @@ def push(names: tuple[str, ...], **options: Any) -> None:
         raise click.UsageError("--remote-name goes with one NAME")
     from compos.image.publish import publish
 
-    store, registry = _store(settings), _registry(settings)
+    store, registry = _store(settings), registry_of(settings)
     for name in names:
         stored = _stored_name(store, name)
         target = options["remote_name"] or stored
@@ -179,15 +179,6 @@ def _store(settings: Settings) -> Store:
     from compos.cli.images import open_store
 
     return open_store(settings)
-
-
-def _registry(settings: Settings) -> Registry:
-    import os
-
-    from compos.image.mirrors import Mirrors
-    from compos.image.registry import Registry
-
-    return Registry(Mirrors.parse(settings.mirror, os.environ), certificates=settings.certificates, fallback=True)
 
 
 def _tagged(name: str) -> str:
@@ -209,7 +200,7 @@ def _published(store: Store, settings: Settings, names: list[str]) -> list[str]:
     from compos.image.reference import Reference
     from compos.progress import notice
 
-    registry = _registry(settings)
+    registry = registry_of(settings)
     published = []
     for name in names:
         root = store.resolve(name)

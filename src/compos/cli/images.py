@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from compos.cli.settings import Settings
+    from compos.image.registry import Registry
     from compos.image.source import Images
     from compos.image.store import Store
     from compos.package.build import Builder
     from compos.package.debian.mirror import Mirror
     from compos.package.local import LocalPackages
 
-__all__ = ["builder", "images", "open_store"]
+__all__ = ["builder", "images", "open_store", "registry_of"]
 
 
 def open_store(settings: Settings) -> Store:
@@ -42,6 +43,14 @@ def _mirror(option: str | None, certificates: tuple[str, ...]) -> Callable[[], M
     return mirror
 
 
+def registry_of(settings: Settings) -> Registry:
+    """The client for registries. Raises `ImageError` for a mirror that cannot be understood."""
+    from compos.image.mirrors import Mirrors
+    from compos.image.registry import Registry
+
+    return Registry(Mirrors.parse(settings.mirror, os.environ), certificates=settings.certificates, fallback=True)
+
+
 def images(
     store: Store,
     settings: Settings,
@@ -56,7 +65,6 @@ def images(
     Raises `ImageError` for a mirror that cannot be understood.
     """
     from compos.image.mirrors import Mirrors
-    from compos.image.registry import Registry
     from compos.image.source import Images
     from compos.package.bricks import HUB, Bricks
 
@@ -75,5 +83,4 @@ def images(
 
         first = Engine(store).image
     # Bricks have no fallback above: nobody else's image may stand in for one.
-    registry = Registry(mirrors, certificates=certificates, fallback=True)
-    return Images(store, registry=registry, pull=pull, missing=bricks.missing, first=first)
+    return Images(store, registry=registry_of(settings), pull=pull, missing=bricks.missing, first=first)

@@ -62,11 +62,11 @@ def archive(job: Job) -> list[Output]:
         "artifactType": ARTIFACT,
         "config": described(EMPTY, (b"{}",)),
         "layers": layers,
-        "annotations": {"org.opencontainers.image.architecture": job.architecture},
+        "annotations": {"org.opencontainers.image.architecture": job.request.architecture},
     }
     root = described(MANIFEST, (json.dumps(manifest).encode(),))
-    root |= {"artifactType": ARTIFACT, "annotations": {REF_NAME: "latest"}}
-    root |= {"platform": {"architecture": job.architecture, "os": "linux"}}
+    root |= {"artifactType": ARTIFACT, "annotations": {REF_NAME: job.request.reference or "latest"}}
+    root |= {"platform": {"architecture": job.request.architecture, "os": "linux"}}
     index = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": [root]}
     nodes = {
         "blobs": directory(0o755, EPOCH),

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -17,15 +16,15 @@ from compos.compose.parts import Parts
 from compos.config.images import image_locations, image_marks, layout_volumes
 from compos.config.model import Config
 from compos.errors import CombinedError, ComposError
-from compos.filesystem.compress import Compression, identity
+from compos.filesystem.compress import identity
 from compos.image.attestation import attested
 from compos.image.model import Image
 from compos.image.platform import Platform
 from compos.image.reference import Reference, is_local
 from compos.image.source import Images, canonical_name
 from compos.image.store import Store
-from compos.output.formats import Format, make
-from compos.output.job import Job
+from compos.output.formats import make
+from compos.output.job import Job, Request
 from compos.output.write import Output
 from compos.progress import notice
 from compos.tree import record
@@ -33,28 +32,13 @@ from compos.tree.node import Piece, Slice
 
 if TYPE_CHECKING:
     from compos.compose.input_tar import Copies
-    from compos.compose.sbom import SbomOptions
 
-__all__ = ["Request", "described_outputs", "find_parts"]
+__all__ = ["described_outputs", "find_parts"]
 
 VERSION = 2
 
 REMEMBERED = 128 << 20
 """Bytes of a description that is worth keeping: reading a longer one costs as much as making it again, and twice its memory."""
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What a build is asked for besides its YAML."""
-
-    formats: Sequence[Format]
-    compression: Compression
-    architecture: str
-    root: str = "auto"
-    size: int | None = None
-    name: str = ""
-    decompress_kernel: bool = False
-    sbom: SbomOptions | None = None
 
 
 def find_parts(
@@ -134,9 +118,7 @@ def described_outputs(
     system = compose_system(
         store, config, parts, metadata, decompress_kernel=request.decompress_kernel, sbom=request.sbom
     )
-    job = Job(
-        store, system, request.architecture, request.compression, request.root, request.size, parts.tools, request.name
-    )
+    job = Job(store, system, request, parts.tools)
     outputs = make(job, request.formats)
     if sum(len(piece) for output in outputs for piece in output.pieces if isinstance(piece, bytes)) <= REMEMBERED:
         with store.derive("result", key) as path:
@@ -168,6 +150,7 @@ def _key(store: Store, config: Config, parts: Parts, request: Request) -> str:
         request.architecture,
         request.root,
         request.size,
+        request.reference,
         request.name if any(one.named for one in request.formats) else "",
         sorted((reference, image.digest) for reference, image in parts.tools.items()),
         request.decompress_kernel,

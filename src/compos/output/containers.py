@@ -46,16 +46,16 @@ def qcow2(job: Job) -> list[Output]:
 
 def _qcow2(job: Job, made: tuple[Piece, ...]) -> tuple[Piece, ...]:
     """Compressed clusters where the contents are not compressed already: a plain root on the medium is not."""
-    if job.compression == "none" or root_kind(job) not in ("erofs", "ext4"):
+    if job.request.compression == "none" or root_kind(job) not in ("erofs", "ext4"):
         return tuple(qcow2_pieces(made))
-    compression: Literal["zlib", "zstd"] = "zstd" if job.compression == "zstd" else "zlib"
+    compression: Literal["zlib", "zstd"] = "zstd" if job.request.compression == "zstd" else "zlib"
     kind = f"qcow2 v{VERSION} {block_compressor_identity('zstd' if compression == 'zstd' else 'gzip')}"
     return (kept(job, kind, made, lambda contents, out: write_qcow2(made, contents, out, compression=compression)),)
 
 
 def aws(job: Job) -> list[Output]:
     """`.raw`, for import-snapshot: MBR for BIOS instances on amd64, GPT for UEFI ones on arm64; 1 GiB, a whole MiB."""
-    layout = Layout("bios", "mbr", GIB) if job.architecture == "amd64" else Layout("efi", "gpt", GIB)
+    layout = Layout("bios", "mbr", GIB) if job.request.architecture == "amd64" else Layout("efi", "gpt", GIB)
     return [Output(".raw", disk(job, layout))]
 
 
@@ -100,14 +100,16 @@ def ova(job: Job) -> list[Output]:
         for chunk in contents.chunks(packed):
             hasher.update(chunk)
     firmware = "bios" if layout.bios else "efi"
-    pieces = ova_pieces(job.name, packed, hasher.hexdigest(), capacity=disk_size(made), firmware=firmware)
+    pieces = ova_pieces(job.request.name, packed, hasher.hexdigest(), capacity=disk_size(made), firmware=firmware)
     return [Output(".ova", tuple(pieces))]
 
 
 def _cloud(job: Job, smallest: int, unit: int = MIB) -> Layout:
     """Virtual machines of both generations: an MBR disk that BIOS starts, and UEFI too; arm64 has UEFI only."""
     return (
-        Layout("both", "mbr", smallest, unit) if job.architecture == "amd64" else Layout("efi", "gpt", smallest, unit)
+        Layout("both", "mbr", smallest, unit)
+        if job.request.architecture == "amd64"
+        else Layout("efi", "gpt", smallest, unit)
     )
 
 

@@ -79,7 +79,7 @@ def raw(job: Job) -> list[Output]:
 
 def any_firmware(job: Job) -> str:
     """Whoever can start the architecture."""
-    return "both" if job.architecture == "amd64" else "efi"
+    return "both" if job.request.architecture == "amd64" else "efi"
 
 
 def disk(job: Job, layout: Layout) -> tuple[Piece, ...]:
@@ -153,7 +153,7 @@ def _boot_partition(job: Job, made: Payload, layout: Layout) -> _Boot:
 
 def _size(job: Job, layout: Layout, needed: int) -> int:
     """The disk's size: what was asked for, else the least that the target takes and the contents need."""
-    size = _up(job.size if job.size is not None else max(needed, layout.smallest), layout.unit)
+    size = _up(job.request.size if job.request.size is not None else max(needed, layout.smallest), layout.unit)
     if size < needed:
         raise OutputError(
             "disk-too-small",

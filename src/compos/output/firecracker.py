@@ -18,8 +18,8 @@ __all__ = ["microvm"]
 def microvm(job: Job) -> list[Output]:
     """`-vmlinux`, `-firecracker.img`, `-firecracker-initrd.img`, `-firecracker.json`. Raises `OutputError` (`kernel-none`)."""
     kernel = required_kernel(job)
-    root = root_filesystem(job, job.root if job.root in ("squashfs", "ext4") else "erofs")
-    names = {part: f"{job.name}{part}" for part in ("-vmlinux", "-firecracker.img", "-firecracker-initrd.img")}
+    root = root_filesystem(job, job.request.root if job.request.root in ("squashfs", "ext4") else "erofs")
+    names = {part: f"{job.request.name}{part}" for part in ("-vmlinux", "-firecracker.img", "-firecracker-initrd.img")}
     machine = {
         "boot-source": {
             "kernel_image_path": names["-vmlinux"],

@@ -68,7 +68,7 @@ def initrd_pieces(job: Job, *, microcode: bool = False) -> list[Piece]:
     """The whole root as an initrd; with `microcode`, that stands in front. Two segments are compressed at a time: the
     compressors leave Python's lock."""
     with progress.task("initrd"), ThreadPoolExecutor(2) as pool:
-        made = list(pool.map(lambda nodes: segment(job.store, nodes, job.compression), _segments(job.system)))
+        made = list(pool.map(lambda nodes: segment(job.store, nodes, job.request.compression), _segments(job.system)))
     ucode = job.system.ucode if microcode else None
     # The kernel looks for the next archive at a multiple of four; early microcode is a plain cpio in front.
     padding = (bytes(-ucode.size % 4),) if ucode and ucode.size % 4 else ()

@@ -52,7 +52,7 @@ def iso_efi_initrd(job: Job) -> list[Output]:
 
 def iso(job: Job) -> list[Output]:
     """`.iso`, started by UEFI and, on amd64, by a BIOS as well."""
-    return [Output(".iso", _image(job, bios=job.architecture == "amd64", uefi=True))]
+    return [Output(".iso", _image(job, bios=job.request.architecture == "amd64", uefi=True))]
 
 
 def _image(job: Job, *, bios: bool, uefi: bool, root: str = "") -> tuple[Piece, ...]:

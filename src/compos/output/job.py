@@ -3,45 +3,59 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 if TYPE_CHECKING:
+    from compos.compose.sbom import SbomOptions
     from compos.compose.system import System
     from compos.filesystem.compress import Compression
     from compos.image.model import Image
     from compos.image.store import Store
+    from compos.output.formats import Format
 
-__all__ = ["EFI_STUB", "INIT", "ROOTS", "RPI3", "Job", "identity"]
+__all__ = ["EFI_STUB", "INIT", "RPI3", "Job", "Request", "identity"]
 
 EFI_STUB = "compos/efi-stub:v1"
 INIT = "compos/init:v1"
 RPI3 = "compos/rpi3:v1"
 """Images that formats are made with: what UEFI starts, our init for the small initrd, the Raspberry Pi's firmware."""
 
-ROOTS = ("auto", "initrd", "erofs", "erofs-zstd", "squashfs", "ext4")
-"""Where a bootable medium can keep the root: unpacked into memory, or a file system on the medium."""
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a build is asked for besides its YAML.
+
+    `root` is where bootable media keep it: auto, initrd (unpacked into memory), or a file system on the medium. `size` is the
+    disks' size in bytes, or None; `name` is what the outputs' names begin with, `reference` what an artifact is called in a
+    registry.
+    """
+
+    formats: Sequence[Format]
+    compression: Compression
+    architecture: str
+    root: str = "auto"
+    size: int | None = None
+    name: str = ""
+    reference: str = ""
+    decompress_kernel: bool = False
+    sbom: SbomOptions | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One build's formats share this.
+    """What one build's formats share.
 
-    `size` is the disks' size in bytes that was asked for, or None. `tools` are the images that the formats named, by their
-    references; `name` is what the outputs' names begin with. `notes` collects what the user is told of choices that were
-    made for them.
+    `tools` are the images that the formats named, by their references. `notes` collects what the user is told of choices that
+    were made for them.
     """
 
     store: Store
     system: System
-    architecture: str
-    compression: Compression
-    root: str = "auto"
-    size: int | None = None
+    request: Request
     tools: Mapping[str, Image] = field(default_factory=dict)
-    name: str = ""
     notes: list[str] = field(default_factory=list)
 
     def note(self, text: str) -> None:

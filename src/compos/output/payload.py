@@ -44,7 +44,7 @@ class Payload(NamedTuple):
 def payload(job: Job, root: str = "") -> Payload:
     """The payload of a bootable medium.
 
-    The root goes where `root` or else `job.root` says; "auto" is into memory up to `LARGEST_IN_MEMORY`, else onto the medium.
+    The root goes where `root` or else the request says; "auto" is into memory up to `LARGEST_IN_MEMORY`, else onto the medium.
     With a root on the medium the initrd is not made here: it needs to know the place (`finder_initrd`). Raises
     `OutputError` (`kernel-none`).
     """
@@ -67,8 +67,8 @@ def required_kernel(job: Job) -> tuple[Piece, ...]:
 
 def root_kind(job: Job) -> str:
     """Where the root goes: "initrd", or the file system that it is on the medium. What "auto" chose is told."""
-    if job.root != "auto":
-        return job.root
+    if job.request.root != "auto":
+        return job.request.root
     size = sum(node.size for _, node, _ in job.system.root.nodes)
     kind = "initrd" if size <= LARGEST_IN_MEMORY else "erofs"
     where = "unpacked into memory at boot" if kind == "initrd" else "kept on the medium as EROFS"
@@ -80,7 +80,7 @@ def finder_initrd(job: Job, root: RootFilesystem, *places: tuple[int, int]) -> t
     """The small initrd that finds `root` at one of `places` (offset and size on a device; (0, 0) is a device of its own)."""
     place = RootPlace(root.kind, root.mark_at, root.mark, places)
     tree = finder_tree(job.store, job.system.root.nodes, job.tools[INIT], place)
-    made = segment(job.store, tuple(sorted(tree.items())), job.compression)
+    made = segment(job.store, tuple(sorted(tree.items())), job.request.compression)
     ucode = job.system.ucode
     return (*ucode.content, *((bytes(-ucode.size % 4),) if ucode.size % 4 else ()), made) if ucode else (made,)
 
@@ -102,14 +102,14 @@ def uefi_kernel(job: Job, kernel: tuple[Piece, ...]) -> tuple[Piece, ...]:
     Raises `OutputError` (`kernel-not-uefi`).
     """
     head = read_kernel(job, kernel, 4096)
-    if pe_machine(head) == job.architecture:
+    if pe_machine(head) == job.request.architecture:
         return kernel
     plain = plain_kernel_pieces(job, kernel)
-    if pe_machine(read_kernel(job, plain, 4096)) == job.architecture:
+    if pe_machine(read_kernel(job, plain, 4096)) == job.request.architecture:
         return plain
     raise OutputError(
         "kernel-not-uefi",
-        f"the kernel has no UEFI entry for {job.architecture} (CONFIG_EFI_STUB)",
+        f"the kernel has no UEFI entry for {job.request.architecture} (CONFIG_EFI_STUB)",
         hint="Use another kernel image, leave out --decompress-kernel, or choose a format for BIOS.",
     )
 

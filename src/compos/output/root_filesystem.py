@@ -41,7 +41,7 @@ class RootFilesystem(NamedTuple):
 
 
 def root_filesystem(job: Job, kind: str) -> RootFilesystem:
-    """The system's root, without what is below `boot/`, as `kind`, one of `ROOTS`."""
+    """The system's root, without what is below `boot/`, as `kind`: erofs, erofs-zstd, squashfs or ext4."""
     nodes = tuple((path, node) for path, node, _ in job.system.root.nodes)
     uuid = identity(f"root {kind}", nodes).bytes
     with progress.task(f"root as {kind}"):
@@ -57,7 +57,7 @@ def root_filesystem(job: Job, kind: str) -> RootFilesystem:
                 lambda contents, out: write_erofs(nodes, contents, out, uuid=uuid),
             )
             return RootFilesystem("erofs", (image,), EROFS_UUID, uuid)
-        compression: SquashfsCompression = "gzip" if job.compression == "gzip" else "zstd"
+        compression: SquashfsCompression = "gzip" if job.request.compression == "gzip" else "zstd"
         image = kept(
             job,
             f"squashfs v{VERSION} {block_compressor_identity(compression)}",

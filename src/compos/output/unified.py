@@ -41,7 +41,7 @@ def program(job: Job) -> list[Output]:
 def unified(job: Job, made: Payload) -> Uki:
     """The unified kernel image. The kernel is last: it may use memory behind it while it unpacks itself."""
     image = job.tools[EFI_STUB]
-    path = f"usr/lib/systemd/boot/efi/{STUBS[job.architecture]}"
+    path = f"usr/lib/systemd/boot/efi/{STUBS[job.request.architecture]}"
     stub = image_tree(job.store, image).get(path)
     if stub is None:
         raise OutputError("uki-stub", f"the image of the UEFI stub has no file {path}", place=image.name)
@@ -62,4 +62,4 @@ def unified(job: Job, made: Payload) -> Uki:
 
 def boot_program(job: Job, uki: Uki) -> tuple[str, Node]:
     """The UKI as a file of a medium, under the name that the architecture's firmware looks for."""
-    return BOOT_FILES[job.architecture], file_of(uki.pieces, 0o644, EPOCH)
+    return BOOT_FILES[job.request.architecture], file_of(uki.pieces, 0o644, EPOCH)
