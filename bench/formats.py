@@ -38,8 +38,8 @@ HEAD = """\
 # Writers beside the C tools
 
 The same {size:.0f} MB in {count:,} files ({sources}), the same compression, {rounds} rounds interleaved in one run, on
-{cpus} CPUs ({machine}). Times are wall time with nothing in the store; ratios are ours to theirs, medians. "size" is what the file
-takes on the disk. Written by `make bench-formats`.
+{cpus} CPUs ({machine}). Times are wall time with nothing in the store; ratios are ours to theirs, medians. "size" is what the
+file takes on the disk. Written by `make bench-formats`.
 
 | output | ours | theirs | time ratio | size ratio | with |
 |---|---|---|---|---|---|

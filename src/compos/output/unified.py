@@ -6,16 +6,15 @@ May touch: the store (reading the stub).
 from __future__ import annotations
 
 from compos.boot.uki import Uki, unified_kernel_image
-from compos.compose.root import EPOCH
 from compos.errors import OutputError
 from compos.output.job import EFI_STUB, Job
 from compos.output.payload import Payload, payload, uefi_kernel
 from compos.output.write import Output
-from compos.tree.contents import Contents, file_of
+from compos.tree.contents import Contents
 from compos.tree.flatten import image_tree
-from compos.tree.node import FILE, Node
+from compos.tree.node import FILE
 
-__all__ = ["BOOT_FILES", "boot_program", "program", "unified"]
+__all__ = ["BOOT_FILES", "program", "unified"]
 
 BOOT_FILES = {
     "amd64": "EFI/BOOT/BOOTX64.EFI",
@@ -58,8 +57,3 @@ def unified(job: Job, made: Payload) -> Uki:
             (".linux", uefi_kernel(job, made.kernel)),
         ],
     )
-
-
-def boot_program(job: Job, uki: Uki) -> tuple[str, Node]:
-    """The UKI as a file of a medium, under the name that the architecture's firmware looks for."""
-    return BOOT_FILES[job.request.architecture], file_of(uki.pieces, 0o644, EPOCH)
