@@ -1,6 +1,6 @@
 """Our writers beside the C tools: same tree, same compression, interleaved in one run. Writes docs/benchmarks-formats.md.
 
-A command: `make bench-formats`. The tree is a copy of this machine's /usr/bin and Python packages, some hundred megabytes.
+A command: `make bench-formats`. The tree is a copy of folders that every Debian machine has: programs, scripts and texts, some hundred megabytes.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from compos.tree.contents import Contents  # noqa: E402
 from compos.tree.node import DIRECTORY, FILE, SYMLINK, Hole, Node, Piece, Slice  # noqa: E402
 
 ROUNDS = 3
-SOURCES = ("/usr/bin", "/usr/lib/python3")
+SOURCES = ("/usr/lib/python3", "/usr/share/perl", "/usr/lib/git-core", "/usr/sbin")
 IDENTITY = bytes(range(16))
 
 HEAD = """\

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from compos.cli.build import ROOTS
 from compos.cli.main import main
+from hatch_build import compile_init
 from tests.guest import fetch, free_port
 
 __all__ = ["ROWS", "SYSTEM", "Row", "boot", "build"]
@@ -172,6 +173,7 @@ def boot(row: Row, prefix: Path, state: Path, seconds: float = 150) -> float:
 
 def build(row: Row, folder: Path) -> Path:
     """Compose what `row` boots in an empty folder; returns the outputs' prefix."""
+    compile_init(row.architecture)  # An installation from a checkout has this machine's only.
     path = folder / "system.yml"
     path.write_text(SYSTEM.replace("{console}", CONSOLES[row.architecture]))
     root = row.root if row.root in ROOTS else "auto"
