@@ -1,6 +1,7 @@
 """Our writers beside the C tools: same tree, same compression, interleaved in one run. Writes docs/benchmarks-formats.md.
 
-A command: `make bench-formats`. The tree is a copy of folders that every Debian machine has: programs, scripts and texts, some hundred megabytes.
+A command: `make bench-formats`. The tree is a copy of folders that every Debian machine has: programs, scripts and texts,
+some hundred megabytes.
 """
 
 from __future__ import annotations
