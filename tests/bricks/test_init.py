@@ -133,7 +133,7 @@ def test_broken_plans_break_nothing(run: Run, tmp_path: Path) -> None:
 def test_the_builds_own_plan_is_read_without_a_problem(run: Run, tmp_path: Path) -> None:
     from compos.compose.plan import boot_plan
 
-    plan = boot_plan({"onboot": [], "services": [], "onshutdown": []}, (), {})
+    plan = boot_plan({"onboot": [], "services": [], "onshutdown": []}, (), {}, {})
     (tmp_path / "plan").write_bytes(plan)
     output = run("plan", tmp_path / "plan")
     assert "problem" not in output

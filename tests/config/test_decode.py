@@ -348,7 +348,7 @@ def test_places(text: str, expected: list[tuple[str, str]]) -> None:
         ("services: [{name: a, image: b, comand: []}]", "Did you mean 'command'?"),
         ("services: [{name: a, image: b, maskedpaths: []}]", "Did you mean 'maskedPaths'?"),
         ("services: [{name: a, image: b, rmlimits: []}]", "Did you mean 'rlimits'?"),
-        ("kernel: {zzz: 1}", "Keys here are: image, cmdline, binary, tar, ucode."),
+        ("kernel: {zzz: 1}", "Keys here are: image, cmdline, binary, tar, ucode, modules, firmware."),
         ("services: [{name: a, image: b, readonly: yes}]", "Write true."),
         ("services: [{name: a, image: b, command: [5]}]", "Put it in quotes: '5'."),
         ("services: [{name: a, image: b, command: sh}]", "Write it as a list: [sh]."),

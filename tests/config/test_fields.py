@@ -12,7 +12,7 @@ import pytest
 
 from compos.config import model
 from compos.config.fields import CONFIG, ENTRY
-from compos.config.kinds import ListOf, Record
+from compos.config.kinds import ListOf, MapOf, Record
 from compos.config.schema import json_schema
 
 
@@ -21,7 +21,7 @@ def records(kind: Any = CONFIG) -> Iterator[Record]:
         yield kind
         for field in kind.fields.values():
             yield from records(field.kind)
-    elif isinstance(kind, ListOf):
+    elif isinstance(kind, (ListOf, MapOf)):
         yield from records(kind.item)
 
 

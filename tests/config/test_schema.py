@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from compos.cli.main import main
 from compos.config.fields import CONFIG
-from compos.config.kinds import Flag, Identity, ListOf, Number, Record, Text
+from compos.config.kinds import Flag, Identity, ListOf, MapOf, Number, Record, Text, Words
 from compos.config.schema import json_schema
 from tests.config.reading import mistakes
 
@@ -87,6 +87,10 @@ def values(kind: Any, depth: int = 0) -> st.SearchStrategy[Any]:
         )
     if isinstance(kind, ListOf):
         return st.lists(values(kind.item, depth + 1), max_size=2)
+    if isinstance(kind, Words):
+        return st.lists(st.just("a"), max_size=2) | st.just("a")
+    if isinstance(kind, MapOf):
+        return st.dictionaries(st.sampled_from(["a", "b"]), values(kind.item, depth + 1), max_size=2)
     if isinstance(kind, Flag):
         return st.booleans()
     if isinstance(kind, (Number, Identity)):

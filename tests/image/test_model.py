@@ -67,6 +67,7 @@ def test_config() -> None:
                     "Cmd": None,
                     "Env": ["A=b"],
                     "WorkingDir": "/w",
+                    "StopSignal": "SIGQUIT",
                     "Labels": {"l": "v"},
                     "User": "u",
                 },
@@ -74,7 +75,7 @@ def test_config() -> None:
             }
         ).encode()
     )
-    assert config == ImageConfig("arm", "linux", "v7", ("/e",), (), ("A=b",), "/w", {"l": "v"}, (DIGEST,))
+    assert config == ImageConfig("arm", "linux", "v7", ("/e",), (), ("A=b",), "/w", "SIGQUIT", {"l": "v"}, (DIGEST,))
     assert str(config.platform) == "linux/arm/v7"
 
 

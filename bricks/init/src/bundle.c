@@ -67,9 +67,19 @@ static int bind_namespace(const char *const argument[], pid_t pid, struct failur
     int file = directory_make_parents(argument[1]) < 0 ? -1 : open(argument[1], O_RDONLY | O_CREAT | O_CLOEXEC, 0644);
     if (file >= 0)
         close(file);
+    /* A namespace of the process before this one. */
+    umount2(argument[1], MNT_DETACH);
     if (file < 0 || mount(from, argument[1], NULL, MS_BIND, NULL) < 0)
         return failed_errno(failure, "bindns %s %s", argument[0], argument[1]);
     return 0;
+}
+
+bool bundle_attaches(const struct bundle *bundle)
+{
+    for (size_t i = 0; i < bundle->count; i++)
+        if (bundle->lines[i].word == WORD_INTERFACE || bundle->lines[i].word == WORD_BINDNS)
+            return true;
+    return false;
 }
 
 int bundle_attach(const struct bundle *bundle, pid_t pid, struct failure *failure)

@@ -22,6 +22,9 @@ int bundle_read(struct bundle *bundle, const struct plan *plan, size_t index, si
 /* Mounts, directories and cgroups. */
 int bundle_prepare(const struct bundle *bundle, struct failure *failure);
 
+/* Whether it has interfaces or bound namespaces: they are given to a process that is created and does not run yet. */
+bool bundle_attaches(const struct bundle *bundle);
+
 /* Interfaces and bound namespaces of the created process. */
 int bundle_attach(const struct bundle *bundle, pid_t pid, struct failure *failure);
 

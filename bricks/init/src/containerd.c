@@ -17,15 +17,19 @@ enum { REQUEST_MOST = 1024 * 1024, ID_MOST = 256, KILL = 9 };
 /* Field numbers. google.protobuf.Any: */
 enum { ANY_TYPE_URL = 1, ANY_VALUE = 2 };
 /* containers.v1.Container and its Runtime; CreateContainerRequest.container, ListContainersResponse.containers: */
-enum { CONTAINER_ID = 1, CONTAINER_RUNTIME = 4, CONTAINER_SPEC = 5, RUNTIME_NAME = 1, REQUEST_CONTAINER = 1 };
+enum { CONTAINER_ID = 1, CONTAINER_RUNTIME = 4, CONTAINER_SPEC = 5, REQUEST_CONTAINER = 1 };
+enum { RUNTIME_NAME = 1, RUNTIME_OPTIONS = 2 };
+/* containerd.runc.v1.Options: */
+enum { OPTIONS_BINARY_NAME = 6 };
 /* tasks.v1: every request begins with the container's id. */
 enum { TASK_CONTAINER_ID = 1, CREATE_STDOUT = 5, CREATE_STDERR = 6, KILL_SIGNAL = 3, KILL_ALL = 4 };
-enum { CREATE_REPLY_PID = 2, START_REPLY_PID = 1 };
+enum { CREATE_REPLY_PID = 2, START_REPLY_PID = 1, DELETE_REPLY_STATUS = 3 };
 
 static const char malformed[] = "the answer is malformed";
 
 static const char spec_type[] = "types.containerd.io/opencontainers/runtime-spec/1/Spec";
 static const char runtime[] = "io.containerd.runc.v2";
+static const char runtime_options[] = "containerd.runc.v1.Options";
 
 struct containerd {
     struct grpc *grpc;
@@ -90,12 +94,29 @@ static int reply_pid(const struct containerd *c, unsigned field, uint32_t *pid, 
     return 0;
 }
 
-int containerd_create(struct containerd *c, const char *ns, const char *id, const void *spec, size_t spec_length,
-                      char *error, size_t size)
+/* The shim, and which program it runs containers with. */
+static void write_runtime(struct message *named, const char *program)
 {
-    uint8_t runtime_data[64];
+    enum { PATH_MOST = 256 };
+    uint8_t options_data[PATH_MOST], any_data[2 * PATH_MOST];
+    struct message options = {.data = options_data, .size = sizeof options_data};
+    struct message any = {.data = any_data, .size = sizeof any_data};
+    message_text(named, RUNTIME_NAME, runtime);
+    if (!*program)
+        return;
+    message_text(&options, OPTIONS_BINARY_NAME, program);
+    message_text(&any, ANY_TYPE_URL, runtime_options);
+    message_bytes(&any, ANY_VALUE, options.data, options.length);
+    message_bytes(named, RUNTIME_OPTIONS, any.data, any.length);
+    named->overflow = named->overflow || options.overflow || any.overflow;
+}
+
+int containerd_create(struct containerd *c, const char *ns, const char *id, const char *program, const void *spec,
+                      size_t spec_length, char *error, size_t size)
+{
+    uint8_t runtime_data[1024];
     struct message named = {.data = runtime_data, .size = sizeof runtime_data};
-    message_text(&named, RUNTIME_NAME, runtime);
+    write_runtime(&named, program);
 
     struct message any = {.data = malloc(REQUEST_MOST), .size = REQUEST_MOST};
     struct message container = {.data = malloc(REQUEST_MOST), .size = REQUEST_MOST};
@@ -108,7 +129,7 @@ int containerd_create(struct containerd *c, const char *ns, const char *id, cons
         message_bytes(&container, CONTAINER_SPEC, any.data, any.length);
         struct message request = begin(c);
         message_bytes(&request, REQUEST_CONTAINER, container.data, container.length);
-        request.overflow = request.overflow || any.overflow || container.overflow;
+        request.overflow = request.overflow || any.overflow || container.overflow || named.overflow;
         result = call(c, CONTAINERS "Create", ns, &request, error, size);
     } else {
         snprintf(error, size, "out of memory");
@@ -156,14 +177,28 @@ static int call_for(struct containerd *c, const char *path, const char *ns, cons
     return call(c, path, ns, &request, error, size) && grpc_status(c->grpc) != GRPC_NOT_FOUND ? -1 : 0;
 }
 
-/* Task and container. A killed task has to be waited for: containerd deletes none that still runs. */
-static int remove_one(struct containerd *c, const char *ns, const char *id, char *error, size_t size)
+/* The number in `field` of the last answer; 0 where it is not said, as protocol buffers do. */
+static uint32_t reply_number(const struct containerd *c, unsigned field)
+{
+    struct message_field found;
+    uint64_t value = 0;
+    for (size_t at = 0; message_next(c->reply, c->reply_length, &at, &found) == 1;)
+        if (found.number == field)
+            value = found.value;
+    return (uint32_t)value;
+}
+
+/* A killed task has to be waited for: containerd deletes none that still runs. */
+int containerd_remove(struct containerd *c, const char *ns, const char *id, uint32_t *status, char *error, size_t size)
 {
     bool killed = !containerd_kill(c, ns, id, KILL, error, size);
+    *status = 0;
     if (killed && call_for(c, TASKS "Wait", ns, id, error, size))
         return -1;
     if (call_for(c, TASKS "Delete", ns, id, error, size))
         return -1;
+    if (grpc_status(c->grpc) == GRPC_OK)
+        *status = reply_number(c, DELETE_REPLY_STATUS);
     return call_for(c, CONTAINERS "Delete", ns, id, error, size);
 }
 
@@ -206,7 +241,8 @@ int containerd_remove_all(struct containerd *c, const char *ns, char *error, siz
             return -1;
         }
         memcpy(last, id, sizeof last);
-        if (remove_one(c, ns, id, error, size))
+        uint32_t status;
+        if (containerd_remove(c, ns, id, &status, error, size))
             return -1;
     }
 }

@@ -14,9 +14,15 @@ void containerd_close(struct containerd *c);
 /* Kills and deletes what an earlier boot left in a persistent /var/lib/containerd. */
 int containerd_remove_all(struct containerd *c, const char *ns, char *error, size_t size);
 
-/* A container of the runc shim; `spec` is config.json. */
-int containerd_create(struct containerd *c, const char *ns, const char *id, const void *spec, size_t spec_length,
-                      char *error, size_t size);
+/*
+ * Deletes what is left of a container, killed where it still runs; one that is not there is fine. `status` is its exit
+ * status, 0 when there was no task.
+ */
+int containerd_remove(struct containerd *c, const char *ns, const char *id, uint32_t *status, char *error, size_t size);
+
+/* A container of the runc shim; `spec` is config.json; `program` is the OCI runtime, empty for the shim's own choice. */
+int containerd_create(struct containerd *c, const char *ns, const char *id, const char *program, const void *spec,
+                      size_t spec_length, char *error, size_t size);
 
 /* Its task. Its root is mounted already; `out` and `err` are plain files that exist. Standard input is /dev/null. */
 int containerd_task(struct containerd *c, const char *ns, const char *id, const char *out, const char *err,

@@ -1,8 +1,10 @@
-/* main.c: one program, several names: init is PID 1; poweroff, reboot, halt and modprobe are commands. */
+/* main.c: one program, several names: init is PID 1; svc, poweroff, reboot, halt and modprobe are commands. */
 #include "coldplug.h"
 #include "console.h"
 #include "files.h"
 #include "finder.h"
+#include "hotplug.h"
+#include "monitor.h"
 #include "plan.h"
 #include "power.h"
 #include "process.h"
@@ -10,6 +12,7 @@
 #include "runc.h"
 #include "services.h"
 #include "stage.h"
+#include "svc.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -72,12 +75,12 @@ static _Noreturn void init(void)
     prepare();
     read_plan(&plan);
     boot_stage(&plan);
+    monitor_start();
+    hotplug_start();
     runc_stage(&plan, STAGE_ONBOOT, "onboot");
     services_stage(&plan);
-    while (process_power() == POWER_NONE) {
+    while (process_power() == POWER_NONE)
         process_events(-1);
-        services_check();
-    }
     power_down(&plan, process_power());
 }
 
@@ -87,6 +90,8 @@ int main(int count, char *arguments[])
     const char *name = slash ? slash + 1 : count > 0 ? arguments[0] : "init";
     if (getpid() == 1)
         init();
+    if (strcmp(name, "svc") == 0)
+        return svc_command(count, arguments);
     if (strcmp(name, "modprobe") == 0)
         return modprobe_command(count, arguments);
     if (strcmp(name, "poweroff") == 0)
@@ -95,6 +100,6 @@ int main(int count, char *arguments[])
         return power_command(POWER_REBOOT, count, arguments);
     if (strcmp(name, "halt") == 0)
         return power_command(POWER_HALT, count, arguments);
-    fprintf(stderr, "%s: only PID 1 is init; the other names are poweroff, reboot, halt and modprobe\n", name);
+    fprintf(stderr, "%s: only PID 1 is init; the other names are svc, poweroff, reboot, halt and modprobe\n", name);
     return 2;
 }

@@ -1,6 +1,7 @@
 /* plan.c: the reader of the boot plan (see plan.h). */
 #include "plan.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,6 +13,7 @@ static const struct {
     unsigned arguments;
     unsigned places;
 } words[] = {
+    [WORD_AFTER] = {"after", 3, INSIDE},
     [WORD_BINDNS] = {"bindns", 2, INSIDE},
     [WORD_CGROUP] = {"cgroup", 1, INSIDE},
     [WORD_CLOCK] = {"clock", 0, OUTSIDE},
@@ -19,20 +21,29 @@ static const struct {
     [WORD_CONTAINER] = {"container", 3, OUTSIDE},
     [WORD_CONTAINERD] = {"containerd", 2, OUTSIDE},
     [WORD_DIRECTORY] = {"directory", 2, OUTSIDE | INSIDE},
+    [WORD_FAILURE] = {"failure", 1, INSIDE},
+    [WORD_HEALTH] = {"health", 5, INSIDE},
     [WORD_HOSTNAME] = {"hostname", 0, OUTSIDE},
     [WORD_INTERFACE] = {"interface", 4, INSIDE},
     [WORD_ISSUE] = {"issue", 0, OUTSIDE},
     [WORD_LIMIT] = {"limit", 3, OUTSIDE},
+    [WORD_LOG] = {"log", 5, INSIDE},
     [WORD_LOOPBACK] = {"loopback", 0, OUTSIDE},
     [WORD_MODULE] = {"module", 1, OUTSIDE},
     [WORD_MOUNT] = {"mount", 4, OUTSIDE | INSIDE},
     [WORD_MOUNT_OPTIONAL] = {"mount?", 4, OUTSIDE | INSIDE},
+    [WORD_NAMESPACE] = {"namespace", 2, OUTSIDE},
     [WORD_NODE] = {"node", 5, OUTSIDE},
     [WORD_RESOLVCONF] = {"resolvconf", 0, OUTSIDE},
+    [WORD_RESTART] = {"restart", 2, INSIDE},
     [WORD_ROOTPATH] = {"rootpath", 2, INSIDE},
+    [WORD_RUNTIME] = {"runtime", 1, OUTSIDE},
     [WORD_SCRIPT] = {"script", 1, OUTSIDE},
     [WORD_STAGE] = {"stage", 1, OUTSIDE},
+    [WORD_STOP] = {"stop", 2, INSIDE},
     [WORD_SYMLINK] = {"symlink", 2, OUTSIDE},
+    [WORD_TEST] = {"test", 1, INSIDE},
+    [WORD_TIMEOUT] = {"timeout", 1, INSIDE},
     [WORD_VOLUME] = {"volume", 1, OUTSIDE},
     [WORD_VOLUME_READONLY] = {"volume-readonly", 1, OUTSIDE},
 };
@@ -113,8 +124,8 @@ static const char *misplaced(const struct reader *reader, enum plan_word word)
         return "line before the first stage";
     if (word == WORD_CONTAINER && reader->stage == STAGE_BOOT)
         return "no containers in the stage boot";
-    if (word == WORD_CONTAINERD && reader->stage != STAGE_SERVICES)
-        return "containerd belongs to the stage services";
+    if (word == WORD_CONTAINERD && reader->stage != STAGE_ONBOOT && reader->stage != STAGE_SERVICES)
+        return "containerd belongs to the stage onboot or services";
     if (!(words[word].places & (reader->inside ? (unsigned)INSIDE : (unsigned)OUTSIDE)))
         return "only a container can have this";
     return NULL;
@@ -192,6 +203,16 @@ int plan_read(struct plan *plan, char *text, size_t length, plan_problem *proble
         line += size + 1;
     }
     return 0;
+}
+
+long long plan_number(const char *field)
+{
+    char *end;
+    if (*field < '0' || *field > '9')
+        return -1;
+    errno = 0;
+    long long value = strtoll(field, &end, 10);
+    return *end || errno ? -1 : value;
 }
 
 void plan_free(struct plan *plan)

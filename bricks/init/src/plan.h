@@ -6,6 +6,7 @@
 #include <stddef.h>
 
 enum plan_word {
+    WORD_AFTER,
     WORD_BINDNS,
     WORD_CGROUP,
     WORD_CLOCK,
@@ -13,20 +14,29 @@ enum plan_word {
     WORD_CONTAINER,
     WORD_CONTAINERD,
     WORD_DIRECTORY,
+    WORD_FAILURE,
+    WORD_HEALTH,
     WORD_HOSTNAME,
     WORD_INTERFACE,
     WORD_ISSUE,
     WORD_LIMIT,
+    WORD_LOG,
     WORD_LOOPBACK,
     WORD_MODULE,
     WORD_MOUNT,
     WORD_MOUNT_OPTIONAL,
+    WORD_NAMESPACE,
     WORD_NODE,
     WORD_RESOLVCONF,
+    WORD_RESTART,
     WORD_ROOTPATH,
+    WORD_RUNTIME,
     WORD_SCRIPT,
     WORD_STAGE,
+    WORD_STOP,
     WORD_SYMLINK,
+    WORD_TEST,
+    WORD_TIMEOUT,
     WORD_VOLUME,
     WORD_VOLUME_READONLY,
 };
@@ -59,6 +69,9 @@ typedef void plan_problem(unsigned number, const char *what);
 int plan_read(struct plan *plan, char *text, size_t length, plan_problem *problem);
 
 void plan_free(struct plan *plan);
+
+/* A field that is a whole number, or -1. */
+long long plan_number(const char *field);
 
 /* One past the last line that belongs to the container at `index`. */
 size_t plan_container_end(const struct plan *plan, size_t index, size_t end);

@@ -2,7 +2,10 @@
 #include "power.h"
 
 #include "console.h"
+#include "files.h"
+#include "log.h"
 #include "runc.h"
+#include "services.h"
 
 #include <errno.h>
 #include <linux/reboot.h>
@@ -85,11 +88,20 @@ static void unmount_all(void)
         unmount(mounts[count].place, mounts[count].type);
 }
 
+/* Whether somebody has loaded a kernel to go on with (kexec(8)). */
+static bool kexec_loaded(void)
+{
+    char text[8];
+    return file_line("/sys/kernel/kexec_loaded", text, sizeof text) == 0 && strcmp(text, "1") == 0;
+}
+
 static int kernel_command(enum power power)
 {
     if (power == POWER_OFF)
         return RB_POWER_OFF;
-    return power == POWER_HALT ? (int)RB_HALT_SYSTEM : RB_AUTOBOOT;
+    if (power == POWER_HALT)
+        return (int)RB_HALT_SYSTEM;
+    return kexec_loaded() ? RB_KEXEC : RB_AUTOBOOT;
 }
 
 _Noreturn void power_down(const struct plan *plan, enum power power)
@@ -98,7 +110,9 @@ _Noreturn void power_down(const struct plan *plan, enum power power)
         [POWER_OFF] = "power off", [POWER_HALT] = "halt", [POWER_REBOOT] = "reboot"};
     process_ignore_power();
     say("%s: shutting down", names[power]);
+    services_stop();
     runc_stage(plan, STAGE_SHUTDOWN, "shutdown");
+    log_stop();
     say("ending all processes");
     end_processes(SIGTERM, 5000);
     end_processes(SIGKILL, 2000);

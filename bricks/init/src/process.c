@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -10,11 +11,13 @@
 #include <string.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 struct relay {
     int input;
     int log;
+    size_t room; /* in the log */
     struct relay *next;
 };
 
@@ -24,6 +27,17 @@ static bool power_ignored;
 static bool unreaped;
 static struct child *children;
 static struct relay *relays;
+static struct watch *watches;
+static struct timer *timers;
+static void (*after_round)(void);
+
+/* The last children that ended unwatched. */
+enum { STRANGERS = 64 };
+static struct {
+    pid_t pid;
+    int status;
+} strangers[STRANGERS];
+static size_t stranger;
 
 /* BusyBox init's meaning of the signals (reference 3); SIGPWR is what a power supply's daemon sends. */
 static enum power meaning(unsigned signal)
@@ -59,6 +73,19 @@ enum power process_power(void)
     return request;
 }
 
+void process_request(enum power power)
+{
+    if (request == POWER_NONE)
+        request = power;
+}
+
+int64_t process_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_BOOTTIME, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
 void process_ignore_power(void)
 {
     power_ignored = true;
@@ -68,6 +95,12 @@ void child_watch(struct child *child, pid_t pid)
 {
     *child = (struct child){.pid = pid, .next = children};
     children = child;
+    for (size_t i = 0; i < STRANGERS; i++)
+        if (strangers[i].pid == pid) {
+            child->status = strangers[i].status;
+            child->ended = true;
+            strangers[i].pid = 0;
+        }
 }
 
 void child_forget(struct child *child)
@@ -79,20 +112,33 @@ void child_forget(struct child *child)
         }
 }
 
+static struct child *watched(pid_t pid)
+{
+    for (struct child *child = children; child; child = child->next)
+        if (child->pid == pid && !child->ended)
+            return child;
+    return NULL;
+}
+
 static void reap(void)
 {
     int status;
     pid_t pid;
     unreaped = false;
-    while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
-        for (struct child *child = children; child; child = child->next)
-            if (child->pid == pid && !child->ended) {
-                child->status = status;
-                child->ended = true;
-                /* Who waits for it may now want to watch an orphan of it: that one is reaped in the next round. */
-                unreaped = true;
-                return;
-            }
+    while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+        struct child *child = watched(pid);
+        if (!child) {
+            stranger = (stranger + 1) % STRANGERS;
+            strangers[stranger].pid = pid;
+            strangers[stranger].status = status;
+            continue;
+        }
+        child->status = status;
+        child->ended = true;
+        /* Who waits for it may now want to watch an orphan of it: that one is reaped in the next round. */
+        unreaped = true;
+        return;
+    }
 }
 
 static void take_signals(void)
@@ -101,8 +147,7 @@ static void take_signals(void)
     while (read(signals, &info, sizeof info) == sizeof info) {
         if (info.ssi_signo == SIGCHLD)
             continue;
-        if (request == POWER_NONE)
-            request = meaning(info.ssi_signo);
+        process_request(meaning(info.ssi_signo));
     }
     reap();
 }
@@ -118,22 +163,24 @@ static bool pass_on(struct relay *relay)
         if (count <= 0)
             return count < 0 && errno == EAGAIN;
         /* A log on a full disk must not stop the container: the console still has it. */
-        if (relay->log >= 0 && write_patiently(relay->log, bytes, (size_t)count, 0) < 0) {
+        if (relay->log >= 0 &&
+            ((size_t)count > relay->room || write_patiently(relay->log, bytes, (size_t)count, 0) < 0)) {
             close(relay->log);
             relay->log = -1;
         }
+        relay->room -= relay->log < 0 ? 0 : (size_t)count;
         console_write(bytes, (size_t)count);
     }
     return true;
 }
 
-int relay_add(int input, int log, struct failure *failure)
+int relay_add(int input, int log, size_t room, struct failure *failure)
 {
     struct relay *relay = malloc(sizeof *relay);
     if (!relay)
         return failed_errno(failure, "relay");
     fcntl(input, F_SETFL, O_NONBLOCK);
-    *relay = (struct relay){.input = input, .log = log, .next = relays};
+    *relay = (struct relay){.input = input, .log = log, .room = room, .next = relays};
     relays = relay;
     return 0;
 }
@@ -154,25 +201,105 @@ void relay_drain(void)
     }
 }
 
+void watch_add(struct watch *watch)
+{
+    watch->next = watches;
+    watches = watch;
+}
+
+void watch_remove(struct watch *watch)
+{
+    for (struct watch **link = &watches; *link; link = &(*link)->next)
+        if (*link == watch) {
+            *link = watch->next;
+            return;
+        }
+}
+
+void process_after(void (*hook)(void))
+{
+    after_round = hook;
+    unreaped = true;
+}
+
+void timer_add(struct timer *timer)
+{
+    timer->next = timers;
+    timers = timer;
+}
+
+/* `milliseconds`, or fewer when a timer is due earlier. */
+static int patience(int milliseconds)
+{
+    int64_t now = timers ? process_now() : 0;
+    for (const struct timer *timer = timers; timer; timer = timer->next) {
+        if (timer->at == 0)
+            continue;
+        int64_t left = timer->at <= now ? 0 : timer->at - now;
+        if (milliseconds < 0 || left < milliseconds)
+            milliseconds = left > INT_MAX ? INT_MAX : (int)left;
+    }
+    return unreaped ? 0 : milliseconds;
+}
+
+static void run_timers(void)
+{
+    int64_t now = process_now();
+    for (struct timer *timer = timers; timer; timer = timer->next)
+        if (timer->at != 0 && timer->at <= now) {
+            timer->at = 0;
+            timer->due(timer);
+        }
+}
+
+/* A watch that is called may remove itself and others: each is looked up again. */
+static void call_watches(const struct pollfd *polled, nfds_t count)
+{
+    for (nfds_t i = 0; i < count; i++)
+        for (struct watch *watch = polled[i].revents ? watches : NULL; watch; watch = watch->next)
+            if (watch->descriptor == polled[i].fd) {
+                watch->ready(watch);
+                break;
+            }
+}
+
 void process_events(int milliseconds)
 {
-    enum { MAXIMUM = 64 };
+    enum { MAXIMUM = 512 };
     struct pollfd wanted[MAXIMUM] = {{.fd = signals, .events = POLLIN}};
     nfds_t count = 1;
-    for (struct relay *relay = relays; relay && count < MAXIMUM; relay = relay->next)
+    for (struct relay *relay = relays; relay && count < MAXIMUM / 2; relay = relay->next)
         wanted[count++] = (struct pollfd){.fd = relay->input, .events = POLLIN};
-    if (poll(wanted, count, unreaped ? 0 : milliseconds) <= 0 && !unreaped)
-        return;
-    relay_drain();
-    take_signals();
+    nfds_t first = count;
+    for (struct watch *watch = watches; watch && count < MAXIMUM; watch = watch->next)
+        wanted[count++] = (struct pollfd){.fd = watch->descriptor, .events = POLLIN};
+    int ready = poll(wanted, count, patience(milliseconds));
+    if (ready > 0 || unreaped) {
+        relay_drain();
+        take_signals();
+    }
+    if (ready > 0)
+        call_watches(wanted + first, count - first);
+    run_timers();
+    if (after_round)
+        after_round();
+}
+
+bool child_wait_until(struct child *child, int64_t deadline)
+{
+    while (!child->ended && (power_ignored || request == POWER_NONE)) {
+        int64_t left = deadline == INT64_MAX ? -1 : deadline - process_now();
+        if (deadline != INT64_MAX && left <= 0)
+            break;
+        process_events(left > INT_MAX ? INT_MAX : (int)left);
+    }
+    child_forget(child);
+    return child->ended;
 }
 
 bool child_wait(struct child *child)
 {
-    while (!child->ended && (power_ignored || request == POWER_NONE))
-        process_events(-1);
-    child_forget(child);
-    return child->ended;
+    return child_wait_until(child, INT64_MAX);
 }
 
 pid_t child_fork(struct child *child, struct failure *failure)
@@ -196,6 +323,11 @@ int child_start(struct child *child, const char *const arguments[], int output, 
     pid_t pid = child_fork(child, failure);
     if (pid != 0)
         return pid < 0 ? -1 : 0;
+    process_exec(arguments, output, error);
+}
+
+_Noreturn void process_exec(const char *const arguments[], int output, int error)
+{
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
     /* Out of the way of 0 to 2, which may be closed when the kernel found no console. */
     int to = fcntl(output, F_DUPFD_CLOEXEC, 3);

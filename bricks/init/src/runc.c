@@ -4,6 +4,8 @@
 #include "bundle.h"
 #include "console.h"
 #include "files.h"
+#include "log.h"
+#include "oci.h"
 #include "process.h"
 #include "stage.h"
 
@@ -15,8 +17,6 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <unistd.h>
-
-#define RUNC "/usr/bin/runc"
 
 /* The writing ends of a container's pipes. */
 struct output {
@@ -32,13 +32,17 @@ static int piped(const char *label, const char *id, const char *suffix, struct f
 {
     char path[PATH_SIZE];
     int ends[2];
+    enum { ROOM = 4 << 20 };
+    snprintf(path, sizeof path, "%s.%s%.*s", label, id, (int)(strlen(suffix) - strlen(".log")), suffix);
+    int log = log_external(path);
     snprintf(path, sizeof path, "/run/log/%s/%s.%s%s", label, label, id, suffix);
-    int log = bundle_log(path, failure);
+    if (log < 0)
+        log = bundle_log(path, failure);
     if (log < 0)
         say("%s %s: %s", label, id, failure->text);
     if (pipe2(ends, O_CLOEXEC) < 0)
         return failed_errno(failure, "pipe");
-    if (relay_add(ends[0], log, failure) < 0) {
+    if (relay_add(ends[0], log, ROOM, failure) < 0) {
         close(ends[0]);
         close(ends[1]);
         return -1;
@@ -62,50 +66,62 @@ static void close_output(struct output *output)
     output->out = output->error = -1;
 }
 
-/* Runs runc to its end. */
-static int runc(const char *const arguments[], int out, int error, struct failure *failure)
+/* What a container has around its end (plan: `timeout`, `failure`). */
+struct limits {
+    int64_t deadline; /* INT64_MAX: none */
+    const char *failure;
+};
+
+static struct limits limits_of(const struct bundle *bundle)
 {
-    char status[64];
-    struct child child;
-    if (child_start(&child, arguments, out, error, failure) < 0)
-        return -1;
-    if (!child_wait(&child))
-        return failed(failure, "interrupted by power-off");
-    if (child.status == 0)
-        return 0;
-    describe_status(child.status, status, sizeof status);
-    return failed(failure, "runc %s: %s", arguments[1], status);
+    struct limits limits = {INT64_MAX, "continue"};
+    for (size_t i = 0; i < bundle->count; i++) {
+        long long number = plan_number(bundle->lines[i].argument[0] ? bundle->lines[i].argument[0] : "");
+        if (bundle->lines[i].word == WORD_TIMEOUT && number > 0)
+            limits.deadline = process_now() + number;
+        if (bundle->lines[i].word == WORD_FAILURE)
+            limits.failure = bundle->lines[i].argument[0];
+    }
+    return limits;
 }
 
-/* The pid that runc has written; 0 when there is none. */
-static pid_t read_pid(const char *path)
+static int wait_end(struct child *child, const char *what, int64_t deadline, struct failure *failure)
 {
-    char text[32];
-    if (file_line(path, text, sizeof text) < 0)
+    char status[64];
+    if (!child_wait_until(child, deadline))
+        return failed(failure, deadline <= process_now() ? "does not end in time: killed" : "interrupted by power-off");
+    if (child->status == 0)
         return 0;
-    long pid = strtol(text, NULL, 10);
-    return pid > 1 && pid <= 1 << 22 ? (pid_t)pid : 0;
+    describe_status(child->status, status, sizeof status);
+    return failed(failure, "%s%s", what, status);
+}
+
+/* Runs the runtime to its end. */
+static int runtime(const char *const arguments[], const struct output *output, int64_t deadline, struct failure *failure)
+{
+    char what[64] = "";
+    struct child child;
+    if (child_start(&child, arguments, output->out, output->error, failure) < 0)
+        return -1;
+    if (strcmp(arguments[1], "run") != 0)
+        snprintf(what, sizeof what, "%s %s: ", strrchr(arguments[0], '/') + 1, arguments[1]);
+    return wait_end(&child, what, deadline, failure);
 }
 
 /* What follows the creation: interfaces, start, end. */
-static int run_created(const struct bundle *bundle, pid_t pid, const struct output *output, struct failure *failure)
+static int run_created(const struct bundle *bundle, pid_t pid, const struct output *output, int64_t deadline,
+                       struct failure *failure)
 {
-    char status[64];
     struct child child;
     child_watch(&child, pid);
     int result = bundle_attach(bundle, pid, failure);
     if (result == 0)
-        result = runc((const char *const[]){RUNC, "start", bundle->id, NULL}, output->out, output->error, failure);
+        result = runtime((const char *const[]){oci_program(), "start", bundle->id, NULL}, output, deadline, failure);
     if (result < 0) {
         child_forget(&child);
         return -1;
     }
-    if (!child_wait(&child))
-        return failed(failure, "interrupted by power-off");
-    if (child.status == 0)
-        return 0;
-    describe_status(child.status, status, sizeof status);
-    return failed(failure, "%s", status);
+    return wait_end(&child, "", deadline, failure);
 }
 
 static void end_delete(void)
@@ -117,43 +133,68 @@ static void end_delete(void)
     if (!child_wait(&deletion) || deletion.status == 0)
         return;
     describe_status(deletion.status, status, sizeof status);
-    say("runc delete: %s", status);
+    say("%s delete: %s", oci_program(), status);
 }
 
 /* Clears up behind a container while the next one starts already. */
 static void begin_delete(const char *id, const struct output *output)
 {
     struct failure failure;
-    const char *const arguments[] = {RUNC, "delete", "--force", id, NULL};
+    const char *const arguments[] = {oci_program(), "delete", "--force", id, NULL};
     end_delete();
     deleting = child_start(&deletion, arguments, output->out, output->error, &failure) == 0;
     if (!deleting)
-        say("runc delete: %s", failure.text);
+        say("%s delete: %s", oci_program(), failure.text);
 }
 
-static int run(const struct bundle *bundle, const char *label, struct failure *failure)
+/* Creation and start apart, for what is given to the process in between. */
+static int create_and_run(const struct bundle *bundle, const struct output *output, int64_t deadline,
+                          struct failure *failure)
 {
     char pid_file[PATH_SIZE];
+    const char *id = bundle->id;
+    snprintf(pid_file, sizeof pid_file, "/run/compos/%s.pid", id);
+    const char *const create[] = {oci_program(), "create", "--bundle", bundle->path, "--pid-file", pid_file, id, NULL};
+    int result = runtime(create, output, deadline, failure);
+    if (result >= 0) {
+        pid_t pid = oci_pid(pid_file);
+        result = pid ? run_created(bundle, pid, output, deadline, failure)
+                     : failed(failure, "%s create: no process id", oci_program());
+    }
+    begin_delete(id, output);
+    unlink(pid_file);
+    return result;
+}
+
+static int run(const struct bundle *bundle, const char *label, int64_t deadline, struct failure *failure)
+{
     struct output output;
     if (bundle_prepare(bundle, failure) < 0)
         return -1;
-    snprintf(pid_file, sizeof pid_file, "/run/compos/%s.pid", bundle->id);
     if (directory_make("/run/compos") < 0)
         return failed_errno(failure, "/run/compos");
     int result = open_output(&output, label, bundle->id, failure);
-    const char *id = bundle->id;
-    const char *const create[] = {RUNC, "create", "--bundle", bundle->path, "--pid-file", pid_file, id, NULL};
-    if (result >= 0)
-        result = runc(create, output.out, output.error, failure);
-    if (result >= 0) {
-        pid_t pid = read_pid(pid_file);
-        result = pid ? run_created(bundle, pid, &output, failure) : failed(failure, "runc create: no pid");
-        begin_delete(id, &output);
+    const char *const whole[] = {oci_program(), "run", "--bundle", bundle->path, bundle->id, NULL};
+    if (result >= 0 && bundle_attaches(bundle))
+        result = create_and_run(bundle, &output, deadline, failure);
+    else if (result >= 0) {
+        /* One start of the runtime instead of three. */
+        result = runtime(whole, &output, deadline, failure);
+        if (result < 0)
+            begin_delete(bundle->id, &output);
     }
     close_output(&output);
     relay_drain();
-    unlink(pid_file);
     return result;
+}
+
+/* What the plan says of a failure: nothing, or the end. */
+static void answer_failure(const char *what)
+{
+    if (strcmp(what, "halt") == 0)
+        process_request(POWER_HALT);
+    else if (strcmp(what, "reboot") == 0)
+        process_request(POWER_REBOOT);
 }
 
 static void run_container(const struct plan *plan, size_t index, size_t end, const char *label)
@@ -164,8 +205,11 @@ static void run_container(const struct plan *plan, size_t index, size_t end, con
     const char *id = plan->lines[index].argument[0];
     int result = bundle_read(&bundle, plan, index, end, &failure);
     if (result == 0) {
-        result = run(&bundle, label, &failure);
+        struct limits limits = limits_of(&bundle);
+        result = run(&bundle, label, limits.deadline, &failure);
         umount2(bundle.rootfs, MNT_DETACH);
+        if (result < 0)
+            answer_failure(limits.failure);
     }
     if (result < 0)
         say("%s %s: %s", label, id, failure.text);
@@ -185,7 +229,6 @@ static void link_logs(const char *label)
 void runc_stage(const struct plan *plan, enum plan_stage stage, const char *label)
 {
     size_t end = plan->end[stage];
-    bool missing = access(RUNC, X_OK) < 0;
     bool told = false;
     for (size_t i = plan->begin[stage]; i < end;) {
         if (process_power() != POWER_NONE && stage != STAGE_SHUTDOWN)
@@ -193,10 +236,10 @@ void runc_stage(const struct plan *plan, enum plan_stage stage, const char *labe
         const struct plan_line *line = &plan->lines[i];
         if (line->word != WORD_CONTAINER)
             stage_line(line);
-        else if (!missing)
+        else if (access(oci_program(), X_OK) == 0)
             run_container(plan, i, end, label);
         else if (!told) {
-            say("%s: no " RUNC ", no containers", label);
+            say("%s: no %s, no containers", label, oci_program());
             told = true;
         }
         i = plan_container_end(plan, i, end);

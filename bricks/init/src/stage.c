@@ -2,9 +2,12 @@
 #include "stage.h"
 
 #include "coldplug.h"
+#include "daemon.h"
 #include "link.h"
 #include "machine.h"
 #include "mount.h"
+#include "namespace.h"
+#include "oci.h"
 #include "process.h"
 
 #include <errno.h>
@@ -82,6 +85,14 @@ static int carry_out(const struct plan_line *line, struct failure *failure)
         return show_issue(failure);
     case WORD_SCRIPT:
         return run_script(argument, failure);
+    case WORD_NAMESPACE:
+        return namespace_make(argument, failure);
+    case WORD_RUNTIME:
+        oci_use(argument[0]);
+        return 0;
+    case WORD_CONTAINERD:
+        daemon_start(argument);
+        return 0;
     case WORD_VOLUME:
         return mount_volume(argument[0], false, failure);
     case WORD_VOLUME_READONLY:

@@ -9,11 +9,12 @@ from typing import Any
 from compos.compose.component import Component
 from compos.compose.root import EPOCH, laid_out, prefixed, with_ancestors
 from compos.compose.runtime import root_mounts, runtime_document
+from compos.compose.supervision import Lines, supervision_lines
 from compos.config.model import ImageEntry, Runtime, Settings
 from compos.image.model import Image
 from compos.tree.node import Tree, directory, file
 
-__all__ = ["Bundle", "Container", "bundle_id", "container_component", "json_document", "root_path"]
+__all__ = ["Bundle", "Container", "bind_sources", "bundle_id", "container_component", "json_document", "root_path"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,8 @@ class Container:
 class Bundle:
     """A laid-out container: what the boot plan needs to know of it; `id` and `path` are those of `Container`.
 
-    `root_path` is where in `config.json` the JSON string `"rootfs"` stands (offset and length in bytes).
+    `root_path` is where in `config.json` the JSON string `"rootfs"` stands (offset and length in bytes); `supervision` are
+    the plan's lines about its order, health, restarts, end and logs; `binds` what of the system is bound into it.
     """
 
     section: str
@@ -52,6 +54,8 @@ class Bundle:
     path: str
     runtime: dict[str, Any]
     root_path: tuple[int, int]
+    supervision: Lines = ()
+    binds: tuple[str, ...] = ()
 
 
 def container_component(
@@ -76,7 +80,15 @@ def container_component(
     nodes[f"{base}/config.json"] = file(config, 0o644, EPOCH)
     nodes[f"{base}/runtime.json"] = file(json_document(runtime), 0o644, EPOCH)
     component = Component(f"{container.section}[{container.index}]", container.image.name, nodes)
-    return component, Bundle(container.section, container.id, base, runtime, root_path(config))
+    lines = supervision_lines(container.settings, container.image.config.stop_signal)
+    return component, Bundle(
+        container.section, container.id, base, runtime, root_path(config), lines, bind_sources(spec)
+    )
+
+
+def bind_sources(spec: dict[str, Any]) -> tuple[str, ...]:
+    """What a `config.json` binds into its container."""
+    return tuple(mount["source"] for mount in spec["mounts"] if mount.get("type") == "bind")
 
 
 def bundle_id(section: str, index: int, name: str) -> str:

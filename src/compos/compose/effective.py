@@ -11,7 +11,7 @@ from typing import Any
 
 from compos.compose.settings import LABEL, merge_settings
 from compos.config.fields import SETTINGS
-from compos.config.kinds import ListOf, Record, TextMap
+from compos.config.kinds import ListOf, MapOf, Record, TextMap
 from compos.config.load import decode_label
 from compos.config.model import Config, ImageEntry, Mark, Runtime
 from compos.image.model import Image
@@ -69,6 +69,9 @@ def _leaves(value: Any, kind: Any, path: str) -> Iterator[str]:
     elif isinstance(kind, ListOf) and value:
         for number, item in enumerate(value):
             yield from _leaves(item, kind.item, f"{path}[{number}]")
+    elif isinstance(kind, MapOf) and value:
+        for key, item in value.items():
+            yield from _leaves(item, kind.item, f"{path}.{key}")
     elif isinstance(kind, TextMap) and value:
         yield from (f"{path}.{key}" for key in value)
     else:

@@ -19,8 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from compos.compose.component import Component
-from compos.compose.container import Bundle, bundle_id, root_path
+from compos.compose.container import Bundle, bind_sources, bundle_id, root_path
+from compos.compose.plan import PATH as PLAN_PATH
+from compos.compose.plan import plan_fields
 from compos.compose.root import with_ancestors
+from compos.compose.supervision import WORDS, Lines
 from compos.config.ids import id_map
 from compos.config.images import SECTIONS, renamed_images
 from compos.config.load import decode_document
@@ -309,9 +312,24 @@ class _Choice:
             documents = [self._earlier.read(tree[f"{prefix}/{name}.json"]) for name in ("config", "runtime")]
             runtime: dict[str, Any] = json.loads(documents[1])
             root = _root_of(runtime)
-            return Bundle(section, folder, prefix, runtime, root_path(documents[0])), root
+            lines, binds = self._supervision(folder), bind_sources(json.loads(documents[0]))
+            return Bundle(section, folder, prefix, runtime, root_path(documents[0]), lines, binds), root
         except (KeyError, ValueError, TypeError, IndexError):
             return None, ""
+
+    def _supervision(self, name: str) -> Lines:
+        """What the earlier plan says of a container: labels have gone into it that are not at hand now."""
+        node = self._earlier.sections.get("init", {}).get(PLAN_PATH)
+        text = self._earlier.read(node).decode("utf-8", "surrogateescape") if node else ""
+        lines: list[tuple[str, ...]] = []
+        inside = False
+        for line in text.split("\n"):
+            fields = plan_fields(line)
+            if fields[0] == "container":
+                inside = fields[1] == name
+            elif inside and fields[0] in WORDS:
+                lines.append(fields)
+        return tuple(lines)
 
     def _copy(self, location: str, shown: str) -> None:
         tree: Tree = {}

@@ -6,7 +6,8 @@ May touch: the store; host files that `files` entries name.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from compos import progress
 from compos.compose.apk import DATABASE as APK_DATABASE
@@ -23,11 +24,13 @@ from compos.compose.root import EPOCH, MOUNT_POINTS, laid_out
 from compos.compose.sbom import SbomOptions, require_free, sbom_component
 from compos.compose.settings import LABEL, merge_settings
 from compos.compose.spec import runtime_spec
+from compos.compose.supervision import namespace_path, require_health
 from compos.compose.volumes import volume_component
 from compos.config.ids import id_map
 from compos.config.images import SECTIONS
 from compos.config.load import decode_label
-from compos.config.model import Config, ImageEntry, Kernel, Volume
+from compos.config.model import Config, ImageEntry, Kernel, Settings, Volume
+from compos.config.order import SHAREABLE, shared_service
 from compos.image.model import Image
 from compos.image.store import Store
 from compos.tree.flatten import image_tree
@@ -96,6 +99,8 @@ class _Composition:
         self.ids = id_map(config)
         self.roots: dict[str, str] = {}
         """Where the files of an image are laid out already, by its canonical reference."""
+        self.namespaces: dict[str, str] = {}
+        """Paths of namespaces that services share, with their kinds."""
         self.images: list[tuple[Image, str]] = []
         """The images that were laid out, each with the folder of its files."""
 
@@ -181,6 +186,7 @@ class _Composition:
         text = image.config.labels.get(LABEL, "")
         label = decode_label(text, image.name) if text.strip() else None
         settings, from_label = merge_settings(entry.settings, label, image.config)
+        settings = self._shared(section, entry, settings)
         container = Container(section, index, entry, image, settings)
         volumes = {volume.name: volume for volume in self.config.volumes}
         spec = runtime_spec(container, self.ids, volumes, from_label)
@@ -192,11 +198,41 @@ class _Composition:
             self.images.append((image, self.roots[image.name]))
         return component, bundle
 
+    def _shared(self, section: str, entry: ImageEntry, settings: Settings) -> Settings:
+        """`settings` with paths for the namespaces that services share by name; those are remembered for the plan."""
+        if section != "services":
+            return settings
+        joined: dict[str, Any] = {}
+        for kind in SHAREABLE:
+            value = getattr(settings, kind)
+            name = shared_service(value) or entry.name
+            if name == entry.name and not any(
+                shared_service(getattr(other.settings, kind)) == name for other in self.config.services
+            ):
+                continue
+            owner = next((other for other in self.config.services if other.name == name), entry)
+            own = value if owner is entry else getattr(self._merged(owner), kind)
+            if own in ("new", "none"):
+                own = namespace_path(name, kind)
+                self.namespaces[own] = kind
+            joined[kind] = own or "host"
+        return replace(settings, **joined)
+
+    def _merged(self, entry: ImageEntry) -> Settings:
+        image = self.parts.images.get(entry.image)
+        if image is None:
+            return entry.settings
+        text = image.config.labels.get(LABEL, "")
+        label = decode_label(text, image.name) if text.strip() else None
+        return merge_settings(entry.settings, label, image.config)[0]
+
     def _plan(self, bundles: Mapping[str, list[Bundle]], init: list[Component], files: list[Component]) -> Component:
         root: dict[str, Node] = {}
         for component in (*init, *files):
             root.update(component.tree)
-        plan = boot_plan(bundles, self.config.volumes, root)
+        places = {entry.name: str(entry.mark.at("depends_on")) for entry in self.config.services}
+        require_health({bundle.id: bundle.supervision for bundle in bundles["services"]}, places)
+        plan = boot_plan(bundles, self.config.volumes, root, self.namespaces)
         folder = PLAN_PATH.rpartition("/")[0]
         # Not `etc`: init's own has its mode.
         return Component("init", "compos.plan", {folder: directory(0o755, EPOCH), PLAN_PATH: file(plan, 0o644, EPOCH)})

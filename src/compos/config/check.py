@@ -9,12 +9,16 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from compos.config.model import Device, File, Mount
+from compos.config.model import Device, File, Healthcheck, Logging, Mount
+from compos.config.quantities import milliseconds, octets, signal_number
 
 __all__ = [
     "ARCHITECTURES",
     "CAPABILITIES",
+    "CONDITIONS",
+    "FAILURES",
     "LOCAL_IMAGES",
+    "LOG_DRIVERS",
     "OCTAL",
     "RLIMITS",
     "TEMPLATE",
@@ -27,17 +31,23 @@ __all__ = [
     "capability",
     "container_name",
     "device",
+    "duration",
     "file",
+    "health_test",
+    "healthcheck",
     "image",
     "included",
     "is_template",
+    "logging",
     "mount",
     "mount_type",
     "nearest",
     "octal",
     "optional_image",
     "platform",
+    "restart",
     "rlimit",
+    "signal",
     "tmpfs",
     "volume_name",
 ]
@@ -64,6 +74,14 @@ VOLUME_NAME = "[a-z0-9_-]+"
 SOURCE_IS_TYPE = ("mqueue", "devpts", "proc", "sysfs", "cgroup")
 TEMPLATE = "@pkg:"
 """Begins the name of an image that a package's folder makes."""
+
+CONDITIONS = ("service_started", "service_healthy", "service_completed_successfully")
+"""Of `depends_on`, as in the Compose specification."""
+
+LOG_DRIVERS = ("file", "console", "kmsg", "syslog", "none")
+LOG_OPTIONS = ("max-size", "max-file", "tag", "syslog-address")
+FAILURES = ("continue", "halt", "reboot")
+"""What a failed `onboot` container means."""
 
 LOCAL_IMAGES = ("oci:", "oci-archive:", "docker-archive:")
 """Begin the names of images in folders and files of this machine."""
@@ -267,3 +285,63 @@ def file(given: File) -> Iterator[Complaint]:
     elif not placed and not copied:
         hint = "Add one of contents, source, symlink, directory and metadata."
         yield Complaint("config-file", "nothing says what the file is", hint)
+
+
+def duration(text: str) -> Iterator[Complaint]:
+    """A time as the Compose specification writes it."""
+    if milliseconds(text) is None:
+        yield Complaint(
+            "config-duration", f"{text!r} is not a duration", "Write numbers with units: 30s, 1m30s, 500ms."
+        )
+
+
+def restart(text: str) -> Iterator[Complaint]:
+    """A restart policy."""
+    name, colon, times = text.partition(":")
+    counted = name == "on-failure" and times.isascii() and times.isdigit() and int(times) > 0
+    if name not in ("no", "always", "unless-stopped", "on-failure") or (colon and not counted):
+        hint = "Write no, always, unless-stopped, on-failure or on-failure:TIMES."
+        yield Complaint("config-restart", f"{text!r} is not a restart policy", hint)
+
+
+def signal(text: str) -> Iterator[Complaint]:
+    """A signal's name or number."""
+    if signal_number(text) is None:
+        yield Complaint("config-signal", f"there is no signal {text!r}", "Names are those of signal(7): SIGTERM.")
+
+
+def health_test(words: Sequence[str]) -> Iterator[Complaint]:
+    """The first word says how the others are run."""
+    how = words[0] if words else ""
+    fits = {"CMD": len(words) > 1, "CMD-SHELL": len(words) == 2, "NONE": len(words) == 1}
+    if not fits.get(how, False):
+        hint = "Write [CMD, PROGRAM, ARGUMENT…], [CMD-SHELL, COMMAND] or [NONE]."
+        yield Complaint("config-healthcheck", f"{' '.join(words)!r} is not a test", hint)
+
+
+def healthcheck(given: Healthcheck) -> Iterator[Complaint]:
+    """Times that would make a check run without end."""
+    for key in ("interval", "timeout", "start_interval"):
+        text = getattr(given, key)
+        if text is not None and (milliseconds(text) or 0) < 1:
+            yield Complaint(
+                "config-healthcheck", f"{key} is shorter than a millisecond", "Write a longer time: 5s.", key
+            )
+
+
+def logging(given: Logging) -> Iterator[Complaint]:
+    """Options that exist, with values that can be."""
+    options = given.options or {}
+    for name, value in options.items():
+        if name not in LOG_OPTIONS:
+            near = nearest(name, LOG_OPTIONS)
+            hint = f"Did you mean {near!r}?" if near else f"Options are: {', '.join(LOG_OPTIONS)}."
+            yield Complaint("config-logging", f"there is no logging option {name!r}", hint, "options")
+        elif name == "max-size" and not octets(value):
+            yield Complaint("config-logging", f"{value!r} is not a size", "Write bytes, or 64k, 10m.", "options")
+        elif name == "max-file" and not (value.isascii() and value.isdigit() and 1 <= int(value) <= 100):
+            yield Complaint("config-logging", f"max-file {value!r} is not between 1 and 100", "Write '3'.", "options")
+    address = options.get("syslog-address", "")
+    if given.driver == "syslog" and not re.fullmatch(r"(udp|tcp)://(\[[0-9a-fA-F:.]+\]|[^\s:/\[\]]+):\d{1,5}", address):
+        hint = "Write it as an option: syslog-address: udp://10.0.0.1:514."
+        yield Complaint("config-logging", "the driver syslog needs the server's address", hint)

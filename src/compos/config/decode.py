@@ -10,7 +10,7 @@ from typing import Any
 from compos.config import model
 from compos.config.check import Complaint, nearest
 from compos.config.fields import CONFIG, ENTRY
-from compos.config.kinds import Flag, Identity, Kind, ListOf, Number, Record, Text, TextMap
+from compos.config.kinds import Flag, Identity, Kind, ListOf, MapOf, Number, Record, Text, TextMap, Words
 from compos.config.model import Config, Mark
 from compos.config.nodes import List, Map, Node, Scalar, Span
 from compos.config.problems import Problems
@@ -52,6 +52,10 @@ class Decoder:
             return self._list(node, kind, path)
         if isinstance(kind, TextMap):
             return self._text_map(node, path)
+        if isinstance(kind, Words):
+            return self._words(node, kind, path)
+        if isinstance(kind, MapOf):
+            return self._map(node, kind, path)
         return self._scalar(node, kind, path)
 
     def fail(self, id: str, message: str, span: Span, path: str, hint: str | None = None) -> None:
@@ -118,6 +122,37 @@ class Decoder:
         if any(item is BAD for item in items):
             return BAD if kind.check else tuple(item for item in items if item is not BAD)
         return BAD if kind.check and not self._accept(kind.check(items), node.span, path) else tuple(items)
+
+    def _words(self, node: Node, kind: Words, path: str) -> object:
+        if isinstance(node, List):
+            return self._list(node, ListOf(Text(), kind.check), path)
+        if not isinstance(node, Scalar):
+            return self._unexpected(node, "a string or a list", path)
+        text = self._scalar(node, Text(), path)
+        if text is BAD:
+            return BAD
+        words = (*kind.before, text)
+        return BAD if kind.check and not self._accept(kind.check(words), node.span, path) else words
+
+    def _map(self, node: Node, kind: MapOf, path: str) -> object:
+        if isinstance(node, List):
+            names = self._list(node, ListOf(Text()), path)
+            if not isinstance(names, tuple):
+                return BAD
+            for number, name in enumerate(names):
+                self._marks[f"{path}.{name}"] = self._marks[f"{path}[{number}]"]
+            return {name: kind.item.model() for name in names}
+        if not isinstance(node, Map):
+            return self._unexpected(node, "a mapping or a list", path)
+        found = {}
+        for name, (key, value) in node.entries.items():
+            if not isinstance(key.value, str):
+                self._unexpected(key, "a string as key", path, f"Put it in quotes: '{key.text}'.")
+                continue
+            decoded = self.decode(value, kind.item, f"{path}.{name}")
+            if decoded is not BAD:
+                found[name] = decoded
+        return found
 
     def _text_map(self, node: Node, path: str) -> object:
         if not isinstance(node, Map):

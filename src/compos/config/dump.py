@@ -14,7 +14,7 @@ from typing import Any
 from compos.config.emit import yaml_text
 from compos.config.fields import CONFIG, ENTRY, SETTINGS
 from compos.config.images import renamed_images
-from compos.config.kinds import ListOf, Record
+from compos.config.kinds import ListOf, MapOf, Record, Words
 from compos.config.model import Config, ImageEntry, Kernel, Mark
 from compos.config.origins import origins
 from compos.config.variables import escaped
@@ -80,6 +80,10 @@ def _plain(value: Any, kind: Any, *, full: bool) -> Any:
         return _entry(value, full=full) if kind is ENTRY else _record(value, kind, full=full)
     if isinstance(kind, ListOf):
         return [_plain(item, kind.item, full=full) for item in value]
+    if isinstance(kind, MapOf):
+        return {name: _record(item, kind.item, full=full) for name, item in value.items()}
+    if isinstance(kind, Words):
+        return list(value)
     return dict(value) if isinstance(value, Mapping) else value
 
 

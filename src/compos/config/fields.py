@@ -6,7 +6,7 @@ They drive decoding, "did you mean", printing (keys in the order of reference 3.
 from __future__ import annotations
 
 from compos.config import check, model
-from compos.config.kinds import Field, Flag, Identity, ListOf, Number, Record, Text, TextMap, key
+from compos.config.kinds import Field, Flag, Identity, ListOf, MapOf, Number, Record, Text, TextMap, Words, key
 
 __all__ = ["CONFIG", "ENTRY", "SETTINGS"]
 
@@ -181,7 +181,45 @@ RUNTIME = _table(
     key("bindNS", BIND_NS, "Where namespaces are bound."),
     key("namespace", TEXT, "containerd namespace [services.linuxkit]."),
 )
+DURATION = Text(check.duration)
+DEPENDENCY = _table(
+    model.Dependency,
+    "What a service waits for before it starts.",
+    key(
+        "condition",
+        Text(choices=check.CONDITIONS),
+        "When the other service counts as there [service_started].",
+    ),
+    key("required", FLAG, "Whether the other service must exist [true]."),
+    key("restart", FLAG, "Restart with the other service when somebody restarts that [false]."),
+)
+HEALTHCHECK = _table(
+    model.Healthcheck,
+    "How to see that a service works.",
+    key(
+        "test", Words(("CMD-SHELL",), check.health_test), "Program in the container: [CMD, …], [CMD-SHELL, …] or NONE."
+    ),
+    key("interval", DURATION, "Time between two checks [30s]."),
+    key("timeout", DURATION, "Time that one may take [30s]."),
+    key("retries", Number(1, 1000), "Failed checks in a row that make it unhealthy [3]."),
+    key("start_period", DURATION, "Time after the start in which failed checks do not count [0s]."),
+    key("start_interval", DURATION, "Time between two checks in the start period [5s]."),
+    key("disable", FLAG, "No check, whatever the image's label says [false]."),
+    complaints=check.healthcheck,
+)
+LOGGING = _table(
+    model.Logging,
+    "Where a service's output goes.",
+    key(
+        "driver",
+        Text(choices=check.LOG_DRIVERS),
+        "file: only its files in /var/log; console, kmsg, syslog: there as well; none: nowhere [file].",
+    ),
+    key("options", TextMap(), "max-size [1m], max-file [3], tag; for syslog: syslog-address."),
+    complaints=check.logging,
+)
 _NAMESPACE = "{} namespace: host, root, new, or the path of one [{}]."
+_SHARED = "{} namespace: host, root, new, the path of one, or service:NAME to share that service's [{}]."
 SETTINGS = _table(
     model.Settings,
     "What entries of the YAML and the image label org.mobyproject.config can both say.",
@@ -196,10 +234,14 @@ SETTINGS = _table(
     key("command", TEXTS, "Program and arguments [the image's entrypoint and command]."),
     key("env", TEXTS, "The whole environment, NAME=VALUE [the image's]."),
     key("cwd", TEXT, "Working folder [the image's, else /]."),
-    key("net", TEXT, "Network namespace: host, root, new, none, or the path of one [root]."),
+    key(
+        "net",
+        TEXT,
+        "Network namespace: host, root, new, none, the path of one, or service:NAME to share that service's [root].",
+    ),
     key("pid", TEXT, _NAMESPACE.format("Process", "new")),
-    key("ipc", TEXT, _NAMESPACE.format("IPC", "root")),
-    key("uts", TEXT, _NAMESPACE.format("Host name", "root")),
+    key("ipc", TEXT, _SHARED.format("IPC", "root")),
+    key("uts", TEXT, _SHARED.format("Host name", "root")),
     key("userns", TEXT, _NAMESPACE.format("User", "root")),
     key("hostname", TEXT, "Host name, in an own uts namespace."),
     key("readonly", FLAG, "Read-only root filesystem [false]."),
@@ -219,6 +261,20 @@ SETTINGS = _table(
     key("gidMappings", ListOf(ID_MAPPING), "Group ids of an own user namespace."),
     key("annotations", TextMap(), "Annotations in config.json."),
     key("runtime", RUNTIME, "What is done before the container starts."),
+    key("depends_on", MapOf(DEPENDENCY), "Services that must be there first; in services."),
+    key("healthcheck", HEALTHCHECK, "How to see that it works; in services."),
+    key(
+        "restart", Text(check.restart), "no, always, unless-stopped, on-failure or on-failure:TIMES; in services [no]."
+    ),
+    key("stop_signal", Text(check.signal), "The signal that asks it to end; in services [SIGTERM]."),
+    key("stop_grace_period", DURATION, "Time until it is killed; in services [10s]."),
+    key("logging", LOGGING, "Where its output goes; in services."),
+    key("timeout", DURATION, "Time until it is killed; in onboot and onshutdown [none]."),
+    key(
+        "on_failure",
+        Text(choices=check.FAILURES),
+        "What a failure or a timeout means for the machine; in onboot [continue].",
+    ),
 )
 ENTRY = _table(
     model.ImageEntry,
@@ -235,6 +291,12 @@ KERNEL = _table(
     key("binary", TEXT, "Path of the kernel in the image [kernel]."),
     key("tar", TEXT, "Path of a tar with modules, unpacked to /; none for no tar [kernel.tar]."),
     key("ucode", TEXT, "Path of a cpio with CPU microcode."),
+    key(
+        "modules",
+        Words(),
+        "Kernel modules to keep, by name or wildcards; auto: what the images and formats need [all].",
+    ),
+    key("firmware", Words(), "Firmware files to keep, below lib/firmware; auto: what the kept modules name [all]."),
 )
 FILE = _table(
     model.File,

@@ -8,7 +8,20 @@ from typing import Any, NamedTuple
 
 from compos.config.check import Check, RecordCheck
 
-__all__ = ["Field", "Flag", "Identity", "Kind", "ListOf", "Number", "Record", "Text", "TextMap", "key"]
+__all__ = [
+    "Field",
+    "Flag",
+    "Identity",
+    "Kind",
+    "ListOf",
+    "MapOf",
+    "Number",
+    "Record",
+    "Text",
+    "TextMap",
+    "Words",
+    "key",
+]
 
 # Named tuples: a frozen dataclass with slots costs 0.6 ms at import, ten of them a quarter of what config may take.
 
@@ -41,6 +54,19 @@ class Text(NamedTuple):
 
 class TextMap(NamedTuple):
     """A mapping from any string to a string."""
+
+
+class Words(NamedTuple):
+    """A list of strings, or one string, which stands for the list of `before` and it; `check` complains about the whole."""
+
+    before: tuple[str, ...] = ()
+    check: Check | None = None
+
+
+class MapOf(NamedTuple):
+    """A mapping from any string to `item` (a record), or a list of strings, which stands for empty items of these names."""
+
+    item: Any
 
 
 class ListOf(NamedTuple):
@@ -83,4 +109,4 @@ class Record(NamedTuple):
     complaints: RecordCheck | None = None
 
 
-Kind = Flag | Number | Identity | Text | TextMap | ListOf | Record
+Kind = Flag | Number | Identity | Text | TextMap | Words | ListOf | MapOf | Record

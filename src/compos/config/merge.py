@@ -36,5 +36,7 @@ def _kernel(base: Kernel | None, over: Kernel | None) -> Kernel | None:
         over.binary or base.binary,
         base.tar if over.tar is None else over.tar,
         base.ucode if over.ucode is None else over.ucode,
+        base.modules if over.modules is None else over.modules,
+        base.firmware if over.firmware is None else over.firmware,
         over.mark._replace(inner=inner),
     )

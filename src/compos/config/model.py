@@ -16,14 +16,17 @@ __all__ = [
     "BlockIo",
     "Config",
     "Cpu",
+    "Dependency",
     "Device",
     "DeviceRule",
     "File",
+    "Healthcheck",
     "HugepageLimit",
     "IdMapping",
     "ImageEntry",
     "Interface",
     "Kernel",
+    "Logging",
     "Mark",
     "Memory",
     "Mount",
@@ -72,6 +75,8 @@ class Kernel:
     binary: str | None = None
     tar: str | None = None
     ucode: str | None = None
+    modules: Texts | None = None
+    firmware: Texts | None = None
     mark: Mark = field(default=Mark(), compare=False, repr=False)
 
 
@@ -275,6 +280,36 @@ class Runtime:
 
 
 @dataclass(frozen=True, slots=True)
+class Dependency:
+    """An entry of `depends_on`: what a service waits for."""
+
+    condition: str | None = None
+    required: bool | None = None
+    restart: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Healthcheck:
+    """`healthcheck`; `test` begins with CMD, CMD-SHELL or NONE; times are durations as text."""
+
+    test: Texts | None = None
+    interval: str | None = None
+    timeout: str | None = None
+    retries: int | None = None
+    start_period: str | None = None
+    start_interval: str | None = None
+    disable: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Logging:
+    """`logging`: where a service's output goes."""
+
+    driver: str | None = None
+    options: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """What a container gets; from the YAML, or from an image's label."""
 
@@ -312,6 +347,14 @@ class Settings:
     gid_mappings: tuple[IdMapping, ...] | None = None
     annotations: Mapping[str, str] | None = None
     runtime: Runtime | None = None
+    depends_on: Mapping[str, Dependency] | None = None
+    healthcheck: Healthcheck | None = None
+    restart: str | None = None
+    stop_signal: str | None = None
+    stop_grace_period: str | None = None
+    logging: Logging | None = None
+    timeout: str | None = None
+    on_failure: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

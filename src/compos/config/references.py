@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from compos.config.check import is_template, mount_type, nearest
 from compos.config.ids import id_map
 from compos.config.model import Config, File, Id, ImageEntry, Mark, Volume
+from compos.config.order import check_order
 from compos.config.problems import Problems
 
 __all__ = ["check_names", "check_references"]
@@ -29,6 +30,7 @@ def check_references(config: Config, problems: Problems) -> None:
         for key, value in _ids(entry):
             _known_id(value, ids, entry.mark.at(key), problems)
         _volumes(entry, volumes, problems)
+    check_order(config, problems)
     for file in config.files:
         for key, value in _ids(file):
             _known_id(value, ids, file.mark.at(key), problems)

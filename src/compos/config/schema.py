@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from compos.config.fields import CONFIG
-from compos.config.kinds import Flag, Identity, Kind, ListOf, Number, Record, Text
+from compos.config.kinds import Flag, Identity, Kind, ListOf, MapOf, Number, Record, Text, Words
 
 __all__ = ["json_schema"]
 
@@ -31,6 +31,11 @@ def _schema(kind: Kind, definitions: dict[str, Any]) -> dict[str, Any]:
         return {"$ref": f"#/$defs/{name}"}
     if isinstance(kind, ListOf):
         return {"type": "array", "items": _schema(kind.item, definitions)}
+    if isinstance(kind, Words):
+        return {"type": ["array", "string"], "items": {"type": "string"}}
+    if isinstance(kind, MapOf):
+        item = _schema(kind.item, definitions)
+        return {"type": ["object", "array"], "additionalProperties": item, "items": {"type": "string"}}
     if isinstance(kind, Flag):
         return {"type": ["boolean", "string"], "pattern": VARIABLE}
     if isinstance(kind, Identity):

@@ -109,6 +109,7 @@ class ImageConfig:
     cmd: tuple[str, ...] = ()
     env: tuple[str, ...] = ()
     working_dir: str = ""
+    stop_signal: str = ""
     labels: Mapping[str, str] = field(default_factory=dict, hash=False)
     diff_ids: tuple[str, ...] = ()
 
@@ -127,6 +128,7 @@ class ImageConfig:
             cmd=_texts(run.get("Cmd"), "Cmd"),
             env=_texts(run.get("Env"), "Env"),
             working_dir=_text(run.get("WorkingDir") or "", "WorkingDir"),
+            stop_signal=_text(run.get("StopSignal") or "", "StopSignal"),
             labels=_texts_by_name(run.get("Labels"), "Labels"),
             diff_ids=_texts(rootfs.get("diff_ids"), "diff_ids"),
         )

@@ -40,7 +40,7 @@ int main(int count, char **argument)
         size_t length = stream ? fread(spec, 1, sizeof spec, stream) : 0;
         if (stream)
             fclose(stream);
-        result = containerd_create(c, ns, id, spec, length, error, sizeof error);
+        result = containerd_create(c, ns, id, "", spec, length, error, sizeof error);
     } else if (!strcmp(what, "task") && count == 7) {
         result = containerd_task(c, ns, id, argument[5], argument[6], &pid, error, sizeof error);
     } else if (!strcmp(what, "start")) {

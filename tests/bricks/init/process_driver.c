@@ -20,7 +20,7 @@ int main(int count, char *arguments[])
     if (count < 3 || prctl(PR_SET_CHILD_SUBREAPER, 1) < 0 || process_start(&failure) < 0 || pipe2(ends, O_CLOEXEC) < 0)
         return 2;
     int log = open(arguments[1], O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-    if (relay_add(ends[0], log, &failure) < 0)
+    if (relay_add(ends[0], log, 1 << 20, &failure) < 0)
         return 2;
     const char *const *program = (const char *const *)(arguments + 2);
     int started = child_start(&child, program, ends[1], STDERR_FILENO, &failure);

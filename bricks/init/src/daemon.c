@@ -1,0 +1,212 @@
+/* daemon.c: see daemon.h. */
+#include "daemon.h"
+
+#include "bundle.h"
+#include "console.h"
+#include "containerd.h"
+#include "files.h"
+#include "log.h"
+#include "process.h"
+#include "service.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define LOG "/var/log/containerd.log"
+#define STATE "/var/lib/containerd/io.containerd.metadata.v1.bolt"
+
+/* It needs 1 s on a fast machine, and 10 s on a slow emulated one. */
+enum { PATIENCE = 120000, POLL = 20, LOG_MAXIMUM = 16 << 20, STEADY = 60000, SHARE = -900 };
+
+enum phase { ABSENT, BEGUN, CLEARING, READY, DEAD };
+
+static const char *const *line;
+static enum phase phase;
+static bool stale, ending, told;
+static struct child process, clearing;
+static unsigned failures;
+static int64_t begun, next;
+
+static bool accepts(const char *path)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int channel = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    strncpy(address.sun_path, path, sizeof address.sun_path - 1);
+    int result = connect(channel, (struct sockaddr *)&address, sizeof address);
+    close(channel);
+    return result == 0;
+}
+
+/* The end of its log, where the reason of its death stands. */
+static void show_log(void)
+{
+    enum { TAIL = 1024 };
+    size_t length;
+    char *text = file_read(LOG, LOG_MAXIMUM, &length);
+    if (!text)
+        return;
+    const char *tail = length > TAIL ? strchr(text + length - TAIL, '\n') : text;
+    if (tail)
+        console_write(tail, strlen(tail));
+    free(text);
+}
+
+/* oom_score_adj (proc(5)) */
+static void set_share(pid_t pid, int share)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/oom_score_adj", (int)pid);
+    int file = open(path, O_WRONLY | O_CLOEXEC);
+    if (file < 0)
+        return;
+    dprintf(file, "%d", share);
+    close(file);
+}
+
+void daemon_spare(pid_t pid)
+{
+    char path[64], text[16];
+    snprintf(path, sizeof path, "/proc/%d/oom_score_adj", (int)pid);
+    /* The shim adds one to containerd's. */
+    if (phase != ABSENT && file_line(path, text, sizeof text) == 0 && atoi(text) == SHARE + 1)
+        set_share(pid, 0);
+}
+
+static void begin(void)
+{
+    struct failure failure;
+    unlink(line[1]);
+    stale = access(STATE, F_OK) == 0 && phase == ABSENT;
+    begun = process_now();
+    next = begun + POLL;
+    /* Before the stage `services` nobody empties FIFOs yet: a file takes what it says then. */
+    int log = log_daemon();
+    if (log < 0)
+        log = bundle_log(LOG, &failure);
+    int output = log < 0 ? STDERR_FILENO : log;
+    bool started = child_start(&process, (const char *const[]){line[0], NULL}, output, output, &failure) == 0;
+    if (log >= 0)
+        close(log);
+    phase = started ? BEGUN : DEAD;
+    if (started)
+        set_share(process.pid, SHARE);
+    if (!started)
+        say("containerd: %s", failure.text);
+}
+
+void daemon_start(const char *const argument[])
+{
+    if (phase != ABSENT)
+        return;
+    line = argument;
+    begin();
+}
+
+bool daemon_present(void)
+{
+    return phase != ABSENT;
+}
+
+const char *daemon_socket(void)
+{
+    return line ? line[1] : NULL;
+}
+
+int64_t daemon_next(void)
+{
+    return ending ? 0 : next;
+}
+
+void daemon_end(void)
+{
+    ending = true;
+}
+
+/* What a persistent /var/lib/containerd remembers of the last boot. In a process of its own. */
+static int remove_stale(const struct plan *plan, struct failure *failure)
+{
+    struct containerd *connection = containerd_connect(line[1], failure->text, sizeof failure->text);
+    int result = connection ? 0 : -1;
+    const char *last = NULL;
+    for (size_t i = plan->begin[STAGE_SERVICES]; i < plan->end[STAGE_SERVICES] && result == 0; i++) {
+        const char *ns = plan->lines[i].argument[2];
+        if (plan->lines[i].word != WORD_CONTAINER || (last && strcmp(last, ns) == 0))
+            continue;
+        result = containerd_remove_all(connection, ns, failure->text, sizeof failure->text);
+        last = ns;
+    }
+    containerd_close(connection);
+    return result;
+}
+
+static void begin_clearing(const struct plan *plan)
+{
+    struct failure failure;
+    pid_t pid = child_fork(&clearing, &failure);
+    if (pid == 0) {
+        int result = remove_stale(plan, &failure);
+        if (result < 0)
+            say("containerd: %s", failure.text);
+        _exit(result < 0);
+    }
+    phase = pid < 0 ? READY : CLEARING;
+    next = 0;
+}
+
+static void tell_end(void)
+{
+    char status[64];
+    describe_status(process.status, status, sizeof status);
+    say("containerd: %s; its last words in " LOG ":", status);
+    show_log();
+}
+
+/* It has died: in what time it starts again, which is longer each time. */
+static void end(int64_t now)
+{
+    child_forget(&process);
+    if (now - begun > STEADY)
+        failures = 0;
+    failures++;
+    if (!ending)
+        tell_end();
+    phase = DEAD;
+    next = now + service_pause(failures);
+}
+
+static void wait_for_socket(const struct plan *plan, int64_t now)
+{
+    if (accepts(line[1])) {
+        say_time("containerd ready");
+        next = 0;
+        phase = READY;
+        if (stale)
+            begin_clearing(plan);
+        return;
+    }
+    next = now + POLL;
+    if (!told && now - begun > PATIENCE) {
+        told = true;
+        say("containerd: its socket %s does not answer", line[1]);
+    }
+}
+
+bool daemon_ready(const struct plan *plan)
+{
+    int64_t now = process_now();
+    if ((phase == BEGUN || phase == CLEARING || phase == READY) && process.ended)
+        end(now);
+    else if (phase == BEGUN && now >= next)
+        wait_for_socket(plan, now);
+    else if (phase == CLEARING && clearing.ended) {
+        child_forget(&clearing);
+        phase = READY;
+    } else if (phase == DEAD && now >= next && !ending)
+        begin();
+    return phase == READY;
+}

@@ -1,0 +1,125 @@
+"""What services wait for and share: names that exist, conditions that can come, no circles. Pure.
+
+Source: the Compose specification, `depends_on`, `healthcheck`, `restart`, `network_mode: service:NAME`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from compos.config.check import nearest
+from compos.config.model import Config, ImageEntry, Settings
+from compos.config.problems import Problems
+
+__all__ = ["SHAREABLE", "check_order", "shared_service"]
+
+SHARED = "service:"
+"""Begins the name of a namespace that is another service's."""
+
+SHAREABLE = ("net", "ipc", "uts")
+NOT_SHAREABLE = ("pid", "userns")
+
+_SERVICES_ONLY = ("depends_on", "healthcheck", "restart", "stop_signal", "stop_grace_period", "logging")
+_ONBOOT_ONLY = ("timeout", "on_failure")
+
+
+def shared_service(value: str | None) -> str | None:
+    """The service whose namespace `value` names, if it does: `service:web`."""
+    return value.removeprefix(SHARED) if value and value.startswith(SHARED) else None
+
+
+def check_order(config: Config, problems: Problems) -> None:
+    """Everything above, with the places in the YAML."""
+    services = {entry.name: entry for entry in config.services}
+    for section in ("onboot", "onshutdown", "services"):
+        for entry in getattr(config, section):
+            _settings_of(section, entry, problems)
+            _namespaces(section, entry, services, problems)
+    for entry in config.services:
+        _dependencies(entry, services, problems)
+    _circles(services, problems)
+
+
+def _settings_of(section: str, entry: ImageEntry, problems: Problems) -> None:
+    for key in _ONBOOT_ONLY if section == "services" else _SERVICES_ONLY:
+        if getattr(entry.settings, key) is not None:
+            where = "onboot and onshutdown" if section == "services" else "services"
+            hint = f"It belongs to entries of {where}; leave it out here."
+            problems.add("config-place", f"{key} means nothing in {section}", entry.mark.at(key), hint=hint)
+    if section == "onshutdown" and entry.settings.on_failure is not None:
+        message = "on_failure means nothing in onshutdown: the machine goes down already"
+        problems.add("config-place", message, entry.mark.at("on_failure"), hint="Leave it out.")
+
+
+def _namespaces(section: str, entry: ImageEntry, services: Mapping[str, ImageEntry], problems: Problems) -> None:
+    for key in (*SHAREABLE, *NOT_SHAREABLE):
+        name = shared_service(getattr(entry.settings, key))
+        if name is None:
+            continue
+        mark = entry.mark.at(key)
+        if section != "services":
+            message = f"no service runs yet whose {key} namespace this could share"
+            problems.add("config-namespace", message, mark, hint="Share namespaces in services.")
+        elif key in NOT_SHAREABLE:
+            message = f"the {key} namespace of a service ends with it and cannot be shared by name"
+            problems.add("config-namespace", message, mark, hint="Share net, ipc and uts; or write host.")
+        elif name not in services:
+            problems.add("config-namespace", f"there is no service named {name!r}", mark, hint=_meant(name, services))
+        elif name == entry.name:
+            problems.add("config-namespace", "a service shares with others, not with itself", mark, hint="Write new.")
+        elif shared_service(getattr(services[name].settings, key)) is not None:
+            other = getattr(services[name].settings, key)
+            problems.add("config-namespace", f"{name!r} itself shares {other!r}", mark, hint=f"Write {other}.")
+
+
+def _dependencies(entry: ImageEntry, services: Mapping[str, ImageEntry], problems: Problems) -> None:
+    for name, dependency in (entry.settings.depends_on or {}).items():
+        mark = entry.mark.at(f"depends_on.{name}")
+        other = services.get(name)
+        if other is None:
+            if dependency.required is not False:
+                message = f"there is no service named {name!r}"
+                problems.add("config-depends-on", message, mark, hint=_meant(name, services))
+        elif never := _never(dependency.condition, other.settings):
+            problems.add("config-depends-on", f"{name!r} {never[0]}", mark, hint=never[1])
+
+
+def _never(condition: str | None, settings: Settings) -> tuple[str, str] | None:
+    """Why a service cannot come to `condition`, and what to do. A health check may also come from an image's label."""
+    check = settings.healthcheck
+    if condition == "service_healthy" and check and (check.disable or check.test == ("NONE",)):
+        return "has its health check switched off and is never healthy", "Wait for service_started."
+    if condition == "service_completed_successfully" and settings.restart in ("always", "unless-stopped"):
+        return f"is restarted ({settings.restart}) and never completes", "Give it `restart: on-failure`, or none."
+    return None
+
+
+def _circles(services: Mapping[str, ImageEntry], problems: Problems) -> None:
+    """Each circle once, at the dependency that closes it."""
+    done: set[str] = set()
+    for name in services:
+        _visit(name, services, [], done, problems)
+
+
+def _visit(name: str, services: Mapping[str, ImageEntry], above: list[str], done: set[str], problems: Problems) -> None:
+    if name in done:
+        return
+    above.append(name)
+    for other in _known(services[name], services):
+        if other in above:
+            circle = " → ".join((*above[above.index(other) :], other))
+            mark = services[name].mark.at(f"depends_on.{other}")
+            problems.add("config-depends-on", f"services wait for each other: {circle}", mark, hint="Break the circle.")
+        else:
+            _visit(other, services, above, done, problems)
+    above.pop()
+    done.add(name)
+
+
+def _known(entry: ImageEntry, services: Mapping[str, ImageEntry]) -> Iterator[str]:
+    yield from (name for name in entry.settings.depends_on or {} if name in services)
+
+
+def _meant(name: str, services: Mapping[str, ImageEntry]) -> str:
+    near = nearest(name, services)
+    return f"Did you mean {near!r}?" if near else "Name an entry of services."
