@@ -126,25 +126,23 @@ static int run_created(const struct bundle *bundle, pid_t pid, const struct outp
 
 static void end_delete(void)
 {
-    char status[64];
-    if (!deleting)
-        return;
+    if (deleting)
+        child_wait(&deletion);
     deleting = false;
-    if (!child_wait(&deletion) || deletion.status == 0)
-        return;
-    describe_status(deletion.status, status, sizeof status);
-    say("%s delete: %s", oci_program(), status);
 }
 
-/* Clears up behind a container while the next one starts already. */
-static void begin_delete(const char *id, const struct output *output)
+/*
+ * Kills what is left of a container and clears up behind it, while the next one starts already. A runtime that still waits
+ * for its container clears up itself then, so that this one may find nothing: neither is worth a word.
+ */
+static void begin_delete(const char *id)
 {
     struct failure failure;
     const char *const arguments[] = {oci_program(), "delete", "--force", id, NULL};
+    int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
     end_delete();
-    deleting = child_start(&deletion, arguments, output->out, output->error, &failure) == 0;
-    if (!deleting)
-        say("%s delete: %s", oci_program(), failure.text);
+    deleting = child_start(&deletion, arguments, null, null, &failure) == 0;
+    close(null);
 }
 
 /* Creation and start apart, for what is given to the process in between. */
@@ -161,7 +159,7 @@ static int create_and_run(const struct bundle *bundle, const struct output *outp
         result = pid ? run_created(bundle, pid, output, deadline, failure)
                      : failed(failure, "%s create: no process id", oci_program());
     }
-    begin_delete(id, output);
+    begin_delete(id);
     unlink(pid_file);
     return result;
 }
@@ -181,7 +179,7 @@ static int run(const struct bundle *bundle, const char *label, int64_t deadline,
         /* One start of the runtime instead of three. */
         result = runtime(whole, &output, deadline, failure);
         if (result < 0)
-            begin_delete(bundle->id, &output);
+            begin_delete(bundle->id);
     }
     close_output(&output);
     relay_drain();

@@ -5,17 +5,20 @@ May touch: the store; host files that `files` entries name.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from compos import progress
 from compos.compose.apk import DATABASE as APK_DATABASE
 from compos.compose.apk import merged_database
 from compos.compose.component import Component, Root, union
 from compos.compose.container import Bundle, Container, container_component
+from compos.compose.drivers import ANY, BASE, CHECKSUMS, MACHINES
 from compos.compose.files import files_components
 from compos.compose.kernel import kernel_component
+from compos.compose.kernel_modules import FIRMWARE, PLACES, kept_firmware, kept_modules
+from compos.compose.kernel_modules import LABEL as MODULES_LABEL
 from compos.compose.parts import Parts
 from compos.compose.plan import LABEL as PLAN_LABEL
 from compos.compose.plan import PATH as PLAN_PATH
@@ -29,25 +32,36 @@ from compos.compose.volumes import volume_component
 from compos.config.ids import id_map
 from compos.config.images import SECTIONS
 from compos.config.load import decode_label
-from compos.config.model import Config, ImageEntry, Kernel, Settings, Volume
+from compos.config.model import Config, ImageEntry, Kernel, Runtime, Settings, Volume
 from compos.config.order import SHAREABLE, shared_service
 from compos.image.model import Image
 from compos.image.store import Store
+from compos.tree.contents import Contents
 from compos.tree.flatten import image_tree
-from compos.tree.node import FILE, Node, directory, file
+from compos.tree.node import DIRECTORY, FILE, Node, Tree, directory, file
 
-__all__ = ["System", "compose_system"]
+__all__ = ["Kept", "System", "compose_system"]
+
+
+class Kept(NamedTuple):
+    """A kernel module or firmware file that was chosen: its path, size in bytes, and why."""
+
+    path: str
+    size: int
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
 class System:
     """What output formats are made of: the root filesystem, with `boot/` apart.
 
-    `boot` holds everything below `boot/` (kernel, command line, microcode, device trees); `root` the rest.
+    `boot` holds everything below `boot/` (kernel, command line, microcode, device trees); `root` the rest. `kept` tells which
+    kernel modules and firmware files were chosen, where the YAML has `kernel.modules` or `kernel.firmware`.
     """
 
     root: Root
     boot: tuple[tuple[str, Node, Component], ...]
+    kept: tuple[Kept, ...] = ()
 
     def _boot_file(self, path: str) -> Node | None:
         return next((node for name, node, _ in self.boot if name == path), None)
@@ -81,21 +95,28 @@ def compose_system(
     *,
     decompress_kernel: bool = False,
     sbom: SbomOptions | None = None,
+    machines: Iterable[str] = (),
 ) -> System:
     """Compose `config` of `parts`; `metadata` gives the document for `files: metadata`, `sbom` asks for an SBOM.
+
+    `machines` are kinds of machines that it is for (`drivers.MACHINES`; none: all): `kernel.modules: auto` keeps their drivers.
 
     Raises `ConfigError` and `ImageError`.
     """
     with progress.task("compose"):
-        return _Composition(store, config, parts, decompress_kernel=decompress_kernel).system(metadata, sbom)
+        return _Composition(store, config, parts, machines, decompress_kernel=decompress_kernel).system(metadata, sbom)
 
 
 class _Composition:
-    def __init__(self, store: Store, config: Config, parts: Parts, *, decompress_kernel: bool) -> None:
+    def __init__(
+        self, store: Store, config: Config, parts: Parts, machines: Iterable[str], *, decompress_kernel: bool
+    ) -> None:
         self.store = store
         self.config = config
         self.parts = parts
+        self.machines = tuple(machines) or ANY
         self.decompress_kernel = decompress_kernel
+        self.kept: list[Kept] = []
         self.ids = id_map(config)
         self.roots: dict[str, str] = {}
         """Where the files of an image are laid out already, by its canonical reference."""
@@ -111,6 +132,8 @@ class _Composition:
             components.append(self._copied("kernel") or self._kernel(config.kernel, config.kernel.image))
         init = self._inits()
         components += init
+        if config.kernel and config.kernel.firmware is not None:
+            self._keep_firmware(components, config.kernel.firmware)
         for number, volume in enumerate(config.volumes):
             components.append(self._copied(f"volume[{number}]") or self._volume(number, volume))
         bundles = {section: self._section(section, components) for section in SECTIONS}
@@ -122,7 +145,7 @@ class _Composition:
             made = sbom_component(self.store, self.images, sbom)
             require_free(made, components)
             components.append(made)
-        return _split(union(components))
+        return _split(union(components), tuple(self.kept))
 
     def _image(self, reference: str, folder: str) -> Image:
         """An image whose files go into `folder` (empty: the root)."""
@@ -135,7 +158,43 @@ class _Composition:
 
     def _kernel(self, kernel: Kernel, reference: str) -> Component:
         image = self._image(reference, "")
-        return kernel_component(self.store, kernel, image, decompress=self.decompress_kernel)
+        component = kernel_component(self.store, kernel, image, decompress=self.decompress_kernel)
+        if kernel.modules is None:
+            return component
+        with Contents(self.store.root) as contents:
+            tree, kept = kept_modules(contents, component.tree, kernel.modules, self._automatic())
+        self.kept += _told(tree, kept)
+        return replace(component, tree=tree)
+
+    def _automatic(self) -> dict[str, str]:
+        """The modules that nobody has to name, with the reason of each."""
+        wanted = dict.fromkeys((*BASE, *CHECKSUMS), "used by init")
+        for image in self.parts.images.values():
+            for name in image.config.labels.get(MODULES_LABEL, "").split():
+                wanted.setdefault(name, f"declared by {image.name}")
+        for section in SECTIONS:
+            for entry in _entries(self.config, section):
+                for name in _types(self._merged(entry)):
+                    wanted.setdefault(name, f"{section}: {entry.name}")
+        for machine in self.machines:
+            for name in MACHINES[machine]:
+                wanted.setdefault(name, f"machines: {machine}")
+        return wanted
+
+    def _keep_firmware(self, components: list[Component], patterns: Sequence[str]) -> None:
+        """Drop what `patterns` do not keep from the components."""
+        nodes = {path: node for component in components for path, node in component.tree.items()}
+        modules = {path: node for path, node in nodes.items() if path.endswith(".ko") and node.kind == FILE}
+        with Contents(self.store.root) as contents:
+            kept = kept_firmware(contents, nodes, modules, patterns)
+        for number, component in enumerate(components):
+            tree = {
+                path: node
+                for path, node in component.tree.items()
+                if path in kept or node.kind == DIRECTORY or not path.startswith(FIRMWARE)
+            }
+            components[number] = replace(component, tree=tree)
+        self.kept += [Kept(path, nodes[path].size, why) for path, why in sorted(kept.items())]
 
     def _inits(self) -> list[Component]:
         components: list[Component] = []
@@ -243,7 +302,26 @@ def _entries(config: Config, section: str) -> tuple[ImageEntry, ...]:
     return entries
 
 
-def _split(root: Root) -> System:
+def _told(tree: Tree, kept: Mapping[str, str]) -> Iterator[Kept]:
+    """The modules `kept` (paths below their folder) with their sizes."""
+    for path, node in tree.items():
+        for place in PLACES:
+            below = path.removeprefix(place).partition("/")[2]
+            if path.startswith(place) and below in kept:
+                yield Kept(path, node.size, kept[below])
+
+
+def _types(settings: Settings) -> Iterator[str]:
+    """Kinds of file systems that a container mounts, and of interfaces that it gets: modules have their names."""
+    runtime = settings.runtime or Runtime()
+    for mount in (*(settings.mounts or ()), *(runtime.mounts or ())):
+        if mount.type:
+            yield mount.type
+    for interface in runtime.interfaces or ():
+        yield interface.add or ("veth" if interface.peer else "")
+
+
+def _split(root: Root, kept: tuple[Kept, ...]) -> System:
     """Take everything below `boot/` out of the root; the empty directory stays, as in LinuxKit."""
     boot = tuple(item for item in root.nodes if item[0].startswith("boot/"))
     nodes = tuple(item for item in root.nodes if not item[0].startswith("boot/"))
@@ -251,4 +329,4 @@ def _split(root: Root) -> System:
         (component, tuple(item for item in segment if not item[0].startswith("boot/")))
         for component, segment in root.segments
     )
-    return System(Root(nodes, segments), boot)
+    return System(Root(nodes, segments), boot, kept)

@@ -23,7 +23,7 @@ from compos.image.platform import Platform
 from compos.image.reference import Reference, is_local
 from compos.image.source import Images, canonical_name
 from compos.image.store import Store
-from compos.output.formats import make
+from compos.output.formats import machines, make
 from compos.output.job import Job, Request
 from compos.output.write import Output
 from compos.progress import notice
@@ -116,7 +116,13 @@ def described_outputs(
         fetch_attestations(parts.images.values())
         key = _key(store, config, parts, request)
     system = compose_system(
-        store, config, parts, metadata, decompress_kernel=request.decompress_kernel, sbom=request.sbom
+        store,
+        config,
+        parts,
+        metadata,
+        decompress_kernel=request.decompress_kernel,
+        sbom=request.sbom,
+        machines=machines(request.formats),
     )
     job = Job(store, system, request, parts.tools)
     outputs = make(job, request.formats)

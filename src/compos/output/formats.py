@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from compos.output.job import Job
     from compos.output.write import Output
 
-__all__ = ["FORMATS", "Format", "choose", "make", "require", "tools"]
+__all__ = ["FORMATS", "Format", "choose", "machines", "make", "require", "tools"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,8 @@ class Format:
     """One output format; `recipe` is `module:function` in this package, imported when it is needed.
 
     A streamable format stands alone and can go to a single file or standard output. `tools` are images that it is made
-    with besides the system's own; `architectures` those that have it. A `named` one's contents have the outputs' name in them.
+    with besides the system's own; `architectures` those that have it. A `named` one's contents have the outputs' name in
+    them. `machines` are what it runs on (`compose.drivers`), none for all.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Format:
     tools: tuple[str, ...] = ()
     architectures: tuple[str, ...] = ("amd64", "arm64", "riscv64")
     named: bool = False
+    machines: tuple[str, ...] = ()
 
     def make(self, job: Job) -> list[Output]:
         """The format's outputs, described but not yet written."""
@@ -64,15 +66,22 @@ FORMATS = {
         Format("qcow2-bios", "containers:qcow2_bios", tools=(INIT,), architectures=_X86),
         Format("qcow2-efi", "containers:qcow2_efi", tools=_UEFI),
         Format("qcow2", "containers:qcow2", tools=_UEFI),
-        Format("aws", "containers:aws", tools=_UEFI),
-        Format("gcp", "containers:gcp", tools=_UEFI),
-        Format("vhd", "containers:vhd", tools=_UEFI),
-        Format("dynamic-vhd", "containers:dynamic_vhd", tools=_UEFI),
-        Format("vhdx", "containers:vhdx", tools=_UEFI),
-        Format("vmdk", "containers:vmdk", tools=_UEFI),
-        Format("ova", "containers:ova", tools=_UEFI, named=True),
+        Format("aws", "containers:aws", tools=_UEFI, machines=("aws",)),
+        Format("gcp", "containers:gcp", tools=_UEFI, machines=("gcp",)),
+        Format("vhd", "containers:vhd", tools=_UEFI, machines=("azure",)),
+        Format("dynamic-vhd", "containers:dynamic_vhd", tools=_UEFI, machines=("azure",)),
+        Format("vhdx", "containers:vhdx", tools=_UEFI, machines=("azure",)),
+        Format("vmdk", "containers:vmdk", tools=_UEFI, machines=("vmware",)),
+        Format("ova", "containers:ova", tools=_UEFI, named=True, machines=("vmware",)),
         Format("rpi3", "rpi3:card", tools=(RPI3,), architectures=("arm64",)),
-        Format("firecracker", "firecracker:microvm", tools=(INIT,), architectures=("amd64", "arm64"), named=True),
+        Format(
+            "firecracker",
+            "firecracker:microvm",
+            tools=(INIT,),
+            architectures=("amd64", "arm64"),
+            named=True,
+            machines=("firecracker",),
+        ),
         Format("oci", "artifact:archive"),
         Format("tar", "tar:root", streamable=True),
         Format("docker", "tar:docker", streamable=True),
@@ -130,6 +139,13 @@ def tools(formats: Sequence[Format], root: str) -> list[str]:
     if root == "initrd" and not any(format.name.startswith(("kernel+", "firecracker")) for format in formats):
         wanted.pop(INIT, None)
     return list(wanted)
+
+
+def machines(formats: Sequence[Format]) -> tuple[str, ...]:
+    """What `formats` run on, as `compose.drivers` names it; empty for anything."""
+    if not all(format.machines for format in formats):
+        return ()
+    return tuple(sorted({machine for format in formats for machine in format.machines}))
 
 
 def make(job: Job, formats: Sequence[Format]) -> list[Output]:

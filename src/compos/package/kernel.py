@@ -11,6 +11,7 @@ import re
 import zlib
 
 from compos import progress
+from compos.compose.module_trie import binary_indexes
 from compos.compose.modules import index_files, read_module
 from compos.errors import PackageError
 from compos.filesystem.tar import tar_pieces
@@ -20,7 +21,7 @@ from compos.tree.node import FILE, Node, Slice, Tree, ancestors, directory, file
 
 __all__ = ["is_kernels", "kernel_tree"]
 
-VERSION = 2
+VERSION = 3
 MODULES = "usr/lib/modules"
 DEVICE_TREES = "usr/lib/linux-image-"
 """Debian keeps a kernel's device trees beside it, in `VERSION/VENDOR/BOARD.dtb`."""
@@ -97,6 +98,7 @@ def _decompressed(contents: Contents, modules: Tree, version: str, mtime: int) -
     order = re.sub(rb"\.ko\.(xz|gz|zst)\n", b".ko\n", metadata("modules.order"))
     tree[f"{base}/modules.order"] = file(order, 0o644, mtime)
     indexes = index_files(found, order=order, builtin_modinfo=metadata("modules.builtin.modinfo"))
+    indexes |= binary_indexes({**indexes, "modules.builtin": metadata("modules.builtin")})
     for name, data in indexes.items():
         tree[f"{base}/{name}"] = file(data, 0o644, mtime)
     for path in list(tree):

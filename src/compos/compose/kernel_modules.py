@@ -1,0 +1,180 @@
+"""Which kernel modules and firmware files stay in a system, with what they need, and why; their indexes made anew.
+
+May touch: the store (reading). Source of what modules need: their own indexes (modules.dep, modules.softdep) and the
+`firmware` records of their `.modinfo`.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from compos.compose.module_trie import binary_indexes
+from compos.compose.modules import module_name, read_module
+from compos.compose.root import EPOCH
+from compos.tree.contents import Contents
+from compos.tree.node import DIRECTORY, FILE, Node, Tree, ancestors, file
+
+__all__ = ["AUTO", "FIRMWARE", "LABEL", "PLACES", "ModuleIndex", "kept_firmware", "kept_modules", "read_index"]
+
+AUTO = "auto"
+LABEL = "org.compos.modules"
+"""Names of kernel modules that an image's programs need, with blanks between them."""
+
+PLACES = ("lib/modules/", "usr/lib/modules/")
+FIRMWARE = ("lib/firmware/", "usr/lib/firmware/")
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleIndex:
+    """What is known of a kernel's modules. `folder` is theirs; `needs` has paths below it, each with what it needs.
+
+    `before` are soft dependencies, by name; `aliases`, `soft` and `builtin` are the lines of the text files.
+    """
+
+    folder: str
+    needs: Mapping[str, Sequence[str]]
+    before: Mapping[str, Sequence[str]]
+    aliases: Sequence[str]
+    soft: Sequence[str]
+    builtin: Sequence[str]
+    builtin_aliases: Sequence[str]
+
+    def paths(self) -> dict[str, str]:
+        """The modules' paths by their names."""
+        return {module_name(path): path for path in self.needs}
+
+    def closure(self, wanted: Mapping[str, str]) -> dict[str, str]:
+        """The paths of the modules `wanted` (names, each with a reason) and of all that they need, with their reasons."""
+        by_name = self.paths()
+        found: dict[str, str] = {}
+        waiting = [(by_name[name], why) for name, why in reversed(list(wanted.items())) if name in by_name]
+        while waiting:
+            path, why = waiting.pop()
+            if path in found:
+                continue
+            found[path] = why
+            name = module_name(path)
+            waiting += [(need, f"needed by {name}") for need in self.needs[path]]
+            waiting += [(by_name[one], f"needed by {name}") for one in self.before.get(name, ()) if one in by_name]
+        return found
+
+    def files(self, paths: Iterable[str]) -> dict[str, bytes]:
+        """The index files about `paths` alone, by name: the text ones, and the binary ones that kmod reads."""
+        kept = set(paths)
+        names = {module_name(path) for path in kept}
+        needs = {
+            path: f"{path}:{''.join(f' {need}' for need in self.needs[path])}" for path in self.needs if path in kept
+        }
+        aliases = [line for line in self.aliases if line.rpartition(" ")[2] in names]
+        soft = [line for line in self.soft if line.split()[1].replace("-", "_") in names]
+        texts = {
+            "modules.dep": _text(needs),
+            "modules.alias": _text(aliases),
+            "modules.softdep": _text(soft),
+            "modules.builtin": _text(self.builtin),
+            "modules.builtin.alias": _text(self.builtin_aliases),
+        }
+        return {**texts, **binary_indexes(texts)}
+
+
+def read_index(contents: Contents, nodes: Mapping[str, Node]) -> ModuleIndex | None:
+    """The index of the modules in `nodes` (paths of a root); None when there is none."""
+    found = [path for path in nodes if path.startswith(PLACES) and path.endswith("/modules.dep")]
+    if not found:
+        return None
+    folder = found[0].rpartition("/")[0]
+
+    def lines(name: str) -> list[str]:
+        node = nodes.get(f"{folder}/{name}")
+        if node is None or node.kind != FILE:
+            return []
+        return b"".join(contents.chunks(node.content)).decode("utf-8", "surrogateescape").splitlines()
+
+    needs = {path: rest.split() for path, _, rest in (line.partition(":") for line in lines("modules.dep"))}
+    soft = [line for line in lines("modules.softdep") if line.startswith("softdep ")]
+    before: dict[str, list[str]] = {}
+    for line in soft:
+        _, name, *words = line.split()
+        before.setdefault(name.replace("-", "_"), []).extend(
+            word.replace("-", "_") for word in words if not word.endswith(":")
+        )
+    aliases = [line for line in lines("modules.alias") if line.startswith("alias ")]
+    builtin_aliases = [line for line in lines("modules.builtin.alias") if line.startswith("alias ")]
+    return ModuleIndex(folder, needs, before, aliases, soft, lines("modules.builtin"), builtin_aliases)
+
+
+def kept_modules(
+    contents: Contents, tree: Tree, patterns: Sequence[str], automatic: Mapping[str, str]
+) -> tuple[Tree, dict[str, str]]:
+    """`tree` with the modules that `patterns` name and what they need; and the paths kept, with the reason of each.
+
+    A pattern is a name or has wildcards; `auto` stands for `automatic`, names with their reasons. A tree without an index of
+    its modules stays as it is.
+    """
+    index = read_index(contents, tree)
+    if index is None:
+        return tree, {}
+    wanted = _wanted(index, patterns, automatic)
+    kept = index.closure(wanted)
+    base = f"{index.folder}/"
+    made: Tree = {}
+    for path, node in tree.items():
+        inside = path.startswith(base)
+        if inside and (path.removeprefix(base) in index.needs and path.removeprefix(base) not in kept):
+            continue
+        if inside and node.kind == DIRECTORY:
+            continue
+        made[path] = node
+    for name, data in index.files(kept).items():
+        made[f"{base}{name}"] = file(data, 0o644, EPOCH)
+    for path in [path for path in made if path.startswith(base)]:
+        for parent in ancestors(path):
+            if parent in tree:
+                made.setdefault(parent, tree[parent])
+    return made, kept
+
+
+def _wanted(index: ModuleIndex, patterns: Sequence[str], automatic: Mapping[str, str]) -> dict[str, str]:
+    wanted: dict[str, str] = {}
+    for pattern in patterns:
+        if pattern == AUTO:
+            for name, why in automatic.items():
+                wanted.setdefault(name.replace("-", "_"), why)
+            continue
+        plain = pattern.replace("-", "_")
+        for name in fnmatch.filter(index.paths(), plain):
+            wanted[name] = f"kernel.modules: {pattern}"
+    return wanted
+
+
+def kept_firmware(
+    contents: Contents, nodes: Mapping[str, Node], modules: Mapping[str, Node], patterns: Sequence[str]
+) -> dict[str, str]:
+    """The firmware files in `nodes` that stay, with the reason of each: what `patterns` match below `lib/firmware`, and for
+    `auto` what the `modules` (path → node) name."""
+    wanted: dict[str, str] = {}
+    for pattern in patterns:
+        if pattern != AUTO:
+            wanted[pattern] = f"kernel.firmware: {pattern}"
+            continue
+        for path, node in modules.items():
+            data = b"".join(contents.chunks(node.content))
+            for name in read_module(path, data).firmware:
+                wanted.setdefault(name, f"named by {module_name(path)}")
+    kept: dict[str, str] = {}
+    for path, node in nodes.items():
+        place = next((path.removeprefix(place) for place in FIRMWARE if path.startswith(place)), None)
+        if place is None or node.kind == DIRECTORY:
+            continue
+        plain = place.removesuffix(".xz").removesuffix(".zst")
+        for pattern, why in wanted.items():
+            if fnmatch.fnmatchcase(plain, pattern) or fnmatch.fnmatchcase(place, pattern):
+                kept[path] = why
+                break
+    return kept
+
+
+def _text(lines: Iterable[str]) -> bytes:
+    return "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape")
