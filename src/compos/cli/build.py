@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["build"]
 
-COMPRESSIONS = ("zstd", "gzip", "none")
+COMPRESSIONS = ("zstd", "gzip", "none", "max")
 SBOM_FORMATS = ("spdx", "cyclonedx")
 ROOTS = ("auto", "initrd", "erofs", "erofs-zstd", "squashfs", "ext4")
 

@@ -30,7 +30,7 @@ DISKS = (
 """Where a root file system can be."""
 
 _NETWORKS = (
-    *("e1000", "e1000e", "igb", "igc", "ixgbe", "i40e", "ice", "r8169", "tg3", "bnxt_en", "mlx4_en", "mlx5_core"),
+    *("e1000", "e1000e", "igb", "igc", "ixgbe", "i40e", "ice", "r8169", "tg3", "bnxt_en", "mlx5_core"),
     *("atlantic", "forcedeth", "sky2", "alx", "8139cp", "bcmgenet", "lan78xx", "smsc95xx", "dwmac_rk", "stmmac_pci"),
 )
 

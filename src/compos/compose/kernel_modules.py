@@ -64,9 +64,7 @@ class ModuleIndex:
         """The index files about `paths` alone, by name: the text ones, and the binary ones that kmod reads."""
         kept = set(paths)
         names = {module_name(path) for path in kept}
-        needs = {
-            path: f"{path}:{''.join(f' {need}' for need in self.needs[path])}" for path in self.needs if path in kept
-        }
+        needs = [f"{path}:{''.join(f' {need}' for need in self.needs[path])}" for path in self.needs if path in kept]
         aliases = [line for line in self.aliases if line.rpartition(" ")[2] in names]
         soft = [line for line in self.soft if line.split()[1].replace("-", "_") in names]
         texts = {

@@ -8,13 +8,15 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
+from threading import Lock
 from types import ModuleType
 from typing import Literal, Protocol, TypeAlias, cast
 
 from compos.image.store import Store
-from compos.tree.contents import Contents
+from compos.tree.contents import Contents, piece_size
 from compos.tree.node import Piece, Slice
 
 __all__ = [
@@ -28,12 +30,27 @@ __all__ = [
     "zstd_compressed",
 ]
 
-Compression: TypeAlias = Literal["zstd", "gzip", "none"]
-COMPRESSIONS: tuple[Compression, ...] = ("zstd", "gzip", "none")
+Compression: TypeAlias = Literal["zstd", "gzip", "none", "max"]
+COMPRESSIONS: tuple[Compression, ...] = ("zstd", "gzip", "none", "max")
+"""`max` is zstd as strong as it goes at bearable time."""
 
 ZSTD_LEVEL = 3
 """0.88 of the size of gzip -6 on a whole system, at ten times its speed (ecosystem survey, section 4)."""
 
+
+ZSTD_FAR_LEVEL = 4
+"""With a far window."""
+
+ZSTD_MAX_LEVEL = 19
+
+ZSTD_WINDOW = 26
+ZSTD_MAX_WINDOW = 27
+"""Logarithms of the window, bytes. A system's programs have much in common, far apart: against the usual 2 MiB, 64 MiB save
+a seventh of containerd with its shim, at the same speed. The kernel takes up to 2^27 (lib/decompress_unzstd.c), and needs
+that much memory while it unpacks."""
+
+LARGE = 16 << 20
+"""From this size on, a far window is worth its memory; one such at a time."""
 
 GZIP_LEVEL = 6
 
@@ -43,6 +60,9 @@ ZSTD_BLOCK_LEVEL = 9
 MAGIC = b"compos-1"
 _FOOTER = struct.Struct("<Q8s")
 """Behind the bytes in the store, not in the output: their length and a mark, which a cut file has not."""
+
+
+_one_large = Lock()
 
 
 class _Compressor(Protocol):
@@ -63,8 +83,14 @@ def stored(store: Store, kind: str, key: str, compression: Compression, make: Ca
     name = f"{key}.{identity(compression)}"
     size = _size(store.derived(kind, name))
     if size is None:
-        compressor = _compressor(compression)
-        with store.derive(kind, name) as temporary, temporary.open("wb") as out, Contents(store.root) as contents:
+        large = sum(map(piece_size, make())) >= LARGE
+        with (
+            _one_large if large else nullcontext(),
+            store.derive(kind, name) as temporary,
+            temporary.open("wb") as out,
+            Contents(store.root) as contents,
+        ):
+            compressor = _compressor(compression, large=large)
             for chunk in contents.chunks(make()):
                 out.write(compressor.compress(chunk))
             out.write(compressor.flush())
@@ -92,23 +118,29 @@ def identity(compression: Compression) -> str:
         return compression
     if compression == "gzip":
         return f"gzip{GZIP_LEVEL}-{zlib.ZLIB_RUNTIME_VERSION}"
-    return f"zstd{ZSTD_LEVEL}-{_zstd().zstd_version}"
+    if compression == "max":
+        return f"zstd{ZSTD_MAX_LEVEL}w{ZSTD_MAX_WINDOW}-{_zstd().zstd_version}"
+    return f"zstd{ZSTD_LEVEL}-{ZSTD_FAR_LEVEL}w{ZSTD_WINDOW}-{_zstd().zstd_version}"
 
 
-def _compressor(compression: Compression) -> _Compressor:
+def _compressor(compression: Compression, *, large: bool) -> _Compressor:
     if compression == "none":
         return _Plain()
     if compression == "gzip":
         return zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, 31)
-    # Two workers give the same bytes as one or eight: the frame is cut by size, not by thread.
     zstd = _zstd()
     parameter = zstd.CompressionParameter
-    return cast(
-        "_Compressor",
-        zstd.ZstdCompressor(
-            options={parameter.compression_level: ZSTD_LEVEL, parameter.checksum_flag: 1, parameter.nb_workers: 2}
-        ),
-    )
+    strongest = compression == "max"
+    options = {
+        parameter.compression_level: ZSTD_MAX_LEVEL if strongest else ZSTD_FAR_LEVEL if large else ZSTD_LEVEL,
+        parameter.checksum_flag: 1,
+        # Two workers give the same bytes as one or eight: the frame is cut by size, not by thread.
+        parameter.nb_workers: 2,
+    }
+    if large:
+        options[parameter.enable_long_distance_matching] = 1
+        options[parameter.window_log] = ZSTD_MAX_WINDOW if strongest else ZSTD_WINDOW
+    return cast("_Compressor", zstd.ZstdCompressor(options=options))
 
 
 def zstd_compressed(data: bytes) -> bytes:

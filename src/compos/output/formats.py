@@ -52,7 +52,7 @@ _UEFI = (INIT, EFI_STUB)
 FORMATS = {
     format.name: format
     for format in (
-        Format("kernel+initrd", "initrd:files"),
+        Format("kernel+initrd", "initrd:files", machines=("virtual", "metal")),
         Format("kernel+squashfs", "root_images:kernel_squashfs", tools=(INIT,)),
         Format("kernel+erofs", "root_images:kernel_erofs", tools=(INIT,)),
         Format("kernel+iso", "root_images:kernel_iso", tools=(INIT,)),

@@ -19,10 +19,16 @@ from compos.filesystem.tar import TarEntry, tar_pieces
 from compos.image.store import Store
 from compos.output.job import Job
 from compos.output.write import Output
-from compos.tree.contents import file_of
-from compos.tree.node import Node, Piece, Tree
+from compos.tree.contents import Contents, file_of
+from compos.tree.node import FILE, Node, Piece, Tree
 
 __all__ = ["archive", "files", "initrd_pieces", "kernel_files", "segment"]
+
+SHARED_FROM = 64 << 10
+"""Bytes. Smaller files are not worth looking for."""
+
+IMAGES = ("init[", "onboot[", "onshutdown[", "services[")
+"""Components of images, which other images may have parts of."""
 
 Nodes: TypeAlias = tuple[tuple[str, Node], ...]
 
@@ -68,23 +74,60 @@ def initrd_pieces(job: Job, *, microcode: bool = False) -> list[Piece]:
     """The whole root as an initrd; with `microcode`, that stands in front. Two segments are compressed at a time: the
     compressors leave Python's lock."""
     with progress.task("initrd"), ThreadPoolExecutor(2) as pool:
-        made = list(pool.map(lambda nodes: segment(job.store, nodes, job.request.compression), _segments(job.system)))
+        made = list(
+            pool.map(lambda nodes: segment(job.store, nodes, job.request.compression), _segments(job.store, job.system))
+        )
     ucode = job.system.ucode if microcode else None
     # The kernel looks for the next archive at a multiple of four; early microcode is a plain cpio in front.
     padding = (bytes(-ucode.size % 4),) if ucode and ucode.size % 4 else ()
     return [*ucode.content, *padding, *made] if ucode else made
 
 
-def _segments(system: System) -> list[Nodes]:
-    """One a component, all `files` entries together: they are many and small."""
-    segments: list[Nodes] = []
-    files: Tree = {}
+def _segments(store: Store, system: System) -> list[Nodes]:
+    """One a component; all `init` images together, whose programs have much in common, and all `files` entries, which are
+    many and small; and what several components have."""
+    shared = _shared(store, system)
+    segments: list[Tree] = []
+    together: dict[str, Tree] = {"init": {}, "files": {}}
     for component, nodes in system.root.segments:
-        if component.location.startswith("files["):
-            files.update(nodes)
-        elif nodes:
-            segments.append(nodes)
-    return [*segments, tuple(sorted(files.items()))] if files else segments
+        own = {path: node for path, node in nodes if path not in shared}
+        group = together.get(component.location.partition("[")[0])
+        if group is None:
+            segments.append(own)
+            continue
+        if not group:
+            segments.append(group)
+        group.update(own)
+    # What is shared comes after all directories: the kernel makes none by itself.
+    return [tuple(sorted(part.items())) for part in (*segments, shared) if part]
+
+
+def _shared(store: Store, system: System) -> Tree:
+    """Large files that are the same in several components (a C library, a shell), made hard links of one another: they are
+    compressed, unpacked and kept in memory once. Containers see them through read-only mounts and overlays."""
+    alike: dict[tuple[object, ...], list[tuple[str, Node]]] = {}
+    for path, node, component in system.root.nodes:
+        if node.size >= SHARED_FROM and node.kind == FILE and not node.inode and component.location.startswith(IMAGES):
+            alike.setdefault(node._replace(content=()), []).append((path, node))
+    shared: Tree = {}
+    with Contents(store.root) as contents:
+        for candidates in alike.values():
+            if len(candidates) < 2:
+                continue
+            same: dict[str, list[tuple[str, Node]]] = {}
+            for path, node in candidates:
+                same.setdefault(_digest(contents, node), []).append((path, node))
+            for digest, members in same.items():
+                if len(members) > 1:
+                    shared.update((path, members[0][1]._replace(inode=f"shared {digest}")) for path, _ in members)
+    return shared
+
+
+def _digest(contents: Contents, node: Node) -> str:
+    digest = hashlib.sha256()
+    for chunk in contents.chunks(node.content):
+        digest.update(chunk)
+    return digest.hexdigest()
 
 
 def segment(store: Store, nodes: Nodes, compression: Compression) -> Piece:
