@@ -8,7 +8,7 @@ PROGRAM_SOURCES := $(wildcard bricks/init/src/* src/compos/boot/loader/*.S) hatc
 DEMO_PACKAGES := qemu-system-x86
 TEST_PACKAGES := $(DEMO_PACKAGES) $(shell sed 's/\#.*//' tests/packages.txt)
 
-.PHONY: demo test lint format bench bench-formats matrix clean
+.PHONY: demo test lint format bench bench-formats bench-boot matrix clean
 
 demo: $(VENV)/ready   ## compose examples/web.yml, boot it, fetch its page
 	@scripts/install-packages $(DEMO_PACKAGES)
@@ -32,6 +32,10 @@ bench: $(VENV)/ready  ## measure, and print a table
 bench-formats: $(VENV)/ready ## measure the writers of file systems and disks beside the C tools
 	@scripts/install-packages $(TEST_PACKAGES)
 	@mkdir -p build && $(BIN)/python bench/formats.py
+
+bench-boot: $(VENV)/ready ## measure from power-on to the first page (five minutes)
+	@scripts/install-packages $(DEMO_PACKAGES)
+	@$(BIN)/python bench/boot.py
 
 matrix: $(VENV)/ready ## boot every format on every firmware and medium, and write docs/boot-matrix.md (a quarter of an hour)
 	@scripts/install-packages $(TEST_PACKAGES)

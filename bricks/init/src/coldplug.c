@@ -9,9 +9,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 /* A loaded bus driver brings devices which bring drivers: pci, virtio, scsi, disk. */
-enum { PASSES = 8 };
+enum { PASSES = 8, WORKERS = 2 };
 
 /* The device names that have been dealt with. */
 struct seen {
@@ -40,8 +42,8 @@ static bool is_new(struct seen *seen, const char *name)
     return copy != NULL;
 }
 
-/* Whether any module was found for a device not seen before. */
-static bool pass(struct modules *modules, struct seen *seen)
+/* Notes the names of devices that have come since; whether there are any. */
+static bool look(struct seen *seen)
 {
     glob_t found;
     bool any = false;
@@ -49,12 +51,47 @@ static bool pass(struct modules *modules, struct seen *seen)
         return false;
     for (size_t i = 0; i < found.gl_pathc; i++) {
         char name[PATH_SIZE];
-        struct failure ignored;
-        if (file_line(found.gl_pathv[i], name, sizeof name) == 0 && *name && is_new(seen, name))
-            any = modules_load(modules, name, &ignored) > 0 || any;
+        if (file_line(found.gl_pathv[i], name, sizeof name) == 0 && *name)
+            any = is_new(seen, name) || any;
     }
     globfree(&found);
     return any;
+}
+
+/* Every WORKERS-th of the names noted since `begin`. Whether any module was found. */
+static bool load_share(struct modules *modules, const struct seen *seen, size_t begin)
+{
+    bool any = false;
+    for (size_t i = begin; i < seen->count; i += WORKERS) {
+        struct failure ignored;
+        any = modules_load(modules, seen->names[i], &ignored) > 0 || any;
+    }
+    return any;
+}
+
+/*
+ * Loads modules for the names noted since `begin`, in two processes: the kernel checks a signature and runs a driver's
+ * start in whoever loads it, and drivers wait for their devices. Whether any module was found.
+ */
+static bool load_new(struct modules *modules, const struct seen *seen, size_t begin)
+{
+    int status;
+    fflush(NULL);
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(!load_share(modules, seen, begin + 1));
+    bool any = load_share(modules, seen, begin);
+    if (pid < 0)
+        return load_share(modules, seen, begin + 1) || any;
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        continue;
+    return status == 0 || any;
+}
+
+static bool pass(struct modules *modules, struct seen *seen)
+{
+    size_t begin = seen->count;
+    return look(seen) && load_new(modules, seen, begin);
 }
 
 int coldplug(struct failure *failure)

@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/random.h>
 #include <sys/reboot.h>
 #include <unistd.h>
 
@@ -57,6 +58,22 @@ static void prepare(void)
     set_environment();
 }
 
+/*
+ * A machine without a hardware generator has no random numbers until somebody waits for them: only then the kernel makes
+ * some of the jitter of its timers, which takes a second. Who waits now has them when the first container asks.
+ */
+static void wait_for_random(void)
+{
+    struct child child;
+    struct failure failure;
+    char byte;
+    pid_t pid = child_fork(&child, &failure);
+    if (pid == 0)
+        _exit(getrandom(&byte, sizeof byte, 0) < 0);
+    if (pid > 0)
+        child_forget(&child);
+}
+
 static void read_plan(struct plan *plan)
 {
     size_t length = 0;
@@ -73,6 +90,7 @@ static _Noreturn void init(void)
     struct plan plan;
     finder();
     prepare();
+    wait_for_random();
     read_plan(&plan);
     boot_stage(&plan);
     monitor_start();

@@ -124,8 +124,8 @@ static const char *misplaced(const struct reader *reader, enum plan_word word)
         return "line before the first stage";
     if (word == WORD_CONTAINER && reader->stage == STAGE_BOOT)
         return "no containers in the stage boot";
-    if (word == WORD_CONTAINERD && reader->stage != STAGE_ONBOOT && reader->stage != STAGE_SERVICES)
-        return "containerd belongs to the stage onboot or services";
+    if (word == WORD_CONTAINERD && reader->stage == STAGE_SHUTDOWN)
+        return "too late for containerd";
     if (!(words[word].places & (reader->inside ? (unsigned)INSIDE : (unsigned)OUTSIDE)))
         return "only a container can have this";
     return NULL;

@@ -32,7 +32,7 @@ CONTAINERD_SOCKET = "/run/containerd/containerd.sock"
 
 SAFE = "nodev,nosuid,noexec,relatime"
 
-BOOT: tuple[tuple[str, ...], ...] = (
+MOUNTS: tuple[tuple[str, ...], ...] = (
     ("mount", "proc", "/proc", "proc", SAFE),
     ("mount", "tmpfs", "/run", "tmpfs", f"{SAFE},size=10%,mode=755"),
     ("mount", "tmpfs", "/tmp", "tmpfs", f"{SAFE},size=10%,mode=1777"),
@@ -66,11 +66,14 @@ BOOT: tuple[tuple[str, ...], ...] = (
     ("mount?", "efivarfs", "/sys/firmware/efi/efivars", "efivarfs", "noexec,nosuid,nodev"),
     ("mount?", "binfmt_misc", "/proc/sys/fs/binfmt_misc", "binfmt_misc", "noexec,nosuid,nodev"),
     ("mount", "cgroup2", "/sys/fs/cgroup", "cgroup2", "noexec,nosuid,nodev"),
+    ("limit", "nofile", "1048576", "1048576"),
+    ("limit", "nproc", "unlimited", "unlimited"),
+)
+
+SETTINGS: tuple[tuple[str, ...], ...] = (
     ("coldplug",),
     ("clock",),
     ("loopback",),
-    ("limit", "nofile", "1048576", "1048576"),
-    ("limit", "nproc", "unlimited", "unlimited"),
     ("hostname",),
     ("resolvconf",),
     ("issue",),
@@ -96,15 +99,17 @@ def boot_plan(
     scripts = _scripts(root, "etc/init.d")
     early = [name for name in scripts if name < BEFORE_ONBOOT]
     late = [name for name in scripts if name >= BEFORE_ONBOOT]
-    lines: list[tuple[str, ...]] = [("compos-plan", "1"), ("stage", "boot"), *BOOT]
+    containerd = [("containerd", f"/{CONTAINERD}", CONTAINERD_SOCKET)] if CONTAINERD in root else []
+    soon = bool(bundles["services"]) and not early and not any(map(_may_cover_state, bundles["onboot"]))
+    lines: list[tuple[str, ...]] = [("compos-plan", "1"), ("stage", "boot"), *MOUNTS]
+    # It starts while drivers are loaded and onboot runs.
+    lines += [*(containerd if soon else ()), *SETTINGS]
     lines += [("script", f"/etc/init.d/{name}") for name in early]
     lines += [("volume-readonly" if volume.readonly else "volume", volume.name) for volume in volumes]
     lines.append(("stage", "onboot"))
     if CRUN in root:
         lines.append(("runtime", f"/{CRUN}"))
-    containerd = [("containerd", f"/{CONTAINERD}", CONTAINERD_SOCKET)] if CONTAINERD in root else []
-    soon = bool(bundles["services"]) and not any(_may_cover_state(bundle) for bundle in bundles["onboot"])
-    lines += [*(containerd if soon else ()), *_containers(bundles["onboot"])]
+    lines += _containers(bundles["onboot"])
     lines += [("stage", "services"), *(() if soon else containerd)]
     lines += [("namespace", kind, path) for path, kind in sorted(namespaces.items())]
     lines += _containers(bundles["services"])
