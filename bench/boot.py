@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from compos.cli.main import main as compos  # noqa: E402
-from tests.guest import fetch, free_port  # noqa: E402
+from tests.guest import free_port  # noqa: E402
 
 ROUNDS = 5
 
@@ -104,11 +105,24 @@ def boot(case: Case, folder: Path) -> float:
     with (folder / f"{case.name}.log").open("wb") as log:
         guest = subprocess.Popen(line, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
     try:
-        fetch(port, 90)
+        wait_for_page(port, 90)
         return time.monotonic() - begin
     finally:
         guest.kill()
         guest.wait()
+
+
+def wait_for_page(port: int, seconds: float) -> None:
+    """As soon as there is one. QEMU takes connections before the guest has a network: none is waited for long."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=0.5) as answer:
+                answer.read()
+                return
+        except OSError:
+            time.sleep(0.05)
+    raise SystemExit("no page")
 
 
 def main() -> None:

@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 /* A loaded bus driver brings devices which bring drivers: pci, virtio, scsi, disk. */
-enum { PASSES = 8, WORKERS = 2 };
+enum { PASSES = 8, WORKERS = 4 };
 
 /* The device names that have been dealt with. */
 struct seen {
@@ -70,22 +70,28 @@ static bool load_share(struct modules *modules, const struct seen *seen, size_t 
 }
 
 /*
- * Loads modules for the names noted since `begin`, in two processes: the kernel checks a signature and runs a driver's
+ * Loads modules for the names noted since `begin`, in several processes: the kernel checks a signature and runs a driver's
  * start in whoever loads it, and drivers wait for their devices. Whether any module was found.
  */
 static bool load_new(struct modules *modules, const struct seen *seen, size_t begin)
 {
-    int status;
-    fflush(NULL);
-    pid_t pid = fork();
-    if (pid == 0)
-        _exit(!load_share(modules, seen, begin + 1));
-    bool any = load_share(modules, seen, begin);
-    if (pid < 0)
-        return load_share(modules, seen, begin + 1) || any;
-    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-        continue;
-    return status == 0 || any;
+    pid_t workers[WORKERS] = {0};
+    bool any = false;
+    for (size_t i = 1; i < WORKERS && begin + i < seen->count; i++) {
+        workers[i] = fork();
+        if (workers[i] == 0)
+            _exit(!load_share(modules, seen, begin + i));
+        if (workers[i] < 0)
+            any = load_share(modules, seen, begin + i) || any;
+    }
+    any = load_share(modules, seen, begin) || any;
+    for (size_t i = 1; i < WORKERS; i++) {
+        int status = 1;
+        while (workers[i] > 0 && waitpid(workers[i], &status, 0) < 0 && errno == EINTR)
+            continue;
+        any = any || status == 0;
+    }
+    return any;
 }
 
 static bool pass(struct modules *modules, struct seen *seen)

@@ -6,10 +6,8 @@ image has, with what they need, go in. `init` reads `etc/compos/root` (docs/plan
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import NamedTuple
 
-from compos.compose.component import Component
 from compos.compose.drivers import CHECKSUMS, DISKS
 from compos.compose.kernel_modules import read_index
 from compos.compose.root import EPOCH, with_ancestors
@@ -17,12 +15,11 @@ from compos.image.model import Image
 from compos.image.store import Store
 from compos.tree.contents import Contents
 from compos.tree.flatten import image_tree
-from compos.tree.node import Node, Tree, directory, file
+from compos.tree.node import Tree, directory, file
 
 __all__ = ["RootPlace", "finder_tree"]
 
 PATH = "etc/compos/root"
-MODULES = ("lib/modules/", "usr/lib/modules/")
 
 ALWAYS = {"erofs": ("erofs", "loop"), "squashfs": ("squashfs", "loop"), "ext4": ("ext4", "loop"), "iso9660": ("isofs",)}
 """What no device asks for: loaded by name."""
@@ -40,15 +37,16 @@ class RootPlace(NamedTuple):
     places: tuple[tuple[int, int], ...]
 
 
-def finder_tree(store: Store, root: Iterable[tuple[str, Node, Component]], init: Image, place: RootPlace) -> Tree:
-    """The initrd's tree for the system with the nodes `root`; `init` is the image of our init, whichever the system has."""
+def finder_tree(store: Store, modules: Tree, init: Image, place: RootPlace) -> Tree:
+    """The initrd's tree for a system whose kernel's `modules` are these (a root's nodes below `lib/modules`); `init` is the
+    image of our init, whichever the system has."""
     program = image_tree(store, init)["init"]
     tree: Tree = {}
     for path, node in (("init", program), (PATH, file(_description(place), 0o644, EPOCH))):
         tree.update(with_ancestors(path))
         tree[path] = node
     tree["root"] = directory(0o755, EPOCH)
-    tree.update(_modules(store, {path: node for path, node, _ in root if path.startswith(MODULES)}, place.kind))
+    tree.update(_modules(store, modules, place.kind))
     return dict(sorted(tree.items()))
 
 

@@ -6,7 +6,7 @@ May touch: the store; host files that `files` entries name.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from compos import progress
@@ -56,12 +56,14 @@ class System:
     """What output formats are made of: the root filesystem, with `boot/` apart.
 
     `boot` holds everything below `boot/` (kernel, command line, microcode, device trees); `root` the rest. `kept` tells which
-    kernel modules and firmware files were chosen, where the YAML has `kernel.modules` or `kernel.firmware`.
+    kernel modules and firmware files were chosen, where the YAML has `kernel.modules` or `kernel.firmware`; `all_modules` has
+    those that it was chosen from: the small initrd needs others.
     """
 
     root: Root
     boot: tuple[tuple[str, Node, Component], ...]
     kept: tuple[Kept, ...] = ()
+    all_modules: Tree = field(default_factory=dict)
 
     def _boot_file(self, path: str) -> Node | None:
         return next((node for name, node, _ in self.boot if name == path), None)
@@ -117,6 +119,7 @@ class _Composition:
         self.machines = tuple(machines) or ANY
         self.decompress_kernel = decompress_kernel
         self.kept: list[Kept] = []
+        self.all_modules: Tree = {}
         self.ids = id_map(config)
         self.roots: dict[str, str] = {}
         """Where the files of an image are laid out already, by its canonical reference."""
@@ -145,7 +148,7 @@ class _Composition:
             made = sbom_component(self.store, self.images, sbom)
             require_free(made, components)
             components.append(made)
-        return _split(union(components), tuple(self.kept))
+        return replace(_split(union(components)), kept=tuple(self.kept), all_modules=self.all_modules)
 
     def _image(self, reference: str, folder: str) -> Image:
         """An image whose files go into `folder` (empty: the root)."""
@@ -161,6 +164,7 @@ class _Composition:
         component = kernel_component(self.store, kernel, image, decompress=self.decompress_kernel)
         if kernel.modules is None:
             return component
+        self.all_modules = {path: node for path, node in component.tree.items() if path.startswith(PLACES)}
         with Contents(self.store.root) as contents:
             tree, kept = kept_modules(contents, component.tree, kernel.modules, self._automatic())
         self.kept += _told(tree, kept)
@@ -321,7 +325,7 @@ def _types(settings: Settings) -> Iterator[str]:
         yield interface.add or ("veth" if interface.peer else "")
 
 
-def _split(root: Root, kept: tuple[Kept, ...]) -> System:
+def _split(root: Root) -> System:
     """Take everything below `boot/` out of the root; the empty directory stays, as in LinuxKit."""
     boot = tuple(item for item in root.nodes if item[0].startswith("boot/"))
     nodes = tuple(item for item in root.nodes if not item[0].startswith("boot/"))
@@ -329,4 +333,4 @@ def _split(root: Root, kept: tuple[Kept, ...]) -> System:
         (component, tuple(item for item in segment if not item[0].startswith("boot/")))
         for component, segment in root.segments
     )
-    return System(Root(nodes, segments), boot, kept)
+    return System(Root(nodes, segments), boot)

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["described_outputs", "find_parts"]
 
-VERSION = 3
+VERSION = 4
 
 REMEMBERED = 128 << 20
 """Bytes of a description that is worth keeping: reading a longer one costs as much as making it again, and twice its memory."""

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from compos.boot.finder import RootPlace, finder_tree
 from compos.boot.uki import pe_machine
 from compos.compose.kernel_image import KernelImageError, plain_kernel
+from compos.compose.kernel_modules import PLACES as MODULE_FOLDERS
 from compos.errors import OutputError
 from compos.output.initrd import initrd_pieces, segment
 from compos.output.job import INIT, Job, identity
@@ -79,7 +80,10 @@ def root_kind(job: Job) -> str:
 def finder_initrd(job: Job, root: RootFilesystem, *places: tuple[int, int]) -> tuple[Piece, ...]:
     """The small initrd that finds `root` at one of `places` (offset and size on a device; (0, 0) is a device of its own)."""
     place = RootPlace(root.kind, root.mark_at, root.mark, places)
-    tree = finder_tree(job.store, job.system.root.nodes, job.tools[INIT], place)
+    modules = job.system.all_modules or {
+        path: node for path, node, _ in job.system.root.nodes if path.startswith(MODULE_FOLDERS)
+    }
+    tree = finder_tree(job.store, modules, job.tools[INIT], place)
     made = segment(job.store, tuple(sorted(tree.items())), job.request.compression)
     ucode = job.system.ucode
     return (*ucode.content, *((bytes(-ucode.size % 4),) if ucode.size % 4 else ()), made) if ucode else (made,)
