@@ -90,8 +90,8 @@ PLANS = {
         "problem 3: wrong number of fields\n1 5 outside <b> </b> <> +1\n1 6 inside <x>\n",
     ),
     "containerd elsewhere": (
-        HEADER + "stage\tonboot\ncontainerd\ta\tb\n",
-        "problem 3: containerd belongs to the stage services\n",
+        HEADER + "stage\tshutdown\ncontainerd\ta\tb\n",
+        "problem 3: too late for containerd\n",
     ),
     "container's word outside": (
         HEADER + "stage\tonboot\nrootpath\t1\t2\n",

@@ -78,7 +78,8 @@ def _write(pairs: Pairs, depth: int, out: bytearray) -> int:
         return len(out)
     first, last = pairs[0][0], pairs[-1][0]
     end = depth
-    while end < min(len(first), len(last)) and first[end] == last[end]:
+    # The root has no prefix, as depmod has it.
+    while depth > 0 and end < min(len(first), len(last)) and first[end] == last[end]:
         end += 1
     values = [pair for pair in pairs if len(pair[0]) == end]
     longer = pairs[len(values) :]

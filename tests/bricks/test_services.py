@@ -1,0 +1,205 @@
+"""PID 1's reader of services and its logging process, compiled with sanitizers: plans, damaged plans, rotation, syslog."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.bricks.compiler import compile_driver
+
+SERVICE = ("service", "bundle", "plan", "files", "link", "machine", "mount", "console")
+LOG = (*SERVICE, "logger", "syslog")
+
+PLAN = """compos-plan\t1
+stage\tservices
+container\tweb\t/w\tns
+after\tdb\thealthy\t
+health\t2000\t30000\t3\t0\t5000
+test\t/bin/sh
+test\t-c
+test\ttrue
+restart\ton-failure\t4
+stop\t2\t1500
+log\tsyslog\t65536\t2\tudp://10.0.0.1:514\tfront
+rootpath\t1\t8
+container\tdb\t/d\tns
+container\tbad\t/b\tns
+restart\tsometimes\t0
+container\tworse\t/b\tns
+stop\t99\t0
+"""
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return compile_driver("service", parts=SERVICE, folder=tmp_path_factory.mktemp("service"))
+
+
+@pytest.fixture(scope="module")
+def logger(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return compile_driver("log", parts=LOG, folder=tmp_path_factory.mktemp("log"))
+
+
+def test_what_a_plan_says_of_services(reader: Path, tmp_path: Path) -> None:
+    (tmp_path / "plan").write_text(PLAN)
+    lines = subprocess.run([reader, tmp_path / "plan"], capture_output=True, text=True, check=True).stdout.splitlines()
+    assert lines == [
+        "100 200 400 800 1600 3200 6400 12800 25600 51200 60000 60000 60000 ",
+        (
+            "web restart 2/4 stop 2/1500 log 3/65536/2 <udp://10.0.0.1:514> <front> "
+            "health 3 </bin/sh> <-c> <true> 2000/30000/3/0/5000"
+        ),
+        "db restart 0/0 stop 15/10000 log 0/1048576/3 <> <> health 0 0/0/0/0/0",
+        "bad: plan line 15: an argument cannot be",
+        "worse: plan line 17: an argument cannot be",
+    ]
+
+
+def test_damaged_plans(reader: Path, tmp_path: Path) -> None:
+    """The sanitizers end the program at the first wrong access."""
+    chance = random.Random(5)
+    paths = []
+    for number in range(600):
+        damaged = bytearray(PLAN.encode())
+        for _ in range(chance.randrange(1, 10)):
+            place = chance.randrange(len(b"compos-plan\t1\n"), len(damaged))
+            damaged[place : place + chance.randrange(4)] = chance.choice(
+                (b"", b"\t", b"\n", b"99999999999999999999", b"-1", b"\\", b"\0", b"\xff")
+            )
+        path = tmp_path / str(number)
+        path.write_bytes(damaged)
+        paths.append(path)
+    subprocess.run([reader, *paths], capture_output=True, check=True)
+
+
+class Logger:
+    """The logging process with a /var/log of its own, a folder that the test sees."""
+
+    def __init__(self, program: Path, folder: Path, *settings: str) -> None:
+        self.folder = folder / "log"
+        self.folder.mkdir()
+        os.mkfifo(folder / "fifo")
+        script = 'mount --bind "$1" /var/log && shift && exec "$@"'
+        command = [
+            "unshare",
+            "-m",
+            "sh",
+            "-c",
+            script,
+            "-",
+            str(self.folder),
+            str(program),
+            str(folder / "fifo"),
+            *settings,
+        ]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        self.pipe = os.open(folder / "fifo", os.O_RDWR)
+
+    def write(self, data: bytes) -> None:
+        while data:
+            data = data[os.write(self.pipe, data[:65536]) :]
+
+    def end(self) -> str:
+        """Ask it to end, and say what it printed."""
+        time.sleep(0.3)
+        self.process.send_signal(signal.SIGTERM)
+        out, _ = self.process.communicate(timeout=20)
+        os.close(self.pipe)
+        assert self.process.returncode == 0, out
+        return out.decode()
+
+    def files(self) -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in self.folder.iterdir()}
+
+
+def test_files_are_rotated_and_nothing_between_is_lost(logger: Path, tmp_path: Path) -> None:
+    running = Logger(logger, tmp_path, "file", "4096", "3", "")
+    lines = [b"%06d\n" % number for number in range(1500)]
+    running.write(b"".join(lines))
+    running.end()
+    files = running.files()
+    assert set(files) == {"web.log", "web.log.1", "web.log.2"}
+    assert all(len(data) <= 4096 for data in files.values())
+    assert b"".join(lines).endswith(files["web.log.2"] + files["web.log.1"] + files["web.log"])
+
+
+def test_one_file(logger: Path, tmp_path: Path) -> None:
+    running = Logger(logger, tmp_path, "file", "100", "1", "")
+    running.write(b"x" * 250)
+    running.end()
+    assert running.files() == {"web.log": b"x" * 50}
+
+
+def test_the_console_as_well(logger: Path, tmp_path: Path) -> None:
+    running = Logger(logger, tmp_path, "console", "4096", "2", "")
+    running.write(b"first\nsecond\nunfinished")
+    assert running.end() == "web: first\nweb: second\nweb: unfinished\n"
+    assert running.files() == {"web.log": b"first\nsecond\nunfinished"}
+
+
+MESSAGE = re.compile(rb"<27>1 \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z \S+ web - - - (.*)", re.DOTALL)
+"""RFC 5424: facility daemon, severity error, version 1; what a container writes to its standard error."""
+
+
+def test_syslog_over_udp(logger: Path, tmp_path: Path) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 0))
+        server.settimeout(10)
+        running = Logger(logger, tmp_path, "syslog", "4096", "2", f"udp://127.0.0.1:{server.getsockname()[1]}")
+        running.write(b"one\ntwo\n")
+        received = [server.recv(4096) for _ in range(2)]
+        running.end()
+    texts = [found[1] for message in received if (found := MESSAGE.fullmatch(message))]
+    assert texts == [b"one", b"two"]
+
+
+@pytest.fixture
+def stream_server() -> Iterator[tuple[int, bytearray]]:
+    """A TCP server that comes late: what is said before it listens is not lost."""
+    received = bytearray()
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+
+    def serve() -> None:
+        time.sleep(1)
+        listener.listen()
+        listener.settimeout(20)
+        connection, _ = listener.accept()
+        with connection:
+            connection.settimeout(20)
+            while data := connection.recv(4096):
+                received.extend(data)
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    yield listener.getsockname()[1], received
+    thread.join(30)
+    listener.close()
+
+
+def test_syslog_over_tcp(logger: Path, tmp_path: Path, stream_server: tuple[int, bytearray]) -> None:
+    port, received = stream_server
+    running = Logger(logger, tmp_path, "syslog", "4096", "2", f"tcp://127.0.0.1:{port}")
+    running.write(b"early\n")
+    time.sleep(3)
+    running.write(b"late\n")
+    running.end()
+    texts = []
+    rest = bytes(received)
+    while rest:
+        size, _, rest = rest.partition(b" ")
+        message, rest = rest[: int(size)], rest[int(size) :]
+        found = MESSAGE.fullmatch(message)
+        assert found, message
+        texts.append(found[1])
+    assert texts == [b"early", b"late"]

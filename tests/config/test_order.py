@@ -1,0 +1,123 @@
+"""Dependencies, health checks, restarts and shared namespaces in the YAML: what is said of mistakes, and where."""
+
+from __future__ import annotations
+
+import pytest
+
+from compos.config.quantities import milliseconds, octets, signal_number
+from tests.config.reading import errors
+
+
+def service(settings: str, other: str = "") -> str:
+    return f"services:\n  - {{name: web, image: w, {settings}}}\n  - {{name: db, image: d{other and ', ' + other}}}\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        service("depends_on: [db]"),
+        service("depends_on: {db: {condition: service_healthy}}", "healthcheck: {test: [CMD, /bin/true]}"),
+        service(
+            "depends_on: {db: {condition: service_completed_successfully, restart: true}}", "restart: on-failure:3"
+        ),
+        service("depends_on: {nobody: {required: false}}"),
+        service("healthcheck: {test: exit 0, interval: 1m30s, start_period: 5s, retries: 2}"),
+        service("restart: unless-stopped, stop_signal: SIGUSR1, stop_grace_period: 1m"),
+        service("logging: {driver: syslog, options: {syslog-address: 'tcp://[::1]:514', max-size: 64k}}"),
+        service("net: 'service:db', ipc: 'service:db'", "net: new"),
+        "onboot: [{name: a, image: b, timeout: 30s, on_failure: reboot}]",
+        "kernel: {image: k, modules: auto, firmware: ['i915/*']}",
+    ],
+)
+def test_what_can_be_said(text: str) -> None:
+    assert errors(text) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "id", "message"),
+    [
+        (service("depends_on: [dd]"), "config-depends-on", "there is no service named 'dd'"),
+        (
+            service("depends_on: [db]", "depends_on: [web]"),
+            "config-depends-on",
+            "services wait for each other: web → db → web",
+        ),
+        (service("depends_on: [web]"), "config-depends-on", "services wait for each other: web → web"),
+        (
+            service("depends_on: {db: {condition: service_completed_successfully}}", "restart: always"),
+            "config-depends-on",
+            "'db' is restarted (always) and never completes",
+        ),
+        (
+            service("depends_on: {db: {condition: service_healthy}}", "healthcheck: {disable: true}"),
+            "config-depends-on",
+            "'db' has its health check switched off and is never healthy",
+        ),
+        (
+            service("depends_on: {db: {condition: healthy}}"),
+            "config-value",
+            "'healthy' is none of: service_started, service_healthy, service_completed_successfully",
+        ),
+        (service("healthcheck: {test: [/bin/true]}"), "config-healthcheck", "'/bin/true' is not a test"),
+        (service("healthcheck: {interval: 0s}"), "config-healthcheck", "interval is shorter than a millisecond"),
+        (service("healthcheck: {interval: '5'}"), "config-duration", "'5' is not a duration"),
+        (service("restart: sometimes"), "config-restart", "'sometimes' is not a restart policy"),
+        (service("restart: 'always:3'"), "config-restart", "'always:3' is not a restart policy"),
+        (service("stop_signal: SIGNONE"), "config-signal", "there is no signal 'SIGNONE'"),
+        (service("timeout: 5s"), "config-place", "timeout means nothing in services"),
+        ("onboot: [{name: a, image: b, restart: always}]", "config-place", "restart means nothing in onboot"),
+        (service("logging: {driver: syslog}"), "config-logging", "the driver syslog needs the server's address"),
+        (service("logging: {options: {max-sise: 1m}}"), "config-logging", "there is no logging option 'max-sise'"),
+        (service("net: 'service:dd'"), "config-namespace", "there is no service named 'dd'"),
+        (service("net: 'service:web'"), "config-namespace", "a service shares with others, not with itself"),
+        (
+            service("net: 'service:db'", "net: 'service:web'"),
+            "config-namespace",
+            "'db' itself shares 'service:web'",
+        ),
+        (
+            service("pid: 'service:db'"),
+            "config-namespace",
+            "the pid namespace of a service ends with it and cannot be shared by name",
+        ),
+        (
+            "onboot: [{name: a, image: b, net: 'service:x'}]",
+            "config-namespace",
+            "no service runs yet whose net namespace this could share",
+        ),
+    ],
+)
+def test_mistakes(text: str, id: str, message: str) -> None:
+    found = errors(text)
+    assert (id, message) in [(error.id, error.message) for error in found]
+    assert all(error.hint and error.place for error in found)
+
+
+def test_the_place_is_the_dependency() -> None:
+    text = "services:\n- name: web\n  image: w\n  depends_on:\n    - db\n    - missing\n- {name: db, image: d}\n"
+    (error,) = errors(text)
+    assert error.place is not None
+    assert ":6:7" in error.place
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("30s", 30000), ("1m30s", 90000), ("500ms", 500), ("1.5h", 5_400_000), ("10", None), ("", None), ("5s ", None)],
+)
+def test_durations(text: str, value: int | None) -> None:
+    assert milliseconds(text) == value
+
+
+def test_sizes_and_signals() -> None:
+    assert [octets(text) for text in ("1", "64k", "10MB", "1g", "x", "1.5m")] == [
+        1,
+        65536,
+        10 << 20,
+        1 << 30,
+        None,
+        None,
+    ]
+    assert [signal_number(text) for text in ("SIGTERM", "quit", "9", "RTMIN+3", "RTMAX", "0", "SIGX", "65")] == [
+        *(15, 3, 9, 37, 64),
+        *(None, None, None),
+    ]
