@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.guest import Guest, free_port
+from tests.guest import Guest, fetch, free_port
 
 pytestmark = [pytest.mark.boot, pytest.mark.xdist_group("boot")]
 
@@ -37,6 +37,21 @@ def test_redis(built: Callable[[str], Path], tmp_path: Path) -> None:
         assert ask_redis(port, b"PING") == b"+PONG\r\n"
         assert ask_redis(port, b"SET fish thanks") == b"+OK\r\n"
         assert ask_redis(port, b"GET fish") == b"$6\r\nthanks\r\n"
+
+
+def test_services(built: Callable[[str], Path], tmp_path: Path) -> None:
+    """What the file that a job has written says, behind a database that had to be healthy first; without containerd."""
+    port = free_port()
+    log = tmp_path / "console.log"
+    with Guest(built("services"), "--publish", f"{port}:80", "--state", f"{tmp_path}/state", log=log) as guest:
+        assert fetch(port, 120) == "prepared\n"
+        guest.prompt()
+        assert "redis" in guest.run("/usr/bin/svc ps")
+        assert guest.power_off() == 0
+        text = guest.text()
+    order = [text.index(f"compos: service {what}") for what in ("redis healthy", "nginx started")]
+    assert order == sorted(order)
+    assert text.index("service nginx stopped") < text.index("service redis stopped")
 
 
 def test_wireguard(built: Callable[[str], Path], tmp_path: Path) -> None:

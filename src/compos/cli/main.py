@@ -16,6 +16,7 @@ VERBS = {
     "build": "Compose a system from YAML and write it in the formats asked for.",
     "cache": "List, fill and clean the store of images and derived results.",
     "completion": "Print the completion script for a shell.",
+    "inspect": "Show which kernel modules and firmware files a system keeps, and why.",
     "config": "Print the system that YAML files describe, and where each value comes from.",
     "help": "Show the help of a verb.",
     "metadata": "Make metadata images for guests.",
