@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from compos.config.fields import CONFIG, ENTRY
-from compos.config.kinds import Flag, Identity, ListOf, Number, Record, Text, TextMap
+from compos.config.kinds import Flag, Identity, ListOf, MapOf, Number, Record, Text, TextMap, Words
 
 TARGET = Path(__file__).with_name("yaml-reference.md")
 INTRODUCTION = """\
@@ -26,7 +26,7 @@ def _records() -> list[Record]:
     found: dict[str, Record] = {}
 
     def visit(kind: Any) -> None:
-        if isinstance(kind, ListOf):
+        if isinstance(kind, (ListOf, MapOf)):
             visit(kind.item)
         elif isinstance(kind, Record) and kind.name not in found:
             found[kind.name] = kind
@@ -51,13 +51,21 @@ def _section(record: Record) -> str:
 def _type(kind: Any) -> str:
     if isinstance(kind, ListOf):
         return f"list of {_type(kind.item)}"
+    if isinstance(kind, MapOf):
+        return f"list of names, or mapping of {_type(kind.item)}"
     if isinstance(kind, Record):
         return {"ImageEntry": "container", "Overlays": "mapping by architecture", "RuntimeMount": "Mount"}.get(
             kind.name, kind.name
         )
     if isinstance(kind, Text) and kind.choices:
         return " or ".join(f"`{choice}`" for choice in kind.choices if choice)
-    names = {Flag: "true, false", Number: "number", Identity: "string or number", Text: "string"}
+    names = {
+        Flag: "true, false",
+        Number: "number",
+        Identity: "string or number",
+        Text: "string",
+        Words: "string or list of strings",
+    }
     return "mapping of strings" if isinstance(kind, TextMap) else names[type(kind)]
 
 
