@@ -203,3 +203,37 @@ def test_syslog_over_tcp(logger: Path, tmp_path: Path, stream_server: tuple[int,
         assert found, message
         texts.append(found[1])
     assert texts == [b"early", b"late"]
+
+
+def test_memlogd_gets_the_output_where_it_listens(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """LinuxKit's protocol: a datagram with the source's name and a descriptor to read (reference 12.2)."""
+    program = compile_driver("memlogd", parts=(*LOG, "log", "process"), folder=tmp_path_factory.mktemp("memlogd"))
+    run = tmp_path / "run"
+    run.mkdir()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as server:
+        server.bind(str(run / "linuxkit-external-logging.sock"))
+        server.settimeout(20)
+        received = {}
+
+        def serve() -> None:
+            for _ in range(2):
+                name, descriptors, _, _ = socket.recv_fds(server, 256, 1)
+                os.set_blocking(descriptors[0], True)
+                time.sleep(0.5)
+                received[name.decode()] = os.read(descriptors[0], 100)
+                os.close(descriptors[0])
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        script = 'mount --bind "$1" /run && exec "$2"'
+        done = subprocess.run(
+            ["unshare", "-m", "sh", "-c", script, "-", run, program],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=30,
+        )
+        thread.join(30)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "/var/run/web.out.log\n"
+    assert received == {"onboot.000-a.out": b"from onboot\n", "web.out": b"from a service\n"}

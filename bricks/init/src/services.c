@@ -21,7 +21,9 @@
 
 static const struct plan *plan;
 static struct watch reports;
-static struct timer timer;
+static void due(struct timer *unused);
+
+static struct timer timer = {.due = due};
 static bool stepping;
 
 static void take_reports(struct watch *watch)
@@ -127,7 +129,6 @@ static int open_reports(struct failure *failure)
     supervision.helpers.reports = ends[1];
     reports = (struct watch){.descriptor = ends[0], .ready = take_reports};
     watch_add(&reports);
-    timer.due = due;
     timer_add(&timer);
     return 0;
 }
@@ -176,6 +177,10 @@ void services_stage(const struct plan *given)
             run = true;
             run_services();
         }
+    if (!run && daemon_present()) {
+        timer_add(&timer);
+        process_after(step_all);
+    }
 }
 
 void services_stop(void)
