@@ -187,7 +187,7 @@ void services_stop(void)
 {
     supervision.stopping = true;
     daemon_end();
-    for (;;) {
+    while (supervision.count > 0) {
         bool more = false;
         step_all();
         for (size_t i = 0; i < supervision.count; i++)

@@ -343,6 +343,8 @@ static void tell_end(const struct service *service)
 
 static void step_cleaning(struct service *service)
 {
+    if (supervision.stopping && !service->helper.ended)
+        kill(-service->helper.pid, SIGKILL);
     if (!service->helper.ended)
         return;
     forget_child(&service->helper, &service->helper_watched);
