@@ -159,12 +159,15 @@ def test_a_crashing_service_backs_off_and_recovers(direct: Guest) -> None:
 
 
 def test_services_share_a_namespace(direct: Guest) -> None:
-    direct.run("true")
+    until(direct, "sidecar", "running")
+    time.sleep(2)
     assert re.search(r"beside: from the pod", direct.text())
     assert "8080" not in direct.run("netstat -ltn"), "the system's own network has no such port"
 
 
 def test_svc(direct: Guest) -> None:
+    until(direct, "slow", "healthy")
+    until(direct, "job", "exited")
     table = direct.run("/usr/bin/svc ps")
     assert re.search(r"slow +running +healthy +\d+ +0 +- ", table)
     assert re.search(r"job +exited +- +- +0 +0 ", table)
@@ -219,6 +222,13 @@ def test_memory_that_runs_out_ends_a_service(direct: Guest) -> None:
     assert until(direct, "slow", "running")[1] == "healthy"
 
 
+def test_a_full_tmpfs_is_told(direct: Guest) -> None:
+    direct.run("dd if=/dev/zero of=/run/fill bs=1M")
+    direct.expect(r"compos: /run is (9[5-9]|100)% full", 30)
+    direct.run("rm /run/fill")
+    assert "running" in until(direct, "default", "running")
+
+
 def test_init_stays_small(direct: Guest) -> None:
     memory = re.search(r"VmRSS:\s+(\d+) kB", direct.run("cat /proc/1/status"))
     assert memory
@@ -227,6 +237,7 @@ def test_init_stays_small(direct: Guest) -> None:
 
 def test_services_end_in_reverse_order(direct: Guest) -> None:
     """Last: it ends the system."""
+    until(direct, "needs-slow", "running")
     assert direct.power_off() == 0
     text = direct.text()
     assert at(text, "service needs-slow stopped: signal 9 \\(Killed\\)") <= at(

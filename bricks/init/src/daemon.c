@@ -21,7 +21,7 @@
 #define STATE "/var/lib/containerd/io.containerd.metadata.v1.bolt"
 
 /* It needs 1 s on a fast machine, and 10 s on a slow emulated one. */
-enum { PATIENCE = 120000, POLL = 20, LOG_MAXIMUM = 16 << 20, STEADY = 60000, SHARE = -900 };
+enum { PATIENCE = 120000, POLL = 20, LOG_MAXIMUM = 16 << 20, STEADY = 60000, SHARE = -900, LAST_WORDS = 300000 };
 
 enum phase { ABSENT, BEGUN, CLEARING, READY, DEAD };
 
@@ -84,7 +84,6 @@ static void begin(void)
     stale = access(STATE, F_OK) == 0 && phase == ABSENT;
     begun = process_now();
     next = begun + POLL;
-    /* Before the stage `services` nobody empties FIFOs yet: a file takes what it says then. */
     int log = log_daemon();
     if (log < 0)
         log = bundle_log(LOG, &failure);
@@ -162,6 +161,8 @@ static void tell_end(void)
 {
     char status[64];
     describe_status(process.status, status, sizeof status);
+    /* They pass through another process. */
+    usleep(LAST_WORDS);
     say("containerd: %s; its last words in " LOG ":", status);
     show_log();
 }

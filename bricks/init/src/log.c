@@ -106,9 +106,15 @@ void log_stop(void)
 
 int log_daemon(void)
 {
+    /* It starts before the process that empties FIFOs does: what it says until then waits in this one. */
+    static int held = -1;
     char path[PATH_SIZE];
+    if (held < 0 && directory_make(FOLDER) == 0)
+        held = open_fifo(DAEMON, "");
+    if (held < 0)
+        return -1;
     fifo_path(path, sizeof path, DAEMON, "");
-    return open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+    return open(path, O_WRONLY | O_CLOEXEC);
 }
 
 /* One message: the source's name, and the descriptor that it is to read (reference 12.2). */
