@@ -146,7 +146,7 @@ GOOD = deb_of(FILES)
         GOOD.replace(b"data.tar.xz", b"data.tar.lz"),
         GOOD.replace(b"data.tar.xz", b"nada.tar.xz"),
         ar_of({"debian-binary": b"2.0\n", "data.tar.xz": b"no xz"}),
-        ar_of({"debian-binary": b"2.0\n", "data.tar.gz": gzip.compress(b"x" * 100)[:-3]}),
+        ar_of({"debian-binary": b"2.0\n", "data.tar.gz": gzip.compress(b"x" * 100, mtime=0)[:-3]}),
         ar_of({"debian-binary": b"2.0\n", "data.tar.zst": zstd.compress(b"x" * 100)[:-3]}),
         ar_of({"debian-binary": b"2.0\n", "data.tar.xz": lzma.compress(tar_of(FILES))[:-30]}),
     ],
