@@ -255,6 +255,9 @@ services: {GETTY}
     command: [/bin/sleep, "100000"]
     restart: always
     healthcheck: {{test: [CMD, /bin/true], interval: 2s}}
+files:
+  - path: etc/containerd/runtime-config.toml
+    contents: 'cliopts="--log-level  debug"'
 """
 
 
@@ -267,6 +270,7 @@ def test_containerd_and_its_shims_may_die(built: Callable[[str], Path], tmp_path
         guest.expect(r"compos: containerd ready at")
         assert until(guest, "steady", "running")[2] == before[2], "the service has not noticed"
         assert "steady" in guest.run("ctr -n services.linuxkit task ls")
+        assert "containerd --log-level debug" in guest.run("ps -o args")
         guest.run("/usr/bin/svc restart steady")
         guest.expect(r"service steady started")
         pid = until(guest, "steady", "running")[2]

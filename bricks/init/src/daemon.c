@@ -9,6 +9,7 @@
 #include "process.h"
 #include "service.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,10 +23,11 @@
 
 /* It needs 1 s on a fast machine, and 10 s on a slow emulated one. */
 enum { PATIENCE = 120000, POLL = 20, LOG_MAXIMUM = 16 << 20, STEADY = 60000, SHARE = -900, LAST_WORDS = 300000 };
+enum { OPTIONS_SIZE = 4096 };
 
 enum phase { ABSENT, BEGUN, CLEARING, READY, DEAD };
 
-static const char *const *line;
+static const char *const *line, *const *options;
 static enum phase phase;
 static bool stale, ending, told;
 static struct child process, clearing;
@@ -77,6 +79,37 @@ void daemon_spare(pid_t pid)
         set_share(pid, 0);
 }
 
+/* Its own log, or what its options say. -1: the console. */
+static int open_output(const char *place)
+{
+    struct failure failure;
+    if (strcmp(place, "stdout") == 0 || strcmp(place, "stderr") == 0)
+        return -1;
+    if (*place) {
+        int file = directory_make_parents(place) < 0 ? -1 : open(place, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+        if (file < 0)
+            say("containerd: %s: %s", place, strerror(errno));
+        return file;
+    }
+    int log = log_daemon();
+    return log < 0 ? bundle_log(LOG, &failure) : log;
+}
+
+/* Starts it with its options, which are cut at spaces. */
+static int start_with(int out, int err, struct failure *failure)
+{
+    char text[OPTIONS_SIZE];
+    const char *arguments[OPTIONS_SIZE / 2 + 2] = {line[0]};
+    size_t count = 1;
+    if (strlen(options ? options[0] : "") >= sizeof text)
+        return failed(failure, "the options are too long");
+    strcpy(text, options ? options[0] : "");
+    for (char *rest = text, *word; (word = strsep(&rest, " ")) != NULL;)
+        if (*word)
+            arguments[count++] = word;
+    return child_start(&process, arguments, out < 0 ? STDOUT_FILENO : out, err < 0 ? STDERR_FILENO : err, failure);
+}
+
 static void begin(void)
 {
     struct failure failure;
@@ -84,18 +117,24 @@ static void begin(void)
     stale = access(STATE, F_OK) == 0 && phase == ABSENT;
     begun = process_now();
     next = begun + POLL;
-    int log = log_daemon();
-    if (log < 0)
-        log = bundle_log(LOG, &failure);
-    int output = log < 0 ? STDERR_FILENO : log;
-    bool started = child_start(&process, (const char *const[]){line[0], NULL}, output, output, &failure) == 0;
-    if (log >= 0)
-        close(log);
+    int out = open_output(options ? options[1] : "");
+    int err = open_output(options ? options[2] : "");
+    bool started = start_with(out, err, &failure) == 0;
+    if (out >= 0)
+        close(out);
+    if (err >= 0)
+        close(err);
     phase = started ? BEGUN : DEAD;
     if (started)
         set_share(process.pid, SHARE);
     if (!started)
         say("containerd: %s", failure.text);
+}
+
+void daemon_options(const char *const argument[])
+{
+    if (phase == ABSENT)
+        options = argument;
 }
 
 void daemon_start(const char *const argument[])
@@ -163,6 +202,10 @@ static void tell_end(void)
     describe_status(process.status, status, sizeof status);
     /* They pass through another process. */
     usleep(LAST_WORDS);
+    if (options && *options[2]) {
+        say("containerd: %s", status);
+        return;
+    }
     say("containerd: %s; its last words in " LOG ":", status);
     show_log();
 }

@@ -11,6 +11,9 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+/* What a `containerd-options` line says: options, split at spaces, and where its output goes. Before it is started. */
+void daemon_options(const char *const argument[]);
+
 /* Starts it; `argument` is a `containerd` line's: program and socket. Called once. */
 void daemon_start(const char *const argument[]);
 

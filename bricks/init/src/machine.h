@@ -4,6 +4,14 @@
 
 #include "console.h"
 
+#include <stdbool.h>
+
+/*
+ * Whether init is in a container, whose engine has set the machine up: /proc is mounted before it runs (reference 15). Asked
+ * first before anything is mounted.
+ */
+bool machine_is_given(void);
+
 /* The system clock from the clock chip rtc0 (UTC), when the kernel has not set it. */
 int set_clock(struct failure *failure);
 

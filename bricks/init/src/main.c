@@ -4,6 +4,7 @@
 #include "files.h"
 #include "finder.h"
 #include "hotplug.h"
+#include "machine.h"
 #include "monitor.h"
 #include "plan.h"
 #include "power.h"
@@ -40,10 +41,11 @@ static void set_environment(void)
     setenv("USER", "root", 1);
 }
 
-/* The root, the console and the signals: what every plan needs. */
-static void prepare(void)
+/* Nobody has prepared anything: the root, the console, ctrl-alt-del, random numbers. */
+static void take_machine(void)
 {
     struct failure failure;
+    finder();
     int root = root_prepare(&failure);
     if (console_open() < 0) {
         mount("dev", "/dev", "devtmpfs", MS_NOSUID | MS_NOEXEC, NULL);
@@ -51,11 +53,7 @@ static void prepare(void)
     }
     if (root < 0)
         say("%s", failure.text);
-    if (process_start(&failure) < 0)
-        say("%s", failure.text);
     reboot(RB_DISABLE_CAD);
-    setsid();
-    set_environment();
 }
 
 /*
@@ -74,6 +72,20 @@ static void wait_for_random(void)
         child_forget(&child);
 }
 
+/* What every plan needs. */
+static void prepare(void)
+{
+    struct failure failure;
+    if (!machine_is_given())
+        take_machine();
+    if (process_start(&failure) < 0)
+        say("%s", failure.text);
+    if (!machine_is_given())
+        wait_for_random();
+    setsid();
+    set_environment();
+}
+
 static void read_plan(struct plan *plan)
 {
     size_t length = 0;
@@ -88,13 +100,13 @@ static void read_plan(struct plan *plan)
 static _Noreturn void init(void)
 {
     struct plan plan;
-    finder();
     prepare();
-    wait_for_random();
     read_plan(&plan);
     boot_stage(&plan);
-    monitor_start();
-    hotplug_start();
+    if (!machine_is_given()) {
+        monitor_start();
+        hotplug_start();
+    }
     runc_stage(&plan, STAGE_ONBOOT, "onboot");
     services_stage(&plan);
     while (process_power() == POWER_NONE)

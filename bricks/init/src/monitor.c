@@ -1,6 +1,7 @@
 /* monitor.c: see monitor.h. */
 #include "monitor.h"
 
+#include "cmdline.h"
 #include "console.h"
 #include "files.h"
 #include "process.h"
@@ -44,19 +45,6 @@ static void feed_watchdog(struct timer *timer)
 {
     (void)!write(watchdog, "\n", 1);
     timer->at = process_now() + rhythm;
-}
-
-/* The number behind `word` on the kernel's command line; 0 without it. */
-static int cmdline_number(const char *word)
-{
-    enum { LINE = 4096 };
-    char line[LINE];
-    if (file_line("/proc/cmdline", line, sizeof line) < 0)
-        return 0;
-    for (char *rest = line, *part; (part = strsep(&rest, " ")) != NULL;)
-        if (strncmp(part, word, strlen(word)) == 0)
-            return atoi(part + strlen(word));
-    return 0;
 }
 
 /* A kernel that has panicked does not feed itself either, but says why first, and starts again sooner. */

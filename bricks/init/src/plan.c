@@ -20,6 +20,7 @@ static const struct {
     [WORD_COLDPLUG] = {"coldplug", 0, OUTSIDE},
     [WORD_CONTAINER] = {"container", 3, OUTSIDE},
     [WORD_CONTAINERD] = {"containerd", 2, OUTSIDE},
+    [WORD_CONTAINERD_OPTIONS] = {"containerd-options", 3, OUTSIDE},
     [WORD_DIRECTORY] = {"directory", 2, OUTSIDE | INSIDE},
     [WORD_FAILURE] = {"failure", 1, INSIDE},
     [WORD_HEALTH] = {"health", 5, INSIDE},

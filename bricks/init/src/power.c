@@ -4,6 +4,7 @@
 #include "console.h"
 #include "files.h"
 #include "log.h"
+#include "machine.h"
 #include "runc.h"
 #include "services.h"
 
@@ -117,10 +118,14 @@ _Noreturn void power_down(const struct plan *plan, enum power power)
     end_processes(SIGTERM, 5000);
     end_processes(SIGKILL, 2000);
     sync();
-    say("unmounting");
-    unmount_all();
-    sync();
+    if (!machine_is_given()) {
+        say("unmounting");
+        unmount_all();
+        sync();
+    }
     say_time(names[power]);
+    if (machine_is_given())
+        exit(0); /* the container ends with it */
     for (;;) {
         reboot(kernel_command(power));
         /* The kernel cannot: stay, for PID 1 must not end. */

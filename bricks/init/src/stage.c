@@ -1,6 +1,7 @@
 /* stage.c: see stage.h. */
 #include "stage.h"
 
+#include "cgroup.h"
 #include "coldplug.h"
 #include "daemon.h"
 #include "link.h"
@@ -58,7 +59,7 @@ static int carry_out(const struct plan_line *line, struct failure *failure)
     const char *const *argument = line->argument;
     switch (line->word) {
     case WORD_MOUNT:
-        return mount_once(argument, failure);
+        return cgroup_is_v1(argument) ? cgroup_mount_v1(argument[1], failure) : mount_once(argument, failure);
     case WORD_MOUNT_OPTIONAL:
         return mount_line_optional(argument, NULL, failure);
     case WORD_DIRECTORY:
@@ -93,6 +94,9 @@ static int carry_out(const struct plan_line *line, struct failure *failure)
     case WORD_CONTAINERD:
         daemon_start(argument);
         return 0;
+    case WORD_CONTAINERD_OPTIONS:
+        daemon_options(argument);
+        return 0;
     case WORD_VOLUME:
         return mount_volume(argument[0], false, failure);
     case WORD_VOLUME_READONLY:
@@ -100,6 +104,17 @@ static int carry_out(const struct plan_line *line, struct failure *failure)
     default:
         return 0;
     }
+}
+
+/* What a machine needs, and a container has (reference 15). */
+static bool is_of_machine(enum plan_word word)
+{
+    static const enum plan_word words[] = {WORD_CLOCK,    WORD_COLDPLUG, WORD_ISSUE,          WORD_LOOPBACK,
+                                           WORD_MODULE,   WORD_MOUNT,    WORD_MOUNT_OPTIONAL, WORD_NODE};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (words[i] == word)
+            return true;
+    return false;
 }
 
 void stage_line(const struct plan_line *line)
@@ -112,6 +127,7 @@ void stage_line(const struct plan_line *line)
 void boot_stage(const struct plan *plan)
 {
     for (size_t i = plan->begin[STAGE_BOOT]; i < plan->end[STAGE_BOOT] && process_power() == POWER_NONE; i++)
-        stage_line(&plan->lines[i]);
+        if (!machine_is_given() || !is_of_machine(plan->lines[i].word))
+            stage_line(&plan->lines[i]);
     say_time("boot done");
 }

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from compos.compose.container import Bundle
+from compos.compose.daemon import CONTAINERD, daemon_lines
 from compos.compose.runtime import NAMESPACE_KINDS
 from compos.config.model import Volume
 from compos.tree.node import DIRECTORY, Node
@@ -21,14 +22,11 @@ PATH = "etc/compos/plan"
 NAMESPACE = "services.linuxkit"
 """The containerd namespace of services that name none."""
 
-CONTAINERD = "usr/bin/containerd"
 CRUN = "usr/bin/crun"
 """Runs every container where it is: it starts in a tenth of runc's time."""
 
 ABOVE_STATE = ("/var/lib/containerd", "/var/lib", "/var", "")
 """Where containerd keeps its state, and what that lies in; without final slashes."""
-
-CONTAINERD_SOCKET = "/run/containerd/containerd.sock"
 
 SAFE = "nodev,nosuid,noexec,relatime"
 
@@ -91,15 +89,17 @@ def boot_plan(
     volumes: Iterable[Volume],
     root: Mapping[str, Node],
     namespaces: Mapping[str, str],
+    runtime_config: bytes = b"",
 ) -> bytes:
     """The plan for the containers in `bundles` (by section), for a root with the files `root`.
 
-    `namespaces` are paths of namespaces that services share, with their kinds.
+    `namespaces` are paths of namespaces that services share, with their kinds; `runtime_config` is what the root's
+    runtime-config.toml says (compose/daemon.py).
     """
     scripts = _scripts(root, "etc/init.d")
     early = [name for name in scripts if name < BEFORE_ONBOOT]
     late = [name for name in scripts if name >= BEFORE_ONBOOT]
-    containerd = [("containerd", f"/{CONTAINERD}", CONTAINERD_SOCKET)] if CONTAINERD in root else []
+    containerd = daemon_lines(runtime_config) if CONTAINERD in root else ()
     soon = bool(bundles["services"]) and not early and not any(map(_may_cover_state, bundles["onboot"]))
     lines: list[tuple[str, ...]] = [("compos-plan", "1"), ("stage", "boot"), *MOUNTS]
     # It starts while drivers are loaded and onboot runs.

@@ -14,6 +14,7 @@ from compos.compose.apk import DATABASE as APK_DATABASE
 from compos.compose.apk import merged_database
 from compos.compose.component import Component, Root, union
 from compos.compose.container import Bundle, Container, container_component
+from compos.compose.daemon import runtime_config
 from compos.compose.drivers import ANY, BASE, CHECKSUMS, MACHINES
 from compos.compose.files import files_components
 from compos.compose.kernel import kernel_component
@@ -295,7 +296,8 @@ class _Composition:
             root.update(component.tree)
         places = {entry.name: str(entry.mark.at("depends_on")) for entry in self.config.services}
         require_health({bundle.id: bundle.supervision for bundle in bundles["services"]}, places)
-        plan = boot_plan(bundles, self.config.volumes, root, self.namespaces)
+        daemon = runtime_config(root, self.store.root)
+        plan = boot_plan(bundles, self.config.volumes, root, self.namespaces, daemon)
         folder = PLAN_PATH.rpartition("/")[0]
         # Not `etc`: init's own has its mode.
         return Component("init", "compos.plan", {folder: directory(0o755, EPOCH), PLAN_PATH: file(plan, 0o644, EPOCH)})
