@@ -1,8 +1,9 @@
-"""What becomes of the machine: its watchdog, the next kernel by kexec, cgroup v1, and init where there is no machine at all."""
+"""What becomes of the machine: its watchdog, the next kernel by kexec, cgroup v1, an initrd in xz, and init in a container."""
 
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import time
@@ -53,6 +54,18 @@ def test_a_watchdog_ends_a_system_whose_init_stands_still(built: Callable[[str],
         assert guest.process.wait(60) == 0
         assert time.monotonic() - began < 30
         assert "reboot: shutting down" not in guest.text()
+
+
+def test_the_strongest_compression_boots(tmp_path: Path) -> None:
+    source = tmp_path / "system.yml"
+    source.write_text(SYSTEM.format(words="panic=-1"))
+    assert main(["build", "-q", "--compress", "max", "--dir", str(tmp_path), str(source)]) == 0
+    # One stream of what the kernel's decoder takes: CRC-32, and no more than the filter for x86 before LZMA2.
+    listing = subprocess.run(["xz", "-lvv", tmp_path / "system-initrd.img"], capture_output=True, text=True, check=True)
+    assert "CRC32" in listing.stdout
+    assert re.search(r"--x86 --lzma2=dict=32MiB", listing.stdout)
+    with Guest(tmp_path / "system", "--state", str(tmp_path / "state"), log=tmp_path / "console.log") as guest:
+        guest.prompt()
 
 
 LOAD = r"""

@@ -16,7 +16,7 @@ from compos.compose.parts import Parts
 from compos.config.images import image_locations, image_marks, layout_volumes
 from compos.config.model import Config
 from compos.errors import CombinedError, ComposError
-from compos.filesystem.compress import identity
+from compos.filesystem.compress import encoding, identity
 from compos.image.attestation import attested
 from compos.image.model import Image
 from compos.image.platform import Platform
@@ -152,7 +152,7 @@ def _key(store: Store, config: Config, parts: Parts, request: Request) -> str:
         names,
         layouts,
         [one.name for one in request.formats],
-        identity(request.compression),
+        identity(encoding(request.compression, request.architecture)),
         request.architecture,
         request.root,
         request.size,

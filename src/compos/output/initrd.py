@@ -1,7 +1,8 @@
 """`kernel+initrd`: the kernel, the root filesystem as an initial RAM disk, and the command line; and the three in one tar.
 
 The initrd is a concatenation of cpio archives, one a component, each compressed by itself and kept in the store: a build
-after a small change compresses only what changed.
+after a small change compresses only what changed. With `--compress max` it is one archive: what components have in common is
+nearer then.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import TypeAlias
 from compos import progress
 from compos.compose.root import EPOCH
 from compos.compose.system import System
-from compos.filesystem.compress import Compression, stored
+from compos.filesystem.compress import encoding, stored
 from compos.filesystem.cpio import cpio_pieces
 from compos.filesystem.tar import TarEntry, tar_pieces
 from compos.image.store import Store
@@ -73,10 +74,11 @@ def archive(job: Job) -> list[Output]:
 def initrd_pieces(job: Job, *, microcode: bool = False) -> list[Piece]:
     """The whole root as an initrd; with `microcode`, that stands in front. Two segments are compressed at a time: the
     compressors leave Python's lock."""
+    segments = _segments(job.store, job.system)
+    if job.request.compression == "max":
+        segments = [tuple(node for part in segments for node in part)]
     with progress.task("initrd"), ThreadPoolExecutor(2) as pool:
-        made = list(
-            pool.map(lambda nodes: segment(job.store, nodes, job.request.compression), _segments(job.store, job.system))
-        )
+        made = list(pool.map(lambda nodes: segment(job, nodes), segments))
     ucode = job.system.ucode if microcode else None
     # The kernel looks for the next archive at a multiple of four; early microcode is a plain cpio in front.
     padding = (bytes(-ucode.size % 4),) if ucode and ucode.size % 4 else ()
@@ -130,8 +132,9 @@ def _digest(contents: Contents, node: Node) -> str:
     return digest.hexdigest()
 
 
-def segment(store: Store, nodes: Nodes, compression: Compression) -> Piece:
+def segment(job: Job, nodes: Nodes) -> Piece:
     """One cpio archive of `nodes`, compressed by itself."""
     # Contents are named by digests and offsets, so the nodes' own text is a key for their bytes.
     key = hashlib.sha256(repr((VERSION, nodes)).encode("utf-8", "surrogateescape")).hexdigest()
-    return stored(store, "segment", key, compression, lambda: cpio_pieces(nodes))
+    chosen = encoding(job.request.compression, job.request.architecture)
+    return stored(job.store, "segment", key, chosen, lambda: cpio_pieces(nodes))

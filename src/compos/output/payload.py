@@ -84,7 +84,7 @@ def finder_initrd(job: Job, root: RootFilesystem, *places: tuple[int, int]) -> t
         path: node for path, node, _ in job.system.root.nodes if path.startswith(MODULE_FOLDERS)
     }
     tree = finder_tree(job.store, modules, job.tools[INIT], place)
-    made = segment(job.store, tuple(sorted(tree.items())), job.request.compression)
+    made = segment(job, tuple(sorted(tree.items())))
     ucode = job.system.ucode
     return (*ucode.content, *((bytes(-ucode.size % 4),) if ucode.size % 4 else ()), made) if ucode else (made,)
 
