@@ -6,7 +6,6 @@ Pure. For people (`compos config --images`); a build merges the same way on its 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 from compos.compose.settings import LABEL, merge_settings
@@ -31,8 +30,8 @@ def effective(config: Config, images: Mapping[str, Image]) -> Config:
     def merged(entries: tuple[ImageEntry, ...]) -> tuple[ImageEntry, ...]:
         return tuple(_entry(entry, images[entry.image]) for entry in entries)
 
-    return replace(
-        config, onboot=merged(config.onboot), onshutdown=merged(config.onshutdown), services=merged(config.services)
+    return config._replace(
+        onboot=merged(config.onboot), onshutdown=merged(config.onshutdown), services=merged(config.services)
     )
 
 
@@ -41,7 +40,7 @@ def _entry(entry: ImageEntry, image: Image) -> ImageEntry:
     label = decode_label(text, image.name) if text.strip() else None
     settings, _ = merge_settings(entry.settings, label, image.config)
     if settings.runtime == Runtime():
-        settings = replace(settings, runtime=None)
+        settings = settings._replace(runtime=None)
     places = entry.mark.inner or {}
     inner = {path: mark for path, mark in places.items() if not path.startswith(tuple(ADDED.values()))}
     for key, field in SETTINGS.fields.items():
@@ -56,7 +55,7 @@ def _entry(entry: ImageEntry, image: Image) -> ImageEntry:
             for number, item in enumerate(getattr(entry.settings, f"{field.name}_add") or ()):
                 if item not in (theirs or ()):
                     inner[f"{key}[{value.index(item)}]"] = places[f"{ADDED[key]}[{number}]"]
-    return replace(entry, settings=settings, mark=entry.mark._replace(inner=inner))
+    return entry._replace(settings=settings, mark=entry.mark._replace(inner=inner))
 
 
 def _leaves(value: Any, kind: Any, path: str) -> Iterator[str]:

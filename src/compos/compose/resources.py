@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import fields, is_dataclass
 from typing import Any
 
 from compos.config.model import Device, HugepageLimit, Resources
@@ -58,14 +57,13 @@ def _hugepages(limit: HugepageLimit) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
+    names = getattr(value, "_fields", None)
+    if names is not None:
+        return {
+            KEYS.get(name, name): _plain(inner) for name, inner in zip(names, value, strict=True) if inner is not None
+        }
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
-    if is_dataclass(value):
-        return {
-            KEYS.get(field.name, field.name): _plain(inner)
-            for field in fields(value)
-            if (inner := getattr(value, field.name)) is not None
-        }
     return value
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
 from typing import Any
 
-from compos.config.model import Runtime, Settings
+from compos.config.model import BindNs, Runtime, Settings
 from compos.image.model import ImageConfig
 
 __all__ = ["LABEL", "merge_settings"]
@@ -25,8 +24,7 @@ def merge_settings(yaml: Settings, label: Settings | None, image: ImageConfig) -
     base = label or Settings()
     values: dict[str, Any] = {}
     from_label = set()
-    for field in fields(Settings):
-        name = field.name
+    for name in Settings._fields:
         own, theirs = getattr(yaml, name), getattr(base, name)
         overrides = bool(own) if name in TEXT_FIELDS else own is not None
         if not overrides and theirs is not None:
@@ -41,11 +39,11 @@ def merge_settings(yaml: Settings, label: Settings | None, image: ImageConfig) -
     values["runtime"] = _merge_runtime(yaml.runtime, base.runtime)
     merged = Settings(**values)
     if merged.command is None:
-        merged = replace(merged, command=(*image.entrypoint, *image.cmd))
+        merged = merged._replace(command=(*image.entrypoint, *image.cmd))
     if merged.env is None:
-        merged = replace(merged, env=image.env)
+        merged = merged._replace(env=image.env)
     if not merged.cwd:
-        merged = replace(merged, cwd=image.working_dir or "/")
+        merged = merged._replace(cwd=image.working_dir or "/")
     return merged, frozenset(from_label)
 
 
@@ -53,15 +51,15 @@ def _merge_runtime(yaml: Runtime | None, label: Runtime | None) -> Runtime:
     """Each sub-field by itself; `bindNS` each namespace by itself (reference 1.14)."""
     own, theirs = yaml or Runtime(), label or Runtime()
     values: dict[str, Any] = {
-        field.name: getattr(own, field.name) if getattr(own, field.name) is not None else getattr(theirs, field.name)
-        for field in fields(Runtime)
+        name: getattr(own, name) if getattr(own, name) is not None else getattr(theirs, name)
+        for name in Runtime._fields
     }
     if own.bind_ns is not None and theirs.bind_ns is not None:
         kinds = {
-            field.name: getattr(own.bind_ns, field.name)
-            if getattr(own.bind_ns, field.name) is not None
-            else getattr(theirs.bind_ns, field.name)
-            for field in fields(own.bind_ns)
+            name: getattr(own.bind_ns, name)
+            if getattr(own.bind_ns, name) is not None
+            else getattr(theirs.bind_ns, name)
+            for name in BindNs._fields
         }
-        values["bind_ns"] = replace(own.bind_ns, **kinds)
+        values["bind_ns"] = BindNs(**kinds)
     return Runtime(**values)

@@ -280,7 +280,7 @@ class _Composition:
                 own = namespace_path(name, kind)
                 self.namespaces[own] = kind
             joined[kind] = own or "host"
-        return replace(settings, **joined)
+        return settings._replace(**joined)
 
     def _merged(self, entry: ImageEntry) -> Settings:
         image = self.parts.images.get(entry.image)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import fields as model_fields
 from typing import Any
 
 from compos.config import model
@@ -22,7 +21,7 @@ BAD = object()
 
 NOUNS = {Flag: "true or false", Text: "a string", Number: "a whole number", Identity: "a string or a whole number"}
 
-_SETTINGS = frozenset(field.name for field in model_fields(model.Settings))
+_SETTINGS = frozenset(model.Settings._fields)
 _MARKED = frozenset((model.Kernel, model.File, model.Volume, model.ImageEntry))
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import replace
 from typing import Any
 
 from compos.config.emit import yaml_text
@@ -37,7 +36,7 @@ def metadata_document(config: Config, form: str, canonical: Mapping[str, str] | 
     """
     names = canonical or {}
     renamed = renamed_images(config, lambda name, _: names.get(name, name))
-    document = _document(replace(renamed, volumes=config.volumes))
+    document = _document(renamed._replace(volumes=config.volumes))
     if form == "yaml":
         return yaml_text(document, indent=2, dashes_indented=False).encode()
     # LinuxKit writes empty sections of the JSON form as null.
@@ -72,7 +71,7 @@ def _origin(mark: Mark) -> str:
 
 def _document(config: Config) -> dict[str, Any]:
     """Plain values in LinuxKit's key order, keys as in the YAML; sections are there even when they are empty."""
-    return _record(replace(config, kernel=config.kernel or Kernel()), CONFIG)
+    return _record(config._replace(kernel=config.kernel or Kernel()), CONFIG)
 
 
 def _plain(value: Any, kind: Any, *, full: bool) -> Any:

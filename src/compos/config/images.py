@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 
 from compos.config.model import Config, ImageEntry, Mark, Volume
 
@@ -56,18 +55,17 @@ def renamed_images(config: Config, rename: Callable[[str, Mark], str]) -> Config
     """`config` with other names for its images: what `rename` gives for a name and its place."""
     kernel = config.kernel
     if kernel is not None and kernel.image:
-        kernel = replace(kernel, image=rename(kernel.image, kernel.mark.at("image")))
+        kernel = kernel._replace(image=rename(kernel.image, kernel.mark.at("image")))
     marks = config.init_marks or (Mark(),) * len(config.init)
 
     def renamed(entries: tuple[ImageEntry, ...]) -> tuple[ImageEntry, ...]:
-        return tuple(replace(one, image=rename(one.image, one.mark.at("image"))) for one in entries)
+        return tuple(one._replace(image=rename(one.image, one.mark.at("image"))) for one in entries)
 
-    return replace(
-        config,
+    return config._replace(
         kernel=kernel,
         init=tuple(rename(text, mark) for text, mark in zip(config.init, marks, strict=True)),
         volumes=tuple(
-            replace(one, image=rename(one.image, one.mark.at("image"))) if one.image else one for one in config.volumes
+            one._replace(image=rename(one.image, one.mark.at("image"))) if one.image else one for one in config.volumes
         ),
         onboot=renamed(config.onboot),
         onshutdown=renamed(config.onshutdown),

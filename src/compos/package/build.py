@@ -133,7 +133,7 @@ class Builder:
     def _files(self, recipe: Recipe, architecture: str) -> list[tuple[str, Node]]:
         """The brick's own files. Parents that packages have keep their mode: unlike in a system's `files`."""
         entries = tuple(
-            replace(entry, source=str(recipe.source(entry.source, architecture))) if entry.source else entry
+            entry._replace(source=str(recipe.source(entry.source, architecture))) if entry.source else entry
             for entry in recipe.files
         )
 
