@@ -6,7 +6,6 @@ import io
 import json
 import tarfile
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -153,7 +152,7 @@ services: [{name: web, image: 'acme/web:2'}]
 
 def test_an_image_counts_once_at_its_first_place(world: World) -> None:
     attest(world, "acme/app:2", document("a", files=[{"fileName": "x", "SPDXID": "SPDXRef-F", "checksums": [SHA1]}]))
-    world.images["acme/other:2"] = replace(world.images["acme/app:2"], name="docker.io/acme/other:2")
+    world.images["acme/other:2"] = world.images["acme/app:2"]._replace(name="docker.io/acme/other:2")
     value = sbom(
         world,
         """

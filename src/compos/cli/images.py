@@ -83,4 +83,4 @@ def images(
 
         first = Engine(store).image
     # Bricks have no fallback above: nobody else's image may stand in for one.
-    return Images(store, registry=registry_of(settings), pull=pull, missing=bricks.missing, first=first)
+    return Images(store, registry=lambda: registry_of(settings), pull=pull, missing=bricks.missing, first=first)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import click
 
@@ -14,8 +13,7 @@ __all__ = ["Settings", "global_options", "settings_of"]
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(NamedTuple):
     """Global flags, as given."""
 
     cache: str | None = None
@@ -33,8 +31,7 @@ class Settings:
 
     def over(self, base: Settings) -> Settings:
         """These flags (given after the verb) over those given before it."""
-        return replace(
-            base,
+        return base._replace(
             cache=self.cache or base.cache,
             mirror=(*base.mirror, *self.mirror),
             cert_file=(*base.cert_file, *self.cert_file),

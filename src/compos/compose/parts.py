@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple
 
 from compos.image.layout import ImageLayout
 from compos.image.model import Image
@@ -15,12 +15,11 @@ if TYPE_CHECKING:
 __all__ = ["Parts"]
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
+class Parts(NamedTuple):
     """Images by their names in the YAML; layouts by the names of the volumes that hold them; sections of an earlier build;
     images of tools that output formats are made with, by their references."""
 
     images: Mapping[str, Image]
-    layouts: Mapping[str, ImageLayout] = field(default_factory=dict)
+    layouts: Mapping[str, ImageLayout] = MappingProxyType({})
     copies: Copies | None = None
-    tools: Mapping[str, Image] = field(default_factory=dict)
+    tools: Mapping[str, Image] = MappingProxyType({})

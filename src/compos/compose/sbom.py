@@ -9,8 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from compos.errors import ConfigError
 from compos.image.model import Image
@@ -27,8 +26,7 @@ FORMATS = {"spdx": "sbom.spdx.json", "cyclonedx": "sbom.cdx.json"}
 NAME = "sbom"
 
 
-@dataclass(frozen=True, slots=True)
-class SbomOptions:
+class SbomOptions(NamedTuple):
     """Where in the system the document lies, its format (a key of `FORMATS`), and what it says when it was made.
 
     `created` is in Unix seconds; None is the time of all that the build makes, which keeps the bits the same.

@@ -7,7 +7,7 @@ in the system (an installer, a registry) rather than a root filesystem.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from compos.errors import ImageError
 from compos.image.model import MANIFEST_TYPES, Descriptor, Index, Manifest, parse_document, wrong_platform
@@ -19,8 +19,7 @@ Read = Callable[[Descriptor], bytes]
 """Gives the bytes of a manifest, an index or a config."""
 
 
-@dataclass(frozen=True, slots=True)
-class ImageLayout:
+class ImageLayout(NamedTuple):
     """An image's `root` (an index, or a single manifest) and all `blobs` below it that were asked for, `root` included.
 
     Each blob stands once, in the order in which LinuxKit lays them down.

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from compos.errors import ImageError
@@ -20,8 +21,7 @@ _ANY = "*"
 _VARIABLE = "LINUXKIT_MIRROR"
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
+class Endpoint(NamedTuple):
     """One repository of one registry: host with port, repository, and the schemes to try in this order."""
 
     host: str
@@ -29,11 +29,10 @@ class Endpoint:
     schemes: tuple[str, ...] = ("https",)
 
 
-@dataclass(frozen=True, slots=True)
-class Mirrors:
+class Mirrors(NamedTuple):
     """Registry host (or `*`) → URL of the mirror that is asked in its place, without falling back to the origin."""
 
-    urls: Mapping[str, str] = field(default_factory=dict)
+    urls: Mapping[str, str] = MappingProxyType({})
 
     @classmethod
     def parse(cls, specifications: Iterable[str], environment: Mapping[str, str]) -> Mirrors:

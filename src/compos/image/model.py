@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from types import MappingProxyType
+from typing import Any, NamedTuple, TypeVar
 
 from compos.errors import ImageError
 from compos.image.platform import Platform
@@ -59,15 +59,17 @@ _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _Value = TypeVar("_Value")
 
 
-@dataclass(frozen=True, slots=True)
-class Descriptor:
+class Descriptor(NamedTuple):
     """A reference to a blob: `digest` is `sha256:` and 64 hexadecimal digits, `size` is in bytes."""
 
     media_type: str
     digest: str
     size: int
-    annotations: Mapping[str, str] = field(default_factory=dict, hash=False)
+    annotations: Mapping[str, str] = MappingProxyType({})
     platform: Platform | None = None
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
 
     @classmethod
     def from_json(cls, value: object) -> Descriptor:
@@ -98,8 +100,7 @@ class Descriptor:
         return plain
 
 
-@dataclass(frozen=True, slots=True)
-class ImageConfig:
+class ImageConfig(NamedTuple):
     """The parts of an image's config blob that a build needs; absent texts are empty."""
 
     architecture: str
@@ -110,7 +111,7 @@ class ImageConfig:
     env: tuple[str, ...] = ()
     working_dir: str = ""
     stop_signal: str = ""
-    labels: Mapping[str, str] = field(default_factory=dict, hash=False)
+    labels: Mapping[str, str] = MappingProxyType({})
     diff_ids: tuple[str, ...] = ()
 
     @classmethod
@@ -139,8 +140,7 @@ class ImageConfig:
         return Platform(self.os, self.architecture, self.variant)
 
 
-@dataclass(frozen=True, slots=True)
-class Image:
+class Image(NamedTuple):
     """One platform's image, complete in the store; layers lie from the lowest to the highest.
 
     `attestations` are the manifests that its index lists for it (an SBOM, provenance); the store may lack them.
@@ -154,8 +154,7 @@ class Image:
     attestations: tuple[Descriptor, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Manifest:
+class Manifest(NamedTuple):
     """An image manifest: its config and its layers."""
 
     config: Descriptor
@@ -178,8 +177,7 @@ class Manifest:
                 )
 
 
-@dataclass(frozen=True, slots=True)
-class Index:
+class Index(NamedTuple):
     """An image index (Docker: manifest list): one manifest a platform, and attestations."""
 
     manifests: tuple[Descriptor, ...]

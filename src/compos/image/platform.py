@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from compos.errors import ImageError
 
@@ -34,8 +34,7 @@ _IMPLIED = {("arm64", "v8"): "", ("arm", ""): "v7", ("amd64", "v1"): ""}
 _NAME = re.compile(r"[a-z0-9_.]+")
 
 
-@dataclass(frozen=True, slots=True)
-class Platform:
+class Platform(NamedTuple):
     """Operating system, architecture (Go's names) and variant (`v7`; empty when there is none)."""
 
     os: str

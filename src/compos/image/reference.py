@@ -7,7 +7,7 @@ of the OCI distribution specification ("Pulling manifests") for repositories, ta
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from compos.config.check import LOCAL_IMAGES
 from compos.errors import ImageError
@@ -31,8 +31,7 @@ def is_local(text: str) -> bool:
     return text.startswith(LOCAL_IMAGES)
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(NamedTuple):
     """A parsed image name; `str()` gives the canonical string, under which the store keeps the image.
 
     `tag` and `digest` are empty when the name has none: no default tag is added (section 5.1, rule 2).

@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from functools import cached_property
 from typing import TYPE_CHECKING, NoReturn
 
 from compos.errors import CombinedError, ComposError, ImageError
@@ -29,12 +30,13 @@ from compos.image.model import (
 )
 from compos.image.platform import Platform
 from compos.image.reference import Reference, is_local
-from compos.image.registry import Registry
 from compos.image.store import Store
 from compos.progress import notice, task
 
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
+
+    from compos.image.registry import Registry
 
 __all__ = ["Images", "Missing", "canonical_name", "stored_image"]
 
@@ -78,8 +80,8 @@ def stored_image(store: Store, name: str, root: Descriptor, platform: Platform) 
 class Images:
     """What a build asks for its images; each is looked up once. Several threads may ask.
 
-    `pull` asks the registry even for what the store has. `missing` is asked before the registry is, from any thread;
-    `first` before the store, for LinuxKit's `--docker`.
+    `pull` asks the registry even for what the store has. `registry` may be what makes one: most builds need none.
+    `missing` is asked before the registry is, from any thread; `first` before the store, for LinuxKit's `--docker`.
     """
 
     def __init__(
@@ -90,16 +92,26 @@ class Images:
         certificates: tuple[str, ...] = (),
         pull: bool = False,
         missing: Missing | None = None,
-        registry: Registry | None = None,
+        registry: Registry | Callable[[], Registry] | None = None,
         first: Missing | None = None,
     ) -> None:
         self._store = store
-        self._registry = registry or Registry(mirrors, certificates=certificates)
+        self._mirrors = mirrors
+        self._certificates = certificates
+        self._given = registry
         self._pull = pull
         self._missing = missing
         self._first = first
         self._known: dict[tuple[str, Platform], Image] = {}
-        self._downloads = _Downloads(store, self._registry)
+        self._downloads = _Downloads(store, lambda: self._registry)
+
+    @cached_property
+    def _registry(self) -> Registry:
+        if self._given is None:
+            from compos.image.registry import Registry
+
+            return Registry(self._mirrors, certificates=self._certificates)
+        return self._given() if callable(self._given) else self._given
 
     def image(self, reference: str, platform: Platform) -> Image:
         """One image, complete in the store; raises `ImageError`, or `ComposError` (`network-*`)."""
@@ -296,7 +308,7 @@ class Images:
 class _Downloads:
     """Blobs on their way into the store: a few at once, each only once whoever wants it."""
 
-    def __init__(self, store: Store, registry: Registry) -> None:
+    def __init__(self, store: Store, registry: Callable[[], Registry]) -> None:
         self._store = store
         self._registry = registry
         self._lock = threading.Lock()
@@ -335,7 +347,7 @@ class _Downloads:
         def work() -> None:
             try:
                 advance(0)
-                self._registry.download(reference, blob, self._store, advance=advance)
+                self._registry().download(reference, blob, self._store, advance=advance)
             finally:
                 with self._lock:
                     del self._under_way[blob.digest]

@@ -6,9 +6,8 @@ Each format is a short recipe over a composed system; the table is the only plac
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from compos.errors import OutputError
 from compos.output.job import EFI_STUB, INIT, RPI3
@@ -20,8 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["FORMATS", "Format", "choose", "machines", "make", "require", "tools"]
 
 
-@dataclass(frozen=True, slots=True)
-class Format:
+class Format(NamedTuple):
     """One output format; `recipe` is `module:function` in this package, imported when it is needed.
 
     A streamable format stands alone and can go to a single file or standard output. `tools` are images that it is made

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from uuid import UUID
 
 if TYPE_CHECKING:
@@ -24,8 +23,7 @@ RPI3 = "compos/rpi3:v1"
 """Images that formats are made with: what UEFI starts, our init for the small initrd, the Raspberry Pi's firmware."""
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """What a build is asked for besides its YAML.
 
     `root` is where bootable media keep it: auto, initrd (unpacked into memory), or a file system on the medium. `size` is the
@@ -44,8 +42,7 @@ class Request:
     sbom: SbomOptions | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(NamedTuple):
     """What one build's formats share.
 
     `tools` are the images that the formats named, by their references. `notes` collects what the user is told of choices that
@@ -55,8 +52,8 @@ class Job:
     store: Store
     system: System
     request: Request
-    tools: Mapping[str, Image] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
+    tools: Mapping[str, Image]
+    notes: list[str]
 
     def note(self, text: str) -> None:
         """Tell the user, once."""

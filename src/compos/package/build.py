@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from compos import progress
 from compos.compose.files import files_components
@@ -75,7 +75,7 @@ class Builder:
             with self._lock:
                 annotations = {f"{RECIPE}.{platform.architecture}": recipe_key(recipe, platform.architecture)}
                 tag_image(self.store, name, manifest, attestation, annotations)
-        return replace(image, attestations=(attestation,))
+        return image._replace(attestations=(attestation,))
 
     def _debian_tree(self, recipe: Recipe, debian: Debian, architecture: str) -> tuple[Tree, set[Package]]:
         """What the brick takes from Debian, and the packages that it takes something from."""

@@ -8,9 +8,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from compos.config.model import File
 from compos.errors import PackageError
@@ -33,19 +33,17 @@ CONFIG_LABEL = "org.mobyproject.config"
 LINUXKIT_ORG = "linuxkit"
 
 
-@dataclass(frozen=True, slots=True)
-class ImageSettings:
+class ImageSettings(NamedTuple):
     """What goes into the image's config (OCI image spec, config.md)."""
 
     entrypoint: tuple[str, ...] = ()
     cmd: tuple[str, ...] = ()
     env: tuple[str, ...] = ()
     workdir: str = ""
-    labels: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class Debian:
+class Debian(NamedTuple):
     """The `debian` section. `packages` are names, or mappings from architecture to name."""
 
     packages: tuple[str | Mapping[str, str], ...]
@@ -54,7 +52,7 @@ class Debian:
     without: tuple[str, ...] = ()
     keep: tuple[str, ...] | None = None
     drop: tuple[str, ...] = ()
-    move: Mapping[str, str] = field(default_factory=dict)
+    move: Mapping[str, str] = MappingProxyType({})
 
     def names(self, architecture: str) -> tuple[str, ...]:
         """Package names for an architecture; a mapping that lacks it gives none."""
@@ -62,16 +60,14 @@ class Debian:
         return tuple(name for name in names if name)
 
 
-@dataclass(frozen=True, slots=True)
-class Concatenation:
+class Concatenation(NamedTuple):
     """A file made of others: `sources` are globs in the packages' files, joined in order of their names."""
 
     path: str
     sources: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Recipe:
+class Recipe(NamedTuple):
     """One `build.yml`. `folder` is where it stands; `digest` names everything in that folder that can matter.
 
     `dockerfile` says that the package is made by a Dockerfile: it has a name, but cannot be built from here.
