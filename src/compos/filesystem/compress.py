@@ -22,6 +22,7 @@ from compos.tree.node import Piece, Slice
 __all__ = [
     "COMPRESSIONS",
     "Compression",
+    "already_stored",
     "block_compressor",
     "block_compressor_identity",
     "encoding",
@@ -88,23 +89,30 @@ class _Plain:
 
 def stored(store: Store, kind: str, key: str, compression: Encoding, make: Callable[[], Iterable[Piece]]) -> Slice:
     """The compressed form of `make()`'s pieces, kept as `derived/KIND/KEY.COMPRESSION`; `key` must name the contents."""
+    if found := already_stored(store, kind, key, compression):
+        return found
+    name = f"{key}.{identity(compression)}"
+    large = sum(map(piece_size, make())) >= LARGE
+    with (
+        _one_large if large else nullcontext(),
+        store.derive(kind, name) as temporary,
+        temporary.open("wb") as out,
+        Contents(store.root) as contents,
+    ):
+        compressor = _compressor(compression, large=large)
+        for chunk in contents.chunks(make()):
+            out.write(compressor.compress(chunk))
+        out.write(compressor.flush())
+        size = out.tell()
+        out.write(_FOOTER.pack(size, MAGIC))
+    return Slice(f"derived/{kind}/{name}", 0, size)
+
+
+def already_stored(store: Store, kind: str, key: str, compression: Encoding) -> Slice | None:
+    """What `stored` has made before, if it is there and whole."""
     name = f"{key}.{identity(compression)}"
     size = _size(store.derived(kind, name))
-    if size is None:
-        large = sum(map(piece_size, make())) >= LARGE
-        with (
-            _one_large if large else nullcontext(),
-            store.derive(kind, name) as temporary,
-            temporary.open("wb") as out,
-            Contents(store.root) as contents,
-        ):
-            compressor = _compressor(compression, large=large)
-            for chunk in contents.chunks(make()):
-                out.write(compressor.compress(chunk))
-            out.write(compressor.flush())
-            size = out.tell()
-            out.write(_FOOTER.pack(size, MAGIC))
-    return Slice(f"derived/{kind}/{name}", 0, size)
+    return None if size is None else Slice(f"derived/{kind}/{name}", 0, size)
 
 
 def _size(path: Path | None) -> int | None:

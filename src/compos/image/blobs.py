@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from compos.errors import ImageError
 from compos.image.model import Descriptor
+from compos.image.seal import seal
 from compos.image.staging import disk_errors
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ class BlobWriter:
         with disk_errors(self._root):
             self._stream.flush()
             os.fsync(self._stream.fileno())
+            seal(self._staged)
             target = self._place(digest)
             target.parent.mkdir(parents=True, exist_ok=True)
             self._staged.replace(target)

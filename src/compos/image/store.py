@@ -14,6 +14,7 @@ import fcntl
 import json
 import os
 import re
+import stat
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -24,6 +25,7 @@ from typing import Any
 from compos.errors import ImageError
 from compos.image.blobs import BlobReader, BlobWriter
 from compos.image.model import INDEX, INDEX_TYPES, MANIFEST_TYPES, Descriptor, Manifest, parse_document
+from compos.image.seal import is_sealed, seal
 from compos.image.staging import disk_errors, fsync_tree, staging, sweep, write_atomically
 
 __all__ = ["REF_NAME", "Store", "default_root"]
@@ -60,6 +62,9 @@ class Store:
         self.root = root
         self._ingest = root / "ingest"
         self._prepared = False
+        self._verified: set[str] = set()
+        self._index: tuple[tuple[int, ...], list[Any]] | None = None
+        self._entries: tuple[list[Any], list[Descriptor]] | None = None
 
     # Blobs
 
@@ -68,12 +73,29 @@ class Store:
         return self.root.joinpath("blobs", *digest.split(":", 1))
 
     def has(self, digest: str, size: int | None = None) -> bool:
-        """Whether the blob is there, with `size` bytes if given; its content is verified when it is read."""
+        """Whether the blob is there, with `size` bytes if given, and unharmed: one that was written to since it was stored,
+        or stored by another tool, is hashed. A damaged one is moved aside."""
+        path = self.path(digest)
         try:
-            status = self.path(digest).stat()
+            status = path.stat()
         except OSError:
             return False
-        return size is None or status.st_size == size
+        if size is not None and status.st_size != size:
+            return False
+        return is_sealed(status) or digest in self._verified or self._verify(digest, status.st_size)
+
+    def _verify(self, digest: str, size: int) -> bool:
+        try:
+            with self.open(Descriptor("", digest, size)) as stream:
+                while stream.read(_BUFFER):
+                    pass
+        except (ImageError, OSError):
+            return False
+        self._verified.add(digest)
+        # A store that cannot be written is verified in every run.
+        with suppress(OSError):
+            seal(self.path(digest))
+        return True
 
     def read(self, digest: str) -> bytes:
         """A whole small blob, verified; raises `ImageError` (`store-missing`, `store-corrupt`)."""
@@ -117,7 +139,7 @@ class Store:
 
     def resolve(self, name: str) -> Descriptor | None:
         """What `name` (a canonical reference) stands for; manifests are preferred to indexes, as LinuxKit does."""
-        found = [entry for entry in self.entries() if entry.annotations.get(REF_NAME) == name]
+        found = [entry for entry in self._sorted() if entry.annotations.get(REF_NAME) == name]
         images = [entry for entry in found if entry.media_type not in INDEX_TYPES]
         return next(iter(images or found), None)
 
@@ -150,15 +172,25 @@ class Store:
 
     def entries(self) -> list[Descriptor]:
         """All named images and indexes, sorted by name."""
-        entries = [Descriptor.from_json(entry) for entry in self._load()]
-        return sorted(entries, key=lambda entry: (entry.annotations.get(REF_NAME, ""), entry.digest))
+        return list(self._sorted())
+
+    def _sorted(self) -> list[Descriptor]:
+        loaded = self._load()
+        if self._entries is None or self._entries[0] != loaded:
+            made = [Descriptor.from_json(entry) for entry in loaded]
+            self._entries = loaded, sorted(made, key=lambda entry: (entry.annotations.get(REF_NAME, ""), entry.digest))
+        return self._entries[1]
 
     # Derived results
 
     def derived(self, kind: str, key: str) -> Path | None:
-        """The finished result `key` of the step `kind`, a file or a folder, or None."""
+        """The finished result `key` of the step `kind`, a file or a folder, or None; none too when a file was damaged."""
         path = self._derived_path(kind, key)
-        return path if path.exists() else None
+        try:
+            status = path.stat()
+        except OSError:
+            return None
+        return path if is_sealed(status) or stat.S_ISDIR(status.st_mode) else None
 
     @contextmanager
     def derive(self, kind: str, key: str) -> Iterator[Path]:
@@ -174,7 +206,11 @@ class Store:
             with disk_errors(self.root, only_full=True):
                 yield path
             with disk_errors(self.root):
-                fsync_tree(path)
+                # Not synced: what a crash damages is not sealed, and made again.
+                if path.is_dir():
+                    fsync_tree(path)
+                else:
+                    seal(path)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 try:
                     path.replace(target)
@@ -289,7 +325,11 @@ class Store:
     def _load(self) -> list[dict[str, Any]]:
         path = self.root / "index.json"
         try:
-            entries = list(json.loads(path.read_bytes())["manifests"] or ())
+            status = path.stat()
+            state = (status.st_mtime_ns, status.st_size, status.st_ino)
+            if self._index is None or self._index[0] != state:
+                self._index = state, list(json.loads(path.read_bytes())["manifests"] or ())
+            entries = self._index[1]
         except FileNotFoundError:
             return []
         except (OSError, ValueError, KeyError, TypeError) as error:

@@ -8,20 +8,21 @@ nearer then.
 from __future__ import annotations
 
 import hashlib
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from typing import TypeAlias
 
 from compos import progress
 from compos.compose.root import EPOCH
 from compos.compose.system import System
-from compos.filesystem.compress import encoding, stored
+from compos.filesystem.compress import Encoding, already_stored, encoding, stored
 from compos.filesystem.cpio import cpio_pieces
 from compos.filesystem.tar import TarEntry, tar_pieces
 from compos.image.store import Store
 from compos.output.job import Job
 from compos.output.write import Output
+from compos.tree import record
 from compos.tree.contents import Contents, file_of
-from compos.tree.node import FILE, Node, Piece, Tree
+from compos.tree.node import FILE, Node, Piece, Slice, Tree
 
 __all__ = ["archive", "files", "initrd_pieces", "kernel_files", "segment"]
 
@@ -32,6 +33,8 @@ IMAGES = ("init[", "onboot[", "onshutdown[", "services[")
 """Components of images, which other images may have parts of."""
 
 Nodes: TypeAlias = tuple[tuple[str, Node], ...]
+
+KIND = "segment"
 
 VERSION = 1
 """Counts up when a segment's bytes change for the same nodes."""
@@ -72,17 +75,36 @@ def archive(job: Job) -> list[Output]:
 
 
 def initrd_pieces(job: Job, *, microcode: bool = False) -> list[Piece]:
-    """The whole root as an initrd; with `microcode`, that stands in front. Two segments are compressed at a time: the
-    compressors leave Python's lock."""
+    """The whole root as an initrd; with `microcode`, that stands in front."""
     segments = _segments(job.store, job.system)
     if job.request.compression == "max":
         segments = [tuple(node for part in segments for node in part)]
-    with progress.task("initrd"), ThreadPoolExecutor(2) as pool:
-        made = list(pool.map(lambda nodes: segment(job, nodes), segments))
+    with progress.task("initrd"):
+        made = _made(job, segments)
     ucode = job.system.ucode if microcode else None
     # The kernel looks for the next archive at a multiple of four; early microcode is a plain cpio in front.
     padding = (bytes(-ucode.size % 4),) if ucode and ucode.size % 4 else ()
-    return [*ucode.content, *padding, *made] if ucode else made
+    return [*ucode.content, *padding, *made] if ucode else [*made]
+
+
+def _made(job: Job, segments: Sequence[Nodes]) -> list[Slice]:
+    """The segments' archives. Two are compressed at a time, where several must be: the compressors leave Python's lock."""
+    chosen = _encoding(job)
+    keys = [_key(nodes) for nodes in segments]
+    found = [already_stored(job.store, KIND, key, chosen) for key in keys]
+    missing = [number for number, one in enumerate(found) if one is None]
+
+    def make(number: int) -> Slice:
+        return stored(job.store, KIND, keys[number], chosen, lambda: cpio_pieces(segments[number]))
+
+    if len(missing) > 1:
+        from concurrent.futures import ThreadPoolExecutor
+
+        with ThreadPoolExecutor(2) as pool:
+            made = dict(zip(missing, pool.map(make, missing), strict=True))
+    else:
+        made = {number: make(number) for number in missing}
+    return [one or made[number] for number, one in enumerate(found)]
 
 
 def _segments(store: Store, system: System) -> list[Nodes]:
@@ -111,18 +133,28 @@ def _shared(store: Store, system: System) -> Tree:
     for path, node, component in system.root.nodes:
         if node.size >= SHARED_FROM and node.kind == FILE and not node.inode and component.location.startswith(IMAGES):
             alike.setdefault(node._replace(content=()), []).append((path, node))
+    candidates = [(path, node) for members in alike.values() if len(members) > 1 for path, node in members]
+    same: dict[tuple[object, ...], list[tuple[str, Node]]] = {}
+    for (path, node), digest in zip(candidates, _digests(store, [node for _, node in candidates]), strict=True):
+        same.setdefault((digest, node._replace(content=())), []).append((path, node))
     shared: Tree = {}
-    with Contents(store.root) as contents:
-        for candidates in alike.values():
-            if len(candidates) < 2:
-                continue
-            same: dict[str, list[tuple[str, Node]]] = {}
-            for path, node in candidates:
-                same.setdefault(_digest(contents, node), []).append((path, node))
-            for digest, members in same.items():
-                if len(members) > 1:
-                    shared.update((path, members[0][1]._replace(inode=f"shared {digest}")) for path, _ in members)
+    for number, members in enumerate(same.values()):
+        if len(members) > 1:
+            shared.update((path, members[0][1]._replace(inode=f"shared {number}")) for path, _ in members)
     return shared
+
+
+def _digests(store: Store, nodes: Sequence[Node]) -> list[str]:
+    """The contents' digests, kept together in the store: they are read once for as long as these are the system's images."""
+    key = hashlib.sha256(repr([node.content for node in nodes]).encode()).hexdigest()
+    known = record.load(store.derived("contents", key))
+    if isinstance(known, tuple) and len(known) == len(nodes):
+        return [*map(str, known)]
+    with Contents(store.root) as contents:
+        made = [_digest(contents, node) for node in nodes]
+    with store.derive("contents", key) as path:
+        record.save(path, tuple(made))
+    return made
 
 
 def _digest(contents: Contents, node: Node) -> str:
@@ -134,7 +166,13 @@ def _digest(contents: Contents, node: Node) -> str:
 
 def segment(job: Job, nodes: Nodes) -> Piece:
     """One cpio archive of `nodes`, compressed by itself."""
-    # Contents are named by digests and offsets, so the nodes' own text is a key for their bytes.
-    key = hashlib.sha256(repr((VERSION, nodes)).encode("utf-8", "surrogateescape")).hexdigest()
-    chosen = encoding(job.request.compression, job.request.architecture)
-    return stored(job.store, "segment", key, chosen, lambda: cpio_pieces(nodes))
+    return stored(job.store, KIND, _key(nodes), _encoding(job), lambda: cpio_pieces(nodes))
+
+
+def _key(nodes: Nodes) -> str:
+    """Contents are named by digests and offsets, so the nodes' own text is a key for their bytes."""
+    return hashlib.sha256(repr((VERSION, nodes)).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _encoding(job: Job) -> Encoding:
+    return encoding(job.request.compression, job.request.architecture)

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import marshal
+import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, cast
 
+from compos.image.seal import is_sealed
 from compos.tree.node import Hole, Node, Piece, Slice, Tree
 
 __all__ = ["load", "load_nodes", "load_tree", "node", "pieces", "save", "save_nodes", "save_tree", "stored_whole"]
@@ -64,9 +66,10 @@ def load_nodes(path: Path | None, root: Path) -> tuple[list[tuple[str, Node]], t
 
 
 def stored_whole(root: Path, needed: Iterable[tuple[str, int]]) -> bool:
-    """Whether every stored file is there with at least so many bytes."""
+    """Whether every stored file is there, unharmed, with at least so many bytes."""
     try:
-        return all((root / source).stat().st_size >= size for source, size in needed)
+        found = ((os.stat(f"{root}/{source}"), size) for source, size in needed)  # noqa: PTH116  thousands of them
+        return all(status.st_size >= size and is_sealed(status) for status, size in found)
     except OSError:
         return False
 
