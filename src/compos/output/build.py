@@ -124,7 +124,7 @@ def described_outputs(
         sbom=request.sbom,
         machines=machines(request.formats),
     )
-    job = Job(store, system, request, parts.tools, [])
+    job = Job(store, system, request, parts.tools, [], {})
     outputs = make(job, request.formats)
     if sum(len(piece) for output in outputs for piece in output.pieces if isinstance(piece, bytes)) <= REMEMBERED:
         with store.derive("result", key) as path:

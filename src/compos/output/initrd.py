@@ -76,15 +76,21 @@ def archive(job: Job) -> list[Output]:
 
 def initrd_pieces(job: Job, *, microcode: bool = False) -> list[Piece]:
     """The whole root as an initrd; with `microcode`, that stands in front."""
-    segments = _segments(job.store, job.system)
-    if job.request.compression == "max":
-        segments = [tuple(node for part in segments for node in part)]
-    with progress.task("initrd"):
-        made = _made(job, segments)
+    if "initrd" not in job.made:
+        job.made["initrd"] = _initrd(job)
+    made = job.made["initrd"]
     ucode = job.system.ucode if microcode else None
     # The kernel looks for the next archive at a multiple of four; early microcode is a plain cpio in front.
     padding = (bytes(-ucode.size % 4),) if ucode and ucode.size % 4 else ()
     return [*ucode.content, *padding, *made] if ucode else [*made]
+
+
+def _initrd(job: Job) -> list[Piece]:
+    segments = _segments(job.store, job.system)
+    if job.request.compression == "max":
+        segments = [tuple(node for part in segments for node in part)]
+    with progress.task("initrd"):
+        return [*_made(job, segments)]
 
 
 def _made(job: Job, segments: Sequence[Nodes]) -> list[Slice]:

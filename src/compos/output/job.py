@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from compos.image.model import Image
     from compos.image.store import Store
     from compos.output.formats import Format
+    from compos.tree.node import Piece
 
 __all__ = ["EFI_STUB", "INIT", "RPI3", "Job", "Request", "identity"]
 
@@ -45,8 +46,8 @@ class Request(NamedTuple):
 class Job(NamedTuple):
     """What one build's formats share.
 
-    `tools` are the images that the formats named, by their references. `notes` collects what the user is told of choices that
-    were made for them.
+    `tools` are the images that the formats named, by their references. `made` has what several formats contain, by what it
+    is; `notes` collects what the user is told of choices that were made for them.
     """
 
     store: Store
@@ -54,6 +55,7 @@ class Job(NamedTuple):
     request: Request
     tools: Mapping[str, Image]
     notes: list[str]
+    made: dict[str, list[Piece]]
 
     def note(self, text: str) -> None:
         """Tell the user, once."""

@@ -9,9 +9,6 @@ from typing import NamedTuple
 
 from compos import progress
 from compos.filesystem.compress import block_compressor_identity
-from compos.filesystem.erofs import erofs_pieces, write_erofs
-from compos.filesystem.ext4 import ext4_pieces
-from compos.filesystem.squashfs import SquashfsCompression, write_squashfs
 from compos.output.job import Job, identity
 from compos.output.kept import kept
 from compos.tree.contents import piece_size
@@ -44,12 +41,19 @@ def root_filesystem(job: Job, kind: str) -> RootFilesystem:
     """The system's root, without what is below `boot/`, as `kind`: erofs, erofs-zstd, squashfs or ext4."""
     nodes = tuple((path, node) for path, node, _ in job.system.root.nodes)
     uuid = identity(f"root {kind}", nodes).bytes
+    # The writers are imported where they are needed: most media have an initrd.
     with progress.task(f"root as {kind}"):
         if kind == "erofs":
+            from compos.filesystem.erofs import erofs_pieces
+
             return RootFilesystem(kind, tuple(erofs_pieces(nodes, uuid=uuid)), EROFS_UUID, uuid)
         if kind == "ext4":
+            from compos.filesystem.ext4 import ext4_pieces
+
             return RootFilesystem(kind, tuple(ext4_pieces(nodes, uuid=uuid, label="root")), EXT4_UUID, uuid)
         if kind == "erofs-zstd":
+            from compos.filesystem.erofs import write_erofs
+
             image = kept(
                 job,
                 f"erofs v{VERSION} {block_compressor_identity('zstd')}",
@@ -57,6 +61,8 @@ def root_filesystem(job: Job, kind: str) -> RootFilesystem:
                 lambda contents, out: write_erofs(nodes, contents, out, uuid=uuid),
             )
             return RootFilesystem("erofs", (image,), EROFS_UUID, uuid)
+        from compos.filesystem.squashfs import SquashfsCompression, write_squashfs
+
         compression: SquashfsCompression = "gzip" if job.request.compression == "gzip" else "zstd"
         image = kept(
             job,
