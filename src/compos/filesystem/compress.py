@@ -143,7 +143,7 @@ def identity(compression: Encoding) -> str:
         return f"gzip{GZIP_LEVEL}-{zlib.ZLIB_RUNTIME_VERSION}"
     if compression in ("xz", "xz-x86"):
         return f"{compression}{XZ_PRESET}w{XZ_WINDOW}-{_python_version()}"
-    return f"zstd{ZSTD_LEVEL}-{ZSTD_FAR_LEVEL}w{ZSTD_WINDOW}-{_zstd().zstd_version}"
+    return f"zstd{ZSTD_LEVEL}s-{ZSTD_FAR_LEVEL}w{ZSTD_WINDOW}-{_zstd().zstd_version}"
 
 
 def _compressor(compression: Encoding, *, large: bool) -> _Compressor:
@@ -158,10 +158,11 @@ def _compressor(compression: Encoding, *, large: bool) -> _Compressor:
     options = {
         parameter.compression_level: ZSTD_FAR_LEVEL if large else ZSTD_LEVEL,
         parameter.checksum_flag: 1,
-        # Two workers give the same bytes as one or eight: the frame is cut by size, not by thread.
-        parameter.nb_workers: 2,
     }
     if large:
+        # Two workers give the same bytes as one or eight: the frame is cut by size, not by thread. Small ones have none: several
+        # are made at a time, and workers have buffers.
+        options[parameter.nb_workers] = 2
         options[parameter.enable_long_distance_matching] = 1
         options[parameter.window_log] = ZSTD_WINDOW
     return cast("_Compressor", zstd.ZstdCompressor(options=options))

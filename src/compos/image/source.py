@@ -50,6 +50,9 @@ _NOT_TO_BE_HAD = ("network-", "registry-", "image-", "download-truncated")
 _DEEPEST = 4
 """Indexes inside of indexes."""
 
+_ARENA_MAX = -8
+"""M_ARENA_MAX (malloc.h)."""
+
 _IMAGES_AT_ONCE = 4
 _BLOBS_AT_ONCE = 6
 
@@ -239,6 +242,7 @@ class Images:
     def _find_all(self, wanted: Sequence[tuple[str, Platform]]) -> None:
         from concurrent.futures import ThreadPoolExecutor
 
+        _share_memory()
         executor = ThreadPoolExecutor(_IMAGES_AT_ONCE, thread_name_prefix="image")
         try:
             futures = [executor.submit(self.image, name, platform) for name, platform in wanted]
@@ -410,6 +414,14 @@ def canonical_name(reference: str) -> str:
         return str(Reference.parse(reference))
     except ImageError:
         return reference
+
+
+def _share_memory() -> None:
+    """Let all threads allocate from one place (mallopt(3), glibc only): each would keep megabytes that it needs no more."""
+    import ctypes
+
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).mallopt(_ARENA_MAX, 1)
 
 
 def _raise(errors: Sequence[BaseException]) -> None:
