@@ -160,8 +160,8 @@ def _compressor(compression: Encoding, *, large: bool) -> _Compressor:
         parameter.checksum_flag: 1,
     }
     if large:
-        # Two workers give the same bytes as one or eight: the frame is cut by size, not by thread. Small ones have none: several
-        # are made at a time, and workers have buffers.
+        # Two workers give the same bytes as one or eight: the frame is cut by size, not by thread. Small ones have none:
+        # several are made at a time, and workers have buffers.
         options[parameter.nb_workers] = 2
         options[parameter.enable_long_distance_matching] = 1
         options[parameter.window_log] = ZSTD_WINDOW
