@@ -9,7 +9,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -245,32 +245,3 @@ def test_a_store_that_another_tool_has_copied(world: World) -> None:
     made = {path: path.stat().st_ino for path in stored(world.store.root)}
     assert build(world, *FORMATS) == expected
     assert {path: path.stat().st_ino for path in stored(world.store.root)} == made
-
-
-def results(world: World) -> set[str]:
-    return {path.name for path in (world.store.root / "derived/result").iterdir()}
-
-
-OPTIONS: Mapping[str, tuple[str, ...]] = {
-    "compression": ("--compress", "gzip"),
-    "strongest": ("--compress", "max"),
-    "no SBOM": ("--no-sbom",),
-    "another SBOM": ("--sbom-format", "cyclonedx"),
-    "its place": ("--sbom-output", "s.json"),
-    "its date": ("--sbom-current-time",),
-    "format": ("-f", "tar"),
-    "formats": ("-f", "kernel+initrd,kernel+squashfs"),
-    "root": ("--root", "squashfs"),
-    "size": ("--size", "64M"),
-}
-
-
-@pytest.mark.parametrize("option", OPTIONS)
-def test_every_option_has_a_result_of_its_own(world: World, option: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1234567890")
-    first = build(world)
-    before = results(world)
-    second = build(world, *OPTIONS[option])
-    assert results(world) > before
-    assert build(world) == first
-    assert build(world, *OPTIONS[option]) == second

@@ -70,13 +70,17 @@ def stored_image(store: Store, name: str, root: Descriptor, platform: Platform) 
         error.place = error.place or name
         raise
     for layer in manifest.layers:
-        if not store.has(layer.digest, layer.size):
+        try:
+            store.require(layer.digest, layer.size)
+        except ImageError as error:
+            if error.id != "store-missing":
+                raise
             raise ImageError(
                 "store-missing",
                 "a layer of the image is missing from the image store, or has another size",
                 place=f"{name}: {layer.digest}",
                 hint="Fetch it again with --pull.",
-            )
+            ) from error
     return Image(name, digest, config, manifest.layers, manifest.config.digest, attestations)
 
 
@@ -106,6 +110,7 @@ class Images:
         self._missing = missing
         self._first = first
         self._known: dict[tuple[str, Platform], Image] = {}
+        self._wrong: dict[tuple[str, Platform], ImageError] = {}
         self._downloads = _Downloads(store, lambda: self._registry)
 
     @cached_property
@@ -235,8 +240,10 @@ class Images:
             with suppress(ImageError):
                 self.image(name, platform)
         elif key not in self._known and not self._pull and not self._first and (root := self._store.resolve(name)):
-            with suppress(ImageError):
+            try:
                 self._known[key] = stored_image(self._store, name, root, platform)
+            except ImageError as error:
+                self._wrong[key] = error
         return key in self._known
 
     def _find_all(self, wanted: Sequence[tuple[str, Platform]]) -> None:
@@ -266,7 +273,8 @@ class Images:
             try:
                 return stored_image(self._store, name, root, platform)
             except ImageError as error:
-                wrong = error
+                # A damaged blob has been moved aside when it was found: the second look finds it missing.
+                wrong = self._wrong.get((name, platform), error)
         made = self._missing(reference, platform) if self._missing else None
         if made:
             return made

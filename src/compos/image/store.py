@@ -73,29 +73,34 @@ class Store:
         return self.root.joinpath("blobs", *digest.split(":", 1))
 
     def has(self, digest: str, size: int | None = None) -> bool:
-        """Whether the blob is there, with `size` bytes if given, and unharmed: one that was written to since it was stored,
-        or stored by another tool, is hashed. A damaged one is moved aside."""
+        """Whether the blob is there, with `size` bytes if given, and unharmed."""
+        try:
+            self.require(digest, size)
+        except ImageError:
+            return False
+        return True
+
+    def require(self, digest: str, size: int | None = None) -> None:
+        """Raise `ImageError` unless `has`: `store-missing`, or `store-corrupt` for a damaged blob, which is moved aside.
+
+        A blob that was written to since it was stored, or stored by another tool, is hashed.
+        """
         path = self.path(digest)
         try:
             status = path.stat()
-        except OSError:
-            return False
+        except OSError as error:
+            raise self._missing(digest) from error
         if size is not None and status.st_size != size:
-            return False
-        return is_sealed(status) or digest in self._verified or self._verify(digest, status.st_size)
-
-    def _verify(self, digest: str, size: int) -> bool:
-        try:
-            with self.open(Descriptor("", digest, size)) as stream:
-                while stream.read(_BUFFER):
-                    pass
-        except (ImageError, OSError):
-            return False
+            raise self._missing(digest)
+        if is_sealed(status) or digest in self._verified:
+            return
+        with disk_errors(self.root), self.open(Descriptor("", digest, status.st_size)) as stream:
+            while stream.read(_BUFFER):
+                pass
         self._verified.add(digest)
         # A store that cannot be written is verified in every run.
         with suppress(OSError):
-            seal(self.path(digest))
-        return True
+            seal(path)
 
     def read(self, digest: str) -> bytes:
         """A whole small blob, verified; raises `ImageError` (`store-missing`, `store-corrupt`)."""

@@ -21,6 +21,9 @@ VERSION = 1
 """Part of every key below: counts up when what is derived changes its meaning."""
 
 CHUNK = 1 << 20
+MOST = 4 << 20
+"""Bytes that are decompressed at a time, whatever a MiB becomes: zeros become a thousand times as many."""
+
 WHITEOUT = ".wh."
 OPAQUE = ".wh..wh..opq"
 
@@ -41,7 +44,7 @@ class _Decompressor(Protocol):
     def eof(self) -> bool: ...
     @property
     def unused_data(self) -> bytes: ...
-    def decompress(self, data: bytes, /) -> bytes: ...
+    def decompress(self, data: bytes, max_length: int, /) -> bytes: ...
 
 
 def read_layer(store: Store, layer: Descriptor, image: str) -> Layer:
@@ -105,14 +108,23 @@ def _decompress(head: bytes, stream: IO[bytes], out: IO[bytes], place: str) -> N
     decompressor = _decompressor(gzip)
     data = head
     try:
-        while data or (data := stream.read(CHUNK)):
+        while True:
             if decompressor.eof:
+                data = data or stream.read(CHUNK)
+                if not data:
+                    break
                 if not data.strip(b"\0"):
                     data = b""
                     continue
                 decompressor = _decompressor(gzip)
-            out.write(decompressor.decompress(data))
-            data = decompressor.unused_data if decompressor.eof else b""
+            elif not data and getattr(decompressor, "needs_input", True):
+                data = stream.read(CHUNK)
+            made = decompressor.decompress(data, MOST)
+            out.write(made)
+            if not data and not made and not decompressor.eof:
+                break
+            # What of the input is left: zlib's gives it back when its output is long enough, zstd's keeps it.
+            data = decompressor.unused_data if decompressor.eof else getattr(decompressor, "unconsumed_tail", b"")
     except Exception as error:
         if isinstance(error, (ImageError, OSError)):
             raise

@@ -1,0 +1,79 @@
+"""What must not creep: what a build imports, how long that takes, how much memory it needs. `make bench` measures times."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.compose.systems import World
+from tests.images import Member
+from tests.output.test_build import WEB
+
+MEMORY = "next(int(line.split()[1]) // 1024 for line in open('/proc/self/status') if line.startswith('VmHWM'))"
+CODE = f"import sys; from compos.cli.main import main; assert main(sys.argv[1:]) == 0; print({MEMORY}, *sys.modules)"
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    """60 MB in 2,000 files and two large ones, half of it noise."""
+    made = World(tmp_path)
+    noise = random.Random(1)
+    members = [
+        Member(f"lib/{number}", mode=0o644, content=noise.randbytes(5000) + bytes(5000)) for number in range(2000)
+    ]
+    members += [Member(f"bin/{name}", mode=0o755, content=noise.randbytes(10 << 20) + bytes(10 << 20)) for name in "ab"]
+    made.image("acme/app:1", [members], {"Entrypoint": ["/bin/a"]})
+    (tmp_path / "os.yml").write_text(WEB)
+    return made
+
+
+def build(world: World, *options: str) -> tuple[int, set[str]]:
+    """A build in an interpreter of its own: its peak memory in MiB, and the modules that it has imported."""
+    arguments = ["build", "-q", "--cache", str(world.store.root), "--arch", "amd64", "--dir", str(world.folder)]
+    line = [sys.executable, "-c", CODE, *arguments, *options, str(world.folder / "os.yml")]
+    memory, *modules = subprocess.run(line, capture_output=True, text=True, check=True).stdout.split()
+    return int(memory), set(modules)
+
+
+def test_a_build_stays_small(world: World) -> None:
+    memory, _ = build(world)
+    assert memory < 150
+    memory, modules = build(world)
+    assert memory < 60
+    # What has not changed needs no composing, no registry, no threads, no writer of file systems.
+    needless = {"compos.compose.system", "compos.image.registry", "urllib3", "ssl", "concurrent.futures", "logging", "rich"}
+    assert needless & modules == set()
+    (world.folder / "os.yml").write_text(WEB.replace("hello", "hallo"))
+    memory, modules = build(world)
+    assert memory < 60
+    needless -= {"compos.compose.system"}
+    assert (needless | {"compos.filesystem.erofs", "compos.filesystem.squashfs", "tarfile"}) & modules == set()
+
+
+@pytest.mark.parametrize("form", ["kernel+initrd", "tar", "kernel+squashfs", "kernel+erofs"])
+def test_formats_stay_small(world: World, form: str) -> None:
+    world.image("acme/app:1", [[Member("bin/app", mode=0o755, content=bytes(200 << 20))]], {"Entrypoint": ["/bin/app"]})
+    memory, _ = build(world, "-f", form)
+    assert memory < 150
+
+
+def test_importing_is_quick() -> None:
+    """All that a build of what has not changed imports, in the best of several rounds, above the bare interpreter."""
+    wanted = "compos.cli.build, compos.config.load, compos.cli.images, compos.image.source, compos.output.build"
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+
+    def best(code: str) -> float:
+        times = []
+        for _ in range(9):
+            started = time.perf_counter()
+            subprocess.run([sys.executable, "-c", code], check=True, env=environment)
+            times.append(time.perf_counter() - started)
+        return min(times)
+
+    assert best(f"import {wanted}") < best("pass") + 0.2
