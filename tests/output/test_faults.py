@@ -8,6 +8,7 @@ import random
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,8 +45,8 @@ def begin(world: World, yaml: str, *options: str, out: str = "out") -> int:
     """Start a build in a process of its own; returns its id. Outputs that are there stay."""
     folder = world.folder / out
     folder.mkdir(exist_ok=True)
-    source = world.folder / out / ".source" / "os.yml"
-    source.parent.mkdir(exist_ok=True)
+    # Each its own: another build may be reading the last one's.
+    source = Path(tempfile.mkdtemp(dir=world.folder)) / "os.yml"
     source.write_text(yaml)
     child = os.fork()
     if child:

@@ -13,6 +13,7 @@ from typing import TypeAlias
 
 from compos import progress
 from compos.compose.root import EPOCH
+from compos.compose.sbom import NAME as SBOM
 from compos.compose.system import System
 from compos.filesystem.compress import Encoding, already_stored, encoding, stored
 from compos.filesystem.cpio import cpio_pieces
@@ -33,6 +34,9 @@ IMAGES = ("init[", "onboot[", "onshutdown[", "services[")
 """Components of images, which other images may have parts of."""
 
 Nodes: TypeAlias = tuple[tuple[str, Node], ...]
+
+SMALL = ("files", SBOM)
+"""Locations of what changes most; besides, the build's own, which is said to be in `init`."""
 
 KIND = "segment"
 
@@ -86,9 +90,7 @@ def initrd_pieces(job: Job, *, microcode: bool = False) -> list[Piece]:
 
 
 def _initrd(job: Job) -> list[Piece]:
-    segments = _segments(job.store, job.system)
-    if job.request.compression == "max":
-        segments = [tuple(node for part in segments for node in part)]
+    segments = _segments(job.store, job.system, one=job.request.compression == "max")
     with progress.task("initrd"):
         return [*_made(job, segments)]
 
@@ -113,23 +115,28 @@ def _made(job: Job, segments: Sequence[Nodes]) -> list[Slice]:
     return [one or made[number] for number, one in enumerate(found)]
 
 
-def _segments(store: Store, system: System) -> list[Nodes]:
-    """One a component; all `init` images together, whose programs have much in common, and all `files` entries, which are
-    many and small; and what several components have."""
+def _segments(store: Store, system: System, *, one: bool) -> list[Nodes]:
+    """One a component; all `init` images together, whose programs have much in common; what is small and often changed
+    together; and what several components have. With `one`, all that is not small is together.
+
+    Each has the directories that it needs, or follows one that has them: the kernel makes none by itself.
+    """
     shared = _shared(store, system)
-    segments: list[Tree] = []
-    together: dict[str, Tree] = {"init": {}, "files": {}}
+    segments: dict[str, Tree] = {}
     for component, nodes in system.root.segments:
-        own = {path: node for path, node in nodes if path not in shared}
-        group = together.get(component.location.partition("[")[0])
-        if group is None:
-            segments.append(own)
-            continue
-        if not group:
-            segments.append(group)
-        group.update(own)
-    # What is shared comes after all directories: the kernel makes none by itself.
-    return [tuple(sorted(part.items())) for part in (*segments, shared) if part]
+        name, bracket, _ = component.location.partition("[")
+        if name in SMALL or (name == "init" and not bracket):
+            # It may need directories of everything before.
+            group = "small"
+            segments[group] = segments.pop(group, {})
+        else:
+            group = "init" if one or name == "init" else component.location
+        segments.setdefault(group, {}).update((path, node) for path, node in nodes if path not in shared)
+    if one:
+        segments.setdefault("init", {}).update(shared)
+    else:
+        segments["shared"] = shared
+    return [tuple(sorted(part.items())) for part in segments.values() if part]
 
 
 def _shared(store: Store, system: System) -> Tree:
