@@ -47,7 +47,15 @@ def test_a_build_stays_small(world: World) -> None:
     memory, modules = build(world)
     assert memory < 60
     # What has not changed needs no composing, no registry, no threads, no writer of file systems.
-    needless = {"compos.compose.system", "compos.image.registry", "urllib3", "ssl", "concurrent.futures", "logging", "rich"}
+    needless = {
+        "compos.compose.system",
+        "compos.image.registry",
+        "urllib3",
+        "ssl",
+        "concurrent.futures",
+        "logging",
+        "rich",
+    }
     assert needless & modules == set()
     (world.folder / "os.yml").write_text(WEB.replace("hello", "hallo"))
     memory, modules = build(world)

@@ -189,6 +189,39 @@ def test_the_plans_services(world: World) -> None:
     assert config[int(offset) : int(offset) + int(length)] == b'"rootfs"'
 
 
+DISKS = """
+init: ['acme/init:1']
+onboot:
+  - {name: a, image: 'acme/app:1', binds: ['/run:/run']}
+  - {name: b, image: 'acme/app:1', BINDS}
+services:
+  - {name: c, image: 'acme/app:1'}
+"""
+
+
+@pytest.mark.parametrize(
+    ("binds", "place"),
+    [
+        ("binds: ['/run:/run']", None),
+        ("binds: ['/dev:/dev']", 1),
+        ("binds: ['/:/root']", 1),
+        ("mounts: [{type: bind, source: /dev/sda, destination: /x, options: [bind]}]", 1),
+        ("mounts: [{type: ext4, source: /dev/sda, destination: /x}]", 1),
+        ("devices: [{path: /dev/sda, type: b, major: 8, minor: 0, mode: "0600"}]", 1),
+        ("devices: [{path: all, type: b}]", 1),
+        ("runtime: {mounts: [{type: ext4, source: /dev/sda, destination: /var/x}]}", 1),
+    ],
+)
+def test_who_may_see_disks_waits_for_them(world: World, binds: str, place: int | None) -> None:
+    world.image("acme/init:1", [[Member("init")]], {"Labels": {"org.compos.init.plan": "1"}})
+    lines = world.text(world.nodes(DISKS.replace("BINDS", binds))["etc/compos/plan"]).splitlines()
+    waiting = [line.split("\t")[0:2] for line in lines if line == "disks" or line.startswith("container\t")]
+    names = [["container", "000-a"], ["container", "001-b"], ["container", "c"]]
+    if place is not None:
+        names.insert(place, ["disks"])
+    assert waiting == names
+
+
 def test_segments_add_up_to_the_root(world: World) -> None:
     """Laid down one after another, as the kernel unpacks them, the segments give the final tree."""
     world.image(

@@ -53,7 +53,8 @@ def unpacked(initrd: bytes, folder: Path) -> dict[str, tuple[int, bytes]]:
     """The initrd as the C tools see it: path → mode and contents."""
     folder.mkdir()
     for archive in archives(initrd):
-        subprocess.run(["cpio", "-idum", "--quiet"], cwd=folder, input=archive, check=True, capture_output=True)
+        # No -d: the kernel makes no parents either.
+        subprocess.run(["cpio", "-ium", "--quiet"], cwd=folder, input=archive, check=True, capture_output=True)
     found = {}
     for root, folders, files in os.walk(folder):
         for name in (*folders, *files):
@@ -64,12 +65,13 @@ def unpacked(initrd: bytes, folder: Path) -> dict[str, tuple[int, bytes]]:
 
 
 def archives(initrd: bytes) -> list[bytes]:
-    """The cpio archives in `initrd`: frames of zstd, told apart by the C tool's own listing of each."""
-    magic = b"\x28\xb5\x2f\xfd"
+    """The cpio archives in `initrd`: frames of zstd or streams of xz, told apart by the C tool's own listing of each."""
+    zstd = initrd.startswith(b"\x28\xb5\x2f\xfd")
+    magic, tool = (b"\x28\xb5\x2f\xfd", "zstd") if zstd else (b"\xfd7zXZ\0", "xz")
     starts = [at for at in range(len(initrd)) if initrd.startswith(magic, at)]
     found, begin = [], 0
     for end in [*starts[1:], len(initrd)]:
-        done = subprocess.run(["zstd", "-dcq"], input=initrd[begin:end], capture_output=True, check=False)
+        done = subprocess.run([tool, "-dcq"], input=initrd[begin:end], capture_output=True, check=False)
         if done.returncode == 0 and done.stdout:
             found.append(done.stdout)
             begin = end
@@ -90,6 +92,16 @@ def test_kernel_and_initrd(world: World, tmp_path: Path) -> None:
     assert "boot/kernel" not in found
     args = json.loads(found["containers/services/web/config.json"][1])["process"]["args"]
     assert args == ["/bin/app", "serve"]
+
+
+@pytest.mark.parametrize("compression", ["zstd", "max"])
+def test_directories_come_before_what_is_in_them(world: World, compression: str, tmp_path: Path) -> None:
+    yaml = WEB + "  - {path: containers/services/web/extra/x, contents: x}\nvolumes: [{name: data}]\n"
+    members = [Member("init", mode=0o755), Member("etc/init.d", "dir", 0o755), Member("etc/init.d/050-x", mode=0o755)]
+    world.image("acme/init:1", [members], {"Labels": {"org.compos.init.plan": "1"}})
+    initrd = build(world, "--compress", compression, yaml=yaml)["os-initrd.img"]
+    found = unpacked(initrd, tmp_path / "root")
+    assert {"etc/compos/plan", "etc/motd", "containers/services/web/extra/x", "lib/modules/6.1/a.ko"} <= set(found)
 
 
 def test_tar_has_everything_once_with_its_source(world: World) -> None:

@@ -3,6 +3,7 @@
 
 #include "files.h"
 #include "modules.h"
+#include "process.h"
 
 #include <errno.h>
 #include <glob.h>
@@ -15,12 +16,22 @@
 /* A loaded bus driver brings devices which bring drivers: pci, virtio, scsi, disk. */
 enum { PASSES = 8, WORKERS = 4 };
 
+/* Loads the drivers of disk controllers, while it runs. */
+static struct child disks;
+
 /* The device names that have been dealt with. */
 struct seen {
     char **names;
     size_t count;
     size_t room;
 };
+
+static void forget(struct seen *seen)
+{
+    for (size_t i = 0; i < seen->count; i++)
+        free(seen->names[i]);
+    free(seen->names);
+}
 
 /* Whether the name is new; then it is remembered. */
 static bool is_new(struct seen *seen, const char *name)
@@ -100,22 +111,64 @@ static bool pass(struct modules *modules, struct seen *seen)
     return look(seen) && load_new(modules, seen, begin);
 }
 
-int coldplug(struct failure *failure)
+static void load_all(struct modules *modules, struct seen *seen)
+{
+    for (int passes = 0; passes < PASSES && pass(modules, seen); passes++)
+        continue;
+}
+
+/* A PCI function of the class "mass storage" (modalias pci:v…d…sv…sd…bc01sc…i…). */
+static bool is_disk_controller(const char *name)
+{
+    return strncmp(name, "pci:", 4) == 0 && strstr(name, "bc01sc") != NULL;
+}
+
+/* Notes the devices that there are: disk controllers as dealt with in `others`, the rest in `controllers`. */
+static bool divide(struct seen *controllers, struct seen *others)
+{
+    struct seen all = {0};
+    look(&all);
+    for (size_t i = 0; i < all.count; i++)
+        is_new(is_disk_controller(all.names[i]) ? others : controllers, all.names[i]);
+    forget(&all);
+    return others->count > 0;
+}
+
+static int load(bool early, struct failure *failure)
 {
     char folder[128];
     struct modules modules;
-    struct seen seen = {0};
+    struct seen controllers = {0}, others = {0};
     modules_folder(folder, sizeof folder);
     if (modules_open(&modules, folder) < 0)
         /* A kernel with everything built in has no modules. */
         return errno == ENOENT ? 0 : failed_errno(failure, "coldplug: %s", folder);
-    for (int passes = 0; passes < PASSES && pass(&modules, &seen); passes++)
-        continue;
-    for (size_t i = 0; i < seen.count; i++)
-        free(seen.names[i]);
-    free(seen.names);
+    if (early && divide(&controllers, &others) && child_fork(&disks, failure) == 0) {
+        load_all(&modules, &controllers);
+        _exit(0);
+    }
+    load_all(&modules, &others);
+    forget(&controllers);
+    forget(&others);
     modules_close(&modules);
     return 0;
+}
+
+int coldplug(struct failure *failure)
+{
+    return load(false, failure);
+}
+
+int coldplug_early(struct failure *failure)
+{
+    return load(true, failure);
+}
+
+void coldplug_disks(void)
+{
+    if (disks.pid > 0)
+        child_wait(&disks);
+    disks.pid = 0;
 }
 
 int load_module(const char *name, struct failure *failure)

@@ -7,6 +7,15 @@
 /* Loads the modules of every /sys/bus/BUS/devices/DEVICE/modalias, again until no new device appears. */
 int coldplug(struct failure *failure);
 
+/*
+ * The same, but drivers of disk controllers are loaded in a process of its own, which goes on: they wait for their ports, and
+ * nobody may need them yet.
+ */
+int coldplug_early(struct failure *failure);
+
+/* Waits until the controllers of coldplug_early have told of their disks, and those have drivers. */
+void coldplug_disks(void);
+
 /* Loads one module by name. */
 int load_module(const char *name, struct failure *failure);
 

@@ -70,6 +70,11 @@ static int carry_out(const struct plan_line *line, struct failure *failure)
         return make_node(argument, failure);
     case WORD_COLDPLUG:
         return coldplug(failure);
+    case WORD_COLDPLUG_EARLY:
+        return coldplug_early(failure);
+    case WORD_DISKS:
+        coldplug_disks();
+        return 0;
     case WORD_MODULE:
         return load_module(argument[0], failure);
     case WORD_CLOCK:
@@ -109,7 +114,7 @@ static int carry_out(const struct plan_line *line, struct failure *failure)
 /* What a machine needs, and a container has (reference 15). */
 static bool is_of_machine(enum plan_word word)
 {
-    static const enum plan_word words[] = {WORD_CLOCK,    WORD_COLDPLUG, WORD_ISSUE,          WORD_LOOPBACK,
+    static const enum plan_word words[] = {WORD_CLOCK,    WORD_COLDPLUG, WORD_COLDPLUG_EARLY, WORD_ISSUE,          WORD_LOOPBACK,
                                            WORD_MODULE,   WORD_MOUNT,    WORD_MOUNT_OPTIONAL, WORD_NODE};
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         if (words[i] == word)

@@ -46,7 +46,8 @@ class Bundle:
     """A laid-out container: what the boot plan needs to know of it; `id` and `path` are those of `Container`.
 
     `root_path` is where in `config.json` the JSON string `"rootfs"` stands (offset and length in bytes); `supervision` are
-    the plan's lines about its order, health, restarts, end and logs; `binds` what of the system is bound into it.
+    the plan's lines about its order, health, restarts, end and logs; `binds` what of the system is bound into it; `disks` says
+    whether it may see the machine's disks.
     """
 
     section: str
@@ -56,6 +57,7 @@ class Bundle:
     root_path: tuple[int, int]
     supervision: Lines = ()
     binds: tuple[str, ...] = ()
+    disks: bool = True
 
 
 def container_component(
@@ -81,14 +83,29 @@ def container_component(
     nodes[f"{base}/runtime.json"] = file(json_document(runtime), 0o644, EPOCH)
     component = Component(f"{container.section}[{container.index}]", container.image.name, nodes)
     lines = supervision_lines(container.settings, container.image.config.stop_signal)
+    disks = may_see_disks(spec, runtime)
     return component, Bundle(
-        container.section, container.id, base, runtime, root_path(config), lines, bind_sources(spec)
+        container.section, container.id, base, runtime, root_path(config), lines, bind_sources(spec), disks
     )
 
 
 def bind_sources(spec: dict[str, Any]) -> tuple[str, ...]:
     """What a `config.json` binds into its container."""
     return tuple(mount["source"] for mount in spec["mounts"] if mount.get("type") == "bind")
+
+
+def may_see_disks(spec: dict[str, Any], runtime: dict[str, Any]) -> bool:
+    """Whether a container has a way to the machine's disks: devices, or what of the system has them below it."""
+    sources = [mount.get("source", "") for mount in (*spec["mounts"], *runtime["mounts"])]
+    linux = spec["linux"]
+    return (
+        any(source == "/" or source.startswith(("/dev/", "/sys")) or source == "/dev" for source in sources)
+        or any(device["type"] == "b" for device in linux.get("devices") or ())
+        or any(
+            rule.get("allow") and rule.get("type") in ("a", "b", "", None)
+            for rule in (linux.get("resources") or {}).get("devices") or ()
+        )
+    )
 
 
 def bundle_id(section: str, index: int, name: str) -> str:

@@ -69,7 +69,7 @@ MOUNTS: tuple[tuple[str, ...], ...] = (
 )
 
 SETTINGS: tuple[tuple[str, ...], ...] = (
-    ("coldplug",),
+    ("coldplug-early",),
     ("clock",),
     ("loopback",),
     ("hostname",),
@@ -104,13 +104,18 @@ def boot_plan(
     lines: list[tuple[str, ...]] = [("compos-plan", "1"), ("stage", "boot"), *MOUNTS]
     # It starts while drivers are loaded and onboot runs.
     lines += [*(containerd if soon else ()), *SETTINGS]
+    # Drivers of disks wait for them; so does whoever may use one, and nobody else.
+    if early:
+        lines.append(("disks",))
     lines += [("script", f"/etc/init.d/{name}") for name in early]
     lines += [("volume-readonly" if volume.readonly else "volume", volume.name) for volume in volumes]
     lines.append(("stage", "onboot"))
     if CRUN in root:
         lines.append(("runtime", f"/{CRUN}"))
-    lines += _containers(bundles["onboot"])
+    lines += _containers(bundles["onboot"], waiting=not early)
     lines += [("stage", "services"), *(() if soon else containerd)]
+    if late or any(bundle.disks for bundle in bundles["services"]):
+        lines.append(("disks",))
     lines += [("namespace", kind, path) for path, kind in sorted(namespaces.items())]
     lines += _containers(bundles["services"])
     lines += [("script", f"/etc/init.d/{name}") for name in late]
@@ -151,8 +156,12 @@ def _scripts(root: Mapping[str, Node], folder: str) -> list[str]:
     )
 
 
-def _containers(bundles: Sequence[Bundle]) -> Iterator[tuple[str, ...]]:
+def _containers(bundles: Sequence[Bundle], *, waiting: bool = False) -> Iterator[tuple[str, ...]]:
+    """`waiting`: the first that may see disks waits for them."""
     for bundle in bundles:
+        if waiting and bundle.disks:
+            yield ("disks",)
+            waiting = False
         runtime = bundle.runtime
         namespace = (runtime["namespace"] or NAMESPACE) if bundle.section == "services" else ""
         yield ("container", bundle.id, f"/{bundle.path}", namespace)
