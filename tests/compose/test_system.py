@@ -207,7 +207,7 @@ services:
         ("binds: ['/:/root']", 1),
         ("mounts: [{type: bind, source: /dev/sda, destination: /x, options: [bind]}]", 1),
         ("mounts: [{type: ext4, source: /dev/sda, destination: /x}]", 1),
-        ("devices: [{path: /dev/sda, type: b, major: 8, minor: 0, mode: "0600"}]", 1),
+        ("devices: [{path: /dev/sda, type: b, major: 8, minor: 0, mode: '0600'}]", 1),
         ("devices: [{path: all, type: b}]", 1),
         ("runtime: {mounts: [{type: ext4, source: /dev/sda, destination: /var/x}]}", 1),
     ],
