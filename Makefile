@@ -25,9 +25,9 @@ format: $(VENV)/ready
 	@$(BIN)/ruff check --fix src tests bench docs examples hatch_build.py
 	@$(BIN)/ruff format src tests bench docs examples hatch_build.py
 
-bench: $(VENV)/ready  ## measure, and print a table
-	@scripts/install-packages docker-registry
-	@$(BIN)/python bench/build.py
+bench: $(VENV)/ready  ## measure builds beside cp and the C tools, and write docs/benchmarks.md (ten minutes; needs 10 GB)
+	@scripts/install-packages docker-registry skopeo zstd
+	@mkdir -p build && $(BIN)/python bench/build.py
 
 bench-formats: $(VENV)/ready ## measure the writers of file systems and disks beside the C tools
 	@scripts/install-packages $(TEST_PACKAGES)
