@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 
 from compos.disk.qcow2 import qcow2_pieces, write_qcow2  # noqa: E402  runs from the checkout
+from compos.disk.spool import Spool  # noqa: E402
 from compos.disk.vhd import vhd_dynamic_pieces  # noqa: E402
 from compos.disk.vhdx import vhdx_pieces  # noqa: E402
 from compos.disk.vmdk import write_vmdk  # noqa: E402
@@ -108,10 +109,15 @@ def main() -> None:
             with ours.open("w+b") as out, Contents(work) as contents:
                 write(disk, contents, out, **options)
 
+        def streamed() -> None:
+            with (work / "spool").open("wb") as file, ours.open("wb") as out, Contents(work) as contents:
+                spool = Spool(file, "spool")
+                write_vmdk(disk, contents, spool, identity=IDENTITY)
+                contents.copy(spool.finish(), out.fileno())
+
         def convert(form: str, *options: str) -> None:
             tool("qemu-img", "convert", "-f", "raw", "-O", form, *options, image, theirs)
 
-        streamed = ("-o", "subformat=streamOptimized,adapter_type=lsilogic")
         cases: list[tuple[str, str, Callable[[], None], Callable[[], None]]] = [
             (
                 "squashfs, zstd 9",
@@ -159,8 +165,8 @@ def main() -> None:
             (
                 "VMDK, stream",
                 "qemu-img",
-                lambda: contained(write_vmdk, identity=IDENTITY),
-                lambda: convert("vmdk", *streamed),
+                streamed,
+                lambda: convert("vmdk", "-o", "subformat=streamOptimized,adapter_type=lsilogic"),
             ),
             (
                 "VHD, dynamic",

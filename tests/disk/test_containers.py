@@ -15,8 +15,10 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from compos.disk.gzip_tar import write_gzip_tar
 from compos.disk.ova import ova_pieces
 from compos.disk.qcow2 import qcow2_pieces, write_qcow2
+from compos.disk.spool import Spool
 from compos.disk.vhd import vhd_dynamic_pieces, vhd_fixed_pieces
 from compos.disk.vhdx import vhdx_pieces
 from compos.disk.vmdk import write_vmdk
@@ -36,12 +38,23 @@ PIECES: dict[str, tuple[str, Callable[[Disk], list[Piece]]]] = {
     "dynamic-vhd": ("vpc", lambda disk: vhd_dynamic_pieces(disk, ID)),
     "vhdx": ("vhdx", lambda disk: vhdx_pieces(disk, ID)),
 }
-WRITERS: dict[str, tuple[str, Callable[[Disk, Contents, BinaryIO], int]]] = {
+WRITERS: dict[str, tuple[str, Callable[[Disk, Contents, BinaryIO], object]]] = {
     "qcow2-zlib": ("qcow2", lambda disk, contents, out: write_qcow2(disk, contents, out, compression="zlib")),
     "qcow2-zstd": ("qcow2", lambda disk, contents, out: write_qcow2(disk, contents, out, compression="zstd")),
-    "vmdk": ("vmdk", lambda disk, contents, out: write_vmdk(disk, contents, out, identity=ID)),
+    "vmdk": ("vmdk", lambda disk, contents, out: spooled(write_vmdk, disk, contents, out)),
 }
 ALL = [*PIECES, *WRITERS]
+
+
+def spooled(write: Callable[..., None], disk: Disk, contents: Contents, out: BinaryIO, **options: object) -> None:
+    """What a writer makes lies in the store, and its pieces are copied from there."""
+    with (contents.root / "spool").open("wb") as file:
+        spool = Spool(file, "spool", digest=True)
+        write(disk, contents, spool, **({"identity": ID} | options))
+        pieces = spool.finish()
+    assert disk_size(pieces) == spool.size
+    assert hashlib.sha256(b"".join(contents.chunks(pieces))).hexdigest() == spool.digest
+    contents.copy(pieces, out.fileno())
 
 
 def write(name: str, disk: Disk, path: Path, store: Path) -> str:
@@ -52,9 +65,7 @@ def write(name: str, disk: Disk, path: Path, store: Path) -> str:
             contents.copy(make(disk), out.fileno(), sparse=True)
         else:
             form, put = WRITERS[name]
-            size = put(disk, contents, out)
-            out.flush()
-            assert path.stat().st_size == size
+            put(disk, contents, out)
     return form
 
 
@@ -188,6 +199,32 @@ def test_an_appliance(tmp_path: Path) -> None:
     assert reference is not None
     assert reference.get(f"{ovf}href") == names[2]
     assert int(reference.get(f"{ovf}size", "")) == len(body)
+
+
+def packed_disk(store: Path) -> tuple[list[Piece], bytes]:
+    """A disk with a piece that is known to be compressed, at a place that is no border of anything; and its contents."""
+    (store / "derived/image").mkdir(parents=True)
+    noise = b"".join(hashlib.sha256(b"%d" % number).digest() for number in range(100_000))
+    (store / "derived/image/x").write_bytes(noise)
+    disk: list[Piece] = [b"boot", Hole(70_000), Slice("derived/image/x", 5, 3_100_000), b"end", Hole(5 * MIB)]
+    disk.append(Hole(-disk_size(disk) % 512))
+    whole = raw(disk, store / "raw", store).read_bytes()
+    assert whole[70_004 : 70_004 + 3_100_000] == noise[5 : 5 + 3_100_000]
+    return disk, whole
+
+
+def test_what_is_compressed_stays_where_it_is(tmp_path: Path) -> None:
+    disk, whole = packed_disk(tmp_path)
+    write("vmdk", disk, tmp_path / "disk", tmp_path)
+    qemu_img("compare", "-f", "raw", "-F", "vmdk", tmp_path / "raw", tmp_path / "disk")
+    qemu_img("check", "-f", "vmdk", tmp_path / "disk")
+    assert (tmp_path / "spool").stat().st_size < 300_000, "grains at its ends and the tables only"
+    with (tmp_path / "tar").open("wb") as out, Contents(tmp_path) as contents:
+        spooled(lambda disk, contents, spool, **_: write_gzip_tar("x", disk, contents, spool), disk, contents, out)
+    assert (tmp_path / "spool").stat().st_size < 2 * MIB + 10_000
+    done = subprocess.run(["tar", "-xzf", "tar"], cwd=tmp_path, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b""), "GNU tar and gzip, which checks the sum"
+    assert (tmp_path / "x").read_bytes() == whole
 
 
 def test_runs() -> None:

@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain
-from typing import BinaryIO
 
 from compos.compose.root import EPOCH
+from compos.disk.deflate import level_for, stored_blocks
+from compos.disk.spool import Spool
+from compos.filesystem.checksums import crc32
+from compos.filesystem.compress import is_compressed
 from compos.filesystem.parallel import in_parallel
 from compos.tree.contents import Contents
 from compos.tree.node import Hole, Piece
-from compos.tree.runs import data_runs, disk_size
+from compos.tree.runs import Batch, Run, batches, data_runs, disk_size
 
 __all__ = ["write_gzip_tar"]
 
@@ -34,41 +37,36 @@ _DEFLATE_END = b"\x03\0"
 """RFC 1951, 3.2.3: a last block without contents."""
 
 
-def write_gzip_tar(name: str, disk: Sequence[Piece], contents: Contents, out: BinaryIO) -> int:
-    """Write the archive whose only member is `disk`; returns the bytes. Two threads compress.
+def write_gzip_tar(name: str, disk: Sequence[Piece], contents: Contents, out: Spool) -> None:
+    """Write the archive whose only member is `disk`. Two threads compress.
 
-    Pieces of a MiB are compressed apart (deflate streams may be joined at byte borders), what is compressed already is stored.
+    Pieces of a MiB are compressed apart (deflate streams may be joined at byte borders); what is compressed already is stored,
+    and stays where it is.
     """
     size = 0
-    written = len(_GZIP_HEADER)
     checksum = 0
     out.write(_GZIP_HEADER)
-    chunks = _sized(contents.chunks(_archive(name, disk)))
-    for _, (length, packed, data) in in_parallel(enumerate(chunks), _packed):
-        checksum = zlib.crc32(data, checksum)
-        size += length
+    archive = [*_archive(name, disk)]
+    chunks = batches(contents, [Run(0, 1, tuple(archive))], CHUNK, is_compressed)
+    for batch, packed in in_parallel(((batch, batch) for batch in chunks), _packed):
+        checksum = crc32(batch.data, checksum)
+        size += len(batch.data)
         out.write(packed)
-        written += len(packed)
+        if batch.packed:
+            view = memoryview(batch.data)
+            for head, part in stored_blocks(batch.packed, last=False):
+                out.write(head)
+                begin = part.offset - batch.packed.offset
+                out.take(part, view[begin : begin + part.size])
     out.write(_DEFLATE_END + _NUMBER.pack(checksum, size & 0xFFFFFFFF))
-    return written + len(_DEFLATE_END) + _NUMBER.size
 
 
-def _sized(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """The bytes in chunks whose borders do not depend on the pieces."""
-    waiting = b""
-    for chunk in chunks:
-        waiting += chunk
-        while len(waiting) >= CHUNK:
-            yield waiting[:CHUNK]
-            waiting = waiting[CHUNK:]
-    if waiting:
-        yield waiting
-
-
-def _packed(data: bytes) -> tuple[int, bytes, bytes]:
-    level = 6 if len(zlib.compress(data[:PROBE], 1)) < PROBE * 31 // 32 else 0
-    packer = zlib.compressobj(level, zlib.DEFLATED, -15)
-    return len(data), packer.compress(data) + packer.flush(zlib.Z_FULL_FLUSH), data
+def _packed(batch: Batch) -> bytes:
+    """A stretch of deflate's stream, up to a byte border; nothing for what is stored."""
+    if batch.packed:
+        return b""
+    packer = zlib.compressobj(level_for(batch.data, PROBE), zlib.DEFLATED, -15)
+    return packer.compress(batch.data) + packer.flush(zlib.Z_FULL_FLUSH)
 
 
 def _archive(name: str, disk: Sequence[Piece]) -> Iterator[Piece]:

@@ -8,12 +8,16 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Sequence
-from typing import BinaryIO
+from typing import TypeAlias
 
+from compos.disk.deflate import ZLIB_HEADER, level_for, stored_blocks
+from compos.disk.spool import Spool
+from compos.filesystem.checksums import adler32
+from compos.filesystem.compress import is_compressed
 from compos.filesystem.parallel import in_parallel
 from compos.tree.contents import Contents
-from compos.tree.node import Piece
-from compos.tree.runs import data_runs, disk_size, padded, units
+from compos.tree.node import Piece, Slice
+from compos.tree.runs import Batch, batches, data_runs, disk_size, padded
 
 __all__ = ["GRAIN", "write_vmdk"]
 
@@ -58,9 +62,12 @@ ddb.adapterType = "lsilogic"
 
 PROBE = 4096
 
+_Grain: TypeAlias = "bytes | tuple[memoryview, Slice, bytes]"
+"""A zlib stream; or bytes, where they stand and their checksum."""
 
-def write_vmdk(disk: Sequence[Piece], contents: Contents, out: BinaryIO, *, identity: bytes, name: str = "disk") -> int:
-    """Write `disk` to `out` from its beginning to its end; returns the bytes. Two threads compress."""
+
+def write_vmdk(disk: Sequence[Piece], contents: Contents, out: Spool, *, identity: bytes, name: str = "disk") -> None:
+    """Write `disk` to `out`. Two threads compress; grains that are compressed already are stored, and stay where they are."""
     whole = padded(disk, SECTOR)
     sectors = disk_size(whole) // SECTOR
     descriptor = DESCRIPTOR.format(
@@ -69,44 +76,65 @@ def write_vmdk(disk: Sequence[Piece], contents: Contents, out: BinaryIO, *, iden
         name=name,
         cylinders=min(max(sectors // (255 * 63), 1), 65535),
     ).encode()
-    head = (_header(sectors, AT_END) + descriptor).ljust(OVERHEAD * SECTOR, b"\0")
-    out.write(head)
-    at = OVERHEAD
+    out.write((_header(sectors, AT_END) + descriptor).ljust(OVERHEAD * SECTOR, b"\0"))
     grains = -(-sectors * SECTOR // GRAIN)
     directory = [0] * -(-grains // TABLE)
     table: list[int] = []
     current = -1
 
     def flush() -> None:
-        nonlocal at
         if any(table):
-            body = _MARKER.pack(TABLE * 4 // SECTOR, 0, GRAIN_TABLE, b"") + struct.pack(f"<{TABLE}I", *table)
-            directory[current] = at + 1
-            out.write(body)
-            at += len(body) // SECTOR
+            directory[current] = out.size // SECTOR + 1
+            out.write(_MARKER.pack(TABLE * 4 // SECTOR, 0, GRAIN_TABLE, b"") + struct.pack(f"<{TABLE}I", *table))
 
-    for number, packed in in_parallel(units(contents, data_runs(whole, GRAIN), GRAIN), _packed):
-        if number // TABLE != current:
-            flush()
-            current, table = number // TABLE, [0] * TABLE
-        table[number % TABLE] = at
-        body = _GRAIN_MARKER.pack(number * GRAIN // SECTOR, len(packed)) + packed
-        body += bytes(-len(body) % SECTOR)
-        out.write(body)
-        at += len(body) // SECTOR
+    runs = batches(contents, data_runs(whole, GRAIN), GRAIN, is_compressed)
+    for first, packed in in_parallel(((batch.first, batch) for batch in runs), _packed):
+        for number, grain in enumerate(packed, first):
+            if number // TABLE != current:
+                flush()
+                current, table = number // TABLE, [0] * TABLE
+            table[number % TABLE] = out.size // SECTOR
+            _write_grain(out, number, grain)
     flush()
     entries = struct.pack(f"<{len(directory)}I", *directory)
     entries += bytes(-len(entries) % SECTOR)
+    at = out.size // SECTOR
     tail = _MARKER.pack(len(entries) // SECTOR, 0, GRAIN_DIRECTORY, b"") + entries
     tail += _MARKER.pack(1, 0, FOOTER, b"") + _header(sectors, at + 1) + _MARKER.pack(0, 0, END, b"")
     out.write(tail)
-    return at * SECTOR + len(tail)
 
 
-def _packed(data: bytes) -> bytes:
-    """A zlib stream. What is compressed already is stored: the first block of a grain tells, at a sixteenth of the price."""
-    level = 6 if len(zlib.compress(data[:PROBE], 1)) < PROBE * 31 // 32 else 0
-    return zlib.compress(data, level)
+def _write_grain(out: Spool, number: int, grain: _Grain) -> None:
+    """Marker, zlib stream, padding."""
+    if isinstance(grain, bytes):
+        size = len(grain)
+        out.write(_GRAIN_MARKER.pack(number * GRAIN // SECTOR, size) + grain)
+    else:
+        data, piece, checksum = grain
+        blocks = [*stored_blocks(piece, last=True)]
+        size = len(ZLIB_HEADER) + sum(len(head) + part.size for head, part in blocks) + len(checksum)
+        out.write(_GRAIN_MARKER.pack(number * GRAIN // SECTOR, size) + ZLIB_HEADER)
+        for head, part in blocks:
+            out.write(head)
+            begin = part.offset - piece.offset
+            out.take(part, data[begin : begin + part.size])
+        out.write(checksum)
+    out.write(bytes(-(_GRAIN_MARKER.size + size) % SECTOR))
+
+
+def _packed(batch: Batch) -> list[_Grain]:
+    """The grains of a batch, each a zlib stream or what is stored in one."""
+    view = memoryview(batch.data)
+    starts = range(0, len(view), GRAIN)
+    if not batch.packed:
+        return [_compressed(bytes(view[start : start + GRAIN]).ljust(GRAIN, b"\0")) for start in starts]
+    source, offset, _ = batch.packed
+    parts = ((view[start : start + GRAIN], Slice(source, offset + start, GRAIN)) for start in starts)
+    return [(data, piece, adler32(data).to_bytes(4)) for data, piece in parts]
+
+
+def _compressed(data: bytes) -> bytes:
+    return zlib.compress(data, level_for(data, PROBE))
 
 
 def _header(sectors: int, directory: int) -> bytes:

@@ -28,7 +28,6 @@ from compos.output.job import Job, Request
 from compos.output.write import Output
 from compos.progress import notice
 from compos.tree import record
-from compos.tree.node import Piece, Slice
 
 if TYPE_CHECKING:
     from compos.compose.input_tar import Copies
@@ -186,9 +185,4 @@ def _host_files(config: Config) -> Iterator[bytes]:
 
 def _whole(root: Path, outputs: Sequence[Output]) -> bool:
     """Whether every stored file that the outputs are made of is still there and long enough."""
-    needed: dict[str, int] = {}
-    pieces: Iterator[Piece] = (piece for output in outputs for piece in output.pieces)
-    for piece in pieces:
-        if isinstance(piece, Slice):
-            needed[piece.source] = max(needed.get(piece.source, 0), piece.offset + piece.size)
-    return record.stored_whole(root, needed.items())
+    return record.stored_whole(root, record.needed(piece for output in outputs for piece in output.pieces))

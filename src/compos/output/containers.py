@@ -5,7 +5,6 @@ May touch: the store (what a container compresses).
 
 from __future__ import annotations
 
-import hashlib
 from typing import Literal
 
 from compos.disk.gzip_tar import write_gzip_tar
@@ -17,16 +16,15 @@ from compos.disk.vmdk import write_vmdk
 from compos.filesystem.compress import block_compressor_identity
 from compos.output.disks import GIB, MIB, Layout, any_firmware, disk
 from compos.output.job import Job, identity
-from compos.output.kept import kept
+from compos.output.kept import Spooled, kept, spooled
 from compos.output.payload import root_kind
 from compos.output.write import Output
-from compos.tree.contents import Contents
 from compos.tree.node import Piece
 from compos.tree.runs import disk_size
 
 __all__ = ["aws", "dynamic_vhd", "gcp", "ova", "qcow2", "qcow2_bios", "qcow2_efi", "vhd", "vhdx", "vmdk"]
 
-VERSION = 1
+VERSION = 2
 
 
 def qcow2_bios(job: Job) -> list[Output]:
@@ -63,8 +61,8 @@ def gcp(job: Job) -> list[Output]:
     """`.img.tar.gz`: `disk.raw`, whole GiB, in an old-GNU tar with its holes left out, compressed."""
     made = disk(job, _cloud(job, GIB, GIB))
     kind = f"gzip tar v{VERSION} {block_compressor_identity('gzip')}"
-    packed = kept(job, kind, made, lambda contents, out: write_gzip_tar("disk.raw", made, contents, out))
-    return [Output(".img.tar.gz", (packed,))]
+    packed = spooled(job, kind, made, lambda contents, out: write_gzip_tar("disk.raw", made, contents, out))
+    return [Output(".img.tar.gz", packed.pieces)]
 
 
 def vhd(job: Job) -> list[Output]:
@@ -87,7 +85,7 @@ def vhdx(job: Job) -> list[Output]:
 
 def vmdk(job: Job) -> list[Output]:
     """`.vmdk`, streamOptimized: 1 GiB."""
-    return [Output(".vmdk", _vmdk(job, disk(job, _cloud(job, GIB))))]
+    return [Output(".vmdk", _vmdk(job, disk(job, _cloud(job, GIB))).pieces)]
 
 
 def ova(job: Job) -> list[Output]:
@@ -95,12 +93,8 @@ def ova(job: Job) -> list[Output]:
     layout = _cloud(job, GIB)
     made = disk(job, layout)
     packed = _vmdk(job, made)
-    hasher = hashlib.sha256()
-    with Contents(job.store.root) as contents:
-        for chunk in contents.chunks(packed):
-            hasher.update(chunk)
     firmware = "bios" if layout.bios else "efi"
-    pieces = ova_pieces(job.request.name, packed, hasher.hexdigest(), capacity=disk_size(made), firmware=firmware)
+    pieces = ova_pieces(job.request.name, packed.pieces, packed.digest, capacity=disk_size(made), firmware=firmware)
     return [Output(".ova", tuple(pieces))]
 
 
@@ -113,10 +107,12 @@ def _cloud(job: Job, smallest: int, unit: int = MIB) -> Layout:
     )
 
 
-def _vmdk(job: Job, made: tuple[Piece, ...]) -> tuple[Piece, ...]:
+def _vmdk(job: Job, made: tuple[Piece, ...]) -> Spooled:
+    """With its digest where an appliance is made, so that both formats share one."""
     own = _id("vmdk", made)
     kind = f"vmdk v{VERSION} {block_compressor_identity('gzip')}"
-    return (kept(job, kind, made, lambda contents, out: write_vmdk(made, contents, out, identity=own)),)
+    digest = any(one.name == "ova" for one in job.request.formats)
+    return spooled(job, kind, made, lambda contents, out: write_vmdk(made, contents, out, identity=own), digest=digest)
 
 
 def _id(purpose: str, made: tuple[Piece, ...]) -> bytes:

@@ -6,13 +6,22 @@ May touch: the store (`derived/image`).
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import BinaryIO
+from typing import Any, BinaryIO, NamedTuple, cast
 
+from compos.disk.spool import Spool
 from compos.output.job import Job, identity
+from compos.tree import record
 from compos.tree.contents import Contents
-from compos.tree.node import Slice
+from compos.tree.node import Piece, Slice
 
-__all__ = ["kept"]
+__all__ = ["Spooled", "kept", "spooled"]
+
+
+class Spooled(NamedTuple):
+    """A container as pieces; its SHA-256 in hexadecimal, if it was asked for."""
+
+    pieces: tuple[Piece, ...]
+    digest: str
 
 
 def kept(job: Job, kind: str, content: object, write: Callable[[Contents, BinaryIO], int]) -> Slice:
@@ -32,3 +41,27 @@ def kept(job: Job, kind: str, content: object, write: Callable[[Contents, Binary
     else:
         size = path.stat().st_size
     return Slice(f"derived/image/{key}", 0, size)
+
+
+def spooled(
+    job: Job, kind: str, content: object, write: Callable[[Contents, Spool], None], *, digest: bool = False
+) -> Spooled:
+    """What `write` lays out: what it makes is kept as in `kept`, and how that lies between what it takes from the store."""
+    key = identity(f"{kind} {digest}", content).hex
+    name = f"{key}.pieces"
+    known = record.load(job.store.derived("image", name))
+    if known is not None:
+        needed, plain, hexadecimal = cast("tuple[Any, Any, str]", known)
+        if record.stored_whole(job.store.root, needed):
+            return Spooled(record.pieces(plain), hexadecimal)
+    with (
+        job.store.derive("image", key) as temporary,
+        temporary.open("w+b") as out,
+        Contents(job.store.root) as contents,
+    ):
+        spool = Spool(out, f"derived/image/{key}", digest=digest)
+        write(contents, spool)
+        made = Spooled(spool.finish(), spool.digest)
+    with job.store.derive("image", name) as path:
+        record.save(path, (record.needed(made.pieces), *made))
+    return made

@@ -63,7 +63,8 @@ class Contents:
     """Open files of the store, for the time of one output. Use as a context manager."""
 
     def __init__(self, root: Path) -> None:
-        self._root = root
+        self.root = root
+        """What the sources of slices are below."""
         self._files: dict[str, int] = {}
 
     def __enter__(self) -> Contents:
@@ -171,7 +172,7 @@ class Contents:
             if len(self._files) >= OPEN_FILES:
                 os.close(self._files.pop(next(iter(self._files))))
             try:
-                descriptor = os.open(self._root / source, os.O_RDONLY | os.O_CLOEXEC)
+                descriptor = os.open(self.root / source, os.O_RDONLY | os.O_CLOEXEC)
             except FileNotFoundError as error:
                 raise _short(source) from error
             self._files[source] = descriptor

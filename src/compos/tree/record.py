@@ -17,7 +17,18 @@ from typing import Any, cast
 from compos.image.seal import is_sealed
 from compos.tree.node import Hole, Node, Piece, Slice, Tree
 
-__all__ = ["load", "load_nodes", "load_tree", "node", "pieces", "save", "save_nodes", "save_tree", "stored_whole"]
+__all__ = [
+    "load",
+    "load_nodes",
+    "load_tree",
+    "needed",
+    "node",
+    "pieces",
+    "save",
+    "save_nodes",
+    "save_tree",
+    "stored_whole",
+]
 
 _HEAD = b"compos-record 2 " + sys.implementation.cache_tag.encode() + b" "
 
@@ -46,12 +57,16 @@ def load(path: Path | None) -> object | None:
 def save_nodes(path: Path, entries: Iterable[tuple[str, Node]], extra: tuple[object, ...] = ()) -> None:
     """Write nodes with their paths (or names), and `extra`."""
     entries = tuple(entries)
-    needed: dict[str, int] = {}
-    for _, node_ in entries:
-        for piece in node_.content:
-            if isinstance(piece, Slice):
-                needed[piece.source] = max(needed.get(piece.source, 0), piece.offset + piece.size)
-    save(path, (tuple(needed.items()), entries, extra))
+    save(path, (needed(piece for _, node_ in entries for piece in node_.content), entries, extra))
+
+
+def needed(content: Iterable[Piece]) -> tuple[tuple[str, int], ...]:
+    """The stored files that `content` slices, and how long each must be: what `stored_whole` looks at."""
+    ends: dict[str, int] = {}
+    for piece in content:
+        if isinstance(piece, Slice):
+            ends[piece.source] = max(ends.get(piece.source, 0), piece.offset + piece.size)
+    return tuple(ends.items())
 
 
 def load_nodes(path: Path | None, root: Path) -> tuple[list[tuple[str, Node]], tuple[object, ...]] | None:
@@ -59,16 +74,16 @@ def load_nodes(path: Path | None, root: Path) -> tuple[list[tuple[str, Node]], t
     value = load(path)
     if value is None:
         return None
-    needed, entries, extra = cast("tuple[Any, Any, tuple[object, ...]]", value)
-    if not stored_whole(root, needed):
+    sources, entries, extra = cast("tuple[Any, Any, tuple[object, ...]]", value)
+    if not stored_whole(root, sources):
         return None
     return [(name, node(fields)) for name, fields in entries], extra
 
 
-def stored_whole(root: Path, needed: Iterable[tuple[str, int]]) -> bool:
+def stored_whole(root: Path, sources: Iterable[tuple[str, int]]) -> bool:
     """Whether every stored file is there, unharmed, with at least so many bytes."""
     try:
-        found = ((os.stat(f"{root}/{source}"), size) for source, size in needed)  # noqa: PTH116  thousands of them
+        found = ((os.stat(f"{root}/{source}"), size) for source, size in sources)  # noqa: PTH116  thousands of them
         return all(status.st_size >= size and is_sealed(status) for status, size in found)
     except OSError:
         return False

@@ -5,13 +5,15 @@ Disk containers and file systems store such units and leave out those that are h
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from compos.tree.contents import Contents, cut, piece_size
-from compos.tree.node import Hole, Piece
+from compos.tree.node import Hole, Piece, Slice
 
-__all__ = ["Run", "blocks_of", "data_runs", "disk_size", "padded", "units"]
+__all__ = ["Batch", "Run", "batches", "blocks_of", "data_runs", "disk_size", "padded", "units"]
+
+BATCH = 1 << 20
 
 
 class Run(NamedTuple):
@@ -20,6 +22,14 @@ class Run(NamedTuple):
     first: int
     length: int
     pieces: tuple[Piece, ...]
+
+
+class Batch(NamedTuple):
+    """Neighbouring units from `first` on: their bytes, and where these stand in the store if they are packed already."""
+
+    first: int
+    data: bytes
+    packed: Slice | None = None
 
 
 def disk_size(disk: Iterable[Piece]) -> int:
@@ -57,20 +67,62 @@ def data_runs(disk: Sequence[Piece], unit: int) -> list[Run]:
     return runs
 
 
+def batches(
+    contents: Contents, runs: Iterable[Run], unit: int, is_packed: Callable[[Piece], bool] = lambda _: False
+) -> Iterator[Batch]:
+    """The units of `runs` in order, about a megabyte at a time; the last may be short.
+
+    Units that lie in one piece of which `is_packed` holds come with that piece, apart from the others.
+    """
+    size = max(BATCH // unit, 1) * unit
+    for run in runs:
+        for first, stretch in _stretches(run, unit, is_packed):
+            number = run.first + first
+            if isinstance(stretch, Slice):
+                for start in range(0, stretch.size, size):
+                    part = Slice(stretch.source, stretch.offset + start, min(size, stretch.size - start))
+                    yield Batch(number + start // unit, b"".join(contents.chunks([part])), part)
+                continue
+            waiting = b""
+            for chunk in contents.chunks(stretch):
+                waiting += chunk
+                while len(waiting) >= size:
+                    yield Batch(number, waiting[:size])
+                    waiting = waiting[size:]
+                    number += size // unit
+            if waiting:
+                yield Batch(number, waiting)
+
+
+def _stretches(
+    run: Run, unit: int, is_packed: Callable[[Piece], bool]
+) -> Iterator[tuple[int, Slice | tuple[Piece, ...]]]:
+    """`run` as the whole units of each packed slice, and the pieces between them; each with its first unit."""
+    between: list[Piece] = []
+    begin = at = 0
+    for piece in run.pieces:
+        end = at + piece_size(piece)
+        first, last = -(-at // unit) * unit, end // unit * unit
+        if first < last and isinstance(piece, Slice) and is_packed(piece):
+            head, rest = cut([piece], first - at)
+            _, tail = cut(rest, last - first)
+            between += head
+            if between:
+                yield begin // unit, tuple(between)
+            yield first // unit, Slice(piece.source, piece.offset + first - at, last - first)
+            between, begin = [*tail], last
+        else:
+            between.append(piece)
+        at = end
+    if between:
+        yield begin // unit, tuple(between)
+
+
 def units(contents: Contents, runs: Iterable[Run], unit: int) -> Iterator[tuple[int, bytes]]:
     """The units of `runs` one by one, with their numbers; the last is filled up with zeros."""
-    for run in runs:
-        number = run.first
-        waiting = b""
-        for chunk in contents.chunks(run.pieces):
-            waiting += chunk
-            whole = len(waiting) // unit * unit
-            for start in range(0, whole, unit):
-                yield number, waiting[start : start + unit]
-                number += 1
-            waiting = waiting[whole:]
-        if waiting:
-            yield number, waiting.ljust(unit, b"\0")
+    for batch in batches(contents, runs, unit):
+        for start in range(0, len(batch.data), unit):
+            yield batch.first + start // unit, batch.data[start : start + unit].ljust(unit, b"\0")
 
 
 def blocks_of(contents: Contents, pieces: Sequence[Piece], size: int) -> Iterator[tuple[bytes, int]]:
