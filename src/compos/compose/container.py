@@ -14,7 +14,7 @@ from compos.config.model import ImageEntry, Runtime, Settings
 from compos.image.model import Image
 from compos.tree.node import Tree, directory, file
 
-__all__ = ["Bundle", "Container", "bind_sources", "bundle_id", "container_component", "json_document", "root_path"]
+__all__ = ["Bundle", "Container", "bundle_id", "container_component", "json_document", "root_path"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +55,31 @@ class Bundle:
     path: str
     runtime: dict[str, Any]
     root_path: tuple[int, int]
-    supervision: Lines = ()
-    binds: tuple[str, ...] = ()
-    disks: bool = True
+    supervision: Lines
+    binds: tuple[str, ...]
+    disks: bool
+
+    @classmethod
+    def of(
+        cls,
+        where: tuple[str, str, str],
+        config: bytes,
+        spec: dict[str, Any],
+        runtime: dict[str, Any],
+        supervision: Lines,
+    ) -> Bundle:
+        """The bundle at `where` (section, id, path); `config` is `spec` as it is written.
+
+        Raises `ValueError`, `KeyError` or `TypeError` for documents that are not ours.
+        """
+        return cls(
+            *where,
+            runtime,
+            root_path(config),
+            supervision,
+            tuple(mount["source"] for mount in spec["mounts"] if mount.get("type") == "bind"),
+            _may_see_disks(spec, runtime),
+        )
 
 
 def container_component(
@@ -83,18 +105,10 @@ def container_component(
     nodes[f"{base}/runtime.json"] = file(json_document(runtime), 0o644, EPOCH)
     component = Component(f"{container.section}[{container.index}]", container.image.name, nodes)
     lines = supervision_lines(container.settings, container.image.config.stop_signal)
-    disks = may_see_disks(spec, runtime)
-    return component, Bundle(
-        container.section, container.id, base, runtime, root_path(config), lines, bind_sources(spec), disks
-    )
+    return component, Bundle.of((container.section, container.id, base), config, spec, runtime, lines)
 
 
-def bind_sources(spec: dict[str, Any]) -> tuple[str, ...]:
-    """What a `config.json` binds into its container."""
-    return tuple(mount["source"] for mount in spec["mounts"] if mount.get("type") == "bind")
-
-
-def may_see_disks(spec: dict[str, Any], runtime: dict[str, Any]) -> bool:
+def _may_see_disks(spec: dict[str, Any], runtime: dict[str, Any]) -> bool:
     """Whether a container has a way to the machine's disks: devices, or what of the system has them below it."""
     sources = [mount.get("source", "") for mount in (*spec["mounts"], *runtime["mounts"])]
     linux = spec["linux"]

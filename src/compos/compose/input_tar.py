@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from compos.compose.component import Component
-from compos.compose.container import Bundle, bind_sources, bundle_id, root_path
+from compos.compose.container import Bundle, bundle_id
 from compos.compose.plan import PATH as PLAN_PATH
 from compos.compose.plan import plan_fields
 from compos.compose.root import with_ancestors
@@ -312,8 +312,8 @@ class _Choice:
             documents = [self._earlier.read(tree[f"{prefix}/{name}.json"]) for name in ("config", "runtime")]
             runtime: dict[str, Any] = json.loads(documents[1])
             root = _root_of(runtime)
-            lines, binds = self._supervision(folder), bind_sources(json.loads(documents[0]))
-            return Bundle(section, folder, prefix, runtime, root_path(documents[0]), lines, binds), root
+            spec = json.loads(documents[0])
+            return Bundle.of((section, folder, prefix), documents[0], spec, runtime, self._supervision(folder)), root
         except (KeyError, ValueError, TypeError, IndexError):
             return None, ""
 
