@@ -49,11 +49,11 @@ ALL = [*PIECES, *WRITERS]
 def spooled(write: Callable[..., None], disk: Disk, contents: Contents, out: BinaryIO, **options: object) -> None:
     """What a writer makes lies in the store, and its pieces are copied from there."""
     with (contents.root / "spool").open("wb") as file:
-        spool = Spool(file, "spool", digest=True)
+        spool = Spool(file, "spool")
         write(disk, contents, spool, **({"identity": ID} | options))
         pieces = spool.finish()
     assert disk_size(pieces) == spool.size
-    assert hashlib.sha256(b"".join(contents.chunks(pieces))).hexdigest() == spool.digest
+    assert hashlib.sha256(b"".join(contents.chunks(pieces))).hexdigest() == contents.digest(pieces)
     contents.copy(pieces, out.fileno())
 
 

@@ -8,17 +8,18 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import chain
+from typing import TypeAlias
 
 from compos.compose.root import EPOCH
-from compos.disk.deflate import level_for, stored_blocks
+from compos.disk.deflate import is_dense, level_for, stored_blocks
 from compos.disk.spool import Spool
 from compos.filesystem.checksums import crc32
-from compos.filesystem.compress import is_compressed
 from compos.filesystem.parallel import in_parallel
 from compos.tree.contents import Contents
-from compos.tree.node import Hole, Piece
-from compos.tree.runs import Batch, Run, batches, data_runs, disk_size
+from compos.tree.node import Hole, Piece, Slice
+from compos.tree.runs import Run, batches, data_runs, disk_size
 
 __all__ = ["write_gzip_tar"]
 
@@ -29,44 +30,56 @@ UNIT = 1 << 16
 _NUMBER = struct.Struct("<II")
 INLINE, EXTENDED = 4, 21
 """Entries of a file's map in the header, and in each block behind it."""
-CHUNK = 1 << 20
-PROBE = 16 << 10
+CHUNK = 256 << 10
+WINDOW = 32 << 10
+"""What deflate looks back."""
 _GZIP_HEADER = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"
 """RFC 1952: deflate, no name, no time, best known as "unknown system"."""
 _DEFLATE_END = b"\x03\0"
 """RFC 1951, 3.2.3: a last block without contents."""
 
+_Content: TypeAlias = bytes | Slice
+
 
 def write_gzip_tar(name: str, disk: Sequence[Piece], contents: Contents, out: Spool) -> None:
     """Write the archive whose only member is `disk`. Two threads compress.
 
-    Pieces of a MiB are compressed apart (deflate streams may be joined at byte borders); what is compressed already is stored,
-    and stays where it is.
+    Deflate streams may be joined at byte borders: chunks are compressed apart, each knowing what stands in front of it; what is
+    compressed already is stored, and stays where it is.
     """
     size = 0
     checksum = 0
-    out.write(_GZIP_HEADER)
-    archive = [*_archive(name, disk)]
-    chunks = batches(contents, [Run(0, 1, tuple(archive))], CHUNK, is_compressed)
-    for batch, packed in in_parallel(((batch, batch) for batch in chunks), _packed):
-        checksum = crc32(batch.data, checksum)
-        size += len(batch.data)
-        out.write(packed)
-        if batch.packed:
-            view = memoryview(batch.data)
-            for head, part in stored_blocks(batch.packed, last=False):
-                out.write(head)
-                begin = part.offset - batch.packed.offset
-                out.take(part, view[begin : begin + part.size])
-    out.write(_DEFLATE_END + _NUMBER.pack(checksum, size & 0xFFFFFFFF))
+    out.add(_GZIP_HEADER)
+    chunks = _chunks(contents, [*_archive(name, disk)])
+    for content, packed in in_parallel(chunks, _packed):
+        for view in (memoryview(content),) if isinstance(content, bytes) else contents.views(content):
+            checksum = crc32(view, checksum)
+            size += len(view)
+        out.add(*packed)
+    out.add(_DEFLATE_END + _NUMBER.pack(checksum, size & 0xFFFFFFFF))
 
 
-def _packed(batch: Batch) -> bytes:
-    """A stretch of deflate's stream, up to a byte border; nothing for what is stored."""
-    if batch.packed:
-        return b""
-    packer = zlib.compressobj(level_for(batch.data, PROBE), zlib.DEFLATED, -15)
-    return packer.compress(batch.data) + packer.flush(zlib.Z_FULL_FLUSH)
+def _chunks(contents: Contents, archive: Sequence[Piece]) -> Iterator[tuple[_Content, tuple[_Content, bytes]]]:
+    """The contents of each chunk, twice; and the bytes in front of those that are to be compressed."""
+    before = b""
+    for _, stretch in batches(contents, [Run(0, 1, tuple(archive))], CHUNK, partial(is_dense, contents)):
+        if isinstance(stretch, Slice):
+            yield stretch, (stretch, b"")
+            before = b""
+            continue
+        for start in range(0, len(stretch), CHUNK):
+            chunk = stretch[start : start + CHUNK]
+            yield chunk, (chunk, before)
+            before = chunk[-WINDOW:]
+
+
+def _packed(chunk: tuple[_Content, bytes]) -> Sequence[Piece]:
+    """A stretch of deflate's stream, up to a byte border."""
+    content, before = chunk
+    if isinstance(content, Slice):
+        return [*stored_blocks(content)]
+    packer = zlib.compressobj(level_for(content), zlib.DEFLATED, -15, zdict=before)
+    return [packer.compress(content) + packer.flush(zlib.Z_SYNC_FLUSH)]
 
 
 def _archive(name: str, disk: Sequence[Piece]) -> Iterator[Piece]:

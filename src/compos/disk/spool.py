@@ -5,9 +5,9 @@ May touch: the file that the caller opened (writing).
 
 from __future__ import annotations
 
-from hashlib import sha256
 from typing import BinaryIO
 
+from compos.tree.contents import piece_size
 from compos.tree.node import Piece, Slice
 
 __all__ = ["Spool"]
@@ -19,12 +19,11 @@ BUFFER = 1 << 20
 
 
 class Spool:
-    """Collects pieces. `out` is an empty file that will be `source` in the store; `digest` asks for a SHA-256 of the whole."""
+    """Collects pieces. `out` is an empty file that will be `source` in the store."""
 
-    def __init__(self, out: BinaryIO, source: str, *, digest: bool = False) -> None:
+    def __init__(self, out: BinaryIO, source: str) -> None:
         self._out = out
         self._source = source
-        self._hasher = sha256() if digest else None
         self._pieces: list[Piece] = []
         self._waiting: list[bytes] = []
         self._length = 0
@@ -32,35 +31,24 @@ class Spool:
         self.size = 0
         """Bytes so far."""
 
-    def write(self, data: bytes) -> None:
-        """Add what was made."""
-        self._count(data)
-        self._waiting.append(data)
-        self._length += len(data)
-        if self._length >= BUFFER:
-            self._to_file()
-
-    def take(self, piece: Slice, data: bytes | memoryview) -> None:
-        """Add `data`, which stand at `piece` in the store."""
-        self._count(data)
-        self._settle()
-        self._pieces.append(piece)
+    def add(self, *pieces: Piece) -> None:
+        """Add bytes that were made, or slices of what stands in the store."""
+        for piece in pieces:
+            self.size += piece_size(piece)
+            if isinstance(piece, bytes):
+                self._waiting.append(piece)
+                self._length += len(piece)
+                if self._length >= BUFFER:
+                    self._to_file()
+            else:
+                self._settle()
+                self._pieces.append(piece)
 
     def finish(self) -> tuple[Piece, ...]:
         """Everything, as pieces."""
         self._settle()
         self._out.flush()
         return tuple(self._pieces)
-
-    @property
-    def digest(self) -> str:
-        """The SHA-256 in hexadecimal, if it was asked for."""
-        return self._hasher.hexdigest() if self._hasher else ""
-
-    def _count(self, data: bytes | memoryview) -> None:
-        self.size += len(data)
-        if self._hasher:
-            self._hasher.update(data)
 
     def _settle(self) -> None:
         if self._length > INLINE:

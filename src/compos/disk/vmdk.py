@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Sequence
-from typing import TypeAlias
+from collections.abc import Iterator, Sequence
+from functools import partial
 
-from compos.disk.deflate import ZLIB_HEADER, level_for, stored_blocks
+from compos.disk.deflate import MOST, ZLIB_HEADER, block_head, is_dense, level_for
 from compos.disk.spool import Spool
 from compos.filesystem.checksums import adler32
-from compos.filesystem.compress import is_compressed
 from compos.filesystem.parallel import in_parallel
 from compos.tree.contents import Contents
 from compos.tree.node import Piece, Slice
-from compos.tree.runs import Batch, batches, data_runs, disk_size, padded
+from compos.tree.runs import batches, data_runs, disk_size, padded
 
 __all__ = ["GRAIN", "write_vmdk"]
 
@@ -25,6 +24,8 @@ SECTOR = 512
 GRAIN = 64 << 10
 TABLE = 512
 """Grains that one table describes."""
+TOGETHER = 4 * GRAIN
+"""What one thread compresses at a time."""
 OVERHEAD = 128
 """Sectors in front of the first grain."""
 
@@ -60,11 +61,6 @@ ddb.geometry.sectors = "63"
 ddb.adapterType = "lsilogic"
 """
 
-PROBE = 4096
-
-_Grain: TypeAlias = "bytes | tuple[memoryview, Slice, bytes]"
-"""A zlib stream; or bytes, where they stand and their checksum."""
-
 
 def write_vmdk(disk: Sequence[Piece], contents: Contents, out: Spool, *, identity: bytes, name: str = "disk") -> None:
     """Write `disk` to `out`. Two threads compress; grains that are compressed already are stored, and stay where they are."""
@@ -76,65 +72,72 @@ def write_vmdk(disk: Sequence[Piece], contents: Contents, out: Spool, *, identit
         name=name,
         cylinders=min(max(sectors // (255 * 63), 1), 65535),
     ).encode()
-    out.write((_header(sectors, AT_END) + descriptor).ljust(OVERHEAD * SECTOR, b"\0"))
-    grains = -(-sectors * SECTOR // GRAIN)
-    directory = [0] * -(-grains // TABLE)
+    out.add((_header(sectors, AT_END) + descriptor).ljust(OVERHEAD * SECTOR, b"\0"))
+    directory = [0] * -(-sectors * SECTOR // (GRAIN * TABLE))
     table: list[int] = []
     current = -1
 
     def flush() -> None:
         if any(table):
             directory[current] = out.size // SECTOR + 1
-            out.write(_MARKER.pack(TABLE * 4 // SECTOR, 0, GRAIN_TABLE, b"") + struct.pack(f"<{TABLE}I", *table))
+            out.add(_MARKER.pack(TABLE * 4 // SECTOR, 0, GRAIN_TABLE, b"") + struct.pack(f"<{TABLE}I", *table))
 
-    runs = batches(contents, data_runs(whole, GRAIN), GRAIN, is_compressed)
-    for first, packed in in_parallel(((batch.first, batch) for batch in runs), _packed):
-        for number, grain in enumerate(packed, first):
+    for first, packed in in_parallel(_stretches(contents, whole), _packed):
+        for number, grain in enumerate(_grains(contents, first, packed), first):
             if number // TABLE != current:
                 flush()
                 current, table = number // TABLE, [0] * TABLE
             table[number % TABLE] = out.size // SECTOR
-            _write_grain(out, number, grain)
+            out.add(*grain)
     flush()
     entries = struct.pack(f"<{len(directory)}I", *directory)
     entries += bytes(-len(entries) % SECTOR)
     at = out.size // SECTOR
     tail = _MARKER.pack(len(entries) // SECTOR, 0, GRAIN_DIRECTORY, b"") + entries
     tail += _MARKER.pack(1, 0, FOOTER, b"") + _header(sectors, at + 1) + _MARKER.pack(0, 0, END, b"")
-    out.write(tail)
+    out.add(tail)
 
 
-def _write_grain(out: Spool, number: int, grain: _Grain) -> None:
-    """Marker, zlib stream, padding."""
-    if isinstance(grain, bytes):
-        size = len(grain)
-        out.write(_GRAIN_MARKER.pack(number * GRAIN // SECTOR, size) + grain)
-    else:
-        data, piece, checksum = grain
-        blocks = [*stored_blocks(piece, last=True)]
-        size = len(ZLIB_HEADER) + sum(len(head) + part.size for head, part in blocks) + len(checksum)
-        out.write(_GRAIN_MARKER.pack(number * GRAIN // SECTOR, size) + ZLIB_HEADER)
-        for head, part in blocks:
-            out.write(head)
-            begin = part.offset - piece.offset
-            out.take(part, data[begin : begin + part.size])
-        out.write(checksum)
-    out.write(bytes(-(_GRAIN_MARKER.size + size) % SECTOR))
+def _stretches(contents: Contents, disk: Sequence[Piece]) -> Iterator[tuple[int, bytes | Slice]]:
+    """Some grains at a time, with the number of the first: those that are to be compressed, and those that are not."""
+    for first, content in batches(contents, data_runs(disk, GRAIN), GRAIN, partial(is_dense, contents)):
+        if isinstance(content, Slice):
+            yield first, content
+            continue
+        for start in range(0, len(content), TOGETHER):
+            yield first + start // GRAIN, content[start : start + TOGETHER]
 
 
-def _packed(batch: Batch) -> list[_Grain]:
-    """The grains of a batch, each a zlib stream or what is stored in one."""
-    view = memoryview(batch.data)
-    starts = range(0, len(view), GRAIN)
-    if not batch.packed:
-        return [_compressed(bytes(view[start : start + GRAIN]).ljust(GRAIN, b"\0")) for start in starts]
-    source, offset, _ = batch.packed
-    parts = ((view[start : start + GRAIN], Slice(source, offset + start, GRAIN)) for start in starts)
-    return [(data, piece, adler32(data).to_bytes(4)) for data, piece in parts]
+def _packed(content: bytes | Slice) -> list[bytes] | Slice:
+    if isinstance(content, Slice):
+        return content
+    return [_compressed(content[start : start + GRAIN].ljust(GRAIN, b"\0")) for start in range(0, len(content), GRAIN)]
+
+
+def _grains(contents: Contents, first: int, packed: list[bytes] | Slice) -> Iterator[tuple[Piece, ...]]:
+    """Each grain with its marker and padding: a zlib stream, or two blocks of one that store it: one holds a byte less."""
+    if not isinstance(packed, Slice):
+        for number, stream in enumerate(packed, first):
+            head = _GRAIN_MARKER.pack(number * GRAIN // SECTOR, len(stream))
+            yield (head + stream + bytes(-(len(head) + len(stream)) % SECTOR),)
+        return
+    front, back = ZLIB_HEADER + block_head(MOST), block_head(GRAIN - MOST, last=True)
+    size = len(front) + GRAIN + len(back) + 4
+    padding = bytes(-(_GRAIN_MARKER.size + size) % SECTOR)
+    number = first
+    for view in contents.views(packed):
+        for start in range(0, len(view), GRAIN):
+            data = view[start : start + GRAIN]
+            yield (
+                _GRAIN_MARKER.pack(number * GRAIN // SECTOR, size) + front,
+                Slice(packed.source, packed.offset + (number - first) * GRAIN, MOST),
+                back + data[MOST:] + adler32(data).to_bytes(4) + padding,
+            )
+            number += 1
 
 
 def _compressed(data: bytes) -> bytes:
-    return zlib.compress(data, level_for(data, PROBE))
+    return zlib.compress(data, level_for(data))
 
 
 def _header(sectors: int, directory: int) -> bytes:

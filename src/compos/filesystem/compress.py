@@ -27,7 +27,6 @@ __all__ = [
     "block_compressor_identity",
     "encoding",
     "identity",
-    "is_compressed",
     "stored",
     "zstd_block",
     "zstd_compressed",
@@ -127,14 +126,6 @@ def _size(path: Path | None) -> int | None:
         stream.seek(end - _FOOTER.size)
         size, magic = _FOOTER.unpack(stream.read(_FOOTER.size))
     return size if magic == MAGIC and size == end - _FOOTER.size else None
-
-
-def is_compressed(piece: Piece) -> bool:
-    """Whether a piece is known to be compressed, by where it is kept: a segment, or an image that something was packed for."""
-    source = piece.source if isinstance(piece, Slice) else ""
-    return source.startswith("derived/image/") or (
-        source.startswith("derived/segment/") and not source.endswith(f".{identity('none')}")
-    )
 
 
 def encoding(compression: Compression, architecture: str) -> Encoding:

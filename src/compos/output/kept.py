@@ -59,9 +59,11 @@ def spooled(
         temporary.open("w+b") as out,
         Contents(job.store.root) as contents,
     ):
-        spool = Spool(out, f"derived/image/{key}", digest=digest)
+        spool = Spool(out, f"derived/image/{key}")
         write(contents, spool)
-        made = Spooled(spool.finish(), spool.digest)
+        pieces = spool.finish()
+    with Contents(job.store.root) as contents:
+        made = Spooled(pieces, contents.digest(pieces) if digest else "")
     with job.store.derive("image", name) as path:
         record.save(path, (record.needed(made.pieces), *made))
     return made

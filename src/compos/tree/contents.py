@@ -6,6 +6,7 @@ May touch: files below the store's root (reading), the file that the caller open
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -66,6 +67,7 @@ class Contents:
         self.root = root
         """What the sources of slices are below."""
         self._files: dict[str, int] = {}
+        self._buffer: memoryview | None = None
 
     def __enter__(self) -> Contents:
         return self
@@ -97,40 +99,71 @@ class Contents:
 
         `sparse` says that `out` is an empty file: holes are then skipped and take no space.
         """
-        total = 0
-        skipped = False
-        gathered: list[bytes] = []
-        size = 0
+        total = filled = 0
+        view = self._view()
         for piece in pieces:
             length = piece_size(piece)
             total += length
-            if isinstance(piece, Slice) and length > SMALL:
-                _write(out, b"".join(gathered))
-                gathered.clear()
-                size = 0
+            if length <= SMALL:
+                if filled + length > BUFFER:
+                    _write(out, view[:filled])
+                    filled = 0
+                self._put(piece, view[filled : filled + length])
+                filled += length
+                continue
+            _write(out, view[:filled])
+            filled = 0
+            if isinstance(piece, bytes):
+                _write(out, piece)
+            elif isinstance(piece, Slice):
                 self._copy_slice(piece, out)
-                skipped = False
-                continue
-            if sparse and isinstance(piece, Hole) and length > SMALL:
-                _write(out, b"".join(gathered))
-                gathered.clear()
-                size = 0
+            elif sparse:
                 os.lseek(out, length, os.SEEK_CUR)
-                skipped = True
-                continue
-            if length:
-                skipped = False
-            for part in self._parts(piece):
-                gathered.append(part)
-                size += len(part)
-            if size >= BUFFER:
-                _write(out, b"".join(gathered))
-                gathered.clear()
-                size = 0
-        _write(out, b"".join(gathered))
-        if skipped:
+            else:
+                for part in self._parts(piece):
+                    _write(out, part)
+        _write(out, view[:filled])
+        if sparse:
+            # A hole at the end was skipped, too.
             os.ftruncate(out, total)
         return total
+
+    def digest(self, pieces: Iterable[Piece]) -> str:
+        """The SHA-256 of `pieces` in hexadecimal."""
+        hasher = hashlib.sha256()
+        for piece in pieces:
+            for part in self.views(piece) if isinstance(piece, Slice) else self._parts(piece):
+                hasher.update(part)
+        return hasher.hexdigest()
+
+    def views(self, piece: Slice) -> Iterator[memoryview]:
+        """The bytes of a slice, a megabyte at a time; each view only until the next, or anything else, is asked for."""
+        view = self._view()
+        for start in range(0, piece.size, BUFFER):
+            part = view[: min(BUFFER, piece.size - start)]
+            self._put(Slice(piece.source, piece.offset + start, len(part)), part)
+            yield part
+
+    def _view(self) -> memoryview:
+        if self._buffer is None:
+            self._buffer = memoryview(bytearray(BUFFER))
+        return self._buffer
+
+    def _put(self, piece: Piece, view: memoryview) -> None:
+        """The bytes of `piece` into `view`, which has its length."""
+        if isinstance(piece, bytes):
+            view[:] = piece
+        elif isinstance(piece, Hole):
+            view[:] = bytes(piece.size)
+        else:
+            descriptor = self._open(piece.source)
+            offset = piece.offset
+            while view:
+                count = os.preadv(descriptor, (view,), offset)
+                if not count:
+                    raise _short(piece.source)
+                view = view[count:]
+                offset += count
 
     def _parts(self, piece: Piece) -> Iterator[bytes]:
         if isinstance(piece, bytes):
@@ -188,7 +221,7 @@ def _short(source: str) -> ImageError:
     )
 
 
-def _write(out: int, data: bytes) -> None:
+def _write(out: int, data: bytes | memoryview) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(out, view) :]

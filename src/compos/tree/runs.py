@@ -25,11 +25,10 @@ class Run(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Neighbouring units from `first` on: their bytes, and where these stand in the store if they are packed already."""
+    """Neighbouring units from `first` on: their bytes, or where these stand in the store if they are packed already."""
 
     first: int
-    data: bytes
-    packed: Slice | None = None
+    content: bytes | Slice
 
 
 def disk_size(disk: Iterable[Piece]) -> int:
@@ -72,16 +71,14 @@ def batches(
 ) -> Iterator[Batch]:
     """The units of `runs` in order, about a megabyte at a time; the last may be short.
 
-    Units that lie in one piece of which `is_packed` holds come with that piece, apart from the others.
+    Units that lie in a slice of at most a megabyte of which `is_packed` holds are not read, and come by themselves.
     """
     size = max(BATCH // unit, 1) * unit
     for run in runs:
         for first, stretch in _stretches(run, unit, is_packed):
             number = run.first + first
             if isinstance(stretch, Slice):
-                for start in range(0, stretch.size, size):
-                    part = Slice(stretch.source, stretch.offset + start, min(size, stretch.size - start))
-                    yield Batch(number + start // unit, b"".join(contents.chunks([part])), part)
+                yield Batch(number, stretch)
                 continue
             waiting = b""
             for chunk in contents.chunks(stretch):
@@ -100,7 +97,7 @@ def _stretches(
     """`run` as the whole units of each packed slice, and the pieces between them; each with its first unit."""
     between: list[Piece] = []
     begin = at = 0
-    for piece in run.pieces:
+    for piece in _split(run.pieces):
         end = at + piece_size(piece)
         first, last = -(-at // unit) * unit, end // unit * unit
         if first < last and isinstance(piece, Slice) and is_packed(piece):
@@ -118,11 +115,26 @@ def _stretches(
         yield begin // unit, tuple(between)
 
 
+def _split(pieces: Iterable[Piece]) -> Iterator[Piece]:
+    """Slices cut at whole megabytes from the beginning."""
+    at = 0
+    for piece in pieces:
+        rest: tuple[Piece, ...] = (piece,)
+        while isinstance(piece, Slice) and rest:
+            part, rest = cut(rest, BATCH - at % BATCH)
+            at += piece_size(part[0])
+            yield part[0]
+        if not isinstance(piece, Slice):
+            at += piece_size(piece)
+            yield piece
+
+
 def units(contents: Contents, runs: Iterable[Run], unit: int) -> Iterator[tuple[int, bytes]]:
     """The units of `runs` one by one, with their numbers; the last is filled up with zeros."""
-    for batch in batches(contents, runs, unit):
-        for start in range(0, len(batch.data), unit):
-            yield batch.first + start // unit, batch.data[start : start + unit].ljust(unit, b"\0")
+    for first, content in batches(contents, runs, unit):
+        if isinstance(content, bytes):
+            for start in range(0, len(content), unit):
+                yield first + start // unit, content[start : start + unit].ljust(unit, b"\0")
 
 
 def blocks_of(contents: Contents, pieces: Sequence[Piece], size: int) -> Iterator[tuple[bytes, int]]:
