@@ -38,7 +38,7 @@ from compos.config.order import SHAREABLE, shared_service
 from compos.image.model import Image
 from compos.image.store import Store
 from compos.tree.contents import Contents
-from compos.tree.flatten import image_tree
+from compos.tree.flatten import image_tree, unpack
 from compos.tree.node import DIRECTORY, FILE, Node, Tree, directory, file
 
 __all__ = ["Kept", "System", "compose_system"]
@@ -132,6 +132,7 @@ class _Composition:
     def system(self, metadata: Callable[[str], bytes], sbom: SbomOptions | None) -> System:
         config = self.config
         components: list[Component] = []
+        unpack(self.store, self.parts.images.values())
         if config.kernel and config.kernel.image:
             components.append(self._copied("kernel") or self._kernel(config.kernel, config.kernel.image))
         init = self._inits()

@@ -7,17 +7,20 @@ their own layer.
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import deque
 from collections.abc import Iterable
+from contextlib import suppress
 
-from compos.errors import ImageError
-from compos.image.model import Image
+from compos.errors import ComposError, ImageError
+from compos.image.model import Descriptor, Image
 from compos.image.store import Store
+from compos.progress import task
 from compos.tree import record
-from compos.tree.layer import VERSION, Layer, read_layer
+from compos.tree.layer import VERSION, Layer, is_read, read_layer
 from compos.tree.node import DIRECTORY, SYMLINK, Node, Tree, directory
 from compos.tree.tar import HARD_LINK
 
-__all__ = ["Overlay", "flatten", "image_tree"]
+__all__ = ["Overlay", "flatten", "image_tree", "unpack"]
 
 MAX_LINKS = 40
 """Symbolic links followed in one path, as in Linux (path_resolution(7))."""
@@ -36,6 +39,24 @@ def image_tree(store: Store, image: Image) -> Tree:
     with store.derive("tree", key) as path:
         record.save_tree(path, tree)
     return tree
+
+
+def unpack(store: Store, images: Iterable[Image]) -> None:
+    """Read the layers that no build has read, two at a time, the largest first: decompressors leave Python's lock.
+
+    What is wrong with one is told by whoever asks for its image.
+    """
+    lacking = {layer: image.name for image in images for layer in image.layers if not is_read(store, layer)}
+    if len(lacking) < 2:
+        return
+    from concurrent.futures import ThreadPoolExecutor
+
+    def read(layer: Descriptor) -> None:
+        with suppress(ComposError):
+            read_layer(store, layer, lacking[layer])
+
+    with task("unpack"), ThreadPoolExecutor(2) as pool:
+        deque(pool.map(read, sorted(lacking, key=lambda layer: -layer.size)), maxlen=0)
 
 
 def flatten(layers: Iterable[Layer], image: str) -> Overlay:

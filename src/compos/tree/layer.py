@@ -15,7 +15,7 @@ from compos.tree import record
 from compos.tree.node import DIRECTORY, Node
 from compos.tree.tar import HARD_LINK, TarError, read_members
 
-__all__ = ["Layer", "clean", "plain_layer", "read_layer"]
+__all__ = ["Layer", "clean", "is_read", "plain_layer", "read_layer"]
 
 VERSION = 1
 """Part of every key below: counts up when what is derived changes its meaning."""
@@ -52,7 +52,7 @@ def read_layer(store: Store, layer: Descriptor, image: str) -> Layer:
 
     Raises `ImageError` (`layer-damaged`, `layer-path`, `store-corrupt`, …); `image` is named in the error.
     """
-    key = f"{layer.digest.replace(':', '-')}-v{VERSION}"
+    key = _key(layer)
     if (cached := record.load_nodes(store.derived("layer-index", key), store.root)) is not None:
         entries, (whiteouts, opaque) = cached
         return Layer(cast("tuple[str, ...]", whiteouts), cast("tuple[str, ...]", opaque), tuple(entries))
@@ -75,6 +75,15 @@ def read_layer(store: Store, layer: Descriptor, image: str) -> Layer:
     with store.derive("layer-index", key) as path:
         record.save_nodes(path, index.entries, (index.whiteouts, index.opaque))
     return index
+
+
+def is_read(store: Store, layer: Descriptor) -> bool:
+    """Whether there is an index of `layer`."""
+    return store.derived("layer-index", _key(layer)) is not None
+
+
+def _key(layer: Descriptor) -> str:
+    return f"{layer.digest.replace(':', '-')}-v{VERSION}"
 
 
 def plain_layer(store: Store, layer: Descriptor, image: str) -> str:

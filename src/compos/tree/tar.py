@@ -26,6 +26,8 @@ _KINDS = {
 _MAX_EXTENSION = 1 << 20
 """A PAX header or GNU long name beyond this is an attack or damage (Linux paths end at 4096 bytes)."""
 
+MAPPED = 16 << 20
+
 
 class TarError(ValueError):
     """The archive is damaged or not tar; the message says where."""
@@ -64,7 +66,12 @@ class _Reader:
 
     def members(self) -> Iterator[Member]:
         records: dict[str, bytes] = {}
+        seen = self.position
         while (header := self._next_header()) is not None:
+            if self.position - seen > MAPPED:
+                # What was looked at counts as our memory for as long as it is mapped.
+                self.data.madvise(mmap.MADV_DONTNEED)
+                seen = self.position
             fields = _HEADER.unpack(header)
             typeflag = fields[7]
             size = self._number(fields[4], "size")
