@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import os
 import platform
+import selectors
+import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -26,6 +27,9 @@ from compos.tree.node import directory, file  # noqa: E402
 from tests.guest import free_port  # noqa: E402
 
 ROUNDS = 4
+
+EVERY, GIVEN_UP = 0.05, 0.5
+"""Seconds between connections, and until one is dropped."""
 
 SYSTEM = """\
 kernel:
@@ -120,16 +124,51 @@ def boot(case: Case, folder: Path) -> float:
 
 
 def wait_for_page(port: int, seconds: float) -> None:
-    """As soon as there is one. QEMU takes connections before the guest has a network: none is waited for long."""
+    """As soon as there is one.
+
+    QEMU takes connections before the guest has a network, and these are answered late or never: so another one is made every
+    few hundredths of a second, and whichever is answered first counts.
+    """
     deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
+    with selectors.DefaultSelector() as waiting:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=0.5) as answer:
-                answer.read()
-                return
-        except OSError:
-            time.sleep(0.05)
+            while time.monotonic() < deadline:
+                asker = socket.socket()
+                asker.setblocking(False)
+                asker.connect_ex(("127.0.0.1", port))
+                waiting.register(asker, selectors.EVENT_WRITE, time.monotonic())
+                until = time.monotonic() + EVERY
+                while (rest := until - time.monotonic()) > 0:
+                    if any(_answered(waiting, key) for key, _ in waiting.select(rest)):
+                        return
+                for key in [*waiting.get_map().values()]:
+                    if time.monotonic() - key.data > GIVEN_UP:
+                        _forget(waiting, key)
+        finally:
+            for key in [*waiting.get_map().values()]:
+                _forget(waiting, key)
     raise TimeoutError
+
+
+def _answered(waiting: selectors.BaseSelector, key: selectors.SelectorKey) -> bool:
+    """Whether a page comes; a connection that is there is asked for one."""
+    asker = cast("socket.socket", key.fileobj)
+    try:
+        if key.events == selectors.EVENT_WRITE:
+            asker.send(b"GET / HTTP/1.0\r\nHost: guest\r\n\r\n")
+            waiting.modify(asker, selectors.EVENT_READ, key.data)
+            return False
+        if asker.recv(4096).startswith(b"HTTP/1.1 200"):
+            return True
+    except OSError:
+        pass
+    _forget(waiting, key)
+    return False
+
+
+def _forget(waiting: selectors.BaseSelector, key: selectors.SelectorKey) -> None:
+    waiting.unregister(key.fileobj)
+    cast("socket.socket", key.fileobj).close()
 
 
 def floor(folder: Path) -> float:

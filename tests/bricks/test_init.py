@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +24,8 @@ PARTS = {
     "modules": ("modules", "files", "console"),
     "options": ("mount", "files", "console"),
     "files": ("files",),
-    "process": ("process", "console"),
+    "process": ("process", "console", "sealed"),
+    "sealed": ("sealed",),
     "spec": ("spec", "bundle", "plan", "files", "link", "machine", "mount", "console"),
 }
 
@@ -372,6 +376,26 @@ MISFITS = [
     (OFFSET, "-1"),
     ("", ""),
 ]
+
+
+WHERE = (
+    "import fcntl, os; exe = '/proc/self/exe'; print(os.readlink(exe), fcntl.fcntl(os.open(exe, os.O_RDONLY), 1034))"
+)
+"""F_GET_SEALS."""
+
+
+def test_a_runtime_on_a_tmpfs_runs_from_a_sealed_copy(run: Run, tmp_path: Path) -> None:
+    python = Path(sys.executable).resolve()
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        program = Path(folder) / "python3"
+        shutil.copy2(python, program)
+        path, elsewhere, where = run("sealed", program, "999999999", "-Sc", WHERE).splitlines()
+        assert path.startswith("/proc/1/fd/")
+        assert elsewhere == "/elsewhere"
+        assert where == "/memfd:runtime (deleted) 15", "all four seals: what runc and crun look for"
+        assert run("sealed", program, "1000", "-Sc", WHERE).splitlines() == [str(program), "/elsewhere", "not copied"]
+    assert run("sealed", python, "999999999", "-Sc", WHERE).splitlines() == [str(python), "/elsewhere", "not copied"]
+    assert run("sealed", "/nowhere", "0").splitlines() == ["/nowhere", "/elsewhere", "not copied"]
 
 
 def test_a_spec_gets_the_absolute_root_path(run: Run, tmp_path: Path) -> None:

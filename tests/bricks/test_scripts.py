@@ -166,6 +166,41 @@ def test_a_lease_sets_the_mtu(name: str, tmp_path: Path) -> None:
     assert int(mtu.read_text()) == expected
 
 
+STEPS = {
+    "before it starts": ("PREINIT", (), ["up"]),
+    "no link, nothing to take back": ("NOCARRIER", (), []),
+    "no link": ("NOCARRIER", ("run/dhcpcd/hook-state/x",), ["hooks"]),
+    "a link": ("CARRIER", (), []),
+    "a lease": ("BOUND", (), ["hooks"]),
+    "a hook of somebody's": ("CARRIER", ("etc/dhcpcd.exit-hook",), ["hooks"]),
+    "one more hook": ("PREINIT", ("usr/lib/dhcpcd/dhcpcd-hooks/50-own",), ["hooks"]),
+}
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_dhcpcd_runs_only_the_hooks_that_have_something_to_do(name: str, tmp_path: Path) -> None:
+    reason, files, expected = STEPS[name]
+    hooks = tmp_path / "usr/lib/dhcpcd/dhcpcd-hooks"
+    for path in (*files, *(f"usr/lib/dhcpcd/dhcpcd-hooks/{n}" for n in ("10-mtu", "20-resolv.conf"))):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).touch()
+    (tmp_path / "carrier").write_text("1\n")
+    carrier = (BRICKS / "dhcpcd/05-carrier").read_text().replace("/sys/class/net/$interface/", f"{tmp_path}/")
+    # A shell of busybox takes its own ip.
+    (hooks / "05-carrier").write_text(carrier.replace("ip link", f"{tmp_path}/bin/ip link"))
+    program(tmp_path / "usr/lib/dhcpcd/dhcpcd-run-hooks", f"echo hooks >> {tmp_path}/called")
+    program(tmp_path / "bin/ip", f'[ "$*" = "link set dev eth0 up" ] && echo up >> {tmp_path}/called')
+    script = tmp_path / "step"
+    text = (BRICKS / "dhcpcd/run").read_text()
+    for folder in ("/usr/lib", "/etc", "/run/dhcpcd"):
+        text = text.replace(folder, f"{tmp_path}{folder}")
+    script.write_text(f"interface=eth0 reason={reason}\n{text}")
+    done = shell(script)
+    assert (done.returncode, done.stderr) == (0, "")
+    called = tmp_path / "called"
+    assert (called.read_text().split() if called.exists() else []) == expected
+
+
 def feed(tmp_path: Path, feeder: str, *arguments: str, pool: int = 256) -> subprocess.Popen[str]:
     """Start the rngd brick's script with a stand-in for rngd and for the kernel's pool."""
     program(tmp_path / "usr/sbin/rngd", feeder)

@@ -207,7 +207,9 @@ def test_syslog_over_tcp(logger: Path, tmp_path: Path, stream_server: tuple[int,
 
 def test_memlogd_gets_the_output_where_it_listens(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     """LinuxKit's protocol: a datagram with the source's name and a descriptor to read (reference 12.2)."""
-    program = compile_driver("memlogd", parts=(*LOG, "log", "process"), folder=tmp_path_factory.mktemp("memlogd"))
+    program = compile_driver(
+        "memlogd", parts=(*LOG, "log", "process", "sealed"), folder=tmp_path_factory.mktemp("memlogd")
+    )
     run = tmp_path / "run"
     run.mkdir()
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as server:

@@ -222,6 +222,27 @@ def test_who_may_see_disks_waits_for_them(world: World, binds: str, place: int |
     assert waiting == names
 
 
+def test_modules_that_containers_ask_for_are_in_the_plan(world: World) -> None:
+    world.image("acme/init:1", [[Member("init")]], {"Labels": {"org.compos.init.plan": "1"}})
+    world.image("acme/net:1", [[Member("x")]], {"Labels": {"org.compos.modules": "af_packet  tun"}})
+    system = """
+init: ['acme/init:1']
+onboot: [{name: a, image: 'acme/net:1'}, {name: b, image: 'acme/net:1', readonly: true}]
+services: [{name: c, image: 'acme/app:1', readonly: true}]
+"""
+    lines = world.text(world.nodes(system)["etc/compos/plan"]).splitlines()
+    assert lines.index("modules\tevdev") < lines.index("coldplug-early")
+    told = [line for line in lines if line.startswith(("container\t", "modules\t"))]
+    assert [line.split("\t")[:2] for line in told] == [
+        ["modules", "evdev"],
+        ["container", "000-a"],
+        ["modules", "af_packet tun overlay"],
+        ["container", "001-b"],
+        ["modules", "af_packet tun"],
+        ["container", "c"],
+    ]
+
+
 def test_segments_add_up_to_the_root(world: World) -> None:
     """Laid down one after another, as the kernel unpacks them, the segments give the final tree."""
     world.image(

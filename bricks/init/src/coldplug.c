@@ -3,6 +3,7 @@
 
 #include "files.h"
 #include "modules.h"
+#include "plan.h"
 #include "process.h"
 
 #include <errno.h>
@@ -53,20 +54,18 @@ static bool is_new(struct seen *seen, const char *name)
     return copy != NULL;
 }
 
-/* Notes the names of devices that have come since; whether there are any. */
-static bool look(struct seen *seen)
+/* Notes the names of devices that have come since. */
+static void look(struct seen *seen)
 {
     glob_t found;
-    bool any = false;
     if (glob("/sys/bus/*/devices/*/modalias", GLOB_NOSORT, NULL, &found) != 0)
-        return false;
+        return;
     for (size_t i = 0; i < found.gl_pathc; i++) {
         char name[PATH_SIZE];
         if (file_line(found.gl_pathv[i], name, sizeof name) == 0 && *name)
-            any = is_new(seen, name) || any;
+            is_new(seen, name);
     }
     globfree(&found);
-    return any;
 }
 
 /* Every WORKERS-th of the names noted since `begin`. Whether any module was found. */
@@ -105,63 +104,103 @@ static bool load_new(struct modules *modules, const struct seen *seen, size_t be
     return any;
 }
 
-static bool pass(struct modules *modules, struct seen *seen)
+/* Loads modules for the names from `begin` on and for all devices that are not noted, and for what these bring. */
+static void load_all(struct modules *modules, struct seen *seen, size_t begin)
 {
-    size_t begin = seen->count;
-    return look(seen) && load_new(modules, seen, begin);
+    for (int passes = 0; passes < PASSES; passes++) {
+        look(seen);
+        size_t from = begin;
+        begin = seen->count;
+        if (begin == from || !load_new(modules, seen, from))
+            return;
+    }
 }
 
-static void load_all(struct modules *modules, struct seen *seen)
-{
-    for (int passes = 0; passes < PASSES && pass(modules, seen); passes++)
-        continue;
-}
-
-/* A PCI function of the class "mass storage" (modalias pci:v…d…sv…sd…bc01sc…i…). */
+/* A PCI function of the class "mass storage" (modalias pci:v…d…sv…sd…bc01sc…i…), or of such a class with this subclass. */
 static bool is_disk_controller(const char *name)
 {
     return strncmp(name, "pci:", 4) == 0 && strstr(name, "bc01sc") != NULL;
 }
 
-/* Notes the devices that there are: disk controllers as dealt with in `others`, the rest in `controllers`. */
-static bool divide(struct seen *controllers, struct seen *others)
+/* IDE and SATA look at their ports one after another, or all for a while. */
+static bool is_slow_controller(const char *name)
+{
+    return is_disk_controller(name) && (strstr(name, "bc01sc01") || strstr(name, "bc01sc06"));
+}
+
+/* Notes the devices that there are and of which `apart` holds. */
+static void set_apart(struct seen *noted, bool (*apart)(const char *name))
 {
     struct seen all = {0};
     look(&all);
     for (size_t i = 0; i < all.count; i++)
-        is_new(is_disk_controller(all.names[i]) ? others : controllers, all.names[i]);
+        if (apart(all.names[i]))
+            is_new(noted, all.names[i]);
     forget(&all);
-    return others->count > 0;
 }
 
-static int load(bool early, struct failure *failure)
+/* Names, separated by blanks, of modules that are wanted beside the drivers. */
+static char wanted[PLAN_LINE_MAXIMUM];
+
+void coldplug_want(const char *names)
+{
+    size_t length = strlen(wanted);
+    snprintf(wanted + length, sizeof wanted - length, "%s ", names);
+}
+
+static void note_wanted(struct seen *seen)
+{
+    char *rest = wanted;
+    for (const char *name; (name = strsep(&rest, " ")) != NULL;)
+        if (*name)
+            is_new(seen, name);
+}
+
+/* Loads drivers, but not those of the first `apart` names in `seen`; those behind them are loaded too. */
+static int load(struct seen *seen, size_t apart, struct failure *failure)
 {
     char folder[128];
     struct modules modules;
-    struct seen controllers = {0}, others = {0};
     modules_folder(folder, sizeof folder);
     if (modules_open(&modules, folder) < 0)
         /* A kernel with everything built in has no modules. */
         return errno == ENOENT ? 0 : failed_errno(failure, "coldplug: %s", folder);
-    if (early && divide(&controllers, &others) && child_fork(&disks, failure) == 0) {
-        load_all(&modules, &controllers);
-        _exit(0);
-    }
-    load_all(&modules, &others);
-    forget(&controllers);
-    forget(&others);
+    load_all(&modules, seen, apart);
     modules_close(&modules);
     return 0;
 }
 
 int coldplug(struct failure *failure)
 {
-    return load(false, failure);
+    struct seen seen = {0};
+    int result = load(&seen, 0, failure);
+    forget(&seen);
+    return result;
+}
+
+int coldplug_quick(struct failure *failure)
+{
+    struct seen seen = {0};
+    set_apart(&seen, is_slow_controller);
+    int result = load(&seen, seen.count, failure);
+    forget(&seen);
+    return result;
 }
 
 int coldplug_early(struct failure *failure)
 {
-    return load(true, failure);
+    struct seen seen = {0};
+    set_apart(&seen, is_disk_controller);
+    size_t controllers = seen.count;
+    note_wanted(&seen);
+    int result = load(&seen, controllers, failure);
+    if (result == 0 && controllers > 0 && child_fork(&disks, failure) == 0) {
+        seen.count -= controllers;
+        memmove(seen.names, seen.names + controllers, seen.count * sizeof *seen.names);
+        _exit(load(&seen, seen.count, failure) < 0);
+    }
+    forget(&seen);
+    return result;
 }
 
 void coldplug_disks(void)

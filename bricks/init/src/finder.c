@@ -193,6 +193,8 @@ static void find(const struct wanted *wanted)
     char seen[512];
     for (size_t i = 0; i < wanted->module_count; i++)
         load_module(wanted->modules[i], &failure);
+    if (coldplug_quick(&failure) == 0 && try_all(wanted, seen, sizeof seen))
+        return;
     for (unsigned tries = 1;; tries++) {
         if (coldplug(&failure) < 0)
             say("%s", failure.text);

@@ -84,7 +84,7 @@ static int start_under(struct containerd *connection, const struct helpers *help
     char *spec = spec_read(bundle, &length, failure);
     if (!spec)
         return -1;
-    int result = containerd_create(connection, ns, id, oci_program(), spec, length, error, size);
+    int result = containerd_create(connection, ns, id, oci_shared(), spec, length, error, size);
     free(spec);
     if (result < 0 || containerd_task(connection, ns, id, output->out, output->error, &pid, error, size) < 0)
         return -1;

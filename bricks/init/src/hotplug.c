@@ -130,8 +130,5 @@ void hotplug_start(void)
     }
     uevents = (struct watch){.descriptor = channel, .ready = take_uevents};
     watch_add(&uevents);
-    /* Buttons are input devices, whose nodes a module makes that no device of a bus asks for. */
-    struct failure ignored;
-    load_module("evdev", &ignored);
     find_buttons();
 }

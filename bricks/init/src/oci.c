@@ -3,12 +3,14 @@
 
 #include "files.h"
 #include "process.h"
+#include "sealed.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -22,6 +24,26 @@ const char *oci_program(void)
 void oci_use(const char *path)
 {
     program = path;
+}
+
+/* crun is half a MiB, runc ten. */
+enum { SMALL = 1 << 20 };
+
+void oci_ready(void)
+{
+    sealed_make(program);
+}
+
+void oci_settle(void)
+{
+    sealed_drop(SMALL);
+}
+
+/* Shims ask for it as long as there are containers. */
+const char *oci_shared(void)
+{
+    struct stat status;
+    return stat(program, &status) == 0 && status.st_size <= SMALL ? sealed_path(program) : program;
 }
 
 int oci_run(const char *const arguments[], int output, int error, struct failure *failure)

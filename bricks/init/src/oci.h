@@ -14,6 +14,13 @@
 const char *oci_program(void);
 void oci_use(const char *path);
 
+/* Before the first container: the runtime starts faster from here on. After the services have started: only while that costs little. */
+void oci_ready(void);
+void oci_settle(void);
+
+/* The runtime's path for containerd's shims. */
+const char *oci_shared(void);
+
 /* Runs a program to its end, with stdin from /dev/null. Not in PID 1. */
 int oci_run(const char *const arguments[], int output, int error, struct failure *failure);
 

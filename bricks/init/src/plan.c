@@ -33,6 +33,7 @@ static const struct {
     [WORD_LOG] = {"log", 5, INSIDE},
     [WORD_LOOPBACK] = {"loopback", 0, OUTSIDE},
     [WORD_MODULE] = {"module", 1, OUTSIDE},
+    [WORD_MODULES] = {"modules", 1, OUTSIDE | INSIDE},
     [WORD_MOUNT] = {"mount", 4, OUTSIDE | INSIDE},
     [WORD_MOUNT_OPTIONAL] = {"mount?", 4, OUTSIDE | INSIDE},
     [WORD_NAMESPACE] = {"namespace", 2, OUTSIDE},

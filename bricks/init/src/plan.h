@@ -26,6 +26,7 @@ enum plan_word {
     WORD_LOG,
     WORD_LOOPBACK,
     WORD_MODULE,
+    WORD_MODULES,
     WORD_MOUNT,
     WORD_MOUNT_OPTIONAL,
     WORD_NAMESPACE,

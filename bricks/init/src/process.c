@@ -1,6 +1,8 @@
 /* process.c: see process.h. */
 #include "process.h"
 
+#include "sealed.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -335,6 +337,7 @@ _Noreturn void process_exec(const char *const arguments[], int output, int error
     dup2(null, STDIN_FILENO);
     dup2(to, STDOUT_FILENO);
     dup2(to_error, STDERR_FILENO);
+    sealed_exec(arguments);
     execv(arguments[0], (char *const *)arguments);
     dprintf(STDERR_FILENO, "%s: %s\n", arguments[0], strerror(errno));
     _exit(127);

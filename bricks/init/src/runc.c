@@ -234,8 +234,10 @@ void runc_stage(const struct plan *plan, enum plan_stage stage, const char *labe
         const struct plan_line *line = &plan->lines[i];
         if (line->word != WORD_CONTAINER)
             stage_line(line);
-        else if (access(oci_program(), X_OK) == 0)
+        else if (access(oci_program(), X_OK) == 0) {
+            oci_ready();
             run_container(plan, i, end, label);
+        }
         else if (!told) {
             say("%s: no %s, no containers", label, oci_program());
             told = true;

@@ -159,9 +159,11 @@ static void run_services(void)
     log_start(supervision.services, supervision.count);
     control_start();
     process_after(step_all);
+    oci_ready();
     while (process_power() == POWER_NONE && beginning())
         process_events(-1);
     tell_started();
+    oci_settle();
 }
 
 void services_stage(const struct plan *given)

@@ -129,8 +129,17 @@ void stage_line(const struct plan_line *line)
         say("plan line %u: %s", line->number, failure.text);
 }
 
+/* Modules that somebody will ask for are loaded beside the drivers. */
+static void want_modules(const struct plan *plan)
+{
+    for (size_t i = 0; i < plan->count; i++)
+        if (plan->lines[i].word == WORD_MODULES)
+            coldplug_want(plan->lines[i].argument[0]);
+}
+
 void boot_stage(const struct plan *plan)
 {
+    want_modules(plan);
     for (size_t i = plan->begin[STAGE_BOOT]; i < plan->end[STAGE_BOOT] && process_power() == POWER_NONE; i++)
         if (!machine_is_given() || !is_of_machine(plan->lines[i].word))
             stage_line(&plan->lines[i]);

@@ -7,14 +7,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from compos.compose.component import Component
+from compos.compose.drivers import LABEL as MODULES_LABEL
 from compos.compose.root import EPOCH, laid_out, prefixed, with_ancestors
 from compos.compose.runtime import root_mounts, runtime_document
+from compos.compose.supervision import WORDS as SUPERVISION
 from compos.compose.supervision import Lines, supervision_lines
 from compos.config.model import ImageEntry, Runtime, Settings
 from compos.image.model import Image
 from compos.tree.node import Tree, directory, file
 
 __all__ = ["Bundle", "Container", "bundle_id", "container_component", "json_document", "root_path"]
+
+WORDS = SUPERVISION | {"modules"}
+"""The plan's words of what a container's image and settings say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +109,17 @@ def container_component(
     nodes[f"{base}/config.json"] = file(config, 0o644, EPOCH)
     nodes[f"{base}/runtime.json"] = file(json_document(runtime), 0o644, EPOCH)
     component = Component(f"{container.section}[{container.index}]", container.image.name, nodes)
-    lines = supervision_lines(container.settings, container.image.config.stop_signal)
+    lines = (
+        *supervision_lines(container.settings, container.image.config.stop_signal),
+        *module_lines(container.image, readonly=readonly),
+    )
     return component, Bundle.of((container.section, container.id, base), config, spec, runtime, lines)
+
+
+def module_lines(image: Image, *, readonly: bool) -> Lines:
+    """The kernel modules that a container asks for: those that its image declares, and what a writable root is made of."""
+    names = [*image.config.labels.get(MODULES_LABEL, "").split(), *(() if readonly else ("overlay",))]
+    return (("modules", " ".join(names)),) if names else ()
 
 
 def _may_see_disks(spec: dict[str, Any], runtime: dict[str, Any]) -> bool:

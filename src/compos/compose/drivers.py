@@ -5,7 +5,10 @@ Names are the kernel's; a kernel has few of them as modules, the rest is built i
 
 from __future__ import annotations
 
-__all__ = ["ANY", "BASE", "CHECKSUMS", "DISKS", "MACHINES"]
+__all__ = ["ANY", "BASE", "CHECKSUMS", "DISKS", "LABEL", "MACHINES"]
+
+LABEL = "org.compos.modules"
+"""Of images whose programs need kernel modules: their names, with blanks between them."""
 
 BASE = ("overlay", "loop", "evdev", "button", "rtc_cmos", "rtc_pl031", "efivarfs")
 """What init uses: writable roots, roots in files, the power button, the clock."""

@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from compos.compose.component import Component
-from compos.compose.container import Bundle, bundle_id
+from compos.compose.container import WORDS, Bundle, bundle_id
 from compos.compose.plan import PATH as PLAN_PATH
 from compos.compose.plan import plan_fields
 from compos.compose.root import with_ancestors
-from compos.compose.supervision import WORDS, Lines
+from compos.compose.supervision import Lines
 from compos.config.ids import id_map
 from compos.config.images import SECTIONS, renamed_images
 from compos.config.load import decode_document

@@ -16,12 +16,9 @@ from compos.compose.root import EPOCH
 from compos.tree.contents import Contents
 from compos.tree.node import DIRECTORY, FILE, Node, Tree, ancestors, file
 
-__all__ = ["AUTO", "FIRMWARE", "LABEL", "PLACES", "ModuleIndex", "kept_firmware", "kept_modules", "read_index"]
+__all__ = ["AUTO", "FIRMWARE", "PLACES", "ModuleIndex", "kept_firmware", "kept_modules", "read_index"]
 
 AUTO = "auto"
-LABEL = "org.compos.modules"
-"""Names of kernel modules that an image's programs need, with blanks between them."""
-
 PLACES = ("lib/modules/", "usr/lib/modules/")
 FIRMWARE = ("lib/firmware/", "usr/lib/firmware/")
 

@@ -69,6 +69,8 @@ MOUNTS: tuple[tuple[str, ...], ...] = (
 )
 
 SETTINGS: tuple[tuple[str, ...], ...] = (
+    # Buttons are input devices, whose nodes a module makes that no device of a bus asks for.
+    ("modules", "evdev"),
     ("coldplug-early",),
     ("clock",),
     ("loopback",),

@@ -16,10 +16,10 @@ from compos.compose.component import Component, Root, union
 from compos.compose.container import Bundle, Container, container_component
 from compos.compose.daemon import runtime_config
 from compos.compose.drivers import ANY, BASE, CHECKSUMS, MACHINES
+from compos.compose.drivers import LABEL as MODULES_LABEL
 from compos.compose.files import files_components
 from compos.compose.kernel import kernel_component
 from compos.compose.kernel_modules import FIRMWARE, PLACES, kept_firmware, kept_modules
-from compos.compose.kernel_modules import LABEL as MODULES_LABEL
 from compos.compose.parts import Parts
 from compos.compose.plan import LABEL as PLAN_LABEL
 from compos.compose.plan import PATH as PLAN_PATH

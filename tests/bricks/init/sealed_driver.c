@@ -1,0 +1,21 @@
+/* sealed_driver.c: sealed PROGRAM [MOST] [ARGUMENT...]: copies PROGRAM, drops a copy of more than MOST bytes, becomes it. */
+#include "sealed.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+int main(int count, char *arguments[])
+{
+    if (count < 3)
+        return 2;
+    sealed_make(arguments[1]);
+    sealed_drop(strtoul(arguments[2], NULL, 10));
+    printf("%s\n", sealed_path(arguments[1]));
+    printf("%s\n", sealed_path("/elsewhere"));
+    fflush(stdout);
+    arguments[2] = arguments[1];
+    sealed_exec((const char *const *)arguments + 2);
+    printf("not copied\n");
+    return 0;
+}
