@@ -34,7 +34,7 @@ class Site:
         self.folder = folder
         self.registry = registry
         published = Store(folder / "published")
-        label = {"Labels": {"org.mobyproject.config": '{"env": ["FROM=label"]}'}, "Cmd": ["/web"]}
+        label = {"Labels": {"org.mobyproject.config": '{"env": ["FROM=label"], "restart": "always"}'}, "Cmd": ["/web"]}
         images: dict[str, tuple[list[Member], dict[str, Any]]] = {
             "kernel": ([Member("kernel", content="KERNEL"), Member("kernel.tar", content=KERNEL_TAR)], {}),
             "init": (

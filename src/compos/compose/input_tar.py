@@ -69,11 +69,8 @@ class InputTar:
     read: Callable[[Node], bytes]
     key: str
     """Names the tar's bytes."""
-
-    @property
-    def planned(self) -> bool:
-        """Whether its init carries out a boot plan."""
-        return PLAN in self.sources.values()
+    plan: str | None
+    """What its init carries out, if that has a boot plan."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,14 +118,17 @@ def read_input_tar(store: Store, path: Path, config: Config) -> InputTar | None:
     sections: dict[str, Tree] = {}
     sources: dict[str, str] = {}
     others = set()
+    planned = False
     for name, member in members.items():
         location, source = member.pax_headers.get(LOCATION), member.pax_headers.get(SOURCE, "")
         if location is None:
             others.add(name)
         else:
+            planned = planned or (source == PLAN and name == PLAN_PATH)
             if source not in MADE_ANEW:
                 sections.setdefault(location, {})[name] = nodes[name]
-            sources.setdefault(f"{location} {source}" if source == PLAN else location, source)
+            if source != PLAN:
+                sources.setdefault(location, source)
 
     def read(node: Node) -> bytes:
         data = b""
@@ -139,7 +139,8 @@ def read_input_tar(store: Store, path: Path, config: Config) -> InputTar | None:
                     data += file.read(piece.size)
         return data
 
-    return InputTar(earlier, sections, sources, frozenset(others), read, key)
+    plan = read(nodes[PLAN_PATH]).decode("utf-8", "surrogateescape") if planned else None
+    return InputTar(earlier, sections, sources, frozenset(others), read, key, plan)
 
 
 def _imported(store: Store, path: Path) -> str:
@@ -250,7 +251,9 @@ class _Choice:
         for section in SECTIONS:
             for number, entry in enumerate(getattr(self._new, section)):
                 self._container(section, number, entry, roots)
-        return Copies(self._earlier.key, self._earlier.planned, self._components, self._bundles, self._own_roots)
+        return Copies(
+            self._earlier.key, self._earlier.plan is not None, self._components, self._bundles, self._own_roots
+        )
 
     def _base(self) -> None:
         """Kernel and init images lie over each other: all of them are copied, or none."""
@@ -319,11 +322,9 @@ class _Choice:
 
     def _supervision(self, name: str) -> Lines:
         """What the earlier plan says of a container: labels have gone into it that are not at hand now."""
-        node = self._earlier.sections.get("init", {}).get(PLAN_PATH)
-        text = self._earlier.read(node).decode("utf-8", "surrogateescape") if node else ""
         lines: list[tuple[str, ...]] = []
         inside = False
-        for line in text.split("\n"):
+        for line in (self._earlier.plan or "").split("\n"):
             fields = plan_fields(line)
             if fields[0] == "container":
                 inside = fields[1] == name
