@@ -27,6 +27,19 @@ GETTY = """
     env: [INSECURE=true]
 """
 
+PROCESSES = """
+  - name: owner
+    image: compos/busybox:v1
+    command: [/bin/sleep, "77777"]
+    restart: always
+  - name: watcher
+    image: compos/busybox:v1
+    pid: "service:owner"
+    command: [/bin/sh, -c, "tr '\\\\0' ' ' < /proc/1/cmdline; echo; exec sleep 100000"]
+    restart: always
+    logging: {driver: console}
+"""
+
 DIRECT = f"""{HEAD}
 init: [compos/init:v1, compos/crun:v1]
 onboot:
@@ -34,7 +47,7 @@ onboot:
     image: compos/busybox:v1
     command: [/bin/sleep, "1000"]
     timeout: 1s
-services: {GETTY}
+services: {GETTY} {PROCESSES}
   - name: slow
     image: compos/busybox:v1
     command: [/bin/sh, -c, "sleep 2; touch /ready; exec sleep 100000"]
@@ -165,6 +178,23 @@ def test_services_share_a_namespace(direct: Guest) -> None:
     assert "8080" not in direct.run("netstat -ltn"), "the system's own network has no such port"
 
 
+def share_processes(guest: Guest) -> None:
+    """The watcher sees the owner as process 1; it ends with it, and starts after it."""
+    until(guest, "watcher", "running")
+    pid = until(guest, "owner", "running")[2]
+    assert len(re.findall(r"watcher: (?:/bin/)?sleep 77777", guest.text())) == 1
+    guest.run(f"kill -9 {pid}")
+    guest.expect(r"service watcher started again at (\S+) s")
+    until(guest, "watcher", "running")
+    time.sleep(1)
+    assert len(re.findall(r"watcher: (?:/bin/)?sleep 77777", guest.text())) == 2
+    assert at(guest.text(), "service owner started again") <= at(guest.text(), "service watcher started again")
+
+
+def test_services_share_processes(direct: Guest) -> None:
+    share_processes(direct)
+
+
 def test_svc(direct: Guest) -> None:
     until(direct, "slow", "healthy")
     until(direct, "job", "exited")
@@ -249,7 +279,7 @@ def test_services_end_in_reverse_order(direct: Guest) -> None:
 
 UNDER = f"""{HEAD}
 init: [compos/init:v1, compos/runc:v1, compos/containerd:v1]
-services: {GETTY}
+services: {GETTY} {PROCESSES}
   - name: steady
     image: compos/busybox:v1
     command: [/bin/sleep, "100000"]
@@ -264,6 +294,7 @@ files:
 def test_containerd_and_its_shims_may_die(built: Callable[[str], Path], tmp_path: Path) -> None:
     with Guest(built(UNDER), "--state", str(tmp_path / "state"), log=tmp_path / "console.log") as guest:
         guest.prompt()
+        share_processes(guest)
         before = until(guest, "steady", "running", "healthy")
         guest.run("pkill -9 -x containerd || killall -9 containerd")
         guest.expect(r"compos: containerd: signal 9")

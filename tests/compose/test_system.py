@@ -243,6 +243,31 @@ services: [{name: c, image: 'acme/app:1', readonly: true}]
     ]
 
 
+@pytest.mark.parametrize(
+    ("own", "path", "bound"),
+    [
+        ("", "/run/compos/namespaces/web.pid", "/run/compos/namespaces/web.pid"),
+        ("runtime: {bindNS: {pid: /run/own}}", "/run/own", "/run/own"),
+        ("pid: host", None, ""),
+    ],
+)
+def test_services_share_processes(world: World, own: str, path: str | None, bound: str) -> None:
+    world.image("acme/init:1", [[Member("init")]], {"Labels": {"org.compos.init.plan": "1"}})
+    nodes = world.nodes(f"""
+init: ['acme/init:1']
+services:
+  - {{name: beside, image: 'acme/app:1', pid: 'service:web'}}
+  - {{name: web, image: 'acme/app:1', {own}}}
+""")
+    spaces = json.loads(world.text(nodes["containers/services/beside/config.json"]))["linux"]["namespaces"]
+    found = [space.get("path") for space in spaces if space["type"] == "pid"]
+    assert found == ([path] if path else [])
+    runtime = json.loads(world.text(nodes["containers/services/web/runtime.json"]))
+    assert runtime["bindNS"]["pid"] == bound
+    plan = world.text(nodes["etc/compos/plan"]).splitlines()
+    assert ("after\tweb\trunning\trestart" in plan) == bool(path)
+
+
 def test_segments_add_up_to_the_root(world: World) -> None:
     """Laid down one after another, as the kernel unpacks them, the segments give the final tree."""
     world.image(

@@ -76,9 +76,14 @@ def test_what_can_be_said(text: str) -> None:
             "'db' itself shares 'service:web'",
         ),
         (
-            service("pid: 'service:db'"),
+            service("userns: 'service:db'"),
             "config-namespace",
-            "the pid namespace of a service ends with it and cannot be shared by name",
+            "the userns namespace of a service cannot be shared by name",
+        ),
+        (
+            service("pid: 'service:db'", "depends_on: [web]"),
+            "config-depends-on",
+            "services wait for each other: web → db → web",
         ),
         (
             "onboot: [{name: a, image: b, net: 'service:x'}]",

@@ -6,7 +6,7 @@
 #include <sys/wait.h>
 
 static const char *const restarts[] = {"no", "always", "on-failure", "unless-stopped"};
-static const char *const conditions[] = {"started", "healthy", "completed"};
+static const char *const conditions[] = {"started", "healthy", "completed", "running"};
 static const char *const drivers[] = {"file", "console", "kmsg", "syslog", "none"};
 
 /* The position of `name` in a table, or -1. */

@@ -129,6 +129,8 @@ static bool satisfied(const struct plan_line *line, bool *never)
     switch (service_condition(line->argument[1])) {
     case CONDITION_HEALTHY:
         return other->state == RUNNING && other->health == HEALTHY;
+    case CONDITION_RUNNING:
+        return other->state == RUNNING;
     case CONDITION_COMPLETED:
         return other->state == EXITED && service_succeeded(other);
     default:
@@ -155,7 +157,7 @@ static void step_waiting(struct service *service, bool ready)
     const struct plan_line *line = supervise_waits_for(service, &never);
     if (line) {
         if (never && !service->told)
-            say("service %s waits: %s has not %s", service->bundle.id, line->argument[0], line->argument[1]);
+            say("service %s waits: %s is not %s", service->bundle.id, line->argument[0], line->argument[1]);
         service->told = never;
         return;
     }

@@ -27,6 +27,7 @@ class Container:
     """One entry of `onboot`, `onshutdown` or `services`, with everything that decides what it becomes.
 
     `section` and `index` are its place in the YAML; `settings` are merged; `uid` and so on are resolved in `spec`.
+    `follows` is the service without whose process it cannot be: it shares that one's PID namespace.
     """
 
     section: str
@@ -34,6 +35,7 @@ class Container:
     entry: ImageEntry
     image: Image
     settings: Settings
+    follows: str = ""
 
     @property
     def id(self) -> str:
@@ -110,6 +112,7 @@ def container_component(
     nodes[f"{base}/runtime.json"] = file(json_document(runtime), 0o644, EPOCH)
     component = Component(f"{container.section}[{container.index}]", container.image.name, nodes)
     lines = (
+        *((("after", container.follows, "running", "restart"),) if container.follows else ()),
         *supervision_lines(container.settings, container.image.config.stop_signal),
         *module_lines(container.image, readonly=readonly),
     )

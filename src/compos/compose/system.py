@@ -33,7 +33,7 @@ from compos.compose.volumes import volume_component
 from compos.config.ids import id_map
 from compos.config.images import SECTIONS
 from compos.config.load import decode_label
-from compos.config.model import Config, ImageEntry, Kernel, Runtime, Settings, Volume
+from compos.config.model import BindNs, Config, ImageEntry, Kernel, Runtime, Settings, Volume
 from compos.config.order import SHAREABLE, shared_service
 from compos.image.model import Image
 from compos.image.store import Store
@@ -252,7 +252,8 @@ class _Composition:
         label = decode_label(text, image.name) if text.strip() else None
         settings, from_label = merge_settings(entry.settings, label, image.config)
         settings = self._shared(section, entry, settings)
-        container = Container(section, index, entry, image, settings)
+        follows = shared_service(entry.settings.pid) or "" if settings.pid != "host" else ""
+        container = Container(section, index, entry, image, settings, follows)
         volumes = {volume.name: volume for volume in self.config.volumes}
         spec = runtime_spec(container, self.ids, volumes, from_label)
         shared = self.roots.get(image.name)
@@ -281,7 +282,23 @@ class _Composition:
                 own = namespace_path(name, kind)
                 self.namespaces[own] = kind
             joined[kind] = own or "host"
-        return settings._replace(**joined)
+        return self._shared_processes(entry, settings)._replace(**joined)
+
+    def _shared_processes(self, entry: ImageEntry, settings: Settings) -> Settings:
+        """`settings` for a PID namespace that services share: it is the owner's process that has it, and gives it a name."""
+        name = shared_service(settings.pid) or entry.name
+        owner = next((one for one in self.config.services if one.name == name), entry)
+        own = settings if owner is entry else self._merged(owner)
+        if own.pid not in (None, "", "new"):
+            return settings._replace(pid=own.pid)
+        runtime = own.runtime or Runtime()
+        bound = runtime.bind_ns or BindNs()
+        path = bound.pid or namespace_path(name, "pid")
+        if owner is not entry:
+            return settings._replace(pid=path)
+        if any(shared_service(other.settings.pid) == name for other in self.config.services):
+            return settings._replace(runtime=runtime._replace(bind_ns=bound._replace(pid=path)))
+        return settings
 
     def _merged(self, entry: ImageEntry) -> Settings:
         image = self.parts.images.get(entry.image)

@@ -17,7 +17,9 @@ SHARED = "service:"
 """Begins the name of a namespace that is another service's."""
 
 SHAREABLE = ("net", "ipc", "uts")
-NOT_SHAREABLE = ("pid", "userns")
+"""Namespaces that outlive the service that owns them; `pid` ends with it, and whoever shares it too."""
+
+NOT_SHAREABLE = ("userns",)
 
 _SERVICES_ONLY = ("depends_on", "healthcheck", "restart", "stop_signal", "stop_grace_period", "logging")
 _ONBOOT_ONLY = ("timeout", "on_failure")
@@ -52,7 +54,7 @@ def _settings_of(section: str, entry: ImageEntry, problems: Problems) -> None:
 
 
 def _namespaces(section: str, entry: ImageEntry, services: Mapping[str, ImageEntry], problems: Problems) -> None:
-    for key in (*SHAREABLE, *NOT_SHAREABLE):
+    for key in (*SHAREABLE, "pid", *NOT_SHAREABLE):
         name = shared_service(getattr(entry.settings, key))
         if name is None:
             continue
@@ -61,8 +63,8 @@ def _namespaces(section: str, entry: ImageEntry, services: Mapping[str, ImageEnt
             message = f"no service runs yet whose {key} namespace this could share"
             problems.add("config-namespace", message, mark, hint="Share namespaces in services.")
         elif key in NOT_SHAREABLE:
-            message = f"the {key} namespace of a service ends with it and cannot be shared by name"
-            problems.add("config-namespace", message, mark, hint="Share net, ipc and uts; or write host.")
+            message = f"the {key} namespace of a service cannot be shared by name"
+            problems.add("config-namespace", message, mark, hint="Share net, ipc, uts and pid; or write host.")
         elif name not in services:
             problems.add("config-namespace", f"there is no service named {name!r}", mark, hint=_meant(name, services))
         elif name == entry.name:
@@ -108,7 +110,8 @@ def _visit(name: str, services: Mapping[str, ImageEntry], above: list[str], done
     for other in _known(services[name], services):
         if other in above:
             circle = " → ".join((*above[above.index(other) :], other))
-            mark = services[name].mark.at(f"depends_on.{other}")
+            key = f"depends_on.{other}" if other in (services[name].settings.depends_on or {}) else "pid"
+            mark = services[name].mark.at(key)
             problems.add("config-depends-on", f"services wait for each other: {circle}", mark, hint="Break the circle.")
         else:
             _visit(other, services, above, done, problems)
@@ -118,6 +121,9 @@ def _visit(name: str, services: Mapping[str, ImageEntry], above: list[str], done
 
 def _known(entry: ImageEntry, services: Mapping[str, ImageEntry]) -> Iterator[str]:
     yield from (name for name in entry.settings.depends_on or {} if name in services)
+    owner = shared_service(entry.settings.pid)
+    if owner and owner in services and owner not in (entry.settings.depends_on or {}):
+        yield owner
 
 
 def _meant(name: str, services: Mapping[str, ImageEntry]) -> str:
