@@ -285,6 +285,9 @@ services: {GETTY} {PROCESSES}
     command: [/bin/sleep, "100000"]
     restart: always
     healthcheck: {{test: [CMD, /bin/true], interval: 2s}}
+  - name: once
+    image: compos/busybox:v1
+    command: [/bin/sleep, "100000"]
 files:
   - path: etc/containerd/runtime-config.toml
     contents: 'cliopts="--log-level  debug"'
@@ -309,6 +312,15 @@ def test_containerd_and_its_shims_may_die(built: Callable[[str], Path], tmp_path
         guest.expect(r"service steady ended")
         guest.expect(r"service steady started again")
         until(guest, "steady", "running", "healthy")
+        # Whoever is not restarted has not ended by itself.
+        pid = until(guest, "once", "running")[2]
+        guest.run(f"kill -9 $(awk '/PPid/ {{print $2}}' /proc/{pid}/status)")
+        guest.expect(r"compos: service once: its shim has ended")
+        guest.expect(r"service once started again")
+        pid = until(guest, "once", "running")[2]
+        guest.run(f"kill -9 {pid}")
+        guest.expect(r"service once ended: signal 9")
+        until(guest, "once", "failed")
         # The power button, pressed in QEMU's monitor.
         guest.type("\x01c")
         guest.expect(r"\(qemu\)")

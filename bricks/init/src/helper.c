@@ -138,6 +138,24 @@ static struct containerd *connect_patiently(const char *socket, struct failure *
     return connection;
 }
 
+/* A shim that has died takes containerd a moment to notice: until then it asks that one. */
+static int remove_patiently(const char *socket, const struct service *service, uint32_t *status, struct failure *failure)
+{
+    enum { TRIES = 30 };
+    int result = -1;
+    for (int i = 0; i < TRIES && result < 0; i++) {
+        if (i > 0)
+            usleep(100000);
+        struct containerd *connection = connect_patiently(socket, failure);
+        if (!connection)
+            break;
+        result = containerd_remove(connection, service->bundle.namespace, service->bundle.id, status, failure->text,
+                                   sizeof failure->text);
+        containerd_close(connection);
+    }
+    return result;
+}
+
 int helper_clean(const struct helpers *helpers, const struct service *service, uint32_t position)
 {
     struct failure failure;
@@ -148,13 +166,8 @@ int helper_clean(const struct helpers *helpers, const struct service *service, u
         int result = oci_run(arguments, null, null, &failure);
         return result < 0;
     }
-    struct containerd *connection = connect_patiently(helpers->socket, &failure);
     uint32_t status = 0;
-    int result = -1;
-    if (connection) {
-        result = containerd_remove(connection, service->bundle.namespace, id, &status, failure.text, sizeof failure.text);
-        containerd_close(connection);
-    }
+    int result = remove_patiently(helpers->socket, service, &status, &failure);
     if (result < 0)
         say("service %s: %s", id, failure.text);
     else if (service->unknown)

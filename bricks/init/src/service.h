@@ -63,8 +63,10 @@ struct service {
     unsigned restarts, failures, probes; /* in all; in a row; failed health checks in a row */
     int64_t since, deadline, probe_at, probe_end;
     struct child main, helper, probe;
+    struct child shim; /* containerd's, which the container does not outlive */
     struct watch end; /* the pidfd of a process that is not our child */
-    bool main_watched, helper_watched, probe_watched;
+    bool main_watched, helper_watched, probe_watched, shim_watched;
+    bool accident; /* its last end was its shim's */
 };
 
 /* Reads a container of the stage `services` at `index`; `end` is the stage's. -1 with the reason. */

@@ -71,8 +71,20 @@ static void main_ended(struct watch *watch)
     }
 }
 
+/* The parent of a process, or 0. */
+static pid_t parent_of(pid_t pid)
+{
+    enum { SIZE = 8192 };
+    char path[64], text[SIZE];
+    snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
+    const char *line = file_line(path, text, sizeof text) < 0 ? NULL : strstr(text, "\nPPid:");
+    return line ? (pid_t)strtol(line + strlen("\nPPid:"), NULL, 10) : 0;
+}
+
 static void end_watch(struct service *service)
 {
+    service->accident = service->shim_watched && service->shim.ended;
+    forget_child(&service->shim, &service->shim_watched);
     forget_child(&service->main, &service->main_watched);
     if (service->end.descriptor >= 0) {
         watch_remove(&service->end);
@@ -89,6 +101,9 @@ void supervise_pid(struct service *service, pid_t pid)
     watch_child(&service->main, &service->main_watched, pid);
     if (!supervision.helpers.socket || service->main.ended)
         return;
+    pid_t shim = parent_of(pid);
+    if (shim > 1)
+        watch_child(&service->shim, &service->shim_watched, shim);
     service->end = (struct watch){.descriptor = (int)syscall(SYS_pidfd_open, pid, 0), .ready = main_ended};
     if (service->end.descriptor >= 0) {
         fcntl(service->end.descriptor, F_SETFD, FD_CLOEXEC);
@@ -357,7 +372,11 @@ static void step_cleaning(struct service *service)
         return;
     }
     service->failures += !service->stopped;
-    if (supervision.stopping || !service->wanted || !service_restarts(service)) {
+    /* Whatever the policy is: it is of the service's own ends. */
+    bool again = service_restarts(service) || (service->accident && !service->stopped);
+    if (service->accident && again)
+        say("service %s: its shim has ended", service->bundle.id);
+    if (supervision.stopping || !service->wanted || !again) {
         enter(service, EXITED);
         return;
     }

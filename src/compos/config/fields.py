@@ -239,7 +239,7 @@ SETTINGS = _table(
         TEXT,
         "Network namespace: host, root, new, none, the path of one, or service:NAME to share that service's [root].",
     ),
-    key("pid", TEXT, _NAMESPACE.format("Process", "new")),
+    key("pid", TEXT, _SHARED.format("Process", "new")),
     key("ipc", TEXT, _SHARED.format("IPC", "root")),
     key("uts", TEXT, _SHARED.format("Host name", "root")),
     key("userns", TEXT, _NAMESPACE.format("User", "root")),
