@@ -24,7 +24,7 @@ from compos.tree.runs import disk_size
 
 __all__ = ["aws", "dynamic_vhd", "gcp", "ova", "qcow2", "qcow2_bios", "qcow2_efi", "vhd", "vhdx", "vmdk"]
 
-VERSION = 2
+VERSION = 3
 
 
 def qcow2_bios(job: Job) -> list[Output]:

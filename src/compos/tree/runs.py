@@ -14,6 +14,8 @@ from compos.tree.node import Hole, Piece, Slice
 __all__ = ["Batch", "Run", "batches", "blocks_of", "data_runs", "disk_size", "padded", "units"]
 
 BATCH = 1 << 20
+JUDGED = 4 << 20
+"""Bytes of a slice that are packed or not, as a whole."""
 
 
 class Run(NamedTuple):
@@ -71,7 +73,7 @@ def batches(
 ) -> Iterator[Batch]:
     """The units of `runs` in order, about a megabyte at a time; the last may be short.
 
-    Units that lie in a slice of at most a megabyte of which `is_packed` holds are not read, and come by themselves.
+    Units that lie in a piece of a slice of which `is_packed` holds are not read, and come by themselves.
     """
     size = max(BATCH // unit, 1) * unit
     for run in runs:
@@ -116,12 +118,12 @@ def _stretches(
 
 
 def _split(pieces: Iterable[Piece]) -> Iterator[Piece]:
-    """Slices cut at whole megabytes from the beginning."""
+    """Slices cut into what is judged, by its place from the beginning."""
     at = 0
     for piece in pieces:
         rest: tuple[Piece, ...] = (piece,)
         while isinstance(piece, Slice) and rest:
-            part, rest = cut(rest, BATCH - at % BATCH)
+            part, rest = cut(rest, JUDGED - at % JUDGED)
             at += piece_size(part[0])
             yield part[0]
         if not isinstance(piece, Slice):
