@@ -124,6 +124,12 @@ class _Composition:
         self.ids = id_map(config)
         self.roots: dict[str, str] = {}
         """Where the files of an image are laid out already, by its canonical reference."""
+        self.services = {entry.name: entry for entry in config.services}
+        self.shared = {
+            kind: {shared_service(getattr(entry.settings, kind)) for entry in config.services}
+            for kind in (*SHAREABLE, "pid")
+        }
+        """Names of services whose namespaces others share, by kind."""
         self.namespaces: dict[str, str] = {}
         """Paths of namespaces that services share, with their kinds."""
         self.images: list[tuple[Image, str]] = []
@@ -252,7 +258,7 @@ class _Composition:
         label = decode_label(text, image.name) if text.strip() else None
         settings, from_label = merge_settings(entry.settings, label, image.config)
         settings = self._shared(section, entry, settings)
-        follows = shared_service(entry.settings.pid) or "" if settings.pid != "host" else ""
+        follows = shared_service(entry.settings.pid) or "" if settings.pid not in ("host", "root") else ""
         container = Container(section, index, entry, image, settings, follows)
         volumes = {volume.name: volume for volume in self.config.volumes}
         spec = runtime_spec(container, self.ids, volumes, from_label)
@@ -272,11 +278,9 @@ class _Composition:
         for kind in SHAREABLE:
             value = getattr(settings, kind)
             name = shared_service(value) or entry.name
-            if name == entry.name and not any(
-                shared_service(getattr(other.settings, kind)) == name for other in self.config.services
-            ):
+            if name == entry.name and name not in self.shared[kind]:
                 continue
-            owner = next((other for other in self.config.services if other.name == name), entry)
+            owner = self.services.get(name, entry)
             own = value if owner is entry else getattr(self._merged(owner), kind)
             if own in ("new", "none"):
                 own = namespace_path(name, kind)
@@ -287,7 +291,7 @@ class _Composition:
     def _shared_processes(self, entry: ImageEntry, settings: Settings) -> Settings:
         """`settings` for a PID namespace that services share: it is the owner's process that has it, and gives it a name."""
         name = shared_service(settings.pid) or entry.name
-        owner = next((one for one in self.config.services if one.name == name), entry)
+        owner = self.services.get(name, entry)
         own = settings if owner is entry else self._merged(owner)
         if own.pid not in (None, "", "new"):
             return settings._replace(pid=own.pid)
@@ -296,7 +300,7 @@ class _Composition:
         path = bound.pid or namespace_path(name, "pid")
         if owner is not entry:
             return settings._replace(pid=path)
-        if any(shared_service(other.settings.pid) == name for other in self.config.services):
+        if name in self.shared["pid"]:
             return settings._replace(runtime=runtime._replace(bind_ns=bound._replace(pid=path)))
         return settings
 
