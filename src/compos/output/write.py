@@ -25,6 +25,10 @@ _EXCHANGE = 2
 """AT_FDCWD and RENAME_EXCHANGE (linux/fcntl.h)."""
 
 
+LARGE = 16 << 20
+"""Bytes. Less is written sooner than another thread starts."""
+
+
 class Output(NamedTuple):
     """One result: the suffix that its name gets, and its bytes as pieces of stored files."""
 
@@ -39,16 +43,15 @@ class Output(NamedTuple):
 
 def write_outputs(store: Path, base: Path, outputs: Sequence[Output]) -> list[Path]:
     """Write `outputs` as `base` + suffix; returns the paths. Raises `OutputError`; then none of them was touched."""
-    written: list[tuple[Path, Path]] = []
+    places = [base.with_name(base.name + output.suffix) for output in outputs]
+    jobs = [
+        (place.with_name(f".{place.name}.{os.getpid()}.part"), place, output)
+        for place, output in zip(places, outputs, strict=True)
+    ]
     current = base
     try:
-        with Contents(store) as contents:
-            for output in outputs:
-                current = base.with_name(base.name + output.suffix)
-                temporary = current.with_name(f".{current.name}.{os.getpid()}.part")
-                written.append((temporary, current))
-                _write_one(contents, temporary, output)
-        for temporary, current in written:
+        _write_all(store, jobs)
+        for temporary, current, _ in jobs:
             if current.is_dir():
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(current))
             if not _exchanged(temporary, current):
@@ -56,9 +59,31 @@ def write_outputs(store: Path, base: Path, outputs: Sequence[Output]) -> list[Pa
     except OSError as error:
         raise _explained(error, current) from error
     finally:
-        for temporary, _ in written:
+        for temporary, _, _ in jobs:
             temporary.unlink(missing_ok=True)
-    return [path for _, path in written]
+    return places
+
+
+def _write_all(store: Path, jobs: Sequence[tuple[Path, Path, Output]]) -> None:
+    """Each output into its first path; two at a time, the largest first, where two are large: the kernel copies."""
+
+    def write(job: tuple[Path, Path, Output]) -> None:
+        temporary, place, output = job
+        try:
+            with Contents(store) as contents:
+                _write_one(contents, temporary, output)
+        except OSError as error:
+            raise _explained(error, place) from error
+
+    if sum(output.size >= LARGE for _, _, output in jobs) < 2:
+        for job in jobs:
+            write(job)
+        return
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(2) as pool:
+        for future in [pool.submit(write, job) for job in sorted(jobs, key=lambda job: -job[2].size)]:
+            future.result()
 
 
 def write_stream(store: Path, descriptor: int, pieces: Iterable[Piece]) -> None:
