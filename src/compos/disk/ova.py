@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from hashlib import sha256
-from xml.sax.saxutils import quoteattr
+from html import escape
 
 from compos.compose.root import EPOCH
 from compos.filesystem.tar import tar_pieces
@@ -71,9 +71,9 @@ def ova_pieces(name: str, vmdk: Sequence[Piece], digest: str, *, capacity: int, 
     size = disk_size(vmdk)
     disk = f"{name}-disk1.vmdk"
     items = "\n".join(f"      <Item>{''.join(map(_element, item.split('|')))}</Item>" for item in ITEMS)
-    quoted = quoteattr(name)
+    quoted = _quoted(name)
     envelope = ENVELOPE.format(
-        disk=quoteattr(disk),
+        disk=_quoted(disk),
         size=size,
         capacity=capacity,
         name=quoted,
@@ -89,6 +89,11 @@ def ova_pieces(name: str, vmdk: Sequence[Piece], digest: str, *, capacity: int, 
         (disk, node),
     ]
     return list(tar_pieces((path, member, {}) for path, member in members))
+
+
+def _quoted(text: str) -> str:
+    """An attribute's value in XML."""
+    return f'"{escape(text)}"'
 
 
 def _element(text: str) -> str:

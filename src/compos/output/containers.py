@@ -7,12 +7,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-from compos.disk.gzip_tar import write_gzip_tar
-from compos.disk.ova import ova_pieces
-from compos.disk.qcow2 import qcow2_pieces, write_qcow2
-from compos.disk.vhd import vhd_dynamic_pieces, vhd_fixed_pieces
-from compos.disk.vhdx import vhdx_pieces
-from compos.disk.vmdk import write_vmdk
 from compos.filesystem.compress import block_compressor_identity
 from compos.output.disks import GIB, MIB, Layout, any_firmware, disk
 from compos.output.job import Job, identity
@@ -23,6 +17,8 @@ from compos.tree.node import Piece
 from compos.tree.runs import disk_size
 
 __all__ = ["aws", "dynamic_vhd", "gcp", "ova", "qcow2", "qcow2_bios", "qcow2_efi", "vhd", "vhdx", "vmdk"]
+
+# Each writer is imported where it is needed: most builds need none.
 
 VERSION = 3
 
@@ -44,6 +40,8 @@ def qcow2(job: Job) -> list[Output]:
 
 def _qcow2(job: Job, made: tuple[Piece, ...]) -> tuple[Piece, ...]:
     """Compressed clusters where the contents are not compressed already: a plain root on the medium is not."""
+    from compos.disk.qcow2 import qcow2_pieces, write_qcow2
+
     if job.request.compression == "none" or root_kind(job) not in ("erofs", "ext4"):
         return tuple(qcow2_pieces(made))
     compression: Literal["zlib", "zstd"] = "zstd" if job.request.compression == "zstd" else "zlib"
@@ -59,6 +57,8 @@ def aws(job: Job) -> list[Output]:
 
 def gcp(job: Job) -> list[Output]:
     """`.img.tar.gz`: `disk.raw`, whole GiB, in an old-GNU tar with its holes left out, compressed."""
+    from compos.disk.gzip_tar import write_gzip_tar
+
     made = disk(job, _cloud(job, GIB, GIB))
     kind = f"gzip tar v{VERSION} {block_compressor_identity('gzip')}"
     packed = spooled(job, kind, made, lambda contents, out: write_gzip_tar("disk.raw", made, contents, out))
@@ -67,18 +67,24 @@ def gcp(job: Job) -> list[Output]:
 
 def vhd(job: Job) -> list[Output]:
     """`.vhd`, fixed, for Azure: whole MiB."""
+    from compos.disk.vhd import vhd_fixed_pieces
+
     made = disk(job, _cloud(job, GIB))
     return [Output(".vhd", tuple(vhd_fixed_pieces(made, _id("vhd", made))))]
 
 
 def dynamic_vhd(job: Job) -> list[Output]:
     """`.vhd`, dynamic, for Hyper-V: 25 GiB, of which only what is used is there."""
+    from compos.disk.vhd import vhd_dynamic_pieces
+
     made = disk(job, _cloud(job, 25 * GIB))
     return [Output(".vhd", tuple(vhd_dynamic_pieces(made, _id("vhd", made))))]
 
 
 def vhdx(job: Job) -> list[Output]:
     """`.vhdx`, dynamic, for Hyper-V's second generation: 25 GiB."""
+    from compos.disk.vhdx import vhdx_pieces
+
     made = disk(job, _cloud(job, 25 * GIB))
     return [Output(".vhdx", tuple(vhdx_pieces(made, _id("vhdx", made))))]
 
@@ -90,6 +96,8 @@ def vmdk(job: Job) -> list[Output]:
 
 def ova(job: Job) -> list[Output]:
     """`.ova`: the VMDK with a description of its machine."""
+    from compos.disk.ova import ova_pieces
+
     layout = _cloud(job, GIB)
     made = disk(job, layout)
     packed = _vmdk(job, made)
@@ -109,6 +117,8 @@ def _cloud(job: Job, smallest: int, unit: int = MIB) -> Layout:
 
 def _vmdk(job: Job, made: tuple[Piece, ...]) -> Spooled:
     """With its digest where an appliance is made, so that both formats share one."""
+    from compos.disk.vmdk import write_vmdk
+
     own = _id("vmdk", made)
     kind = f"vmdk v{VERSION} {block_compressor_identity('gzip')}"
     digest = any(one.name == "ova" for one in job.request.formats)

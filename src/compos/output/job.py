@@ -65,5 +65,11 @@ class Job(NamedTuple):
 
 def identity(purpose: str, content: object) -> UUID:
     """A UUID that follows from contents: the same system has the same one, any other has another."""
-    digest = hashlib.sha256(f"{purpose}\0{content!r}".encode("utf-8", "surrogateescape")).digest()
-    return UUID(bytes=digest[:16], version=4)
+    hasher = hashlib.sha256(f"{purpose}\0".encode("utf-8", "surrogateescape"))
+    for part in content if isinstance(content, tuple) else (content,):
+        # Tables of file systems are bytes, nearly a megabyte long: their text would be four times that.
+        plain = isinstance(part, bytes)
+        data = part if plain else repr(part).encode("utf-8", "surrogateescape")
+        hasher.update(b"%d %d\0" % (plain, len(data)))
+        hasher.update(data)
+    return UUID(bytes=hasher.digest()[:16], version=4)
