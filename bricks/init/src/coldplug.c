@@ -116,13 +116,13 @@ static void load_all(struct modules *modules, struct seen *seen, size_t begin)
     }
 }
 
-/* A PCI function of the class "mass storage" (modalias pci:v…d…sv…sd…bc01sc…i…), or of such a class with this subclass. */
+/* A PCI function of the class "mass storage" (modalias pci:v…d…sv…sd…bc01sc…i…). */
 static bool is_disk_controller(const char *name)
 {
     return strncmp(name, "pci:", 4) == 0 && strstr(name, "bc01sc") != NULL;
 }
 
-/* IDE and SATA look at their ports one after another, or all for a while. */
+/* IDE and SATA (subclasses 01 and 06) look at their ports one after another, or all for a while. */
 static bool is_slow_controller(const char *name)
 {
     return is_disk_controller(name) && (strstr(name, "bc01sc01") || strstr(name, "bc01sc06"));

@@ -76,7 +76,7 @@ void sealed_exec(const char *const arguments[])
         syscall(SYS_execveat, copy, "", arguments, environ, AT_EMPTY_PATH);
 }
 
-const char *sealed_path(const char *program)
+const char *sealed_path(const char *program, size_t most)
 {
-    return copy >= 0 && strcmp(program, copied) == 0 ? path : program;
+    return copy >= 0 && size <= most && strcmp(program, copied) == 0 ? path : program;
 }

@@ -19,7 +19,7 @@ void sealed_drop(size_t most);
 /* Becomes the program arguments[0] if that has a copy; returns if it has none. */
 void sealed_exec(const char *const arguments[]);
 
-/* A path of the copy for processes that are not our children; `program` if it has none. */
-const char *sealed_path(const char *program);
+/* A path of the copy for processes that are not our children; `program` if it has none, or one of more than `most` bytes. */
+const char *sealed_path(const char *program, size_t most);
 
 #endif

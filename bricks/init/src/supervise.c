@@ -71,14 +71,31 @@ static void main_ended(struct watch *watch)
     }
 }
 
+enum { PROCESS_STATUS = 8192 };
+
+/* Reads /proc/PID/status; empty when there is no such process. */
+static void read_status(pid_t pid, char text[PROCESS_STATUS])
+{
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
+    if (file_line(path, text, PROCESS_STATUS) < 0)
+        *text = '\0';
+}
+
+/* What a status says behind `key` ("\nPPid:"), or NULL. */
+static const char *behind(const char *text, const char *key)
+{
+    const char *line = strstr(text, key);
+    return line ? line + strlen(key) : NULL;
+}
+
 /* The parent of a process, or 0. */
 static pid_t parent_of(pid_t pid)
 {
-    enum { SIZE = 8192 };
-    char path[64], text[SIZE];
-    snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
-    const char *line = file_line(path, text, sizeof text) < 0 ? NULL : strstr(text, "\nPPid:");
-    return line ? (pid_t)strtol(line + strlen("\nPPid:"), NULL, 10) : 0;
+    char text[PROCESS_STATUS];
+    read_status(pid, text);
+    const char *parent = behind(text, "\nPPid:");
+    return parent ? (pid_t)strtol(parent, NULL, 10) : 0;
 }
 
 static void end_watch(struct service *service)
@@ -238,19 +255,16 @@ static void step_starting(struct service *service)
  */
 static bool hears(pid_t pid, int number)
 {
-    enum { SIZE = 8192 };
     static const char *const masks[] = {"\nSigBlk:", "\nSigCgt:"};
-    char path[64], ours[64], theirs[64], text[SIZE];
+    char path[64], ours[64], theirs[64], text[PROCESS_STATUS];
     snprintf(path, sizeof path, "/proc/%d/ns/pid", (int)pid);
     ssize_t own = readlink("/proc/self/ns/pid", ours, sizeof ours), other = readlink(path, theirs, sizeof theirs);
     if (own < 0 || own != other || memcmp(ours, theirs, (size_t)own) == 0)
         return true;
-    snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
-    if (file_line(path, text, sizeof text) < 0)
-        return true;
+    read_status(pid, text);
     for (size_t i = 0; i < sizeof masks / sizeof *masks; i++) {
-        const char *found = strstr(text, masks[i]);
-        if (!found || strtoull(found + strlen(masks[i]), NULL, 16) >> (number - 1) & 1)
+        const char *mask = behind(text, masks[i]);
+        if (!mask || strtoull(mask, NULL, 16) >> (number - 1) & 1)
             return true;
     }
     return false;

@@ -118,13 +118,14 @@ def read_input_tar(store: Store, path: Path, config: Config) -> InputTar | None:
     sections: dict[str, Tree] = {}
     sources: dict[str, str] = {}
     others = set()
-    planned = False
+    plan: Node | None = None
     for name, member in members.items():
         location, source = member.pax_headers.get(LOCATION), member.pax_headers.get(SOURCE, "")
         if location is None:
             others.add(name)
         else:
-            planned = planned or (source == PLAN and name == PLAN_PATH)
+            if (source, name) == (PLAN, PLAN_PATH):
+                plan = nodes[name]
             if source not in MADE_ANEW:
                 sections.setdefault(location, {})[name] = nodes[name]
             if source != PLAN:
@@ -139,8 +140,8 @@ def read_input_tar(store: Store, path: Path, config: Config) -> InputTar | None:
                     data += file.read(piece.size)
         return data
 
-    plan = read(nodes[PLAN_PATH]).decode("utf-8", "surrogateescape") if planned else None
-    return InputTar(earlier, sections, sources, frozenset(others), read, key, plan)
+    lines = read(plan).decode("utf-8", "surrogateescape") if plan else None
+    return InputTar(earlier, sections, sources, frozenset(others), read, key, lines)
 
 
 def _imported(store: Store, path: Path) -> str:

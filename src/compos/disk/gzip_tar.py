@@ -50,8 +50,7 @@ def write_gzip_tar(name: str, disk: Sequence[Piece], contents: Contents, out: Sp
     size = 0
     checksum = 0
     out.add(_GZIP_HEADER)
-    chunks = _chunks(contents, [*_archive(name, disk)])
-    for content, packed in in_parallel(chunks, _packed):
+    for content, packed in in_parallel(_chunks(contents, tuple(_archive(name, disk))), _packed):
         for view in (memoryview(content),) if isinstance(content, bytes) else contents.views(content):
             checksum = crc32(view, checksum)
             size += len(view)
@@ -59,10 +58,10 @@ def write_gzip_tar(name: str, disk: Sequence[Piece], contents: Contents, out: Sp
     out.add(_DEFLATE_END + _NUMBER.pack(checksum, size & 0xFFFFFFFF))
 
 
-def _chunks(contents: Contents, archive: Sequence[Piece]) -> Iterator[tuple[_Content, tuple[_Content, bytes]]]:
+def _chunks(contents: Contents, archive: tuple[Piece, ...]) -> Iterator[tuple[_Content, tuple[_Content, bytes]]]:
     """The contents of each chunk, twice; and the bytes in front of those that are to be compressed."""
     before = b""
-    for _, stretch in batches(contents, [Run(0, 1, tuple(archive))], CHUNK, partial(is_dense, contents)):
+    for _, stretch in batches(contents, [Run(0, 1, archive)], CHUNK, partial(is_dense, contents)):
         if isinstance(stretch, Slice):
             yield stretch, (stretch, b"")
             before = b""

@@ -82,8 +82,9 @@ def _write_all(store: Path, jobs: Sequence[tuple[Path, Path, Output]]) -> None:
     from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(2) as pool:
-        for future in [pool.submit(write, job) for job in sorted(jobs, key=lambda job: -job[2].size)]:
-            future.result()
+        # `map` drops what has not begun when one fails, or somebody interrupts.
+        for _ in pool.map(write, sorted(jobs, key=lambda job: -job[2].size)):
+            pass
 
 
 def write_stream(store: Path, descriptor: int, pieces: Iterable[Piece]) -> None:

@@ -9,10 +9,11 @@ int main(int count, char *arguments[])
 {
     if (count < 3)
         return 2;
+    const size_t most = strtoul(arguments[2], NULL, 10);
     sealed_make(arguments[1]);
-    sealed_drop(strtoul(arguments[2], NULL, 10));
-    printf("%s\n", sealed_path(arguments[1]));
-    printf("%s\n", sealed_path("/elsewhere"));
+    sealed_drop(most);
+    printf("%s\n", sealed_path(arguments[1], most));
+    printf("%s\n", sealed_path("/elsewhere", most));
     fflush(stdout);
     arguments[2] = arguments[1];
     sealed_exec((const char *const *)arguments + 2);
