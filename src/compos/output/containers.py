@@ -20,7 +20,7 @@ __all__ = ["aws", "dynamic_vhd", "gcp", "ova", "qcow2", "qcow2_bios", "qcow2_efi
 
 # Each writer is imported where it is needed: most builds need none.
 
-VERSION = 3
+VERSION = 4
 
 
 def qcow2_bios(job: Job) -> list[Output]:
