@@ -86,6 +86,8 @@ def test_signals_reach_qemu(folder: Path, number: signal.Signals) -> None:
         (["nothing"], "error[boot-missing]"),
         (["--qemu", "no-such-qemu", "os"], "error[qemu-missing]"),
         (["--arch", "s390x", "os"], "error[arch-unknown]"),
+        (["--virtiofs", ".", "--virtiofsd", "no-such-virtiofsd", "os"], "error[virtiofsd-missing]"),
+        (["--gui", "--detached", "os"], "error[detached-gui]"),
     ],
 )
 def test_mistakes_end_with_one(folder: Path, arguments: list[str], told: str) -> None:

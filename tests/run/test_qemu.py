@@ -79,6 +79,18 @@ def text(options: Options) -> str:
             replace(BASE, no_reboot=True, usb=True, devices=("virtio-balloon",)),
             "-usb -no-reboot -device virtio-balloon",
         ),
+        (
+            replace(BASE, detached=True),
+            "-display none -chardev file,id=console,path=state/console.log -serial chardev:console -daemonize",
+        ),
+        (
+            replace(BASE, shares=(Path("a"), Path("b")), mem=512),
+            (
+                "-object memory-backend-memfd,id=mem,size=512M,share=on -numa node,memdev=mem "
+                "-chardev socket,id=char0,path=state/virtiofs0 -device vhost-user-fs-pci,chardev=char0,tag=virtiofs0 "
+                "-chardev socket,id=char1,path=state/virtiofs1 -device vhost-user-fs-pci,chardev=char1,tag=virtiofs1 "
+            ),
+        ),
     ],
 )
 def test_command_line(options: Options, part: str) -> None:

@@ -11,7 +11,7 @@ from compos.cli.settings import global_options, settings_of
 
 __all__ = ["run"]
 
-SAME = ("arch", "accel", "qemu", "state", "cpus", "mem", "uefi", "gui", "usb", "no_reboot")
+SAME = ("arch", "accel", "qemu", "state", "cpus", "mem", "uefi", "gui", "usb", "no_reboot", "detached", "virtiofsd")
 """Options that the library takes under the same name and as they are."""
 
 OTHERS = "aws azure equinixmetal gcp hyperkit hyperv openstack scaleway vbox vcenter virtualization vmware"
@@ -73,6 +73,17 @@ def run() -> None:
 @click.option("--gui", is_flag=True, help="Open QEMU's window.")
 @click.option("--usb", is_flag=True, help="Add a USB controller.")
 @click.option("--device", multiple=True, metavar="TEXT", help="Passed to QEMU's -device; repeatable.")
+@click.option(
+    "--virtiofs",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Share a folder with the guest, which mounts it by its tag: virtiofs0, virtiofs1, ...; repeatable.",
+)
+@click.option("--virtiofsd", default="", metavar="PROGRAM", help="The virtiofsd program [in PATH, or beside QEMU].")
+@click.option(
+    "--detached", is_flag=True, help="Return once the guest runs; its console goes to a file in the state directory."
+)
 @click.option("--qemu", default="", metavar="PROGRAM", help="The QEMU program.")
 @click.option("--no-reboot", is_flag=True, help="End instead of rebooting.")
 @global_options
@@ -101,11 +112,19 @@ def qemu(path: Path, **options: Any) -> int:
             networking=parse_networking(options["networking"]),
             firmware=options["fw"],
             devices=options["device"],
+            shares=options["virtiofs"],
             **{name: options[name] for name in SAME},
         )
     )
     with launch(prepared) as machine:
         status = machine.wait()
+    if status == 0 and prepared.detached:
+        from compos.progress import notice
+
+        pid = prepared.pid_file.read_text().strip()
+        notice(
+            f"QEMU runs as process {pid} until `kill {pid}` or the guest powers off. Its console: {prepared.console}"
+        )
     if status:
         ended = f"ended with status {status}" if status > 0 else f"was killed by signal {-status}"
         raise RunError("qemu-failed", f"QEMU {ended}", place=prepared.qemu, hint="See its message above.")

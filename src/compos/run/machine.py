@@ -1,6 +1,6 @@
 """A running guest: started, waited for, ended.
 
-May touch: starts QEMU; while it waits, this process's signal handlers and the settings of the terminal.
+May touch: starts QEMU and virtiofsd; while it waits, this process's signal handlers and the settings of the terminal.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from types import FrameType, TracebackType
 
 from compos.errors import RunError
 from compos.run.qemu import Options, command_line
+from compos.run.shares import start_shares, stop_shares
 
 __all__ = ["Machine", "launch"]
 
@@ -28,6 +29,8 @@ class Machine:
     """A running guest; its console is this process's standard input and output. Left as a context, it is ended."""
 
     process: subprocess.Popen[bytes]
+    daemons: tuple[subprocess.Popen[bytes], ...] = ()
+    """What serves it: they end with it."""
 
     def __enter__(self) -> Machine:
         return self
@@ -51,13 +54,19 @@ class Machine:
         if self.process.poll() is None:
             self.process.terminate()
             self.process.wait()
+        stop_shares(self.daemons)
 
 
 def launch(options: Options) -> Machine:
-    """Start QEMU. Raises `RunError` (`qemu-failed`)."""
+    """Start QEMU and what serves its shares. Raises `RunError` (`qemu-failed`, and what `start_shares` raises).
+
+    The process of a detached guest ends, with status 0, as soon as the guest runs; the guest goes on.
+    """
+    daemons = tuple(start_shares(options.virtiofsd, options.shares, options.state))
     try:
-        return Machine(subprocess.Popen(command_line(options)))
+        return Machine(subprocess.Popen(command_line(options)), () if options.detached else daemons)
     except OSError as error:
+        stop_shares(daemons)
         raise RunError("qemu-failed", f"QEMU cannot be started: {error.strerror}", place=options.qemu) from error
 
 

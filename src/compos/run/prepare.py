@@ -17,6 +17,7 @@ from compos.run.firmware import find_firmware
 from compos.run.metadata import write_metadata
 from compos.run.network import Publish, check_free, mac_address
 from compos.run.qemu import Options, find_qemu, guest_arch
+from compos.run.shares import find_virtiofsd
 
 __all__ = ["Request", "prepare"]
 
@@ -50,6 +51,9 @@ class Request:
     usb: bool = False
     no_reboot: bool = False
     devices: tuple[str, ...] = ()
+    shares: tuple[Path, ...] = ()
+    virtiofsd: str = ""
+    detached: bool = False
 
 
 def prepare(request: Request) -> Options:
@@ -64,7 +68,10 @@ def prepare(request: Request) -> Options:
             hint="Leave --networking out, or reach the guest at its own address.",
         )
     _check_memory(boot, request.mem)
+    if request.gui and request.detached:
+        raise RunError("detached-gui", "a detached guest has no window", hint="Leave out --gui or --detached.")
     program = find_qemu(arch, request.qemu)
+    virtiofsd = find_virtiofsd(program, request.virtiofsd) if request.shares else ""
     check_free(request.publish)
     state = request.state or boot.prefix.with_name(f"{boot.prefix.name}-state")
     state.mkdir(mode=0o755, parents=True, exist_ok=True)
@@ -89,6 +96,9 @@ def prepare(request: Request) -> Options:
         usb=request.usb,
         no_reboot=request.no_reboot,
         devices=request.devices,
+        shares=request.shares,
+        virtiofsd=virtiofsd,
+        detached=request.detached,
         qemu=program,
         accel=choose_accel(program, boot.kernel, arch, request.verdicts, asked=request.accel),
     )

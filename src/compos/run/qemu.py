@@ -15,6 +15,7 @@ from compos.run.boot import Boot
 from compos.run.disks import Disk
 from compos.run.firmware import Firmware
 from compos.run.network import Publish
+from compos.run.shares import share_arguments
 
 __all__ = ["MACHINES", "Guest", "Options", "command_line", "find_qemu", "guest_arch", "machine_arguments"]
 
@@ -56,7 +57,10 @@ NICKNAMES = {"amd64": "x86_64", "arm64": "aarch64"}
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Everything that decides the command line. `mem` is in MiB; `accel` is QEMU's name, or several with colons."""
+    """Everything that decides the command line. `mem` is in MiB; `accel` is QEMU's name, or several with colons.
+
+    `shares` are folders that the guest may mount, served by the program `virtiofsd`. A `detached` guest goes on without us.
+    """
 
     boot: Boot
     state: Path
@@ -74,7 +78,20 @@ class Options:
     usb: bool = False
     no_reboot: bool = False
     devices: tuple[str, ...] = ()
+    shares: tuple[Path, ...] = ()
+    virtiofsd: str = ""
+    detached: bool = False
     qemu: str = ""
+
+    @property
+    def console(self) -> Path:
+        """Where the console of a detached guest goes."""
+        return self.state / "console.log"
+
+    @property
+    def pid_file(self) -> Path:
+        """Where QEMU writes its process id."""
+        return self.state / "qemu.pid"
 
 
 def guest_arch(name: str) -> str:
@@ -104,7 +121,7 @@ def command_line(options: Options) -> list[str]:
     """The whole argument list, the program first."""
     guest = MACHINES[options.arch]
     line = [options.qemu or guest.program, "-smp", str(options.cpus), "-m", str(options.mem)]
-    line += ["-pidfile", str(options.state / "qemu.pid")]
+    line += ["-pidfile", str(options.pid_file)]
     line += machine_arguments(options.arch, options.accel)
     line += ["-object", "rng-random,id=rng0,filename=/dev/urandom", "-device", "virtio-rng-pci,rng=rng0"]
     line += _drives(options)
@@ -112,8 +129,8 @@ def command_line(options: Options) -> list[str]:
         line += _flash(options.firmware)
     line += _kernel(options.boot, guest)
     line += _network(options)
-    if not options.gui:
-        line += ["-nographic"]
+    line += share_arguments(options.state, len(options.shares), options.mem)
+    line += _display(options)
     if options.usb:
         line += ["-usb"]
     if options.no_reboot:
@@ -135,6 +152,22 @@ def machine_arguments(arch: str, accel: str) -> list[str]:
     for name in accel.split(":"):
         line += ["-accel", guest.emulation if name == "tcg" else name]
     return line
+
+
+def _display(options: Options) -> list[str]:
+    """The console: this terminal, QEMU's window, or a file for a guest that outlives this process."""
+    if options.detached:
+        path = str(options.console).replace(",", ",,")
+        return [
+            "-display",
+            "none",
+            "-chardev",
+            f"file,id=console,path={path}",
+            "-serial",
+            "chardev:console",
+            "-daemonize",
+        ]
+    return [] if options.gui else ["-nographic"]
 
 
 def _kernel(boot: Boot, guest: Guest) -> list[str]:
