@@ -111,9 +111,9 @@ def test_plain_kernels_stay(offset: int, magic: bytes) -> None:
 @pytest.mark.parametrize(
     ("image", "reason"),
     [
-        (b"", "no kernel"),
-        (bytes(4096), "no kernel"),
-        (bzimage(b"unknown"), "not known"),
+        (b"", "not a kernel"),
+        (bytes(4096), "not a kernel"),
+        (bzimage(b"unknown"), "unknown"),
         (bzimage(b""), "beyond"),
         (bzimage(b"x" * 10, protocol=0x207), "protocol 2.07"),
         (bzimage(zlib.compress(bytes(99), wbits=31))[:2100], "beyond"),

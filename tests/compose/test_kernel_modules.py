@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
+import lzma
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -83,17 +86,66 @@ def test_tries_refuse_what_no_index_has() -> None:
         module_trie([("a\nb", "")])
 
 
-def test_firmware(tmp_path: Path) -> None:
-    elf = Path("/bin/true").read_bytes()[:0]
-    tree = {
-        "lib/firmware/i915/a.bin": file(b"a", 0o644, 0),
-        "lib/firmware/i915/b.bin.xz": file(b"b", 0o644, 0),
-        "lib/firmware/other": file(b"c", 0o644, 0),
-        "lib/firmware": directory(0o755, 0),
-    }
+@pytest.fixture(scope="module")
+def driver(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A module that names two firmware files, one of them by a pattern."""
+    folder = tmp_path_factory.mktemp("driver")
+    records = ("name=x", "firmware=i915/a.bin", "firmware=qcom/*.mbn")
+    lines = [
+        f'static const char r{number}[] __attribute__((section(".modinfo"), used, aligned(1))) = "{record}";'
+        for number, record in enumerate(records)
+    ]
+    (folder / "x.c").write_text("\n".join(lines) + "\n")
+    subprocess.run(["gcc", "-c", "-ffreestanding", "-o", folder / "x.ko", folder / "x.c"], check=True)
+    return (folder / "x.ko").read_bytes()
+
+
+FIRMWARE_FILES: Tree = {
+    "lib/firmware": directory(0o755, 0),
+    **{
+        f"lib/firmware/{name}": file(name.encode(), 0o644, 0)
+        for name in ("i915/a.bin", "i915/b.bin.xz", "qcom/v5.mbn.zst", "other")
+    },
+}
+
+
+def firmware(tmp_path: Path, module: bytes, *patterns: str) -> dict[str, str]:
     with Contents(tmp_path) as contents:
-        assert kept_firmware(contents, tree, {"x.ko": file(elf, 0o644, 0)}, ["i915/*.bin"]) == {
-            "lib/firmware/i915/a.bin": "kernel.firmware: i915/*.bin",
-            "lib/firmware/i915/b.bin.xz": "kernel.firmware: i915/*.bin",
-        }
-        assert kept_firmware(contents, tree, {}, ["auto"]) == {}
+        kept = kept_firmware(contents, FIRMWARE_FILES, {"kernel/x.ko.xz": file(module, 0o644, 0)}, patterns)
+    return {path.removeprefix("lib/firmware/"): why for path, why in kept.items()}
+
+
+def test_firmware_that_patterns_name(tmp_path: Path, driver: bytes) -> None:
+    why = "kernel.firmware: i915/*.bin"
+    assert firmware(tmp_path, driver, "i915/*.bin") == {"i915/a.bin": why, "i915/b.bin.xz": why}
+    assert firmware(tmp_path, driver) == {}
+
+
+@pytest.mark.parametrize("compress", [bytes, gzip.compress, lzma.compress])
+def test_firmware_that_modules_name(tmp_path: Path, driver: bytes, compress: Callable[[bytes], bytes]) -> None:
+    assert firmware(tmp_path, compress(driver), "auto") == {
+        "i915/a.bin": "named by x",
+        "qcom/v5.mbn.zst": "named by x",
+    }
+    assert firmware(tmp_path, b"damaged", "auto") == {}
+    assert firmware(tmp_path, b"\xfd7zXZ\x00damaged", "auto") == {}
+
+
+HOSTILE = {
+    "modules.dep": "kernel/a.ko: kernel/none.ko\nno colon\n:\nkernel/\udcff.ko:\nkernel/b\x01.ko:\nk/ä.ko:\n",
+    "modules.softdep": "softdep \nsoftdep\nsoftdep a pre: none\n",
+    "modules.alias": "alias\nalias x\nalias " + "y" * 100_000 + " a\nalias  two-blanks a\nalias \udcff a\n",
+    "modules.builtin": "".join("b" * length + ".ko\n" for length in range(1, 3000)),
+    "modules.builtin.alias": "alias \n",
+}
+
+
+def test_indexes_of_strangers_are_read_as_far_as_they_are_indexes(tmp_path: Path) -> None:
+    tree: Tree = {
+        f"{FOLDER}/{name}": file(text.encode("utf-8", "surrogateescape"), 0o644, 0) for name, text in HOSTILE.items()
+    }
+    tree[f"{FOLDER}/kernel/a.ko"] = file(b"a", 0o644, 0)
+    with Contents(tmp_path) as contents:
+        made, why = kept_modules(contents, tree, ["*"], {})
+    assert why == {"kernel/a.ko": "kernel.modules: *"}
+    assert made[f"{FOLDER}/modules.alias"].content == (b"alias  two-blanks a\n",)

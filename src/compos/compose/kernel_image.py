@@ -13,7 +13,7 @@ from typing import Protocol
 
 from compos.compose.lz import LZ4_LEGACY, LZOP, LzError, lz4_legacy, lzop
 
-__all__ = ["KernelImageError", "plain_kernel"]
+__all__ = ["KernelImageError", "decompressed", "plain_kernel"]
 
 LARGEST = 1 << 30
 """Bytes of an uncompressed kernel that are believed."""
@@ -52,13 +52,23 @@ def plain_kernel(data: bytes) -> bytes:
         if any(data[offset : offset + len(magic)] == magic for offset, magic in _PLAIN):
             return data
         payload = data
+    if (plain := decompressed(payload)) is not None:
+        return plain
+    raise KernelImageError("its compression is unknown" if payload is not data else "it is not a kernel")
+
+
+def decompressed(data: bytes, limit: int = LARGEST) -> bytes | None:
+    """What is compressed in `data` in any way that the kernel's build knows; None when nothing is.
+
+    Raises `KernelImageError` for what is damaged or larger than `limit` bytes.
+    """
     for magic, unpack in _UNPACKERS:
-        if payload.startswith(magic):
+        if data.startswith(magic):
             try:
-                return unpack(payload)
+                return unpack(data, limit)
             except (LzError, OSError, EOFError, ValueError) as error:
                 raise KernelImageError(f"it is damaged: {error}") from error
-    raise KernelImageError("it is compressed in a way that is not known" if payload is not data else "it is no kernel")
+    return None
 
 
 def _payload(data: bytes) -> bytes | None:
@@ -94,37 +104,37 @@ class _Decompressor(Protocol):
     def decompress(self, data: bytes, limit: int, /) -> bytes: ...
 
 
-def _whole(decompressor: _Decompressor, payload: bytes, damage: type[Exception] = zlib.error) -> bytes:
+def _whole(decompressor: _Decompressor, payload: bytes, limit: int, damage: type[Exception] = zlib.error) -> bytes:
     """All that is compressed in `payload`; `damage` is the error that the library raises."""
     # What follows the compressed data is the uncompressed size, which the kernel's build appends.
     try:
-        plain = decompressor.decompress(payload, LARGEST + 1)
+        plain = decompressor.decompress(payload, limit + 1)
     except damage as error:
         raise ValueError(str(error)) from error
-    if len(plain) > LARGEST:
-        raise KernelImageError(f"it grows to more than {LARGEST >> 20} MiB")
+    if len(plain) > limit:
+        raise KernelImageError(f"it grows to more than {limit >> 20} MiB")
     if not decompressor.eof:
         raise EOFError("it ends too early")
     return plain
 
 
-def _gzip(payload: bytes) -> bytes:
-    return _whole(zlib.decompressobj(zlib.MAX_WBITS | 16), payload)
+def _gzip(payload: bytes, limit: int) -> bytes:
+    return _whole(zlib.decompressobj(zlib.MAX_WBITS | 16), payload, limit)
 
 
-def _lzma(payload: bytes) -> bytes:
+def _lzma(payload: bytes, limit: int) -> bytes:
     import lzma
 
-    return _whole(lzma.LZMADecompressor(lzma.FORMAT_AUTO, memlimit=LZMA_MEMORY), payload, lzma.LZMAError)
+    return _whole(lzma.LZMADecompressor(lzma.FORMAT_AUTO, memlimit=LZMA_MEMORY), payload, limit, lzma.LZMAError)
 
 
-def _bzip2(payload: bytes) -> bytes:
+def _bzip2(payload: bytes, limit: int) -> bytes:
     import bz2
 
-    return _whole(bz2.BZ2Decompressor(), payload)
+    return _whole(bz2.BZ2Decompressor(), payload, limit)
 
 
-def _zstd(payload: bytes) -> bytes:
+def _zstd(payload: bytes, limit: int) -> bytes:
     import sys
 
     if sys.version_info >= (3, 14):
@@ -134,16 +144,16 @@ def _zstd(payload: bytes) -> bytes:
 
     # The kernel's build allows windows of 128 MiB.
     decompressor = zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: 27})
-    return _whole(decompressor, payload, zstd.ZstdError)
+    return _whole(decompressor, payload, limit, zstd.ZstdError)
 
 
-_UNPACKERS: tuple[tuple[bytes, Callable[[bytes], bytes]], ...] = (
+_UNPACKERS: tuple[tuple[bytes, Callable[[bytes, int], bytes]], ...] = (
     (b"\x1f\x8b", _gzip),
     (b"BZh", _bzip2),
     (b"\xfd7zXZ\x00", _lzma),
     (b"\x5d\x00\x00", _lzma),
     (b"\x28\xb5\x2f\xfd", _zstd),
-    (LZ4_LEGACY, lambda payload: lz4_legacy(payload, LARGEST)),
-    (LZOP, lambda payload: lzop(payload, LARGEST)),
+    (LZ4_LEGACY, lz4_legacy),
+    (LZOP, lzop),
 )
 """How each compression begins (the kernel's lib/decompress.c), and what undoes it."""

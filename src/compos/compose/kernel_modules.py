@@ -22,6 +22,12 @@ AUTO = "auto"
 PLACES = ("lib/modules/", "usr/lib/modules/")
 FIRMWARE = ("lib/firmware/", "usr/lib/firmware/")
 
+MAX_INDEX = 64 << 20
+"""Bytes of an index file; Debian's largest has 2 MB."""
+
+MAX_ALIAS = 512
+"""Characters of an alias with its module; a trie of them is as deep. Debian's longest has under 100."""
+
 
 @dataclass(frozen=True, slots=True)
 class ModuleIndex:
@@ -49,7 +55,7 @@ class ModuleIndex:
         waiting = [(by_name[name], why) for name, why in reversed(list(wanted.items())) if name in by_name]
         while waiting:
             path, why = waiting.pop()
-            if path in found:
+            if path in found or path not in self.needs:
                 continue
             found[path] = why
             name = module_name(path)
@@ -81,23 +87,34 @@ def read_index(contents: Contents, nodes: Mapping[str, Node]) -> ModuleIndex | N
         return None
     folder = found[0].rpartition("/")[0]
 
-    def lines(name: str) -> list[str]:
+    def lines(name: str, keyword: str = "", fields: int = 1) -> list[str]:
+        """The lines that are well formed: the index is a stranger's, and goes into ours."""
         node = nodes.get(f"{folder}/{name}")
-        if node is None or node.kind != FILE:
+        if node is None or node.kind != FILE or node.size > MAX_INDEX:
             return []
-        return b"".join(contents.chunks(node.content)).decode("utf-8", "surrogateescape").splitlines()
+        text = b"".join(contents.chunks(node.content)).decode("utf-8", "replace")
+        return [
+            line
+            for line in text.split("\n")
+            if line.startswith(keyword) and line.isascii() and line.isprintable() and len(line.split()) >= fields
+        ]
 
-    needs = {path: rest.split() for path, _, rest in (line.partition(":") for line in lines("modules.dep"))}
-    soft = [line for line in lines("modules.softdep") if line.startswith("softdep ")]
+    needs = {
+        path: rest.split()
+        for path, colon, rest in (line.partition(":") for line in lines("modules.dep"))
+        if path and colon
+    }
+    soft = lines("modules.softdep", "softdep ", 2)
     before: dict[str, list[str]] = {}
     for line in soft:
         _, name, *words = line.split()
         before.setdefault(name.replace("-", "_"), []).extend(
             word.replace("-", "_") for word in words if not word.endswith(":")
         )
-    aliases = [line for line in lines("modules.alias") if line.startswith("alias ")]
-    builtin_aliases = [line for line in lines("modules.builtin.alias") if line.startswith("alias ")]
-    return ModuleIndex(folder, needs, before, aliases, soft, lines("modules.builtin"), builtin_aliases)
+    aliases = [line for line in lines("modules.alias", "alias ", 3) if len(line) <= MAX_ALIAS]
+    builtin_aliases = [line for line in lines("modules.builtin.alias", "alias ", 3) if len(line) <= MAX_ALIAS]
+    builtin = [line for line in lines("modules.builtin") if len(line) <= MAX_ALIAS]
+    return ModuleIndex(folder, needs, before, aliases, soft, builtin, builtin_aliases)
 
 
 def kept_modules(

@@ -58,7 +58,7 @@ def binary_indexes(texts: Mapping[str, bytes]) -> dict[str, bytes]:
 def _aliases(lines: Iterable[str]) -> Iterable[tuple[str, str]]:
     """Aliases with the module of each; in aliases, - and _ are the same except in brackets."""
     for line in lines:
-        _, alias, name = line.split(" ", 2)
+        _, alias, name = line.split(None, 2)
         if alias.isascii() and alias.isprintable():
             yield _underscored(alias), name
 

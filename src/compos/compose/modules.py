@@ -9,8 +9,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from compos.compose.elf import ElfError, section
+from compos.compose.kernel_image import KernelImageError, decompressed
 
-__all__ = ["Module", "closure", "index_files", "module_name", "read_module"]
+__all__ = ["SUFFIXES", "Module", "closure", "index_files", "module_name", "read_module"]
+
+
+SUFFIXES = (".ko", ".ko.gz", ".ko.xz", ".ko.zst")
+"""How module files end, compressed or not (modprobe(8))."""
+
+MAX_MODULE = 128 << 20
+"""Bytes of a module without its compression; the largest that distributions have, a graphics driver, has 30 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +39,10 @@ def module_name(path: str) -> str:
 
 
 def read_module(path: str, data: bytes) -> Module:
-    """The module in `data`; one that is no ELF file has a name and nothing else."""
+    """The module in `data`, compressed or not; one that is not an ELF file has a name and nothing else."""
     try:
-        info = section(data, ".modinfo")
-    except ElfError:
+        info = section(decompressed(data, MAX_MODULE) or data, ".modinfo")
+    except (ElfError, KernelImageError):
         info = b""
     values: dict[str, list[str]] = {}
     for record in info.split(b"\0"):

@@ -20,6 +20,7 @@ from compos.compose.drivers import LABEL as MODULES_LABEL
 from compos.compose.files import files_components
 from compos.compose.kernel import kernel_component
 from compos.compose.kernel_modules import FIRMWARE, PLACES, kept_firmware, kept_modules
+from compos.compose.modules import SUFFIXES
 from compos.compose.parts import Parts
 from compos.compose.plan import LABEL as PLAN_LABEL
 from compos.compose.plan import PATH as PLAN_PATH
@@ -196,7 +197,7 @@ class _Composition:
     def _keep_firmware(self, components: list[Component], patterns: Sequence[str]) -> None:
         """Drop what `patterns` do not keep from the components."""
         nodes = {path: node for component in components for path, node in component.tree.items()}
-        modules = {path: node for path, node in nodes.items() if path.endswith(".ko") and node.kind == FILE}
+        modules = {path: node for path, node in nodes.items() if path.endswith(SUFFIXES) and node.kind == FILE}
         with Contents(self.store.root) as contents:
             kept = kept_firmware(contents, nodes, modules, patterns)
         for number, component in enumerate(components):
