@@ -9,9 +9,11 @@ import lzma
 import sys
 import tarfile
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,8 @@ import pysequoia
 
 from compos.package.debian.mirror import Mirror
 
-DATE = "Sat, 21 Nov 2026 09:15:44 UTC"
+DATE = formatdate(time.time() - 7 * 86400).replace("-0000", "UTC")
+"""When the archive is signed: a week ago, as what is signed in the future or long ago is refused."""
 
 
 def stanza(name: str, version: str = "1", **fields: str) -> str:
@@ -102,7 +105,7 @@ class Archive:
 
     def release(self) -> str:
         """Writes the lists; the text of the Release file."""
-        plain = "\n".join([*self.stanzas, ""]).encode()
+        plain = "\n".join([*self.stanzas, ""]).encode("utf-8", "surrogateescape")
         folder = self.root / f"dists/{self.suite}/main/binary-amd64"
         folder.mkdir(parents=True, exist_ok=True)
         lines = []

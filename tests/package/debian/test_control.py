@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from compos.package.debian.control import fields, stanzas
 
 
@@ -17,6 +19,17 @@ def test_fields() -> None:
 
 def test_line_without_colon_and_orphan() -> None:
     assert fields(" orphan\nno colon here\n lost\nA: 1\n") == {"a": "1"}
+
+
+def test_only_line_feeds_end_lines() -> None:
+    assert fields("A: 1\u2028B: 2\x0cC: 3\x85D: 4\n") == {"a": "1\u2028B: 2\x0cC: 3\x85D: 4"}
+
+
+def test_a_field_that_occurs_twice_is_not_guessed_at() -> None:
+    with pytest.raises(ValueError, match="'a' occurs twice"):
+        fields("A: 1\nB: 2\na: 3\n")
+    # apt reads its own configuration in this way.
+    assert list(stanzas("A: 1\nA: 2\n")) == [{"a": "2"}]
 
 
 def test_stanzas() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -156,3 +157,25 @@ def test_cache_that_cannot_be_written(tmp_path: Path, key: Key) -> None:
     with pytest.raises(PackageError) as caught:
         load(tmp_path, archive(tmp_path, key).mirror(tmp_path / "k"))
     assert caught.value.id == "debian-cache"
+
+
+def test_a_list_larger_than_any(tmp_path: Path, key: Key) -> None:
+    source = archive(tmp_path, key)
+    text = re.sub(r" \d+ (main/binary-amd64/Packages)\n", rf" {2 << 30} \1\n", source.release())
+    (source.root / "dists/trixie/InRelease").write_bytes(key.sign(text))
+    with pytest.raises(PackageError) as caught:
+        load(tmp_path, source.mirror(tmp_path / "k"))
+    assert caught.value.id == "debian-index"
+
+
+@pytest.mark.parametrize(
+    "stray", ["Provides: virtual\n", "\nProvides: virtual\n\n", "Provides: virtual\n\n" + stanza("other")]
+)
+def test_fields_before_the_first_package(tmp_path: Path, key: Key, stray: str) -> None:
+    source = Archive(tmp_path / "mirror", key, stanzas=["X: y\n" + stray]).write()
+    assert load(tmp_path, source.mirror(tmp_path / "k")).providers("virtual") == ()
+
+
+def test_names_that_are_no_text(tmp_path: Path, key: Key) -> None:
+    source = Archive(tmp_path / "mirror", key, stanzas=[stanza("fi\udcffst")]).write()
+    assert load(tmp_path, source.mirror(tmp_path / "k")).similar("first") == ["fi\ufffdst"]

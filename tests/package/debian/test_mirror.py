@@ -28,8 +28,12 @@ def machine(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def chosen(machine: Path, url: str | None = None, **environment: str) -> Mirror:
-    return default_mirror(url, environment=environment, apt=machine / "apt", keyrings=machine / "keyrings")
+def chosen(machine: Path, url: str | None = None, security: str | None = None, **environment: str) -> Mirror:
+    return default_mirror(url, security, environment=environment, apt=machine / "apt", keyrings=machine / "keyrings")
+
+
+def security_of(mirror: Mirror) -> str:
+    return mirror.address("trixie-security", "").rstrip("/")
 
 
 def sources(machine: Path, name: str, text: str) -> None:
@@ -116,3 +120,69 @@ def test_keyring(machine: Path) -> None:
 )
 def test_address(suite: str, path: str, url: str) -> None:
     assert Mirror("http://a.test/debian", Path("k")).address(suite, path) == url
+
+
+@pytest.mark.parametrize(
+    ("url", "security"),
+    [
+        ("http://a.test/debian", "http://a.test/debian-security"),
+        ("http://a.test/debian/", "http://a.test/debian-security"),
+        ("http://a.test/debian/of/debian", "http://a.test/debian/of/debian-security"),
+        ("http://a.test/archive/debian/20260520T000000Z", "http://a.test/archive/debian-security/20260520T000000Z"),
+        ("file:///srv/mirror", "file:///srv/mirror-security"),
+        ("http://a.test/debian-security", "http://a.test/debian-security"),
+    ],
+)
+def test_security_beside_the_mirror(url: str, security: str) -> None:
+    assert security_of(Mirror(url, Path("k"))) == security
+
+
+APT_SECURITY = """\
+Types: deb
+URIs: http://apt.test/debian
+Suites: bookworm
+Components: main
+
+Types: deb
+URIs: http://security.test/sec/
+Suites: bookworm-security
+Components: main
+Check-Valid-Until: no
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("sources.list.d/debian.sources", APT_SECURITY),
+        (
+            "sources.list",
+            """deb http://apt.test/debian trixie main
+            deb http://[ trixie main
+            deb [check-valid-until=no] http://security.test/sec/ trixie-security main""",
+        ),
+    ],
+)
+def test_security_archive(machine: Path, name: str, text: str) -> None:
+    sources(machine, name, text)
+    assert security_of(chosen(machine)) == "http://security.test/sec"
+    # apt's belongs to apt's mirror.
+    assert security_of(chosen(machine, "http://a.test/debian")) == "http://a.test/debian-security"
+    variable = "http://variable.test/s"
+    assert security_of(chosen(machine, COMPOS_DEBIAN_SECURITY_MIRROR=variable)) == variable
+    assert security_of(chosen(machine, None, "file:///s", COMPOS_DEBIAN_SECURITY_MIRROR=variable)) == "file:///s"
+    assert chosen(machine, COMPOS_DEBIAN_SECURITY_MIRROR="none").security == ""
+    with pytest.raises(PackageError) as caught:
+        chosen(machine, None, "somewhere")
+    assert caught.value.id == "debian-mirror-url"
+
+
+def test_old_indexes_are_accepted_by_name(machine: Path) -> None:
+    line = "deb [{}] http://apt.test/debian trixie main"
+    sources(machine, "sources.list", line.format("arch=amd64"))
+    assert not chosen(machine).expired
+    assert not chosen(machine, COMPOS_DEBIAN_EXPIRED="0").expired
+    assert chosen(machine, COMPOS_DEBIAN_EXPIRED="1").expired
+    sources(machine, "sources.list", line.format("check-valid-until=no"))
+    assert chosen(machine).expired
+    assert not chosen(machine, "http://a.test/debian").expired

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from email.utils import formatdate
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,13 @@ import pytest
 from compos.errors import PackageError
 from compos.package.debian.download import Expected
 from compos.package.debian.release import load_release, verify_release
+from tests.package.debian import archive_of
 from tests.package.debian.archive_of import Archive, Key, serve
 
 HASH = "ab" * 32
+NOW = 1_795_252_544
+"""Sat, 21 Nov 2026 09:15:44 UTC"""
+DAY = 86400
 TEXT = f"Suite: stable\nCodename: trixie\nDate: Sat, 21 Nov 2026 09:15:44 UTC\nSHA256:\n {HASH} 12 main/x\n"
 
 
@@ -25,7 +30,7 @@ def keyring(key: Key, tmp_path: Path) -> Path:
     return key.keyring(tmp_path / "keyring.gpg")
 
 
-def failure(data: bytes, keyring: Path, *, suite: str = "trixie", now: float = 0) -> PackageError:
+def failure(data: bytes, keyring: Path, *, suite: str = "trixie", now: float = NOW) -> PackageError:
     with pytest.raises(PackageError) as caught:
         verify_release(data, keyring, suite=suite, place="place", now=now)
     assert caught.value.hint
@@ -34,7 +39,7 @@ def failure(data: bytes, keyring: Path, *, suite: str = "trixie", now: float = 0
 
 @pytest.mark.parametrize("suite", ["trixie", "stable"])
 def test_verified(key: Key, keyring: Path, suite: str) -> None:
-    release = verify_release(key.sign(TEXT), keyring, suite=suite, place="place")
+    release = verify_release(key.sign(TEXT), keyring, suite=suite, place="place", now=NOW)
     assert release.codename == "trixie"
     assert release.files == {"main/x": Expected(12, HASH)}
     assert not release.by_hash
@@ -42,7 +47,7 @@ def test_verified(key: Key, keyring: Path, suite: str) -> None:
 
 def test_only_signed_text_is_used(key: Key, keyring: Path) -> None:
     around = b"Acquire-By-Hash: yes\n\n" + key.sign(TEXT) + b"\nCodename: other\n"
-    release = verify_release(around, keyring, suite="trixie", place="place")
+    release = verify_release(around, keyring, suite="trixie", place="place", now=NOW)
     assert (release.codename, release.by_hash) == ("trixie", False)
 
 
@@ -72,11 +77,68 @@ def test_other_suite(key: Key, keyring: Path) -> None:
     assert "trixie" in error.message
 
 
-def test_expiry(key: Key, keyring: Path) -> None:
-    signed = key.sign("Valid-Until: Thu, 01 Jan 1970 00:01:00 UTC\n" + TEXT)
-    assert verify_release(signed, keyring, suite="trixie", place="place", now=60).codename == "trixie"
-    assert failure(signed, keyring, now=61).id == "debian-release-expired"
-    assert failure(key.sign("Valid-Until: soon\n" + TEXT), keyring).id == "debian-release"
+@pytest.mark.parametrize(
+    ("until", "accepted", "refused"),
+    [
+        ("Valid-Until: Sun, 22 Nov 2026 09:15:44 UTC\n", NOW + DAY, NOW + DAY + 1),
+        # Stable's main suite says nothing, and its last index serves long-term support for two years.
+        ("", NOW + 2 * 365 * DAY, NOW + 4 * 365 * DAY),
+        # Clocks differ.
+        ("", NOW - DAY, NOW - DAY - 1),
+    ],
+)
+def test_dates(key: Key, keyring: Path, until: str, accepted: float, refused: float) -> None:
+    signed = key.sign(until + TEXT)
+    assert verify_release(signed, keyring, suite="trixie", place="place", now=accepted).seconds == NOW
+    id = "debian-release-expired" if refused > NOW else "debian-release-future"
+    assert failure(signed, keyring, now=refused).id == id
+
+
+def test_an_archive_of_the_past(key: Key, keyring: Path) -> None:
+    signed = key.sign("Valid-Until: Sun, 22 Nov 2026 09:15:44 UTC\n" + TEXT)
+    assert "COMPOS_DEBIAN_EXPIRED" in str(failure(signed, keyring, now=NOW * 2).hint)
+    assert verify_release(signed, keyring, suite="trixie", place="p", now=NOW * 2, expired=True).date
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Valid-Until: soon\n" + TEXT,
+        TEXT.replace("Date: ", "Day: "),
+        TEXT.replace("21 Nov", "21 Nov 9999999999"),
+        TEXT + "Codename: trixie\n",
+        TEXT + f" {HASH} 13 main/x\n",
+        TEXT.replace(" 12 ", f" {'9' * 5000} "),
+    ],
+)
+def test_unreadable(key: Key, keyring: Path, text: str) -> None:
+    assert failure(key.sign(text), keyring).id == "debian-release"
+
+
+def test_an_older_index_does_not_replace_a_newer_one(key: Key, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    archive = Archive(tmp_path / "mirror", key).write()
+    mirror = archive.mirror(tmp_path / "k")
+    first = load_release(mirror, "trixie", tmp_path / "cache")
+    (kept,) = (tmp_path / "cache/releases").iterdir()
+    newest = kept.read_bytes()
+    monkeypatch.setattr(archive_of, "DATE", formatdate(first.seconds - 1))
+    archive.write()
+    with pytest.raises(PackageError) as caught:
+        load_release(mirror, "trixie", tmp_path / "cache")
+    assert caught.value.id == "debian-release-older"
+    assert first.date in caught.value.message
+    assert kept.read_bytes() == newest
+    assert load_release(mirror, "trixie", tmp_path / "cache", offline=True) == first
+    # Signed anew at the same time, or later: taken.
+    for seconds in (first.seconds, first.seconds + 1):
+        monkeypatch.setattr(archive_of, "DATE", formatdate(seconds))
+        archive.write()
+        assert load_release(mirror, "trixie", tmp_path / "cache").seconds == seconds
+    # What was damaged there says nothing.
+    kept.write_bytes(b"nonsense")
+    monkeypatch.setattr(archive_of, "DATE", formatdate(first.seconds - 1))
+    archive.write()
+    assert load_release(mirror, "trixie", tmp_path / "cache").seconds == first.seconds - 1
 
 
 def test_no_hashes(key: Key, keyring: Path) -> None:

@@ -6,20 +6,16 @@ deb(5), ar(5).
 
 from __future__ import annotations
 
-import gzip
 import io
-import lzma
-import sys
-import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from compos import progress
 from compos.errors import PackageError
 from compos.image.staging import staging
+from compos.package.debian.compressed import DecompressionError, decompressed
 from compos.package.debian.download import Expected, cache_errors, fetch, is_whole
 from compos.package.debian.mirror import Mirror
 from compos.package.debian.package import Package
@@ -27,11 +23,18 @@ from compos.package.debian.package import Package
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-__all__ = ["control_tar", "data_tar", "fetch_packages"]
+__all__ = ["data_tar", "fetch_packages"]
 
 _THREADS = 8
 _MAGIC = b"!<arch>\n"
 _HEADER = 60
+_DATA = "data.tar"
+
+MAX_MEMBERS = 64
+"""Members of a package that are looked at: deb(5) has three, and lets others whose names begin with `_` stand between."""
+
+MAX_UNPACKED = 64 << 30
+"""Bytes that a package may install: six times what fits into an ar member (ar(5): ten digits) uncompressed."""
 
 
 def fetch_packages(mirror: Mirror, packages: Sequence[Package], directory: Path) -> list[Path]:
@@ -96,26 +99,19 @@ def _expected(package: Package) -> Expected:
 def data_tar(path: Path) -> BinaryIO:
     """The tar stream of the files that the package at `path` installs, decompressed while it is read.
 
-    Raises `PackageError` (`debian-archive`), also while reading.
+    Raises `PackageError` (`debian-archive`), also while reading. The package's other tar, with its scripts, is not read.
     """
-    return _tar(path, "data.tar")
-
-
-def control_tar(path: Path) -> BinaryIO:
-    """The tar stream of the package's control files (`control`, `md5sums`, `conffiles`, scripts), like `data_tar`."""
-    return _tar(path, "control.tar")
-
-
-def _tar(path: Path, wanted: str) -> BinaryIO:
     stream = path.open("rb")
     try:
         for index, (name, size) in enumerate(_members(stream, path)):
             if index == 0:
-                if name != "debian-binary" or not stream.read(size).startswith(b"2."):
+                if name != "debian-binary" or not stream.read(min(size, 2)).startswith(b"2."):
                     raise _damaged(path, "it does not begin with a debian-binary of version 2")
-            elif name.startswith(f"{wanted}.") or name == wanted:
-                return _decompressed(_Slice(stream, size, path), name.removeprefix(wanted), path)
-        raise _damaged(path, f"it has no {wanted}")
+            elif name == _DATA or name.startswith(f"{_DATA}."):
+                return _decompressed(_Slice(stream, size, path), name.removeprefix(_DATA), path)
+            elif index == MAX_MEMBERS:
+                break
+        raise _damaged(path, f"it has no {_DATA}")
     except BaseException:
         stream.close()
         raise
@@ -162,26 +158,28 @@ class _Slice(io.RawIOBase):
         super().close()
 
 
-class _Unpacked(io.RawIOBase):
-    """A decompressed stream whose errors name the package."""
+class _Data(io.RawIOBase):
+    """A decompressed member whose errors name the package."""
 
     def __init__(self, stream: BinaryIO, source: BinaryIO, path: Path) -> None:
         super().__init__()
         self._stream = stream
         self._source = source
         self._path = path
+        self._left = MAX_UNPACKED
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: WriteableBuffer, /) -> int:
-        view = memoryview(buffer).cast("B")
         try:
-            piece = self._stream.read(len(view))
-        except (lzma.LZMAError, zlib.error, EOFError, gzip.BadGzipFile, _zstd().ZstdError) as error:
-            raise _damaged(self._path, "it cannot be decompressed") from error
-        view[: len(piece)] = piece
-        return len(piece)
+            count = cast("io.BufferedReader", self._stream).readinto(buffer)
+        except DecompressionError as error:
+            raise _damaged(self._path, str(error)) from error
+        self._left -= count
+        if self._left < 0:
+            raise _damaged(self._path, f"it unpacks to more than {MAX_UNPACKED >> 30} GiB")
+        return count
 
     def close(self) -> None:
         self._stream.close()
@@ -190,27 +188,13 @@ class _Unpacked(io.RawIOBase):
 
 
 def _decompressed(source: _Slice, suffix: str, path: Path) -> BinaryIO:
-    """`source` as what its suffix says (deb(5)): xz, zstd, gzip or plain."""
+    """`source` as what its suffix says (deb(5))."""
     buffered = cast("BinaryIO", io.BufferedReader(source, 1 << 17))
-    openers: dict[str, Callable[[BinaryIO], object]] = {
-        "": lambda stream: stream,
-        ".xz": lzma.LZMAFile,
-        ".gz": lambda stream: gzip.GzipFile(fileobj=stream),
-        ".zst": lambda stream: _zstd().ZstdFile(stream),
-    }
-    opener = openers.get(suffix)
-    if opener is None:
-        raise _damaged(path, f"its tar is compressed with {suffix.removeprefix('.')}, which Debian does not use")
-    stream = cast("BinaryIO", opener(buffered))
-    return cast("BinaryIO", io.BufferedReader(_Unpacked(stream, buffered, path), 1 << 18))
-
-
-def _zstd() -> ModuleType:
-    if sys.version_info >= (3, 14):
-        from compression import zstd
-    else:
-        from backports import zstd
-    return zstd
+    try:
+        stream = decompressed(buffered, suffix)
+    except DecompressionError as error:
+        raise _damaged(path, str(error)) from error
+    return cast("BinaryIO", io.BufferedReader(_Data(stream, buffered, path), 1 << 18))
 
 
 def _damaged(path: Path, reason: str) -> PackageError:

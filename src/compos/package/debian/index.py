@@ -19,10 +19,11 @@ from compos import progress
 from compos.errors import PackageError
 from compos.http import without_secrets
 from compos.image.staging import staging, sweep
+from compos.package.debian.compressed import DecompressionError, decompressed
 from compos.package.debian.download import Expected, cache_errors, fetch, is_whole
 from compos.package.debian.mirror import Mirror
 from compos.package.debian.package import Package, parse_package
-from compos.package.debian.release import Release, load_release
+from compos.package.debian.release import MAX_LIST, Release, load_release
 from compos.package.debian.version import version_key
 
 __all__ = ["Index", "Package", "load_index"]
@@ -99,7 +100,14 @@ class Index:
 
         # difflib needs 1.5 s for all names; a slip in the first two letters is rare.
         start = name[:2].encode()
-        names = sorted({other.decode() for table in self._loaded() for other in table.names if other.startswith(start)})
+        names = sorted(
+            {
+                other.decode("utf-8", "replace")
+                for table in self._loaded()
+                for other in table.names
+                if other.startswith(start)
+            }
+        )
         return difflib.get_close_matches(name, names)
 
     def _loaded(self) -> tuple[_Table, ...]:
@@ -133,7 +141,7 @@ class _Source:
     def packages(self) -> Expected:
         """Size and hash of the uncompressed list."""
         try:
-            return self.release.files[self._path]
+            found = self.release.files[self._path]
         except KeyError:
             raise PackageError(
                 "debian-architecture",
@@ -141,6 +149,14 @@ class _Source:
                 place=without_secrets(self.mirror.address(self.suite, f"dists/{self.suite}")),
                 hint="Choose another architecture or suite.",
             ) from None
+        if found.size > MAX_LIST:
+            raise PackageError(
+                "debian-index",
+                f"the list of {self.suite}'s packages has {found.size} bytes",
+                place=without_secrets(self.mirror.address(self.suite, f"dists/{self.suite}")),
+                hint="Name another mirror with --debian-mirror.",
+            )
+        return found
 
     def load(self, *, offline: bool) -> mmap.mmap | bytes:
         """The verified list, mapped; fetched first if the cache does not hold it."""
@@ -235,7 +251,10 @@ def _provided(data: mmap.mmap | bytes, starts: Sequence[int]) -> dict[bytes, lis
 
     provided: dict[bytes, list[int]] = {}
     for match in _PROVIDES.finditer(data):
-        start = starts[bisect_right(starts, match.start()) - 1]
+        number = bisect_right(starts, match.start())
+        if not number:
+            continue  # before the first package
+        start = starts[number - 1]
         for part in match[1].split(b","):
             name = part.partition(b"(")[0].partition(b":")[0].strip()
             places = provided.setdefault(name, [])
@@ -245,23 +264,19 @@ def _provided(data: mmap.mmap | bytes, starts: Sequence[int]) -> dict[bytes, lis
 
 
 def _decompress(source: Path, target: Path, suffix: str, size: int) -> None:
-    """Decompress up to a little more than `size` bytes; the caller compares size and hash."""
-    import gzip
-    import lzma
-    import zlib
-
+    """Decompress up to one byte more than `size`; the caller compares size and hash."""
     if not suffix:
         source.replace(target)
         return
     try:
-        with (lzma.open if suffix == ".xz" else gzip.open)(source) as packed, target.open("wb") as plain:
+        with source.open("rb") as packed, target.open("wb") as plain, decompressed(packed, suffix) as stream:
             left = size + 1
-            while left > 0 and (piece := packed.read(min(left, 1 << 20))):
+            while left > 0 and (piece := stream.read(min(left, 1 << 20))):
                 plain.write(piece)
                 left -= len(piece)
-    except (lzma.LZMAError, zlib.error, EOFError, gzip.BadGzipFile) as error:
+    except DecompressionError as error:
         raise PackageError(
             "debian-index",
-            "the list of packages cannot be decompressed",
+            f"the list of packages cannot be read: {error}",
             hint="Name another mirror with --debian-mirror.",
         ) from error

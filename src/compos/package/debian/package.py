@@ -10,12 +10,24 @@ from dataclasses import dataclass
 
 from compos.errors import PackageError
 from compos.package.debian.control import fields
-from compos.package.debian.relation import Dependency, Relation, parse_alternatives, parse_relations
+from compos.package.debian.relation import NAME, Dependency, Relation, parse_alternatives, parse_relations
+from compos.package.debian.version import VERSION
 
 __all__ = ["Package", "parse_package"]
 
-_SHA256 = re.compile(r"[0-9a-f]{64}")
-_SOURCE = re.compile(r"(\S+)(?:\s+\((\S+)\))?")
+_SOURCE = re.compile(rf"({NAME})(?:\s+\(({VERSION})\))?", re.ASCII)
+_PATTERNS = {
+    "package": re.compile(NAME),
+    "version": re.compile(VERSION),
+    "architecture": re.compile(r"[a-z0-9-]{1,64}"),
+    # Below the mirror's folder: no part is empty or begins with two dots, nothing is quoted by a backslash.
+    "filename": re.compile(r"(?:\./)?(?:(?!\.\.?/)[!-.0-\[\]-~]+/)*(?!\.\.?$)[!-.0-\[\]-~]+"),
+    # A member of an ar archive, which holds the data, ends at ten digits (ar(5)).
+    "size": re.compile(r"[0-9]{1,11}"),
+    "sha256": re.compile(r"[0-9a-f]{64}"),
+}
+"""What must be there, and how it looks."""
+
 _PRIORITIES = ("required", "important", "standard", "optional", "extra")
 
 
@@ -48,12 +60,16 @@ class Package:
 
 def parse_package(stanza: str, suite: str) -> Package:
     """The package of one stanza of a Packages file; raises `PackageError` (`debian-index`)."""
-    found = fields(stanza)
+    found: dict[str, str] = {}
     try:
+        found = fields(stanza)
+        for field, pattern in _PATTERNS.items():
+            if not pattern.fullmatch(found[field]):
+                raise ValueError(f"its {field} cannot be used")
         name, version = found["package"], found["version"]
         source = _SOURCE.fullmatch(found.get("source") or name)
-        if source is None or not _SHA256.fullmatch(found["sha256"]):
-            raise ValueError
+        if source is None:
+            raise ValueError("its source cannot be used")
         return Package(
             name=name,
             version=version,
@@ -65,7 +81,7 @@ def parse_package(stanza: str, suite: str) -> Package:
             size=int(found["size"]),
             sha256=found["sha256"],
             homepage=found.get("homepage", ""),
-            priority=_PRIORITIES.index(found.get("priority", "optional")),
+            priority=_priority(found.get("priority", "optional")),
             depends=(
                 *parse_alternatives(found.get("pre-depends", "")),
                 *parse_alternatives(found.get("depends", "")),
@@ -74,9 +90,16 @@ def parse_package(stanza: str, suite: str) -> Package:
             provides=parse_relations(found.get("provides", "")),
         )
     except (KeyError, ValueError) as error:
+        reason = f"it has no {error.args[0]}" if isinstance(error, KeyError) else str(error)
+        name = found.get("package", "")[:100]
         raise PackageError(
             "debian-index",
-            f"the package index describes {found.get('package', 'a package')} in a way that cannot be read",
+            f"the package index describes {name or 'a package'} in a way that cannot be read: {reason}",
             place=suite,
             hint="Name another mirror with --debian-mirror.",
         ) from error
+
+
+def _priority(name: str) -> int:
+    """0 to 4; what other archives call differently comes last."""
+    return _PRIORITIES.index(name) if name in _PRIORITIES else len(_PRIORITIES) - 1

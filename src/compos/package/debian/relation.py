@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from functools import cache
 
 from compos.errors import PackageError
-from compos.package.debian.version import satisfies
+from compos.package.debian.version import VERSION, satisfies
 
-__all__ = ["Dependency", "Relation", "parse_alternatives", "parse_relations"]
+__all__ = ["NAME", "Dependency", "Relation", "parse_alternatives", "parse_relations"]
 
-_RELATION = re.compile(
-    r"([a-z0-9A-Z][a-z0-9A-Z+.-]*)(?::([a-z0-9-]+))?(?:\s*\(\s*(<<|<=|>=|>>|[=<>])\s*([^\s()]+)\s*\))?"
-)
+NAME = r"[a-z0-9A-Z][a-z0-9A-Z+._-]{0,254}"
+"""Pattern of a package's name: Debian policy, section 5.6.7, and what other archives let pass."""
+
+_RELATION = re.compile(rf"({NAME})(?::([a-z0-9-]+))?(?:\s*\(\s*(<<|<=|>=|>>|[=<>])\s*({VERSION})\s*\))?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)

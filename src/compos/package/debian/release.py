@@ -18,26 +18,38 @@ from compos.http import without_secrets
 from compos.image.staging import staging
 from compos.package.debian.control import fields
 from compos.package.debian.download import Expected, cache_errors, read
-from compos.package.debian.mirror import Mirror
+from compos.package.debian.mirror import EXPIRED_VARIABLE, Mirror
 
 __all__ = ["Release", "load_release", "signed_text", "verify_release"]
 
-_LARGEST = 8 << 20
+MAX_RELEASE = 8 << 20
 """Bytes that an InRelease may have; trixie's has 140 KB."""
 
-_HASH_LINE = re.compile(r"([0-9a-f]{64})\s+([0-9]+)\s+(\S+)")
+MAX_LIST = 1 << 30
+"""Bytes that a list of packages may have, uncompressed; the longest of Debian's have 60 MB."""
+
+MAX_AGE = 3 * 366 * 86400
+"""Seconds after which an index without Valid-Until is refused. Stable's main suite has none: it is signed at each point
+release, the last time when regular support ends, and serves two years of long-term support from then on."""
+
+GRACE = 86400
+"""Seconds by which an index may be of the future: clocks differ."""
+
+_HASH_LINE = re.compile(r"([0-9a-f]{64})\s+([0-9]{1,18})\s+(\S+)")
 
 
 @dataclass(frozen=True, slots=True)
 class Release:
     """What a suite holds: by path below `dists/SUITE`, the size and hash of each index.
 
-    `by_hash` says that indexes are also found under their hash, where they never change during a mirror's update.
+    `date` is when it was signed, as it says so, and `seconds` the same since 1970. `by_hash` says that indexes are also
+    found under their hash, where they never change during a mirror's update.
     """
 
     suite: str
     codename: str
     date: str
+    seconds: float
     by_hash: bool
     files: Mapping[str, Expected]
 
@@ -45,16 +57,19 @@ class Release:
 def load_release(mirror: Mirror, suite: str, directory: Path, *, offline: bool = False) -> Release:
     """The verified Release of `suite`, from the mirror, or with `offline` from the last visit kept in `directory`.
 
-    Raises `ComposError` (`network-*`), `PackageError` (`debian-signature`, `debian-release-expired`,
-    `debian-release-suite`, `debian-release`, `debian-offline`, `debian-not-found`, ...).
+    An index that is older than the one kept is refused: whoever answers for a mirror could otherwise bring back packages
+    with known holes, all of them signed. Raises `ComposError` (`network-*`), `PackageError` (`debian-signature`,
+    `debian-release-expired`, `debian-release-older`, `debian-release-future`, `debian-release-suite`,
+    `debian-release`, `debian-offline`, `debian-not-found`, ...).
     """
     url = mirror.address(suite, f"dists/{suite}/InRelease")
     kept = directory / "releases" / hashlib.sha256(url.encode()).hexdigest()[:32]
     place = without_secrets(url)
     if not offline:
-        data = read(mirror, url, limit=_LARGEST)
-        release = verify_release(data, mirror.keyring, suite=suite, place=place)
+        data = read(mirror, url, limit=MAX_RELEASE)
+        release = verify_release(data, mirror.keyring, suite=suite, place=place, expired=mirror.expired)
         with cache_errors(directory), staging(directory / "staging") as stage:
+            _check_not_older(release, kept, mirror.keyring, place)
             kept.parent.mkdir(exist_ok=True)
             (stage / kept.name).write_bytes(data)
             (stage / kept.name).replace(kept)
@@ -68,15 +83,37 @@ def load_release(mirror: Mirror, suite: str, directory: Path, *, offline: bool =
             place=place,
             hint="Run once with the network.",
         ) from error
-    return verify_release(data, mirror.keyring, suite=suite, place=place)
+    return verify_release(data, mirror.keyring, suite=suite, place=place, expired=mirror.expired)
 
 
-def verify_release(data: bytes, keyring: Path, *, suite: str, place: str, now: float | None = None) -> Release:
+def _check_not_older(release: Release, kept: Path, keyring: Path, place: str) -> None:
+    """Raise `PackageError` if the index in `kept` was signed later than `release`; what is damaged there counts nothing."""
+    try:
+        found = fields(signed_text(kept.read_bytes(), keyring, place=str(kept)))
+        seconds = _seconds(found.get("date", ""), str(kept))
+    except (FileNotFoundError, ValueError, PackageError):
+        return
+    if seconds > release.seconds:
+        raise PackageError(
+            "debian-release-older",
+            f"the mirror's index is of {release.date}, older than that of {found['date']} which it had before",
+            place=place,
+            hint=f"Try again later, name another mirror with --debian-mirror, or remove {kept} to go back on purpose.",
+        )
+
+
+def verify_release(
+    data: bytes, keyring: Path, *, suite: str, place: str, now: float | None = None, expired: bool = False
+) -> Release:
     """Verify and read an InRelease file that was asked for as `suite`; `now` is in seconds since 1970.
 
-    Raises `PackageError` (`debian-signature`, `debian-release-expired`, `debian-release-suite`, `debian-release`).
+    `expired` accepts one that is out of date. Raises `PackageError` (`debian-signature`, `debian-release-expired`,
+    `debian-release-future`, `debian-release-suite`, `debian-release`).
     """
-    found = fields(signed_text(data, keyring, place=place))
+    try:
+        found = fields(signed_text(data, keyring, place=place))
+    except ValueError as error:
+        raise _unreadable(str(error), place) from error
     if suite not in (found.get("suite"), found.get("codename")):
         raise PackageError(
             "debian-release-suite",
@@ -84,21 +121,38 @@ def verify_release(data: bytes, keyring: Path, *, suite: str, place: str, now: f
             place=place,
             hint="Name another mirror with --debian-mirror.",
         )
-    until = found.get("valid-until")
-    if until and _seconds(until, place) < (time.time() if now is None else now):
-        raise PackageError(
-            "debian-release-expired",
-            f"the mirror's index was valid until {until}",
-            place=place,
-            hint="Name a mirror that is kept up to date with --debian-mirror, or check this machine's clock.",
-        )
+    seconds = _seconds(found.get("date", ""), place)
+    _check_dates(found, seconds, time.time() if now is None else now, place, expired=expired)
     return Release(
         suite,
         found.get("codename", ""),
-        found.get("date", ""),
+        found["date"],
+        seconds,
         found.get("acquire-by-hash", "no").lower() == "yes",
         _files(found.get("sha256", ""), place),
     )
+
+
+def _check_dates(found: Mapping[str, str], seconds: float, now: float, place: str, *, expired: bool) -> None:
+    if seconds > now + GRACE:
+        raise PackageError(
+            "debian-release-future",
+            f"the mirror's index is of {found['date']}, which is in the future",
+            place=place,
+            hint="Check this machine's clock.",
+        )
+    until = found.get("valid-until")
+    end = _seconds(until, place) if until else seconds + MAX_AGE
+    if end < now and not expired:
+        raise PackageError(
+            "debian-release-expired",
+            f"the mirror's index was valid until {until}"
+            if until
+            else f"the mirror's index is of {found['date']}, older than any that Debian still looks after",
+            place=place,
+            hint=f"Name a mirror that is kept up to date with --debian-mirror, or check this machine's clock. "
+            f"{EXPIRED_VARIABLE}=1 accepts old indexes, such as those of an archive of the past.",
+        )
 
 
 def signed_text(data: bytes, keyring: Path, *, place: str) -> str:
@@ -135,16 +189,13 @@ def signed_text(data: bytes, keyring: Path, *, place: str) -> str:
 
 def _files(table: str, place: str) -> dict[str, Expected]:
     files: dict[str, Expected] = {}
-    for line in table.splitlines():
+    for line in table.split("\n"):
         if match := _HASH_LINE.fullmatch(line.strip()):
-            files[match[3]] = Expected(int(match[2]), match[1])
+            expected = Expected(int(match[2]), match[1])
+            if files.setdefault(match[3], expected) != expected:
+                raise _unreadable(f"it names {match[3][:100]!r} twice", place)
     if not files:
-        raise PackageError(
-            "debian-release",
-            "the mirror's index has no table of SHA-256 hashes",
-            place=place,
-            hint="Name another mirror with --debian-mirror.",
-        )
+        raise _unreadable("it has no table of SHA-256 hashes", place)
     return files
 
 
@@ -155,10 +206,14 @@ def _seconds(date: str, place: str) -> float:
     try:
         parsed = parsedate_to_datetime(date)
         return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
-    except ValueError as error:
-        raise PackageError(
-            "debian-release",
-            f"the mirror's index has the date {date!r}, which cannot be read",
-            place=place,
-            hint="Name another mirror with --debian-mirror.",
-        ) from error
+    except (ValueError, TypeError, OverflowError, IndexError) as error:
+        raise _unreadable(f"it has the date {date[:100]!r}" if date else "it has no date", place) from error
+
+
+def _unreadable(reason: str, place: str) -> PackageError:
+    return PackageError(
+        "debian-release",
+        f"the mirror's index cannot be used: {reason}",
+        place=place,
+        hint="Name another mirror with --debian-mirror.",
+    )

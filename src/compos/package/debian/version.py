@@ -8,7 +8,13 @@ from __future__ import annotations
 import re
 from functools import cache
 
-__all__ = ["compare", "satisfies", "version_key"]
+__all__ = ["VERSION", "compare", "satisfies", "version_key"]
+
+MAX_VERSION = 256
+"""Characters of a version. Debian's longest has some 60; file names, which contain it, end at NAME_MAX (255)."""
+
+VERSION = rf"[0-9A-Za-z.+:~^-]{{1,{MAX_VERSION}}}"
+"""Pattern of what is taken for a version: deb-version(7), and what older tools let pass."""
 
 Key = tuple[int, tuple[int, ...], tuple[int, ...]]
 
