@@ -15,7 +15,7 @@ from compos.cli.settings import global_options, settings_of
 
 if TYPE_CHECKING:
     from compos.cli.settings import Settings
-    from compos.compose.input_tar import Copies
+    from compos.compose.copies import Copies
     from compos.compose.sbom import SbomOptions
     from compos.config.model import Config
     from compos.image.platform import Platform
@@ -169,7 +169,8 @@ def _copies(
     options: dict[str, Any],
     sbom: SbomOptions | None,
 ) -> Copies | None:
-    from compos.compose.input_tar import choose_copies, read_input_tar
+    from compos.compose.copies import choose_copies
+    from compos.compose.input_tar import read_input_tar
 
     earlier = read_input_tar(store, options["input_tar"], config)
     if earlier is None:
@@ -188,6 +189,12 @@ def _check(options: dict[str, Any]) -> None:
         raise click.UsageError("--o goes neither with --name nor with --dir")
     if options["input_tar"] and options["pull"]:
         raise click.UsageError("--input-tar and --pull exclude each other")
+    if (
+        options["input_tar"]
+        and options["output"]
+        and Path(options["output"]).resolve() == options["input_tar"].resolve()
+    ):
+        raise click.UsageError("--input-tar and --o name the same file")
     if options["sbom_output"] == "" and not options["no_sbom"]:
         raise click.UsageError("--sbom-output needs a name; --no-sbom leaves the SBOM out")
     _size(options["size"])

@@ -117,7 +117,7 @@ def _modules(store: Store, image: Image, tree: Tree, name: str) -> Tree:
     made: Tree = {}
     try:
         with (store.root / archive.source).open("rb") as stream:
-            for member, found in read_members(stream, archive):
+            for member, found, _ in read_members(stream, archive):
                 path = clean(member)
                 if path:
                     made[path] = made[clean(found.link)] if found.kind == "h" else found

@@ -10,7 +10,7 @@ from compos.image.layout import ImageLayout
 from compos.image.model import Image
 
 if TYPE_CHECKING:
-    from compos.compose.input_tar import Copies
+    from compos.compose.copies import Copies
 
 __all__ = ["Parts"]
 

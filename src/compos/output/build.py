@@ -30,7 +30,7 @@ from compos.progress import notice
 from compos.tree import record
 
 if TYPE_CHECKING:
-    from compos.compose.input_tar import Copies
+    from compos.compose.copies import Copies
 
 __all__ = ["described_outputs", "find_parts"]
 

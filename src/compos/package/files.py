@@ -56,7 +56,7 @@ def _index(store: Store, package: Package, archive: Path) -> tuple[tuple[str, No
     source = f"derived/deb/{name}"
     try:
         with (store.root / source).open("rb") as stream:
-            entries = tuple(_merged(clean(member), node) for member, node in read_members(stream, source))
+            entries = tuple(_merged(clean(member), node) for member, node, _ in read_members(stream, source))
     except (TarError, ValueError) as error:
         raise PackageError(
             "debian-archive", f"the package's files cannot be read: {error}", place=f"{package.name} {package.version}"

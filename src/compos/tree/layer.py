@@ -175,7 +175,7 @@ def _index(stream: IO[bytes], source: str) -> Layer:
     whiteouts: list[str] = []
     opaque: list[str] = []
     entries: list[tuple[str, Node]] = []
-    for name, node in read_members(stream, source):
+    for name, node, _ in read_members(stream, source):
         path = clean(name)
         parent, _, base = path.rpartition("/")
         if base == OPAQUE:

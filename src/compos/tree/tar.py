@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import mmap
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import IO, NamedTuple
 
 from compos.tree.node import BLOCK, CHARACTER, DIRECTORY, FIFO, FILE, SYMLINK, Hole, Node, Piece, Slice
@@ -34,10 +34,14 @@ class TarError(ValueError):
 
 
 class Member(NamedTuple):
-    """One member: its name, its node, and for a hard link (`node.kind` is `h`) the target's name in `node.link`."""
+    """One member: its name, its node, and for a hard link (`node.kind` is `h`) the target's name in `node.link`.
+
+    `records` are its PAX records, for those that others have defined.
+    """
 
     name: str
     node: Node
+    records: Mapping[str, bytes]
 
 
 def read_members(stream: IO[bytes], archive: Slice | str) -> Iterator[Member]:
@@ -186,7 +190,7 @@ class _Reader:
             else (0, 0),
             _xattrs(records) if records else (),
         )
-        return Member(name, node)
+        return Member(name, node, records)
 
     def _decimal(self, value: bytes) -> int:
         try:
