@@ -1,13 +1,19 @@
-"""`compos inspect`: which kernel modules and firmware files a system keeps, and why."""
+"""`compos inspect`: how large the parts of a system are, which kernel modules and firmware files it keeps, and why."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from compos.cli.reading import read_system, reading_options
 from compos.cli.settings import global_options, settings_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from compos.compose.system import Kept
+    from compos.report.sizes import Part
 
 __all__ = ["inspect"]
 
@@ -17,13 +23,14 @@ __all__ = ["inspect"]
 @click.option(
     "--format", "-f", "formats", multiple=True, metavar="NAME", help="The formats of the build: they choose drivers."
 )
+@click.option("--json", "as_json", is_flag=True, help="Print JSON: sizes in bytes.")
 @reading_options
 @click.option("--debian-mirror", metavar="URL", help="Debian mirror for bricks [COMPOS_DEBIAN_MIRROR, apt's].")
 @global_options
 def inspect(sources: tuple[str, ...], **options: Any) -> None:
-    """Show which kernel modules and firmware files a system keeps, with their sizes, and why each.
+    """Show how large the parts of a system are, plain and compressed, and why kernel modules stay.
 
-    Says something where the YAML has kernel.modules or kernel.firmware; without them all are kept.
+    Modules and firmware files are listed where the YAML has kernel.modules or kernel.firmware; without them all stay.
     """
     settings = settings_of(options)
     from compos.cli.images import images, open_store
@@ -31,21 +38,58 @@ def inspect(sources: tuple[str, ...], **options: Any) -> None:
     from compos.config.dump import metadata_document
     from compos.output.build import find_parts
     from compos.output.formats import choose, machines
+    from compos.output.job import Job, Request
+    from compos.report.sizes import system_parts
 
     formats = choose(options["formats"], to_file=False)
     reading = read_system(sources, options)
     config = reading.config
     store = open_store(settings)
     source = images(store, settings, options["debian_mirror"], local=reading.local)
-    parts = find_parts(source, config, reading.platform)
+    found = find_parts(source, config, reading.platform)
     system = compose_system(
-        store, config, parts, lambda form: metadata_document(config, form), machines=machines(formats)
+        store, config, found, lambda form: metadata_document(config, form), machines=machines(formats)
     )
-    if not system.kept:
+    request = Request(formats, "zstd", reading.platform.architecture)
+    parts = system_parts(Job(store, system, request, {}, [], {}), config)
+    if options["as_json"]:
+        _print_json(parts, system.kept)
+        return
+    _print_parts(parts)
+    click.echo()
+    _print_kept(system.kept)
+
+
+def _print_json(parts: Sequence[Part], kept: Sequence[Kept]) -> None:
+    import json
+
+    document = {"parts": [part._asdict() for part in parts], "kept": [one._asdict() for one in kept]}
+    click.echo(json.dumps(document, indent=2))
+
+
+def _print_parts(parts: Sequence[Part]) -> None:
+    total = sum(part.packed for part in parts)
+    places = max(len("part"), *(len(part.location) for part in parts), 0)
+    sources = max(len("from"), *(len(part.source) for part in parts), 0)
+    click.echo(f"{'part':{places}}  {'from':{sources}}  {'files':>7}  {'size':>9}  {'compressed':>10}  share")
+    for part in parts:
+        click.echo(
+            f"{part.location:{places}}  {part.source:{sources}}  {part.files:7,}  {_megabytes(part.size):>9}"
+            f"  {_megabytes(part.packed):>10}  {part.packed / (total or 1):5.1%}"
+        )
+    files, size = sum(part.files for part in parts), sum(part.size for part in parts)
+    click.echo(f"{'all':{places}}  {'':{sources}}  {files:7,}  {_megabytes(size):>9}  {_megabytes(total):>10}")
+
+
+def _print_kept(kept: Sequence[Kept]) -> None:
+    if not kept:
         click.echo("All kernel modules and firmware files are kept: the YAML has no kernel.modules.")
         return
-    width = max(len(one.path.rpartition("/")[2]) for one in system.kept)
-    for one in sorted(system.kept, key=lambda one: -one.size):
+    width = max(len(one.path.rpartition("/")[2]) for one in kept)
+    for one in sorted(kept, key=lambda one: -one.size):
         click.echo(f"{one.path.rpartition('/')[2]:{width}}  {one.size / 1000:9,.1f} kB  {one.why}")
-    total = sum(one.size for one in system.kept)
-    click.echo(f"{len(system.kept)} files, {total / 1e6:.1f} MB")
+    click.echo(f"{len(kept)} files, {_megabytes(sum(one.size for one in kept))}")
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:,.2f} MB"
