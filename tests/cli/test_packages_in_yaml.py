@@ -77,3 +77,12 @@ def test_mistakes_have_their_place(folder: Path, capsys: pytest.CaptureFixture[s
     assert "error[package-missing]" in said
     assert "os.yml:1:33" in said
     assert "^^^^" in said
+
+
+def test_mistakes_of_the_package_have_both_places(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "pkg/hello/build.yml").write_text("image: hello\nimge: x\nconcatenate: [{path: x}]\n")
+    assert main(["build", str(folder / "os.yml")]) == 1
+    said = capsys.readouterr().err
+    assert said.count("os.yml:1:33") == 2
+    assert "pkg/hello/build.yml:2:1: imge" in said
+    assert "pkg/hello/build.yml:3:15: concatenate[0]" in said

@@ -14,6 +14,7 @@ from compos.image.store import Store
 from compos.package import bricks
 from compos.package.bricks import Bricks, find_brick, forget_outdated
 from compos.package.build import Builder
+from compos.package.debian.mirror import Mirror
 from compos.package.recipe import load_recipe, named
 from compos.tree.contents import Contents
 from compos.tree.flatten import image_tree
@@ -114,7 +115,8 @@ def test_other_architectures_stay_in_the_index(workshop: Workshop, tmp_path: Pat
     ("text", "id"),
     [
         ("arches: [arm64]", "brick-architecture"),
-        ("debian: {packages: [tol]}", "debian-package-missing"),
+        ("", "package-empty"),
+        ("debian: {packages: [tools]}", "debian-package-missing"),
         ("debian: {packages: [tool], keep: [no/such]}", "brick-no-match"),
         ("kernel: {}\ndebian: {packages: [tool]}", "brick-kernel"),
     ],
@@ -203,3 +205,18 @@ def test_a_brick_of_another_recipe_is_forgotten(
     (workshop.brick / "tool.conf").write_text("changed")
     forget_outdated(store, ["compos/tool:v1"], AMD64)
     assert store.resolve("docker.io/compos/tool:v1") is None
+
+
+def test_a_file_that_changes_meanwhile(workshop: Workshop, tmp_path: Path) -> None:
+    recipe = load_recipe(workshop.brick)
+    mirror = workshop.builder(Store(tmp_path / "other")).mirror
+
+    def changing() -> Mirror:
+        (workshop.brick / "tool.conf").write_text("changed")
+        return mirror()
+
+    store = Store(tmp_path / "store")
+    with pytest.raises(ComposError) as caught:
+        Builder(store, changing).build(recipe, AMD64, named(recipe))
+    assert caught.value.id == "package-changed"
+    assert store.entries() == []

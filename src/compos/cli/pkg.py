@@ -37,6 +37,9 @@ def build(folders: tuple[str, ...], **options: Any) -> None:
     wanted = options["platforms"].split(",") if options["platforms"] else [str(Platform.host())]
     for folder in folders:
         recipe = load_recipe(Path(folder))
+        if not recipe.arches:
+            notice(f"{recipe.name} is made for no architecture")
+            continue
         for platform in map(Platform.parse, wanted):
             name = named(recipe)
             entry = store.resolve(name)

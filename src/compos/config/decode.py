@@ -106,7 +106,7 @@ class Decoder:
         accepted = True
         for id, message, hint, key in complaints:
             accepted = False
-            here = self._marks.get(f"{path}.{key}") if key else None
+            here = self._marks.get(f"{path}.{key}" if path else key) if key else None
             if here is not None:
                 self._problems.add(id, message, here, hint=hint)
             else:

@@ -20,7 +20,7 @@ from compos.config.problems import Problems
 from compos.config.references import check_names, check_references
 from compos.config.sources import joined, read_source
 from compos.config.variables import Variable, Variables, substitute
-from compos.errors import ComposError, ConfigError
+from compos.errors import CombinedError, ComposError, ConfigError
 
 __all__ = ["Rename", "decode_document", "decode_label", "load"]
 
@@ -189,7 +189,10 @@ def _renamed(config: Config, rename: Rename, problems: Problems) -> Config:
             try:
                 known[key] = rename(text, mark.file)
             except ComposError as error:
-                problems.add(error.id, str(error.message), mark, hint=error.hint, width=len(text))
+                for one in error.errors if isinstance(error, CombinedError) else (error,):
+                    # The mistake is in another file, whose place goes into the sentence.
+                    message = f"{one.message} ({one.place})" if one.place else str(one.message)
+                    problems.add(one.id, message, mark, hint=one.hint, width=len(text))
                 known[key] = text
         return known[key]
 

@@ -25,7 +25,8 @@ from compos.package.debian.package import Package
 from compos.package.debian.solver import resolve
 from compos.package.files import packages_tree
 from compos.package.kernel import is_kernels, kernel_tree
-from compos.package.recipe import RECIPE, Debian, Recipe, recipe_key
+from compos.package.recipe import RECIPE, Recipe, recipe_key
+from compos.package.recipe_fields import MADE_OF, Debian
 from compos.package.sbom import brick_document
 from compos.package.select import moved, selected
 from compos.tree.contents import Contents
@@ -49,12 +50,12 @@ class Builder:
 
     def build(self, recipe: Recipe, platform: Platform, name: str) -> Image:
         """Build `recipe` for `platform` and name the image `name` (canonical). Raises `PackageError`."""
-        if platform.architecture not in recipe.arches:
+        if platform.architecture not in recipe.arches or platform.os != "linux":
             raise PackageError(
                 "brick-architecture",
-                f"{recipe.image} is not made for {platform.architecture}",
+                f"{recipe.image} is not made for {platform}",
                 place=str(recipe.folder / "build.yml"),
-                hint=f"It is made for: {', '.join(recipe.arches)}.",
+                hint=f"It is made for Linux on: {', '.join(recipe.arches) or 'nothing'}.",
             )
         if recipe.dockerfile:
             raise PackageError(
@@ -63,6 +64,14 @@ class Builder:
                 place=str(recipe.folder),
                 hint="Build it with buildah or docker and push it, or write `debian:` and `files:` instead.",
             )
+        if recipe.empty:
+            raise PackageError(
+                "package-empty",
+                f"nothing says what is in {recipe.name}",
+                place=str(recipe.folder / "build.yml"),
+                hint=f"Add one of {', '.join(MADE_OF)} to build.yml.",
+            )
+        key = recipe_key(recipe, platform.architecture)
         with progress.task(f"build {recipe.name} for {platform.architecture}"):
             tree: Tree = {}
             used: set[Package] = set()
@@ -72,8 +81,15 @@ class Builder:
             image, manifest = assemble(self.store, name, self._whole(recipe, tree, own), platform, recipe.settings)
             document = brick_document(self.store, recipe, platform.architecture, manifest.digest, used, own)
             attestation = put_attestation(self.store, recipe.name, manifest, platform, document)
+            if recipe_key(recipe, platform.architecture) != key:
+                raise PackageError(
+                    "package-changed",
+                    f"a file of {recipe.name} was changed while it was built",
+                    place=str(recipe.folder),
+                    hint="Build it again.",
+                )
             with self._lock:
-                annotations = {f"{RECIPE}.{platform.architecture}": recipe_key(recipe, platform.architecture)}
+                annotations = {f"{RECIPE}.{platform.architecture}": key}
                 tag_image(self.store, name, manifest, attestation, annotations)
         return image._replace(attestations=(attestation,))
 
