@@ -5,6 +5,8 @@ May touch: the store, for the index of `kernel.tar` and the decompressed kernel.
 
 from __future__ import annotations
 
+import hashlib
+
 from compos.compose.component import Component
 from compos.compose.root import EPOCH
 from compos.config.model import Kernel
@@ -22,6 +24,7 @@ from compos.tree.tar import TarError, read_members
 __all__ = ["kernel_component"]
 
 VERSION = 1
+KIND = f"kernel-tar {VERSION}"
 
 
 def kernel_component(store: Store, kernel: Kernel, image: Image, *, decompress: bool = False) -> Component:
@@ -56,7 +59,7 @@ def kernel_component(store: Store, kernel: Kernel, image: Image, *, decompress: 
 
 def _decompressed(store: Store, image: Image, binary: str, node: Node) -> Node:
     """`node` with the uncompressed kernel as its content, unpacked once."""
-    key = f"{image.digest.replace(':', '-')}-{binary.strip('/').replace('/', '-')}-v{VERSION}"
+    key = _key(image, binary.strip("/"))
     with Contents(store.root) as contents:
         if (made := store.derived("kernel", key)) is None:
             from compos.compose.kernel_image import KernelImageError, plain_kernel
@@ -77,6 +80,12 @@ def _decompressed(store: Store, image: Image, binary: str, node: Node) -> Node:
         else:
             size = made.stat().st_size
     return node._replace(size=size, content=(Slice(f"derived/kernel/{key}", 0, size),))
+
+
+def _key(image: Image, path: str) -> str:
+    """A name in the store for what is made of a file of `image`; the file may be called anything."""
+    name = hashlib.sha256(path.encode("utf-8", "surrogateescape")).hexdigest()[:32]
+    return f"{image.digest.replace(':', '-')}-{name}-v{VERSION}"
 
 
 def _file(tree: Tree, path: str) -> Node | None:
@@ -100,8 +109,8 @@ def _file(tree: Tree, path: str) -> Node | None:
 
 
 def _modules(store: Store, image: Image, tree: Tree, name: str) -> Tree:
-    key = f"{image.digest.replace(':', '-')}-{name.replace('/', '-')}-v{VERSION}"
-    if (cached := record.load_tree(store.derived("kernel-tar", key), store.root)) is not None:
+    key = _key(image, name)
+    if (cached := record.load_tree(store.derived("kernel-tar", key), KIND, store)) is not None:
         return cached
     node = _file(tree, name)
     if node is None:
@@ -124,7 +133,7 @@ def _modules(store: Store, image: Image, tree: Tree, name: str) -> Tree:
     except (TarError, KeyError, ValueError) as error:
         raise _unusable(image, name, str(error)) from error
     with store.derive("kernel-tar", key) as path_:
-        record.save_tree(path_, made)
+        record.save_tree(path_, KIND, made)
     return made
 
 

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from compos.errors import ImageError
 from compos.image.model import Descriptor
-from compos.image.seal import seal
 from compos.image.staging import disk_errors
 
 if TYPE_CHECKING:
@@ -34,11 +33,11 @@ class BlobWriter:
     Made by `Store.writer`, which removes the staged file when the block ends without a commit.
     """
 
-    def __init__(self, stream: BinaryIO, staged: Path, *, root: Path, place: Callable[[str], Path]) -> None:
+    def __init__(self, stream: BinaryIO, staged: Path, *, root: Path, keep: Callable[[Path, str], None]) -> None:
         self._stream = stream
         self._staged = staged
         self._root = root
-        self._place = place
+        self._keep = keep
         self._hash = hashlib.sha256()
         self.size = 0
 
@@ -80,10 +79,7 @@ class BlobWriter:
         with disk_errors(self._root):
             self._stream.flush()
             os.fsync(self._stream.fileno())
-            seal(self._staged)
-            target = self._place(digest)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            self._staged.replace(target)
+            self._keep(self._staged, digest)
         return Descriptor(media_type, digest, self.size)
 
 

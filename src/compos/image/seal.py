@@ -1,32 +1,248 @@
-"""Files of the store that nobody has written to since they were whole: told by their time of modification, without reading.
+"""What a store knows of its own files: which of them are as they were when they were whole, and when each was last used.
 
-May touch: the times of files under the store's root. What is finished gets a time that is made of its length; any later
-write, a cut or a copy by another tool gives it another one. Then a blob is hashed again, a derived result made again.
+May touch: the file `seals` of a store. A seal is a file's length, inode and time of change, beside the CRC-32 of its
+content. The time of change is set by the kernel with every write, cut, link and restore, and by nobody else: a file whose
+seal holds is used without being read, after one stat. Any other is read once, and sealed again if it is whole.
+
+Blobs are on the disk before they are sealed. Derived results are not (syncing takes longer than making them): their seals
+hold until the machine is started anew, then the content is read once. So what a loss of power leaves, whatever the order in
+which a file system wrote it, is used only if it is whole.
+
+The file is a list of records of a fixed length; later ones replace earlier ones with the same name.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
+import struct
+import threading
+import time
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from hashlib import blake2b
 from pathlib import Path
+from typing import NamedTuple
 
-__all__ = ["is_sealed", "seal"]
+__all__ = ["HOUR", "Seal", "Seals", "checksum", "is_ours"]
 
-_BASE = 1_000_000_000
-"""Seconds since 1970, in 2001: no clock is there."""
+HOUR = 3600
+"""Seconds: how exactly it is known when a file was last used. A build that uses the same files again writes nothing."""
 
-_SPAN = 1 << 27
+SYNCED = 0
+"""In place of a boot's number: the content was on the disk when the file was sealed, or has been read from there since."""
 
+_RECORD = struct.Struct("<16sQQqIIQB")
+_CHECKED = struct.Struct(f"<{_RECORD.size}sI")
+_SPARE = 1024
+"""Replaced records that are not worth writing the file anew."""
 
-def seal(path: Path) -> None:
-    """Mark a file as whole; raises `OSError`."""
-    second = _second(path.stat().st_size)
-    os.utime(path, (second, second))
-
-
-def is_sealed(status: os.stat_result) -> bool:
-    """Whether a file with this status is as it was when it was sealed."""
-    return status.st_mtime_ns == _second(status.st_size) * 1_000_000_000
+_OTHERS = 0o022
+_BUFFER = 1 << 20
 
 
-def _second(size: int) -> int:
-    return _BASE + size % _SPAN
+class Seal(NamedTuple):
+    """A whole file: its length, inode and time of change; the CRC-32 of a derived result; hours since 1970 at its last use."""
+
+    size: int
+    inode: int
+    changed: int
+    checksum: int
+    used: int
+    boot: int
+    derived: bool
+
+
+class Seals:
+    """The seals of a store's files, by their names below its root; any number of processes may add to them."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._places: dict[bytes, Seal | int] = {}
+        """Seals by the digests of names; those that nobody asked for yet, as places in the file."""
+        self._data = b""
+        self._inode = 0
+        self._mutex = threading.Lock()
+        self._boot = _boot()
+
+    def holds(self, name: str, status: os.stat_result) -> bool:
+        """Whether the file `name`, whose status this is, is as it was when it was sealed."""
+        if (seal := self.find(name)) is None:
+            return False
+        # Another process may have made the file, and its seal, anew.
+        return self._fits(seal, status) or (
+            self._reread() and (seal := self.find(name)) is not None and self._fits(seal, status)
+        )
+
+    def was_sealed(self, name: str, status: os.stat_result) -> bool:
+        """Whether a file whose seal does not hold has not been touched since: before the machine was last started.
+
+        Its content, if it was read and found whole, comes from the disk.
+        """
+        seal = self.find(name)
+        return seal is not None and self._fits(seal._replace(boot=SYNCED), status)
+
+    def _fits(self, seal: Seal, status: os.stat_result) -> bool:
+        return (
+            seal.changed == status.st_ctime_ns
+            and seal.size == status.st_size
+            and seal.inode == status.st_ino
+            and seal.boot in (SYNCED, self._boot)
+        )
+
+    def _reread(self) -> bool:
+        with self._mutex:
+            return self._load()
+
+    def find(self, name: str) -> Seal | None:
+        """The seal of the file `name`."""
+        key = _key(name)
+        with self._mutex:
+            found = self._places.get(key)
+            if found is None and self._load():
+                found = self._places.get(key)
+            if isinstance(found, int):
+                found = self._read(found)
+                if found is None:
+                    del self._places[key]
+                else:
+                    self._places[key] = found
+            return found
+
+    def seal(self, name: str, status: os.stat_result, total: int, *, derived: bool, synced: bool) -> None:
+        """Remember that the file `name` is whole as it is; `total` is its CRC-32, if it is a derived result."""
+        boot = SYNCED if synced else self._boot
+        self._write({name: Seal(status.st_size, status.st_ino, status.st_ctime_ns, total, _now(), boot, derived)})
+
+    def used(self, names: Iterable[str]) -> None:
+        """Remember that the files `names` have been used now."""
+        now = _now()
+        found = ((name, self.find(name)) for name in names)
+        if stale := {name: seal._replace(used=now) for name, seal in found if seal and seal.used != now}:
+            self._write(stale)
+
+    def derived_size(self) -> int:
+        """About how many bytes all derived results have: some may have been removed by others."""
+        with self._mutex:
+            self._load()
+            seals = (self._read(one) if isinstance(one, int) else one for one in self._places.values())
+            return sum(seal.size for seal in seals if seal and seal.derived)
+
+    def keep_only(self, names: Iterable[str]) -> None:
+        """Forget all files but `names`."""
+        kept = {name: seal for name in names if (seal := self.find(name))}
+        with self._mutex, suppress(OSError), self._locked() as descriptor:
+            self._replace(descriptor, {_key(name): seal for name, seal in kept.items()})
+
+    def _write(self, seals: dict[str, Seal]) -> None:
+        made = {_key(name): seal for name, seal in seals.items()}
+        with self._mutex:
+            self._places.update(made)
+            # A store that cannot be written is verified in every run.
+            with suppress(OSError), self._locked() as descriptor:
+                end = os.fstat(descriptor).st_size
+                # What a full disk has cut off would shift all that follows.
+                if end % _CHECKED.size:
+                    os.ftruncate(descriptor, end - end % _CHECKED.size)
+                os.write(descriptor, b"".join(_packed(key, seal) for key, seal in made.items()))
+
+    @contextmanager
+    def _locked(self) -> Iterator[int]:
+        """The file, opened for this process alone."""
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+        descriptor = os.open(self._path, flags, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+    def _load(self) -> bool:
+        """Read what others have written since; says whether there was anything."""
+        try:
+            with self._path.open("rb") as stream:
+                status = os.fstat(stream.fileno())
+                start = len(self._data) if status.st_ino == self._inode else 0
+                if status.st_size - start < _CHECKED.size:
+                    return False
+                stream.seek(start)
+                data = stream.read()
+        except OSError:
+            return False
+        data = data[: len(data) - len(data) % _CHECKED.size]
+        self._data = self._data[:start] + data
+        self._inode = status.st_ino
+        places = range(start, len(self._data), _CHECKED.size)
+        self._places.update(zip((self._data[at : at + 16] for at in places), places, strict=True))
+        if len(self._data) // _CHECKED.size > 2 * len(self._places) + _SPARE:
+            with suppress(OSError), self._locked() as descriptor:
+                self._replace(descriptor, dict(self._all()))
+        return True
+
+    def _all(self) -> Iterator[tuple[bytes, Seal]]:
+        for key, one in self._places.items():
+            if (seal := self._read(one) if isinstance(one, int) else one) is not None:
+                yield key, seal
+
+    def _replace(self, descriptor: int, seals: dict[bytes, Seal]) -> None:
+        """Write the file anew, unless another process has done so; a seal that is added meanwhile is lost, and made again."""
+        if os.fstat(descriptor).st_ino != self._path.stat().st_ino:
+            return
+        new = self._path.with_name(f"{self._path.name}.new")
+        new.unlink(missing_ok=True)
+        with new.open("xb") as stream:
+            os.fchmod(stream.fileno(), 0o644)
+            stream.write(b"".join(_packed(key, seal) for key, seal in seals.items()))
+        new.replace(self._path)
+        self._places = {**seals}
+        self._data, self._inode = b"", 0
+
+    def _read(self, at: int) -> Seal | None:
+        """The seal at a place in the file, if it is whole."""
+        record, total = _CHECKED.unpack_from(self._data, at)
+        if zlib.crc32(record) != total:
+            return None
+        _, size, inode, changed, content, used, boot, derived = _RECORD.unpack(record)
+        return Seal(size, inode, changed, content, used, boot, bool(derived))
+
+
+def checksum(path: Path) -> tuple[int, os.stat_result]:
+    """The CRC-32 of a file's content, and the file's status before it was read; raises `OSError`, for a link too."""
+    total = 0
+    buffer = bytearray(_BUFFER)
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        status = os.fstat(descriptor)
+        while count := os.readv(descriptor, (buffer,)):
+            total = zlib.crc32(memoryview(buffer)[:count], total)
+    finally:
+        os.close(descriptor)
+    return total, status
+
+
+def is_ours(status: os.stat_result) -> bool:
+    """Whether a file belongs to us or root, and nobody else can write to it: so it changes only when we change it."""
+    return status.st_uid in (0, os.geteuid()) and not status.st_mode & _OTHERS
+
+
+def _packed(key: bytes, seal: Seal) -> bytes:
+    record = _RECORD.pack(key, *seal)
+    return _CHECKED.pack(record, zlib.crc32(record))
+
+
+def _key(name: str) -> bytes:
+    return blake2b(name.encode("utf-8", "surrogateescape"), digest_size=16).digest()
+
+
+def _now() -> int:
+    return min(max(int(time.time()) // HOUR, 0), 0xFFFF_FFFF)
+
+
+def _boot() -> int:
+    """A number for the time since this machine was started; another one for each process where nobody knows."""
+    try:
+        text = Path("/proc/sys/kernel/random/boot_id").read_bytes()
+    except OSError:
+        text = os.urandom(16)
+    return int.from_bytes(blake2b(text, digest_size=8).digest(), "little") or 1

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from compos.errors import ImageError
 
-__all__ = ["disk_errors", "fsync_tree", "staging", "sweep", "write_atomically"]
+__all__ = ["disk_errors", "staging", "sweep", "write_atomically"]
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
@@ -51,7 +51,7 @@ def staging(folder: Path) -> Iterator[Path]:
     import shutil
     import tempfile
 
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     while True:
         path = Path(tempfile.mkdtemp(dir=folder))
         # A sweep may remove the folder between its creation and its lock.
@@ -76,36 +76,23 @@ def sweep(folder: Path) -> None:
 
     with suppress(OSError):
         for path in sorted(folder.iterdir()):
-            handle = os.open(path, os.O_RDONLY)
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(path, ignore_errors=True)
-            except OSError:
-                continue
-            finally:
-                os.close(handle)
+            with suppress(OSError):
+                handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+                try:
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    shutil.rmtree(path, ignore_errors=True)
+                finally:
+                    os.close(handle)
 
 
 def write_atomically(path: Path, data: bytes, folder: Path) -> None:
     """Put `data` under `path`, whole or not at all, by way of a staging folder in `folder` on the same disk."""
     with staging(folder) as stage:
         new = stage / path.name
-        new.write_bytes(data)
-        fsync_tree(new)
+        with new.open("xb") as stream:
+            # Whatever the umask: a store that others can write to is refused.
+            os.fchmod(stream.fileno(), 0o644)
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
         new.replace(path)
-
-
-def fsync_tree(path: Path) -> None:
-    """Have a file, or a folder with all that is in it, written to the disk."""
-    if path.is_symlink():
-        return
-    if path.is_dir():
-        for child in path.iterdir():
-            fsync_tree(child)
-    elif not path.is_file():
-        return
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

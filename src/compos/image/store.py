@@ -6,6 +6,7 @@ cache, so either tool can read the other's:
     oci-layout  index.json  .lock  blobs/sha256/HEX     as specified
     ingest/      what is being written                  damaged/   blobs that were found not to match their digest
     derived/KIND/KEY                                    results of expensive steps, by the digests that went in
+    seals        which files are whole                  .use       locked by whoever uses derived results
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import os
 import re
 import stat
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
@@ -25,21 +26,24 @@ from typing import Any
 from compos.errors import ImageError
 from compos.image.blobs import BlobReader, BlobWriter
 from compos.image.model import INDEX, INDEX_TYPES, MANIFEST_TYPES, Descriptor, Manifest, parse_document
-from compos.image.seal import is_sealed, seal
-from compos.image.staging import disk_errors, fsync_tree, staging, sweep, write_atomically
+from compos.image.ownership import check_owner, trusted_anyway
+from compos.image.seal import Seals, checksum, is_ours
+from compos.image.staging import disk_errors, staging, sweep, write_atomically
+from compos.image.users import Users
 
-__all__ = ["REF_NAME", "Store", "default_root"]
+__all__ = ["REF_NAME", "Store", "default_root", "is_stored_name"]
 
 REF_NAME = "org.opencontainers.image.ref.name"
 """The annotation under which an index entry carries its name."""
 
 _BUFFER = 1 << 20
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:=+@-]*")
+_STORED = re.compile(f"blobs/[a-z0-9]+/[0-9a-f]+|derived/{_KEY.pattern}/{_KEY.pattern}")
 _OF_LAYERS = ("layer", "layer-index", "tree", "kernel", "kernel-tar")
 """Derived results whose keys begin with the digest of a blob."""
 
 _KEY_LENGTH = len("sha256-") + 64
-_CONTENT = ("blobs", "damaged", "derived", "ingest", "index.json", "oci-layout")
+_CONTENT = ("blobs", "damaged", "derived", "ingest", "index.json", "oci-layout", "seals")
 
 # Record locks belong to the process, so threads need one of their own.
 _THREADS = threading.Lock()
@@ -55,14 +59,26 @@ def default_root() -> Path:
     return (Path(caches) if caches and Path(caches).is_absolute() else Path.home() / ".cache") / "compos"
 
 
-class Store:
-    """An image layout at `root`, made on the first write; one that can only be read serves for reading."""
+def is_stored_name(name: str) -> bool:
+    """Whether `name` is that of a file in a store, a blob or a derived result, below its root."""
+    return _STORED.fullmatch(name) is not None
 
-    def __init__(self, root: Path) -> None:
+
+class Store:
+    """An image layout at `root`, made on the first write; one that can only be read serves for reading.
+
+    Raises `ImageError` (`store-foreign`, `store-writable`) when another user can write to it, unless it is `trusted`
+    all the same.
+    """
+
+    def __init__(self, root: Path, *, trusted: bool = False) -> None:
         self.root = root
+        self.seals = Seals(root / "seals")
+        self._trusted = trusted or trusted_anyway()
+        self._check_owner()
         self._ingest = root / "ingest"
         self._prepared = False
-        self._verified: set[str] = set()
+        self.users = Users(root / ".use")
         self._index: tuple[tuple[int, ...], list[Any]] | None = None
         self._entries: tuple[list[Any], list[Descriptor]] | None = None
 
@@ -87,20 +103,31 @@ class Store:
         """
         path = self.path(digest)
         try:
-            status = path.stat()
+            status = os.lstat(path)
         except OSError as error:
             raise self._missing(digest) from error
-        if size is not None and status.st_size != size:
+        if not stat.S_ISREG(status.st_mode) or (size is not None and status.st_size != size):
             raise self._missing(digest)
-        if is_sealed(status) or digest in self._verified:
-            return
-        with disk_errors(self.root), self.open(Descriptor("", digest, status.st_size)) as stream:
-            while stream.read(_BUFFER):
-                pass
-        self._verified.add(digest)
-        # A store that cannot be written is verified in every run.
-        with suppress(OSError):
-            seal(path)
+        name = _blob_name(digest)
+        if not self.seals.holds(name, status) or not self._is_ours(status):
+            self._verify(digest, name, status)
+
+    def _verify(self, digest: str, name: str, status: os.stat_result) -> None:
+        """Hash a blob; one that somebody else could still write to becomes a copy of ours."""
+        with disk_errors(self.root), ExitStack() as stack:
+            stream = stack.enter_context(self.open(Descriptor("", digest, status.st_size)))
+            if self._is_ours(status) or not os.access(self._ingest, os.W_OK):
+                while stream.read(_BUFFER):
+                    pass
+                self.seals.seal(name, status, 0, derived=False, synced=self.seals.was_sealed(name, status))
+                return
+            copy = stack.enter_context(self.writer())
+            while piece := stream.read(_BUFFER):
+                copy.write(piece)
+            copy.commit("", digest)
+
+    def _is_ours(self, status: os.stat_result) -> bool:
+        return self._trusted or is_ours(status)
 
     def read(self, digest: str) -> bytes:
         """A whole small blob, verified; raises `ImageError` (`store-missing`, `store-corrupt`)."""
@@ -132,7 +159,10 @@ class Store:
                 staged = stack.enter_context(staging(self._ingest)) / "blob"
                 # No buffer: pieces are large, and a full disk shows at the write that meets it.
                 stream = stack.enter_context(staged.open("xb", buffering=0))
-            yield BlobWriter(stream, staged, root=self.root, place=self.path)
+            yield BlobWriter(stream, staged, root=self.root, keep=self._keep_blob)
+
+    def _keep_blob(self, staged: Path, digest: str) -> None:
+        self._keep(staged, _blob_name(digest), 0, derived=False)
 
     def put(self, data: bytes, media_type: str) -> Descriptor:
         """Store `data` as a blob and describe it."""
@@ -189,45 +219,84 @@ class Store:
     # Derived results
 
     def derived(self, kind: str, key: str) -> Path | None:
-        """The finished result `key` of the step `kind`, a file or a folder, or None; none too when a file was damaged."""
-        path = self._derived_path(kind, key)
-        try:
-            status = path.stat()
-        except OSError:
+        """The finished result `key` of the step `kind`, or None; none too when it was damaged."""
+        name = self._derived_name(kind, key)
+        self.users.join()
+        if not self._is_whole(name, 0):
             return None
-        return path if is_sealed(status) or stat.S_ISDIR(status.st_mode) else None
+        self.seals.used((name,))
+        return self.root / name
+
+    def holds(self, files: Iterable[tuple[str, int]]) -> bool:
+        """Whether each of these stored files is there, unharmed, with at least so many bytes; all have then been used now."""
+        names = []
+        for name, size in files:
+            if not self._is_whole(name, size):
+                return False
+            names.append(name)
+        self.seals.used(names)
+        return True
+
+    def _is_whole(self, name: str, size: int) -> bool:
+        """Whether a stored file is there, unharmed, with at least `size` bytes; it is read when its seal does not hold."""
+        try:
+            status = os.lstat(f"{self.root}/{name}")
+        except OSError:
+            return False
+        if status.st_size < size or not stat.S_ISREG(status.st_mode):
+            return False
+        if self.seals.holds(name, status):
+            return self._is_ours(status)
+        if name.startswith("blobs/"):
+            return self.has(name.removeprefix("blobs/").replace("/", ":", 1))
+        return self._is_ours(status) and self._is_unharmed(name)
+
+    def _is_unharmed(self, name: str) -> bool:
+        """Whether a derived result has the content that it was sealed with; sealed again if it does."""
+        known = self.seals.find(name)
+        if known is None:
+            return False
+        try:
+            total, status = checksum(self.root / name)
+        except OSError:
+            return False
+        if (total, status.st_size) != (known.checksum, known.size):
+            return False
+        self.seals.seal(name, status, total, derived=True, synced=self.seals.was_sealed(name, status))
+        return True
 
     @contextmanager
     def derive(self, kind: str, key: str) -> Iterator[Path]:
-        """A path (not there yet) to make a result at, as a file or a folder; it is kept when the block ends well.
-
-        The result of whoever is first stays.
-        """
+        """A path (not there yet) to make a result at, as a file; it is kept when the block ends well."""
+        name = self._derived_name(kind, key)
         self._prepare()
-        target = self._derived_path(kind, key)
+        self.users.join()
         with ExitStack() as stack:
             with disk_errors(self.root):
                 path = stack.enter_context(staging(self._ingest)) / key
             with disk_errors(self.root, only_full=True):
                 yield path
             with disk_errors(self.root):
-                # Not synced: what a crash damages is not sealed, and made again.
-                if path.is_dir():
-                    fsync_tree(path)
-                else:
-                    seal(path)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                try:
-                    path.replace(target)
-                except OSError:
-                    # A folder does not replace a folder: another process was first.
-                    if not target.is_dir():
-                        raise
+                # Not synced: `seal` says what is done about a loss of power.
+                total, _ = checksum(path)
+                self._keep(path, name, total, derived=True)
 
-    def _derived_path(self, kind: str, key: str) -> Path:
+    def _keep(self, staged: Path, name: str, total: int, *, derived: bool) -> None:
+        """Give a finished file its place, and seal it there; raises `OSError`."""
+        target = self.root / name
+        for folder in (target.parent.parent, target.parent):
+            folder.mkdir(mode=0o755, exist_ok=True)
+        with staged.open("rb") as stream:
+            # Whatever the umask: a store that others can write to is refused.
+            os.fchmod(stream.fileno(), stat.S_IMODE(os.fstat(stream.fileno()).st_mode) & 0o755)
+            staged.replace(target)
+            # Renaming is the last change of a file's state: none of the name's, which another process may have replaced.
+            self.seals.seal(name, os.fstat(stream.fileno()), total, derived=derived, synced=not derived)
+
+    def _derived_name(self, kind: str, key: str) -> str:
         if not _KEY.fullmatch(kind) or not _KEY.fullmatch(key):
             raise ValueError(f"not a file name: {kind!r}, {key!r}")
-        return self.root / "derived" / kind / key
+        return f"derived/{kind}/{key}"
 
     # Removal
 
@@ -293,11 +362,17 @@ class Store:
 
     # The folder itself
 
+    def _check_owner(self) -> None:
+        if not self._trusted:
+            check_owner(self.root)
+
     def _prepare(self) -> None:
         if self._prepared:
             return
         with disk_errors(self.root):
-            (self.root / "blobs" / "sha256").mkdir(parents=True, exist_ok=True)
+            self._make_root()
+            for folder in ("blobs", "blobs/sha256", "derived"):
+                (self.root / folder).mkdir(mode=0o755, exist_ok=True)
             sweep(self._ingest)
             if not (self.root / "oci-layout").exists():
                 write_atomically(self.root / "oci-layout", b'{"imageLayoutVersion": "1.0.0"}\n', self._ingest)
@@ -306,10 +381,20 @@ class Store:
                     pass
         self._prepared = True
 
+    def _make_root(self) -> None:
+        """The folder, for the user alone: what a build puts into a system may be secret."""
+        try:
+            self.root.parent.mkdir(parents=True, exist_ok=True)
+            self.root.mkdir(mode=0o700)
+        except FileExistsError:
+            pass
+        # Somebody else may have made it just now.
+        self._check_owner()
+
     @contextmanager
     def _lock(self) -> Iterator[None]:
         """Keep other threads and processes (LinuxKit's too) from changing the names."""
-        self.root.mkdir(parents=True, exist_ok=True)
+        self._make_root()
         with _THREADS, (self.root / ".lock").open("a") as handle:
             fcntl.lockf(handle, fcntl.LOCK_EX)
             yield
@@ -376,6 +461,10 @@ class Store:
             names = sorted(_name(entry) for entry in self._load() if digest in self._reachable([entry]))
             return f"{', '.join(filter(None, names))}: {digest}" if any(names) else digest
         return digest
+
+
+def _blob_name(digest: str) -> str:
+    return f"blobs/{digest.replace(':', '/', 1)}"
 
 
 def _name(entry: Mapping[str, Any]) -> str:

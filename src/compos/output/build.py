@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from compos import __version__
 from compos.compose.parts import Parts
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["described_outputs", "find_parts"]
 
 VERSION = 4
+RECORD = f"result {VERSION}"
 
 REMEMBERED = 128 << 20
 """Bytes of a description that is worth keeping: reading a longer one costs as much as making it again, and twice its memory."""
@@ -101,13 +102,11 @@ def described_outputs(
     Raises `ConfigError`, `ImageError`, `OutputError`.
     """
     key = _key(store, config, parts, request)
-    remembered = record.load(store.derived("result", key))
+    remembered = record.load_groups(store.derived("result", key), RECORD, store)
     if remembered is not None:
-        described, notes = cast("tuple[tuple[tuple[str, tuple[object, ...]], ...], tuple[str, ...]]", remembered)
-        outputs = [Output(suffix, record.pieces(pieces)) for suffix, pieces in described]
-        if _whole(store.root, outputs):
-            _tell(notes)
-            return outputs
+        groups, notes = remembered
+        _tell(notes)
+        return [Output(suffix, pieces) for suffix, pieces in groups]
     # Not at the top: a build that finds its result imports no composing.
     from compos.compose.system import compose_system
 
@@ -127,8 +126,7 @@ def described_outputs(
     outputs = make(job, request.formats)
     if sum(len(piece) for output in outputs for piece in output.pieces if isinstance(piece, bytes)) <= REMEMBERED:
         with store.derive("result", key) as path:
-            described = tuple((output.suffix, tuple(output.pieces)) for output in outputs)
-            record.save(path, (described, tuple(job.notes)))
+            record.save_groups(path, RECORD, outputs, job.notes)
     _tell(job.notes)
     return outputs
 
@@ -181,8 +179,3 @@ def _host_files(config: Config) -> Iterator[bytes]:
                 yield hashlib.file_digest(stream, "sha256").digest()
         except OSError as error:
             yield type(error).__name__.encode()
-
-
-def _whole(root: Path, outputs: Sequence[Output]) -> bool:
-    """Whether every stored file that the outputs are made of is still there and long enough."""
-    return record.stored_whole(root, record.needed(piece for output in outputs for piece in output.pieces))

@@ -160,13 +160,13 @@ def _shared(store: Store, system: System) -> Tree:
 def _digests(store: Store, nodes: Sequence[Node]) -> list[str]:
     """The contents' digests, kept together in the store: they are read once for as long as these are the system's images."""
     key = hashlib.sha256(repr([node.content for node in nodes]).encode()).hexdigest()
-    known = record.load(store.derived("contents", key))
-    if isinstance(known, tuple) and len(known) == len(nodes):
-        return [*map(str, known)]
+    known = record.load_texts(store.derived("contents", key), "contents 1")
+    if known is not None and len(known) == len(nodes):
+        return known
     with Contents(store.root) as contents:
         made = [_digest(contents, node) for node in nodes]
     with store.derive("contents", key) as path:
-        record.save(path, tuple(made))
+        record.save_texts(path, "contents 1", made)
     return made
 
 

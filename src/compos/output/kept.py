@@ -6,7 +6,7 @@ May touch: the store (`derived/image`).
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, BinaryIO, NamedTuple, cast
+from typing import BinaryIO, NamedTuple
 
 from compos.disk.spool import Spool
 from compos.output.job import Job, identity
@@ -15,6 +15,8 @@ from compos.tree.contents import Contents
 from compos.tree.node import Piece, Slice
 
 __all__ = ["Spooled", "kept", "spooled"]
+
+RECORD = "spool 1"
 
 
 class Spooled(NamedTuple):
@@ -49,11 +51,11 @@ def spooled(
     """What `write` lays out: what it makes is kept as in `kept`, and how that lies between what it takes from the store."""
     key = identity(f"{kind} {digest}", content).hex
     name = f"{key}.pieces"
-    known = record.load(job.store.derived("image", name))
+    known = record.load_groups(job.store.derived("image", name), RECORD, job.store)
     if known is not None:
-        needed, plain, hexadecimal = cast("tuple[Any, Any, str]", known)
-        if record.stored_whole(job.store.root, needed):
-            return Spooled(record.pieces(plain), hexadecimal)
+        groups, notes = known
+        if len(groups) == len(notes) == 1:
+            return Spooled(groups[0][1], notes[0])
     with (
         job.store.derive("image", key) as temporary,
         temporary.open("w+b") as out,
@@ -65,5 +67,5 @@ def spooled(
     with Contents(job.store.root) as contents:
         made = Spooled(pieces, contents.digest(pieces) if digest else "")
     with job.store.derive("image", name) as path:
-        record.save(path, (record.needed(made.pieces), *made))
+        record.save_groups(path, RECORD, [("", made.pieces)], [made.digest])
     return made

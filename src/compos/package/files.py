@@ -24,6 +24,7 @@ from compos.tree.tar import TarError, read_members
 __all__ = ["packages_tree"]
 
 VERSION = 1
+KIND = f"deb {VERSION}"
 CHUNK = 1 << 20
 
 
@@ -46,7 +47,7 @@ def packages_tree(
 
 def _index(store: Store, package: Package, archive: Path) -> tuple[tuple[str, Node], ...]:
     key = f"{package.sha256}-v{VERSION}"
-    if (cached := record.load_nodes(store.derived("deb-index", key), store.root)) is not None:
+    if (cached := record.load_nodes(store.derived("deb-index", key), KIND, store)) is not None:
         return tuple(cached[0])
     name = f"{package.sha256}.tar"
     # Even if it is there: without its index, nobody knows whether it is whole.
@@ -63,7 +64,7 @@ def _index(store: Store, package: Package, archive: Path) -> tuple[tuple[str, No
         ) from error
     entries = tuple((path, node) for path, node in entries if path)
     with store.derive("deb-index", key) as path:
-        record.save_nodes(path, entries)
+        record.save_nodes(path, KIND, entries)
     return entries
 
 

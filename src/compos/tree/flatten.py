@@ -22,6 +22,9 @@ from compos.tree.tar import HARD_LINK
 
 __all__ = ["Overlay", "flatten", "image_tree", "unpack"]
 
+KIND = f"tree {VERSION}"
+"""What the records of trees are called."""
+
 MAX_LINKS = 40
 """Symbolic links followed in one path, as in Linux (path_resolution(7))."""
 
@@ -32,12 +35,12 @@ def image_tree(store: Store, image: Image) -> Tree:
     Directories that no layer names are left out: laid over another tree they would hide a symbolic link of that name.
     """
     key = f"{image.digest.replace(':', '-')}-v{VERSION}"
-    if (tree := record.load_tree(store.derived("tree", key), store.root)) is not None:
+    if (tree := record.load_tree(store.derived("tree", key), KIND, store)) is not None:
         return tree
     overlay = flatten((read_layer(store, layer, image.name) for layer in image.layers), image.name)
     tree = {path: node for path, node in overlay.tree.items() if overlay.made.get(path) is not node}
     with store.derive("tree", key) as path:
-        record.save_tree(path, tree)
+        record.save_tree(path, KIND, tree)
     return tree
 
 

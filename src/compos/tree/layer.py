@@ -6,7 +6,7 @@ May touch: the store (`derived/layer`: decompressed tars, `derived/layer-index`:
 from __future__ import annotations
 
 import zlib
-from typing import IO, NamedTuple, Protocol, cast
+from typing import IO, NamedTuple, Protocol
 
 from compos.errors import ImageError
 from compos.image.model import Descriptor
@@ -19,6 +19,9 @@ __all__ = ["Layer", "clean", "is_read", "plain_layer", "read_layer"]
 
 VERSION = 1
 """Part of every key below: counts up when what is derived changes its meaning."""
+
+KIND = f"layer {VERSION}"
+"""What the records of layers are called."""
 
 CHUNK = 1 << 20
 MOST = 4 << 20
@@ -53,9 +56,9 @@ def read_layer(store: Store, layer: Descriptor, image: str) -> Layer:
     Raises `ImageError` (`layer-damaged`, `layer-path`, `store-corrupt`, …); `image` is named in the error.
     """
     key = _key(layer)
-    if (cached := record.load_nodes(store.derived("layer-index", key), store.root)) is not None:
+    if (cached := record.load_nodes(store.derived("layer-index", key), KIND, store)) is not None:
         entries, (whiteouts, opaque) = cached
-        return Layer(cast("tuple[str, ...]", whiteouts), cast("tuple[str, ...]", opaque), tuple(entries))
+        return Layer(whiteouts, opaque, tuple(entries))
     place = f"{image}, layer {layer.digest}"
     source = _unpacked(store, layer, place)
     with (store.root / source).open("rb") as stream:
@@ -73,7 +76,7 @@ def read_layer(store: Store, layer: Descriptor, image: str) -> Layer:
                 hint="Do not use this image; it is damaged or hostile.",
             ) from error
     with store.derive("layer-index", key) as path:
-        record.save_nodes(path, index.entries, (index.whiteouts, index.opaque))
+        record.save_nodes(path, KIND, index.entries, (index.whiteouts, index.opaque))
     return index
 
 

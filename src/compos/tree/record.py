@@ -1,125 +1,277 @@
-"""Keeping indexes in the store: a checksum and a marshalled tuple, read back in a few milliseconds.
+"""Records: nodes and pieces of stored files, kept in the store and read back in a few milliseconds. May touch: the store.
 
-marshal is ten times faster than JSON here and handles bytes and surrogate escapes; what it reads was written by the same
-user into the same store, and the checksum keeps damage from reaching it.
+A record is data, column by column (`tree.columns`), and is checked as if a stranger had written it: each value has its
+type and range, each path stays inside, each slice lies in a file of the store that is there, unharmed. What is anything
+else is no record, and is made anew.
 """
 
 from __future__ import annotations
 
-import hashlib
-import marshal
-import os
-import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from operator import add, le
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any
 
-from compos.image.seal import is_sealed
-from compos.tree.node import Hole, Node, Piece, Slice, Tree
+from compos.image.store import is_stored_name
+from compos.tree import columns
+from compos.tree.columns import TEXT
+from compos.tree.node import (
+    DIRECTORY,
+    FILE,
+    Hole,
+    Node,
+    Piece,
+    Slice,
+    Tree,
+    ancestors,
+)
+
+if TYPE_CHECKING:
+    from compos.image.store import Store
 
 __all__ = [
-    "load",
+    "load_groups",
     "load_nodes",
+    "load_texts",
     "load_tree",
-    "needed",
-    "node",
-    "pieces",
-    "save",
+    "save_groups",
     "save_nodes",
+    "save_texts",
     "save_tree",
-    "stored_whole",
 ]
 
-_HEAD = b"compos-record 2 " + sys.implementation.cache_tag.encode() + b" "
+_KINDS = {*b"bcdfhlp"}
+"""Those of `Node`, and layers' hard links."""
+
+MAX_MODE = 0o7777
+MAX_PATH = 4096
+"""PATH_MAX of linux/limits.h."""
+
+MAX_MAJOR, MAX_MINOR = 1 << 12, 1 << 20
+"""Linux's MINORBITS (linux/kdev_t.h): a device number is 12 and 20 bits."""
+
+_INLINE, _HOLE, _SLICE = range(3)
+"""What a piece is."""
+
+_PIECES = "sqBbqIqq"
+_NODES = "sBHIIqqssIIIsbI"
 
 
-def save(path: Path, value: object) -> None:
-    """Write `value` (tuples, strings, bytes, integers) to `path`."""
-    body = marshal.dumps(_plain(value), 4)  # type: ignore[arg-type]
-    path.write_bytes(_HEAD + hashlib.sha256(body).digest() + body)
+# Texts
 
 
-def load(path: Path | None) -> object | None:
-    """What `save` wrote, or None when the file is missing, damaged or another interpreter's: it is then made anew."""
-    if path is None:
+def save_texts(path: Path, what: str, texts: Sequence[str]) -> None:
+    """Write `texts`, a record of what is called `what`."""
+    columns.save(path, what, [(TEXT, texts)])
+
+
+def load_texts(path: Path | None, what: str) -> list[str] | None:
+    """What `save_texts` wrote, or None."""
+    loaded = columns.load(path, what, TEXT)
+    return None if loaded is None else loaded[0]
+
+
+# Pieces
+
+
+def save_groups(
+    path: Path, what: str, groups: Sequence[tuple[str, Sequence[Piece]]], notes: Sequence[str] = ()
+) -> None:
+    """Write `groups` of pieces by their names, and `notes`."""
+    names, contents = [name for name, _ in groups], [pieces for _, pieces in groups]
+    columns.save(path, what, [(TEXT, notes), (TEXT, names), ("I", [*map(len, contents)]), *_split(contents)])
+
+
+def load_groups(
+    path: Path | None, what: str, store: Store
+) -> tuple[list[tuple[str, tuple[Piece, ...]]], tuple[str, ...]] | None:
+    """What `save_groups` wrote; None when a stored file that it slices is gone, harmed or short, too."""
+    loaded = columns.load(path, what, f"ssI{_PIECES}")
+    if loaded is None:
         return None
-    try:
-        data = path.read_bytes()
-    except OSError:
+    notes, names, counts = loaded[:3]
+    pieces = _joined(loaded[3:], store)
+    if pieces is None or len(names) != len(counts) or sum(counts) != len(pieces):
         return None
-    start = len(_HEAD) + 32
-    if not data.startswith(_HEAD) or hashlib.sha256(memoryview(data)[start:]).digest() != data[len(_HEAD) : start]:
-        return None
-    value: object = marshal.loads(memoryview(data)[start:])  # noqa: S302  own data, checksummed
-    return value
+    return list(zip(names, _grouped(pieces, counts), strict=True)), tuple(notes)
 
 
-def save_nodes(path: Path, entries: Iterable[tuple[str, Node]], extra: tuple[object, ...] = ()) -> None:
-    """Write nodes with their paths (or names), and `extra`."""
-    entries = tuple(entries)
-    save(path, (needed(piece for _, node_ in entries for piece in node_.content), entries, extra))
-
-
-def needed(content: Iterable[Piece]) -> tuple[tuple[str, int], ...]:
-    """The stored files that `content` slices, and how long each must be: what `stored_whole` looks at."""
+def _split(contents: Iterable[Iterable[Piece]]) -> list[tuple[str, Sequence[Any]]]:
+    """The columns of pieces: stored files with the bytes needed of each, then kinds, bytes, holes and slices."""
     ends: dict[str, int] = {}
-    for piece in content:
-        if isinstance(piece, Slice):
-            ends[piece.source] = max(ends.get(piece.source, 0), piece.offset + piece.size)
-    return tuple(ends.items())
+    numbers: dict[str, int] = {}
+    kinds: list[int] = []
+    inline: list[bytes] = []
+    holes: list[int] = []
+    slices: list[tuple[int, int, int]] = []
+    for pieces in contents:
+        for piece in pieces:
+            if isinstance(piece, Slice):
+                source, offset, size = piece
+                kinds.append(_SLICE)
+                slices.append((numbers.setdefault(source, len(numbers)), offset, size))
+                ends[source] = max(ends.get(source, 0), offset + size)
+            elif isinstance(piece, bytes):
+                kinds.append(_INLINE)
+                inline.append(piece)
+            else:
+                kinds.append(_HOLE)
+                holes.append(piece.size)
+    which, offsets, sizes = zip(*slices, strict=True) if slices else ((), (), ())
+    values = [*ends], [*ends.values()], kinds, inline, holes, which, offsets, sizes
+    return list(zip(_PIECES, values, strict=True))
 
 
-def load_nodes(path: Path | None, root: Path) -> tuple[list[tuple[str, Node]], tuple[object, ...]] | None:
-    """What `save_nodes` wrote, or None as in `load`, or when a stored file below `root` that it slices is gone or short."""
-    value = load(path)
-    if value is None:
+def _joined(loaded: Sequence[list[Any]], store: Store) -> list[Piece] | None:
+    """The pieces of columns as `_split` makes them."""
+    sources, ends, kinds, inline, holes, which, offsets, sizes = loaded
+    if (
+        len(sources) != len(ends)
+        or not len(which) == len(offsets) == len(sizes)
+        or max(kinds, default=0) > _SLICE
+        or (kinds.count(_INLINE), kinds.count(_HOLE), kinds.count(_SLICE)) != (len(inline), len(holes), len(which))
+        or min(offsets, default=0) < 0
+        or min(sizes, default=0) < 0
+        or min(holes, default=0) < 0
+        or max(which, default=-1) >= len(sources)
+        or not all(map(le, map(add, offsets, sizes), map(ends.__getitem__, which)))
+        or not all(map(is_stored_name, sources))
+        or not store.holds(zip(sources, ends, strict=True))
+    ):
         return None
-    sources, entries, extra = cast("tuple[Any, Any, tuple[object, ...]]", value)
-    if not stored_whole(root, sources):
+    slices: Iterator[Piece] = map(Slice._make, zip(map(sources.__getitem__, which), offsets, sizes, strict=True))
+    if len(kinds) == len(which):
+        return list(slices)
+    each: tuple[Iterator[Piece], ...] = (iter(inline), map(Hole, holes), slices)
+    return [next(each[kind]) for kind in kinds]
+
+
+def _grouped(pieces: Iterable[Piece], counts: Iterable[int]) -> Iterator[tuple[Piece, ...]]:
+    waiting = iter(pieces)
+    return (tuple(islice(waiting, count)) if count else () for count in counts)
+
+
+# Nodes
+
+
+def save_nodes(
+    path: Path, what: str, entries: Iterable[tuple[str, Node]], extra: tuple[Sequence[str], Sequence[str]] = ((), ())
+) -> None:
+    """Write nodes with their paths, in their order, and two `extra` lists of texts."""
+    entries = tuple(entries)
+    names = [name for name, _ in entries]
+    nodes = [node for _, node in entries]
+    kinds, modes, uids, gids, mtimes, sizes, contents, links, devices, xattrs, inodes = (
+        zip(*nodes, strict=True) if nodes else ((),) * len(Node._fields)
+    )
+    pairs = [pair for found in xattrs for pair in found]
+    values: tuple[Sequence[Any], ...] = (
+        names,
+        [*map(ord, kinds)],
+        modes,
+        uids,
+        gids,
+        mtimes,
+        sizes,
+        links,
+        inodes,
+        [major for major, _ in devices],
+        [minor for _, minor in devices],
+        [*map(len, xattrs)],
+        [name for name, _ in pairs],
+        [value for _, value in pairs],
+        [*map(len, contents)],
+    )
+    columns.save(
+        path,
+        what,
+        [(TEXT, extra[0]), (TEXT, extra[1]), *zip(_NODES, values, strict=True), *_split(contents)],
+    )
+
+
+def load_nodes(
+    path: Path | None, what: str, store: Store
+) -> tuple[list[tuple[str, Node]], tuple[tuple[str, ...], tuple[str, ...]]] | None:
+    """What `save_nodes` wrote; None when a stored file that it slices is gone, harmed or short, too."""
+    loaded = columns.load(path, what, f"ss{_NODES}{_PIECES}")
+    if loaded is None:
         return None
-    return [(name, node(fields)) for name, fields in entries], extra
+    extra = tuple(loaded[0]), tuple(loaded[1])
+    fields = loaded[2 : 2 + len(_NODES)]
+    pieces = _joined(loaded[2 + len(_NODES) :], store)
+    if pieces is None or not _possible(fields, len(pieces)):
+        return None
+    names, kinds, modes, uids, gids, mtimes, sizes, links, inodes, majors, minors, counts, keys, values, parts = fields
+    if not _inside(names) or not all(map(_inside, extra)):
+        return None
+    contents = [*_grouped(pieces, parts)]
+    pairs = iter(zip(keys, values, strict=True))
+    xattrs = [tuple(islice(pairs, count)) if count else () for count in counts]
+    devices = zip(majors, minors, strict=True)
+    texts = map(chr, kinds)
+    fields = [texts, modes, uids, gids, mtimes, sizes, contents, links, devices, xattrs, inodes]  # type: ignore[list-item]
+    nodes = [*map(Node._make, zip(*fields, strict=True))]
+    return (list(zip(names, nodes, strict=True)), extra) if all(map(_fits, nodes)) else None
 
 
-def stored_whole(root: Path, sources: Iterable[tuple[str, int]]) -> bool:
-    """Whether every stored file is there, unharmed, with at least so many bytes."""
-    try:
-        found = ((os.stat(f"{root}/{source}"), size) for source, size in sources)  # noqa: PTH116  thousands of them
-        return all(status.st_size >= size and is_sealed(status) for status, size in found)
-    except OSError:
+def _possible(fields: Sequence[list[Any]], pieces: int) -> bool:
+    """Whether columns of nodes have one length, and values that nodes can have."""
+    names, kinds, modes, uids, gids, mtimes, sizes, links, inodes, majors, minors, counts, keys, values, parts = fields
+    return (
+        {*map(len, (names, kinds, modes, uids, gids, mtimes, sizes, links, inodes, majors, minors, counts, parts))}
+        == {len(names)}
+        and {*kinds} <= _KINDS
+        and max(modes, default=0) <= MAX_MODE
+        and min(sizes, default=0) >= 0
+        and max(majors, default=0) < MAX_MAJOR
+        and max(minors, default=0) < MAX_MINOR
+        and max(map(len, links), default=0) <= MAX_PATH
+        and sum(counts) == len(keys) == len(values)
+        and sum(parts) == pieces
+    )
+
+
+def _fits(node: Node) -> bool:
+    """Whether the content is as long as the file, and nothing else has any."""
+    content = node.content
+    if not content:
+        return not node.size or node.kind != FILE
+    if node.kind != FILE:
         return False
+    if len(content) == 1 and isinstance(content[0], Slice):
+        return content[0].size == node.size
+    return sum(len(piece) if isinstance(piece, bytes) else piece.size for piece in content) == node.size
 
 
-def save_tree(path: Path, tree: Tree) -> None:
+_OUTSIDE = ("/../", "\0../", "/..\0", "\0..\0", "/./", "\0./", "/.\0", "\0.\0", "//", "\0/", "/\0")
+
+
+def _inside(names: Sequence[str]) -> bool:
+    """Whether all are clean paths below a root: relative, no empty part, no `.`, no `..`."""
+    if max(map(len, names), default=0) > MAX_PATH:
+        return False
+    # In one text, searched at C's speed.
+    text = "\0".join(("", *names, ""))
+    return text.count("\0") == len(names) + 1 and not any(part in text for part in _OUTSIDE)
+
+
+# Trees
+
+
+def save_tree(path: Path, what: str, tree: Tree) -> None:
     """Write a whole tree."""
-    save_nodes(path, tree.items())
+    save_nodes(path, what, tree.items())
 
 
-def load_tree(path: Path | None, root: Path) -> Tree | None:
-    """A tree that `save_tree` wrote, or None as in `load_nodes`."""
-    loaded = load_nodes(path, root)
-    return None if loaded is None else dict(loaded[0])
-
-
-def _plain(value: object) -> object:
-    """marshal refuses subclasses of tuple: named tuples become plain ones, pieces tagged by their length."""
-    if isinstance(value, tuple):
-        return tuple(_plain(item) for item in value)
-    return value
-
-
-def node(fields: tuple[object, ...]) -> Node:
-    """A node from its plain fields."""
-    made = Node(*fields)  # type: ignore[arg-type]
-    return made._replace(content=pieces(made.content)) if made.content else made
-
-
-def pieces(plain: tuple[object, ...]) -> tuple[Piece, ...]:
-    """Pieces from their plain fields: bytes are themselves, one number is a hole, three fields are a slice."""
-    made: list[Piece] = []
-    for piece in plain:
-        if isinstance(piece, bytes):
-            made.append(piece)
-        else:
-            fields = cast("tuple[object, ...]", piece)
-            made.append(Hole(*fields) if len(fields) == 1 else Slice(*fields))  # type: ignore[arg-type]
-    return tuple(made)
+def load_tree(path: Path | None, what: str, store: Store) -> Tree | None:
+    """A tree that `save_tree` wrote, or None as in `load_nodes`; nothing in it lies below what is no directory."""
+    loaded = load_nodes(path, what, store)
+    if loaded is None:
+        return None
+    tree = dict(loaded[0])
+    parents = {name.rpartition("/")[0] for name in tree}
+    parents.update([above for parent in parents for above in ancestors(parent)])
+    if len(tree) != len(loaded[0]) or any((node := tree.get(one)) and node.kind != DIRECTORY for one in parents):
+        return None
+    return tree

@@ -1,0 +1,98 @@
+"""Whose a store is: one that somebody else can write to can hold anything under any digest. Reads the state of folders.
+
+The rule is OpenSSH's for a home directory (sshd_config, StrictModes): the store, what matters in it, and each folder above
+it belong to the user or to root, and nobody else can write to them; above it, a sticky folder such as /tmp will do. A group
+that is only the user's own (of the same name, without other members, and no access list) is the user.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from compos.errors import ImageError
+
+__all__ = ["VARIABLE", "check_owner", "trusted_anyway"]
+
+VARIABLE = "COMPOS_TRUST_CACHE"
+
+
+def trusted_anyway() -> bool:
+    """Whether the user has said (`COMPOS_TRUST_CACHE=1`) that the store is to be used whoever can write to it."""
+    return os.environ.get(VARIABLE, "").lower() in ("1", "true", "yes", "on")
+
+
+def check_owner(root: Path) -> None:
+    """Raise `ImageError` (`store-foreign`, `store-writable`) when another user can change what is in the store `root`."""
+    for path, inside in _places(root):
+        try:
+            status = os.lstat(path)
+        except OSError:
+            continue
+        if status.st_uid not in (0, os.geteuid()):
+            raise _refused("store-foreign", f"it belongs to {_user(status.st_uid)}", path, root)
+        if stat.S_ISLNK(status.st_mode):
+            continue
+        shared = status.st_mode & 0o002 or (status.st_mode & 0o020 and not _own_group(path, status))
+        if shared and (inside or not status.st_mode & stat.S_ISVTX):
+            raise _refused("store-writable", "other users can write to it", path, root)
+
+
+def _places(root: Path) -> Iterator[tuple[str, bool]]:
+    """Paths to look at, and whether they are inside the store."""
+    # As it was named: a link on the way is as good as a folder to whoever owns it.
+    named = Path.cwd() / root
+    real = os.path.realpath(root)
+    for above in dict.fromkeys((*named.parents, *Path(real).parents)):
+        yield str(above), False
+    yield str(named), True
+    yield real, True
+    # What lies in `debian` is verified whenever it is used.
+    for name in ("index.json", "seals", "ingest"):
+        yield f"{real}/{name}", True
+    for name in ("blobs", "derived"):
+        yield f"{real}/{name}", True
+        try:
+            with os.scandir(f"{real}/{name}") as entries:
+                yield from ((entry.path, True) for entry in entries)
+        except OSError:
+            continue
+
+
+def _own_group(path: str, status: os.stat_result) -> bool:
+    """Whether the group is the user's own; the group's bits also show what an access list grants to others (acl(5))."""
+    import grp
+    import pwd
+
+    try:
+        user = pwd.getpwuid(os.geteuid()).pw_name
+        group = grp.getgrgid(status.st_gid)
+    except KeyError:
+        return False
+    if group.gr_name != user or any(member != user for member in group.gr_mem):
+        return False
+    try:
+        return not os.getxattr(path, "system.posix_acl_access")
+    except OSError:
+        return True
+
+
+def _user(number: int) -> str:
+    import pwd
+
+    try:
+        return f"{pwd.getpwuid(number).pw_name} (user {number})"
+    except KeyError:
+        return f"user {number}"
+
+
+def _refused(identity: str, reason: str, path: str, root: Path) -> ImageError:
+    return ImageError(
+        identity,
+        f"the image store is not safe to use: {reason}",
+        place=path if path == str(root) else f"{root}: {path}",
+        hint=f"Make it yours alone (chown, chmod go-w), set COMPOS_CACHE to another folder, or, where nobody else is on this "
+        f"machine, set {VARIABLE}=1.",
+    )
