@@ -50,7 +50,7 @@ def brick(tmp_path: Path) -> Path:
 def test_a_wrong_signature_on_the_index(tmp_path: Path, brick: Path) -> None:
     archive = Archive(tmp_path / "archive", Key())
     archive.add_deb("tool", {"usr/bin/tool": b"x"})
-    archive.write()
+    archive.write_all()
     keyring = Key().keyring(tmp_path / "other.gpg")  # somebody else's key
     mirror = {"COMPOS_DEBIAN_MIRROR": archive.root.as_uri(), "COMPOS_DEBIAN_KEYRING": str(keyring)}
     explained(compos(tmp_path, "pkg", "build", str(brick), **mirror), "debian-signature", "InRelease")
@@ -60,7 +60,7 @@ def test_a_wrong_signature_on_the_index(tmp_path: Path, brick: Path) -> None:
 def test_a_package_that_is_not_what_the_index_says(tmp_path: Path, brick: Path) -> None:
     archive = Archive(tmp_path / "archive", Key())
     archive.add_deb("tool", {"usr/bin/tool": b"x"})
-    archive.write()
+    archive.write_all()
     deb = archive.root / "pool/main/tool_1.deb"
     deb.write_bytes(deb.read_bytes()[:-20])
     keyring = archive.key.keyring(tmp_path / "keyring.gpg")

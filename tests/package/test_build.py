@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 import pytest
 
 from compos.errors import ComposError, ImageError
+from compos.image.attestation import spdx_documents
 from compos.image.model import Image
 from compos.image.platform import Platform
 from compos.image.reference import Reference
@@ -18,7 +21,7 @@ from compos.package.debian.mirror import Mirror
 from compos.package.recipe import load_recipe, named
 from compos.tree.contents import Contents
 from compos.tree.flatten import image_tree
-from tests.package.debian.archive_of import Archive, Key
+from tests.package.debian.archive_of import DATE, Archive, Key
 
 AMD64 = Platform("linux", "amd64")
 BUILD = """
@@ -50,7 +53,7 @@ class Workshop:
         files = {"bin/tool": b"#!tool", "usr/share/certs/b.pem": b"B\n", "usr/share/certs/a.pem": b"A\n"}
         self.archive.add_deb("tool", files, depends="lib")
         self.archive.add_deb("lib", {"usr/lib/unused": b"x"})
-        self.archive.write()
+        self.archive.write_all()
         self.brick = folder / "bricks" / "tool"
         self.brick.mkdir(parents=True)
         (self.brick / "build.yml").write_text(BUILD)
@@ -94,6 +97,15 @@ def test_two_stores_get_the_same_bytes(workshop: Workshop, tmp_path: Path) -> No
     blobs = [{path.name for path in (store.root / "blobs/sha256").iterdir()} for store in (first, second)]
     assert blobs[0] == blobs[1]
     assert (first.root / "index.json").read_bytes() == (second.root / "index.json").read_bytes()
+
+
+def test_the_sbom_names_the_indexes(workshop: Workshop, tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    (document,) = spdx_documents(store, workshop.build(store))
+    signed = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(parsedate_to_datetime(DATE).timestamp()))
+    suites = ("trixie", "trixie-security", "trixie-updates")
+    listed = ", ".join(f"{suite} of {signed}" for suite in suites)
+    assert document["creationInfo"]["comment"] == f"Debian's indexes: {listed}"
 
 
 def test_other_architectures_stay_in_the_index(workshop: Workshop, tmp_path: Path) -> None:

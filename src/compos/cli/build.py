@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from compos.cli.debian import debian_mirrors, debian_options
 from compos.cli.reading import read_system, reading_options
 from compos.cli.settings import global_options, settings_of
 
@@ -61,7 +62,7 @@ ROOTS = ("auto", "initrd", "erofs", "erofs-zstd", "squashfs", "ext4")
     metavar="FILE",
     help="An earlier build's tar: unchanged sections whose images are not in the store are taken from it.",
 )
-@click.option("--debian-mirror", metavar="URL", help="Debian mirror for bricks [COMPOS_DEBIAN_MIRROR, apt's].")
+@debian_options
 @click.option("--no-sbom", is_flag=True, help="Put no SBOM (software bill of materials) into the system.")
 @click.option("--sbom-output", metavar="NAME", help="The SBOM's path in the system [sbom.spdx.json, sbom.cdx.json].")
 @click.option("--sbom-format", type=click.Choice(SBOM_FORMATS), default="spdx", show_default=True, help="Its format.")
@@ -99,7 +100,7 @@ def build(sources: tuple[str, ...], **options: Any) -> None:
     needed = tools(formats, options["root"])
     forget_outdated(store, (*named, *needed), platform, local.recipes)
     source = images(
-        store, settings, options["debian_mirror"], pull=options["pull"], local=local, docker=options["docker"]
+        store, settings, debian_mirrors(options), pull=options["pull"], local=local, docker=options["docker"]
     )
     sbom = _sbom(options)
     copies = _copies(store, config, source, platform, options, sbom) if options["input_tar"] else None

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from compos.cli.debian import debian_mirrors, debian_options
 from compos.cli.reading import read_system, reading_options
 from compos.cli.settings import global_options, settings_of
 
@@ -20,7 +21,7 @@ __all__ = ["config"]
 )
 @click.option("--origins/--no-origins", default=True, help="Say beside each value (of YAML) where it comes from.")
 @click.option("--images", "with_images", is_flag=True, help="Add what images' labels and configs give to containers.")
-@click.option("--debian-mirror", metavar="URL", help="Debian mirror for bricks [COMPOS_DEBIAN_MIRROR, apt's].")
+@debian_options
 @global_options
 def config(sources: tuple[str, ...], **options: Any) -> None:
     """Print the system that YAML files describe: merged, included files and variables put in.
@@ -37,7 +38,7 @@ def config(sources: tuple[str, ...], **options: Any) -> None:
         from compos.compose.effective import effective
         from compos.output.build import find_parts
 
-        source = images(open_store(settings), settings, options["debian_mirror"], local=reading.local)
+        source = images(open_store(settings), settings, debian_mirrors(options), local=reading.local)
         system = effective(system, find_parts(source, system, reading.platform).images)
     if options["form"] == "json":
         click.echo(resolved_json(system))

@@ -8,6 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from compos.cli.debian import DebianMirrors
     from compos.cli.settings import Settings
     from compos.image.registry import Registry
     from compos.image.source import Images
@@ -26,19 +27,19 @@ def open_store(settings: Settings) -> Store:
     return Store(settings.store_root)
 
 
-def builder(store: Store, settings: Settings, debian_mirror: str | None) -> Builder:
+def builder(store: Store, settings: Settings, debian: DebianMirrors) -> Builder:
     """What builds bricks; the mirror is looked up only when one is built."""
     from compos.package.build import Builder
 
-    return Builder(store, _mirror(debian_mirror, settings.certificates))
+    return Builder(store, _mirror(debian, settings.certificates))
 
 
-def _mirror(option: str | None, certificates: tuple[str, ...]) -> Callable[[], Mirror]:
+def _mirror(named: DebianMirrors, certificates: tuple[str, ...]) -> Callable[[], Mirror]:
     @cache
     def mirror() -> Mirror:
         from compos.package.debian.mirror import default_mirror
 
-        return default_mirror(option, certificates=certificates)
+        return default_mirror(named.main, named.security, certificates=certificates)
 
     return mirror
 
@@ -54,7 +55,7 @@ def registry_of(settings: Settings) -> Registry:
 def images(
     store: Store,
     settings: Settings,
-    debian_mirror: str | None,
+    debian: DebianMirrors,
     *,
     pull: bool = False,
     local: LocalPackages | None = None,
@@ -72,7 +73,7 @@ def images(
     certificates = settings.certificates
     registry_only = Images(store, mirrors=mirrors, certificates=certificates, pull=True)
     bricks = Bricks(
-        cache(lambda: builder(store, settings, debian_mirror)),
+        cache(lambda: builder(store, settings, debian)),
         lambda reference, platform: registry_only.image(str(reference), platform),
         mirrored=any(name in mirrors.urls for name in (HUB, "*")),
         local=local.recipes if local else None,

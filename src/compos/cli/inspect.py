@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from compos.cli.debian import debian_mirrors, debian_options
 from compos.cli.reading import read_system, reading_options
 from compos.cli.settings import global_options, settings_of
 
@@ -25,7 +26,7 @@ __all__ = ["inspect"]
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: sizes in bytes.")
 @reading_options
-@click.option("--debian-mirror", metavar="URL", help="Debian mirror for bricks [COMPOS_DEBIAN_MIRROR, apt's].")
+@debian_options
 @global_options
 def inspect(sources: tuple[str, ...], **options: Any) -> None:
     """Show how large the parts of a system are, plain and compressed, and why kernel modules stay.
@@ -45,7 +46,7 @@ def inspect(sources: tuple[str, ...], **options: Any) -> None:
     reading = read_system(sources, options)
     config = reading.config
     store = open_store(settings)
-    source = images(store, settings, options["debian_mirror"], local=reading.local)
+    source = images(store, settings, debian_mirrors(options), local=reading.local)
     found = find_parts(source, config, reading.platform)
     system = compose_system(
         store, config, found, lambda form: metadata_document(config, form), machines=machines(formats)

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from compos.cli.debian import debian_mirrors, debian_options
 from compos.cli.settings import global_options, settings_of
 
+if TYPE_CHECKING:
+    from compos.image.model import Image
+    from compos.package.outdated import Outdated
+
 __all__ = ["pkg"]
+
+OUTDATED = 100
+"""Exit status when there is something newer, apart from errors: what `dnf check-update` ends with."""
 
 
 @click.group
@@ -19,7 +28,7 @@ def pkg() -> None:
 @pkg.command
 @click.argument("folders", nargs=-1, required=True, metavar="DIR...")
 @click.option("--platforms", metavar="LIST", help="linux/ARCH,... [this machine's].")
-@click.option("--debian-mirror", metavar="URL", help="Debian mirror [COMPOS_DEBIAN_MIRROR, apt's].")
+@debian_options
 @click.option("--force", is_flag=True, help="Build even if the store has the package already.")
 @global_options
 def build(folders: tuple[str, ...], **options: Any) -> None:
@@ -33,7 +42,7 @@ def build(folders: tuple[str, ...], **options: Any) -> None:
     from compos.progress import notice
 
     store = open_store(settings)
-    build_one = builder(store, settings, options["debian_mirror"]).build
+    build_one = builder(store, settings, debian_mirrors(options)).build
     wanted = options["platforms"].split(",") if options["platforms"] else [str(Platform.host())]
     for folder in folders:
         recipe = load_recipe(Path(folder))
@@ -47,9 +56,95 @@ def build(folders: tuple[str, ...], **options: Any) -> None:
             if not options["force"] and key == recipe_key(recipe, platform.architecture):
                 notice(f"{name} {platform} is in the store already")
                 continue
-            image = build_one(recipe, platform, name)
-            size = sum(layer.size for layer in image.layers)
-            notice(f"{name} {platform} {image.digest} {size / 1e6:.1f} MB")
+            _say_built(build_one(recipe, platform, name))
+
+
+def _say_built(image: Image) -> None:
+    from compos.progress import notice
+
+    size = sum(layer.size for layer in image.layers)
+    notice(f"{image.name} {image.config.platform} {image.digest} {size / 1e6:.1f} MB")
+
+
+@pkg.command
+@click.argument("folders", nargs=-1, metavar="[DIR...]")
+@click.option("--security", is_flag=True, help="Only what has security updates.")
+@click.option("--rebuild", is_flag=True, help="Build anew what is listed.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, with what is up to date, too.")
+@debian_options
+@global_options
+def outdated(folders: tuple[str, ...], **options: Any) -> int:
+    """List packages in the store for which Debian has newer versions: those in DIR..., or all bricks of compos.
+
+    A package that was built from another recipe counts, too. Exit status: 100 when anything is listed and not rebuilt, 0
+    when nothing is, 1 for any error.
+    """
+    settings = settings_of(options)
+    from pathlib import Path
+
+    from compos.cli.images import builder, open_store
+    from compos.package.outdated import bricks_of
+    from compos.package.outdated import outdated as newer
+    from compos.package.recipe import load_recipe, named
+    from compos.progress import notice
+
+    store = open_store(settings)
+    makes = builder(store, settings, debian_mirrors(options))
+    recipes = [load_recipe(Path(folder)) for folder in folders]
+    found = [newer(store, makes.indexes, brick) for brick in bricks_of(store, recipes if folders else None)]
+    for name in sorted({named(recipe) for recipe in recipes} - {one.brick.name for one in found}):
+        notice(f"{name} is not in the store")
+    listed = [one for one in found if (one.security if options["security"] else one.newer)]
+    if options["as_json"]:
+        _print_json(found)
+    elif listed:
+        _print_table(listed, security=options["security"])
+    if not options["rebuild"]:
+        return OUTDATED if listed else 0
+    for one in listed:
+        _say_built(makes.build(one.brick.recipe, one.brick.platform, one.brick.name))
+    return 0
+
+
+def _print_json(found: Iterable[Outdated]) -> None:
+    import json
+
+    bricks = [
+        {
+            "name": one.brick.name,
+            "platform": str(one.brick.platform),
+            "digest": one.brick.image.digest,
+            "outdated": one.newer,
+            "security": one.security,
+            "recipe_changed": one.brick.changed,
+            "unknown": one.unknown,
+            "packages": [package._asdict() for package in one.packages],
+        }
+        for one in found
+    ]
+    click.echo(json.dumps({"bricks": bricks}, indent=2))
+
+
+def _print_table(listed: Iterable[Outdated], *, security: bool) -> None:
+    rows = [("IMAGE", "PLATFORM", "PACKAGE", "VERSION", "NEWER", "FROM")]
+    rows += [row for one in listed for row in _rows(one, security=security)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _rows(one: Outdated, *, security: bool) -> Iterator[tuple[str, str, str, str, str, str]]:
+    start = (one.brick.name, str(one.brick.platform))
+    if one.unknown:
+        yield (*start, "-", "unknown", "-", "it has no SBOM")
+    if one.brick.changed and not security:
+        yield (*start, "-", "-", "-", "another recipe")
+    for package in one.packages:
+        if security and not package.security:
+            continue
+        now = package.now if package.replacement in ("", package.package) else f"{package.replacement} {package.now}"
+        origin = f"{package.suite} (security)" if package.security else package.suite
+        yield (*start, package.package, package.version, now or "-", origin or "no longer needed")
 
 
 @pkg.command("show-tag")

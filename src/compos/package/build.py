@@ -1,5 +1,8 @@
 """Building a brick: Debian packages and own files to an OCI image in the store, natively and reproducibly.
 
+The packages come from the recipe's suite and its updates: trixie, trixie-updates and trixie-security. The same indexes give
+the same bytes, and the brick's SBOM names the indexes.
+
 May touch: the store, the Debian mirror, the brick's folder (reading).
 """
 
@@ -19,11 +22,11 @@ from compos.image.platform import Platform
 from compos.image.store import Store
 from compos.package.assemble import assemble, tag_image
 from compos.package.debian.archive import fetch_packages
-from compos.package.debian.index import Index, load_index
 from compos.package.debian.mirror import Mirror
 from compos.package.debian.package import Package
 from compos.package.debian.solver import resolve
 from compos.package.files import packages_tree
+from compos.package.indexes import Indexes
 from compos.package.kernel import is_kernels, kernel_tree
 from compos.package.recipe import RECIPE, Recipe, recipe_key
 from compos.package.recipe_fields import MADE_OF, Debian
@@ -46,7 +49,7 @@ class Builder:
 
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
-        self._indexes: dict[tuple[str, tuple[str, ...], str], Index] = {}
+        self.indexes = Indexes(self.mirror, self.store.root / "debian")
 
     def build(self, recipe: Recipe, platform: Platform, name: str) -> Image:
         """Build `recipe` for `platform` and name the image `name` (canonical). Raises `PackageError`."""
@@ -75,11 +78,13 @@ class Builder:
         with progress.task(f"build {recipe.name} for {platform.architecture}"):
             tree: Tree = {}
             used: set[Package] = set()
+            dates: Mapping[str, str] = {}
             if recipe.debian is not None:
+                dates = self.indexes.index(recipe.debian, platform.architecture).dates
                 tree, used = self._debian_tree(recipe, recipe.debian, platform.architecture)
             own = self._files(recipe, platform.architecture)
             image, manifest = assemble(self.store, name, self._whole(recipe, tree, own), platform, recipe.settings)
-            document = brick_document(self.store, recipe, platform.architecture, manifest.digest, used, own)
+            document = brick_document(self.store, recipe, platform.architecture, manifest.digest, used, own, dates)
             attestation = put_attestation(self.store, recipe.name, manifest, platform, document)
             if recipe_key(recipe, platform.architecture) != key:
                 raise PackageError(
@@ -95,7 +100,7 @@ class Builder:
 
     def _debian_tree(self, recipe: Recipe, debian: Debian, architecture: str) -> tuple[Tree, set[Package]]:
         """What the brick takes from Debian, and the packages that it takes something from."""
-        index = self._index(debian.suite, debian.components, architecture)
+        index = self.indexes.index(debian, architecture)
         packages = resolve(index, debian.names(architecture), without=debian.without)
         archives = fetch_packages(self.mirror(), packages, self.store.root / "debian")
         files, owners = packages_tree(self.store, packages, archives)
@@ -113,19 +118,6 @@ class Builder:
         for path, node in (*sorted(tree.items()), *own, *_links(recipe)):
             overlay.add(path, node)
         return overlay.tree
-
-    def _index(self, suite: str, components: tuple[str, ...], architecture: str) -> Index:
-        with self._lock:
-            key = (suite, components, architecture)
-            if key not in self._indexes:
-                self._indexes[key] = load_index(
-                    self.mirror(),
-                    self.store.root / "debian",
-                    architecture=architecture,
-                    suites=(suite,),
-                    components=components,
-                )
-            return self._indexes[key]
 
     def _read(self, node: Node) -> bytes:
         with Contents(self.store.root) as contents:

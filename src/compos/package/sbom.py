@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
@@ -38,8 +38,10 @@ def brick_document(
     digest: str,
     packages: Iterable[Package],
     files: Iterable[tuple[str, Node]],
+    dates: Mapping[str, str],
 ) -> dict[str, Any]:
-    """The document about the image with the manifest `digest`; `files` are the brick's own."""
+    """The document about the image with the manifest `digest`; `files` are the brick's own, `dates` those of the indexes
+    of Debian's suites that it was made from."""
     image = {
         "SPDXID": "SPDXRef-Image",
         "name": f"{recipe.org}/{recipe.image}",
@@ -67,6 +69,7 @@ def brick_document(
         "creationInfo": {
             "created": created.strftime("%Y-%m-%dT%H:%M:%SZ"),
             "creators": [f"Tool: compos-{__version__}"],
+            **_indexes(dates),
         },
         "packages": elements,
         "files": own,
@@ -77,6 +80,11 @@ def brick_document(
     }
     content = hashlib.sha256(json.dumps(document).encode()).hexdigest()
     return {**document, "documentNamespace": f"{NAMESPACE}/{quote(recipe.image)}-{content}"}
+
+
+def _indexes(dates: Mapping[str, str]) -> dict[str, str]:
+    listed = ", ".join(f"{suite} of {date}" for suite, date in sorted(dates.items()))
+    return {"comment": f"Debian's indexes: {listed}"} if dates else {}
 
 
 def _package(package: Package) -> dict[str, Any]:

@@ -94,14 +94,29 @@ class Archive:
     by_hash: bool = False
     suffixes: tuple[str, ...] = ("", ".xz", ".gz")
 
-    def add_deb(self, name: str, files: Mapping[str, bytes], **fields: str) -> bytes:
+    def beside(self, kind: str) -> Archive:
+        """An archive for the suite's `updates`, in this one's folder, or its `security` updates, where Debian has them."""
+        root = self.root if kind == "updates" else self.root.with_name(f"{self.root.name}-security")
+        return Archive(root, self.key, f"{self.suite}-{kind}")
+
+    def write_all(self) -> Archive:
+        """Write this archive, and empty ones beside it."""
+        for kind in ("updates", "security"):
+            self.beside(kind).write()
+        return self.write()
+
+    def add_deb(self, name: str, files: Mapping[str, bytes], version: str = "1", **fields: str) -> bytes:
         content = deb_of(files)
-        path = self.root / f"pool/main/{name}_1.deb"
+        path = self.root / f"pool/main/{name}_{version}.deb"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
         digest = hashlib.sha256(content).hexdigest()
-        self.stanzas.append(stanza(name, size=str(len(content)), sha256=digest, **fields))
+        self.stanzas.append(stanza(name, version, size=str(len(content)), sha256=digest, **fields))
         return content
+
+    def add_meta(self, name: str, version: str, depends: str, source: str = "linux") -> None:
+        """A package without files, for what it depends on."""
+        self.add_deb(name, {}, version, depends=depends, source=source)
 
     def release(self) -> str:
         """Writes the lists; the text of the Release file."""

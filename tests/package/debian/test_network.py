@@ -15,6 +15,7 @@ from compos.package.debian.solver import resolve
 
 pytestmark = [pytest.mark.network, pytest.mark.xdist_group("debian-mirror")]
 
+SUITES = ("trixie", "trixie-updates", "trixie-security")
 BRICKS = ["nginx", "containerd", "runc", "linux-image-cloud-amd64", "util-linux", "dhcpcd-base", "wireguard-tools"]
 
 
@@ -30,11 +31,11 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def index(mirror: Mirror, cache: Path) -> Index:
-    return load_index(mirror, cache, architecture="amd64")
+    return load_index(mirror, cache, architecture="amd64", suites=SUITES)
 
 
 class Apt:
-    """apt with a root of its own, which knows trixie's main and has nothing installed."""
+    """apt with a root of its own, which knows main of trixie, its updates and security's, and has nothing installed."""
 
     def __init__(self, root: Path, mirror: Mirror) -> None:
         self.root = root
@@ -42,8 +43,8 @@ class Apt:
             (root / folder).mkdir(parents=True)
         (root / "var/cache/apt/archives/partial").mkdir(parents=True)
         (root / "var/lib/dpkg/status").touch()
-        source = f"deb [signed-by={mirror.keyring}] {mirror.url} trixie main\n"
-        (root / "etc/apt/sources.list").write_text(source)
+        sources = [f"deb [signed-by={mirror.keyring}] {mirror.address(suite, '')} {suite} main\n" for suite in SUITES]
+        (root / "etc/apt/sources.list").write_text("".join(sources))
         self.run("update")
 
     def run(self, *arguments: str) -> str:

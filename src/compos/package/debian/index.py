@@ -11,6 +11,7 @@ import hashlib
 import mmap
 import re
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,14 +45,16 @@ def load_index(
     suites: Sequence[str] = ("trixie",),
     components: Sequence[str] = ("main",),
     offline: bool = False,
+    missing: Callable[[str, PackageError], None] | None = None,
 ) -> Index:
     """The packages of `suites` and `components` for Debian's `architecture`.
 
     The Release files are fetched and verified at once, the lists of packages when the first one is asked for.
     `directory` is a cache, which any number of processes may share: what it holds is verified when it is used, and a list
     that did not change is not fetched again. By default there are neither updates nor security's: name
-    `trixie-updates` and `trixie-security` to have them; a suite that is named must be there. With `offline`, nothing is
-    asked of the mirror: the last Release that it gave is used.
+    `trixie-updates` and `trixie-security` to have them. `missing` is told of suites but the first that the mirror does not
+    have, or not for this architecture; they are left out unless it raises. Without it, that is an error. With `offline`,
+    nothing is asked of the mirror: the last Release that it gave is used.
 
     Raises `ComposError` (`network-*`) and `PackageError` (`debian-signature`, `debian-release-expired`,
     `debian-architecture`, ...; later `debian-hash-mismatch`, `debian-download-truncated`, ...).
@@ -59,19 +62,37 @@ def load_index(
     with cache_errors(directory):
         directory.mkdir(parents=True, exist_ok=True)
         sweep(directory / "staging")
+    sources: list[_Source] = []
     with progress.task(f"Debian index of {', '.join(suites)}"):
-        sources = [
-            _Source(mirror, release, component, architecture, directory)
-            for release in (load_release(mirror, suite, directory, offline=offline) for suite in suites)
-            for component in components
-        ]
+        for suite in suites:
+            try:
+                release = load_release(mirror, suite, directory, offline=offline)
+                found = [_Source(mirror, release, component, architecture, directory) for component in components]
+                sources += _offered(found, strict=missing is None or not sources)
+            except PackageError as error:
+                if missing is None or not sources or error.id not in ("debian-not-found", "debian-architecture"):
+                    raise
+                missing(suite, error)
     return Index(architecture, sources, offline=offline)
+
+
+def _offered(sources: list[_Source], *, strict: bool) -> list[_Source]:
+    """Those of a suite's `sources` that there are; all, if `strict`. None at all is an error (`debian-architecture`).
+
+    A component to which nothing was ever added in a suite of updates may not be there.
+    """
+    there = [source for source in sources if source.is_there]
+    if strict or not there:
+        for source in sources:
+            source.packages  # noqa: B018  raises for what is not there
+    return there
 
 
 class Index:
     """Packages by name, of one architecture. Safe to use from several threads.
 
-    `digest` identifies the lists that the packages are taken from: the same digest gives the same answers.
+    `digest` identifies the lists that the packages are taken from: the same digest gives the same answers. `dates` says of
+    each suite when its index was signed (ISO 8601, UTC).
     """
 
     def __init__(self, architecture: str, sources: Iterable[_Source], *, offline: bool = False) -> None:
@@ -80,6 +101,7 @@ class Index:
         self._offline = offline
         identity = "".join(f"{source.suite} {architecture} {source.packages.sha256}\n" for source in self._sources)
         self.digest = f"sha256:{hashlib.sha256(identity.encode()).hexdigest()}"
+        self.dates = {source.suite: _iso(source.release.seconds) for source in self._sources}
         self._lock = threading.Lock()
         self._tables: tuple[_Table, ...] | None = None
 
@@ -119,6 +141,10 @@ class Index:
             return self._tables
 
 
+def _iso(seconds: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+
+
 @dataclass(frozen=True, slots=True)
 class _Source:
     """A suite's list of packages for one architecture: what the Release says of it, and how to get it."""
@@ -136,6 +162,11 @@ class _Source:
     @property
     def _path(self) -> str:
         return f"{self.component}/binary-{self.architecture}/Packages"
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the suite has the component for the architecture."""
+        return self._path in self.release.files
 
     @property
     def packages(self) -> Expected:

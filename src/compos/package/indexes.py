@@ -1,0 +1,65 @@
+"""Debian's packages for recipes: the suite that each names, with its updates and security updates.
+
+May touch: the Debian mirror, the store (`debian`: indexes and lists, verified).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from compos.errors import PackageError
+from compos.package.debian.index import Index, load_index
+from compos.package.debian.mirror import NO_SECURITY, SECURITY, Mirror
+from compos.package.recipe_fields import Debian
+from compos.progress import notice
+
+__all__ = ["Indexes"]
+
+
+class Indexes:
+    """Each index is loaded once; `mirror` is asked for when the first one is. For several threads."""
+
+    def __init__(self, mirror: Callable[[], Mirror], directory: Path) -> None:
+        self._mirror = mirror
+        self._directory = directory
+        self._lock = threading.Lock()
+        self._loaded: dict[tuple[tuple[str, ...], tuple[str, ...], str], Index] = {}
+
+    def index(self, debian: Debian, architecture: str) -> Index:
+        """The packages that a recipe can take from Debian.
+
+        A mirror without the suite's security updates is an error unless the user said to do without: a brick with known
+        holes would look as if it were up to date. Raises `PackageError` (`debian-no-security`, and those of `load_index`).
+        """
+        key = (debian.suites, debian.components, architecture)
+        with self._lock:
+            if key not in self._loaded:
+                mirror = self._mirror()
+                suites = debian.suites
+                if mirror.security == "" and suites[-1].endswith(SECURITY):
+                    notice(f"bricks are made without the security updates of {suites[-1]}")
+                    suites = suites[:-1]
+                self._loaded[key] = load_index(
+                    mirror,
+                    self._directory,
+                    architecture=architecture,
+                    suites=suites,
+                    components=debian.components,
+                    missing=_missing,
+                )
+            return self._loaded[key]
+
+
+def _missing(suite: str, error: PackageError) -> None:
+    """What to do about a suite of updates that the mirror does not have."""
+    if not suite.endswith(SECURITY):
+        notice(f"{suite} is left out: {error.message}")
+        return
+    raise PackageError(
+        "debian-no-security",
+        f"there are no security updates, {suite}: {error.message}",
+        place=error.place,
+        hint=f"Name the archive that has them with --debian-security-mirror; {NO_SECURITY} does without them.",
+    ) from error

@@ -1,0 +1,160 @@
+"""Which bricks of the store Debian has newer packages for, and which of these are security updates.
+
+May touch: the store (reading), the Debian mirror. What a brick was made of is what its SBOM says; what it would be made of
+now is found by resolving its recipe again, as a kernel's packages have another name with each version.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
+from urllib.parse import unquote
+
+from compos.image.attestation import spdx_documents
+from compos.image.model import Image
+from compos.image.platform import Platform
+from compos.image.reference import Reference
+from compos.image.source import stored_image
+from compos.image.store import REF_NAME, Store
+from compos.package.bricks import find_brick
+from compos.package.debian.index import Index
+from compos.package.debian.mirror import SECURITY
+from compos.package.debian.package import Package
+from compos.package.debian.solver import resolve
+from compos.package.debian.version import VERSION, version_key
+from compos.package.indexes import Indexes
+from compos.package.recipe import RECIPE, Recipe, named, recipe_key
+
+__all__ = ["Brick", "Newer", "Outdated", "bricks_of", "outdated"]
+
+_PURL = re.compile(r"pkg:deb/debian/([^@?]+)@([^?]+)\?(?:.*&)?upstream=([^&]+)")
+"""As `sbom` writes them."""
+
+
+class Brick(NamedTuple):
+    """A brick in the store; `changed` says that it was built from another recipe than `recipe` is today."""
+
+    name: str
+    recipe: Recipe
+    platform: Platform
+    image: Image
+    changed: bool
+
+
+class Newer(NamedTuple):
+    """A package of a brick, the version in it, and what would be in it now; `suite` is where that comes from.
+
+    `now` is empty when nothing would take its place. `security` says that the security updates have a version newer than
+    the one in the brick, wherever the newest comes from.
+    """
+
+    package: str
+    version: str
+    replacement: str
+    now: str
+    suite: str
+    security: bool
+
+
+class Outdated(NamedTuple):
+    """What is newer than in a brick; `unknown` says that the brick does not tell what it was made of."""
+
+    brick: Brick
+    packages: tuple[Newer, ...]
+    unknown: bool
+
+    @property
+    def newer(self) -> bool:
+        """Whether building the brick now would make another one."""
+        return self.unknown or self.brick.changed or bool(self.packages)
+
+    @property
+    def security(self) -> bool:
+        """Whether any of it is a security update, or may be."""
+        return self.unknown or any(package.security for package in self.packages)
+
+
+def bricks_of(store: Store, recipes: Iterable[Recipe] | None = None) -> Iterator[Brick]:
+    """The bricks in the store that were built here, for each of their architectures: those of `recipes`, else the ones
+    that compos ships. Raises `ImageError` (`store-missing`, ...)."""
+    wanted = None if recipes is None else {named(recipe): recipe for recipe in recipes}
+    for entry in store.entries():
+        name = entry.annotations.get(REF_NAME, "")
+        built = {
+            key.removeprefix(f"{RECIPE}."): value
+            for key, value in entry.annotations.items()
+            if key.startswith(f"{RECIPE}.")
+        }
+        if not built:
+            continue
+        recipe = find_brick(Reference.parse(name)) if wanted is None else wanted.get(name)
+        if recipe is None:
+            continue
+        for architecture, key in sorted(built.items()):
+            platform = Platform("linux", architecture)
+            image = stored_image(store, name, entry, platform)
+            yield Brick(name, recipe, platform, image, changed=key != recipe_key(recipe, architecture))
+
+
+def outdated(store: Store, indexes: Indexes, brick: Brick) -> Outdated:
+    """What Debian has newer than in `brick`. Raises `PackageError`, `ImageError` (`sbom-invalid`)."""
+    debian = brick.recipe.debian
+    if debian is None:
+        return Outdated(brick, (), unknown=False)
+    architecture = brick.platform.architecture
+    index = indexes.index(debian, architecture)
+    now = {package.name: package for package in resolve(index, debian.names(architecture), without=debian.without)}
+    documents = list(spdx_documents(store, brick.image))
+    built = dict(_built(documents))
+    newer = [
+        one
+        for name, (version, source) in sorted(built.items())
+        if (one := _newer(index, now, built, name, version, source)) is not None
+    ]
+    return Outdated(brick, tuple(newer), unknown=not documents)
+
+
+def _built(documents: Iterable[Mapping[str, object]]) -> Iterator[tuple[str, tuple[str, str]]]:
+    """Name, version and source package of each Debian package that an SBOM lists."""
+    for document in documents:
+        for package in _mappings(document.get("packages")):
+            for reference in _mappings(package.get("externalRefs")):
+                if found := _PURL.match(str(reference.get("referenceLocator", ""))):
+                    name, version, upstream = map(unquote, found.groups())
+                    if re.fullmatch(VERSION, version):
+                        yield name, (version, upstream.partition("@")[0])
+
+
+def _mappings(value: object) -> list[Mapping[str, object]]:
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+
+
+def _newer(
+    index: Index, now: Mapping[str, Package], built: Mapping[str, object], name: str, version: str, source: str
+) -> Newer | None:
+    """What is newer than `name` of `version`; None when nothing is."""
+    package = now.get(name) or _successor(now, built, name, source)
+    if package is None:
+        return Newer(name, version, "", "", "", security=False)
+    if package.name == name and version_key(package.version) <= version_key(version):
+        return None
+    security = any(
+        one.suite.endswith(SECURITY) and version_key(one.version) > version_key(version)
+        for one in index.candidates(package.name)
+    )
+    return Newer(name, version, package.name, package.version, package.suite, security)
+
+
+def _successor(now: Mapping[str, Package], built: Mapping[str, object], name: str, source: str) -> Package | None:
+    """The package that has taken the place of `name`, which has its version in its name: the same but for the digits."""
+    alike = [
+        package
+        for package in now.values()
+        if package.name not in built and package.source == source and _digitless(package.name) == _digitless(name)
+    ]
+    return max(alike, key=lambda package: version_key(package.version), default=None)
+
+
+def _digitless(name: str) -> str:
+    return re.sub(r"[0-9]+", "0", name)
