@@ -64,3 +64,14 @@ def test_a_disk_that_cannot_be_made_is_named(tmp_path: Path, form: str) -> None:
     assert caught.value.id == "disk-failed"
     assert caught.value.place == str(path)
     assert not path.exists()
+
+
+@pytest.mark.parametrize("form", ["raw", "qcow2"])
+def test_a_disk_is_the_users_alone_and_made_through_no_link(tmp_path: Path, form: str) -> None:
+    make_disks((Disk(tmp_path / "disk", 1, form),), tmp_path)
+    assert (tmp_path / "disk").stat().st_mode & 0o777 == 0o600
+    (tmp_path / "link").symlink_to(tmp_path / "victim")
+    with pytest.raises(RunError) as caught:
+        make_disks((Disk(tmp_path / "link", 1, form),), tmp_path)
+    assert caught.value.id == "disk-failed"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["disk", "link"]

@@ -5,13 +5,17 @@ May touch: the state directory; disk files that the user names.
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 import shutil
 import subprocess
+import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from compos.errors import RunError
+from compos.output.place import SECRET
 from compos.progress import notice
 
 __all__ = ["Disk", "make_disks", "named_format", "parse_disk"]
@@ -96,13 +100,28 @@ def make_disks(disks: tuple[Disk, ...], state: Path) -> tuple[Disk, ...]:
 
 
 def _make(disk: Disk) -> None:
-    if disk.format == "raw":
-        try:
-            with disk.path.open("xb") as out:
-                out.truncate(disk.size << 20)
-        except OSError as error:
-            raise RunError("disk-failed", f"the disk cannot be made: {error.strerror}", place=str(disk.path)) from error
-        return
+    """The disk, for the user alone; what lies there by now, a link too, stays."""
+    try:
+        if disk.format == "raw":
+            descriptor = os.open(disk.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, SECRET)
+            try:
+                os.ftruncate(descriptor, disk.size << 20)
+            finally:
+                os.close(descriptor)
+            return
+        # qemu-img writes through a link that it finds: it gets a folder of its own.
+        with tempfile.TemporaryDirectory(dir=disk.path.parent, prefix=".compos-") as folder:
+            made = Path(folder, "disk")
+            _qemu_img(disk, made)
+            made.chmod(SECRET)
+            if os.path.lexists(disk.path):
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+            made.replace(disk.path)
+    except OSError as error:
+        raise RunError("disk-failed", f"the disk cannot be made: {error.strerror}", place=str(disk.path)) from error
+
+
+def _qemu_img(disk: Disk, path: Path) -> None:
     program = shutil.which("qemu-img")
     if program is None:
         raise RunError(
@@ -110,7 +129,8 @@ def _make(disk: Disk) -> None:
             "qemu-img is not installed",
             hint="Install Debian's package qemu-utils, or write format=raw.",
         )
-    command = [program, "create", "-q", "-f", disk.format, str(disk.path), f"{disk.size}M"]
+    command = [program, "create", "-q", "-f", disk.format, str(path), f"{disk.size}M"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise RunError("disk-failed", done.stderr.strip() or "qemu-img failed", place=str(disk.path))
+        reason = done.stderr.strip().replace(str(path), str(disk.path)) or "qemu-img failed"
+        raise RunError("disk-failed", reason, place=str(disk.path))

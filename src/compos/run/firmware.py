@@ -5,11 +5,11 @@ May touch: the state directory.
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from compos.errors import RunError
+from compos.output.place import put_file
 
 __all__ = ["Firmware", "find_firmware"]
 
@@ -58,7 +58,7 @@ def find_firmware(arch: str, given: Path | None, state: Path, share: Path = SHAR
         if (share / code).is_file() and (share / template).is_file():
             variables = state / "efi-vars.fd"
             if not variables.exists():
-                shutil.copyfile(share / template, variables)
+                put_file(variables, (share / template).read_bytes(), secret=True)
             return Firmware(share / code, variables)
     raise RunError("firmware-missing", f"no UEFI firmware for {arch} is installed", hint=_hint(arch))
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
+from compos.output.place import put_file
+
 __all__ = ["metadata_iso", "write_metadata"]
 
 SECTOR = 2048
@@ -20,8 +22,8 @@ EPOCH = b"1980010100000000\0"
 
 
 def write_metadata(content: bytes, path: Path) -> None:
-    """Write the CD; an older one is replaced, its tail too."""
-    path.write_bytes(metadata_iso(content))
+    """Write the CD, for the user alone: metadata holds keys and passwords. Raises `OutputError`."""
+    put_file(path, metadata_iso(content), secret=True)
 
 
 def metadata_iso(content: bytes) -> bytes:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from compos.errors import RunError
+from compos.output.place import put_file
 
 __all__ = ["Publish", "check_free", "mac_address", "parse_networking", "parse_publish"]
 
@@ -103,7 +104,7 @@ def parse_networking(text: str) -> str:
 
 
 def mac_address(state: Path) -> str:
-    """The guest's address, kept in the state directory: random, locally administered, unicast. Raises `RunError`."""
+    """The guest's address, kept in the state directory: random, locally administered, unicast. Raises `ComposError`."""
     path = state / "mac-addr"
     if path.exists():
         text = path.read_text().strip()
@@ -113,5 +114,5 @@ def mac_address(state: Path) -> str:
     raw = bytearray(os.urandom(6))
     raw[0] = (raw[0] | 0x02) & 0xFE
     text = raw.hex(":")
-    path.write_text(text)
+    put_file(path, text.encode())
     return text

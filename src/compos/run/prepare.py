@@ -74,7 +74,9 @@ def prepare(request: Request) -> Options:
     virtiofsd = find_virtiofsd(program, request.virtiofsd) if request.shares else ""
     check_free(request.publish)
     state = request.state or boot.prefix.with_name(f"{boot.prefix.name}-state")
-    state.mkdir(mode=0o755, parents=True, exist_ok=True)
+    state.parent.mkdir(parents=True, exist_ok=True)
+    # The guest's console, its disks and its metadata are the user's own.
+    state.mkdir(mode=0o700, exist_ok=True)
     # Only PCs have a BIOS; a kernel that QEMU loads itself needs neither.
     uefi = request.uefi or bool(request.firmware) or boot.uefi or (boot.kernel is None and arch != "x86_64")
     metadata = state / "data.iso" if request.metadata else None
