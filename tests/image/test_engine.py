@@ -145,3 +145,24 @@ def test_the_engine_is_passed_over(
         if trouble == "a TCP host":
             monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")
         assert build(tmp_path, name, "--docker") == "registry"
+
+
+@pytest.mark.parametrize("where", ["the engine", "the store", "the store, without an engine"])
+def test_nothing_is_copied_from_an_earlier_build_that_is_at_hand(
+    engine: Engine, tmp_path: Path, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "x.example/app:1"
+    if where == "the engine":
+        engine.images[name] = archive(tmp_path, "engine")
+    else:
+        make_image(Store(tmp_path / "store"), name, [[Member("from", content="store")]], {"Cmd": ["/x"]})
+    if "without" in where:
+        monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
+    (tmp_path / "os.yml").write_text(f"init: ['{name}']\nfiles: [{{path: etc/os.yml, metadata: yaml}}]\n")
+    base = ["build", "--cache", str(tmp_path / "store"), "--arch", "amd64", "--docker", str(tmp_path / "os.yml")]
+    first, second = tmp_path / "first.tar", tmp_path / "second.tar"
+    assert main([*base, "--o", str(first)]) == 0
+    assert main([*base, "--o", str(second), "--input-tar", str(first)]) == 0
+    assert second.read_bytes() == first.read_bytes()
+    if where == "the engine":
+        assert [path.rpartition("/")[2] for path in engine.asked] == ["json", "get", "json"], "asked once a build"

@@ -10,6 +10,7 @@ import pytest
 
 from compos.cli.main import main
 from compos.errors import ImageError
+from compos.image.mirrors import Mirrors
 from compos.image.model import Descriptor
 from compos.image.platform import Platform
 from compos.image.source import Images
@@ -126,6 +127,24 @@ def test_other_tools_read_the_volume(
     root = published.resolve(f"docker.io/library/{image}:1")
     assert root is not None
     assert raw.stdout == published.read(root.digest)
+
+
+@pytest.mark.parametrize("pull", [False, True])
+def test_bricks_are_built_and_never_fetched(tmp_path: Path, pull: bool) -> None:
+    """`--pull` asks the registry for images; a brick's name is ours there, too."""
+    store = Store(tmp_path / "store")
+    if pull:
+        make_image(store, "compos/data:v1", [MEMBERS])
+    with FakeRegistry() as registry:
+        source = Images(
+            store,
+            mirrors=Mirrors.parse((f"docker.io=http://{registry.host}",), {}),
+            pull=pull,
+            missing=lambda reference, _: make_image(store, str(reference), [[Member("made", content="now")]]),
+        )
+        layout = source.layout("compos/data:v1", None, AMD64)
+        assert registry.requests == []
+    assert layout.root.digest == make_image(Store(tmp_path / "same"), "x:1", [[Member("made", content="now")]]).digest
 
 
 def test_foreign_layers_are_refused(tmp_path: Path) -> None:

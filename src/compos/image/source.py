@@ -110,6 +110,8 @@ class Images:
         self._missing = missing
         self._first = first
         self._known: dict[tuple[str, Platform], Image] = {}
+        self._passed: set[tuple[str, Platform]] = set()
+        """Images that `first` does not have."""
         self._wrong: dict[tuple[str, Platform], ImageError] = {}
         self._downloads = _Downloads(store, lambda: self._registry)
 
@@ -143,7 +145,7 @@ class Images:
         All are tried; raises the error, or a `CombinedError` with the errors in the order of `wanted`.
         """
         keys = {(reference, platform): (canonical_name(reference), platform) for reference, platform in wanted}
-        rest = [key for key in dict.fromkeys(keys.values()) if not self.at_hand(*key)]
+        rest = [key for key in dict.fromkeys(keys.values()) if not self._is_stored(*key)]
         if rest:
             self._find_all(rest)
         return {given: self._known[key] for given, key in keys.items()}
@@ -168,10 +170,10 @@ class Images:
             return read_layout(name, found, wanted, lambda blob: self._store.read(blob.digest))
         parsed = Reference.parse(reference)
         name = str(parsed)
-        if not self._pull and self._store.resolve(name) is None and self._missing:
-            for platform in platforms or (default,):
-                self._missing(parsed, platform)
         root = None if self._pull else self._store.resolve(name)
+        if root is None and self._missing:
+            made = [self._missing(parsed, platform) for platform in platforms or (default,)]
+            root = self._store.resolve(name) if all(made) else None
         known = root
         if root is None:
             root, data = self._registry.manifest(parsed)
@@ -234,17 +236,37 @@ class Images:
         return None
 
     def at_hand(self, name: str, platform: Platform) -> bool:
-        """Whether the store alone has the image with this canonical name: usual in a second build, which needs no threads."""
+        """Whether the image with this canonical name can be had without a registry."""
+        return self._first_has(name, platform) or self._is_stored(name, platform)
+
+    def _first_has(self, name: str, platform: Platform) -> bool:
+        """Whether `first` has the image; it is asked once, which may take as long as exporting the image."""
+        key = (name, platform)
+        if self._first is None or key in self._passed or is_local(name):
+            return False
+        if key not in self._known:
+            found = self._first(Reference.parse(name), platform)
+            if found is None:
+                self._passed.add(key)
+                return False
+            self._known[key] = found
+        return True
+
+    def _is_stored(self, name: str, platform: Platform) -> bool:
+        """Whether the store alone has the image: usual in a second build, which needs no threads."""
         key = (name, platform)
         if is_local(name):
             with suppress(ImageError):
                 self.image(name, platform)
-        elif key not in self._known and not self._pull and not self._first and (root := self._store.resolve(name)):
+        elif key not in self._known and not self._pull and self._is_passed(key) and (root := self._store.resolve(name)):
             try:
                 self._known[key] = stored_image(self._store, name, root, platform)
             except ImageError as error:
                 self._wrong[key] = error
         return key in self._known
+
+    def _is_passed(self, key: tuple[str, Platform]) -> bool:
+        return self._first is None or key in self._passed
 
     def _find_all(self, wanted: Sequence[tuple[str, Platform]]) -> None:
         from concurrent.futures import ThreadPoolExecutor
@@ -264,9 +286,9 @@ class Images:
 
     def _find(self, reference: Reference, platform: Platform) -> Image:
         """Store, bricks, registry, in this order; what was wrong in the store is told when nothing else helps."""
-        if self._first and (found := self._first(reference, platform)):
-            return found
         name = str(reference)
+        if self._first_has(name, platform):
+            return self._known[name, platform]
         root = None if self._pull else self._store.resolve(name)
         wrong: ImageError | None = None
         if root:
