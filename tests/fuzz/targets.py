@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from compos.errors import ComposError
+from tests.fuzz import packages
 from tests.fuzz.engine import Target
 
 __all__ = ["TARGETS"]
@@ -350,5 +351,6 @@ TARGETS = {
         Target("kernel", _run_kernel, _kernels()),
         Target("elf", _run_elf, [Path("/bin/true").read_bytes()[:40_000], Path("/bin/true").read_bytes()]),
         Target("sbom", _run_sbom, _sboms(), _json_words()),
+        *packages.TARGETS,
     )
 }

@@ -66,6 +66,8 @@ def test_packages_by_architecture(tmp_path: Path) -> None:
         (f"image: x\nfiles: [{{path: {'y/' * 2048}y, contents: y}}]", "recipe-path", "files[0].path", "4095"),
         (f"image: x\nfiles: [{{path: y, symlink: {'y' * 4096}}}]", "recipe-path", "files[0].symlink", "4095"),
         ("image: x\nfiles: [{path: y, source: ../y}]", "recipe-source", "files[0].source", ""),
+        (f"image: x\nfiles: [{{path: y, source: {'y' * 5000}}}]", "recipe-path", "files[0].source", "4095"),
+        (f"image: x\ndockerfile: {'y' * 256}", "recipe-path", "dockerfile", "255"),
         ("image: x\nfiles: [{path: y, source: /etc/passwd}]", "recipe-source", "files[0].source", ""),
         ("image: x\nfiles: [{path: y, metadata: json}]", "config-unknown-key", "files[0].metadata", ""),
         ("image: x\nfiles: [{path: y, contents: z, mode: 0644}]", "config-type", "files[0].mode", "'0644'"),

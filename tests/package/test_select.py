@@ -110,3 +110,15 @@ def test_a_missing_library_is_named(linked: Tree) -> None:
     with pytest.raises(PackageError) as caught:
         selected(linked, ["usr/bin/app"], (), read, "brick")
     assert (caught.value.id, "libtwo.so.2" in caught.value.message) == ("brick-library", True)
+
+
+def test_only_programs_are_read_for_what_they_need() -> None:
+    asked: list[int] = []
+
+    def nothing(node: Node) -> bytes:
+        asked.append(node.size)
+        return b""
+
+    many = {f"usr/share/d{number}/f{number}": file(b"x" * 100, 0o644, 0) for number in range(3)}
+    assert set(many) < set(selected({**many, "usr/share/d1": directory(0o755, 0)}, ["usr/share/**"], (), nothing, "b"))
+    assert asked == [100] * 3

@@ -39,6 +39,12 @@ from compos.tree.node import FILE, Node, Tree, ancestors, directory, file, symli
 
 __all__ = ["Builder"]
 
+MAX_PROGRAM = 1 << 30
+"""Bytes of a program or library that is read for what it needs; Debian's largest, a browser's, has 250 MB."""
+
+MAX_CONCATENATION = 64 << 20
+"""Bytes of a file that is made of others: it is made in memory. All certificates have 220 KB."""
+
 
 @dataclass
 class Builder:
@@ -110,7 +116,7 @@ class Builder:
         made, parts = self._concatenated(recipe, files)
         # A brick of concatenations alone takes no other file of its packages.
         keep = debian.keep if debian.keep is not None or not made else ()
-        tree = selected(files, keep, debian.drop, self._read, place)
+        tree = selected(files, keep, debian.drop, self._elf, place)
         return {**moved(tree, debian.move, place), **made}, _owning(owners, (*tree, *parts))
 
     def _whole(self, recipe: Recipe, tree: Tree, own: list[tuple[str, Node]]) -> Tree:
@@ -123,13 +129,30 @@ class Builder:
         with Contents(self.store.root) as contents:
             return b"".join(contents.chunks(node.content))
 
+    def _elf(self, node: Node) -> bytes:
+        """The bytes of an ELF file; what is none, or larger than any program, is not read to its end."""
+        with Contents(self.store.root) as contents:
+            chunks = contents.chunks(node.content)
+            start = next(chunks, b"")
+            if not start.startswith(b"\x7fELF") or node.size > MAX_PROGRAM:
+                return b""
+            return b"".join((start, *chunks))
+
     def _concatenated(self, recipe: Recipe, packages: Tree) -> tuple[Tree, list[str]]:
         """The files that are made of others, and the paths of those others."""
         made: Tree = {}
         used: list[str] = []
         for entry in recipe.concatenate:
             place = f"{recipe.folder / 'build.yml'}: concatenate"
-            parts = selected(packages, entry.sources, (), self._read, place)
+            parts = selected(packages, entry.sources, (), self._elf, place)
+            size = sum(node.size for node in parts.values() if node.kind == FILE)
+            if size > MAX_CONCATENATION:
+                raise PackageError(
+                    "brick-concatenation",
+                    f"what makes {entry.path} has {size} bytes",
+                    place=place,
+                    hint=f"Up to {MAX_CONCATENATION >> 20} MiB can be joined.",
+                )
             data = b"".join(self._read(node) for _, node in sorted(parts.items()) if node.kind == FILE)
             path = entry.path.strip("/")
             for parent in ancestors(path):

@@ -6,13 +6,12 @@ May touch: the store (`derived/module`: decompressed modules, kept with `kernel.
 from __future__ import annotations
 
 import hashlib
-import lzma
 import re
-import zlib
 
 from compos import progress
+from compos.compose.kernel_image import KernelImageError, decompressed
 from compos.compose.module_trie import binary_indexes
-from compos.compose.modules import index_files, read_module
+from compos.compose.modules import MAX_MODULE, index_files, read_module
 from compos.errors import PackageError
 from compos.filesystem.tar import tar_pieces
 from compos.image.store import Store
@@ -39,6 +38,8 @@ def kernel_tree(store: Store, packages: Tree, place: str) -> Tree:
     if not kernels:
         raise PackageError("brick-kernel", "no package of the brick has a kernel (boot/vmlinuz-…)", place=place)
     binary = packages[kernels[-1]]
+    if binary.kind != FILE:
+        raise PackageError("brick-kernel", "the kernel is no file", place=f"{place}: {kernels[-1]}")
     version = kernels[-1].partition("-")[2]
     modules = {
         path.removeprefix("usr/"): node
@@ -86,19 +87,24 @@ def _decompressed(contents: Contents, modules: Tree, version: str, mtime: int) -
         if node.kind != FILE or match is None:
             tree[path] = node
             continue
-        data = _plain(b"".join(contents.chunks(node.content)), match[1])
+        data = _module(contents, path, node)
         name = path[: match.start()] + ".ko"
         tree[name] = node._replace(size=len(data), content=(data,))
         found.append(read_module(name.removeprefix(f"{base}/"), data))
 
     def metadata(name: str) -> bytes:
         node = modules.get(f"{base}/{name}")
+        if node and node.size > MAX_MODULE:
+            raise PackageError("brick-kernel", f"{name} has more than {MAX_MODULE >> 20} MiB", place=base)
         return b"".join(contents.chunks(node.content)) if node else b""
 
     order = re.sub(rb"\.ko\.(xz|gz|zst)\n", b".ko\n", metadata("modules.order"))
     tree[f"{base}/modules.order"] = file(order, 0o644, mtime)
-    indexes = index_files(found, order=order, builtin_modinfo=metadata("modules.builtin.modinfo"))
-    indexes |= binary_indexes({**indexes, "modules.builtin": metadata("modules.builtin")})
+    try:
+        indexes = index_files(found, order=order, builtin_modinfo=metadata("modules.builtin.modinfo"))
+        indexes |= binary_indexes({**indexes, "modules.builtin": metadata("modules.builtin")})
+    except (ValueError, RecursionError) as error:
+        raise PackageError("brick-kernel", f"the modules cannot be indexed: {error}", place=base) from error
     for name, data in indexes.items():
         tree[f"{base}/{name}"] = file(data, 0o644, mtime)
     for path in list(tree):
@@ -107,17 +113,13 @@ def _decompressed(contents: Contents, modules: Tree, version: str, mtime: int) -
     return tree
 
 
-def _plain(data: bytes, suffix: str | None) -> bytes:
-    if suffix == ".xz":
-        return lzma.decompress(data)
-    if suffix == ".gz":
-        return zlib.decompress(data, 31)
-    if suffix == ".zst":
-        import sys
-
-        if sys.version_info >= (3, 14):
-            from compression.zstd import decompress
-        else:
-            from backports.zstd import decompress
-        return decompress(data)
-    return data
+def _module(contents: Contents, path: str, node: Node) -> bytes:
+    """The module's file without its compression, bounded both ways."""
+    if node.size > MAX_MODULE:
+        raise PackageError("brick-kernel", f"the module has more than {MAX_MODULE >> 20} MiB", place=path)
+    data = b"".join(contents.chunks(node.content))
+    try:
+        plain = decompressed(data, MAX_MODULE)
+    except KernelImageError as error:
+        raise PackageError("brick-kernel", f"the module cannot be read: {error}", place=path) from error
+    return data if plain is None else plain

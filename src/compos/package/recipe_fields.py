@@ -175,16 +175,22 @@ def _matching(pattern: re.Pattern[str], what: str, example: str) -> Check:
 def inside(text: str) -> Iterator[Complaint]:
     """A path in the image, which neither is nor leaves its root."""
     parts = [part for part in text.split("/") if part not in ("", ".")]
-    encoded = text.encode("utf-8", "replace")
     if not parts:
         yield Complaint("recipe-path", "the path is empty", "Name a path below /.")
     elif ".." in parts:
         yield Complaint("recipe-path", f"{text[:100]!r} leaves the root", "Write the path without `..`.")
     elif "\0" in text:
         yield Complaint("recipe-path", f"{text[:100]!r} has a NUL in it, which no path may have")
-    elif len(encoded) > MAX_PATH or max(map(len, encoded.split(b"/"))) > MAX_NAME:
-        hint = f"Linux has {MAX_PATH} bytes for a path and {MAX_NAME} for each name in it."
-        yield Complaint("recipe-path", f"the path {text[:50]!r}… is too long", hint)
+    elif complaint := _too_long(text):
+        yield complaint
+
+
+def _too_long(path: str) -> Complaint | None:
+    encoded = path.encode("utf-8", "replace")
+    if len(encoded) <= MAX_PATH and max(map(len, encoded.split(b"/"))) <= MAX_NAME:
+        return None
+    hint = f"Linux has {MAX_PATH} bytes for a path and {MAX_NAME} for each name in it."
+    return Complaint("recipe-path", f"the path {path[:50]!r}… is too long", hint)
 
 
 def beside(text: str) -> Iterator[Complaint]:
@@ -195,6 +201,8 @@ def beside(text: str) -> Iterator[Complaint]:
             f"{text[:100]!r} is not in the package's folder",
             "Name a file of the folder, relative to it and without `..`.",
         )
+    elif complaint := _too_long(text):
+        yield complaint
 
 
 def _glob(text: str) -> Iterator[Complaint]:

@@ -7,7 +7,7 @@ Paths are in merged-/usr spelling: what a package ships below `/bin`, `/sbin`, `
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 
 from compos.compose.elf import Elf, ElfError, read_elf
@@ -60,17 +60,15 @@ def _matching(tree: Tree, globs: Sequence[str], key: str) -> set[str]:
 def selected(
     tree: Tree, keep: Sequence[str] | None, drop: Sequence[str], read: Callable[[Node], bytes], place: str
 ) -> Tree:
-    """The wanted part of `tree`, parents included; `read` gives a file's bytes. Raises `PackageError`."""
+    """The wanted part of `tree`, parents included; `read` gives the bytes of a file that is ELF, and nothing, or a part, of
+    others. Raises `PackageError`."""
     if keep is None:
         unwanted = [_pattern(glob) for glob in UNWANTED]
         paths = {path for path in tree if not any(pattern.fullmatch(path) for pattern in unwanted)}
     else:
         paths = _matching(tree, keep, f"{place}: debian.keep")
-        paths |= (
-            {path for path in tree if any(path.startswith(f"{kept}/") for kept in paths)}
-            if _folders(tree, paths)
-            else set()
-        )
+        if any(tree[path].kind == DIRECTORY for path in paths):
+            paths |= {path for path in tree if not paths.isdisjoint(ancestors(path))}
     if drop:
         paths -= _matching(tree, drop, f"{place}: debian.drop")
     chosen = _with_needed(tree, paths, read, place)
@@ -79,10 +77,6 @@ def selected(
             if parent not in chosen:
                 chosen[parent] = tree.get(parent) or directory(0o755, 0)
     return chosen
-
-
-def _folders(tree: Tree, paths: Iterable[str]) -> bool:
-    return any(tree[path].kind == DIRECTORY for path in paths)
 
 
 def _with_needed(tree: Tree, paths: set[str], read: Callable[[Node], bytes], place: str) -> Tree:

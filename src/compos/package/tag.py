@@ -10,6 +10,7 @@ import os
 import re
 import subprocess
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from compos.errors import PackageError
@@ -139,8 +140,7 @@ def _dirty_suffix(folder: Path) -> str:
         # What git quotes, what is no regular file and what cannot be read does not count (reference 2.3, step 5).
         if name.startswith('"') or path.is_symlink() or not path.is_file():
             continue
-        try:
-            hasher.update(path.read_bytes())
-        except OSError:
-            continue
+        with suppress(OSError), path.open("rb") as stream:
+            while chunk := stream.read(1 << 20):
+                hasher.update(chunk)
     return hasher.hexdigest()[:7]

@@ -27,7 +27,7 @@ from compos.package.debian.package import Package, parse_package
 from compos.package.debian.release import MAX_LIST, Release, load_release
 from compos.package.debian.version import version_key
 
-__all__ = ["Index", "Package", "load_index"]
+__all__ = ["Index", "Package", "Table", "load_index"]
 
 # Patterns that begin with a literal: 0.05 s for 57 MB; with an alternative at the start of a line it is 1 s.
 _FIRST_NAME = re.compile(rb"Package: (\S+)")
@@ -103,7 +103,7 @@ class Index:
         self.digest = f"sha256:{hashlib.sha256(identity.encode()).hexdigest()}"
         self.dates = {source.suite: _iso(source.release.seconds) for source in self._sources}
         self._lock = threading.Lock()
-        self._tables: tuple[_Table, ...] | None = None
+        self._tables: tuple[Table, ...] | None = None
 
     def candidates(self, name: str) -> tuple[Package, ...]:
         """The packages called `name`, the highest version first, of equal ones that of the first suite."""
@@ -132,11 +132,11 @@ class Index:
         )
         return difflib.get_close_matches(name, names)
 
-    def _loaded(self) -> tuple[_Table, ...]:
+    def _loaded(self) -> tuple[Table, ...]:
         with self._lock:
             if self._tables is None:
                 self._tables = tuple(
-                    _Table(source.load(offline=self._offline), source.suite) for source in self._sources
+                    Table(source.load(offline=self._offline), source.suite) for source in self._sources
                 )
             return self._tables
 
@@ -242,7 +242,7 @@ class _Source:
         )
 
 
-class _Table:
+class Table:
     """Where in one list the stanzas stand: by name, and by what they provide."""
 
     def __init__(self, data: mmap.mmap | bytes, suite: str) -> None:
@@ -260,9 +260,11 @@ class _Table:
         self._provided = _provided(data, starts)
 
     def named(self, name: str) -> list[Package]:
+        """The packages called `name`, as listed. Raises `PackageError`."""
         return [self._package(start) for start in self.names.get(name.encode(), ())]
 
     def providing(self, name: str) -> list[Package]:
+        """The packages that provide `name`, likewise."""
         return [self._package(start) for start in self._provided.get(name.encode(), ())]
 
     def _package(self, start: int) -> Package:

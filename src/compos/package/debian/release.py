@@ -20,7 +20,7 @@ from compos.package.debian.control import fields
 from compos.package.debian.download import Expected, cache_errors, read
 from compos.package.debian.mirror import EXPIRED_VARIABLE, Mirror
 
-__all__ = ["Release", "load_release", "signed_text", "verify_release"]
+__all__ = ["Release", "load_release", "read_release", "signed_text", "verify_release"]
 
 MAX_RELEASE = 8 << 20
 """Bytes that an InRelease may have; trixie's has 140 KB."""
@@ -110,8 +110,14 @@ def verify_release(
     `expired` accepts one that is out of date. Raises `PackageError` (`debian-signature`, `debian-release-expired`,
     `debian-release-future`, `debian-release-suite`, `debian-release`).
     """
+    text = signed_text(data, keyring, place=place)
+    return read_release(text, suite=suite, place=place, now=time.time() if now is None else now, expired=expired)
+
+
+def read_release(text: str, *, suite: str, place: str, now: float, expired: bool = False) -> Release:
+    """The Release in `text`, whose signature has been verified. Raises as `verify_release`."""
     try:
-        found = fields(signed_text(data, keyring, place=place))
+        found = fields(text)
     except ValueError as error:
         raise _unreadable(str(error), place) from error
     if suite not in (found.get("suite"), found.get("codename")):
@@ -122,7 +128,7 @@ def verify_release(
             hint="Name another mirror with --debian-mirror.",
         )
     seconds = _seconds(found.get("date", ""), place)
-    _check_dates(found, seconds, time.time() if now is None else now, place, expired=expired)
+    _check_dates(found, seconds, now, place, expired=expired)
     return Release(
         suite,
         found.get("codename", ""),
