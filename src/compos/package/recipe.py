@@ -185,8 +185,8 @@ def _tag(folder: Path, found: Document) -> str:
     return render_tag(template, content_hash(folder, found.extra_sources))
 
 
-VERSION = 1
-"""Counts up when the same recipe and packages give another image."""
+VERSION = 2
+"""Counts up when the same recipe gives another image: 2 has the suite's updates and security updates."""
 
 RECIPE = "org.compos.brick.recipe"
 """Annotation of a brick in the store: what it was built from, without the Debian index."""
