@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from compos.compose.host_files import read_sources
 from compos.compose.parts import Parts
 from compos.compose.system import System, compose_system
 from compos.config.load import load
@@ -49,7 +50,9 @@ class World:
 
     def compose(self, yaml: str, **options: Any) -> System:
         parts = Parts(self.images, self.layouts)
-        return compose_system(self.store, self.config(yaml), parts, lambda form: form.encode(), **options)
+        config = self.config(yaml)
+        sources = read_sources(self.store, config.files)
+        return compose_system(self.store, config, parts, lambda form: form.encode(), sources=sources, **options)
 
     def nodes(self, yaml: str) -> dict[str, Node]:
         """Path → node of everything, `boot/` included."""

@@ -35,6 +35,7 @@ def inspect(sources: tuple[str, ...], **options: Any) -> None:
     """
     settings = settings_of(options)
     from compos.cli.images import images, open_store
+    from compos.compose.host_files import read_sources
     from compos.compose.system import compose_system
     from compos.config.dump import metadata_document
     from compos.output.build import find_parts
@@ -49,7 +50,12 @@ def inspect(sources: tuple[str, ...], **options: Any) -> None:
     source = images(store, settings, debian_mirrors(options), local=reading.local)
     found = find_parts(source, config, reading.platform)
     system = compose_system(
-        store, config, found, lambda form: metadata_document(config, form), machines=machines(formats)
+        store,
+        config,
+        found,
+        lambda form: metadata_document(config, form),
+        sources=read_sources(store, config.files),
+        machines=machines(formats),
     )
     request = Request(formats, "zstd", reading.platform.architecture)
     parts = system_parts(Job(store, system, request, {}, [], {}), config)

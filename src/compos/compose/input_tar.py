@@ -6,7 +6,6 @@ of its section's folder, a hard link to what does not stand before it, a path th
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections import Counter
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from compos.compose.container import bundle_id
+from compos.compose.host_files import stored
 from compos.compose.plan import PATH as PLAN_PATH
 from compos.config.images import SECTIONS, renamed_images
 from compos.config.load import decode_document
@@ -113,14 +113,7 @@ def _unusable(path: Path, reason: str) -> ConfigError:
 def _imported(store: Store, path: Path) -> str:
     """A copy of the tar in the store, by its digest; returns its path below the store's root."""
     with path.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-        if store.derived("input", digest) is None:
-            stream.seek(0)
-            with store.derive("input", digest) as copy, copy.open("wb") as out:
-                import shutil
-
-                shutil.copyfileobj(stream, out, 1 << 20)
-    return f"derived/input/{digest}"
+        return stored(store, "input", stream).source
 
 
 def _members(root: Path, key: str) -> _Members:

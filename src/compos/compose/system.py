@@ -1,6 +1,6 @@
 """A whole system: every section of the YAML as components, laid over each other in LinuxKit's order.
 
-May touch: the store; host files that `files` entries name.
+May touch: the store.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from compos.compose.daemon import runtime_config
 from compos.compose.drivers import ANY, BASE, CHECKSUMS, MACHINES
 from compos.compose.drivers import LABEL as MODULES_LABEL
 from compos.compose.files import files_components
+from compos.compose.host_files import HostFile
 from compos.compose.kernel import kernel_component
 from compos.compose.kernel_modules import FIRMWARE, PLACES, kept_firmware, kept_modules
 from compos.compose.modules import SUFFIXES
@@ -97,18 +98,23 @@ def compose_system(
     parts: Parts,
     metadata: Callable[[str], bytes],
     *,
+    sources: Mapping[str, HostFile | None],
     decompress_kernel: bool = False,
     sbom: SbomOptions | None = None,
     machines: Iterable[str] = (),
 ) -> System:
-    """Compose `config` of `parts`; `metadata` gives the document for `files: metadata`, `sbom` asks for an SBOM.
+    """Compose `config` of `parts` and of `sources`, the host files that it names (`read_sources`).
+
+    `metadata` renders the document for `files: metadata`, `sbom` asks for an SBOM.
 
     `machines` are kinds of machines that it is for (`drivers.MACHINES`; none: all): `kernel.modules: auto` keeps their drivers.
 
     Raises `ConfigError` and `ImageError`.
     """
     with progress.task("compose"):
-        return _Composition(store, config, parts, machines, decompress_kernel=decompress_kernel).system(metadata, sbom)
+        return _Composition(store, config, parts, machines, decompress_kernel=decompress_kernel).system(
+            metadata, sources, sbom
+        )
 
 
 class _Composition:
@@ -136,7 +142,9 @@ class _Composition:
         self.images: list[tuple[Image, str]] = []
         """The images that were laid out, each with the folder of its files."""
 
-    def system(self, metadata: Callable[[str], bytes], sbom: SbomOptions | None) -> System:
+    def system(
+        self, metadata: Callable[[str], bytes], sources: Mapping[str, HostFile | None], sbom: SbomOptions | None
+    ) -> System:
         config = self.config
         components: list[Component] = []
         unpack(self.store, self.parts.images.values())
@@ -149,7 +157,7 @@ class _Composition:
         for number, volume in enumerate(config.volumes):
             components.append(self._copied(f"volume[{number}]") or self._volume(number, volume))
         bundles = {section: self._section(section, components) for section in SECTIONS}
-        files = files_components(self.store, config.files, self.ids, metadata)
+        files = files_components(config.files, sources, self.ids, metadata)
         if self._planned():
             components.append(self._plan(bundles, init, files))
         components += files

@@ -59,9 +59,9 @@ def opened(path: Path) -> Iterator[Archive]:
 
 
 def identity(path: Path) -> str:
-    """Changes when the file at `path` is written again: its path, inode, size and time. Raises `OSError`."""
+    """Changes when the file at `path` is written again: its path, inode, size and time of change. Raises `OSError`."""
     status = path.stat()
-    return f"{path.absolute()} {status.st_ino} {status.st_size} {status.st_mtime_ns}"
+    return f"{path.absolute()} {status.st_ino} {status.st_size} {status.st_ctime_ns}"
 
 
 class _Folder:

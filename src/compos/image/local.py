@@ -56,11 +56,7 @@ def import_local(store: Store, text: str, platform: Platform) -> tuple[str, Desc
     scheme, _, rest = text.partition(":")
     path, wanted = _split(rest)
     # A folder is asked for what it holds now; an archive is read again when it has changed.
-    key = None
-    with suppress(OSError):
-        if path.is_file():
-            marks = (VERSION, text, str(platform), identity(path))
-            key = hashlib.sha256(repr(marks).encode("utf-8", "surrogateescape")).hexdigest()
+    key = _key(text, path, platform)
     if key is not None and (known := store.derived("local", key)) is not None:
         name, media_type, digest, size = json.loads(known.read_text())
         if store.has(digest, size):
@@ -77,10 +73,20 @@ def import_local(store: Store, text: str, platform: Platform) -> tuple[str, Desc
             raise
     name = f"{name or f'{scheme}:{path.name}'}@{manifest.digest}"
     store.tag(text, root)
-    if key is not None:
+    # What was written to, or replaced, while it was read is read again.
+    if key is not None and key == _key(text, path, platform):
         with store.derive("local", key) as made:
             made.write_text(json.dumps([name, root.media_type, root.digest, root.size]))
     return name, root
+
+
+def _key(text: str, path: Path, platform: Platform) -> str | None:
+    """What an archive is remembered under, until its file changes."""
+    with suppress(OSError):
+        if path.is_file():
+            marks = (VERSION, text, str(platform), identity(path))
+            return hashlib.sha256(repr(marks).encode("utf-8", "surrogateescape")).hexdigest()
+    return None
 
 
 def _split(rest: str) -> tuple[Path, str]:

@@ -6,12 +6,11 @@ May touch: the store (`derived/result`); host files that `files` entries name (r
 from __future__ import annotations
 
 import hashlib
-import os
-from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from compos import __version__
+from compos.compose.host_files import HostFile, read_sources
 from compos.compose.parts import Parts
 from compos.config.images import image_locations, image_marks, layout_volumes
 from compos.config.model import Config
@@ -101,7 +100,8 @@ def described_outputs(
     `fetch_attestations` is asked to complete what the store lacks for an SBOM, and may fail to.
     Raises `ConfigError`, `ImageError`, `OutputError`.
     """
-    key = _key(store, config, parts, request)
+    sources = read_sources(store, config.files)
+    key = _key(store, config, parts, request, sources)
     remembered = record.load_groups(store.derived("result", key), RECORD, store)
     if remembered is not None:
         groups, notes = remembered
@@ -112,19 +112,22 @@ def described_outputs(
 
     if request.sbom and fetch_attestations:
         fetch_attestations(parts.images.values())
-        key = _key(store, config, parts, request)
+        key = _key(store, config, parts, request, sources)
     system = compose_system(
         store,
         config,
         parts,
         metadata,
+        sources=sources,
         decompress_kernel=request.decompress_kernel,
         sbom=request.sbom,
         machines=machines(request.formats),
     )
     job = Job(store, system, request, parts.tools, [], {})
     outputs = make(job, request.formats)
-    if sum(len(piece) for output in outputs for piece in output.pieces if isinstance(piece, bytes)) <= REMEMBERED:
+    inline = sum(len(piece) for output in outputs for piece in output.pieces if isinstance(piece, bytes))
+    # An SBOM that arrived meanwhile is in the system, and not in the key.
+    if inline <= REMEMBERED and key == _key(store, config, parts, request, sources):
         with store.derive("result", key) as path:
             record.save_groups(path, RECORD, outputs, job.notes)
     _tell(job.notes)
@@ -136,7 +139,7 @@ def _tell(notes: Iterable[str]) -> None:
         notice(note)
 
 
-def _key(store: Store, config: Config, parts: Parts, request: Request) -> str:
+def _key(store: Store, config: Config, parts: Parts, request: Request, sources: Mapping[str, HostFile | None]) -> str:
     """Every input of a build, as a digest."""
     hasher = hashlib.sha256()
     names = sorted((reference, image.name, image.digest) for reference, image in parts.images.items())
@@ -163,19 +166,7 @@ def _key(store: Store, config: Config, parts: Parts, request: Request) -> str:
             (image.digest, [one.digest for one in image.attestations], attested(store, image)) for image in attesting
         ),
         (parts.copies.key, sorted(parts.copies.components)) if parts.copies else None,
+        sorted((name, found and found.digest) for name, found in sources.items()),
     )
     hasher.update(repr(fixed).encode("utf-8", "surrogateescape"))
-    for digest in _host_files(config):
-        hasher.update(digest)
     return hasher.hexdigest()
-
-
-def _host_files(config: Config) -> Iterator[bytes]:
-    for entry in config.files:
-        if not entry.source:
-            continue
-        try:
-            with Path(os.path.expanduser(entry.source)).open("rb") as stream:  # noqa: PTH111  "~/x" only
-                yield hashlib.file_digest(stream, "sha256").digest()
-        except OSError as error:
-            yield type(error).__name__.encode()

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from compos import progress
 from compos.compose.files import files_components
+from compos.compose.host_files import read_sources
 from compos.compose.root import EPOCH
 from compos.errors import PackageError
 from compos.image.attestation import put_attestation
@@ -172,7 +173,9 @@ class Builder:
             raise PackageError("package-unknown-key", "a brick has no metadata file", place=str(recipe.folder))
 
         nodes: list[tuple[str, Node]] = []
-        for entry, component in zip(entries, files_components(self.store, entries, {}, no_metadata), strict=True):
+        for entry, component in zip(
+            entries, files_components(entries, read_sources(self.store, entries), {}, no_metadata), strict=True
+        ):
             path = clean(entry.path or "")
             nodes += [(parent, directory(0o755, EPOCH)) for parent in ancestors(path)]
             nodes.append((path, component.tree[path]))
