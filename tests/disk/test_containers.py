@@ -178,23 +178,24 @@ def test_limits() -> None:
     assert caught.value.id == "vhdx-too-large"
 
 
-def test_an_appliance(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "title"), [('a "b" & <c>', None), ("a\udcff\n\x01b", "a___b"), ("ünï", None)])
+def test_an_appliance(tmp_path: Path, name: str, title: str | None) -> None:
     disk: list[Piece] = [b"boot" * 128, Hole(3 * MIB)]
     write("vmdk", disk, tmp_path / "disk.vmdk", tmp_path)
     body = (tmp_path / "disk.vmdk").read_bytes()
     digest = hashlib.sha256(body).hexdigest()
     vmdk = blob(tmp_path, body)
-    pieces = ova_pieces('a "b" & <c>', [vmdk], digest, capacity=disk_size(disk), firmware="efi")
+    pieces = ova_pieces(name, [vmdk], digest, capacity=disk_size(disk), firmware="efi")
     with tarfile.open(raw(pieces, tmp_path / "x.ova", tmp_path)) as archive:
         names = archive.getnames()
         assert [name.rpartition(".")[2] for name in names] == ["ovf", "mf", "vmdk"]
         contents = {name: archive.extractfile(name).read() for name in names}  # type: ignore[union-attr]
     for line in contents[names[1]].decode().splitlines():
-        name, _, told = line.removeprefix("SHA256(").partition(")= ")
-        assert hashlib.sha256(contents[name]).hexdigest() == told
+        member, _, told = line.removeprefix("SHA256(").partition(")= ")
+        assert hashlib.sha256(contents[member]).hexdigest() == told
     ovf = "{http://schemas.dmtf.org/ovf/envelope/1}"
     root = ET.fromstring(contents[names[0]])
-    assert root.find(f"{ovf}VirtualSystem/{ovf}Name").text == 'a "b" & <c>'  # type: ignore[union-attr]
+    assert root.find(f"{ovf}VirtualSystem/{ovf}Name").text == (title or name)  # type: ignore[union-attr]
     reference = root.find(f"{ovf}References/{ovf}File")
     assert reference is not None
     assert reference.get(f"{ovf}href") == names[2]

@@ -9,6 +9,7 @@ import click
 from compos.cli.debian import debian_mirrors, debian_options
 from compos.cli.reading import read_system, reading_options
 from compos.cli.settings import global_options, settings_of
+from compos.cli.text import visible
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -76,12 +77,13 @@ def _print_json(parts: Sequence[Part], kept: Sequence[Kept]) -> None:
 
 def _print_parts(parts: Sequence[Part]) -> None:
     total = sum(part.packed for part in parts)
+    names = [visible(part.source) for part in parts]
     places = max(len("part"), *(len(part.location) for part in parts), 0)
-    sources = max(len("from"), *(len(part.source) for part in parts), 0)
+    sources = max(len("from"), *map(len, names), 0)
     click.echo(f"{'part':{places}}  {'from':{sources}}  {'files':>7}  {'size':>9}  {'compressed':>10}  share")
-    for part in parts:
+    for part, name in zip(parts, names, strict=True):
         click.echo(
-            f"{part.location:{places}}  {part.source:{sources}}  {part.files:7,}  {_megabytes(part.size):>9}"
+            f"{part.location:{places}}  {name:{sources}}  {part.files:7,}  {_megabytes(part.size):>9}"
             f"  {_megabytes(part.packed):>10}  {part.packed / (total or 1):5.1%}"
         )
     files, size = sum(part.files for part in parts), sum(part.size for part in parts)
@@ -92,9 +94,10 @@ def _print_kept(kept: Sequence[Kept]) -> None:
     if not kept:
         click.echo("All kernel modules and firmware files are kept: the YAML has no kernel.modules.")
         return
-    width = max(len(one.path.rpartition("/")[2]) for one in kept)
+    names = {one: visible(one.path.rpartition("/")[2]) for one in kept}
+    width = max(map(len, names.values()))
     for one in sorted(kept, key=lambda one: -one.size):
-        click.echo(f"{one.path.rpartition('/')[2]:{width}}  {one.size / 1000:9,.1f} kB  {one.why}")
+        click.echo(f"{names[one]:{width}}  {one.size / 1000:9,.1f} kB  {one.why}")
     click.echo(f"{len(kept)} files, {_megabytes(sum(one.size for one in kept))}")
 
 

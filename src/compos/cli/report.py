@@ -8,6 +8,7 @@ import sys
 
 import click
 
+from compos.cli.text import visible
 from compos.errors import CombinedError, ComposError
 
 __all__ = ["explained", "show", "show_usage", "traces", "unforeseen"]
@@ -28,18 +29,18 @@ def show(error: ComposError) -> None:
 
 
 def _show_one(error: ComposError) -> None:
-    _say(f"{click.style('error', fg='red', bold=True)}[{error.id}]: {error.message}")
+    _say(f"{click.style('error', fg='red', bold=True)}[{error.id}]: {visible(error.message)}")
     if error.place:
-        _say(f"  {click.style('-->', fg='blue')} {error.place}")
+        _say(f"  {click.style('-->', fg='blue')} {visible(error.place)}")
     if error.excerpt:
-        _say(error.excerpt.rstrip("\n"))
+        _say(visible(error.excerpt.rstrip("\n")))
     if error.hint:
-        _say(f"\n{click.style('hint', fg='cyan')}: {error.hint}")
+        _say(f"\n{click.style('hint', fg='cyan')}: {visible(error.hint)}")
 
 
 def show_usage(error: click.ClickException) -> None:
     """A mistake on the command line."""
-    _say(f"{click.style('error', fg='red', bold=True)}[usage]: {error.format_message()}")
+    _say(f"{click.style('error', fg='red', bold=True)}[usage]: {visible(error.format_message())}")
     if isinstance(error, click.UsageError) and error.ctx is not None:
         _say(f"\n{click.style('hint', fg='cyan')}: Try `{error.ctx.command_path} --help`.")
 

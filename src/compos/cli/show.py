@@ -7,6 +7,7 @@ import threading
 from typing import Any
 
 from compos import progress
+from compos.cli.text import visible
 
 __all__ = ["install", "level"]
 
@@ -38,7 +39,7 @@ class _Step:
     """A task of either listener."""
 
     def __init__(self, name: str, total: int | None) -> None:
-        self.name = name
+        self.name = visible(name)
         self.total = total
         self.done = 0
         self.bar: Any = None
@@ -66,7 +67,7 @@ class _Lines:
 
     def notice(self, text: str) -> None:
         with self._lock:
-            print(text, file=sys.stderr, flush=True)  # noqa: T201
+            print(visible(text), file=sys.stderr, flush=True)  # noqa: T201
 
 
 class _Bars(_Lines):
@@ -85,7 +86,7 @@ class _Bars(_Lines):
         with self._lock:
             if self._display is None:
                 self._display = Progress(
-                    TextColumn("{task.description}"),
+                    TextColumn("{task.description}", markup=False),
                     BarColumn(),
                     DownloadColumn(),
                     TimeElapsedColumn(),
@@ -95,7 +96,7 @@ class _Bars(_Lines):
                 self._display.start()
             display = self._display
             self._open += 1
-            number = display.add_task(name, total=total)
+            number = display.add_task(step.name, total=total)
         step.bar = lambda amount: display.update(number, advance=amount)
         step.bar.__dict__["number"] = number
         return step
@@ -113,6 +114,6 @@ class _Bars(_Lines):
     def notice(self, text: str) -> None:
         with self._lock:
             if self._display is not None:
-                self._display.console.print(text, markup=False, highlight=False)
+                self._display.console.print(visible(text), markup=False, highlight=False)
             else:
-                print(text, file=sys.stderr, flush=True)  # noqa: T201
+                print(visible(text), file=sys.stderr, flush=True)  # noqa: T201

@@ -64,10 +64,11 @@ ITEMS = (
 
 
 def ova_pieces(name: str, vmdk: Sequence[Piece], digest: str, *, capacity: int, firmware: str) -> list[Piece]:
-    """The appliance `name`.
+    """The appliance `name`; what of it is no printable Unicode has no place in XML, and becomes `_`.
 
     `digest` is the VMDK's SHA-256 in hexadecimal, `capacity` its disk's size in bytes, `firmware` bios or efi.
     """
+    name = "".join(letter if letter.isprintable() else "_" for letter in name)
     size = disk_size(vmdk)
     disk = f"{name}-disk1.vmdk"
     items = "\n".join(f"      <Item>{''.join(map(_element, item.split('|')))}</Item>" for item in ITEMS)
