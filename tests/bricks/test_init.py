@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import shutil
@@ -409,6 +410,36 @@ def test_a_root_path_elsewhere_is_refused(misfit: tuple[object, object], run: Ru
     (tmp_path / "config.json").write_text(SPEC)
     output = run("spec", tmp_path, *map(str, misfit))
     assert output == f"error the plan's rootpath does not fit {tmp_path}/config.json\n"
+
+
+LINUX = '{"root":{"path":"rootfs"},"linux":{"resources":{}}}'
+
+
+def test_a_spec_gets_the_profile_that_it_shares(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(LINUX)
+    profile = tmp_path / "profile.json"
+    profile.write_text('{"defaultAction": "SCMP_ACT_ALLOW"}\n')
+    place = ("8", str(LINUX.index('"resources"')), profile)
+    whole = json.loads(run("spec", tmp_path, str(LINUX.index('"rootfs"')), *place))
+    assert whole == {
+        "root": {"path": f"{tmp_path}/rootfs"},
+        "linux": {"seccomp": {"defaultAction": "SCMP_ACT_ALLOW"}, "resources": {}},
+    }
+
+
+@pytest.mark.parametrize("offset", [0, 1, LINUX.index('"rootfs"') + 8, len(LINUX), 10**18])
+def test_a_profile_elsewhere_is_refused(offset: int, run: Run, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(LINUX)
+    (tmp_path / "profile").write_text("{}")
+    output = run("spec", tmp_path, str(LINUX.index('"rootfs"')), "8", str(offset), tmp_path / "profile")
+    assert output == f"error the plan's seccomp does not fit {tmp_path}/config.json\n"
+
+
+def test_a_container_without_its_profile_does_not_start(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(LINUX)
+    arguments = (tmp_path, str(LINUX.index('"rootfs"')), "8")
+    assert "No such file" in run("spec", *arguments, str(LINUX.index('"resources"')), tmp_path / "none")
+    assert "not an offset" in run("spec", *arguments, "x", tmp_path / "none")
 
 
 def test_bad_bundles(run: Run, tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ RULES: list[tuple[str, str, str, Any]] = [
     ("host pid, new net", "    pid: host\n    net: new\n", "linux.namespaces", [{"type": "network"}, {"type": "mount"}]),
     ("net none is an own one", "    net: none\n", "linux.namespaces.0", {"type": "network"}),
     ("joined namespace", "    net: /run/netns/x\n", "linux.namespaces.0", {"type": "network", "path": "/run/netns/x"}),
-    ("resources always", "", "linux.resources", {}),
+    ("resources always", "", "linux.resources", {"devices": [{"allow": False, "access": "rwm"}]}),
     ("memory", "    resources: {memory: {limit: 1024, disableOOMKiller: true}}\n", "linux.resources.memory", {"limit": 1024, "disableOOMKiller": True}),
     ("cpu camel case", "    resources: {cpu: {realtimeRuntime: 5, cpus: '0-1'}}\n", "linux.resources.cpu", {"realtimeRuntime": 5, "cpus": "0-1"}),
     ("pids", "    resources: {pids: {limit: 9}}\n", "linux.resources.pids", {"limit": 9}),
@@ -69,8 +69,8 @@ RULES: list[tuple[str, str, str, Any]] = [
     ("huge pages", "    resources: {hugepageLimits: [{pageSize: 2097152, limit: 5}]}\n", "linux.resources.hugepageLimits", [{"pageSize": "2MB", "limit": 5}]),
     ("class id", "    resources: {network: {classID: 3}}\n", "linux.resources.network", {"classID": 3}),
     ("device", "    devices: [{path: /dev/x, type: c, major: 1, minor: 2, mode: '0666'}]\n", "linux.devices.0", {"path": "/dev/x", "type": "c", "major": 1, "minor": 2, "fileMode": 0o666}),
-    ("device rule", "    devices: [{path: /dev/x, type: c, major: 1, minor: 2, mode: '0666'}]\n", "linux.resources.devices.0", {"allow": True, "type": "c", "major": 1, "minor": 2, "access": "rwm"}),
-    ("all devices", "    devices: [{path: all, type: b}]\n", "linux.resources.devices", [{"allow": True, "type": "b", "access": "rwm"}]),
+    ("device rule", "    devices: [{path: /dev/x, type: c, major: 1, minor: 2, mode: '0666'}]\n", "linux.resources.devices.1", {"allow": True, "type": "c", "major": 1, "minor": 2, "access": "rwm"}),
+    ("all devices", "    devices: [{path: all, type: b}]\n", "linux.resources.devices.1", {"allow": True, "type": "b", "access": "rwm"}),
     ("all devices make no node", "    devices: [{path: all, type: b}]\n", "linux.devices", "absent"),
     ("sysctl", "    sysctl: {b: '2', a: '1'}\n", "linux.sysctl", {"a": "1", "b": "2"}),
     ("cgroups path", "    cgroupsPath: /x\n", "linux.cgroupsPath", "/x"),
@@ -99,7 +99,9 @@ def test_keys_come_in_linuxkits_order(world: World) -> None:
     entry = "    hostname: h\n    annotations: {a: b}\n    env: [A=b]\n    rlimits: ['cpu,1,2']\n    oomScoreAdj: 1\n"
     spec = world.spec(entry)
     assert list(spec) == ["ociVersion", "process", "root", "hostname", "mounts", "annotations", "linux"]
-    assert list(spec["process"]) == ["user", "args", "env", "cwd", "capabilities", "rlimits", "oomScoreAdj"]
+    assert list(spec["process"]) == [
+        *("user", "args", "env", "cwd", "capabilities", "rlimits", "noNewPrivileges", "oomScoreAdj")
+    ]
 
 
 def test_the_documents_bytes(world: World) -> None:

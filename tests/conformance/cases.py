@@ -27,14 +27,14 @@ class Case:
 
 
 def build_cases(lab: Lab, cases: Iterable[Case], rest: str = "") -> Built:
-    """One build with a service for each case, named `cN`."""
+    """One build with a service for each case, named `cN`. LinuxKit's rules are looked at: nothing else confines them."""
     entries = []
     for number, case in enumerate(cases):
         # Contents of its own: containers with the same image would share its files.
         members = [*APP]
         lab.image(f"case{number:03d}", [members], case.config, case.label)
         entries.append(f"- {{name: c{number}, image: @case{number:03d}{', ' if case.yaml else ''}{case.yaml}}}")
-    return lab.build("services:\n" + "\n".join(entries) + "\n" + rest)
+    return lab.build("services:\n" + "\n".join(entries) + "\n" + rest, confinement="linuxkit")
 
 
 def found(built: Built, number: int, case: Case) -> Any:

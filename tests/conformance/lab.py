@@ -129,9 +129,10 @@ class Lab:
         flags = flags or ("--o", str(self.folder / "out.tar"))
         return main(["build", "--cache", str(self.folder / "store"), "--arch", "amd64", "--no-sbom", *flags, *sources])
 
-    def build(self, yaml: str, files: Mapping[str, str] | None = None) -> Built:
-        """What a tar of `yaml` (and of further `files`, merged) holds."""
-        assert self.run(yaml, files=files) == 0
+    def build(self, yaml: str, files: Mapping[str, str] | None = None, confinement: str = "") -> Built:
+        """What a tar of `yaml` (and of further `files`, merged) holds; `confinement` is the key's value, if any."""
+        head = f"confinement: {confinement}\n" if confinement else ""
+        assert self.run(head + yaml, files=files) == 0
         return Built(read_tree(self.folder / "out.tar"))
 
 

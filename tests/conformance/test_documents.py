@@ -40,7 +40,7 @@ services:
 
 @pytest.fixture(scope="module")
 def built(lab: Lab) -> Built:
-    return lab.build(FULL)
+    return lab.build(FULL, confinement="linuxkit")
 
 
 def test_key_order(built: Built) -> None:

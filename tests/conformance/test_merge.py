@@ -57,8 +57,8 @@ def space(kind: str, key: str, default: list[dict[str, str]]) -> Setting:
 SETTINGS = [
     Setting("capabilities", "add", "[CAP_KILL]", ["CAP_KILL"], "[CAP_CHOWN]", ["CAP_CHOWN"], ABSENT, "process.capabilities.effective"),
     Setting("ambient", "ptr", "[CAP_KILL]", ["CAP_KILL"], "[CAP_CHOWN]", ["CAP_CHOWN"], ABSENT, "process.capabilities.ambient"),
-    Setting("mounts", "ptr", "[{type: bind, source: /a, destination: /m, options: [ro]}]", {**BIND, "options": ["ro"]},
-            "[{type: bind, source: /l, destination: /m}]", {"destination": "/m", "type": "bind", "source": "/l"}, ABSENT, "mounts[/m]"),
+    Setting("mounts", "ptr", "[{type: bind, source: /a, destination: /m, options: [ro]}]", {**BIND, "options": ["ro", "rbind"]},
+            "[{type: bind, source: /l, destination: /m}]", {"destination": "/m", "type": "bind", "source": "/l", "options": ["rbind"]}, ABSENT, "mounts[/m]"),
     Setting("binds", "add", "['/a:/m']", BIND, "['/l:/m']", LABEL_BIND, ABSENT, "mounts[/m]"),
     Setting("tmpfs", "ptr", "['/m:size=1k']", {"destination": "/m", "type": "tmpfs", "source": "tmpfs", "options": ["size=1k"]},
             "[/m]", {"destination": "/m", "type": "tmpfs", "source": "tmpfs"}, ABSENT, "mounts[/m]"),

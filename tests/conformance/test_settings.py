@@ -108,14 +108,18 @@ MOUNTS = [
     one("1.9 (b) /dev is a tmpfs", "mounts: [{destination: /dev, source: s}]", "/dev", mount("/dev", "tmpfs", "s")),
     one("1.9 (d) the source is the type", "mounts: [{type: xfs, destination: /x}]", "/x", mount("/x", "xfs", "xfs")),
     one("1.9 (e) destination by type", "mounts: [{type: mqueue}]", "/dev/mqueue", mount("/dev/mqueue", "mqueue", "mqueue")),
-    one("1.9 options as given", "mounts: [{type: bind, source: /a, destination: /b, options: [x, x, '']}]", "/b", bind("/b", "/a", "x", "x", "")),
+    one("1.9 options as given", "mounts: [{type: bind, source: /a, destination: /b, options: [x, bind, x, '']}]", "/b", bind("/b", "/a", "x", "bind", "x", "")),
+    one("1.9 a bind binds", "mounts: [{type: bind, source: /a, destination: /b, options: [ro]}]", "/b", bind("/b", "/a", "ro", "rbind")),
+    one("1.9 one place, written twice", "binds: ['/a:/b/'], mounts: [{type: bind, source: /c, destination: /x/../b}]", "/x/../b", bind("/x/../b", "/c", "rbind")),
+    one("1.9 the first of them is gone", "binds: ['/a:/b/'], mounts: [{type: bind, source: /c, destination: /x/../b}]", "/b/", ABSENT),
+    one("1.9 a default is replaced however its place is written", "binds: ['/sys:/proc/../sys/']", "/sys", ABSENT),
     one("1.9 mappings of mounts are ignored", "mounts: [{type: t, destination: /b, uidmappings: [], gidmappings: []}]", "/b", mount("/b", "t", "t")),
     one("1.9.2 a volume in binds", "binds: ['data:/d']", "/d", bind("/d", "/containers/volumes/data/merged", "rw", "rbind", "rshared")),
     one("1.9.2 a volume in binds.add", "binds.add: ['data:/d:nosuid']", "/d", bind("/d", "/containers/volumes/data/merged", "nosuid", "rbind")),
     one("1.9.2 a read-only volume", "binds: ['fixed:/d:ro']", "/d", bind("/d", "/containers/volumes/fixed/merged", "ro", "rbind")),
-    one("N5 a volume in mounts", "mounts: [{type: bind, source: data, destination: /d}]", "/d", bind("/d", "/containers/volumes/data/merged")),
+    one("N5 a volume in mounts", "mounts: [{type: bind, source: data, destination: /d}]", "/d", bind("/d", "/containers/volumes/data/merged", "rbind")),
     one("1.9.3 a read-only volume in mounts", "mounts: [{type: bind, source: fixed, destination: /d, options: [ro, rw]}]", "/d",
-        bind("/d", "/containers/volumes/fixed/merged", "ro", "rw")),
+        bind("/d", "/containers/volumes/fixed/merged", "ro", "rbind")),
 ]  # fmt: skip
 
 DEVICES = [

@@ -54,10 +54,12 @@ static int start_direct(const struct helpers *helpers, const struct service *ser
     const struct bundle *bundle = &service->bundle;
     const char *program = oci_program(), *id = bundle->id;
     const bool attached = bundle_attaches(bundle);
-    char pids[PATH_SIZE];
+    char pids[PATH_SIZE], folder[PATH_SIZE];
+    if (spec_place(bundle, folder, sizeof folder, failure) < 0)
+        return -1;
     pid_file(pids, sizeof pids, service, "pid");
-    const char *const create[] = {program, "create", "--bundle", bundle->path, "--pid-file", pids, id, NULL};
-    const char *const run[] = {program, "run", "--detach", "--bundle", bundle->path, "--pid-file", pids, id, NULL};
+    const char *const create[] = {program, "create", "--bundle", folder, "--pid-file", pids, id, NULL};
+    const char *const run[] = {program, "run", "--detach", "--bundle", folder, "--pid-file", pids, id, NULL};
     if (run_runtime(attached ? create : run, output, failure) < 0)
         return -1;
     pid_t pid = oci_pid(pids);
@@ -164,6 +166,7 @@ int helper_clean(const struct helpers *helpers, const struct service *service, u
         const char *const arguments[] = {oci_program(), "delete", "--force", id, NULL};
         int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
         int result = oci_run(arguments, null, null, &failure);
+        spec_unplace(&service->bundle);
         return result < 0;
     }
     uint32_t status = 0;

@@ -43,6 +43,7 @@ static const struct {
     [WORD_ROOTPATH] = {"rootpath", 2, INSIDE},
     [WORD_RUNTIME] = {"runtime", 1, OUTSIDE},
     [WORD_SCRIPT] = {"script", 1, OUTSIDE},
+    [WORD_SECCOMP] = {"seccomp", 2, INSIDE},
     [WORD_STAGE] = {"stage", 1, OUTSIDE},
     [WORD_STOP] = {"stop", 2, INSIDE},
     [WORD_SYMLINK] = {"symlink", 2, OUTSIDE},

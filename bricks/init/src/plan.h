@@ -36,6 +36,7 @@ enum plan_word {
     WORD_ROOTPATH,
     WORD_RUNTIME,
     WORD_SCRIPT,
+    WORD_SECCOMP,
     WORD_STAGE,
     WORD_STOP,
     WORD_SYMLINK,

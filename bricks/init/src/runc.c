@@ -7,6 +7,7 @@
 #include "log.h"
 #include "oci.h"
 #include "process.h"
+#include "spec.h"
 #include "stage.h"
 
 #include <errno.h>
@@ -146,13 +147,13 @@ static void begin_delete(const char *id)
 }
 
 /* Creation and start apart, for what is given to the process in between. */
-static int create_and_run(const struct bundle *bundle, const struct output *output, int64_t deadline,
-                          struct failure *failure)
+static int create_and_run(const struct bundle *bundle, const char *folder, const struct output *output,
+                          int64_t deadline, struct failure *failure)
 {
     char pid_file[PATH_SIZE];
     const char *id = bundle->id;
     snprintf(pid_file, sizeof pid_file, "/run/compos/%s.pid", id);
-    const char *const create[] = {oci_program(), "create", "--bundle", bundle->path, "--pid-file", pid_file, id, NULL};
+    const char *const create[] = {oci_program(), "create", "--bundle", folder, "--pid-file", pid_file, id, NULL};
     int result = runtime(create, output, deadline, failure);
     if (result >= 0) {
         pid_t pid = oci_pid(pid_file);
@@ -167,20 +168,24 @@ static int create_and_run(const struct bundle *bundle, const struct output *outp
 static int run(const struct bundle *bundle, const char *label, int64_t deadline, struct failure *failure)
 {
     struct output output;
+    char folder[PATH_SIZE];
     if (bundle_prepare(bundle, failure) < 0)
         return -1;
     if (directory_make("/run/compos") < 0)
         return failed_errno(failure, "/run/compos");
+    if (spec_place(bundle, folder, sizeof folder, failure) < 0)
+        return -1;
     int result = open_output(&output, label, bundle->id, failure);
-    const char *const whole[] = {oci_program(), "run", "--bundle", bundle->path, bundle->id, NULL};
+    const char *const whole[] = {oci_program(), "run", "--bundle", folder, bundle->id, NULL};
     if (result >= 0 && bundle_attaches(bundle))
-        result = create_and_run(bundle, &output, deadline, failure);
+        result = create_and_run(bundle, folder, &output, deadline, failure);
     else if (result >= 0) {
         /* One start of the runtime instead of three. */
         result = runtime(whole, &output, deadline, failure);
         if (result < 0)
             begin_delete(bundle->id);
     }
+    spec_unplace(bundle);
     close_output(&output);
     relay_drain();
     return result;

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from compos.compose.component import Component
 from compos.compose.drivers import LABEL as MODULES_LABEL
@@ -16,7 +16,16 @@ from compos.config.model import ImageEntry, Runtime, Settings
 from compos.image.model import Image
 from compos.tree.node import Tree, directory, file
 
-__all__ = ["Bundle", "Container", "bundle_id", "container_component", "json_document", "root_path"]
+__all__ = [
+    "Bundle",
+    "Container",
+    "Profile",
+    "bundle_id",
+    "container_component",
+    "json_document",
+    "linux_offset",
+    "root_path",
+]
 
 WORDS = SUPERVISION | {"modules"}
 """The plan's words of what a container's image and settings say."""
@@ -48,11 +57,19 @@ class Container:
         return f"containers/{self.section}/{self.id}"
 
 
+class Profile(NamedTuple):
+    """A seccomp profile: its path in the system (absolute), and its text where the plan's component has to bring it."""
+
+    path: str
+    text: bytes | None
+
+
 @dataclass(frozen=True, slots=True)
 class Bundle:
     """A laid-out container: what the boot plan needs to know of it; `id` and `path` are those of `Container`.
 
-    `root_path` is where in `config.json` the JSON string `"rootfs"` stands (offset and length in bytes); `supervision` are
+    `root_path` is where in `config.json` the JSON string `"rootfs"` stands (offset and length in bytes), `linux` where the
+    members of `linux` begin: init puts the `profile` there, if there is one; `supervision` are
     the plan's lines about its order, health, restarts, end and logs; `binds` what of the system is bound into it; `disks` says
     whether it may see the machine's disks.
     """
@@ -62,6 +79,8 @@ class Bundle:
     path: str
     runtime: dict[str, Any]
     root_path: tuple[int, int]
+    linux: int
+    profile: Profile | None
     supervision: Lines
     binds: tuple[str, ...]
     disks: bool
@@ -74,6 +93,7 @@ class Bundle:
         spec: dict[str, Any],
         runtime: dict[str, Any],
         supervision: Lines,
+        profile: Profile | None,
     ) -> Bundle:
         """The bundle at `where` (section, id, path); `config` is `spec` as it is written.
 
@@ -83,6 +103,8 @@ class Bundle:
             *where,
             runtime,
             root_path(config),
+            linux_offset(config),
+            profile,
             supervision,
             tuple(mount["source"] for mount in spec["mounts"] if mount.get("type") == "bind"),
             _may_see_disks(spec, runtime),
@@ -90,9 +112,9 @@ class Bundle:
 
 
 def container_component(
-    container: Container, spec: dict[str, Any], tree: Tree, shared_root: str | None
+    container: Container, spec: dict[str, Any], tree: Tree, shared_root: str | None, profile: Profile | None
 ) -> tuple[Component, Bundle]:
-    """The component of `container`, whose image has the files `tree`.
+    """The component of `container`, whose image has the files `tree`; `profile` is none of `spec` yet.
 
     `shared_root` is where an earlier container has unpacked the same image, if one has.
     """
@@ -116,7 +138,7 @@ def container_component(
         *supervision_lines(container.settings, container.image.config.stop_signal),
         *module_lines(container.image, readonly=readonly),
     )
-    return component, Bundle.of((container.section, container.id, base), config, spec, runtime, lines)
+    return component, Bundle.of((container.section, container.id, base), config, spec, runtime, lines, profile)
 
 
 def module_lines(image: Image, *, readonly: bool) -> Lines:
@@ -152,6 +174,12 @@ def root_path(config: bytes) -> tuple[int, int]:
     line = b'\n    "root": {\n        "path": '
     start = config.index(line) + len(line)
     return start, len(b'"rootfs"')
+
+
+def linux_offset(config: bytes) -> int:
+    """Where the first member of `linux` stands in a `config.json`; likewise. Raises `ValueError`."""
+    line = b'\n    "linux": {'
+    return config.index(line) + len(line)
 
 
 def json_document(value: dict[str, Any]) -> bytes:

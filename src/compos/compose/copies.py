@@ -10,14 +10,15 @@ N12). What the store has is built from the store, which is as fast and needs no 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from compos.compose.component import Component
-from compos.compose.container import WORDS, Bundle, bundle_id, json_document
+from compos.compose.confinement import is_confined
+from compos.compose.container import WORDS, Bundle, Profile, bundle_id, json_document
 from compos.compose.input_tar import InputTar, canonical_config
-from compos.compose.plan import plan_fields
+from compos.compose.plan import PROFILES, plan_fields, profile_path
 from compos.compose.root import EPOCH, with_ancestors
 from compos.compose.runtime import root_mounts, runtime_document
 from compos.compose.supervision import Lines
@@ -45,6 +46,8 @@ class Copies:
     bundles: Mapping[str, Bundle]
     roots: Mapping[str, str]
     """Where each copied container's files lie."""
+    shares_profiles: bool
+    """Whether the earlier plan has seccomp profiles: init puts them where they belong."""
 
 
 def choose_copies(
@@ -95,7 +98,12 @@ class _Choice:
             for number, entry in enumerate(getattr(self._new, section)):
                 self._container(section, number, entry, roots)
         return Copies(
-            self._earlier.key, self._earlier.plan is not None, self._components, self._bundles, self._own_roots
+            self._earlier.key,
+            self._earlier.plan is not None,
+            self._components,
+            self._bundles,
+            self._own_roots,
+            bool(self._earlier.profiles),
         )
 
     def _base(self) -> None:
@@ -193,24 +201,42 @@ class _Choice:
             spec = json.loads(config)
             root = shared or f"{prefix}/{'rootfs' if spec['root'].get('readonly') else 'lower'}"
             document = _runtime(runtime, root_mounts(prefix, root, readonly=bool(spec["root"].get("readonly"))))
-            if document is None or json_document(spec) != config:
+            profile = self._profile(folder)
+            if document is None or json_document(spec) != config or not self._confined(spec, profile):
                 return None
             where = (section, folder, prefix)
-            return Bundle.of(where, config, spec, document, self._supervision(folder)), root
+            return Bundle.of(where, config, spec, document, self._supervision(folder), profile), root
         except (KeyError, ValueError, TypeError, IndexError, AttributeError, RecursionError):
             return None
 
     def _supervision(self, name: str) -> Lines:
         """What the earlier plan says of a container: labels have gone into it that are not at hand now."""
-        lines: list[tuple[str, ...]] = []
+        return tuple(fields for fields in self._lines(name) if fields[0] in WORDS)
+
+    def _confined(self, spec: dict[str, Any], profile: Profile | None) -> bool:
+        """Whether a container is confined as this build confines them, by an init that still is the same."""
+        return is_confined(spec, self._new.confinement or "") and (profile is None or self._old.init == self._new.init)
+
+    def _profile(self, name: str) -> Profile | None:
+        """The seccomp profile that the earlier plan names for a container. Raises `ValueError` for one that is not there."""
+        for fields in self._lines(name):
+            if fields[0] == "seccomp":
+                node = self._earlier.profiles.get(fields[2])
+                text = self._earlier.document(node) if node else None
+                if fields[2].startswith(f"/{PROFILES}/") and (text is None or profile_path(text) != fields[2]):
+                    raise ValueError("a profile under another's name, or none")
+                return Profile(fields[2], text)
+        return None
+
+    def _lines(self, name: str) -> Iterator[tuple[str, ...]]:
+        """The earlier plan's lines of a container."""
         inside = False
         for line in (self._earlier.plan or "").split("\n"):
             fields = plan_fields(line)
             if fields[0] == "container":
                 inside = fields[1] == name
-            elif inside and fields[0] in WORDS:
-                lines.append(fields)
-        return tuple(lines)
+            elif inside:
+                yield fields
 
     def _copy(self, location: str, shown: str) -> None:
         tree: Tree = {}

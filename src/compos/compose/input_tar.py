@@ -17,6 +17,7 @@ from pathlib import Path
 from compos.compose.container import bundle_id
 from compos.compose.host_files import stored
 from compos.compose.plan import PATH as PLAN_PATH
+from compos.compose.plan import PROFILES
 from compos.config.images import SECTIONS, renamed_images
 from compos.config.load import decode_document
 from compos.config.model import Config
@@ -57,6 +58,8 @@ class InputTar:
     """Names the tar's bytes."""
     plan: str | None
     """What its init carries out, if that has a boot plan."""
+    profiles: Mapping[str, Node]
+    """The seccomp profiles that belong to the plan, by absolute path."""
 
     def document(self, node: Node) -> bytes:
         """The whole of a small file. Raises `ValueError` for one that is too large."""
@@ -94,7 +97,7 @@ def read_input_tar(store: Store, path: Path, config: Config) -> InputTar | None:
         notice(f"{path} does not say what it was built from: give the YAML a `files` entry with `metadata: yaml`")
         return None
     try:
-        tar = InputTar(Config(), {}, {}, frozenset(), store.root, key, None)
+        tar = InputTar(Config(), {}, {}, frozenset(), store.root, key, None, {})
         earlier = _earlier(tar.document(found).decode("utf-8", "replace"), f"{path}: {where[-1]}")
         return None if earlier is None else _sorted_out(tar, members, earlier)
     except ValueError as error:
@@ -159,20 +162,22 @@ def _sorted_out(tar: InputTar, members: _Members, earlier: Config) -> InputTar:
     sections: dict[str, Tree] = {}
     sources: dict[str, str] = {}
     others = set()
-    plan: Node | None = None
+    planned: Tree = {}
     for path, node in members.nodes.items():
         if path not in members.marks:
             others.add(path)
             continue
         location, source = members.marks[path]
-        if (source, path) == (PLAN, PLAN_PATH):
-            plan = node
+        if source == PLAN:
+            planned[path] = node
         if source not in MADE_ANEW and _belongs(earlier, location, path, node):
             sections.setdefault(location, {})[path] = node
         if source != PLAN:
             sources.setdefault(location, source)
+    plan = planned.get(PLAN_PATH)
+    profiles = {f"/{path}": node for path, node in planned.items() if path.startswith(f"{PROFILES}/")}
     lines = tar.document(plan).decode("utf-8", "surrogateescape") if plan else None
-    return InputTar(earlier, sections, sources, frozenset(others), tar.root, tar.key, lines)
+    return InputTar(earlier, sections, sources, frozenset(others), tar.root, tar.key, lines, profiles)
 
 
 def _belongs(config: Config, location: str, path: str, node: Node) -> bool:

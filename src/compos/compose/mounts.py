@@ -1,13 +1,14 @@
-"""A container's mounts: LinuxKit's defaults, then `tmpfs`, `binds` and `mounts` of the YAML (reference 1.9)."""
+"""A container's mounts: LinuxKit's defaults, then `tmpfs`, `binds` and `mounts` of the YAML (reference 1.9). Pure."""
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from compos.config.model import Mount, Settings, Volume
 
-__all__ = ["MountError", "spec_mounts", "volume_path"]
+__all__ = ["MountError", "normal", "own_mounts", "spec_mounts", "volume_path"]
 
 DEFAULTS: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
     ("/dev", "tmpfs", "tmpfs", ("nosuid", "strictatime", "mode=755", "size=65536k")),
@@ -40,27 +41,43 @@ def volume_path(name: str) -> str:
     return f"/containers/volumes/{name}/merged"
 
 
-def spec_mounts(settings: Settings, volumes: Mapping[str, Volume], from_label: frozenset[str]) -> list[dict[str, Any]]:
-    """The runtime spec's `mounts`, sorted by destination.
+def normal(destination: str) -> str:
+    """The place of a destination that may be written in other ways: absolute, without `.`, `..` and final slashes."""
+    return posixpath.normpath(f"/{destination.lstrip('/')}")
+
+
+def spec_mounts(own: Mapping[str, dict[str, Any]], *, readonly: Iterable[str]) -> list[dict[str, Any]]:
+    """The runtime spec's `mounts`, sorted by place: `own` ones (`own_mounts`), and LinuxKit's defaults where there is none.
+
+    `readonly` are the places of defaults that get `ro`.
+    """
+    mounts = dict(own)
+    for destination, kind, source, options in DEFAULTS:
+        extra = ("ro",) if destination in readonly else ()
+        mounts.setdefault(destination, _entry(destination, kind, source, [*options, *extra]))
+    return [mounts[place] for place in sorted(mounts)]
+
+
+def own_mounts(
+    settings: Settings, volumes: Mapping[str, Volume], from_label: frozenset[str]
+) -> dict[str, dict[str, Any]]:
+    """The mounts that a container asks for, by place: the last one of a place counts, however that is written.
 
     `settings` are the merged ones; `from_label` names the fields that came from the image's label, where volume names are
     not translated. Raises `MountError`.
     """
     mounts: dict[str, dict[str, Any]] = {}
-    for destination, kind, source, options in DEFAULTS:
-        extra = ("ro",) if settings.readonly and destination in READONLY_DEFAULTS else ()
-        mounts[destination] = _entry(destination, kind, source, [*options, *extra])
     for text in settings.tmpfs or ():
         destination, colon, flags = text.partition(":")
-        mounts[destination] = _entry(destination, "tmpfs", "tmpfs", flags.split(",") if colon else None)
+        mounts[normal(destination)] = _entry(destination, "tmpfs", "tmpfs", flags.split(",") if colon else None)
     for text in settings.binds or ():
         bind = _bind(text, volumes)
-        mounts[bind["destination"]] = bind
+        mounts[normal(bind["destination"])] = bind
     known = {} if "mounts" in from_label else volumes
     for mount in settings.mounts or ():
         entry = _completed(mount, known, translate="mounts" not in from_label)
-        mounts[entry["destination"]] = entry
-    return [mounts[destination] for destination in sorted(mounts)]
+        mounts[normal(entry["destination"])] = entry
+    return mounts
 
 
 def _entry(destination: str, kind: str, source: str, options: list[str] | None) -> dict[str, Any]:
@@ -91,7 +108,10 @@ def _completed(mount: Mount, volumes: Mapping[str, Volume], *, translate: bool) 
         raise MountError(f"the mount at {destination or '(no destination)'} has no type")
     options = list(mount.options or ())
     if kind == "bind" and translate and not source.startswith("/"):
-        source = _volume_source(source, options, volumes)
+        source, options = _volume_source(source, options, volumes)
+    # A runtime binds where an option says so, whatever the type: without it, it looks for a file system of that name.
+    if kind == "bind" and not {"bind", "rbind"}.intersection(options):
+        options.append("rbind")
     source = source or kind
     destination = destination or DESTINATIONS.get(kind, "")
     if not destination:
@@ -99,10 +119,13 @@ def _completed(mount: Mount, volumes: Mapping[str, Volume], *, translate: bool) 
     return _entry(destination, kind, source, options)
 
 
-def _volume_source(name: str, options: Iterable[str], volumes: Mapping[str, Volume]) -> str:
+def _volume_source(name: str, options: list[str], volumes: Mapping[str, Volume]) -> tuple[str, list[str]]:
+    """Where a volume is, and the options with which it may be mounted."""
     if name not in volumes:
         raise MountError(f"there is no volume named {name!r}")
     flags = [option for option in options if option in ("ro", "rw")]
     if volumes[name].readonly and flags[:1] != ["ro"]:
         raise MountError(f"the volume {name} is read-only: its mount needs the option ro")
-    return volume_path(name)
+    # LinuxKit looks at the first of them, a runtime takes the last.
+    allowed = [option for option in options if option != "rw"] if volumes[name].readonly else options
+    return volume_path(name), allowed

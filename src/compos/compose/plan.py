@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -12,12 +13,18 @@ from compos.compose.runtime import NAMESPACE_KINDS
 from compos.config.model import Volume
 from compos.tree.node import DIRECTORY, Node
 
-__all__ = ["LABEL", "PATH", "boot_plan", "plan_fields"]
+__all__ = ["LABEL", "PATH", "PROFILES", "SECCOMP_LABEL", "boot_plan", "plan_fields", "profile_path"]
 
 LABEL = "org.compos.init.plan"
 """An init image with this label carries out the plan; its value is the plan's version."""
 
+SECCOMP_LABEL = "org.compos.init.seccomp"
+"""An init image with this label reads the plan's `seccomp` lines; for others the profiles stand in each config.json."""
+
 PATH = "etc/compos/plan"
+
+PROFILES = "etc/compos/seccomp"
+"""Where the profiles are, each once, named by what is in it."""
 
 NAMESPACE = "services.linuxkit"
 """The containerd namespace of services that name none."""
@@ -127,6 +134,11 @@ def boot_plan(
     return b"".join("\t".join(map(_escaped, line)).encode("utf-8", "surrogateescape") + b"\n" for line in lines)
 
 
+def profile_path(text: bytes) -> str:
+    """Where a seccomp profile with this text is; absolute."""
+    return f"/{PROFILES}/{hashlib.sha256(text).hexdigest()[:16]}.json"
+
+
 def _escaped(field: str) -> str:
     return field.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n")
 
@@ -173,8 +185,10 @@ def _containers(bundles: Sequence[Bundle], *, waiting: bool = False) -> Iterator
         for name in runtime["cgroups"]:
             yield ("cgroup", name)
         yield from bundle.supervision
-        if bundle.section == "services":
+        if bundle.section == "services" or bundle.profile:
             yield ("rootpath", *map(str, bundle.root_path))
+        if bundle.profile:
+            yield ("seccomp", str(bundle.linux), bundle.profile.path)
         for interface in runtime["interfaces"]:
             yield _interface(interface)
         for kind in NAMESPACE_KINDS:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from compos.config.model import Device, HugepageLimit, Resources
@@ -30,14 +30,19 @@ KEYS = {
 ORDER = ("devices", "memory", "cpu", "pids", "blockio", "hugepage_limits", "network")
 
 
-def resources(given: Resources | None, rules: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """`linux.resources`: always there, possibly empty; `rules` of `devices` follow those of `resources.devices`."""
+def resources(
+    given: Resources | None, first: Iterable[Mapping[str, Any]], rules: Sequence[dict[str, Any]]
+) -> dict[str, Any]:
+    """`linux.resources`: always there, possibly empty.
+
+    Device rules are those of the confinement (`first`), of `resources.devices`, and of `devices` (`rules`); later ones win.
+    """
     given = given or Resources()
     document: dict[str, Any] = {}
     for name in ORDER:
         value = getattr(given, name)
         if name == "devices":
-            value = [*map(_plain, value or ()), *rules] or None
+            value = [*map(dict, first), *map(_plain, value or ()), *rules] or None
         elif name == "hugepage_limits" and value is not None:
             value = [_hugepages(limit) for limit in value]
         elif value is not None:

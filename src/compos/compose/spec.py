@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from compos.compose.capabilities import process_capabilities
+from compos.compose.confinement import Confinement, confinement
 from compos.compose.container import Container
-from compos.compose.mounts import MountError, spec_mounts
+from compos.compose.mounts import READONLY_DEFAULTS, MountError, own_mounts, spec_mounts
 from compos.compose.resources import device_rules, devices, resources
 from compos.config.ids import resolve_id
 from compos.config.model import IdMapping, Settings, Volume
@@ -30,28 +31,39 @@ UNLIMITED = 2**64 - 1
 
 
 def runtime_spec(
-    container: Container, ids: Mapping[str, int], volumes: Mapping[str, Volume], from_label: frozenset[str]
-) -> dict[str, Any]:
-    """The document for `container`, keys in LinuxKit's order. Raises `ConfigError`."""
+    container: Container,
+    ids: Mapping[str, int],
+    volumes: Mapping[str, Volume],
+    from_label: frozenset[str],
+    confined: str = "",
+) -> tuple[dict[str, Any], bytes | None]:
+    """The document for `container`, keys in LinuxKit's order, and the seccomp profile that belongs into its `linux`.
+
+    `confined` is what the system says of `confinement`. Raises `ConfigError`.
+    """
     settings = container.settings
     try:
-        mounts = spec_mounts(settings, volumes, from_label)
+        own = own_mounts(settings, volumes, from_label)
     except MountError as error:
         raise ConfigError("config-mount", str(error), place=str(container.entry.mark)) from error
+    uid = resolve_id(settings.uid, ids)
+    limits = confinement(settings, uid, tuple(own.values()), container.image.config.architecture, confined)
+    readonly = READONLY_DEFAULTS if settings.readonly else ("/sys",) if limits.readonly_sys else ()
+    mounts = spec_mounts(own, readonly=readonly)
     root: dict[str, Any] = {"path": "rootfs"}
     if settings.readonly:
         root["readonly"] = True
-    spec: dict[str, Any] = {"ociVersion": VERSION, "process": _process(settings, ids), "root": root}
+    spec: dict[str, Any] = {"ociVersion": VERSION, "process": _process(settings, ids, limits), "root": root}
     if settings.hostname:
         spec["hostname"] = settings.hostname
     spec["mounts"] = mounts
     if settings.annotations:
         spec["annotations"] = dict(sorted(settings.annotations.items()))
-    spec["linux"] = _linux(settings)
-    return spec
+    spec["linux"] = _linux(settings, limits)
+    return spec, limits.seccomp
 
 
-def _process(settings: Settings, ids: Mapping[str, int]) -> dict[str, Any]:
+def _process(settings: Settings, ids: Mapping[str, int], limits: Confinement) -> dict[str, Any]:
     user: dict[str, Any] = {"uid": resolve_id(settings.uid, ids), "gid": resolve_id(settings.gid, ids)}
     if settings.additional_gids:
         user["additionalGids"] = [resolve_id(gid, ids) for gid in settings.additional_gids]
@@ -64,7 +76,7 @@ def _process(settings: Settings, ids: Mapping[str, int]) -> dict[str, Any]:
     process["capabilities"] = process_capabilities(settings.capabilities or (), settings.ambient or ())
     if settings.rlimits:
         process["rlimits"] = [_rlimit(text) for text in settings.rlimits]
-    if settings.no_new_privileges:
+    if limits.no_new_privileges:
         process["noNewPrivileges"] = True
     if settings.oom_score_adj is not None:
         process["oomScoreAdj"] = settings.oom_score_adj
@@ -85,7 +97,7 @@ def _limit(text: str) -> int:
     return UNLIMITED if text.lower() == "unlimited" else int(text)
 
 
-def _linux(settings: Settings) -> dict[str, Any]:
+def _linux(settings: Settings, limits: Confinement) -> dict[str, Any]:
     linux: dict[str, Any] = {}
     if settings.uid_mappings:
         linux["uidMappings"] = _mappings(settings.uid_mappings)
@@ -93,7 +105,7 @@ def _linux(settings: Settings) -> dict[str, Any]:
         linux["gidMappings"] = _mappings(settings.gid_mappings)
     if settings.sysctl:
         linux["sysctl"] = dict(sorted(settings.sysctl.items()))
-    linux["resources"] = resources(settings.resources, device_rules(settings.devices or ()))
+    linux["resources"] = resources(settings.resources, limits.device_rules, device_rules(settings.devices or ()))
     if settings.cgroups_path:
         linux["cgroupsPath"] = settings.cgroups_path
     linux["namespaces"] = _namespaces(settings)
@@ -101,10 +113,10 @@ def _linux(settings: Settings) -> dict[str, Any]:
         linux["devices"] = nodes
     if settings.rootfs_propagation:
         linux["rootfsPropagation"] = settings.rootfs_propagation
-    if settings.masked_paths:
-        linux["maskedPaths"] = list(settings.masked_paths)
-    if settings.readonly_paths:
-        linux["readonlyPaths"] = list(settings.readonly_paths)
+    if limits.masked:
+        linux["maskedPaths"] = list(limits.masked)
+    if limits.readonly:
+        linux["readonlyPaths"] = list(limits.readonly)
     return linux
 
 

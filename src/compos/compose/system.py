@@ -5,6 +5,7 @@ May touch: the store.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
@@ -13,7 +14,7 @@ from compos import progress
 from compos.compose.apk import DATABASE as APK_DATABASE
 from compos.compose.apk import merged_database
 from compos.compose.component import Component, Root, union
-from compos.compose.container import Bundle, Container, container_component
+from compos.compose.container import Bundle, Container, Profile, container_component
 from compos.compose.daemon import runtime_config
 from compos.compose.drivers import ANY, BASE, CHECKSUMS, MACHINES
 from compos.compose.drivers import LABEL as MODULES_LABEL
@@ -25,9 +26,10 @@ from compos.compose.modules import SUFFIXES
 from compos.compose.parts import Parts
 from compos.compose.plan import LABEL as PLAN_LABEL
 from compos.compose.plan import PATH as PLAN_PATH
-from compos.compose.plan import boot_plan
+from compos.compose.plan import PROFILES, SECCOMP_LABEL, boot_plan, profile_path
 from compos.compose.root import EPOCH, MOUNT_POINTS, laid_out
 from compos.compose.sbom import SbomOptions, require_free, sbom_component
+from compos.compose.seccomp import MAX_PROFILE, checked_profile
 from compos.compose.settings import LABEL, merge_settings
 from compos.compose.spec import runtime_spec
 from compos.compose.supervision import namespace_path, require_health
@@ -37,6 +39,7 @@ from compos.config.images import SECTIONS
 from compos.config.load import decode_label
 from compos.config.model import BindNs, Config, ImageEntry, Kernel, Runtime, Settings, Volume
 from compos.config.order import SHAREABLE, shared_service
+from compos.errors import ConfigError
 from compos.image.model import Image
 from compos.image.store import Store
 from compos.tree.contents import Contents
@@ -139,6 +142,8 @@ class _Composition:
         """Names of services whose namespaces others share, by kind."""
         self.namespaces: dict[str, str] = {}
         """Paths of namespaces that services share, with their kinds."""
+        self.base: Mapping[str, Node] = {}
+        """Files of the root that init images and `files` bring."""
         self.images: list[tuple[Image, str]] = []
         """The images that were laid out, each with the folder of its files."""
 
@@ -156,10 +161,11 @@ class _Composition:
             self._keep_firmware(components, config.kernel.firmware)
         for number, volume in enumerate(config.volumes):
             components.append(self._copied(f"volume[{number}]") or self._volume(number, volume))
-        bundles = {section: self._section(section, components) for section in SECTIONS}
         files = files_components(config.files, sources, self.ids, metadata)
+        self.base = {path: node for component in (*init, *files) for path, node in component.tree.items()}
+        bundles = {section: self._section(section, components) for section in SECTIONS}
         if self._planned():
-            components.append(self._plan(bundles, init, files))
+            components.append(self._plan(bundles))
         components += files
         if sbom is not None:
             made = sbom_component(self.store, self.images, sbom)
@@ -244,10 +250,48 @@ class _Composition:
 
     def _planned(self) -> bool:
         """Whether an init image carries out a boot plan."""
-        images = [self.parts.images[name] for name in self.config.init if name in self.parts.images]
         if self._copied("init[0]") and self.parts.copies:
             return self.parts.copies.planned
-        return any(PLAN_LABEL in image.config.labels for image in images)
+        return self._init_says(PLAN_LABEL)
+
+    def _init_says(self, label: str) -> bool:
+        images = [self.parts.images[name] for name in self.config.init if name in self.parts.images]
+        return any(label in image.config.labels for image in images)
+
+    def _shares_profiles(self) -> bool:
+        """Whether init puts seccomp profiles into the specifications."""
+        if self._copied("init[0]") and self.parts.copies:
+            return self.parts.copies.shares_profiles
+        return self._planned() and self._init_says(SECCOMP_LABEL)
+
+    def _profile(self, container: Container, spec: dict[str, Any], text: bytes | None) -> Profile | None:
+        """The profile that init is to put into `spec`; where it does not, it stands there. `text` is the default one."""
+        given = container.settings.seccomp or ""
+        if given.startswith("/"):
+            place = str(container.entry.mark.at("seccomp"))
+            profile = Profile(given, None)
+            text = checked_profile(self._text(given.strip("/"), place), place)
+        elif text is None:
+            return None
+        else:
+            profile = Profile(profile_path(text), text)
+        if self._shares_profiles():
+            return profile
+        spec["linux"] = {"seccomp": json.loads(text), **spec["linux"]}
+        return None
+
+    def _text(self, path: str, place: str) -> bytes:
+        """What is in a small file of the root. Raises `ConfigError`."""
+        node = self.base.get(path)
+        if node is None or node.kind != FILE or node.size > MAX_PROFILE:
+            raise ConfigError(
+                "config-seccomp",
+                f"the system has no seccomp profile /{path}",
+                place=place,
+                hint=f"Let `files` make it; it has at most {MAX_PROFILE} bytes.",
+            )
+        with Contents(self.store.root) as contents:
+            return b"".join(contents.chunks(node.content))
 
     def _section(self, section: str, components: list[Component]) -> list[Bundle]:
         bundles = []
@@ -270,10 +314,11 @@ class _Composition:
         follows = shared_service(entry.settings.pid) or "" if settings.pid not in ("host", "root") else ""
         container = Container(section, index, entry, image, settings, follows)
         volumes = {volume.name: volume for volume in self.config.volumes}
-        spec = runtime_spec(container, self.ids, volumes, from_label)
+        spec, default = runtime_spec(container, self.ids, volumes, from_label, self.config.confinement or "")
+        profile = self._profile(container, spec, default)
         shared = self.roots.get(image.name)
         tree = {} if shared is not None else image_tree(self.store, image)
-        component, bundle = container_component(container, spec, tree, shared)
+        component, bundle = container_component(container, spec, tree, shared, profile)
         if shared is None:
             self.roots[image.name] = f"{container.path}/{'rootfs' if settings.readonly else 'lower'}"
             self.images.append((image, self.roots[image.name]))
@@ -321,17 +366,18 @@ class _Composition:
         label = decode_label(text, image.name) if text.strip() else None
         return merge_settings(entry.settings, label, image.config)[0]
 
-    def _plan(self, bundles: Mapping[str, list[Bundle]], init: list[Component], files: list[Component]) -> Component:
-        root: dict[str, Node] = {}
-        for component in (*init, *files):
-            root.update(component.tree)
+    def _plan(self, bundles: Mapping[str, list[Bundle]]) -> Component:
         places = {entry.name: str(entry.mark.at("depends_on")) for entry in self.config.services}
         require_health({bundle.id: bundle.supervision for bundle in bundles["services"]}, places)
-        daemon = runtime_config(root, self.store.root)
-        plan = boot_plan(bundles, self.config.volumes, root, self.namespaces, daemon)
-        folder = PLAN_PATH.rpartition("/")[0]
+        daemon = runtime_config(self.base, self.store.root)
+        plan = boot_plan(bundles, self.config.volumes, self.base, self.namespaces, daemon)
         # Not `etc`: init's own has its mode.
-        return Component("init", "compos.plan", {folder: directory(0o755, EPOCH), PLAN_PATH: file(plan, 0o644, EPOCH)})
+        tree = {PLAN_PATH.rpartition("/")[0]: directory(0o755, EPOCH), PLAN_PATH: file(plan, 0o644, EPOCH)}
+        for profile in (bundle.profile for section in SECTIONS for bundle in bundles[section]):
+            if profile and profile.text is not None:
+                tree[PROFILES] = directory(0o755, EPOCH)
+                tree[profile.path.strip("/")] = file(profile.text, 0o644, EPOCH)
+        return Component("init", "compos.plan", tree)
 
 
 def _entries(config: Config, section: str) -> tuple[ImageEntry, ...]:

@@ -16,6 +16,7 @@ __all__ = [
     "ARCHITECTURES",
     "CAPABILITIES",
     "CONDITIONS",
+    "CONFINEMENTS",
     "FAILURES",
     "LOCAL_IMAGES",
     "LOG_DRIVERS",
@@ -47,6 +48,7 @@ __all__ = [
     "platform",
     "restart",
     "rlimit",
+    "seccomp",
     "signal",
     "tmpfs",
     "volume_name",
@@ -80,6 +82,8 @@ CONDITIONS = ("service_started", "service_healthy", "service_completed_successfu
 
 LOG_DRIVERS = ("file", "console", "kmsg", "syslog", "none")
 LOG_OPTIONS = ("max-size", "max-file", "tag", "syslog-address")
+CONFINEMENTS = ("default", "linuxkit")
+SECCOMP = ("default", "unconfined")
 FAILURES = ("continue", "halt", "reboot")
 """What a failed `onboot` container means."""
 
@@ -302,6 +306,13 @@ def restart(text: str) -> Iterator[Complaint]:
     if name not in ("no", "always", "unless-stopped", "on-failure") or (colon and not counted):
         hint = "Write no, always, unless-stopped, on-failure or on-failure:TIMES."
         yield Complaint("config-restart", f"{text!r} is not a restart policy", hint)
+
+
+def seccomp(text: str) -> Iterator[Complaint]:
+    """A word, or the path of a profile in the system's root."""
+    if text not in SECCOMP and (not text.startswith("/") or text.endswith("/") or ".." in text.split("/")):
+        hint = "Write default, unconfined, or the absolute path of a profile that `files` puts there."
+        yield Complaint("config-seccomp", f"{text!r} is no seccomp profile", hint)
 
 
 def signal(text: str) -> Iterator[Complaint]:

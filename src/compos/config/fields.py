@@ -245,12 +245,17 @@ SETTINGS = _table(
     key("userns", TEXT, _NAMESPACE.format("User", "root")),
     key("hostname", TEXT, "Host name, in an own uts namespace."),
     key("readonly", FLAG, "Read-only root filesystem [false]."),
-    key("maskedPaths", TEXTS, "Paths that cannot be read."),
-    key("readonlyPaths", TEXTS, "Paths that cannot be written."),
+    key("maskedPaths", TEXTS, "Paths that cannot be read [what confinement says]."),
+    key("readonlyPaths", TEXTS, "Paths that cannot be written; given, /sys can be, too [what confinement says]."),
+    key(
+        "seccomp",
+        Text(check.seccomp),
+        "System calls: default, unconfined, or the path of a profile in the system [default].",
+    ),
     key("uid", IDENTITY, "User: a number, or the name of a container [0]."),
     key("gid", IDENTITY, "Group: a number, or the name of a container [0]."),
     key("additionalGids", ListOf(IDENTITY), "Further groups."),
-    key("noNewPrivileges", FLAG, "Nothing gains privileges by exec [false]."),
+    key("noNewPrivileges", FLAG, "Nothing gains privileges by exec [what confinement says]."),
     key("oomScoreAdj", Number(-1000, 1000), "Whom to kill first when memory runs out."),
     key("rootfsPropagation", TEXT, "Mount propagation of the root filesystem."),
     key("cgroupsPath", TEXT, "Control group of the container."),
@@ -338,6 +343,11 @@ _SECTIONS = (
     key("files", ListOf(FILE), "Files made in the root filesystem."),
     key("volumes", ListOf(VOLUME), "Folders that containers share."),
     key("trust", TRUST, "Accepted for LinuxKit's sake; means nothing.", name=""),
+    key(
+        "confinement",
+        Text(choices=check.CONFINEMENTS),
+        "What containers may do that ask for nothing: default (docs/confinement.md), or as under linuxkit [default].",
+    ),
 )
 OVERLAY = _table(model.Config, "What one architecture has beside the rest.", *_SECTIONS, name="Overlay")
 OVERLAYS = _table(

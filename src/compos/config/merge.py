@@ -18,6 +18,7 @@ def merge(base: Config, over: Config) -> Config:
         base.volumes + over.volumes,
         base.files + over.files,
         base.init_marks + over.init_marks,
+        confinement=over.confinement or base.confinement,
     )
 
 

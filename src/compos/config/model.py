@@ -319,6 +319,7 @@ class Settings(NamedTuple):
     readonly: bool | None = None
     masked_paths: Texts | None = None
     readonly_paths: Texts | None = None
+    seccomp: str | None = None
     uid: Id | None = None
     gid: Id | None = None
     additional_gids: tuple[Id, ...] | None = None
@@ -364,3 +365,4 @@ class Config(NamedTuple):
     files: tuple[File, ...] = ()
     init_marks: tuple[Mark, ...] = ()
     overlays: Mapping[str, Config] | None = None
+    confinement: str | None = None

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["described_outputs", "find_parts"]
 
-VERSION = 4
+VERSION = 5
 RECORD = f"result {VERSION}"
 
 REMEMBERED = 128 << 20
