@@ -17,6 +17,7 @@ from compos.cli.settings import global_options, settings_of
 if TYPE_CHECKING:
     from compos.cli.settings import Settings
     from compos.compose.copies import Copies
+    from compos.compose.parts import Parts
     from compos.compose.sbom import SbomOptions
     from compos.config.model import Config
     from compos.image.platform import Platform
@@ -63,6 +64,7 @@ ROOTS = ("auto", "initrd", "erofs", "erofs-zstd", "squashfs", "ext4")
     help="An earlier build's tar: unchanged sections whose images are not in the store are taken from it.",
 )
 @debian_options
+@click.option("--no-label-powers", is_flag=True, help="Refuse images whose labels grant them power over the machine.")
 @click.option("--no-sbom", is_flag=True, help="Put no SBOM (software bill of materials) into the system.")
 @click.option("--sbom-output", metavar="NAME", help="The SBOM's path in the system [sbom.spdx.json, sbom.cdx.json].")
 @click.option("--sbom-format", type=click.Choice(SBOM_FORMATS), default="spdx", show_default=True, help="Its format.")
@@ -105,6 +107,7 @@ def build(sources: tuple[str, ...], **options: Any) -> None:
     sbom = _sbom(options)
     copies = _copies(store, config, source, platform, options, sbom) if options["input_tar"] else None
     parts = find_parts(source, config, platform, copies, needed)
+    _powers(config, parts, refused=options["no_label_powers"])
     if copies and copies.components and sbom:
         notice("The SBOM leaves out what is taken from the earlier build.")
     canonical = {name: parts.images[name].name if name in parts.images else canonical_name(name) for name in named}
@@ -129,6 +132,25 @@ def build(sources: tuple[str, ...], **options: Any) -> None:
     _write(store.root, outputs, base, options["output"])
     if options["push"]:
         _push(store, settings, base.with_name(f"{base.name}.oci.tar"), options["push"])
+
+
+def _powers(config: Config, parts: Parts, *, refused: bool) -> None:
+    """Name the images whose labels grant them power over the machine; our bricks are known."""
+    from compos.compose.settings import LABEL
+    from compos.package.bricks import is_shipped
+
+    labelled = {name: image for name, image in parts.images.items() if image.config.labels.get(LABEL)}
+    images = {name: image for name, image in labelled.items() if not is_shipped(name)}
+    if not images:
+        return
+    from compos.compose.powers import label_powers, refuse_powers, told
+    from compos.progress import notice
+
+    found = label_powers(config, images)
+    if refused:
+        refuse_powers(found)
+    for power in found:
+        notice(told(*power))
 
 
 def _push(store: Store, settings: Settings, archive: Path, name: str) -> None:
@@ -196,6 +218,8 @@ def _check(options: dict[str, Any]) -> None:
         and Path(options["output"]).resolve() == options["input_tar"].resolve()
     ):
         raise click.UsageError("--input-tar and --o name the same file")
+    if options["input_tar"] and options["no_label_powers"]:
+        raise click.UsageError("--no-label-powers looks at images, of which --input-tar has no labels: leave one out")
     if options["sbom_output"] == "" and not options["no_sbom"]:
         raise click.UsageError("--sbom-output needs a name; --no-sbom leaves the SBOM out")
     _size(options["size"])

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from compos.compose.settings import LABEL, merge_settings
+from compos.compose.powers import powers
+from compos.compose.settings import LABEL, merge_settings, surviving_label
 from compos.config.fields import SETTINGS
 from compos.config.kinds import ListOf, MapOf, Record, TextMap
 from compos.config.load import decode_label
@@ -41,6 +42,7 @@ def _entry(entry: ImageEntry, image: Image) -> ImageEntry:
     settings, _ = merge_settings(entry.settings, label, image.config)
     if settings.runtime == Runtime():
         settings = settings._replace(runtime=None)
+    mighty = {power.key for power in powers(surviving_label(entry.settings, label))} if label else set()
     places = entry.mark.inner or {}
     inner = {path: mark for path, mark in places.items() if not path.startswith(tuple(ADDED.values()))}
     for key, field in SETTINGS.fields.items():
@@ -48,7 +50,10 @@ def _entry(entry: ImageEntry, image: Image) -> ImageEntry:
         if value is None or value == own:
             continue
         theirs = getattr(label, field.name) if label else None
-        source = Mark(f"image {image.name}" if theirs is None else f"label of {image.name}")
+        source = Mark(
+            f"image {image.name}" if theirs is None else f"label of {image.name}",
+            note="power over the machine" if key in mighty else "",
+        )
         for path in _leaves(value, field.kind, key):
             inner.setdefault(path, source)
         if key in ADDED:

@@ -7,7 +7,7 @@ from typing import Any
 from compos.config.model import BindNs, Runtime, Settings
 from compos.image.model import ImageConfig
 
-__all__ = ["LABEL", "merge_settings"]
+__all__ = ["LABEL", "merge_settings", "surviving_label"]
 
 LABEL = "org.mobyproject.config"
 """The one label that is read; its value is YAML."""
@@ -26,7 +26,7 @@ def merge_settings(yaml: Settings, label: Settings | None, image: ImageConfig) -
     from_label = set()
     for name in Settings._fields:
         own, theirs = getattr(yaml, name), getattr(base, name)
-        overrides = bool(own) if name in TEXT_FIELDS else own is not None
+        overrides = _overrides(yaml, name)
         if not overrides and theirs is not None:
             from_label.add(name)
         values[name] = own if overrides else theirs
@@ -45,6 +45,28 @@ def merge_settings(yaml: Settings, label: Settings | None, image: ImageConfig) -
     if not merged.cwd:
         merged = merged._replace(cwd=image.working_dir or "/")
     return merged, frozenset(from_label)
+
+
+def _overrides(yaml: Settings, name: str) -> bool:
+    """Whether the YAML's value of a field counts, and not the label's."""
+    own = getattr(yaml, name)
+    return bool(own) if name in TEXT_FIELDS else own is not None
+
+
+def surviving_label(yaml: Settings, label: Settings) -> Settings:
+    """What of the label counts beside the YAML: the rest is empty."""
+    own, theirs = yaml.runtime or Runtime(), label.runtime or Runtime()
+    runtime = Runtime(
+        **{
+            name: None if getattr(own, name) is not None and name != "bind_ns" else getattr(theirs, name)
+            for name in Runtime._fields
+        }
+    )
+    values: dict[str, Any] = {
+        name: None if _overrides(yaml, name) else getattr(label, name) for name in Settings._fields
+    }
+    # The label's `.add` says nothing.
+    return Settings(**{**values, **dict.fromkeys(ADDED.values()), "runtime": runtime})
 
 
 def _merge_runtime(yaml: Runtime | None, label: Runtime | None) -> Runtime:

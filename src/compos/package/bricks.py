@@ -20,7 +20,7 @@ from compos.package.recipe import RECIPE, Recipe, load_recipe, recipe_key
 if TYPE_CHECKING:
     from compos.package.build import Builder
 
-__all__ = ["ORG", "Bricks", "bricks_folder", "find_brick", "forget_outdated"]
+__all__ = ["ORG", "Bricks", "bricks_folder", "find_brick", "forget_outdated", "is_shipped"]
 
 ORG = "compos"
 HUB = "docker.io"
@@ -44,6 +44,14 @@ def find_brick(reference: Reference) -> Recipe | None:
         return None
     recipe = load_recipe(folder)
     return recipe if reference.tag in ("", recipe.tag) else None
+
+
+def is_shipped(text: str) -> bool:
+    """Whether an image's name is one of a brick of ours, without a registry."""
+    if is_local(text):
+        return False
+    reference = Reference.parse(text)
+    return reference.domain == HUB and find_brick(reference) is not None
 
 
 class Bricks:
