@@ -28,7 +28,7 @@ from compos.config.load import decode_label
 from compos.config.model import Config, File, ImageEntry, Kernel, Runtime, Volume
 from compos.errors import ComposError
 from compos.progress import notice
-from compos.tree.layer import clean
+from compos.tree.gate import normal
 from compos.tree.node import Tree, ancestors, file
 
 __all__ = ["Copies", "choose_copies"]
@@ -265,6 +265,6 @@ def _runtime(text: bytes, mounts: list[dict[str, Any]]) -> dict[str, Any] | None
 def _file_paths(entries: Iterable[File]) -> set[str]:
     paths: set[str] = set()
     for entry in entries:
-        path = clean(entry.path or "")
+        path = normal(entry.path or "")
         paths.update((path, *ancestors(path)))
     return paths

@@ -9,7 +9,8 @@ from compos.compose.host_files import HostFile
 from compos.compose.root import EPOCH
 from compos.config.ids import resolve_id
 from compos.config.model import File
-from compos.tree.layer import clean
+from compos.errors import ConfigError
+from compos.tree.gate import GateError, admitted
 from compos.tree.node import FILE, Node, Tree, ancestors, directory, file, symlink
 
 __all__ = ["files_components"]
@@ -42,12 +43,20 @@ def _entry(
     metadata: Callable[[str], bytes],
     emitted: set[str],
 ) -> Tree:
-    path = clean(entry.path or "")
     mode = int(entry.mode, 8) if entry.mode else (0o700 if entry.directory else 0o600)
     uid, gid = resolve_id(entry.uid, ids), resolve_id(entry.gid, ids)
     node = _node(entry, sources, mode, uid, gid, metadata)
     if node is None:
         return {}
+    try:
+        path, node = admitted(entry.path or "", node)
+    except GateError as error:
+        raise ConfigError(
+            "files-limit",
+            f"Linux cannot have this file: {error}",
+            place=str(entry.mark),
+            hint="Change the path or value.",
+        ) from error
     tree: Tree = {}
     for parent in ancestors(path):
         if parent not in emitted:

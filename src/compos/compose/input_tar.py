@@ -26,9 +26,9 @@ from compos.image.source import canonical_name
 from compos.image.store import Store
 from compos.progress import notice
 from compos.tree.contents import Contents
-from compos.tree.layer import clean
-from compos.tree.node import DIRECTORY, Node, Tree
-from compos.tree.tar import HARD_LINK, read_members
+from compos.tree.gate import admitted, normal
+from compos.tree.node import DIRECTORY, HARD_LINK, Node, Tree
+from compos.tree.tar import read_members
 
 __all__ = ["InputTar", "canonical_config", "read_input_tar", "section_folder"]
 
@@ -86,7 +86,7 @@ def read_input_tar(store: Store, path: Path, config: Config) -> InputTar | None:
 
     Raises `ConfigError` (`input-tar`) when it cannot be read, or is not what a build writes.
     """
-    where = [clean(entry.path or "") for entry in config.files if entry.metadata]
+    where = [normal(entry.path or "") for entry in config.files if entry.metadata]
     try:
         key = _imported(store, path)
         members = _members(store.root, key)
@@ -128,11 +128,11 @@ def _members(root: Path, key: str) -> _Members:
     marks: dict[str, tuple[str, str]] = {}
     inodes: dict[str, int] = {}
     with (root / key).open("rb") as stream:
-        for number, (name, node, records) in enumerate(read_members(stream, key)):
-            path = clean(name)
+        for number, (name, said, records) in enumerate(read_members(stream, key)):
+            path, node = admitted(name, said)
             inode = number
             if node.kind == HARD_LINK:
-                target = clean(node.link)
+                target = node.link
                 linked = nodes.get(target)
                 if linked is None or linked.kind == DIRECTORY:
                     raise ValueError(

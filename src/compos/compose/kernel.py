@@ -16,14 +16,15 @@ from compos.image.store import Store
 from compos.progress import task
 from compos.tree import record
 from compos.tree.contents import Contents
-from compos.tree.flatten import image_tree
-from compos.tree.layer import clean
+from compos.tree.flatten import Overlay, image_tree
+from compos.tree.gate import GateError, admitted
+from compos.tree.layer import Layer
 from compos.tree.node import FILE, SYMLINK, Node, Slice, Tree, directory, file
 from compos.tree.tar import TarError, read_members
 
 __all__ = ["kernel_component"]
 
-VERSION = 1
+VERSION = 2
 KIND = f"kernel-tar {VERSION}"
 
 
@@ -123,15 +124,15 @@ def _modules(store: Store, image: Image, tree: Tree, name: str) -> Tree:
     if len(node.content) != 1 or not isinstance(node.content[0], Slice):
         raise _unusable(image, name, "it is empty or sparse")
     archive = node.content[0]
-    made: Tree = {}
+    overlay = Overlay(image.name)
     try:
         with (store.root / archive.source).open("rb") as stream:
-            for member, found, _ in read_members(stream, archive):
-                path = clean(member)
-                if path:
-                    made[path] = made[clean(found.link)] if found.kind == "h" else found
-    except (TarError, KeyError, ValueError) as error:
+            entries = tuple(admitted(*member[:2]) for member in read_members(stream, archive))
+    except (TarError, GateError) as error:
         raise _unusable(image, name, str(error)) from error
+    overlay.apply(Layer((), (), entries))
+    made = overlay.named()
+    made.pop("", None)
     with store.derive("kernel-tar", key) as path_:
         record.save_tree(path_, KIND, made)
     return made

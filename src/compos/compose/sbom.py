@@ -45,14 +45,14 @@ def sbom_component(store: Store, images: Sequence[tuple[Image, str]], options: S
     """
     from compos.compose.component import Component
     from compos.compose.root import EPOCH
-    from compos.tree.layer import clean
+    from compos.tree.gate import clean
     from compos.tree.node import FILE, Node, Slice
 
     try:
         path = clean(options.path)
     except ValueError:
         path = ""
-    if not path:
+    if not path or ".." in options.path.split("/"):
         raise _unnameable(options.path, "which is no file's path below the root")
     data = _document(store, images, options, EPOCH // 10**9)
     key = hashlib.sha256(data).hexdigest()

@@ -35,7 +35,7 @@ from compos.package.sbom import brick_document
 from compos.package.select import moved, selected
 from compos.tree.contents import Contents
 from compos.tree.flatten import Overlay
-from compos.tree.layer import clean
+from compos.tree.gate import clean
 from compos.tree.node import FILE, Node, Tree, ancestors, directory, file, symlink
 
 __all__ = ["Builder"]

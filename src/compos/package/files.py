@@ -17,13 +17,14 @@ from compos.package.debian.index import Package
 from compos.package.select import merge_usr
 from compos.tree import record
 from compos.tree.flatten import Overlay
-from compos.tree.layer import Layer, clean
-from compos.tree.node import DIRECTORY, Node, Tree
+from compos.tree.gate import admitted
+from compos.tree.layer import Layer
+from compos.tree.node import DIRECTORY, HARD_LINK, Node, Tree
 from compos.tree.tar import TarError, read_members
 
 __all__ = ["packages_tree"]
 
-VERSION = 1
+VERSION = 2
 KIND = f"deb {VERSION}"
 CHUNK = 1 << 20
 
@@ -57,7 +58,7 @@ def _index(store: Store, package: Package, archive: Path) -> tuple[tuple[str, No
     source = f"derived/deb/{name}"
     try:
         with (store.root / source).open("rb") as stream:
-            entries = tuple(_merged(clean(member), node) for member, node, _ in read_members(stream, source))
+            entries = tuple(_merged(*admitted(member, node)) for member, node, _ in read_members(stream, source))
     except (TarError, ValueError) as error:
         raise PackageError(
             "debian-archive", f"the package's files cannot be read: {error}", place=f"{package.name} {package.version}"
@@ -69,8 +70,8 @@ def _index(store: Store, package: Package, archive: Path) -> tuple[tuple[str, No
 
 
 def _merged(path: str, node: Node) -> tuple[str, Node]:
-    if node.kind == "h":
-        return merge_usr(path), node._replace(link=merge_usr(clean(node.link)))
+    if node.kind == HARD_LINK:
+        return merge_usr(path), node._replace(link=merge_usr(node.link))
     # base-files ships the aliasing links themselves; here they are one directory already.
     if node.kind != DIRECTORY and path in ("bin", "sbin", "lib", "lib32", "lib64", "libx32"):
         return "", node

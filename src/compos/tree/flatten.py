@@ -17,8 +17,7 @@ from compos.image.store import Store
 from compos.progress import task
 from compos.tree import record
 from compos.tree.layer import VERSION, Layer, is_read, read_layer
-from compos.tree.node import DIRECTORY, SYMLINK, Node, Tree, directory
-from compos.tree.tar import HARD_LINK
+from compos.tree.node import DIRECTORY, HARD_LINK, SYMLINK, Node, Tree, directory
 
 __all__ = ["Overlay", "flatten", "image_tree", "unpack"]
 
@@ -38,7 +37,7 @@ def image_tree(store: Store, image: Image) -> Tree:
     if (tree := record.load_tree(store.derived("tree", key), KIND, store)) is not None:
         return tree
     overlay = flatten((read_layer(store, layer, image.name) for layer in image.layers), image.name)
-    tree = {path: node for path, node in overlay.tree.items() if overlay.made.get(path) is not node}
+    tree = overlay.named()
     with store.derive("tree", key) as path:
         record.save_tree(path, KIND, tree)
     return tree
@@ -92,6 +91,10 @@ class Overlay:
         self._hide(layer)
         for path, node in layer.entries:
             self.add(path, self._linked(path, node) if node.kind == HARD_LINK else node)
+
+    def named(self) -> Tree:
+        """The tree without directories that no layer names."""
+        return {path: node for path, node in self.tree.items() if self.made.get(path) is not node}
 
     def add(self, path: str, node: Node) -> str:
         """Put one node; returns the path where it really went."""

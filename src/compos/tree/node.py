@@ -11,6 +11,7 @@ __all__ = [
     "DIRECTORY",
     "FIFO",
     "FILE",
+    "HARD_LINK",
     "SYMLINK",
     "Hole",
     "Node",
@@ -29,6 +30,8 @@ SYMLINK = "l"
 CHARACTER = "c"
 BLOCK = "b"
 FIFO = "p"
+HARD_LINK = "h"
+"""In archives and layers only: laid over a tree, it becomes the node that it names."""
 
 
 class Slice(NamedTuple):

@@ -1,7 +1,8 @@
 """Reading tar: members of an uncompressed archive as nodes whose contents stay where they are.
 
 Formats: ustar and PAX (POSIX.1-2024, pax, "ustar Interchange Format", "pax Extended Header"), GNU (long names, base-256
-numbers, sparse members) and pre-POSIX v7. Reads only; names are returned as they stand, cleaning them is the caller's.
+numbers, sparse members), star and pre-POSIX v7. Reads only; what a member says is not judged here but by `tree.gate`.
+Memory and time are in proportion to the archive, whatever it says of itself.
 """
 
 from __future__ import annotations
@@ -11,26 +12,46 @@ import struct
 from collections.abc import Iterator, Mapping
 from typing import IO, NamedTuple
 
-from compos.tree.node import BLOCK, CHARACTER, DIRECTORY, FIFO, FILE, SYMLINK, Hole, Node, Piece, Slice
+from compos.tree.node import BLOCK, CHARACTER, DIRECTORY, FIFO, FILE, HARD_LINK, SYMLINK, Node, Piece, Slice
+from compos.tree.pax import XATTR, TarError, decimal, nanoseconds, number, records_of, text, xattrs
+from compos.tree.sparse import (
+    MAX_STRETCHES,
+    Stretch,
+    is_pax_sparse,
+    map_in_data,
+    map_in_records,
+    old_map,
+    pieces_of,
+    real_size,
+)
 
 __all__ = ["Member", "TarError", "read_members"]
 
 BLOCK_SIZE = 512
-HARD_LINK = "h"
 
-_HEADER = struct.Struct("100s8s8s8s12s12s8sc100s6s2s32s32s8s8s155s12x")
+_HEADER = struct.Struct("100s8s8s8s12s12s8sc100s6s2s32s32s8s8s155s12s")
 _KINDS = {
-    b"0": FILE, b"\0": FILE, b"7": FILE, b"1": HARD_LINK, b"2": SYMLINK,
-    b"3": CHARACTER, b"4": BLOCK, b"5": DIRECTORY, b"6": FIFO, b"S": FILE,
+    b"1": HARD_LINK, b"2": SYMLINK, b"3": CHARACTER, b"4": BLOCK, b"5": DIRECTORY, b"6": FIFO, b"D": DIRECTORY,
 }  # fmt: skip
-_MAX_EXTENSION = 1 << 20
-"""A PAX header or GNU long name beyond this is an attack or damage (Linux paths end at 4096 bytes)."""
+"""All others are regular files, also those that nobody here knows: POSIX, pax, "ustar Interchange Format", `typeflag`."""
+
+_PAX, _SOLARIS_PAX, _GLOBAL, _LONG_NAME, _LONG_LINK = b"x", b"X", b"g", b"L", b"K"
+_IGNORED = (b"V", b"N")
+"""GNU tar's volume labels and an older form of long names: no files."""
+
+_CONTINUED = b"M"
+_DUMP = b"D"
+"""GNU tar's folder of an incremental dump: its data are names."""
+
+_OLD_SPARSE = b"S"
+
+_GLOBAL_RECORDS = ("path", "linkpath", "size", "uid", "gid", "mtime")
+"""What is taken from a global header, for all members behind it; others' records are about single files."""
+
+MAX_EXTENSIONS = 1 << 20
+"""Bytes of extended headers in front of one member: Linux's attributes and paths are shorter."""
 
 MAPPED = 16 << 20
-
-
-class TarError(ValueError):
-    """The archive is damaged or not tar; the message says where."""
 
 
 class Member(NamedTuple):
@@ -67,9 +88,11 @@ class _Reader:
         self.position = archive.offset
         self.size = archive.offset + archive.size
         self.global_records: dict[str, bytes] = {}
+        self.stretches = 0
 
     def members(self) -> Iterator[Member]:
         records: dict[str, bytes] = {}
+        extensions = 0
         seen = self.position
         while (header := self._next_header()) is not None:
             if self.position - seen > MAPPED:
@@ -79,19 +102,15 @@ class _Reader:
             fields = _HEADER.unpack(header)
             typeflag = fields[7]
             size = self._number(fields[4], "size")
-            if typeflag in b"xgLKXNV" and typeflag != b"":
-                body = self._extension(size)
-                if typeflag in b"xX":
-                    records.update(self._pax(body))
-                elif typeflag == b"g":
-                    self.global_records.update(self._pax(body))
-                elif typeflag == b"L":
-                    records["path"] = body.split(b"\0", 1)[0]
-                elif typeflag == b"K":
-                    records["linkpath"] = body.split(b"\0", 1)[0]
+            if typeflag in (_PAX, _SOLARIS_PAX, _GLOBAL, _LONG_NAME, _LONG_LINK, *_IGNORED):
+                extensions += size
+                if not 0 <= size <= extensions <= MAX_EXTENSIONS:
+                    raise TarError(f"extended headers of {extensions} bytes before byte {self.position}")
+                self._extend(typeflag, self.data[self.position : self._skip(size)], records)
                 continue
             yield self._member(fields, size, {**self.global_records, **records} if self.global_records else records)
             records = {}
+            extensions = 0
         if records or self.position > self.size:
             raise TarError(f"the archive ends before a member at byte {self.size}")
 
@@ -104,190 +123,181 @@ class _Reader:
         header = self.data[start : start + BLOCK_SIZE]
         if header[0] == 0 and not any(header):
             return None
-        # Checksum: the sum of all bytes with its own field read as blanks; old writers summed signed bytes.
-        blanked = header[:148] + b"        " + header[156:]
-        stored = self._number(header[148:156], "checksum")
-        if sum(blanked) != stored and sum(struct.unpack("512b", blanked)) != stored:
+        if not _is_header(header):
             raise TarError(f"bad header checksum at byte {start}")
         self.position = start + BLOCK_SIZE
         return header
 
-    def _extension(self, size: int) -> bytes:
-        if size > _MAX_EXTENSION:
-            raise TarError(f"an extended header of {size} bytes at byte {self.position}")
-        return self.data[self.position : self._skip(size)][:size]
-
     def _skip(self, size: int) -> int:
+        """Step over a member's data; returns where they end."""
         end = self.position + size
+        if size < 0:
+            raise TarError(f"negative size before byte {self.position}")
         if end > self.size:
             raise TarError(f"the archive ends inside a member at byte {self.position}")
         self.position += (size + BLOCK_SIZE - 1) // BLOCK_SIZE * BLOCK_SIZE
         return end
 
-    def _pax(self, body: bytes) -> dict[str, bytes]:
+    def _extend(self, typeflag: bytes, body: bytes, records: dict[str, bytes]) -> None:
+        """Read an extended header into `records`, or into those of all members."""
+        if typeflag == _LONG_NAME:
+            records["path"] = body.partition(b"\0")[0]
+        elif typeflag == _LONG_LINK:
+            records["linkpath"] = body.partition(b"\0")[0]
+        elif typeflag == _GLOBAL:
+            found = self._records(body)
+            if any(key.startswith(XATTR) for key in found):
+                raise TarError(f"extended attributes for all members before byte {self.position}")
+            self.global_records.update((key, found[key]) for key in _GLOBAL_RECORDS if key in found)
+        elif typeflag in (_PAX, _SOLARIS_PAX):
+            records.update(self._records(body))
+
+    def _records(self, body: bytes) -> dict[str, bytes]:
         records: dict[str, bytes] = {}
-        while body:
-            length, separator, _ = body.partition(b" ")
-            if not separator or not length.isdigit() or not (len(length) + 2 <= int(length) <= len(body)):
-                raise TarError(f"malformed PAX record before byte {self.position}")
-            record, body = body[len(length) + 1 : int(length)], body[int(length) :]
-            key, equals, value = record[:-1].partition(b"=")
-            if not equals or record[-1:] != b"\n":
-                raise TarError(f"malformed PAX record before byte {self.position}")
-            name = key.decode("utf-8", "surrogateescape")
-            if name.startswith("GNU.sparse.") and name in records:
-                # PAX sparse format 0.0 repeats offset and numbytes: keep the sequence.
-                records[name] += b"," + value
-            else:
-                records[name] = value
+        # PAX sparse format 0.0 repeats offset and numbytes: their sequence is kept.
+        repeated: dict[str, list[bytes]] = {"GNU.sparse.offset": [], "GNU.sparse.numbytes": []}
+        try:
+            for key, value in records_of(body):
+                records[key] = value
+                if key in repeated:
+                    repeated[key].append(value)
+        except ValueError as error:
+            raise TarError(f"{error} before byte {self.position}") from None
+        records.update((key, b",".join(values)) for key, values in repeated.items() if values)
         return records
 
     def _number(self, field: bytes, what: str) -> int:
-        if field[0] in (0x80, 0xFF):  # GNU base-256, two's complement
-            value = int.from_bytes(field[1:], "big")
-            return value - (1 << (8 * (len(field) - 1))) if field[0] == 0xFF else value
-        text = field.split(b"\0", 1)[0].strip()
         try:
-            return int(text or b"0", 8)
+            return number(field)
         except ValueError:
             raise TarError(f"bad {what} in the header before byte {self.position}") from None
 
+    def _decimal(self, value: bytes) -> int:
+        try:
+            return decimal(value)
+        except ValueError:
+            raise TarError(f"bad number in a PAX record before byte {self.position}") from None
+
     def _member(self, fields: tuple[bytes, ...], size: int, records: dict[str, bytes]) -> Member:
-        typeflag, magic = fields[7], fields[9]
-        kind = _KINDS.get(typeflag)
-        if kind is None:
-            raise TarError(f"unknown member type {typeflag!r} before byte {self.position}")
-        raw = records.get("path") or fields[0].split(b"\0", 1)[0]
-        if "path" not in records and magic[:5] == b"ustar" and magic[5:6] == b"\0" and fields[15][0]:
-            raw = fields[15].split(b"\0", 1)[0] + b"/" + raw
-        if kind == FILE and typeflag != b"S" and raw.endswith(b"/"):
+        """A member; an empty record deletes what was said before for all members, and the header's field counts again."""
+        typeflag = fields[7]
+        if typeflag == _CONTINUED:
+            raise TarError(f"a file that another archive begins before byte {self.position}")
+        raw = records.get("path") or _name(fields)
+        kind = _KINDS.get(typeflag, FILE)
+        if kind == FILE and typeflag != _OLD_SPARSE and raw.endswith(b"/"):
             kind = DIRECTORY  # v7 archives have no directory type
-        if "size" in records:
+        if records.get("size"):
             size = self._decimal(records["size"])
-        if size < 0:
-            raise TarError(f"negative size before byte {self.position}")
         link = ""
         if kind in (SYMLINK, HARD_LINK):
-            link = _text(records.get("linkpath") or fields[8].split(b"\0", 1)[0])
+            link = text(records.get("linkpath") or fields[8].partition(b"\0")[0])
         content: tuple[Piece, ...] = ()
         length = 0
         if kind == FILE:
             content, length = self._content(size, typeflag, records)
-        elif kind == HARD_LINK:
-            self._skip(size)  # pax allows a hard link to carry data again; the target has it
-        name = _text(records.get("GNU.sparse.name", raw) if kind == FILE else raw)
+        elif typeflag == _DUMP or (kind == HARD_LINK and self._has_data(size)):
+            self._skip(size)
+        device = (0, 0)
+        if kind in (CHARACTER, BLOCK):
+            device = self._number(fields[13], "major"), self._number(fields[14], "minor")
+        name = text(records.get("GNU.sparse.name") or raw if kind == FILE else raw)
         node = Node(
             kind,
             self._number(fields[1], "mode") & 0o7777,
-            self._decimal(records["uid"]) if "uid" in records else self._number(fields[2], "uid"),
-            self._decimal(records["gid"]) if "gid" in records else self._number(fields[3], "gid"),
-            self._time(records["mtime"]) if "mtime" in records else self._number(fields[5], "mtime") * 10**9,
+            self._decimal(records["uid"]) if records.get("uid") else self._number(fields[2], "uid"),
+            self._decimal(records["gid"]) if records.get("gid") else self._number(fields[3], "gid"),
+            self._time(fields[5], records),
             length,
             content,
             link,
-            (self._number(fields[13], "major"), self._number(fields[14], "minor"))
-            if kind in (CHARACTER, BLOCK)
-            else (0, 0),
-            _xattrs(records) if records else (),
+            device,
+            xattrs(records) if records else (),
         )
         return Member(name, node, records)
 
-    def _decimal(self, value: bytes) -> int:
+    def _has_data(self, size: int) -> bool:
+        """Whether the data of a hard link follow. Only PAX archives may have them, and many writers give a size without.
+
+        So what follows decides, as in libarchive: a header, or the end, is no data.
+        """
+        if not size:
+            return False
+        header = self.data[self.position : min(self.position + BLOCK_SIZE, self.size)]
+        return any(header) and not (len(header) == BLOCK_SIZE and _is_header(header))
+
+    def _time(self, field: bytes, records: Mapping[str, bytes]) -> int:
+        if not records.get("mtime"):
+            return self._number(field, "mtime") * 10**9
         try:
-            return int(value)
+            return nanoseconds(records["mtime"])
         except ValueError:
             raise TarError(f"bad number in a PAX record before byte {self.position}") from None
 
-    def _time(self, value: bytes) -> int:
-        whole, _, fraction = value.partition(b".")
-        negative = whole.startswith(b"-")
-        nanoseconds = self._decimal((fraction[:9] or b"0").ljust(9, b"0"))
-        return self._decimal(whole or b"0") * 10**9 + (-nanoseconds if negative else nanoseconds)
-
     def _content(self, size: int, typeflag: bytes, records: dict[str, bytes]) -> tuple[tuple[Piece, ...], int]:
-        if typeflag == b"S":
-            return self._gnu_sparse(size)
-        if "GNU.sparse.major" in records or "GNU.sparse.map" in records or "GNU.sparse.numbytes" in records:
-            return self._pax_sparse(size, records)
+        """A regular file's pieces and length."""
+        header = self.position
+        try:
+            if typeflag == _OLD_SPARSE:
+                return self._old_sparse(size)
+            if is_pax_sparse(records):
+                return self._pax_sparse(size, records)
+        except TarError:
+            raise
+        except ValueError:
+            raise TarError(f"impossible sparse map before byte {header}") from None
         start = self.position
         self._skip(size)
         return ((Slice(self.source, start, size),) if size else ()), size
 
-    def _gnu_sparse(self, size: int) -> tuple[tuple[Piece, ...], int]:
+    def _old_sparse(self, size: int) -> tuple[tuple[Piece, ...], int]:
         """Old GNU sparse format: four entries at 386, "extended" at 482, the real size at 483; then 21 a block."""
         block = self.data[self.position - BLOCK_SIZE : self.position]
-        real = self._number(block[483:495], "sparse size")
-        chunks = self._sparse_entries(block[386:482])
+        real = number(block[483:495])
+        stretches = old_map(block[386:482])
         extended = block[482]
         while extended:
             if self.position + BLOCK_SIZE > self.size:
                 raise TarError(f"the archive ends inside a sparse map at byte {self.position}")
             block = self.data[self.position : self.position + BLOCK_SIZE]
-            chunks += self._sparse_entries(block[:504])
+            stretches += old_map(block[:504])
             extended = block[504]
             self.position += BLOCK_SIZE
-        start = self.position
-        self._skip(size)
-        return self._pieces(chunks, start, size, real)
-
-    def _sparse_entries(self, area: bytes) -> list[tuple[int, int]]:
-        entries = []
-        for at in range(0, len(area) - 23, 24):
-            if not area[at]:
-                break
-            entries.append(
-                (self._number(area[at : at + 12], "sparse map"), self._number(area[at + 12 : at + 24], "sparse map"))
-            )
-        return entries
+        return self._sparse(stretches, self.position, self._skip(size), real)
 
     def _pax_sparse(self, size: int, records: dict[str, bytes]) -> tuple[tuple[Piece, ...], int]:
         """PAX sparse formats 0.0, 0.1 (map in the records) and 1.0 (map in front of the data)."""
-        real = self._decimal(records.get("GNU.sparse.realsize") or records.get("GNU.sparse.size") or b"0")
         start = self.position
         end = self._skip(size)
         if records.get("GNU.sparse.major") == b"1":
-            numbers: list[int] = []
-            at, wanted = start, 1
-            while len(numbers) < wanted:
-                newline = self.data.find(b"\n", at, min(end, at + 24))
-                if newline < 0:
-                    raise TarError(f"malformed sparse map at byte {start}")
-                numbers.append(self._decimal(self.data[at:newline]))
-                wanted = 1 + 2 * numbers[0]
-                at = newline + 1
-            pairs = numbers[1:]
-            start += (at - start + BLOCK_SIZE - 1) // BLOCK_SIZE * BLOCK_SIZE
-        elif "GNU.sparse.map" in records:
-            pairs = [self._decimal(part) for part in records["GNU.sparse.map"].split(b",") if part]
+            stretches, length = map_in_data(self.data, start, end)
+            start += (length + BLOCK_SIZE - 1) // BLOCK_SIZE * BLOCK_SIZE
         else:
-            offsets = records.get("GNU.sparse.offset", b"").split(b",")
-            sizes = records.get("GNU.sparse.numbytes", b"").split(b",")
-            pairs = [self._decimal(part) for pair in zip(offsets, sizes, strict=False) for part in pair if part]
-        return self._pieces(list(zip(pairs[::2], pairs[1::2], strict=False)), start, end - start, real)
+            stretches = map_in_records(records)
+        return self._sparse(stretches, start, end, real_size(records))
 
-    def _pieces(
-        self, chunks: list[tuple[int, int]], start: int, stored: int, real: int
-    ) -> tuple[tuple[Piece, ...], int]:
-        pieces: list[Piece] = []
-        at = used = 0
-        for offset, length in chunks:
-            if offset < at or length < 0 or used + length > stored or offset + length > real:
-                raise TarError(f"impossible sparse map before byte {start}")
-            if offset > at:
-                pieces.append(Hole(offset - at))
-            if length:
-                pieces.append(Slice(self.source, start + used, length))
-            used += length
-            at = offset + length
-        if real > at:
-            pieces.append(Hole(real - at))
-        return tuple(pieces), real
+    def _sparse(self, stretches: list[Stretch], start: int, end: int, real: int) -> tuple[tuple[Piece, ...], int]:
+        self.stretches += len(stretches)
+        if self.stretches > MAX_STRETCHES:
+            raise TarError(f"sparse files of more than {MAX_STRETCHES} stretches before byte {start}")
+        return pieces_of(stretches, Slice(self.source, start, max(end - start, 0)), real), real
 
 
-def _text(raw: bytes) -> str:
-    return raw.decode("utf-8", "surrogateescape")
+def _is_header(block: bytes) -> bool:
+    """Whether the checksum is right: the sum of all bytes, its own read as blanks; old writers summed signed bytes."""
+    blanked = block[:148] + b"        " + block[156:]
+    try:
+        stored = number(block[148:156])
+    except ValueError:
+        return False
+    return stored == sum(blanked) or stored == sum(struct.unpack("512b", blanked))
 
 
-def _xattrs(records: dict[str, bytes]) -> tuple[tuple[str, bytes], ...]:
-    prefix = "SCHILY.xattr."
-    return tuple(sorted((key[len(prefix) :], value) for key, value in records.items() if key.startswith(prefix)))
+def _name(fields: tuple[bytes, ...]) -> bytes:
+    """The name in a header; with ustar's magic it begins in `prefix`, which star's two times make shorter (star(5))."""
+    name, prefix = fields[0].partition(b"\0")[0], fields[15]
+    if fields[9] != b"ustar\0" or not prefix[0]:
+        return name
+    if fields[16].endswith(b"tar\0"):
+        prefix = prefix[:131]
+    return prefix.partition(b"\0")[0] + b"/" + name
