@@ -75,7 +75,9 @@ def test_config() -> None:
             }
         ).encode()
     )
-    assert config == ImageConfig("arm", "linux", "v7", ("/e",), (), ("A=b",), "/w", "SIGQUIT", {"l": "v"}, (DIGEST,))
+    assert config == ImageConfig(
+        "arm", "linux", "v7", ("/e",), (), ("A=b",), "/w", "SIGQUIT", {"l": "v"}, (DIGEST,), "u"
+    )
     assert str(config.platform) == "linux/arm/v7"
 
 

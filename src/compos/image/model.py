@@ -113,6 +113,7 @@ class ImageConfig(NamedTuple):
     stop_signal: str = ""
     labels: Mapping[str, str] = MappingProxyType({})
     diff_ids: tuple[str, ...] = ()
+    user: str = ""
 
     @classmethod
     def from_bytes(cls, data: bytes) -> ImageConfig:
@@ -132,6 +133,8 @@ class ImageConfig(NamedTuple):
             stop_signal=_text(run.get("StopSignal") or "", "StopSignal"),
             labels=_texts_by_name(run.get("Labels"), "Labels"),
             diff_ids=_texts(rootfs.get("diff_ids"), "diff_ids"),
+            # Nothing but a notice depends on it.
+            user=str(run.get("User") or ""),
         )
 
     @property

@@ -108,6 +108,7 @@ def described_outputs(
         _tell(notes)
         return [Output(suffix, pieces) for suffix, pieces in groups]
     # Not at the top: a build that finds its result imports no composing.
+    from compos.compose.image_user import ignored_users
     from compos.compose.system import compose_system
 
     if request.sbom and fetch_attestations:
@@ -123,7 +124,7 @@ def described_outputs(
         sbom=request.sbom,
         machines=machines(request.formats),
     )
-    job = Job(store, system, request, parts.tools, [], {})
+    job = Job(store, system, request, parts.tools, ignored_users(config, parts.images), {})
     outputs = make(job, request.formats)
     inline = sum(len(piece) for output in outputs for piece in output.pieces if isinstance(piece, bytes))
     # An SBOM that arrived meanwhile is in the system, and not in the key.
