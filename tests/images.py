@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from compos.image.blobs import digest_of
+from compos.image.digest import digest_of
 from compos.image.model import (
     CONFIG,
     INDEX,

@@ -23,7 +23,7 @@ from types import TracebackType
 from typing import Literal
 from urllib.parse import parse_qs, urlsplit
 
-from compos.image.blobs import digest_of
+from compos.image.digest import digest_of
 from compos.image.model import Descriptor, Manifest, parse_document
 from compos.image.store import Store
 

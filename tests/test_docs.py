@@ -66,7 +66,8 @@ def mirror(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeRegistry]:
 
 
 def build(mirror: FakeRegistry, path: Path, folder: Path) -> int:
-    flags = ["--cache", str(folder / "store"), "--mirror", mirror.url, "--dir", str(folder), "--name", "built"]
+    mirrors = ["--mirror", mirror.url, "--mirror", f"compos={mirror.url}"]
+    flags = ["--cache", str(folder / "store"), *mirrors, "--dir", str(folder), "--name", "built"]
     return main(["build", *flags, str(path)])
 
 

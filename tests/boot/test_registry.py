@@ -27,7 +27,7 @@ def test_a_system_from_a_registry(
     for name in ("kernel", "init", "runc", "containerd", "dhcpcd", "redis"):
         reference = f"docker.io/compos/{name}:v1"
         push(store, reference, registry=Registry(), target=f"{host}/compos/{name}:v1")
-    arguments = ["build", "--cache", str(tmp_path / "store"), "--mirror", f"docker.io=http://{host}"]
+    arguments = ["build", "--cache", str(tmp_path / "store"), "--mirror", f"compos=http://{host}"]
     # A mirror that does not exist proves that nothing is built from Debian packages here.
     arguments += ["--debian-mirror", (tmp_path / "none").as_uri(), "--dir", str(tmp_path)]
     assert main([*arguments, str(ROOT / "examples/redis.yml")]) == 0, capfd.readouterr().err

@@ -134,7 +134,7 @@ def test_cache_lists_and_removes(tmp_path: Path) -> None:
     world = World(tmp_path)
     cache = ["--cache", str(world.store.root)]
     listed = compos("cache", "ls", *cache).stdout
-    assert listed.splitlines()[0].split() == ["image", "name", "root", "manifest", "hash"]
+    assert listed.splitlines()[0].split() == ["image", "name", "root", "manifest", "hash", "origin"]
     assert "docker.io/acme/app:1 " in listed
     assert compos("cache", "rm", *cache, "acme/app:1").returncode == 0
     assert "docker.io/acme/app:1" not in compos(*cache, "cache", "ls").stdout

@@ -189,17 +189,31 @@ def _documents() -> list[bytes]:
 def _run_document(data: bytes) -> None:
     from compos.image.model import ImageConfig, Index, parse_document
     from compos.image.platform import Platform
+    from compos.image.selection import select_in
 
     for read in (parse_document, ImageConfig.from_bytes):
         with suppress(ComposError):
             found = read(data)
             if isinstance(found, tuple) and isinstance(found[1], Index):
-                found[1].select(Platform("linux", "arm64"), "x")
+                select_in("x", found[1], Platform("linux", "arm64"), _Itself(data))
+
+
+class _Itself:
+    """Whatever a document names is that document again."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def document(self, blob: object) -> bytes:
+        return self._data
+
+    config = document
 
 
 def _run_archive(data: bytes) -> None:
     from compos.image.archive import opened
     from compos.image.local import import_archive, import_local
+    from compos.image.names import Origin
     from compos.image.platform import Platform
     from compos.image.store import Store
 
@@ -211,7 +225,7 @@ def _run_archive(data: bytes) -> None:
             with suppress(ComposError):
                 import_local(store, f"{scheme}:{folder}/x.tar", Platform("linux", "amd64"))
         with suppress(ComposError), opened(folder / "x.tar") as archive:
-            import_archive(store, archive)
+            import_archive(store, archive, Origin("archive"))
         if sorted(path.name for path in folder.iterdir()) not in (["store", "x.tar"], ["x.tar"]):
             raise AssertionError("something was written outside")
     finally:
@@ -280,6 +294,7 @@ def _run_elf(data: bytes) -> None:
 def _run_sbom(data: bytes) -> None:
     from compos.compose.sbom import SbomOptions, sbom_component
     from compos.image.attestation import put_attestation
+    from compos.image.digest import Digest
     from compos.image.model import MANIFEST, Descriptor, Image, ImageConfig
     from compos.image.platform import Platform
     from compos.image.store import Store
@@ -293,7 +308,7 @@ def _run_sbom(data: bytes) -> None:
     folder = Path(tempfile.mkdtemp(dir="/dev/shm"))
     try:
         store = Store(folder)
-        digest = "sha256:" + "cd" * 32
+        digest = Digest("sha256:" + "cd" * 32)
         made = put_attestation(store, "x", Descriptor(MANIFEST, digest, 1), Platform("linux", "amd64"), document)
         image = Image("x.example/a:1", digest, ImageConfig("amd64", "linux"), (), digest, (made,))
         for form in ("spdx", "cyclonedx"):

@@ -15,7 +15,7 @@ from urllib.parse import unquote
 import pytest
 
 from compos.cli.main import main
-from compos.image.blobs import digest_of
+from compos.image.digest import digest_of
 from compos.image.store import Store
 from tests.conformance.lab import read_tree
 from tests.images import ARM64, Member, make_image

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from compos.errors import ComposError, ImageError
-from compos.image.blobs import digest_of
+from compos.image.digest import digest_of
 from compos.image.platform import Platform
 from compos.image.registry import Registry
 from compos.image.source import Images

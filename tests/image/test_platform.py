@@ -43,7 +43,9 @@ OFFERS = [
     ("linux/arm64/v8", "linux/arm64", True),
     ("linux/arm64", "linux/arm64/v8", True),
     ("linux/arm/v6", "linux/arm", True),
-    ("linux/arm/v6", "linux/arm/v7", False),
+    ("linux/arm/v6", "linux/arm/v7", True),
+    ("linux/arm/v7", "linux/arm/v6", False),
+    ("linux/amd64/v3", "linux/amd64", True),
     ("linux/arm", "linux/arm/v7", True),
     ("linux/amd64/v3", "linux/amd64/v1", False),
 ]

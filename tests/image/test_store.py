@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from compos.errors import ImageError
-from compos.image.blobs import digest_of
+from compos.image.digest import digest_of
 from compos.image.model import MANIFEST, Descriptor
 from compos.image.staging import disk_errors
 from compos.image.store import REF_NAME, Store, default_root

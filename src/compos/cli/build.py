@@ -158,11 +158,12 @@ def _push(store: Store, settings: Settings, archive: Path, name: str) -> None:
     from compos.cli.images import registry_of
     from compos.image.archive import opened
     from compos.image.local import import_archive
+    from compos.image.names import Origin
     from compos.image.push import push
     from compos.progress import notice
 
     with opened(archive) as stream:
-        import_archive(store, stream)
+        import_archive(store, stream, Origin("archive", archive.name), reserved=True)
     pushed = push(store, name, registry=registry_of(settings))
     notice(f"pushed {name} {pushed.digest}")
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from compos.cli.debian import debian_mirrors, debian_options
 from compos.cli.images import registry_of
 from compos.cli.settings import Settings, global_options, settings_of
 
@@ -28,13 +30,15 @@ def cache() -> None:
 @click.argument("ignored", nargs=-1, expose_value=False, metavar="")
 @global_options
 def list_images(**options: Any) -> None:
-    """List the images in the store: name and digest of the root manifest."""
+    """List the images in the store: name, digest of the root manifest, and where each came from."""
+    from compos.image.names import origin_of
+
     store = _store(settings_of(options))
-    entries = [(name, entry.digest) for entry in store.entries() if (name := entry.annotations.get(NAME))]
+    entries = [(name, entry) for entry in store.entries() if (name := entry.annotations.get(NAME))]
     width = max([80, *(len(name) for name, _ in entries)])
-    click.echo(f"{'image name':<{width}} root manifest hash")
-    for name, digest in entries:
-        click.echo(f"{name:<{width}} {digest}")
+    click.echo(f"{'image name':<{width}} {'root manifest hash':<71} origin")
+    for name, entry in entries:
+        click.echo(f"{name:<{width}} {entry.digest} {origin_of(entry)}")
 
 
 @cache.command("rm")
@@ -69,15 +73,22 @@ def clean(**options: Any) -> None:
 @cache.command("pull")
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 @click.option("--platform", "platforms", multiple=True, metavar="OS/ARCH", help="Only these; repeatable [all].")
+@click.option("--allow-brick-names", is_flag=True, help="Let a registry serve images under the names of our bricks.")
+@debian_options
 @global_options
 def pull(names: tuple[str, ...], **options: Any) -> None:
-    """Fetch images, whatever the store has, for all their platforms."""
+    """Fetch images, whatever the store has, for all their platforms. Bricks are built, as in a build."""
+    debian = debian_mirrors(options)
     settings = settings_of(options)
+    from compos.cli.images import images
     from compos.image.platform import Platform
     from compos.image.source import Images
 
     store = _store(settings)
-    source = Images(store, pull=True, registry=registry_of(settings))
+    if options["allow_brick_names"]:
+        source = Images(store, pull=True, registry=registry_of(settings), reserved=True)
+    else:
+        source = images(store, settings, debian, pull=True)
     platforms = [*map(Platform.parse, options["platforms"])] or None
     for name in names:
         layout = source.layout(_tagged(name), platforms, Platform.host())
@@ -117,24 +128,26 @@ def export(name: str, **options: Any) -> None:
 @cache.command("import")
 @click.argument("file", metavar="FILE|-")
 @click.argument("ignored", nargs=-1, expose_value=False, metavar="")
+@click.option("--allow-brick-names", is_flag=True, help="Take images whose names are those of our bricks, too.")
 @global_options
 def import_(file: str, **options: Any) -> None:
     """Take images out of a tar: an OCI layout (as exported here, or by skopeo or buildx), or what docker save writes."""
     import shutil
-    import tempfile
 
     from compos.image.archive import opened
     from compos.image.local import import_archive
+    from compos.image.names import Origin
 
     store = _store(settings_of(options))
-    with tempfile.NamedTemporaryFile() as spool:
+    with ExitStack() as stack:
         path = Path(file)
+        origin = Origin("archive", path.name if file != "-" else "standard input")
         if file == "-":
-            shutil.copyfileobj(sys.stdin.buffer, spool, 1 << 20)
-            spool.flush()
-            path = Path(spool.name)
-        with opened(path) as archive:
-            names = import_archive(store, archive)
+            path = stack.enter_context(store.scratch()) / "archive.tar"
+            with store.writing(), path.open("wb") as spool:
+                shutil.copyfileobj(sys.stdin.buffer, spool, 1 << 20)
+        archive = stack.enter_context(opened(path))
+        names = import_archive(store, archive, origin, reserved=options["allow_brick_names"])
     if not names:
         from compos.errors import ImageError
 

@@ -67,15 +67,15 @@ def images(
     """
     from compos.image.mirrors import Mirrors
     from compos.image.source import Images
-    from compos.package.bricks import HUB, Bricks
+    from compos.package.bricks import Bricks
 
     mirrors = Mirrors.parse(settings.mirror, os.environ)
     certificates = settings.certificates
-    registry_only = Images(store, mirrors=mirrors, certificates=certificates, pull=True)
+    registry_only = Images(store, mirrors=mirrors, certificates=certificates, pull=True, reserved=True)
     bricks = Bricks(
         cache(lambda: builder(store, settings, debian)),
         lambda reference, platform: registry_only.image(str(reference), platform),
-        mirrored=any(name in mirrors.urls for name in (HUB, "*")),
+        mirrored=mirrors.has_bricks,
         local=local.recipes if local else None,
     )
     first = None

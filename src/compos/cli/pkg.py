@@ -37,8 +37,9 @@ def build(folders: tuple[str, ...], **options: Any) -> None:
     from pathlib import Path
 
     from compos.cli.images import builder, open_store
+    from compos.image.names import RECIPE
     from compos.image.platform import Platform
-    from compos.package.recipe import RECIPE, load_recipe, named, recipe_key
+    from compos.package.recipe import load_recipe, named, recipe_key
     from compos.progress import notice
 
     store = open_store(settings)

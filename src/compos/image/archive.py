@@ -6,16 +6,22 @@ but to other members.
 
 from __future__ import annotations
 
+import lzma
 import os
 import posixpath
 import stat
 import tarfile
+import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from io import BufferedReader, RawIOBase
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, TYPE_CHECKING, Protocol
 
 from compos.errors import ImageError
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 __all__ = ["Archive", "identity", "opened"]
 
@@ -23,6 +29,7 @@ LARGEST_DOCUMENT = 8 << 20
 """Bytes of a manifest, an index or a config that are read."""
 
 _MOST_LINKS = 8
+_BUFFER = 1 << 20
 
 
 class Archive(Protocol):
@@ -41,17 +48,27 @@ class Archive(Protocol):
 @contextmanager
 def opened(path: Path) -> Iterator[Archive]:
     """The folder or tar (plain, gzip, bzip2, xz) at `path`. Raises `ImageError` (`archive-missing`, `archive-damaged`)."""
+    # Not around the block: errors of whoever reads are not the archive's.
+    with ExitStack() as stack:
+        with _damage(path):
+            if path.is_dir():
+                archive: Archive = _Folder(path)
+            else:
+                archive = _Tar(path, stack.enter_context(tarfile.open(path)))
+        yield archive
+
+
+@contextmanager
+def _damage(path: Path) -> Iterator[None]:
+    """Turn what goes wrong while the archive at `path` is read into `ImageError`."""
     try:
-        if path.is_dir():
-            yield _Folder(path)
-            return
-        with tarfile.open(path) as archive:
-            yield _Tar(path, archive)
+        yield
     except FileNotFoundError as error:
         raise ImageError(
             "archive-missing", "there is no such file or folder", place=str(path), hint="Check the image's path."
         ) from error
-    except (OSError, tarfile.TarError, EOFError, UnicodeError) as error:
+    # zlib.error and lzma.LZMAError are of no family; tarfile lets ValueError and OverflowError of hostile headers through.
+    except (OSError, tarfile.TarError, EOFError, ValueError, ArithmeticError, zlib.error, lzma.LZMAError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise ImageError(
             "archive-damaged", f"the image cannot be read: {reason}", place=str(path), hint="Save the image again."
@@ -71,7 +88,7 @@ class _Folder:
     def has(self, name: str) -> bool:
         try:
             return stat.S_ISREG(self._find(name).stat().st_mode)
-        except OSError:
+        except (OSError, ImageError):
             return False
 
     def stream(self, name: str) -> IO[bytes]:
@@ -79,19 +96,27 @@ class _Folder:
         # Not blocked by a FIFO that pretends to be a blob.
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        except FileNotFoundError as error:
+        except (FileNotFoundError, NotADirectoryError) as error:
             raise _incomplete(self._path, name) from error
+        except OSError as error:
+            with _damage(self._path):
+                raise error
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             os.close(descriptor)
             raise _incomplete(self._path, name)
-        return os.fdopen(descriptor, "rb")
+        return BufferedReader(_Guarded(os.fdopen(descriptor, "rb", buffering=0), self._path), _BUFFER)
 
     def document(self, name: str) -> bytes:
         return _whole(self, self._path, name)
 
     def _find(self, name: str) -> Path:
         path = self._path / name
-        if not path.resolve().is_relative_to(self._path.resolve()):
+        try:
+            inside = path.resolve().is_relative_to(self._path.resolve())
+        # Links in a circle; a name with a NUL.
+        except (OSError, RuntimeError, ValueError):
+            inside = False
+        if not inside:
             raise _incomplete(self._path, name)
         return path
 
@@ -107,10 +132,11 @@ class _Tar:
 
     def stream(self, name: str) -> IO[bytes]:
         member = self._find(name)
-        stream = self._archive.extractfile(member) if member is not None else None
+        with _damage(self._path):
+            stream = self._archive.extractfile(member) if member is not None else None
         if stream is None:
             raise _incomplete(self._path, name)
-        return stream
+        return BufferedReader(_Guarded(stream, self._path), _BUFFER)
 
     def document(self, name: str) -> bytes:
         return _whole(self, self._path, name)
@@ -129,6 +155,33 @@ class _Tar:
             else:
                 return None
         return None
+
+
+class _Guarded(RawIOBase):
+    """A file of the archive; what goes wrong while it is read is damage of the archive."""
+
+    def __init__(self, stream: IO[bytes] | RawIOBase, path: Path) -> None:
+        super().__init__()
+        self._stream = stream
+        self._path = path
+
+    def readable(self) -> bool:
+        """Always true."""
+        return True
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        """Fill `buffer`; raises `ImageError` (`archive-damaged`)."""
+        view = memoryview(buffer).cast("B")
+        with _damage(self._path):
+            data = self._stream.read(len(view)) or b""
+        view[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        """Close the file."""
+        if hasattr(self, "_stream"):
+            self._stream.close()
+        super().close()
 
 
 def _whole(archive: Archive, path: Path, name: str) -> bytes:

@@ -13,18 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from compos.errors import ImageError
+from compos.image.digest import EMPTY, Digest
 from compos.image.model import Descriptor
 from compos.image.staging import disk_errors
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-__all__ = ["BlobReader", "BlobWriter", "digest_of"]
-
-
-def digest_of(data: bytes) -> str:
-    """The digest of `data` as OCI writes it."""
-    return f"sha256:{hashlib.sha256(data).hexdigest()}"
+__all__ = ["BlobReader", "BlobWriter"]
 
 
 class BlobWriter:
@@ -50,9 +46,9 @@ class BlobWriter:
         return len(data)
 
     @property
-    def digest(self) -> str:
+    def digest(self) -> Digest:
         """The digest of what was written until now."""
-        return f"sha256:{self._hash.hexdigest()}"
+        return Digest(f"sha256:{self._hash.hexdigest()}")
 
     def commit(
         self, media_type: str, expected_digest: str | None = None, expected_size: int | None = None
@@ -101,6 +97,10 @@ class BlobReader(io.RawIOBase):
         if actual != descriptor.size:
             self._stream.close()
             raise damaged(f"it has {actual} bytes instead of {descriptor.size}")
+        if not actual and descriptor.digest != EMPTY:
+            # Nobody reads a last byte, in whose place the error would be raised.
+            self._stream.close()
+            raise damaged("it is empty, and its digest is that of something")
 
     def readable(self) -> bool:
         """Always true."""

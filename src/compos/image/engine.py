@@ -10,17 +10,16 @@ import http.client
 import json
 import os
 import socket
-import tempfile
 from contextlib import closing
-from pathlib import Path
 from urllib.parse import quote
 
-from compos.errors import ComposError
+from compos.errors import ImageError
 from compos.image.archive import opened
+from compos.image.digest import Digest
 from compos.image.local import import_docker
 from compos.image.model import Descriptor, Image
 from compos.image.platform import Platform
-from compos.image.reference import Reference
+from compos.image.reference import Reference, is_reserved
 from compos.image.source import stored_image
 from compos.image.store import Store
 from compos.progress import notice
@@ -32,6 +31,8 @@ SECONDS = 10
 """How long the engine may think before it answers."""
 
 _PIECE = 1 << 20
+MAX_ANSWER = 16 << 20
+"""Bytes of the engine's description of an image."""
 
 
 class Engine:
@@ -44,16 +45,24 @@ class Engine:
     def image(self, reference: Reference, platform: Platform) -> Image | None:
         """The engine's image of this name for `platform`; None when there is none, or no engine."""
         name = str(reference)
+        if is_reserved(reference):
+            # Whatever the engine has under a name of our bricks, it is not ours.
+            return None
         try:
             found = self._inspect(name)
             if found is None or found.get("Architecture") not in ("", None, platform.architecture):
                 return None
             manifest = self._manifest(name, str(found["Id"]), platform)
             return stored_image(self._store, name, manifest, platform)
-        except (OSError, ValueError, KeyError, http.client.HTTPException, ComposError) as error:
-            reason = error.message if isinstance(error, ComposError) else str(error)
-            notice(f"the Docker engine does not serve {name}: {reason}")
-            return None
+        except ImageError as error:
+            # A full disk is no reason to ask somebody else for the image.
+            if error.id.startswith("store-"):
+                raise
+            reason = error.message
+        except (OSError, ValueError, KeyError, RecursionError, http.client.HTTPException) as error:
+            reason = str(error)
+        notice(f"the Docker engine does not serve {name}: {reason}")
+        return None
 
     def _manifest(self, name: str, identity: str, platform: Platform) -> Descriptor:
         """The image as the store has it; exported once for each id, which names its config."""
@@ -61,10 +70,10 @@ class Engine:
         if (known := self._store.derived("engine", key)) is not None:
             media_type, digest, size = json.loads(known.read_text())
             if self._store.has(digest, size):
-                return Descriptor(media_type, digest, size)
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "image.tar"
-            with closing(self._connect()) as connection, path.open("wb") as out:
+                return Descriptor(media_type, Digest.parse(digest), size)
+        with self._store.scratch() as folder:
+            path = folder / "image.tar"
+            with closing(self._connect()) as connection, self._store.writing(), path.open("wb") as out:
                 connection.request("GET", f"/images/{quote(name, safe='')}/get")
                 response = connection.getresponse()
                 if response.status != 200:
@@ -82,7 +91,7 @@ class Engine:
         with closing(self._connect()) as connection:
             connection.request("GET", f"/images/{quote(name, safe='')}/json")
             response = connection.getresponse()
-            data = response.read()
+            data = response.read(MAX_ANSWER)
             if response.status == 404:
                 return None
             if response.status != 200:

@@ -6,17 +6,15 @@ in the system (an installer, a registry) rather than a root filesystem.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from compos.errors import ImageError
-from compos.image.model import MANIFEST_TYPES, Descriptor, Index, Manifest, parse_document, wrong_platform
+from compos.image.model import Descriptor, Index, Manifest, parse_document, wrong_platform
 from compos.image.platform import Platform
+from compos.image.selection import Documents, all_manifests, indexes_inside, select_in
+from compos.progress import notice
 
 __all__ = ["ImageLayout", "read_layout", "require_platforms"]
-
-Read = Callable[[Descriptor], bytes]
-"""Gives the bytes of a manifest, an index or a config."""
 
 
 class ImageLayout(NamedTuple):
@@ -30,24 +28,22 @@ class ImageLayout(NamedTuple):
     blobs: tuple[Descriptor, ...]
 
 
-def read_layout(name: str, root: Descriptor, platforms: Sequence[Platform] | None, read: Read) -> ImageLayout:
+def read_layout(name: str, root: Descriptor, platforms: Sequence[Platform] | None, documents: Documents) -> ImageLayout:
     """The layout of `root` with the manifests for `platforms`, or with all, attestations included, when that is None.
 
-    The index itself stays as it is, and names other platforms too. Raises `ImageError` (`image-platform`, `image-malformed`,
-    `image-media-type`).
+    The index itself stays as it is, and names other platforms too. Of all platforms, those are left out, with a notice, whose
+    layers registries do not carry. Raises `ImageError` (`image-platform`, `image-malformed`, `image-media-type`).
     """
     # The store's annotations are not the image's.
-    root = Descriptor(root.media_type, root.digest, root.size)
+    root = root.plain
     blobs: dict[str, Descriptor] = {}
-    _, document = parse_document(read(root), media_type=root.media_type)
+    _, document = parse_document(documents.document(root), media_type=root.media_type)
     if isinstance(document, Manifest):
         _collect(name, root, document, blobs)
     else:
-        for manifest in _chosen(name, document, platforms):
-            _, inner = parse_document(read(manifest), media_type=manifest.media_type)
-            if isinstance(inner, Index):
-                raise ImageError("image-media-type", "the image is an index inside an index", place=name)
+        for manifest, inner in _chosen(name, document, platforms, documents):
             _collect(name, manifest, inner, blobs)
+        blobs.update((inner.digest, inner) for inner in indexes_inside(name, document, documents))
         blobs[root.digest] = root
     return ImageLayout(name, root, tuple(blobs.values()))
 
@@ -60,19 +56,27 @@ def require_platforms(layout: ImageLayout, platforms: Sequence[Platform] | None,
 
 
 def _collect(name: str, manifest: Descriptor, document: Manifest, blobs: dict[str, Descriptor]) -> None:
-    document.require_distributable(name)
+    document.require_usable(name)
     for blob in (document.config, *document.layers, manifest):
         blobs.setdefault(blob.digest, blob)
 
 
-def _chosen(name: str, index: Index, platforms: Sequence[Platform] | None) -> list[Descriptor]:
-    images = [one for one in index.manifests if one.media_type in MANIFEST_TYPES]
-    if platforms is None:
-        return images
-    chosen = []
-    for platform in platforms:
-        found = [one for one in images if one.platform and one.platform.offers(platform)]
-        if not found:
-            raise wrong_platform(name, platform, [one.platform for one in images if one.platform])
-        chosen += found
-    return list(dict.fromkeys(chosen))
+def _chosen(
+    name: str, index: Index, platforms: Sequence[Platform] | None, documents: Documents
+) -> list[tuple[Descriptor, Manifest]]:
+    if platforms is not None:
+        selected = [select_in(name, index, platform, documents) for platform in platforms]
+        return list({one.descriptor.digest: (one.descriptor, one.manifest) for one in selected}.values())
+    found = []
+    left_out: Descriptor | None = None
+    for descriptor, manifest in all_manifests(name, index, documents):
+        if manifest.foreign_layer():
+            left_out = descriptor
+            notice(
+                f"{name}: {descriptor.platform or descriptor.digest} is left out: registries do not carry its layers"
+            )
+        else:
+            found.append((descriptor, manifest))
+    if left_out is not None and not found:
+        raise wrong_platform(name, Platform.host(), [])
+    return found

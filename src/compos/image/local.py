@@ -9,47 +9,51 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from compos.errors import ImageError
 from compos.image.archive import Archive, identity, opened
 from compos.image.attestation import attestation_blobs
-from compos.image.blobs import digest_of
+from compos.image.digest import Digest, digest_of
 from compos.image.model import (
-    INDEX_TYPES,
+    INDEX,
     LAYER_GZIP,
     LAYER_TAR,
     LAYER_ZSTD,
     MANIFEST,
-    MANIFEST_TYPES,
     Descriptor,
     ImageConfig,
     Index,
     parse_document,
     wrong_platform,
 )
+from compos.image.names import Origin, admit, require_free
 from compos.image.platform import Platform
 from compos.image.reference import Reference
+from compos.image.selection import MAX_DEPTH, Selected, image_config, select_in, select_manifest
 from compos.image.store import REF_NAME, Store
 from compos.progress import task
 
 __all__ = ["import_archive", "import_docker", "import_local"]
 
-VERSION = 1
+VERSION = 2
 FULL_NAME = "io.containerd.image.name"
 CONFIG_TYPE = "application/vnd.docker.container.image.v1+json"
 _HEX = re.compile(r"(?:.*/)?([0-9a-f]{64})(?:\.json)?")
 _MAGIC = ((b"\x1f\x8b", LAYER_GZIP), (b"\x28\xb5\x2f\xfd", LAYER_ZSTD))
 _PIECE = 1 << 20
-_DEEPEST = 4
-"""Indexes inside of indexes."""
+MAX_DOCUMENTS = 1000
+"""Manifests and indexes of one archive."""
 
 
 def import_local(store: Store, text: str, platform: Platform) -> tuple[str, Descriptor]:
-    """Have the store hold the image that `text` names, for `platform`; gives its name, and its manifest or the index above it.
+    """Have the store hold the image that `text` names, for `platform`.
 
+    Returns its name, and its manifest or the index above it.
     The name is the one annotated in the layout or archive, else the file's, with the digest: it does not depend on where the
     file lies. Raises `ImageError`.
     """
@@ -60,7 +64,7 @@ def import_local(store: Store, text: str, platform: Platform) -> tuple[str, Desc
     if key is not None and (known := store.derived("local", key)) is not None:
         name, media_type, digest, size = json.loads(known.read_text())
         if store.has(digest, size):
-            return name, Descriptor(media_type, digest, size)
+            return name, Descriptor(media_type, Digest.parse(digest), size)
     with task(f"read {text}"), opened(path) as archive:
         try:
             if scheme == "docker-archive":
@@ -72,7 +76,7 @@ def import_local(store: Store, text: str, platform: Platform) -> tuple[str, Desc
             error.place = f"{text}: {error.place}" if error.place and error.place != str(path) else text
             raise
     name = f"{name or f'{scheme}:{path.name}'}@{manifest.digest}"
-    store.tag(text, root)
+    store.tag(text, root.plain)
     # What was written to, or replaced, while it was read is read again.
     if key is not None and key == _key(text, path, platform):
         with store.derive("local", key) as made:
@@ -103,119 +107,164 @@ def _split(rest: str) -> tuple[Path, str]:
     return path, ""
 
 
+class _Archived:
+    """Documents of an archive, which the store keeps."""
+
+    def __init__(self, store: Store, archive: Archive) -> None:
+        self._store = store
+        self._archive = archive
+
+    def document(self, blob: Descriptor) -> bytes:
+        return _document(self._store, self._archive, blob)
+
+    config = document
+
+
 def _import_layout(
     store: Store, archive: Archive, platform: Platform, wanted: str
 ) -> tuple[str, Descriptor, Descriptor]:
     """Name, manifest, and the index above it (or the manifest again)."""
+    documents = _Archived(store, archive)
+    root, selected = _select(_entries_of(archive), wanted, platform, documents)
+    selected.manifest.require_usable(wanted)
+    image_config("", selected, platform, documents)
+    for layer in selected.manifest.layers:
+        _blob(store, archive, layer)
+    for attestation in selected.attestations:
+        if archive.has(attestation.digest.path):
+            for blob in attestation_blobs(_document(store, archive, attestation), attestation.digest):
+                _blob(store, archive, blob)
+    name = _full_name(_name_of(root))
+    return name, selected.descriptor.plain, root.plain
+
+
+def _select(entries: Index, wanted: str, platform: Platform, documents: _Archived) -> tuple[Descriptor, Selected]:
+    """The entry of `index.json` that is meant, and the manifest there: the entries may be one image's platforms."""
+    found = _found(entries, wanted)
+    if len({one.digest for one in found}) == 1:
+        return found[0], select_manifest(wanted, found[0], platform, documents)
+    if len({_name_of(one) for one in found}) == 1:
+        selected = select_in(wanted, Index(found), platform, documents)
+        above = next((one for one in found if one.digest == selected.descriptor.digest), selected.descriptor)
+        return above, selected
+    raise _not_one([_name_of(one) or one.digest for one in _images(entries)], wanted, len(found))
+
+
+def _entries_of(archive: Archive) -> Index:
     _, index = parse_document(archive.document("index.json"))
     if not isinstance(index, Index):
-        raise ImageError("archive-damaged", "index.json is no image index", hint="Save the image again.")
-    root = _chosen(index, wanted)
-    manifest, above = _manifest(store, archive, root, platform)
-    _, document = parse_document(_document(store, archive, manifest), media_type=manifest.media_type)
-    assert not isinstance(document, Index)  # noqa: S101  `_manifest` gives manifests
-    document.require_distributable(wanted)
-    config = ImageConfig.from_bytes(_document(store, archive, document.config))
-    if not config.platform.offers(Platform(platform.os, platform.architecture)):
-        raise wrong_platform("", platform, [config.platform])
-    for layer in document.layers:
-        _blob(store, archive, layer)
-    name = _full_name(root.annotations.get(FULL_NAME) or root.annotations.get(REF_NAME) or "")
-    return name, manifest, above
+        raise ImageError("archive-damaged", "index.json is not an image index", hint="Save the image again.")
+    return index
 
 
-def import_archive(store: Store, archive: Archive) -> list[str]:
-    """Have the store hold every image of an OCI layout that has a full name, with all its platforms, or those of what
-    `docker save` writes; gives their names. Raises `ImageError`."""
-    if not archive.has("index.json"):
-        entries = _entries(archive)
-        named = [(tag, _full_name(tag)) for entry in entries for tag in entry.get("RepoTags") or ()]
-        for tag, name in named:
-            platform = ImageConfig.from_bytes(archive.document(_saved(archive, tag)["Config"])).platform
-            store.tag(name, import_docker(store, archive, platform, tag)[1])
-        return [name for _, name in named]
-    _, index = parse_document(archive.document("index.json"))
-    names = []
-    for root in index.manifests if isinstance(index, Index) else ():
-        name = _full_name(root.annotations.get(FULL_NAME) or root.annotations.get(REF_NAME) or "")
-        if name and root.media_type in (*INDEX_TYPES, *MANIFEST_TYPES):
-            store.tag(name, _import_all(store, archive, root))
-            names.append(name)
-    return names
+def _images(entries: Index) -> tuple[Descriptor, ...]:
+    return (*entries.images(), *entries.inner())
 
 
-def _import_all(store: Store, archive: Archive, root: Descriptor, depth: int = 0) -> Descriptor:
-    """A manifest or index with everything below it that the archive has; a saved index may lack platforms."""
-    media_type, document = parse_document(_document(store, archive, root), media_type=root.media_type)
-    if isinstance(document, Index):
-        for child in document.manifests:
-            known = store.has(child.digest, child.size) or archive.has(_place(child))
-            if depth < _DEEPEST and known and child.media_type in (*INDEX_TYPES, *MANIFEST_TYPES):
-                _import_all(store, archive, child, depth + 1)
-    else:
-        for blob in document.blobs:
-            _blob(store, archive, blob)
-    return Descriptor(media_type, root.digest, root.size)
+def _name_of(entry: Descriptor) -> str:
+    return entry.annotations.get(FULL_NAME) or entry.annotations.get(REF_NAME) or ""
 
 
-def _chosen(index: Index, wanted: str) -> Descriptor:
-    """The entry of `index.json` that is meant."""
-    entries = [one for one in index.manifests if one.media_type in (*INDEX_TYPES, *MANIFEST_TYPES)]
-    if wanted:
-        found = [
-            one
-            for one in entries
-            if wanted in (one.digest, one.annotations.get(REF_NAME), one.annotations.get(FULL_NAME))
-            or _full_name(wanted) in (_full_name(one.annotations.get(REF_NAME, "")) or None,)
-        ]
-    else:
-        found = entries
-    if len(found) == 1 or (found and len({one.digest for one in found}) == 1):
-        return found[0]
-    names = sorted(one.annotations.get(REF_NAME) or one.digest for one in entries)
-    what = f"no image {wanted!r}" if wanted else f"{len(entries)} images"
-    raise ImageError(
-        "archive-image",
-        f"there {'is' if wanted else 'are'} {what} in it",
-        hint=f"Put one of these behind the path: {', '.join(names[:10])}." if names else "Save an image there.",
+def _found(entries: Index, wanted: str) -> tuple[Descriptor, ...]:
+    """The entries that `wanted` (a tag, a name or a digest; empty: any) may mean."""
+    if not wanted:
+        return _images(entries)
+    full = _full_name(wanted)
+    return tuple(
+        one
+        for one in _images(entries)
+        if wanted in (one.digest, one.annotations.get(REF_NAME), one.annotations.get(FULL_NAME))
+        or (full and full in (_full_name(one.annotations.get(REF_NAME, "")), _full_name(_name_of(one))))
     )
 
 
-def _manifest(
-    store: Store, archive: Archive, root: Descriptor, platform: Platform, depth: int = 0
-) -> tuple[Descriptor, Descriptor]:
-    """The manifest for `platform` at or below `root`, and the index that lists it, with what it attests of it."""
-    plain = Descriptor(root.media_type, root.digest, root.size)
-    if root.media_type in MANIFEST_TYPES:
-        return plain, plain
+def _not_one(names: Sequence[str], wanted: str, found: int) -> ImageError:
+    """The error for an archive that has no image of a name, or several that may be meant."""
+    what = f"no image {wanted!r}" if wanted and not found else f"{found or 'no'} images"
+    known = sorted(set(names))
+    return ImageError(
+        "archive-image",
+        f"there {'is' if wanted and not found else 'are'} {what} in it",
+        hint=f"Put one of these behind the path: {', '.join(known[:10])}." if known else "Save an image there.",
+    )
+
+
+def import_archive(store: Store, archive: Archive, origin: Origin, *, reserved: bool = False) -> list[str]:
+    """Have the store hold every image of an OCI layout that has a full name, with all its platforms, or those of what
+    `docker save` writes; returns their names. `reserved` permits names of our bricks. Raises `ImageError`."""
+    named: dict[str, Callable[[], Descriptor]] = {}
+    if archive.has("index.json"):
+        groups: dict[str, list[Descriptor]] = {}
+        for entry in _images(_entries_of(archive)):
+            groups.setdefault(_full_name(_name_of(entry)), []).append(entry)
+        groups.pop("", None)
+        named = {name: partial(_import_entries, store, archive, entries) for name, entries in groups.items()}
+    else:
+        for saved in _entries(archive):
+            for tag in saved.get("RepoTags") or ():
+                named[_full_name(tag)] = partial(_import_saved, store, archive, tag)
+        named.pop("", None)
+    if not reserved:
+        # Before anything is taken: half an archive helps nobody.
+        for name in named:
+            require_free(Reference.parse(name), origin)
+    for name, take in named.items():
+        admit(store, Reference.parse(name), take(), origin, reserved=reserved)
+    return [*named]
+
+
+def _import_saved(store: Store, archive: Archive, tag: str) -> Descriptor:
+    platform = ImageConfig.from_bytes(archive.document(_saved(archive, tag)["Config"])).platform
+    return import_docker(store, archive, platform, tag)[1]
+
+
+def _import_entries(store: Store, archive: Archive, entries: Sequence[Descriptor]) -> Descriptor:
+    """The image of a name, with all its platforms: entries that share the name are put under one index."""
+    seen: set[str] = set()
+    for entry in entries:
+        _import_all(store, archive, entry, seen)
+    if len({entry.digest for entry in entries}) == 1:
+        return entries[0].plain
+    manifests = [Descriptor(one.media_type, one.digest, one.size, platform=one.platform).to_json() for one in entries]
+    index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests}
+    return store.put(json.dumps(index, sort_keys=True, separators=(",", ":")).encode(), INDEX)
+
+
+def _import_all(store: Store, archive: Archive, root: Descriptor, seen: set[str], depth: int = 0) -> None:
+    """A manifest or index with everything below it that the archive has; a saved index may lack platforms.
+
+    Each document is looked at once, whatever leads to it.
+    """
+    if root.digest in seen:
+        return
+    seen.add(root.digest)
+    if len(seen) > MAX_DOCUMENTS:
+        raise ImageError("archive-damaged", f"there are more than {MAX_DOCUMENTS} images in it", hint="Save fewer.")
     _, document = parse_document(_document(store, archive, root), media_type=root.media_type)
-    if not isinstance(document, Index) or depth > _DEEPEST:
-        raise ImageError("image-media-type", "the image's index leads nowhere", place=root.digest)
-    chosen = document.select(platform, root.digest)
-    for attestation in document.attestations(chosen.digest):
-        if archive.has(_place(attestation)):
-            for blob in attestation_blobs(_document(store, archive, attestation), attestation.digest):
+    if isinstance(document, Index):
+        for child in _images(document) if depth < MAX_DEPTH else ():
+            if store.has(child.digest, child.size) or archive.has(child.digest.path):
+                _import_all(store, archive, child, seen, depth + 1)
+    else:
+        foreign = document.foreign_layer()
+        for blob in document.blobs:
+            if foreign is None or archive.has(blob.digest.path):
                 _blob(store, archive, blob)
-    return Descriptor(chosen.media_type, chosen.digest, chosen.size), plain
 
 
 def _document(store: Store, archive: Archive, blob: Descriptor) -> bytes:
     """A manifest, index or config, verified and put into the store."""
     if not store.has(blob.digest, blob.size):
-        data = archive.document(_place(blob))
+        data = archive.document(blob.digest.path)
         if digest_of(data) != blob.digest:
-            raise _damaged(_place(blob), blob.digest, digest_of(data))
+            raise _damaged(blob.digest.path, blob.digest, digest_of(data))
         store.put(data, blob.media_type)
     return store.read(blob.digest)
 
 
 def _blob(store: Store, archive: Archive, blob: Descriptor) -> None:
     if not store.has(blob.digest, blob.size):
-        _copy(store, archive, _place(blob), blob.media_type, blob.digest)
-
-
-def _place(blob: Descriptor) -> str:
-    return f"blobs/{blob.digest.replace(':', '/')}"
+        _copy(store, archive, blob.digest.path, blob.media_type, blob.digest)
 
 
 def _copy(store: Store, archive: Archive, name: str, media_type: str, digest: str | None) -> Descriptor:
@@ -237,7 +286,7 @@ def _damaged(name: str, wanted: str, found: str) -> ImageError:
 
 
 def import_docker(store: Store, archive: Archive, platform: Platform, wanted: str) -> tuple[str, Descriptor]:
-    """What `docker save` writes, as an OCI image; gives its name ("" when it has none) and its manifest.
+    """What `docker save` writes, as an OCI image; returns its name ("" when it has none) and its manifest.
 
     Layers stay as they are, uncompressed ones as plain tars. Raises `ImageError`.
     """
@@ -290,16 +339,10 @@ def _saved(archive: Archive, wanted: str) -> dict[str, Any]:
     if len(found) == 1:
         chosen: dict[str, Any] = found[0]
         return chosen
-    names = sorted(tag for entry in entries for tag in entry.get("RepoTags") or ())
-    what = f"no image {wanted!r}" if wanted else f"{len(entries)} images"
-    raise ImageError(
-        "archive-image",
-        f"there {'is' if wanted else 'are'} {what} in it",
-        hint=f"Put one of these behind the path: {', '.join(names[:10])}." if names else "Save an image there.",
-    )
+    raise _not_one([tag for entry in entries for tag in entry.get("RepoTags") or ()], wanted, len(found))
 
 
-def _layer(store: Store, archive: Archive, name: str, diff: str) -> Descriptor:
+def _layer(store: Store, archive: Archive, name: str, diff: Digest) -> Descriptor:
     if store.has(diff):
         return Descriptor(LAYER_TAR, diff, store.path(diff).stat().st_size)
     with archive.stream(name) as stream:

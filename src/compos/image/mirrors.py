@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from compos.errors import ImageError
 from compos.http import without_secrets
-from compos.image.reference import HUB, HUB_HOSTS, Reference
+from compos.image.reference import HUB, HUB_HOSTS, NAMESPACE, Reference, is_reserved
 
 __all__ = ["Endpoint", "Mirrors", "is_loopback"]
 
@@ -30,9 +30,17 @@ class Endpoint(NamedTuple):
 
 
 class Mirrors(NamedTuple):
-    """Registry host (or `*`) → URL of the mirror that is asked in its place, without falling back to the origin."""
+    """Registry host (or `*`) → URL of the mirror that is asked in its place, without falling back to the origin.
+
+    `compos` in place of a host names a registry of our bricks: a mirror of the public hub has what strangers put there.
+    """
 
     urls: Mapping[str, str] = MappingProxyType({})
+
+    @property
+    def has_bricks(self) -> bool:
+        """Whether the user named a registry of our bricks."""
+        return NAMESPACE in self.urls
 
     @classmethod
     def parse(cls, specifications: Iterable[str], environment: Mapping[str, str]) -> Mirrors:
@@ -63,7 +71,8 @@ class Mirrors(NamedTuple):
     def endpoint(self, reference: Reference) -> Endpoint:
         """Where `reference` is asked for; a mirror's path prefix becomes part of the repository."""
         host, repository = reference.origin
-        url = self.urls.get(host) or self.urls.get(_ANY)
+        own = self.urls.get(NAMESPACE) if is_reserved(reference) else None
+        url = own or self.urls.get(host) or self.urls.get(_ANY)
         if url is None:
             return Endpoint(host, repository, _schemes(host))
         parts = urlsplit(url)

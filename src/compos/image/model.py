@@ -7,12 +7,12 @@ Pure; touches nothing. Field names and media types are those of the OCI image sp
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
 from compos.errors import ImageError
+from compos.image.digest import Digest
 from compos.image.platform import Platform
 
 __all__ = [
@@ -33,6 +33,8 @@ __all__ = [
     "Index",
     "Manifest",
     "parse_document",
+    "unverifiable",
+    "wrong_platform",
 ]
 
 _OCI = "application/vnd.oci.image."
@@ -55,18 +57,24 @@ REFERENCE_DIGEST = "vnd.docker.reference.digest"
 ATTESTATION = "attestation-manifest"
 """How an index says which manifest another one attests (BuildKit, "Image Attestation Storage")."""
 
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+MAX_SIZE = 1 << 63
+"""What a descriptor's `size` is below (descriptor.md: int64)."""
+
 _Value = TypeVar("_Value")
 
 
 class Descriptor(NamedTuple):
-    """A reference to a blob: `digest` is `sha256:` and 64 hexadecimal digits, `size` is in bytes."""
+    """A reference to a blob: `size` is in bytes. An entry that nobody needs may have a digest of any algorithm.
+
+    `is_artifact` tells an entry of an index that is no container image (`artifactType`).
+    """
 
     media_type: str
-    digest: str
+    digest: Digest
     size: int
     annotations: Mapping[str, str] = MappingProxyType({})
     platform: Platform | None = None
+    is_artifact: bool = False
 
     def __hash__(self) -> int:
         return hash(self.digest)
@@ -75,11 +83,9 @@ class Descriptor(NamedTuple):
     def from_json(cls, value: object) -> Descriptor:
         """Read a descriptor; raises `ImageError` (`image-malformed`)."""
         plain = _object(value, "descriptor")
-        digest = _text(plain.get("digest"), "digest")
+        digest = Digest.parse(plain.get("digest"))
         size = plain.get("size")
-        if not _DIGEST.fullmatch(digest):
-            raise _malformed(f"the digest {digest[:80]!r} is not sha256: and 64 hexadecimal digits")
-        if not isinstance(size, int) or isinstance(size, bool) or size < 0:
+        if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size < MAX_SIZE:
             raise _malformed("the size of a descriptor is not a number of bytes")
         platform = plain.get("platform")
         return cls(
@@ -88,7 +94,13 @@ class Descriptor(NamedTuple):
             size,
             _texts_by_name(plain.get("annotations"), "annotations"),
             Platform.from_json(_object(platform, "platform")) if platform is not None else None,
+            bool(plain.get("artifactType")),
         )
+
+    @property
+    def plain(self) -> Descriptor:
+        """Where the bytes are, without what an index says of them."""
+        return Descriptor(self.media_type, self.digest, self.size)
 
     def to_json(self) -> dict[str, Any]:
         """The JSON object of this descriptor, keys in the specification's order."""
@@ -112,7 +124,7 @@ class ImageConfig(NamedTuple):
     working_dir: str = ""
     stop_signal: str = ""
     labels: Mapping[str, str] = MappingProxyType({})
-    diff_ids: tuple[str, ...] = ()
+    diff_ids: tuple[Digest, ...] = ()
     user: str = ""
 
     @classmethod
@@ -132,7 +144,7 @@ class ImageConfig(NamedTuple):
             working_dir=_text(run.get("WorkingDir") or "", "WorkingDir"),
             stop_signal=_text(run.get("StopSignal") or "", "StopSignal"),
             labels=_texts_by_name(run.get("Labels"), "Labels"),
-            diff_ids=_texts(rootfs.get("diff_ids"), "diff_ids"),
+            diff_ids=_list(rootfs.get("diff_ids"), "diff_ids", Digest.parse),
             # Nothing but a notice depends on it.
             user=str(run.get("User") or ""),
         )
@@ -168,16 +180,22 @@ class Manifest(NamedTuple):
         """All that the manifest points to, each digest once."""
         return tuple({blob.digest: blob for blob in (self.config, *self.layers)}.values())
 
-    def require_distributable(self, name: str) -> None:
-        """Raise `ImageError` (`image-media-type`) when a layer lies outside registries (Windows base layers)."""
-        for layer in self.layers:
-            if any(word in layer.media_type for word in _FOREIGN):
-                raise ImageError(
-                    "image-media-type",
-                    f"the layer {layer.digest} is foreign ({layer.media_type}): registries do not carry it",
-                    place=name,
-                    hint="Use an image whose layers are all in the registry.",
-                )
+    def foreign_layer(self) -> Descriptor | None:
+        """A layer that lies outside registries (Windows base layers), if there is one."""
+        return next((layer for layer in self.layers if any(word in layer.media_type for word in _FOREIGN)), None)
+
+    def require_usable(self, name: str) -> None:
+        """Raise `ImageError` (`image-media-type`, `image-digest`) when a blob cannot be had, or not be verified."""
+        if layer := self.foreign_layer():
+            raise ImageError(
+                "image-media-type",
+                f"the layer {layer.digest} is foreign ({layer.media_type}): registries do not carry it",
+                place=name,
+                hint="Use an image whose layers are all in the registry.",
+            )
+        for blob in self.blobs:
+            if not blob.digest.is_verifiable:
+                raise unverifiable(name, blob)
 
 
 class Index(NamedTuple):
@@ -185,12 +203,39 @@ class Index(NamedTuple):
 
     manifests: tuple[Descriptor, ...]
 
-    def select(self, wanted: Platform, name: str) -> Descriptor:
-        """The first manifest that serves for `wanted`; raises `ImageError` (`image-platform`) naming what there is."""
+    def best(self, wanted: Platform) -> Descriptor | None:
+        """The manifest that serves best for `wanted`; of equals the first (image-index.md, "Image Index")."""
+        found: Descriptor | None = None
+        rank = (9, 0)
         for manifest in self.manifests:
-            if manifest.platform and manifest.media_type in MANIFEST_TYPES and manifest.platform.offers(wanted):
-                return manifest
-        raise wrong_platform(name, wanted, [manifest.platform for manifest in self.manifests if manifest.platform])
+            if manifest.platform and manifest.media_type in MANIFEST_TYPES:
+                mine = manifest.platform.rank(wanted)
+                if mine is not None and mine < rank:
+                    found, rank = manifest, mine
+        return found
+
+    def unnamed(self) -> tuple[Descriptor, ...]:
+        """Manifests of images of which only their configs say what platform they are for."""
+        return tuple(
+            one
+            for one in self.manifests
+            if one.media_type in MANIFEST_TYPES
+            and not (one.platform and one.platform.os)
+            and not one.is_artifact
+            and REFERENCE_TYPE not in one.annotations
+        )
+
+    def images(self) -> tuple[Descriptor, ...]:
+        """Its manifests, attestations included; entries of types that nobody knows are left out."""
+        return tuple(one for one in self.manifests if one.media_type in MANIFEST_TYPES)
+
+    def inner(self) -> tuple[Descriptor, ...]:
+        """The indexes inside of this one."""
+        return tuple(one for one in self.manifests if one.media_type in INDEX_TYPES)
+
+    def platforms(self) -> list[Platform]:
+        """What its manifests are for, as far as it says."""
+        return [manifest.platform for manifest in self.manifests if manifest.platform]
 
     def attestations(self, digest: str) -> tuple[Descriptor, ...]:
         """The attestation manifests of the manifest `digest`, as BuildKit lists them."""
@@ -200,6 +245,16 @@ class Index(NamedTuple):
             for manifest in self.manifests
             if wanted <= manifest.annotations.items() and manifest.media_type in MANIFEST_TYPES
         )
+
+
+def unverifiable(name: str, blob: Descriptor) -> ImageError:
+    """The error for a blob that is needed, and whose digest is of an algorithm that is not computed here."""
+    return ImageError(
+        "image-digest",
+        f"the digest {blob.digest[:80]} cannot be verified: only SHA-256 can",
+        place=name,
+        hint="Have the image pushed with SHA-256 digests.",
+    )
 
 
 def wrong_platform(name: str, wanted: Platform, there: Sequence[Platform]) -> ImageError:
@@ -216,7 +271,7 @@ def wrong_platform(name: str, wanted: Platform, there: Sequence[Platform]) -> Im
 
 
 def parse_document(data: bytes, *, media_type: str = "") -> tuple[str, Manifest | Index]:
-    """Read a manifest or an index; gives its media type and its value.
+    """Read a manifest or an index; returns its media type and its value.
 
     The document's own `mediaType` is believed before `media_type` (from a header or a descriptor). Raises `ImageError`
     (`image-media-type`) for what is neither, schema 1 by name, and (`image-malformed`) for bad JSON.

@@ -28,8 +28,10 @@ _MACHINES = {
 }
 """What uname(2) calls a machine → GOARCH and GOARM."""
 
-_IMPLIED = {("arm64", "v8"): "", ("arm", ""): "v7", ("amd64", "v1"): ""}
-"""Variants that mean the same as another spelling (OCI image specification, "Platform Variants")."""
+_BASELINES = {"amd64": "v1", "arm": "v7", "arm64": "v8"}
+"""What no variant means (OCI image specification, "Platform Variants"): what every machine of the kind runs."""
+
+_LEVEL = re.compile(r"v([0-9]{1,4})(?:\.([0-9]{1,4}))?")
 
 _NAME = re.compile(r"[a-z0-9_.]+")
 
@@ -75,7 +77,11 @@ class Platform(NamedTuple):
     @classmethod
     def from_json(cls, value: Mapping[str, object]) -> Platform:
         """Read the `platform` object of a descriptor, or an image config, which has the same keys."""
-        return cls(*(str(value.get(key) or "") for key in ("os", "architecture", "variant")))
+        found = [value.get(key) or "" for key in ("os", "architecture", "variant")]
+        # What is not a name is printed nowhere.
+        return cls(
+            *(text if isinstance(text, str) and _NAME.fullmatch(text) else "unknown" if text else "" for text in found)
+        )
 
     def to_json(self) -> dict[str, str]:
         """The `platform` object of a descriptor (OCI image specification, "Image Index")."""
@@ -83,16 +89,29 @@ class Platform(NamedTuple):
         return {**plain, "variant": self.variant} if self.variant else plain
 
     def offers(self, wanted: Platform) -> bool:
-        """Whether something made for this platform serves for `wanted`.
+        """Whether something made for this platform serves for `wanted`."""
+        return self.rank(wanted) is not None
 
-        A wanted platform without a variant takes any; a variant must be the same (`arm64` is `arm64/v8`).
+    def rank(self, wanted: Platform) -> tuple[int, int] | None:
+        """How well something made for this platform serves for `wanted`, smaller is better; None when it does not.
+
+        A machine runs what is made for its own variant and for lower ones: `arm/v7` runs `arm/v6`. Where no variant is
+        wanted the baseline serves best, and a higher one only if there is nothing else: nobody said that it would not do.
         """
         if (self.os, self.architecture) != (wanted.os, wanted.architecture):
-            return False
-        return not wanted.variant or self._plain_variant() == wanted._plain_variant()
+            return None
+        mine, theirs = self._level(), wanted._level()
+        if mine == theirs:
+            return 0, 0
+        if isinstance(mine, int) and isinstance(theirs, int) and mine < theirs:
+            return 1, theirs - mine
+        return None if wanted.variant else (2, mine if isinstance(mine, int) else 0)
 
-    def _plain_variant(self) -> str:
-        return _IMPLIED.get((self.architecture, self.variant), self.variant)
+    def _level(self) -> int | str:
+        """The variant as a number that grows with what it asks of a machine; as it is where it is none of ours."""
+        variant = self.variant or _BASELINES.get(self.architecture, "")
+        match = _LEVEL.fullmatch(variant)
+        return int(match[1]) * 10_000 + int(match[2] or 0) if match else variant
 
     def __str__(self) -> str:
         return "/".join(part for part in (self.os, self.architecture, self.variant) if part)

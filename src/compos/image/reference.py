@@ -12,13 +12,16 @@ from typing import NamedTuple
 from compos.config.check import LOCAL_IMAGES
 from compos.errors import ImageError
 
-__all__ = ["HUB", "HUB_HOSTS", "Reference", "is_local"]
+__all__ = ["HUB", "HUB_HOSTS", "NAMESPACE", "Reference", "is_local", "is_reserved"]
 
 HUB = "docker.io"
 """The registry of names without a host."""
 
 HUB_HOSTS = (f"index.{HUB}", f"registry-1.{HUB}")
 """Where the registry `HUB` really answers; the first one is asked."""
+
+NAMESPACE = "compos"
+"""Names that begin with it, and name no registry, stand for our bricks."""
 
 _DOMAIN = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 _PATH = re.compile(r"[a-z0-9_.-]+(?:/[a-z0-9_.-]+)*")
@@ -29,6 +32,11 @@ _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 def is_local(text: str) -> bool:
     """Whether a name means an image in a folder or file of this machine: `oci:FOLDER` and the like, no reference at all."""
     return text.startswith(LOCAL_IMAGES)
+
+
+def is_reserved(reference: Reference) -> bool:
+    """Whether a name is one of our bricks', shipped or not."""
+    return reference.domain == HUB and reference.path.startswith(f"{NAMESPACE}/")
 
 
 class Reference(NamedTuple):

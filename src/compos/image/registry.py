@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 from compos.errors import ComposError, ImageError
 from compos.http import CHUNK, chunks, network_error
-from compos.image.blobs import BlobWriter, digest_of
+from compos.image.blobs import BlobWriter
 from compos.image.credentials import Credentials, find_credentials
+from compos.image.digest import digest_of
 from compos.image.mirrors import Endpoint, Mirrors
 from compos.image.model import INDEX_TYPES, MANIFEST_TYPES, Descriptor, parse_document
 from compos.image.reference import Reference

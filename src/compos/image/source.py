@@ -23,13 +23,13 @@ from compos.image.model import (
     Descriptor,
     Image,
     ImageConfig,
-    Index,
     Manifest,
     parse_document,
-    wrong_platform,
 )
+from compos.image.names import Origin, admit, admitted, require_free
 from compos.image.platform import Platform
 from compos.image.reference import Reference, is_local
+from compos.image.selection import image_config, select_manifest
 from compos.image.store import Store
 from compos.progress import notice, task
 
@@ -47,9 +47,6 @@ DOCUMENT_TYPES = (*INDEX_TYPES, *MANIFEST_TYPES)
 _NOT_TO_BE_HAD = ("network-", "registry-", "image-", "download-truncated")
 """Errors (their beginnings) of an attestation that an image does without. A wrong digest is none of them."""
 
-_DEEPEST = 4
-"""Indexes inside of indexes."""
-
 _ARENA_MAX = -8
 """M_ARENA_MAX (malloc.h)."""
 
@@ -63,12 +60,15 @@ def stored_image(store: Store, name: str, root: Descriptor, platform: Platform) 
     Raises `ImageError`: `store-missing` when any of its blobs is not there with the right size, `store-corrupt`,
     `image-platform`, `image-media-type`, `image-malformed`.
     """
+    documents = _Stored(store)
     try:
-        digest, manifest, attestations = _manifest(name, root, platform, lambda blob: store.read(blob.digest))
-        config = _config(name, manifest, platform, store)
+        selected = select_manifest(name, root, platform, documents)
+        config = image_config(name, selected, platform, documents)
+        selected.manifest.require_usable(name)
     except ImageError as error:
         error.place = error.place or name
         raise
+    manifest = selected.manifest
     for layer in manifest.layers:
         try:
             store.require(layer.digest, layer.size)
@@ -81,7 +81,40 @@ def stored_image(store: Store, name: str, root: Descriptor, platform: Platform) 
                 place=f"{name}: {layer.digest}",
                 hint="Fetch it again with --pull.",
             ) from error
-    return Image(name, digest, config, manifest.layers, manifest.config.digest, attestations)
+    digest = selected.descriptor.digest
+    return Image(name, digest, config, manifest.layers, manifest.config.digest, selected.attestations)
+
+
+class _Stored:
+    """Documents that the store has."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def document(self, blob: Descriptor) -> bytes:
+        return self._store.read(blob.digest)
+
+    config = document
+
+
+class _Published:
+    """Documents of an image in a registry, which the store keeps."""
+
+    def __init__(self, images: Images, reference: Reference) -> None:
+        self._images = images
+        self._reference = reference
+
+    def document(self, blob: Descriptor) -> bytes:
+        try:
+            return self._images.store.read(blob.digest)
+        except ImageError:
+            _, data = self._images.registry.manifest(self._reference, blob)
+            self._images.store.put(data, blob.media_type)
+            return data
+
+    def config(self, blob: Descriptor) -> bytes:
+        self._images.downloads.fetch(self._reference, [blob])
+        return self._images.store.read(blob.digest)
 
 
 class Images:
@@ -89,6 +122,7 @@ class Images:
 
     `pull` asks the registry even for what the store has. `registry` may be what makes one: most builds need none.
     `missing` is asked before the registry is, from any thread; `first` before the store, for LinuxKit's `--docker`.
+    `reserved` lets registries serve images under the names of our bricks.
     """
 
     def __init__(
@@ -101,22 +135,25 @@ class Images:
         missing: Missing | None = None,
         registry: Registry | Callable[[], Registry] | None = None,
         first: Missing | None = None,
+        reserved: bool = False,
     ) -> None:
-        self._store = store
+        self.store = store
         self._mirrors = mirrors
         self._certificates = certificates
         self._given = registry
         self._pull = pull
         self._missing = missing
         self._first = first
+        self._reserved = reserved
         self._known: dict[tuple[str, Platform], Image] = {}
         self._passed: set[tuple[str, Platform]] = set()
         """Images that `first` does not have."""
         self._wrong: dict[tuple[str, Platform], ImageError] = {}
-        self._downloads = _Downloads(store, lambda: self._registry)
+        self.downloads = _Downloads(store, lambda: self.registry)
 
     @cached_property
-    def _registry(self) -> Registry:
+    def registry(self) -> Registry:
+        """The client that asks registries, made when it is first needed."""
         if self._given is None:
             from compos.image.registry import Registry
 
@@ -130,8 +167,8 @@ class Images:
             if key not in self._known:
                 from compos.image.local import import_local
 
-                name, root = import_local(self._store, reference, platform)
-                self._known[key] = stored_image(self._store, name, root, platform)
+                name, root = import_local(self.store, reference, platform)
+                self._known[key] = stored_image(self.store, name, root, platform)
             return self._known[key]
         parsed = Reference.parse(reference)
         key = (str(parsed), platform)
@@ -166,41 +203,36 @@ class Images:
                 )
             from compos.image.local import import_local
 
-            name, found = import_local(self._store, reference, wanted[0])
-            return read_layout(name, found, wanted, lambda blob: self._store.read(blob.digest))
+            name, found = import_local(self.store, reference, wanted[0])
+            return read_layout(name, found, wanted, _Stored(self.store))
         parsed = Reference.parse(reference)
         name = str(parsed)
-        root = None if self._pull else self._store.resolve(name)
+        chosen = tuple(platforms or (default,))
+        root = None if self._pull else admitted(self.store, parsed, chosen[0])
         if root is None and self._missing:
-            made = [self._missing(parsed, platform) for platform in platforms or (default,)]
-            root = self._store.resolve(name) if all(made) else None
+            made = [self._missing(parsed, platform) for platform in chosen]
+            root = self.store.resolve(name) if all(made) else None
         known = root
         if root is None:
-            root, data = self._registry.manifest(parsed)
-            self._store.put(data, root.media_type)
-        layout = read_layout(name, root, platforms, self._documents(parsed))
-        self._downloads.fetch(parsed, [blob for blob in layout.blobs if blob.media_type not in DOCUMENT_TYPES])
+            root = self._published(parsed)
+        layout = read_layout(name, root, platforms, _Published(self, parsed))
+        self.downloads.fetch(parsed, [blob for blob in layout.blobs if blob.media_type not in DOCUMENT_TYPES])
         if root.media_type in MANIFEST_TYPES:
-            _, manifest = parse_document(self._store.read(root.digest), media_type=root.media_type)
+            _, manifest = parse_document(self.store.read(root.digest), media_type=root.media_type)
             if isinstance(manifest, Manifest):
-                config = ImageConfig.from_bytes(self._store.read(manifest.config.digest))
+                config = ImageConfig.from_bytes(self.store.read(manifest.config.digest))
                 require_platforms(layout, platforms, config.platform)
         if known is None:
-            self._store.tag(name, root)
+            admit(self.store, parsed, root, _registry_of(parsed), reserved=self._reserved)
         return layout
 
-    def _documents(self, reference: Reference) -> Callable[[Descriptor], bytes]:
-        """Reads manifests and indexes, from the registry what the store lacks."""
-
-        def document(blob: Descriptor) -> bytes:
-            try:
-                return self._store.read(blob.digest)
-            except ImageError:
-                _, data = self._registry.manifest(reference, blob)
-                self._store.put(data, blob.media_type)
-                return data
-
-        return document
+    def _published(self, reference: Reference) -> Descriptor:
+        """The manifest or index that the registry has under the name, in the store; it has no name there yet."""
+        if not self._reserved:
+            require_free(reference, _registry_of(reference))
+        root, data = self.registry.manifest(reference)
+        self.store.put(data, root.media_type)
+        return root
 
     def fetch_attestations(self, images: Iterable[Image]) -> None:
         """Complete the attestations of `images` that the store lacks: they came from a tool that leaves them out.
@@ -208,26 +240,28 @@ class Images:
         Where that is impossible a notice says so: an image serves without them. The first time that the network fails is
         the last one that it is asked.
         """
+        local = {image.digest for (reference, _), image in self._known.items() if is_local(reference)}
         for image in images:
-            if attested(self._store, image):
+            # Whoever names a file of this machine wants nothing from the network.
+            if image.digest in local or attested(self.store, image):
                 continue
             error = self._attestations(Reference.parse(image.name), image.attestations)
             if error and error.id.startswith("network-"):
                 return
 
     def _attestations(self, reference: Reference, manifests: Sequence[Descriptor]) -> ComposError | None:
-        """Fetch what attests an image; gives the error, told already, that kept it from being had.
+        """Fetch what attests an image; returns the error that prevented it, which has been reported.
 
         The manifest is stored last: if it is there, so is what it names.
         """
         for manifest in manifests:
             try:
-                if self._store.has(manifest.digest):
-                    data = self._store.read(manifest.digest)
+                if self.store.has(manifest.digest):
+                    data = self.store.read(manifest.digest)
                 else:
-                    _, data = self._registry.manifest(reference, manifest)
-                self._downloads.fetch(reference, attestation_blobs(data, str(reference)))
-                self._store.put(data, manifest.media_type)
+                    _, data = self.registry.manifest(reference, manifest)
+                self.downloads.fetch(reference, attestation_blobs(data, str(reference)))
+                self.store.put(data, manifest.media_type)
             except ComposError as error:
                 if not error.id.startswith(_NOT_TO_BE_HAD):
                     raise
@@ -258,9 +292,10 @@ class Images:
         if is_local(name):
             with suppress(ImageError):
                 self.image(name, platform)
-        elif key not in self._known and not self._pull and self._is_passed(key) and (root := self._store.resolve(name)):
+        elif key not in self._known and not self._pull and self._is_passed(key):
             try:
-                self._known[key] = stored_image(self._store, name, root, platform)
+                if root := admitted(self.store, Reference.parse(name), platform):
+                    self._known[key] = stored_image(self.store, name, root, platform)
             except ImageError as error:
                 self._wrong[key] = error
         return key in self._known
@@ -278,22 +313,22 @@ class Images:
             errors = [error for error in [future.exception() for future in futures] if error]
         except BaseException:
             # An interrupt must not wait for hundreds of megabytes.
-            self._downloads.stop()
+            self.downloads.stop()
             raise
         finally:
             executor.shutdown(cancel_futures=True)
         _raise(errors)
 
     def _find(self, reference: Reference, platform: Platform) -> Image:
-        """Store, bricks, registry, in this order; what was wrong in the store is told when nothing else helps."""
+        """Store, bricks, registry, in this order; what was wrong in the store is reported when nothing else helps."""
         name = str(reference)
         if self._first_has(name, platform):
             return self._known[name, platform]
-        root = None if self._pull else self._store.resolve(name)
+        root = None if self._pull else admitted(self.store, reference, platform)
         wrong: ImageError | None = None
         if root:
             try:
-                return stored_image(self._store, name, root, platform)
+                return stored_image(self.store, name, root, platform)
             except ImageError as error:
                 # A damaged blob has been moved aside when it was found: the second look finds it missing.
                 wrong = self._wrong.get((name, platform), error)
@@ -319,23 +354,21 @@ class Images:
             except ImageError as error:
                 if error.id != "image-not-found":
                     raise
-        root, data = self._registry.manifest(reference)
-        self._store.put(data, root.media_type)
-        return self._complete(reference, platform, root)
+        return self._complete(reference, platform, self._published(reference))
 
     def _complete(self, reference: Reference, platform: Platform, root: Descriptor) -> Image:
         """Fetch every blob of the platform's image that the store lacks, then let the name stand for `root`."""
         name = str(reference)
-        _, manifest, attestations = _manifest(name, root, platform, self._documents(reference))
-        manifest.require_distributable(name)
-        self._downloads.fetch(reference, [manifest.config])
-        _config(name, manifest, platform, self._store)
-        self._downloads.fetch(reference, manifest.layers)
-        self._attestations(reference, attestations)
-        image = stored_image(self._store, name, root, platform)
-        known = self._store.resolve(name)
+        documents = _Published(self, reference)
+        selected = select_manifest(name, root, platform, documents)
+        selected.manifest.require_usable(name)
+        image_config(name, selected, platform, documents)
+        self.downloads.fetch(reference, selected.manifest.layers)
+        self._attestations(reference, selected.attestations)
+        image = stored_image(self.store, name, root, platform)
+        known = admitted(self.store, reference, platform)
         if known is None or known.digest != root.digest:
-            self._store.tag(name, root)
+            admit(self.store, reference, root, _registry_of(reference), reserved=self._reserved)
         return image
 
 
@@ -394,37 +427,8 @@ class _Downloads:
             return self._under_way[blob.digest]
 
 
-def _manifest(
-    name: str, root: Descriptor, platform: Platform, read: Callable[[Descriptor], bytes], depth: int = 0
-) -> tuple[str, Manifest, tuple[Descriptor, ...]]:
-    """Digest, manifest and attestations of the platform's image below `root`; `read` gives manifests and indexes."""
-    _, document = parse_document(read(root), media_type=root.media_type)
-    if isinstance(document, Manifest):
-        return root.digest, document, ()
-    try:
-        blob = document.select(platform, name)
-    except ImageError as error:
-        # Some tools put an index of a name's images inside another one.
-        for inner in document.manifests if depth < _DEEPEST else ():
-            if inner.media_type in INDEX_TYPES:
-                with suppress(ImageError):
-                    return _manifest(name, inner, platform, read, depth + 1)
-        raise error
-    _, manifest = parse_document(read(blob), media_type=blob.media_type)
-    if isinstance(manifest, Index):
-        raise ImageError("image-media-type", "the index calls another index a manifest", place=name)
-    return blob.digest, manifest, document.attestations(blob.digest)
-
-
-def _config(name: str, manifest: Manifest, platform: Platform, store: Store) -> ImageConfig:
-    """The image's config, if the image is one for `platform`."""
-    config = ImageConfig.from_bytes(store.read(manifest.config.digest))
-    # Variants stand in indexes; many configs leave them out.
-    if not config.platform.offers(Platform(platform.os, platform.architecture)):
-        raise wrong_platform(name, platform, [config.platform])
-    if len(config.diff_ids) not in (0, len(manifest.layers)):
-        raise ImageError("image-malformed", "config and manifest do not have the same number of layers", place=name)
-    return config
+def _registry_of(reference: Reference) -> Origin:
+    return Origin("registry", reference.origin[0])
 
 
 def _explain(wrong: ImageError, error: ComposError) -> NoReturn:

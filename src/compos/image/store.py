@@ -25,6 +25,7 @@ from typing import Any
 
 from compos.errors import ImageError
 from compos.image.blobs import BlobReader, BlobWriter
+from compos.image.digest import EMPTY, Digest
 from compos.image.model import INDEX, INDEX_TYPES, MANIFEST_TYPES, Descriptor, Manifest, parse_document
 from compos.image.ownership import check_owner, trusted_anyway
 from compos.image.seal import Seals, checksum, is_ours
@@ -85,8 +86,14 @@ class Store:
     # Blobs
 
     def path(self, digest: str) -> Path:
-        """Where the blob lies, whether or not it is there."""
-        return self.root.joinpath("blobs", *digest.split(":", 1))
+        """Where the blob lies, whether or not it is there.
+
+        Raises `ImageError` for what is not a digest, and `store-missing` for one of an algorithm that no blob here has.
+        """
+        name = digest if isinstance(digest, Digest) else Digest.parse(digest)
+        if not name.is_verifiable:
+            raise self._missing(digest)
+        return self.root / name.path
 
     def has(self, digest: str, size: int | None = None) -> bool:
         """Whether the blob is there, with `size` bytes if given, and unharmed."""
@@ -108,14 +115,16 @@ class Store:
             raise self._missing(digest) from error
         if not stat.S_ISREG(status.st_mode) or (size is not None and status.st_size != size):
             raise self._missing(digest)
-        name = _blob_name(digest)
+        if not status.st_size and digest != EMPTY:
+            raise self._missing(digest)
+        name = Digest(digest).path
         if not self.seals.holds(name, status) or not self._is_ours(status):
             self._verify(digest, name, status)
 
     def _verify(self, digest: str, name: str, status: os.stat_result) -> None:
         """Hash a blob; one that somebody else could still write to becomes a copy of ours."""
         with disk_errors(self.root), ExitStack() as stack:
-            stream = stack.enter_context(self.open(Descriptor("", digest, status.st_size)))
+            stream = stack.enter_context(self.open(Descriptor("", Digest(digest), status.st_size)))
             if self._is_ours(status) or not os.access(self._ingest, os.W_OK):
                 while stream.read(_BUFFER):
                     pass
@@ -135,7 +144,7 @@ class Store:
             size = self.path(digest).stat().st_size
         except OSError as error:
             raise self._missing(digest) from error
-        with self.open(Descriptor("", digest, size)) as stream:
+        with self.open(Descriptor("", Digest(digest), size)) as stream:
             return stream.read()
 
     def open(self, descriptor: Descriptor) -> BufferedReader:
@@ -151,6 +160,21 @@ class Store:
         return BufferedReader(reader, _BUFFER)
 
     @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """An empty folder on the store's disk, removed at the end: what is large does not belong into /tmp."""
+        self._prepare()
+        with ExitStack() as stack:
+            with disk_errors(self.root):
+                folder = stack.enter_context(staging(self._ingest))
+            yield folder
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """For a block that writes into `scratch` among other things: a full disk is an `ImageError` (`store-full`)."""
+        with disk_errors(self.root, only_full=True):
+            yield
+
+    @contextmanager
     def writer(self) -> Iterator[BlobWriter]:
         """Write one blob: `with store.writer() as blob: blob.write(data); blob.commit(media_type)`."""
         self._prepare()
@@ -162,7 +186,7 @@ class Store:
             yield BlobWriter(stream, staged, root=self.root, keep=self._keep_blob)
 
     def _keep_blob(self, staged: Path, digest: str) -> None:
-        self._keep(staged, _blob_name(digest), 0, derived=False)
+        self._keep(staged, Digest(digest).path, 0, derived=False)
 
     def put(self, data: bytes, media_type: str) -> Descriptor:
         """Store `data` as a blob and describe it."""
@@ -312,7 +336,7 @@ class Store:
             entries[:] = [entry for entry in entries if _name(entry) not in names]
             unused = gone - self._reachable(entries)
         freed = 0
-        for digest in sorted(unused):
+        for digest in sorted(digest for digest in unused if Digest(digest).is_verifiable):
             with disk_errors(self.root), suppress(FileNotFoundError):
                 freed += self.path(digest).stat().st_size
                 self.path(digest).unlink()
@@ -461,10 +485,6 @@ class Store:
             names = sorted(_name(entry) for entry in self._load() if digest in self._reachable([entry]))
             return f"{', '.join(filter(None, names))}: {digest}" if any(names) else digest
         return digest
-
-
-def _blob_name(digest: str) -> str:
-    return f"blobs/{digest.replace(':', '/', 1)}"
 
 
 def _name(entry: Mapping[str, Any]) -> str:

@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterator
 
 from compos.filesystem.tar import TarEntry, tar_pieces
+from compos.image.digest import Digest
 from compos.image.model import MANIFEST, Descriptor, Image
 from compos.image.platform import Platform
 from compos.image.store import REF_NAME, Store
@@ -37,14 +38,14 @@ def export_pieces(store: Store, image: Image, platform: Platform, form: str, nam
 def _oci(store: Store, image: Image, platform: Platform, name: str) -> Iterator[TarEntry]:
     size = store.path(image.digest).stat().st_size
     annotations = {REF_NAME: name, CONTAINERD_NAME: name}
-    manifest = Descriptor(MANIFEST, image.digest, size, annotations, platform)
+    manifest = Descriptor(MANIFEST, Digest(image.digest), size, annotations, platform)
     index = {"schemaVersion": 2, "manifests": [manifest.to_json()]}
     yield "oci-layout", file(b'{"imageLayoutVersion":"1.0.0"}', 0o644, 0), {}
     yield "index.json", file(json.dumps(index).encode(), 0o644, 0), {}
     yield "blobs", directory(0o755, 0), {}
     yield "blobs/sha256", directory(0o755, 0), {}
     for digest in dict.fromkeys((image.digest, image.config_digest, *(layer.digest for layer in image.layers))):
-        yield f"blobs/{digest.replace(':', '/')}", _blob(store, digest), {}
+        yield Digest(digest).path, _blob(store, digest), {}
 
 
 def _docker(store: Store, image: Image, name: str) -> Iterator[TarEntry]:

@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING
 
 from compos.errors import ImageError
 from compos.image.model import Image
+from compos.image.names import RECIPE
 from compos.image.platform import Platform
-from compos.image.reference import Reference, is_local
+from compos.image.reference import HUB, NAMESPACE, Reference, is_local, is_reserved
 from compos.image.store import Store
-from compos.package.recipe import RECIPE, Recipe, load_recipe, recipe_key
+from compos.package.recipe import Recipe, load_recipe, recipe_key
 
 if TYPE_CHECKING:
     from compos.package.build import Builder
 
 __all__ = ["ORG", "Bricks", "bricks_folder", "find_brick", "forget_outdated", "is_shipped"]
 
-ORG = "compos"
-HUB = "docker.io"
+ORG = NAMESPACE
 
 
 @cache
@@ -58,10 +58,10 @@ class Bricks:
     """Makes bricks that are missing.
 
     `builder` is called when the first brick is missing. `published` asks the registry for an image (raising `ImageError`,
-    id `image-not-found`, when it has none). It is not asked for names without a registry (`compos/init:v1`) unless
-    `mirrored` says that the user named a mirror for them: nobody has published our bricks on the public hub, and whoever
-    holds that name there must not get into an image. `local` has packages that the user named by their folders, by
-    canonical name: they are built too, unless a Dockerfile makes them.
+    id `image-not-found`, when it has none). It is not asked for names without a registry (`compos/init:v1`) unless `mirrored`
+    says that the user named a registry of bricks (`--mirror compos=URL`): nobody has published ours on the public hub or
+    behind its mirrors, and whoever holds that name there must not get into an image. `local` has packages that the user named
+    by their folders, by canonical name: they are built too, unless a Dockerfile makes them.
     """
 
     def __init__(
@@ -83,15 +83,36 @@ class Bricks:
         if own is not None:
             return None if own.dockerfile else self._builder().build(own, platform, str(reference))
         recipe = find_brick(reference)
-        if recipe is None:
+        if recipe is None and not is_reserved(reference):
             return None
         if reference.domain != HUB or self._mirrored:
             try:
                 return self._published(reference, platform)
             except ImageError as error:
-                if error.id != "image-not-found":
+                if error.id != "image-not-found" or recipe is None:
                     raise
+        if recipe is None:
+            raise _unknown(reference)
         return self._builder().build(recipe, platform, str(reference))
+
+
+def _unknown(reference: Reference) -> ImageError:
+    from difflib import get_close_matches
+
+    name = reference.path.partition("/")[2]
+    shipped = {path.parent.name: load_recipe(path.parent).tag for path in bricks_folder().glob("*/build.yml")}
+    if name in shipped:
+        meant = [f"{ORG}/{name}:{shipped[name]}"]
+    else:
+        meant = [f"{ORG}/{one}:{shipped[one]}" for one in get_close_matches(name, shipped)]
+    return ImageError(
+        "brick-unknown",
+        f"compos ships no brick of this name, and names that begin with {ORG}/ are asked of nobody else",
+        place=str(reference),
+        hint=f"Did you mean {' or '.join(meant)}?"
+        if meant
+        else "Name the image's registry, or a registry of bricks: --mirror compos=URL.",
+    )
 
 
 def forget_outdated(

@@ -19,6 +19,7 @@ from compos.compose.root import EPOCH
 from compos.errors import PackageError
 from compos.image.attestation import put_attestation
 from compos.image.model import Image
+from compos.image.names import RECIPE
 from compos.image.platform import Platform
 from compos.image.store import Store
 from compos.package.assemble import assemble, tag_image
@@ -29,7 +30,7 @@ from compos.package.debian.solver import resolve
 from compos.package.files import packages_tree
 from compos.package.indexes import Indexes
 from compos.package.kernel import is_kernels, kernel_tree
-from compos.package.recipe import RECIPE, Recipe, recipe_key
+from compos.package.recipe import Recipe, recipe_key
 from compos.package.recipe_fields import MADE_OF, Debian
 from compos.package.sbom import brick_document
 from compos.package.select import moved, selected

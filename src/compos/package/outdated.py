@@ -13,6 +13,7 @@ from urllib.parse import unquote
 
 from compos.image.attestation import spdx_documents
 from compos.image.model import Image
+from compos.image.names import RECIPE
 from compos.image.platform import Platform
 from compos.image.reference import Reference
 from compos.image.source import stored_image
@@ -24,7 +25,7 @@ from compos.package.debian.package import Package
 from compos.package.debian.solver import resolve
 from compos.package.debian.version import VERSION, version_key
 from compos.package.indexes import Indexes
-from compos.package.recipe import RECIPE, Recipe, named, recipe_key
+from compos.package.recipe import Recipe, named, recipe_key
 
 __all__ = ["Brick", "Newer", "Outdated", "bricks_of", "outdated"]
 

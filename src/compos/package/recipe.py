@@ -23,7 +23,6 @@ from compos.package.recipe_fields import CONFIG_LABEL, MADE_OF, Concatenation, D
 
 __all__ = [
     "ARCHITECTURES",
-    "RECIPE",
     "ImageSettings",
     "Recipe",
     "load_recipe",
@@ -187,9 +186,6 @@ def _tag(folder: Path, found: Document) -> str:
 
 VERSION = 2
 """Counts up when the same recipe gives another image: 2 has the suite's updates and security updates."""
-
-RECIPE = "org.compos.brick.recipe"
-"""Annotation of a brick in the store: what it was built from, without the Debian index."""
 
 
 def recipe_key(recipe: Recipe, architecture: str) -> str:
