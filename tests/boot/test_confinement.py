@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -24,19 +25,21 @@ RUNTIMES = {
     "crun": "compos/crun:v1",
 }
 
+ATTEMPTS = 77
 PATHS = "core_pattern modprobe_path drop_caches ip_forward sysrq sysrq_setting irq"
 SYS = "sys_module sys_memory"
 MASKED = "keys timer_list acpi firmware"
 UNFILTERED = "personality_call userfault move_pages quotactl_call io_uring keyctl add_key request_key"
 """What the kernel lets everybody call: only the filter refuses it."""
 
-UNFILTERED_TOO = (
-    "perf_event unshare_user clone_user clone3_call kcmp_call steal_descriptor vsock alg_socket long_family"
-)
+UNFILTERED_TOO = """
+    perf_event unshare_user unshare_32bit clone_user clone3_call kcmp_call steal_descriptor vsock alg_socket long_family
+"""
 
 OPENS = {
     "capabilities: [CAP_SYS_ADMIN]": f"""
-        {PATHS} {SYS} {MASKED} keyctl add_key request_key unshare_user unshare_mount clone_user clone3_call setns_call
+        {PATHS} {SYS} {MASKED} keyctl add_key request_key unshare_user unshare_32bit unshare_mount clone_user clone3_call
+        setns_call
         pivot_root mount_call remount_sysctl unmask_kcore fsopen_call open_tree_call bpf_call perf_event swapon_call
         quotactl_call fanotify host_name vsock alg_socket long_family
     """,
@@ -126,6 +129,11 @@ services:
   - {{name: getty, image: compos/getty:v1, env: [INSECURE=true]}}
 {entry("service", "logging: {driver: console}")}
 {entry("user", "uid: 1000, logging: {driver: console}")}
+  - name: checked
+    image: compos/busybox:v1
+    command: [/bin/sh, -c, 'until test -s /check; do sleep 1; done; echo checked: $(cat /check); exec sleep 100000']
+    healthcheck: {{test: "grep -E 'CapEff|NoNewPrivs|Seccomp:' /proc/self/status > /check", interval: 1s}}
+    logging: {{driver: console}}
 volumes:
   - {{name: data}}
   - {{name: fixed, image: compos/busybox:v1, readonly: true}}
@@ -159,10 +167,27 @@ def console(
     with Guest(prefix, "--state", f"{folder}/state", log=folder / "console.log") as guest:
         guest.expect(r"compos: services started", 300)
         guest.prompt()
-        guest.expect("attempts of service: .* end")
+        for name in ("service", "user"):
+            until(guest, rf"attempts of {name}: .* end")
+        until(guest, "checked: .*Seccomp: ")
         assert "still here" in guest.run("echo still here"), "the machine is alive after all attempts"
         assert guest.power_off() == 0
         yield guest.text()
+
+
+def test_a_health_check_is_confined_as_its_service(console: str) -> None:
+    """It is a process that the runtime puts into a running container."""
+    found = re.search(r"checked: (CapEff.*)", console)
+    assert found
+    assert found[1].split() == ["CapEff:", "0000000000000000", "NoNewPrivs:", "1", "Seccomp:", "2"]
+
+
+def until(guest: Guest, pattern: str, seconds: float = 120) -> None:
+    """Wait until the console has shown `pattern`, whenever that was."""
+    deadline = time.monotonic() + seconds
+    while not re.search(pattern, guest.text()):
+        assert time.monotonic() < deadline, f"no {pattern!r}:\n{guest.text()[-3000:]}"
+        time.sleep(0.2)
 
 
 def passed(console: str, name: str) -> set[str]:
@@ -170,7 +195,7 @@ def passed(console: str, name: str) -> set[str]:
     found = re.search(rf"attempts of {name}: passed([^;]*); refused (\d+);.* end", console)
     assert found, f"no word of {name}:\n{console[-3000:]}"
     names = {one.partition("=")[0] for one in found[1].split()}
-    assert len(names) + int(found[2]) >= 75
+    assert len(names) + int(found[2]) >= ATTEMPTS
     return names
 
 

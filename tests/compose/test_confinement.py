@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from compos.compose.confinement import MASKED, READONLY, confinement
-from compos.compose.seccomp import BY_CAPABILITY, MAX_PROFILE
+from compos.compose.profiles import MAX_PROFILE
+from compos.compose.seccomp import BY_CAPABILITY
 from compos.config.check import CAPABILITIES
 from compos.config.model import Settings
 from compos.errors import ComposError

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from compos.compose.component import Component
 from compos.compose.drivers import LABEL as MODULES_LABEL
+from compos.compose.profiles import Profile
 from compos.compose.root import EPOCH, laid_out, prefixed, with_ancestors
 from compos.compose.runtime import root_mounts, runtime_document
 from compos.compose.supervision import WORDS as SUPERVISION
@@ -19,7 +20,6 @@ from compos.tree.node import Tree, directory, file
 __all__ = [
     "Bundle",
     "Container",
-    "Profile",
     "bundle_id",
     "container_component",
     "json_document",
@@ -55,13 +55,6 @@ class Container:
     def path(self) -> str:
         """The bundle's directory, relative to the root."""
         return f"containers/{self.section}/{self.id}"
-
-
-class Profile(NamedTuple):
-    """A seccomp profile: its path in the system (absolute), and its text where the plan's component has to bring it."""
-
-    path: str
-    text: bytes | None
 
 
 @dataclass(frozen=True, slots=True)

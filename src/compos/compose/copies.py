@@ -16,9 +16,10 @@ from typing import Any
 
 from compos.compose.component import Component
 from compos.compose.confinement import is_confined
-from compos.compose.container import WORDS, Bundle, Profile, bundle_id, json_document
+from compos.compose.container import WORDS, Bundle, bundle_id, json_document
 from compos.compose.input_tar import InputTar, canonical_config
-from compos.compose.plan import PROFILES, plan_fields, profile_path
+from compos.compose.plan import plan_fields
+from compos.compose.profiles import PROFILES, Profile, profile_path
 from compos.compose.root import EPOCH, with_ancestors
 from compos.compose.runtime import root_mounts, runtime_document
 from compos.compose.supervision import Lines
@@ -222,10 +223,11 @@ class _Choice:
         for fields in self._lines(name):
             if fields[0] == "seccomp":
                 node = self._earlier.profiles.get(fields[2])
-                text = self._earlier.document(node) if node else None
-                if fields[2].startswith(f"/{PROFILES}/") and (text is None or profile_path(text) != fields[2]):
+                text = self._earlier.document(node) if node else b""
+                made = fields[2].startswith(f"/{PROFILES}/")
+                if made and profile_path(text) != fields[2]:
                     raise ValueError("a profile under another's name, or none")
-                return Profile(fields[2], text)
+                return Profile(fields[2], text, made)
         return None
 
     def _lines(self, name: str) -> Iterator[tuple[str, ...]]:

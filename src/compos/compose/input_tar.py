@@ -17,7 +17,7 @@ from pathlib import Path
 from compos.compose.container import bundle_id
 from compos.compose.host_files import stored
 from compos.compose.plan import PATH as PLAN_PATH
-from compos.compose.plan import PROFILES
+from compos.compose.profiles import PROFILES
 from compos.config.images import SECTIONS, renamed_images
 from compos.config.load import decode_document
 from compos.config.model import Config

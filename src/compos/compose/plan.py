@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -13,7 +12,7 @@ from compos.compose.runtime import NAMESPACE_KINDS
 from compos.config.model import Volume
 from compos.tree.node import DIRECTORY, Node
 
-__all__ = ["LABEL", "PATH", "PROFILES", "SECCOMP_LABEL", "boot_plan", "plan_fields", "profile_path"]
+__all__ = ["LABEL", "PATH", "SECCOMP_LABEL", "boot_plan", "plan_fields"]
 
 LABEL = "org.compos.init.plan"
 """An init image with this label carries out the plan; its value is the plan's version."""
@@ -22,9 +21,6 @@ SECCOMP_LABEL = "org.compos.init.seccomp"
 """An init image with this label reads the plan's `seccomp` lines; for others the profiles stand in each config.json."""
 
 PATH = "etc/compos/plan"
-
-PROFILES = "etc/compos/seccomp"
-"""Where the profiles are, each once, named by what is in it."""
 
 NAMESPACE = "services.linuxkit"
 """The containerd namespace of services that name none."""
@@ -132,11 +128,6 @@ def boot_plan(
     shutdown = _scripts(root, "etc/shutdown.d")
     lines += [("script", f"/etc/shutdown.d/{name}") for name in shutdown if name != "010-onshutdown"]
     return b"".join("\t".join(map(_escaped, line)).encode("utf-8", "surrogateescape") + b"\n" for line in lines)
-
-
-def profile_path(text: bytes) -> str:
-    """Where a seccomp profile with this text is; absolute."""
-    return f"/{PROFILES}/{hashlib.sha256(text).hexdigest()[:16]}.json"
 
 
 def _escaped(field: str) -> str:

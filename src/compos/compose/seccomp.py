@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator
+from functools import cache
 from typing import Any
 
 from compos.errors import ConfigError
 
-__all__ = ["ALLOWED", "BY_CAPABILITY", "MAX_PROFILE", "REFUSED", "checked_profile", "profile"]
+__all__ = ["ALLOWED", "BY_CAPABILITY", "REFUSED", "checked_profile", "profile"]
 
 _FILES = """
     access chdir chmod chown chown32 close close_range copy_file_range creat dup dup2 dup3 faccessat faccessat2 fadvise64
@@ -103,9 +104,6 @@ REFUSED = frozenset(_PAST.split())
 
 ENOSYS, EPERM = 38, 1
 
-MAX_PROFILE = 256 << 10
-"""Bytes of a user's profile: a specification with one in it must fit into a request to containerd (bricks/init/src/spec.c)."""
-
 CLONE_NAMESPACES = 0x7E020000
 """CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID and NEWNET (include/uapi/linux/sched.h)."""
 
@@ -131,7 +129,12 @@ ARCHITECTURES = {
 
 def profile(capabilities: Collection[str], architecture: str) -> bytes:
     """The profile for containers with these capabilities (`CAP_…`) on `architecture` (Go's name): compact JSON."""
-    opened = ALLOWED.union(*(names for name, names in BY_CAPABILITY.items() if name in capabilities))
+    return _profile(frozenset(BY_CAPABILITY).intersection(capabilities), architecture)
+
+
+@cache
+def _profile(capabilities: frozenset[str], architecture: str) -> bytes:
+    opened = ALLOWED.union(*(BY_CAPABILITY[name] for name in capabilities))
     document: dict[str, Any] = {"defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": ENOSYS}
     if architecture in ARCHITECTURES:
         document["architectures"] = [f"SCMP_ARCH_{name}" for name in ARCHITECTURES[architecture]]

@@ -14,7 +14,7 @@ from compos import progress
 from compos.compose.apk import DATABASE as APK_DATABASE
 from compos.compose.apk import merged_database
 from compos.compose.component import Component, Root, union
-from compos.compose.container import Bundle, Container, Profile, container_component
+from compos.compose.container import Bundle, Container, container_component
 from compos.compose.daemon import runtime_config
 from compos.compose.drivers import ANY, BASE, CHECKSUMS, MACHINES
 from compos.compose.drivers import LABEL as MODULES_LABEL
@@ -26,10 +26,10 @@ from compos.compose.modules import SUFFIXES
 from compos.compose.parts import Parts
 from compos.compose.plan import LABEL as PLAN_LABEL
 from compos.compose.plan import PATH as PLAN_PATH
-from compos.compose.plan import PROFILES, SECCOMP_LABEL, boot_plan, profile_path
+from compos.compose.plan import SECCOMP_LABEL, boot_plan
+from compos.compose.profiles import Profile, chosen_profile, profile_nodes
 from compos.compose.root import EPOCH, MOUNT_POINTS, laid_out
 from compos.compose.sbom import SbomOptions, require_free, sbom_component
-from compos.compose.seccomp import MAX_PROFILE, checked_profile
 from compos.compose.settings import LABEL, merge_settings
 from compos.compose.spec import runtime_spec
 from compos.compose.supervision import namespace_path, require_health
@@ -39,7 +39,6 @@ from compos.config.images import SECTIONS
 from compos.config.load import decode_label
 from compos.config.model import BindNs, Config, ImageEntry, Kernel, Runtime, Settings, Volume
 from compos.config.order import SHAREABLE, shared_service
-from compos.errors import ConfigError
 from compos.image.model import Image
 from compos.image.store import Store
 from compos.tree.contents import Contents
@@ -264,34 +263,14 @@ class _Composition:
             return self.parts.copies.shares_profiles
         return self._planned() and self._init_says(SECCOMP_LABEL)
 
-    def _profile(self, container: Container, spec: dict[str, Any], text: bytes | None) -> Profile | None:
-        """The profile that init is to put into `spec`; where it does not, it stands there. `text` is the default one."""
-        given = container.settings.seccomp or ""
-        if given.startswith("/"):
-            place = str(container.entry.mark.at("seccomp"))
-            profile = Profile(given, None)
-            text = checked_profile(self._text(given.strip("/"), place), place)
-        elif text is None:
-            return None
-        else:
-            profile = Profile(profile_path(text), text)
-        if self._shares_profiles():
+    def _profile(self, container: Container, spec: dict[str, Any], default: bytes | None) -> Profile | None:
+        """The profile that init is to put into `spec`; where it does not, it stands there."""
+        place = str(container.entry.mark.at("seccomp"))
+        profile = chosen_profile(container.settings.seccomp or "", default, self.base, self.store.root, place)
+        if profile is None or self._shares_profiles():
             return profile
-        spec["linux"] = {"seccomp": json.loads(text), **spec["linux"]}
+        spec["linux"] = {"seccomp": json.loads(profile.text), **spec["linux"]}
         return None
-
-    def _text(self, path: str, place: str) -> bytes:
-        """What is in a small file of the root. Raises `ConfigError`."""
-        node = self.base.get(path)
-        if node is None or node.kind != FILE or node.size > MAX_PROFILE:
-            raise ConfigError(
-                "config-seccomp",
-                f"the system has no seccomp profile /{path}",
-                place=place,
-                hint=f"Let `files` make it; it has at most {MAX_PROFILE} bytes.",
-            )
-        with Contents(self.store.root) as contents:
-            return b"".join(contents.chunks(node.content))
 
     def _section(self, section: str, components: list[Component]) -> list[Bundle]:
         bundles = []
@@ -373,10 +352,7 @@ class _Composition:
         plan = boot_plan(bundles, self.config.volumes, self.base, self.namespaces, daemon)
         # Not `etc`: init's own has its mode.
         tree = {PLAN_PATH.rpartition("/")[0]: directory(0o755, EPOCH), PLAN_PATH: file(plan, 0o644, EPOCH)}
-        for profile in (bundle.profile for section in SECTIONS for bundle in bundles[section]):
-            if profile and profile.text is not None:
-                tree[PROFILES] = directory(0o755, EPOCH)
-                tree[profile.path.strip("/")] = file(profile.text, 0o644, EPOCH)
+        tree.update(profile_nodes(bundle.profile for section in SECTIONS for bundle in bundles[section]))
         return Component("init", "compos.plan", tree)
 
 

@@ -221,6 +221,27 @@ static int clone_user(void)
     return result(child);
 }
 
+/* The calls of 32-bit programs, and of the x32 ABI, have numbers of their own. */
+static int unshare_32bit(void)
+{
+#ifdef __x86_64__
+    long value;
+    __asm__ volatile("int $0x80" : "=a"(value) : "a"(310L), "b"((long)CLONE_NEWUSER) : "memory");
+    return value < 0 ? (int)-value : 0;
+#else
+    return EPERM;
+#endif
+}
+
+static int unshare_x32(void)
+{
+#ifdef __x86_64__
+    return result(syscall(0x40000000 | SYS_unshare, CLONE_NEWUSER));
+#else
+    return EPERM;
+#endif
+}
+
 static int setns_call(void)
 {
     int file = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
@@ -403,7 +424,7 @@ static const struct {
     NAMED(irq), NAMED(uevent_helper), NAMED(sys_module), NAMED(sys_memory), NAMED(cgroup_procs), NAMED(kmsg),
     NAMED(console), NAMED(disk), NAMED(kcore), NAMED(keys), NAMED(timer_list), NAMED(acpi), NAMED(firmware),
     NAMED(debugfs), NAMED(release_agent), NAMED(cgroup_folder), NAMED(make_node), NAMED(open_memory), NAMED(open_disk),
-    NAMED(keyctl), NAMED(add_key), NAMED(request_key), NAMED(unshare_user), NAMED(unshare_mount), NAMED(clone_user),
+    NAMED(keyctl), NAMED(add_key), NAMED(request_key), NAMED(unshare_user), NAMED(unshare_32bit), NAMED(unshare_x32), NAMED(unshare_mount), NAMED(clone_user),
     NAMED(clone3_call), NAMED(setns_call), NAMED(pivot_root), NAMED(chroot_call), NAMED(mount_call),
     NAMED(remount_sysctl), NAMED(unmask_kcore), NAMED(fsopen_call), NAMED(open_tree_call), NAMED(handle),
     NAMED(kexec_load), NAMED(kexec_file_load), NAMED(init_module), NAMED(finit_module), NAMED(delete_module),
