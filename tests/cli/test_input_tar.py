@@ -45,7 +45,7 @@ class Site:
                     Member("etc", "dir", 0o755),
                     Member("etc/motd", content="image's"),
                 ],
-                {"Labels": {"org.compos.init.plan": "1"}},
+                {"Labels": {"org.compos.init.plan": "1", "org.compos.init.seccomp": "1"}},
             ),
             "more": (
                 [
@@ -136,6 +136,11 @@ CHANGES = {
     "one init image less": (', "HOST/more:1"]', "]", {"kernel", "init[0]", "init[1]"}),
     "a file over an init image": ("path: etc/motd", "path: etc/issue", {"kernel", "init[0]", "init[1]"}),
     "contents of a file": ("contents: hello", "contents: bye", set[str]()),
+    "the confinement of all": (
+        "\nkernel:",
+        "\nconfinement: linuxkit\nkernel:",
+        {"onboot[0]", "onboot[1]", "services[0]"},
+    ),
     "a service's setting": ('binds: ["v:/data"]', 'binds: ["v:/srv"]', {"services[0]"}),
     "the container with the shared root": ("{name: one,", "{name: first,", {"onboot[0]", "onboot[1]", "services[0]"}),
     "a volume's image": ('{name: v, image: "HOST/app:1"}', '{name: v, image: "HOST/other:1"}', {"volumes[0]"}),
@@ -154,6 +159,16 @@ def test_what_has_changed_is_built_anew(site: Site, change: str, capsys: pytest.
     assert site.build("two.tar", changed, *flag(site), store="empty") == 0
     assert site.bytes("two.tar") == site.bytes("fresh.tar")
     assert copied(capsys.readouterr().err) == ALL - rebuilt
+
+
+def test_a_profile_that_somebody_has_changed_is_not_taken(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    assert site.build("one.tar", YAML) == 0
+    with tarfile.open(site.folder / "one.tar") as archive:
+        (name,) = [one for one in archive.getnames() if one.startswith("etc/compos/seccomp/")]
+    for number, origin in enumerate(("compos.plan", f"{site.registry.host}/x:1")):
+        changed = changed_tar(site, (name, FILE, "", b'{"defaultAction": "SCMP_ACT_ALLOW"}', "init"), origin=origin)
+        assert site.build("two.tar", YAML, *changed, store=f"empty{number}") == 0
+        assert not copied(capsys.readouterr().err) & {"onboot[0]", "onboot[1]", "services[0]"}
 
 
 def test_ids_that_shift_are_noticed(site: Site) -> None:
@@ -216,7 +231,7 @@ def test_a_foreign_tar_with_every_path_many_times(site: Site) -> None:
     assert site.bytes("two.tar") == site.bytes("one.tar")
 
 
-def changed_tar(site: Site, *added: tuple[str, bytes, str, bytes | None, str]) -> list[str]:
+def changed_tar(site: Site, *added: tuple[str, bytes, str, bytes | None, str], origin: str = "") -> list[str]:
     """The first build's tar with further members (name, type, link, contents, location) behind its own; the flag for it."""
     with (
         tarfile.open(site.folder / "one.tar") as source,
@@ -229,7 +244,10 @@ def changed_tar(site: Site, *added: tuple[str, bytes, str, bytes | None, str]) -
             info = tarfile.TarInfo(name)
             info.type, info.linkname, info.mode, info.size = kind, link, 0o755, len(data or b"")
             if location:
-                info.pax_headers = {"LINUXKIT.location": location, "LINUXKIT.source": f"{site.registry.host}/x:1"}
+                info.pax_headers = {
+                    "LINUXKIT.location": location,
+                    "LINUXKIT.source": origin or f"{site.registry.host}/x:1",
+                }
             out.addfile(info, io.BytesIO(data or b""))
     return flag(site, "changed.tar")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from compos.compose.component import Component
@@ -25,6 +25,7 @@ __all__ = [
     "json_document",
     "linux_offset",
     "root_path",
+    "with_profile_inside",
 ]
 
 WORDS = SUPERVISION | {"modules"}
@@ -132,6 +133,17 @@ def container_component(
         *module_lines(container.image, readonly=readonly),
     )
     return component, Bundle.of((container.section, container.id, base), config, spec, runtime, lines, profile)
+
+
+def with_profile_inside(component: Component, bundle: Bundle, config: bytes) -> tuple[Component, Bundle]:
+    """A finished container for an init that does not put profiles where they belong; `config` is its `config.json`."""
+    if bundle.profile is None:
+        return component, bundle
+    spec = json.loads(config)
+    spec["linux"] = {"seccomp": json.loads(bundle.profile.text), **spec["linux"]}
+    config = json_document(spec)
+    component = replace(component, tree={**component.tree, f"{bundle.path}/config.json": file(config, 0o644, EPOCH)})
+    return component, replace(bundle, root_path=root_path(config), linux=linux_offset(config), profile=None)
 
 
 def module_lines(image: Image, *, readonly: bool) -> Lines:

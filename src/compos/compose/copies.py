@@ -215,8 +215,9 @@ class _Choice:
         return tuple(fields for fields in self._lines(name) if fields[0] in WORDS)
 
     def _confined(self, spec: dict[str, Any], profile: Profile | None) -> bool:
-        """Whether a container is confined as this build confines them, by an init that still is the same."""
-        return is_confined(spec, self._new.confinement or "") and (profile is None or self._old.init == self._new.init)
+        """Whether a container is confined as this build confines them, as far as can be seen without its image."""
+        known = profile is None or profile.made or self._old.init == self._new.init
+        return known and is_confined(spec, self._new.confinement or "")
 
     def _profile(self, name: str) -> Profile | None:
         """The seccomp profile that the earlier plan names for a container. Raises `ValueError` for one that is not there."""

@@ -14,7 +14,7 @@ from compos import progress
 from compos.compose.apk import DATABASE as APK_DATABASE
 from compos.compose.apk import merged_database
 from compos.compose.component import Component, Root, union
-from compos.compose.container import Bundle, Container, container_component
+from compos.compose.container import Bundle, Container, container_component, with_profile_inside
 from compos.compose.daemon import runtime_config
 from compos.compose.drivers import ANY, BASE, CHECKSUMS, MACHINES
 from compos.compose.drivers import LABEL as MODULES_LABEL
@@ -284,7 +284,12 @@ class _Composition:
         location = f"{section}[{index}]"
         if (copied := self._copied(location)) and self.parts.copies:
             self.roots.setdefault(copied.source, self.parts.copies.roots[location])
-            return copied, self.parts.copies.bundles[location]
+            bundle = self.parts.copies.bundles[location]
+            if self._shares_profiles():
+                return copied, bundle
+            with Contents(self.store.root) as contents:
+                config = b"".join(contents.chunks(copied.tree[f"{bundle.path}/config.json"].content))
+            return with_profile_inside(copied, bundle, config)
         image = self.parts.images[entry.image]
         text = image.config.labels.get(LABEL, "")
         label = decode_label(text, image.name) if text.strip() else None
