@@ -17,6 +17,7 @@ import pytest
 from compos.errors import ImageError
 from compos.image.digest import digest_of
 from compos.image.model import MANIFEST, Descriptor
+from compos.image.removal import clean, remove
 from compos.image.staging import disk_errors
 from compos.image.store import REF_NAME, Store, default_root
 from tests.images import AMD64, ARM64, make_image, make_index, put_image
@@ -171,10 +172,11 @@ READ_ONLY = """
 import sys
 from pathlib import Path
 from compos.errors import ImageError
+from compos.image.removal import clean
 from compos.image.store import Store
 store = Store(Path(sys.argv[1]))
 print(store.read(store.resolve("h/xy:1").digest))
-for action in (lambda: store.put(b"new", "text/plain"), lambda: store.untag("h/xy:1"), store.clean):
+for action in (lambda: store.put(b"new", "text/plain"), lambda: store.untag("h/xy:1"), lambda: clean(store)):
     try:
         action()
     except ImageError as error:
@@ -347,12 +349,12 @@ def test_remove_keeps_what_others_need(store: Store) -> None:
     )
     manifests = [one.digest, one.config_digest]
     freed = sum(store.path(digest).stat().st_size for digest in manifests)
-    assert store.remove(one.name) == freed
+    assert remove(store, one.name) == freed
     assert store.resolve(one.name) is None
     assert [store.has(digest) for digest in manifests] == [False, False]
     assert store.read(two.layers[0].digest)
     assert store.has(one.layers[1].digest), "the index needs it"
-    store.remove(two.name, "docker.io/library/three:1")
+    remove(store, two.name, "docker.io/library/three:1")
     assert files(store) == {"oci-layout", "index.json"}
 
 
@@ -360,7 +362,7 @@ def test_remove_is_all_or_nothing(store: Store) -> None:
     image = make_image(store, "one:1", [FILE])
     before = files(store)
     with pytest.raises(ImageError) as caught:
-        store.remove(image.name, "h/none:1")
+        remove(store, image.name, "h/none:1")
     assert (caught.value.id, caught.value.place) == ("image-not-found", "h/none:1")
     assert files(store) == before
 
@@ -368,6 +370,6 @@ def test_remove_is_all_or_nothing(store: Store) -> None:
 def test_clean(store: Store) -> None:
     make_image(store, "one:1", [FILE])
     (store.root / "of-the-user").write_text("stays")
-    store.clean()
+    clean(store)
     assert files(store) == {"of-the-user"}
     assert make_image(store, "one:1", [FILE]).name == store.entries()[0].annotations[REF_NAME]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import io
 import json
@@ -270,3 +271,22 @@ def test_format_defaults() -> None:
         "kernel+initrd",
         "tar-kernel-initrd",
     ]
+
+
+def test_a_build_keeps_the_store_within_its_bound(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an earlier one made goes, what this one uses stays, and nothing is made again for it."""
+    other = WEB.replace("hello", "other").replace("ttyS0", "ttyS0 other=1")
+    expected = build(world), build(world, yaml=other)
+    shutil.rmtree(world.store.root / "derived")
+    build(world)
+    before = {path.name for path in (world.store.root / "derived/result").iterdir()}
+    monkeypatch.setenv("COMPOS_CACHE_LIMIT", "0")
+    gc.collect()  # stores of builds in this process, which still count as users
+    assert build(world, yaml=other) == expected[1]
+    assert not before & {path.name for path in (world.store.root / "derived/result").iterdir()}
+    made = {path: path.stat().st_ino for path in (world.store.root / "derived").rglob("*") if path.is_file()}
+    assert build(world, yaml=other) == expected[1]
+    assert made == {path: path.stat().st_ino for path in (world.store.root / "derived").rglob("*") if path.is_file()}
+    assert build(world) == expected[0]
+    monkeypatch.setenv("COMPOS_CACHE_LIMIT", "much")
+    assert build(world) == expected[0], "nothing was made"

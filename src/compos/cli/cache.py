@@ -49,25 +49,46 @@ def remove(names: tuple[str, ...], **options: Any) -> None:
     """Remove images by name; blobs that other images use stay."""
     settings = settings_of(options)
     store = _store(settings)
+    from compos.image import removal
+
     found = [_stored_name(store, name) for name in names]
     if options["published_only"]:
         found = _published(store, settings, found)
-    _say_freed(store.remove(*found))
+    _say_freed(removal.remove(store, *found))
 
 
 @cache.command("clean")
 @click.argument("ignored", nargs=-1, expose_value=False, metavar="")
 @click.option("--published-only", is_flag=True, help="Remove only images that their registry has, too.")
+@click.option("--older", metavar="AGE", help="Keep images; of the rest remove what was not used for 30m, 12h, 7d, 2w.")
+@click.option("--keep", metavar="SIZE", help="Keep images, and of the rest what was used last, up to 500M, 20G.")
 @global_options
 def clean(**options: Any) -> None:
-    """Remove everything: images and derived results."""
+    """Remove everything: images, derived results, Debian packages.
+
+    With --older or --keep images stay, and what builds make of them goes by when it was last used; --keep 0 removes all of
+    that. Builds keep the derived results within a bound by themselves: COMPOS_CACHE_LIMIT (20G, none), else 10 GiB or a tenth
+    of the disk, whichever is less.
+    """
     settings = settings_of(options)
+    from compos.image import removal
+
+    try:
+        age = None if options["older"] is None else removal.parse_age(options["older"])
+        size = None if options["keep"] is None else removal.parse_size(options["keep"])
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    if options["published_only"] and (age, size) != (None, None):
+        raise click.UsageError("--published-only is about images, --older and --keep about everything else")
     store = _store(settings)
     if options["published_only"]:
         names = [name for entry in store.entries() if (name := entry.annotations.get(NAME))]
-        _say_freed(store.remove(*_published(store, settings, names)))
+        _say_freed(removal.remove(store, *_published(store, settings, names)))
+    elif (age, size) == (None, None):
+        removal.clean(store)
     else:
-        store.clean()
+        freed = 0 if age is None else removal.clean_older(store, age)
+        _say_freed(freed + (0 if size is None else removal.clean_to(store, size)))
 
 
 @cache.command("pull")

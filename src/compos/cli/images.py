@@ -24,7 +24,7 @@ def open_store(settings: Settings) -> Store:
     """The store that the flags and variables name."""
     from compos.image.store import Store
 
-    return Store(settings.store_root)
+    return Store(settings.store_root, trusted=settings.trust_cache)
 
 
 def builder(store: Store, settings: Settings, debian: DebianMirrors) -> Builder:

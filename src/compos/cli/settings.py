@@ -20,6 +20,7 @@ class Settings(NamedTuple):
     mirror: tuple[str, ...] = ()
     cert_file: tuple[str, ...] = ()
     verbose: int = 1
+    trust_cache: bool = False
 
     @classmethod
     def from_options(cls, options: dict[str, Any]) -> Settings:
@@ -27,7 +28,7 @@ class Settings(NamedTuple):
         if options["quiet"] and options["verbose"]:
             raise click.UsageError("--quiet and --verbose exclude each other")
         verbose = 0 if options["quiet"] else (1 if options["verbose"] is None else options["verbose"])
-        return cls(options["cache"], options["mirror"], options["cert_file"], verbose)
+        return cls(options["cache"], options["mirror"], options["cert_file"], verbose, options["trust_cache"])
 
     def over(self, base: Settings) -> Settings:
         """These flags (given after the verb) over those given before it."""
@@ -36,6 +37,7 @@ class Settings(NamedTuple):
             mirror=(*base.mirror, *self.mirror),
             cert_file=(*base.cert_file, *self.cert_file),
             verbose=self.verbose if self.verbose != 1 else base.verbose,
+            trust_cache=self.trust_cache or base.trust_cache,
         )
 
     @property
@@ -53,6 +55,7 @@ class Settings(NamedTuple):
 
 _OPTIONS = (
     click.option("--cache", metavar="DIR", help="Store of images [COMPOS_CACHE, LINUXKIT_CACHE, ~/.cache/compos]."),
+    click.option("--trust-cache", is_flag=True, help="Use it though other users can write to it [COMPOS_TRUST_CACHE]."),
     click.option("--mirror", metavar="[REG=]URL", multiple=True, help="Registry mirror; repeatable [LINUXKIT_MIRROR]."),
     click.option("--cert-file", metavar="PEM", multiple=True, help="Additional CA certificates; repeatable."),
     click.option("-q", "--quiet", is_flag=True, help="Say errors only."),
@@ -72,7 +75,7 @@ def settings_of(options: dict[str, Any]) -> Settings:
     from compos.cli import show
 
     own = Settings.from_options(
-        {name: options.pop(name) for name in ("cache", "mirror", "cert_file", "quiet", "verbose")}
+        {name: options.pop(name) for name in ("cache", "mirror", "cert_file", "quiet", "verbose", "trust_cache")}
     )
     settings = own.over(click.get_current_context().find_root().obj or Settings())
     show.install(settings.verbose)

@@ -28,7 +28,7 @@ from typing import NamedTuple
 __all__ = ["HOUR", "Seal", "Seals", "checksum", "is_ours"]
 
 HOUR = 3600
-"""Seconds: how exactly it is known when a file was last used. A build that uses the same files again writes nothing."""
+"""Seconds: how exactly it is known when a file was last used. A build that uses the same files again soon writes nothing."""
 
 SYNCED = 0
 """In place of a boot's number: the content was on the disk when the file was sealed, or has been read from there since."""
@@ -43,7 +43,7 @@ _BUFFER = 1 << 20
 
 
 class Seal(NamedTuple):
-    """A whole file: its length, inode and time of change; the CRC-32 of a derived result; hours since 1970 at its last use."""
+    """A whole file: its length, inode and time of change; the CRC-32 of a derived result; its last use, in Unix seconds."""
 
     size: int
     inode: int
@@ -119,7 +119,7 @@ class Seals:
         """Remember that the files `names` have been used now."""
         now = _now()
         found = ((name, self.find(name)) for name in names)
-        if stale := {name: seal._replace(used=now) for name, seal in found if seal and seal.used != now}:
+        if stale := {name: seal._replace(used=now) for name, seal in found if seal and abs(now - seal.used) >= HOUR}:
             self._write(stale)
 
     def derived_size(self) -> int:
@@ -236,7 +236,7 @@ def _key(name: str) -> bytes:
 
 
 def _now() -> int:
-    return min(max(int(time.time()) // HOUR, 0), 0xFFFF_FFFF)
+    return min(max(int(time.time()), 0), 0xFFFF_FFFF)
 
 
 def _boot() -> int:

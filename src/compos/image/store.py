@@ -14,7 +14,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import re
 import stat
 import threading
 from collections.abc import Iterable, Iterator, Mapping
@@ -25,26 +24,17 @@ from typing import Any
 
 from compos.errors import ImageError
 from compos.image.blobs import BlobReader, BlobWriter
+from compos.image.derived import DerivedResults
 from compos.image.digest import EMPTY, Digest
 from compos.image.model import INDEX, INDEX_TYPES, MANIFEST_TYPES, Descriptor, Manifest, parse_document
-from compos.image.ownership import check_owner, trusted_anyway
-from compos.image.seal import Seals, checksum, is_ours
 from compos.image.staging import disk_errors, staging, sweep, write_atomically
-from compos.image.users import Users
 
-__all__ = ["REF_NAME", "Store", "default_root", "is_stored_name"]
+__all__ = ["REF_NAME", "Store", "default_root", "name_of"]
 
 REF_NAME = "org.opencontainers.image.ref.name"
 """The annotation under which an index entry carries its name."""
 
 _BUFFER = 1 << 20
-_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:=+@-]*")
-_STORED = re.compile(f"blobs/[a-z0-9]+/[0-9a-f]+|derived/{_KEY.pattern}/{_KEY.pattern}")
-_OF_LAYERS = ("layer", "layer-index", "tree", "kernel", "kernel-tar")
-"""Derived results whose keys begin with the digest of a blob."""
-
-_KEY_LENGTH = len("sha256-") + 64
-_CONTENT = ("blobs", "damaged", "derived", "ingest", "index.json", "oci-layout", "seals")
 
 # Record locks belong to the process, so threads need one of their own.
 _THREADS = threading.Lock()
@@ -60,26 +50,15 @@ def default_root() -> Path:
     return (Path(caches) if caches and Path(caches).is_absolute() else Path.home() / ".cache") / "compos"
 
 
-def is_stored_name(name: str) -> bool:
-    """Whether `name` is that of a file in a store, a blob or a derived result, below its root."""
-    return _STORED.fullmatch(name) is not None
-
-
-class Store:
+class Store(DerivedResults):
     """An image layout at `root`, made on the first write; one that can only be read serves for reading.
 
-    Raises `ImageError` (`store-foreign`, `store-writable`) when another user can write to it, unless it is `trusted`
-    all the same.
+    Raises as `DerivedResults`.
     """
 
     def __init__(self, root: Path, *, trusted: bool = False) -> None:
-        self.root = root
-        self.seals = Seals(root / "seals")
-        self._trusted = trusted or trusted_anyway()
-        self._check_owner()
-        self._ingest = root / "ingest"
+        super().__init__(root, trusted=trusted)
         self._prepared = False
-        self.users = Users(root / ".use")
         self._index: tuple[tuple[int, ...], list[Any]] | None = None
         self._entries: tuple[list[Any], list[Descriptor]] | None = None
 
@@ -135,9 +114,6 @@ class Store:
                 copy.write(piece)
             copy.commit("", digest)
 
-    def _is_ours(self, status: os.stat_result) -> bool:
-        return self._trusted or is_ours(status)
-
     def read(self, digest: str) -> bytes:
         """A whole small blob, verified; raises `ImageError` (`store-missing`, `store-corrupt`)."""
         try:
@@ -185,6 +161,9 @@ class Store:
                 stream = stack.enter_context(staged.open("xb", buffering=0))
             yield BlobWriter(stream, staged, root=self.root, keep=self._keep_blob)
 
+    def _has_blob(self, name: str) -> bool:
+        return self.has(name.removeprefix("blobs/").replace("/", ":", 1))
+
     def _keep_blob(self, staged: Path, digest: str) -> None:
         self._keep(staged, Digest(digest).path, 0, derived=False)
 
@@ -218,15 +197,15 @@ class Store:
         """Let `name` stand for `descriptor`, in place of what it stood for."""
         merged = {**descriptor.annotations, **(annotations or {}), REF_NAME: name}
         entry = Descriptor(descriptor.media_type, descriptor.digest, descriptor.size, merged, descriptor.platform)
-        with self._locked() as entries:
-            entries[:] = [*(other for other in entries if _name(other) != name), entry.to_json()]
+        with self.changed() as entries:
+            entries[:] = [*(other for other in entries if name_of(other) != name), entry.to_json()]
 
     def untag(self, name: str) -> bool:
         """Forget `name`, keep the blobs; says whether it was known."""
         if self.resolve(name) is None:
             return False
-        with self._locked() as entries:
-            entries[:] = [entry for entry in entries if _name(entry) != name]
+        with self.changed() as entries:
+            entries[:] = [entry for entry in entries if name_of(entry) != name]
         return True
 
     def entries(self) -> list[Descriptor]:
@@ -240,135 +219,7 @@ class Store:
             self._entries = loaded, sorted(made, key=lambda entry: (entry.annotations.get(REF_NAME, ""), entry.digest))
         return self._entries[1]
 
-    # Derived results
-
-    def derived(self, kind: str, key: str) -> Path | None:
-        """The finished result `key` of the step `kind`, or None; none too when it was damaged."""
-        name = self._derived_name(kind, key)
-        self.users.join()
-        if not self._is_whole(name, 0):
-            return None
-        self.seals.used((name,))
-        return self.root / name
-
-    def holds(self, files: Iterable[tuple[str, int]]) -> bool:
-        """Whether each of these stored files is there, unharmed, with at least so many bytes; all have then been used now."""
-        names = []
-        for name, size in files:
-            if not self._is_whole(name, size):
-                return False
-            names.append(name)
-        self.seals.used(names)
-        return True
-
-    def _is_whole(self, name: str, size: int) -> bool:
-        """Whether a stored file is there, unharmed, with at least `size` bytes; it is read when its seal does not hold."""
-        try:
-            status = os.lstat(f"{self.root}/{name}")
-        except OSError:
-            return False
-        if status.st_size < size or not stat.S_ISREG(status.st_mode):
-            return False
-        if self.seals.holds(name, status):
-            return self._is_ours(status)
-        if name.startswith("blobs/"):
-            return self.has(name.removeprefix("blobs/").replace("/", ":", 1))
-        return self._is_ours(status) and self._is_unharmed(name)
-
-    def _is_unharmed(self, name: str) -> bool:
-        """Whether a derived result has the content that it was sealed with; sealed again if it does."""
-        known = self.seals.find(name)
-        if known is None:
-            return False
-        try:
-            total, status = checksum(self.root / name)
-        except OSError:
-            return False
-        if (total, status.st_size) != (known.checksum, known.size):
-            return False
-        self.seals.seal(name, status, total, derived=True, synced=self.seals.was_sealed(name, status))
-        return True
-
-    @contextmanager
-    def derive(self, kind: str, key: str) -> Iterator[Path]:
-        """A path (not there yet) to make a result at, as a file; it is kept when the block ends well."""
-        name = self._derived_name(kind, key)
-        self._prepare()
-        self.users.join()
-        with ExitStack() as stack:
-            with disk_errors(self.root):
-                path = stack.enter_context(staging(self._ingest)) / key
-            with disk_errors(self.root, only_full=True):
-                yield path
-            with disk_errors(self.root):
-                # Not synced: `seal` says what is done about a loss of power.
-                total, _ = checksum(path)
-                self._keep(path, name, total, derived=True)
-
-    def _keep(self, staged: Path, name: str, total: int, *, derived: bool) -> None:
-        """Give a finished file its place, and seal it there; raises `OSError`."""
-        target = self.root / name
-        for folder in (target.parent.parent, target.parent):
-            folder.mkdir(mode=0o755, exist_ok=True)
-        with staged.open("rb") as stream:
-            # Whatever the umask: a store that others can write to is refused.
-            os.fchmod(stream.fileno(), stat.S_IMODE(os.fstat(stream.fileno()).st_mode) & 0o755)
-            staged.replace(target)
-            # Renaming is the last change of a file's state: none of the name's, which another process may have replaced.
-            self.seals.seal(name, os.fstat(stream.fileno()), total, derived=derived, synced=not derived)
-
-    def _derived_name(self, kind: str, key: str) -> str:
-        if not _KEY.fullmatch(kind) or not _KEY.fullmatch(key):
-            raise ValueError(f"not a file name: {kind!r}, {key!r}")
-        return f"derived/{kind}/{key}"
-
-    # Removal
-
-    def remove(self, *names: str) -> int:
-        """Remove images by their exact names, with every blob that no other name needs; gives the bytes freed.
-
-        All names are looked up before anything is removed; raises `ImageError` (`image-not-found`).
-        """
-        for name in names:
-            self.named(name)
-        with self._locked() as entries:
-            gone = self._reachable(entry for entry in entries if _name(entry) in names)
-            entries[:] = [entry for entry in entries if _name(entry) not in names]
-            unused = gone - self._reachable(entries)
-        freed = 0
-        for digest in sorted(digest for digest in unused if Digest(digest).is_verifiable):
-            with disk_errors(self.root), suppress(FileNotFoundError):
-                freed += self.path(digest).stat().st_size
-                self.path(digest).unlink()
-        return freed + self._forget(unused)
-
-    def _forget(self, digests: set[str]) -> int:
-        """Remove what was unpacked from layers that are gone; gives the bytes freed."""
-        gone = {digest.replace(":", "-") for digest in digests}
-        freed = 0
-        for kind in _OF_LAYERS:
-            folder = self.root / "derived" / kind
-            for path in folder.iterdir() if folder.is_dir() else ():
-                if path.name[:_KEY_LENGTH] in gone:
-                    with disk_errors(self.root), suppress(FileNotFoundError):
-                        freed += path.stat().st_size
-                        path.unlink()
-        return freed
-
-    def clean(self) -> None:
-        """Remove everything."""
-        import shutil
-
-        with disk_errors(self.root), self._lock():
-            for name in _CONTENT:
-                path = self.root / name
-                if path.is_dir():
-                    shutil.rmtree(path)
-                else:
-                    path.unlink(missing_ok=True)
-        self._prepared = False
-
-    def _reachable(self, entries: Iterator[dict[str, Any]] | list[dict[str, Any]]) -> set[str]:
+    def reachable(self, entries: Iterable[dict[str, Any]]) -> set[str]:
         """Digests of all blobs that `entries` lead to; children that are not there lead nowhere."""
         found: set[str] = set()
         waiting = [Descriptor.from_json(entry) for entry in entries]
@@ -386,10 +237,6 @@ class Store:
 
     # The folder itself
 
-    def _check_owner(self) -> None:
-        if not self._trusted:
-            check_owner(self.root)
-
     def _prepare(self) -> None:
         if self._prepared:
             return
@@ -401,9 +248,13 @@ class Store:
             if not (self.root / "oci-layout").exists():
                 write_atomically(self.root / "oci-layout", b'{"imageLayoutVersion": "1.0.0"}\n', self._ingest)
             if not (self.root / "index.json").exists():
-                with self._locked():
+                with self.changed():
                     pass
         self._prepared = True
+
+    def forget(self) -> None:
+        """All is gone: folders have to be made again."""
+        self._prepared = False
 
     def _make_root(self) -> None:
         """The folder, for the user alone: what a build puts into a system may be secret."""
@@ -416,7 +267,7 @@ class Store:
         self._check_owner()
 
     @contextmanager
-    def _lock(self) -> Iterator[None]:
+    def lock(self) -> Iterator[None]:
         """Keep other threads and processes (LinuxKit's too) from changing the names."""
         self._make_root()
         with _THREADS, (self.root / ".lock").open("a") as handle:
@@ -424,9 +275,9 @@ class Store:
             yield
 
     @contextmanager
-    def _locked(self) -> Iterator[list[dict[str, Any]]]:
+    def changed(self) -> Iterator[list[dict[str, Any]]]:
         """The entries of `index.json`, to be changed in place and written back; unknown keys survive."""
-        with disk_errors(self.root), self._lock():
+        with disk_errors(self.root), self.lock():
             entries = self._load()
             before = json.dumps(entries)
             yield entries
@@ -482,11 +333,12 @@ class Store:
     def _place(self, digest: str) -> str:
         """The blob, with the images that need it."""
         with suppress(ImageError):
-            names = sorted(_name(entry) for entry in self._load() if digest in self._reachable([entry]))
+            names = sorted(name_of(entry) for entry in self._load() if digest in self.reachable([entry]))
             return f"{', '.join(filter(None, names))}: {digest}" if any(names) else digest
         return digest
 
 
-def _name(entry: Mapping[str, Any]) -> str:
+def name_of(entry: Mapping[str, Any]) -> str:
+    """The name of an index entry, or nothing."""
     annotations = entry.get("annotations")
     return str(annotations.get(REF_NAME, "")) if isinstance(annotations, dict) else ""

@@ -110,7 +110,9 @@ def described_outputs(
     # Not at the top: a build that finds its result imports no composing.
     from compos.compose.image_user import ignored_users
     from compos.compose.system import compose_system
+    from compos.image.removal import keep_bound, limit_of
 
+    limit = limit_of(store.root)
     if request.sbom and fetch_attestations:
         fetch_attestations(parts.images.values())
         key = _key(store, config, parts, request, sources)
@@ -131,6 +133,7 @@ def described_outputs(
     if inline <= REMEMBERED and key == _key(store, config, parts, request, sources):
         with store.derive("result", key) as path:
             record.save_groups(path, RECORD, outputs, job.notes)
+    keep_bound(store, limit)
     _tell(job.notes)
     return outputs
 

@@ -13,7 +13,7 @@ from operator import add, le
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from compos.image.store import is_stored_name
+from compos.image.derived import is_stored_name
 from compos.tree import columns
 from compos.tree.columns import TEXT
 from compos.tree.node import (

@@ -1,0 +1,146 @@
+"""Derived results: made, found, sealed, counted as used in one place, for all kinds of them.
+
+May touch: the files of a store. What a step of a build has made is kept as `derived/KIND/KEY`; the key is made of digests of
+all that went in. A result that is gone, or was touched and is not what it was, is made again (`seal`).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from compos.image.ownership import check_owner, trusted_anyway
+from compos.image.seal import Seals, checksum, is_ours
+from compos.image.staging import disk_errors, staging
+from compos.image.users import Users
+
+__all__ = ["DerivedResults", "is_stored_name"]
+
+_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:=+@-]*")
+_STORED = re.compile(f"blobs/[a-z0-9]+/[0-9a-f]+|derived/{_KEY.pattern}/{_KEY.pattern}")
+
+
+def is_stored_name(name: str) -> bool:
+    """Whether `name` is that of a file in a store, a blob or a derived result, below its root."""
+    return _STORED.fullmatch(name) is not None
+
+
+class DerivedResults(ABC):
+    """The files of a store at `root`, of which its blobs are looked after by whoever inherits this.
+
+    Raises `ImageError` (`store-foreign`, `store-writable`) when another user can write to it, unless it is `trusted` or
+    the user has said so.
+    """
+
+    def __init__(self, root: Path, *, trusted: bool = False) -> None:
+        self.root = root
+        self.seals = Seals(root / "seals")
+        self.users = Users(root / ".use")
+        self.in_use: set[str] = set()
+        """Names of the derived results that were used, and must not go for as long as they may be read."""
+        self.has_derived = False
+        """Whether anything was made, so that the store has grown."""
+        self._ingest = root / "ingest"
+        self._trusted = trusted or trusted_anyway()
+        self._check_owner()
+
+    @abstractmethod
+    def _prepare(self) -> None:
+        """Make the store's folders."""
+
+    @abstractmethod
+    def _has_blob(self, name: str) -> bool:
+        """Whether the blob that is the file `name` is there, and has its digest."""
+
+    def derived(self, kind: str, key: str) -> Path | None:
+        """The finished result `key` of the step `kind`, or None; none too when it was damaged."""
+        name = _name(kind, key)
+        return self.root / name if self.holds(((name, 0),)) else None
+
+    def holds(self, files: Iterable[tuple[str, int]]) -> bool:
+        """Whether each of these stored files is there, unharmed, with at least so many bytes; all have then been used now."""
+        self.users.join()
+        names = []
+        for name, size in files:
+            if not self._is_whole(name, size):
+                return False
+            names.append(name)
+        self.seals.used(names)
+        self.in_use.update(names)
+        return True
+
+    @contextmanager
+    def derive(self, kind: str, key: str) -> Iterator[Path]:
+        """A path (not there yet) to make a result at, as a file; it is kept when the block ends well."""
+        name = _name(kind, key)
+        self._prepare()
+        self.users.join()
+        with ExitStack() as stack:
+            with disk_errors(self.root):
+                path = stack.enter_context(staging(self._ingest)) / key
+            with disk_errors(self.root, only_full=True):
+                yield path
+            with disk_errors(self.root):
+                # Not synced: `seal` says what is done about a loss of power.
+                total, _ = checksum(path)
+                self._keep(path, name, total, derived=True)
+        self.in_use.add(name)
+        self.has_derived = True
+
+    def _keep(self, staged: Path, name: str, total: int, *, derived: bool) -> None:
+        """Give a finished file its place, and seal it there; raises `OSError`."""
+        target = self.root / name
+        for folder in (target.parent.parent, target.parent):
+            folder.mkdir(mode=0o755, exist_ok=True)
+        with staged.open("rb") as stream:
+            # Whatever the umask: a store that others can write to is refused.
+            os.fchmod(stream.fileno(), stat.S_IMODE(os.fstat(stream.fileno()).st_mode) & 0o755)
+            staged.replace(target)
+            # Renaming is the last change of a file's state. Its own, not the name's: that may be another process's by now.
+            self.seals.seal(name, os.fstat(stream.fileno()), total, derived=derived, synced=not derived)
+
+    def _is_whole(self, name: str, size: int) -> bool:
+        """Whether a stored file is there, unharmed, with at least `size` bytes; it is read when its seal does not hold."""
+        try:
+            status = os.lstat(f"{self.root}/{name}")
+        except OSError:
+            return False
+        if status.st_size < size or not stat.S_ISREG(status.st_mode):
+            return False
+        if self.seals.holds(name, status) and self._is_ours(status):
+            return True
+        if name.startswith("blobs/"):
+            return self._has_blob(name)
+        return self._is_ours(status) and self._is_unharmed(name)
+
+    def _is_unharmed(self, name: str) -> bool:
+        """Whether a derived result has the content that it was sealed with; sealed again if it does."""
+        known = self.seals.find(name)
+        if known is None:
+            return False
+        try:
+            total, status = checksum(self.root / name)
+        except OSError:
+            return False
+        if (total, status.st_size) != (known.checksum, known.size):
+            return False
+        self.seals.seal(name, status, total, derived=True, synced=self.seals.was_sealed(name, status))
+        return True
+
+    def _is_ours(self, status: os.stat_result) -> bool:
+        return self._trusted or is_ours(status)
+
+    def _check_owner(self) -> None:
+        if not self._trusted:
+            check_owner(self.root)
+
+
+def _name(kind: str, key: str) -> str:
+    if not _KEY.fullmatch(kind) or not _KEY.fullmatch(key):
+        raise ValueError(f"not a file name: {kind!r}, {key!r}")
+    return f"derived/{kind}/{key}"
