@@ -84,7 +84,8 @@ class FakeRegistry:
     """Serves `documents` (manifests and indexes by repository and tag or digest) and `blobs` (by digest).
 
     `user` and `password` make it ask for Basic; with `realm` (a URL) it asks for Bearer tokens from there and takes those
-    in `tokens`. `ranges` says whether it resumes.
+    in `tokens`. `ranges` says whether it resumes, `digest_header` what it claims of manifests: the truth where it is None,
+    nothing where it is empty.
     """
 
     def __init__(self, *, user: str = "", password: str = "", ranges: bool = True) -> None:
@@ -92,6 +93,7 @@ class FakeRegistry:
         self.blobs: dict[str, bytes] = {}
         self.requests: list[Request] = []
         self.user, self.password, self.ranges = user, password, ranges
+        self.digest_header: str | None = None
         self.realm = ""
         self.tokens: set[str] = set()
         self.answer_token: Callable[[Request, bytes], tuple[int, object]] | None = None
@@ -220,8 +222,8 @@ def _handler(registry: FakeRegistry) -> type[BaseHTTPRequestHandler]:
                 return self._send(404, json.dumps(error).encode())
             media_type, data = found
             answer = {"Content-Type": media_type}
-            if match and match[2] == "manifests":
-                answer["Docker-Content-Digest"] = digest_of(data)
+            if match and match[2] == "manifests" and (claimed := registry.digest_header) != "":
+                answer["Docker-Content-Digest"] = claimed or digest_of(data)
             if fault and fault.kind == "replace":
                 data = fault.data
             status = 200

@@ -103,6 +103,28 @@ def test_push_merges_indexes(
     assert "error[image-not-found]" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("claimed", [None, "", "sha256:" + "0" * 64, "nonsense"])
+def test_what_a_registry_claims_of_a_tag_decides_nothing(
+    fake: FakeRegistry, tmp_path: Path, claimed: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The header is a SHOULD, and proxies drop it: a tag that is there stays, an image that is only here stays."""
+    target = f"{fake.host}/team/many:1"
+    assert cache(tmp_path, "pull", target) == 0
+    mine = make_image(Store(tmp_path / "store"), "mine:1", [MEMBERS])
+    fake.digest_header = claimed
+    fake.requests.clear()
+    assert cache(tmp_path, "push", "mine:1", "--remote-name", target) == 0
+    assert "exists already" in capsys.readouterr().err
+    assert {request.method for request in fake.requests} <= {"GET", "HEAD"}
+    # Is it the same? Here it is, whatever the header says; there it is not, even if the header says so.
+    assert cache(tmp_path, "push", target, "--override") == 0
+    assert "is up to date" in capsys.readouterr().err
+    Store(tmp_path / "store").tag(target, Store(tmp_path / "store").named(mine.name))
+    fake.digest_header = mine.digest
+    assert cache(tmp_path, "rm", target, "--published-only") == 0
+    assert target in names(tmp_path / "store")
+
+
 @pytest.mark.parametrize(("form", "transport"), [("oci", "oci-archive"), ("docker", "docker-archive")])
 def test_exports_are_read_by_skopeo_and_by_us(
     fake: FakeRegistry, tmp_path: Path, form: str, transport: str, capsys: pytest.CaptureFixture[str]

@@ -44,7 +44,7 @@ def client(credentials: Credentials | None = None) -> Registry:
 
 def ask(fake: FakeRegistry, registry: Registry) -> str | None:
     fake.documents["xx", "1"] = ("application/vnd.oci.image.index.v1+json", b'{"manifests": []}')
-    return registry.head(Reference.parse(f"{fake.host}/xx:1"))
+    return registry.digest(Reference.parse(f"{fake.host}/xx:1"))
 
 
 def bearer(fake: FakeRegistry, answer: object, status: int = 200) -> list[tuple[Request, bytes]]:

@@ -30,7 +30,7 @@ def test_push_round_trip(docker_registry: StartRegistry, source: Store, store: S
     source.path(image.layers[1].digest).unlink()
     push(source, "h.example/x/y:1", registry=Registry(), target=f"{host}/p/q:3")
     push(source, "h.example/x/y:1", registry=Registry(), target=f"{host}/p/q@{image.digest}")
-    assert Registry().head(Reference.parse(f"{host}/p/q:3")) == image.digest
+    assert Registry().digest(Reference.parse(f"{host}/p/q:3")) == image.digest
 
 
 def test_what_is_not_in_the_store(source: Store) -> None:
@@ -51,7 +51,7 @@ def test_a_damaged_blob_is_not_sent(docker_registry: StartRegistry, source: Stor
     with pytest.raises(ComposError) as caught:
         push(source, "x/y:1", registry=Registry(), target=f"{host}/x/y:1")
     assert caught.value.id == ("store-missing" if harm == "gone" else "store-corrupt")
-    assert Registry().head(Reference.parse(f"{host}/x/y:1")) is None
+    assert Registry().digest(Reference.parse(f"{host}/x/y:1")) is None
 
 
 def test_an_index_of_which_a_platform_is_missing(docker_registry: StartRegistry, source: Store) -> None:
@@ -62,4 +62,4 @@ def test_an_index_of_which_a_platform_is_missing(docker_registry: StartRegistry,
     with pytest.raises(ComposError) as caught:
         push(source, "x/y:1", registry=Registry(), target=f"{host}/x/y:1")
     assert caught.value.id == "store-missing"
-    assert Registry().head(Reference.parse(f"{host}/x/y:1")) is None
+    assert Registry().digest(Reference.parse(f"{host}/x/y:1")) is None

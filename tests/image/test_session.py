@@ -56,7 +56,7 @@ def test_credentials_stay_away_once_another_host_was_involved(
     fake.misbehave(Fault("redirect", on="/manifests/1", text=f"{storage.url}/v2/xx/manifests/back"))
     storage.misbehave(Fault("redirect", on="/manifests/back", text=f"{fake.url}/v2/xx/manifests/2"))
     with pytest.raises(ComposError) as caught:
-        Registry(credentials=lambda _: Credentials("me", "pw")).head(Reference.parse(f"{fake.host}/xx:1"))
+        Registry(credentials=lambda _: Credentials("me", "pw")).digest(Reference.parse(f"{fake.host}/xx:1"))
     assert caught.value.id == "registry-denied"
     assert "authorization" not in fake.asked("/manifests/2")[0].headers
 
@@ -66,7 +66,7 @@ def test_a_login_page_elsewhere_gets_nothing(fake: FakeRegistry, storage: FakeRe
     storage.user, storage.password = "me", "pw"
     fake.misbehave(Fault("redirect", on="/manifests/1", text=f"{storage.url}/v2/xx/manifests/1"))
     with pytest.raises(ComposError) as caught:
-        Registry(credentials=lambda _: Credentials("me", "pw")).head(Reference.parse(f"{fake.host}/xx:1"))
+        Registry(credentials=lambda _: Credentials("me", "pw")).digest(Reference.parse(f"{fake.host}/xx:1"))
     assert caught.value.id == "registry-denied"
     assert [request.headers.get("authorization") for request in storage.requests] == [None]
 
@@ -111,12 +111,12 @@ def test_tls_with_a_certificate_of_ones_own(fake: FakeRegistry, tls: str, source
     registry = Registry(certificates=(tls,))
     assert Images(store, registry=registry).image(name, AMD64).digest == image.digest
     mirrors = Mirrors.parse([f"https://{fake.host}"], {})
-    assert Registry(mirrors, certificates=(tls,)).head(Reference.parse("h.example/xx:1")) == image.digest
+    assert Registry(mirrors, certificates=(tls,)).digest(Reference.parse("h.example/xx:1")) == image.digest
 
 
 def test_an_untrusted_certificate_is_not_worked_around(fake: FakeRegistry, tls: str) -> None:
     with pytest.raises(ComposError) as caught:
-        Registry().head(Reference.parse(f"{fake.host}/xx:1"))
+        Registry().digest(Reference.parse(f"{fake.host}/xx:1"))
     assert caught.value.id == "network-tls"
 
 

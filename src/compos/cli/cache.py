@@ -239,7 +239,7 @@ def _published(store: Store, settings: Settings, names: list[str]) -> list[str]:
     for name in names:
         root = store.resolve(name)
         try:
-            there = registry.head(Reference.parse(name))
+            there = registry.digest(Reference.parse(name))
         except ComposError as error:
             notice(f"{name} is kept: {error.message}")
             continue

@@ -30,10 +30,10 @@ def publish(
     """
     reference = Reference.parse(target)
     root = store.named(name)
-    there = registry.head(reference)
-    if there is not None and not override:
+    if not override and registry.exists(reference):
         notice(f"{target} exists already; --override replaces it")
         return
+    there = registry.digest(reference) if override else None
     if there == root.digest:
         notice(f"{target} is up to date")
         return

@@ -16,7 +16,7 @@ from compos.errors import ComposError, ImageError
 from compos.http import CHUNK, chunks, network_error
 from compos.image.blobs import BlobWriter
 from compos.image.credentials import Credentials, find_credentials
-from compos.image.digest import digest_of
+from compos.image.digest import Digest, digest_of
 from compos.image.mirrors import Endpoint, Mirrors
 from compos.image.model import INDEX_TYPES, MANIFEST_TYPES, Descriptor, parse_document
 from compos.image.reference import Reference
@@ -98,16 +98,31 @@ class Registry:
             except ComposError as error:
                 attempts.failed(error)
 
-    def head(self, reference: Reference, *, actions: str = "pull") -> str | None:
-        """The digest that the registry has for a reference, or None when it does not have it."""
+    def exists(self, reference: Reference, *, actions: str = "pull") -> bool:
+        """Whether the registry has a reference, whatever it is."""
+        return self._ask("HEAD", reference, actions) is not None
+
+    def digest(self, reference: Reference, *, actions: str = "pull") -> Digest | None:
+        """The digest of what the registry has for a reference, or None when it does not have it.
+
+        Computed from the bytes: registries need not send `Docker-Content-Digest`, proxies drop it, and what follows from
+        equality (nothing is pushed, an image here is removed) must not hang on a header.
+        """
+        data = self._ask("GET", reference, actions)
+        return None if data is None else digest_of(data)
+
+    def _ask(self, method: str, reference: Reference, actions: str) -> bytes | None:
+        """What the registry has for a reference, at most 4 MiB; None when it does not have it."""
         session = self.session(reference, actions=actions)
 
-        def ask() -> str | None:
+        def ask() -> bytes | None:
             url = session.url(f"manifests/{reference.version}")
-            with session.request("HEAD", url, headers={"Accept": _ACCEPT}, allowed=(404,)) as response:
+            with session.request(method, url, headers={"Accept": _ACCEPT}, allowed=(404, 405)) as response:
                 if response.status == 404:
                     return None
-                return response.headers.get("Docker-Content-Digest")
+                if response.status == 405 and method == "HEAD":
+                    return self._ask("GET", reference, actions)
+                return b"" if method == "HEAD" else _body(response, url, _MANIFEST_LIMIT)
 
         return self.patiently(ask)
 
