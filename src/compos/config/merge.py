@@ -1,6 +1,12 @@
-"""Several files as one system: kernel fields replace, lists append (reference 2.2). Pure."""
+"""Several files as one system: kernel fields replace, lists append (reference 2.2). Pure.
+
+Each field has its rule: one that somebody adds to the model and forgets here fails in every build, and is not lost.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from compos.config.model import Config, Kernel
 
@@ -9,17 +15,7 @@ __all__ = ["merge"]
 
 def merge(base: Config, over: Config) -> Config:
     """`over` is the file that the user named later."""
-    return Config(
-        _kernel(base.kernel, over.kernel),
-        base.init + over.init,
-        base.onboot + over.onboot,
-        base.onshutdown + over.onshutdown,
-        base.services + over.services,
-        base.volumes + over.volumes,
-        base.files + over.files,
-        base.init_marks + over.init_marks,
-        confinement=over.confinement or base.confinement,
-    )
+    return Config(*(_CONFIG[name](*values) for name, *values in zip(Config._fields, base, over, strict=True)))
 
 
 def _kernel(base: Kernel | None, over: Kernel | None) -> Kernel | None:
@@ -28,16 +24,48 @@ def _kernel(base: Kernel | None, over: Kernel | None) -> Kernel | None:
         return over or base
     inner = dict(base.mark.inner or {})
     inner.update(over.mark.inner or {})
-    for key in ("image", "cmdline", "binary"):
-        if getattr(base, key) and not getattr(over, key):
+    for key, rule in _KERNEL.items():
+        if rule is _unless_empty and getattr(base, key) and not getattr(over, key):
             inner[key] = base.mark.at(key)
-    return Kernel(
-        over.image or base.image,
-        over.cmdline or base.cmdline,
-        over.binary or base.binary,
-        base.tar if over.tar is None else over.tar,
-        base.ucode if over.ucode is None else over.ucode,
-        base.modules if over.modules is None else over.modules,
-        base.firmware if over.firmware is None else over.firmware,
-        over.mark._replace(inner=inner),
-    )
+    fields = [name for name in Kernel._fields if name != "mark"]
+    values = {name: _KERNEL[name](getattr(base, name), getattr(over, name)) for name in fields}
+    return Kernel(**values, mark=over.mark._replace(inner=inner))
+
+
+def _appended(base: tuple[Any, ...], over: tuple[Any, ...]) -> tuple[Any, ...]:
+    return base + over
+
+
+def _unless_empty(base: Any, over: Any) -> Any:
+    return over or base
+
+
+def _unless_absent(base: Any, over: Any) -> Any:
+    return base if over is None else over
+
+
+def _dropped(_base: object, _over: object) -> None:
+    """Whoever merges has taken from it what counts."""
+
+
+_CONFIG: Mapping[str, Callable[[Any, Any], Any]] = {
+    "kernel": _kernel,
+    "init": _appended,
+    "onboot": _appended,
+    "onshutdown": _appended,
+    "services": _appended,
+    "volumes": _appended,
+    "files": _appended,
+    "init_marks": _appended,
+    "overlays": _dropped,
+    "confinement": _unless_empty,
+}
+_KERNEL: Mapping[str, Callable[[Any, Any], Any]] = {
+    "image": _unless_empty,
+    "cmdline": _unless_empty,
+    "binary": _unless_empty,
+    "tar": _unless_absent,
+    "ucode": _unless_absent,
+    "modules": _unless_absent,
+    "firmware": _unless_absent,
+}

@@ -1,0 +1,143 @@
+"""Every value of the model is in the digest, whatever it is and wherever it stands; places are not."""
+
+from __future__ import annotations
+
+import hashlib
+import types
+from collections.abc import Iterator, Mapping
+from time import perf_counter
+from types import MappingProxyType
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+import pytest
+
+from compos.config.digest import digest
+from compos.config.model import Config, File, ImageEntry, Mark, Settings
+from tests.config.reading import config
+
+# The model is read by its types: a field that somebody adds is tried without a line here, and a new type fails.
+
+
+def variants(hint: Any) -> Iterator[Any]:
+    """Values of a type, all different from each other; the first one is full."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if hint is Mark:
+        yield Mark("a.yml", 1, 1)
+    elif origin in (Union, types.UnionType):
+        for argument in arguments:
+            yield from variants(argument)
+    elif origin is tuple:
+        first = next(variants(arguments[0]))
+        yield from ((first,), (), (first, first))
+        yield from ((other,) for other in variants(arguments[0]) if other != first)
+    elif hint in (Settings, Config) or hasattr(hint, "_fields"):
+        yield from records(hint)
+    elif origin is Mapping:
+        values = list(variants(arguments[1])) if arguments[1] is not Config else [Config(init=("a",)), Config()]
+        yield from ({"key": value} for value in values)
+        yield from ({"other": values[0]}, {})
+    else:
+        known: dict[Any, tuple[Any, ...]] = {
+            str: ("text", "", "1", "None", "null"),
+            int: (1, 0, -1, 2**64),
+            bool: (True, False),
+            type(None): (None,),
+        }
+        yield from known[hint]
+
+
+def records(kind: Any) -> Iterator[Any]:
+    hints = get_type_hints(kind)
+    full = kind(**{name: next(variants(hint)) for name, hint in hints.items()})
+    yield full
+    for name, hint in hints.items():
+        if name not in ("mark", "init_marks"):
+            first = getattr(full, name)
+            yield from (
+                full._replace(**{name: other})
+                for other in variants(hint)
+                if other != first or type(other) is not type(first)
+            )
+
+
+def moved(value: Any) -> Any:
+    """The same value at other places."""
+    if isinstance(value, Mark):
+        return Mark("b.yml", 7, 9, "services[1]", {"image": Mark("c.yml", 2, 2)}, "TAG from --set")
+    if hasattr(value, "_fields"):
+        return type(value)(*map(moved, value))
+    if isinstance(value, tuple):
+        return tuple(map(moved, value))
+    return {name: moved(inner) for name, inner in value.items()} if isinstance(value, Mapping) else value
+
+
+def test_every_value_counts() -> None:
+    found: dict[bytes, Config] = {}
+    for one in records(Config):
+        key = digest(one)
+        assert key not in found, (one, found[key])
+        found[key] = one
+    assert len(found) > 500
+
+
+def test_places_do_not_count() -> None:
+    for one in records(Config):
+        assert digest(moved(one)) == digest(one)
+
+
+def test_the_same_yaml_elsewhere_is_the_same() -> None:
+    text = "kernel: {image: a}\nservices:\n- {name: a, image: b, sysctl: {x: '1'}}\n"
+    assert digest(config(text)) == digest(config("\n\n# far down\n" + text))
+    assert digest(config(text)) != digest(config(text.replace("'1'", "'2'")))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"annotations": {"a": "b", "c": "d"}}, {"annotations": {"c": "d", "a": "b"}}),
+        ({"command": ("a b",)}, {"command": ("a", "b")}),
+        ({"command": ('a","b',)}, {"command": ("a", "b")}),
+        ({"uid": 1}, {"uid": "1"}),
+        ({"cwd": "\udc80"}, {"cwd": "\x80"}),
+        ({"env": ()}, {"env": None}),
+    ],
+)
+def test_what_looks_alike_is_not(one: dict[str, Any], other: dict[str, Any]) -> None:
+    first, second = (
+        digest(Config(services=(ImageEntry("a", "b", Settings(**settings)),))) for settings in (one, other)
+    )
+    assert first != second
+
+
+def test_mappings_of_any_kind() -> None:
+    plain, proxy = ({"a": "b"}, MappingProxyType({"a": "b"}))
+    assert digest(Config(services=(ImageEntry("a", "b", Settings(sysctl=plain)),))) == digest(
+        Config(services=(ImageEntry("a", "b", Settings(sysctl=proxy)),))
+    )
+
+
+@pytest.mark.parametrize("value", [b"bytes", {1}, object()])
+def test_a_type_that_the_model_does_not_have_fails(value: Any) -> None:
+    with pytest.raises(TypeError):
+        digest(Config(files=(File(contents=value),)))
+
+
+def test_it_is_not_slower_than_a_repr() -> None:
+    """A thousand services; both in this process, the best of five."""
+    entry = ImageEntry(
+        "a",
+        "b",
+        Settings(capabilities=("all",), binds=("/a:/b", "/c:/d"), command=("/bin/x", "-y"), net="host"),
+        Mark("a"),
+    )
+    many = Config(services=tuple(entry._replace(name=f"service-{number}") for number in range(1000)))
+
+    def best(work: Any) -> float:
+        times = []
+        for _ in range(5):
+            start = perf_counter()
+            work()
+            times.append(perf_counter() - start)
+        return min(times)
+
+    assert best(lambda: digest(many)) <= best(lambda: hashlib.sha256(repr(many).encode()).digest())
