@@ -218,6 +218,18 @@ def test_containers_share_one_profile_file(world: World) -> None:
     assert whole == json.loads(config)
 
 
+def test_health_checks_gain_nothing_either(world: World) -> None:
+    """Only where the container has the flag, a check, and an init that knows the line."""
+    check = "    healthcheck: {test: [CMD, /x]}\n"
+    entries = ("", check, check + "    noNewPrivileges: false\n", check + "    seccomp: unconfined\n")
+    services = "".join(f"  - name: s{n}\n    image: acme/app:1\n{entry}" for n, entry in enumerate(entries))
+    yaml = f"init: [acme/init:1]\nservices:\n{services}"
+    assert "no-new-privileges" not in json.dumps([*world.nodes(yaml)])
+    planned(world)
+    blocks = world.text(world.nodes(yaml)["etc/compos/plan"]).split("\ncontainer\t")[1:]
+    assert ["\nno-new-privileges\n" in block for block in blocks] == [False, True, False, True]
+
+
 def test_onboot_containers_get_theirs_by_the_plan_too(world: World) -> None:
     planned(world)
     nodes = world.nodes("init: [acme/init:1]\nonboot:\n  - name: app\n    image: acme/app:1\n")

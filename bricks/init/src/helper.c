@@ -194,6 +194,10 @@ int helper_test(const struct helpers *helpers, const struct service *service)
     }
     pid_file(pids, sizeof pids, service, "test");
     arguments[count++] = "exec";
+    /* crun does not look for it in the specification. */
+    for (size_t i = 0; i < service->bundle.count; i++)
+        if (service->bundle.lines[i].word == WORD_NO_NEW_PRIVILEGES)
+            arguments[count++] = "--no-new-privs";
     arguments[count++] = "--pid-file";
     arguments[count++] = pids;
     arguments[count++] = service->bundle.id;

@@ -38,6 +38,7 @@ static const struct {
     [WORD_MOUNT_OPTIONAL] = {"mount?", 4, OUTSIDE | INSIDE},
     [WORD_NAMESPACE] = {"namespace", 2, OUTSIDE},
     [WORD_NODE] = {"node", 5, OUTSIDE},
+    [WORD_NO_NEW_PRIVILEGES] = {"no-new-privileges", 0, INSIDE},
     [WORD_RESOLVCONF] = {"resolvconf", 0, OUTSIDE},
     [WORD_RESTART] = {"restart", 2, INSIDE},
     [WORD_ROOTPATH] = {"rootpath", 2, INSIDE},

@@ -63,7 +63,8 @@ class Bundle:
     """A laid-out container: what the boot plan needs to know of it; `id` and `path` are those of `Container`.
 
     `root_path` is where in `config.json` the JSON string `"rootfs"` stands (offset and length in bytes), `linux` where the
-    members of `linux` begin: init puts the `profile` there, if there is one; `supervision` are
+    members of `linux` begin: init puts the `profile` there, if there is one; `no_new_privileges` is what its processes are,
+    also those that init puts into it; `supervision` are
     the plan's lines about its order, health, restarts, end and logs; `binds` what of the system is bound into it; `disks` says
     whether it may see the machine's disks.
     """
@@ -75,6 +76,7 @@ class Bundle:
     root_path: tuple[int, int]
     linux: int
     profile: Profile | None
+    no_new_privileges: bool
     supervision: Lines
     binds: tuple[str, ...]
     disks: bool
@@ -99,6 +101,7 @@ class Bundle:
             root_path(config),
             linux_offset(config),
             profile,
+            bool(spec["process"].get("noNewPrivileges")),
             supervision,
             tuple(mount["source"] for mount in spec["mounts"] if mount.get("type") == "bind"),
             _may_see_disks(spec, runtime),

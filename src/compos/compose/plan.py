@@ -18,7 +18,8 @@ LABEL = "org.compos.init.plan"
 """An init image with this label carries out the plan; its value is the plan's version."""
 
 SECCOMP_LABEL = "org.compos.init.seccomp"
-"""An init image with this label reads the plan's `seccomp` lines; for others the profiles stand in each config.json."""
+"""An init image with this label reads the plan's `seccomp` and `no-new-privileges` lines; for others the profiles stand in
+each config.json."""
 
 PATH = "etc/compos/plan"
 
@@ -176,6 +177,8 @@ def _containers(bundles: Sequence[Bundle], *, waiting: bool = False) -> Iterator
         for name in runtime["cgroups"]:
             yield ("cgroup", name)
         yield from bundle.supervision
+        if bundle.no_new_privileges and any(line[0] == "test" for line in bundle.supervision):
+            yield ("no-new-privileges",)
         if bundle.section == "services" or bundle.profile:
             yield ("rootpath", *map(str, bundle.root_path))
         if bundle.profile:

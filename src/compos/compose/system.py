@@ -277,7 +277,7 @@ class _Composition:
         for index, entry in enumerate(_entries(self.config, section)):
             component, bundle = self._container(section, index, entry)
             components.append(component)
-            bundles.append(bundle)
+            bundles.append(bundle if self._shares_profiles() else replace(bundle, no_new_privileges=False))
         return bundles
 
     def _container(self, section: str, index: int, entry: ImageEntry) -> tuple[Component, Bundle]:
