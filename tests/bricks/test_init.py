@@ -25,6 +25,7 @@ PARTS = {
     "modules": ("modules", "files", "console"),
     "options": ("mount", "files", "console"),
     "files": ("files",),
+    "loop": ("process", "console", "sealed"),
     "process": ("process", "console", "sealed"),
     "sealed": ("sealed",),
     "spec": ("spec", "bundle", "plan", "files", "link", "machine", "mount", "console"),
@@ -358,6 +359,23 @@ def test_a_request_for_power_off_ends_the_wait(
         output, _ = process.communicate(timeout=30)
         os.kill(int(log.read_text()), signal.SIGKILL)
     assert f"interrupted, power {power}\n" in output
+
+
+def test_two_thousand_descriptors_are_all_looked_at(run: Run) -> None:
+    output = run("loop", "many", "2000")
+    assert "relayed\n" in output
+    assert int(output.rpartition("least ")[2]) >= 1
+
+
+def test_a_process_number_that_comes_again(programs: Callable[[str], Path]) -> None:
+    """A stranger's end is not that of a later process with its number: not of our child, and not of another stranger."""
+    command = ["unshare", "--pid", "--fork", "--mount-proc", str(programs("loop")), "wrap"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+    assert done.stdout.splitlines() == [
+        "same number 1, own child ended 0 then exit status 0",
+        "same number 1, living stranger ended 0 then exit status 3",
+        "ended stranger ended 1 with exit status 5",
+    ]
 
 
 SPEC = '{"ociVersion":"1.2","root":{"path":"rootfs","readonly":true},"x":"\xe4"}'

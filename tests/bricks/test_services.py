@@ -87,7 +87,7 @@ class Logger:
 
     def __init__(self, program: Path, folder: Path, *settings: str) -> None:
         self.folder = folder / "log"
-        self.folder.mkdir()
+        self.folder.mkdir(exist_ok=True)
         os.mkfifo(folder / "fifo")
         script = 'mount --bind "$1" /var/log && shift && exec "$@"'
         command = [
@@ -138,6 +138,48 @@ def test_one_file(logger: Path, tmp_path: Path) -> None:
     running.write(b"x" * 250)
     running.end()
     assert running.files() == {"web.log": b"x" * 50}
+
+
+@pytest.mark.parametrize("files", ["2", "3"])
+def test_what_cannot_be_moved_is_emptied(logger: Path, tmp_path: Path, files: str) -> None:
+    """A folder in the way of the rotation: no line more than the bound, and the newest are there."""
+    running = Logger(logger, tmp_path, "file", "100", files, "")
+    (running.folder / "web.log.1" / "x").mkdir(parents=True)
+    running.write(b"x" * 230 + b"y" * 20)
+    assert "lines are lost" not in running.end()
+    assert (running.folder / "web.log").read_bytes() == b"x" * 30 + b"y" * 20
+
+
+def test_a_file_that_is_too_large_already(logger: Path, tmp_path: Path) -> None:
+    """Left by an earlier boot with other settings."""
+    (tmp_path / "log").mkdir()
+    (tmp_path / "log" / "web.log").write_bytes(b"o" * 1000)
+    (tmp_path / "log" / "web.log.1").mkdir()
+    running = Logger(logger, tmp_path, "file", "100", "2", "")
+    running.write(b"new\n")
+    running.end()
+    assert (running.folder / "web.log").read_bytes() == b"new\n"
+
+
+def test_of_two_status_files_none_is_emptied(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    program = compile_driver("status", parts=(*SERVICE, "status"), folder=tmp_path_factory.mktemp("status"))
+    folder = tmp_path / "compos"
+    folder.mkdir()
+
+    def write(name: str) -> dict[str, str]:
+        script = 'mount --bind "$1" /run && exec "$2" "$3"'
+        command = ["unshare", "-m", "sh", "-c", script, "-", str(tmp_path), str(program), name]
+        subprocess.run(command, check=True, capture_output=True, timeout=30)
+        return {path.name: path.read_text() for path in folder.iterdir() if path.is_file()}
+
+    first = write("web")
+    assert set(first) == {"status", "status.json"}
+    assert "web" in first["status"]
+    for name in ("status.json.new", "status.new"):
+        (folder / name).mkdir()
+        assert write("other") == first
+        (folder / name).rmdir()
+    assert "other" in write("other")["status"]
 
 
 def test_the_console_as_well(logger: Path, tmp_path: Path) -> None:
@@ -205,37 +247,47 @@ def test_syslog_over_tcp(logger: Path, tmp_path: Path, stream_server: tuple[int,
     assert texts == [b"early", b"late"]
 
 
+class Memlogd:
+    """LinuxKit's protocol (reference 12.2): a datagram with a source's name and a descriptor, read line by line to its end."""
+
+    def __init__(self, folder: Path) -> None:
+        self.lines: dict[str, list[str]] = {}
+        self.ended: set[str] = set()
+        self._server = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._server.bind(str(folder / "linuxkit-external-logging.sock"))
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            name, descriptors, _, _ = socket.recv_fds(self._server, 256, 1)
+            threading.Thread(target=self._read, args=(name.decode(), descriptors[0]), daemon=True).start()
+
+    def _read(self, name: str, descriptor: int) -> None:
+        # At once: there may be no writer yet.
+        with open(descriptor, "rb") as stream:
+            for line in stream:
+                self.lines.setdefault(name, []).append(line.decode().rstrip("\n"))
+        self.ended.add(name)
+
+
 def test_memlogd_gets_the_output_where_it_listens(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """LinuxKit's protocol: a datagram with the source's name and a descriptor to read (reference 12.2)."""
     program = compile_driver(
         "memlogd", parts=(*LOG, "log", "process", "sealed"), folder=tmp_path_factory.mktemp("memlogd")
     )
     run = tmp_path / "run"
     run.mkdir()
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as server:
-        server.bind(str(run / "linuxkit-external-logging.sock"))
-        server.settimeout(20)
-        received = {}
-
-        def serve() -> None:
-            for _ in range(2):
-                name, descriptors, _, _ = socket.recv_fds(server, 256, 1)
-                os.set_blocking(descriptors[0], True)
-                time.sleep(0.5)
-                received[name.decode()] = os.read(descriptors[0], 100)
-                os.close(descriptors[0])
-
-        thread = threading.Thread(target=serve)
-        thread.start()
-        script = 'mount --bind "$1" /run && exec "$2"'
-        done = subprocess.run(
-            ["unshare", "-m", "sh", "-c", script, "-", run, program],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=30,
-        )
-        thread.join(30)
+    memlogd = Memlogd(run)
+    script = 'mount --bind "$1" /run && exec "$2"'
+    command = ["unshare", "-m", "sh", "-c", script, "-", str(run), str(program)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
     assert done.returncode == 0, done.stderr
-    assert done.stdout == "/var/run/web.out.log\n"
-    assert received == {"onboot.000-a.out": b"from onboot\n", "web.out": b"from a service\n"}
+    assert done.stdout == "/var/run/web.out.log\n" * 2
+    wanted = {"onboot.000-a.out", "web.out"}
+    deadline = time.monotonic() + 10
+    while memlogd.ended != wanted and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert memlogd.lines == {
+        "onboot.000-a.out": ["from onboot"],
+        "web.out": ["from a service", "started again"],
+    }
+    assert memlogd.ended == wanted, "who reads is told of the end"

@@ -24,31 +24,49 @@ static const char *answer(char *request)
     return services_request(request, name);
 }
 
-static void serve(int channel)
+/* Somebody who has connected; descriptor -1: nobody. Who says nothing makes room for the next one, and is not waited for. */
+enum { CLIENTS = 8 };
+static struct watch clients[CLIENTS];
+static size_t oldest;
+
+static void leave(struct watch *client)
 {
-    struct ucred peer;
-    socklen_t size = sizeof peer;
-    /* The request stands in the socket's queue when a client has connected and sent: who is slow is not waited for. */
-    const struct timeval patience = {.tv_usec = 200000};
+    watch_remove(client);
+    close(client->descriptor);
+    client->descriptor = -1;
+}
+
+static void serve(struct watch *client)
+{
     char request[CONTROL_MESSAGE];
-    setsockopt(channel, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-    if (getsockopt(channel, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0 || peer.uid != 0)
+    ssize_t length = recv(client->descriptor, request, sizeof request - 1, MSG_DONTWAIT);
+    if (length < 0 && errno == EAGAIN)
         return;
-    ssize_t length = recv(channel, request, sizeof request - 1, 0);
-    if (length <= 0)
-        return;
-    request[length] = '\0';
-    const char *reply = answer(request);
-    (void)!send(channel, reply ? reply : "", reply ? strlen(reply) : 0, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (length > 0) {
+        request[length] = '\0';
+        const char *reply = answer(request);
+        (void)!send(client->descriptor, reply ? reply : "", reply ? strlen(reply) : 0, MSG_NOSIGNAL | MSG_DONTWAIT);
+    }
+    leave(client);
 }
 
 static void accept_one(struct watch *watch)
 {
+    struct ucred peer;
+    socklen_t size = sizeof peer;
     int channel = accept4(watch->descriptor, NULL, NULL, SOCK_CLOEXEC);
     if (channel < 0)
         return;
-    serve(channel);
-    close(channel);
+    if (getsockopt(channel, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0 || peer.uid != 0) {
+        close(channel);
+        return;
+    }
+    struct watch *client = &clients[oldest];
+    oldest = (oldest + 1) % CLIENTS;
+    if (client->descriptor >= 0)
+        leave(client);
+    *client = (struct watch){.descriptor = channel, .ready = serve};
+    watch_add(client);
 }
 
 void control_start(void)
@@ -61,8 +79,12 @@ void control_start(void)
     umask(mask);
     if (result < 0 || listen(channel, 16) < 0) {
         say(CONTROL_SOCKET ": %s", strerror(errno));
+        if (channel >= 0)
+            close(channel);
         return;
     }
+    for (size_t i = 0; i < CLIENTS; i++)
+        clients[i].descriptor = -1;
     listener = (struct watch){.descriptor = channel, .ready = accept_one};
     watch_add(&listener);
 }

@@ -22,14 +22,14 @@
 #define STATE "/var/lib/containerd/io.containerd.metadata.v1.bolt"
 
 /* It needs 1 s on a fast machine, and 10 s on a slow emulated one. */
-enum { PATIENCE = 120000, POLL = 20, LOG_MAXIMUM = 16 << 20, STEADY = 60000, SHARE = -900, LAST_WORDS = 300000 };
+enum { PATIENCE = 120000, POLL = 20, STEADY = 60000, SHARE = -900, LAST_WORDS = 300 };
 enum { OPTIONS_SIZE = 4096 };
 
 enum phase { ABSENT, BEGUN, CLEARING, READY, DEAD };
 
 static const char *const *line, *const *options;
 static enum phase phase;
-static bool stale, ending, told;
+static bool stale, ending, told, words_added;
 static struct child process, clearing;
 static unsigned failures;
 static int64_t begun, next;
@@ -37,7 +37,8 @@ static int64_t begun, next;
 static bool accepts(const char *path)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    int channel = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    /* connect(2) itself waits while the server's backlog is full. */
+    int channel = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     strncpy(address.sun_path, path, sizeof address.sun_path - 1);
     int result = connect(channel, (struct sockaddr *)&address, sizeof address);
     close(channel);
@@ -48,14 +49,17 @@ static bool accepts(const char *path)
 static void show_log(void)
 {
     enum { TAIL = 1024 };
-    size_t length;
-    char *text = file_read(LOG, LOG_MAXIMUM, &length);
-    if (!text)
+    char text[TAIL];
+    int file = open(LOG, O_RDONLY | O_CLOEXEC);
+    off_t end = file < 0 ? -1 : lseek(file, 0, SEEK_END);
+    ssize_t length = end < 0 ? -1 : pread(file, text, sizeof text, end > TAIL ? end - TAIL : 0);
+    if (file >= 0)
+        close(file);
+    if (length <= 0)
         return;
-    const char *tail = length > TAIL ? strchr(text + length - TAIL, '\n') : text;
+    const char *tail = end > TAIL ? memchr(text, '\n', (size_t)length) : text;
     if (tail)
-        console_write(tail, strlen(tail));
-    free(text);
+        console_write(tail, (size_t)(text + length - tail));
 }
 
 /* oom_score_adj (proc(5)) */
@@ -196,18 +200,26 @@ static void begin_clearing(const struct plan *plan)
     next = 0;
 }
 
-static void tell_end(void)
+static void tell_last_words(struct timer *timer)
 {
+    (void)timer;
+    say("containerd: its last words in " LOG ":");
+    show_log();
+}
+
+static void tell_end(int64_t now)
+{
+    static struct timer last_words = {.due = tell_last_words};
     char status[64];
     describe_status(process.status, status, sizeof status);
-    /* They pass through another process. */
-    usleep(LAST_WORDS);
-    if (options && *options[2]) {
-        say("containerd: %s", status);
+    say("containerd: %s", status);
+    if (options && *options[2])
         return;
-    }
-    say("containerd: %s; its last words in " LOG ":", status);
-    show_log();
+    /* They pass through another process, which is not waited for in here. */
+    if (!words_added)
+        timer_add(&last_words);
+    words_added = true;
+    last_words.at = now + LAST_WORDS;
 }
 
 /* It has died: in what time it starts again, which is longer each time. */
@@ -218,7 +230,7 @@ static void end(int64_t now)
         failures = 0;
     failures++;
     if (!ending)
-        tell_end();
+        tell_end(now);
     phase = DEAD;
     next = now + service_pause(failures);
 }

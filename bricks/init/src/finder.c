@@ -94,7 +94,10 @@ static bool is_there(int device, const struct wanted *wanted, const struct place
     return length == (ssize_t)wanted->mark_size && memcmp(bytes, wanted->mark, wanted->mark_size) == 0;
 }
 
-/* A loop device over part of `device`, which the kernel lets go when it is unmounted. Its path; -1 with errno. */
+/*
+ * A loop device over part of `device`, and its path. The kernel lets it go when neither this descriptor nor a mount has it any
+ * more. -1 with errno.
+ */
 static int loop_over(int device, const struct place *place, char *path, size_t size)
 {
     struct loop_config config = {
@@ -112,26 +115,35 @@ static int loop_over(int device, const struct place *place, char *path, size_t s
     int loop = open(path, O_RDONLY | O_CLOEXEC);
     if (loop < 0)
         return -1;
-    int result = ioctl(loop, LOOP_CONFIGURE, &config);
-    /* Left open: the loop device must live until it is mounted; exec closes it. */
-    return result;
+    if (ioctl(loop, LOOP_CONFIGURE, &config) == 0)
+        return loop;
+    int reason = errno;
+    close(loop);
+    errno = reason;
+    return -1;
 }
 
 static int mount_root(const char *path, int device, const struct wanted *wanted, const struct place *place)
 {
     struct failure failure;
-    char loop[64];
+    char name[64];
     const char *source = path;
+    int loop = -1;
     if (place->offset > 0) {
-        if (loop_over(device, place, loop, sizeof loop) < 0) {
+        loop = loop_over(device, place, name, sizeof name);
+        if (loop < 0) {
             failed_errno(&failure, "root: %s: loop device", path);
             say("%s", failure.text);
             return -1;
         }
-        source = loop;
+        source = name;
     }
-    if (mount(source, TARGET, wanted->filesystem, MS_RDONLY, NULL) < 0) {
+    int result = mount(source, TARGET, wanted->filesystem, MS_RDONLY, NULL);
+    if (result < 0)
         failed_errno(&failure, "root: %s: %s", path, wanted->filesystem);
+    if (loop >= 0)
+        close(loop);
+    if (result < 0) {
         say("%s", failure.text);
         return -1;
     }

@@ -156,17 +156,24 @@ int log_external(const char *source)
     return -1;
 }
 
-/* memlogd reads services' FIFOs, which LinuxKit has in /var/run. */
+/*
+ * memlogd reads services' FIFOs, which LinuxKit has in /var/run, to their end: until nobody has one open for writing. This
+ * process has, from before memlogd looks until it ends itself; by then the container has opened its own end.
+ */
 static int external_fifo(const char *source, char *path, size_t size)
 {
     snprintf(path, size, "/var/run/%s.log", source);
     if (mkfifo(path, 0600) < 0 && errno != EEXIST)
         return -1;
-    int reader = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    int writer = open(path, O_RDWR | O_CLOEXEC);
+    int reader = writer < 0 ? -1 : open(path, O_RDONLY | O_CLOEXEC);
     int sent = reader < 0 ? -1 : send_descriptor(source, reader);
     if (sent < 0)
         say("log %s: memlogd: %s", source, strerror(errno));
-    /* Kept by this process until the container has opened it. */
+    if (reader >= 0)
+        close(reader);
+    if (sent < 0 && writer >= 0)
+        close(writer);
     return sent;
 }
 

@@ -48,19 +48,21 @@ static void open_file(struct stream *stream)
     }
 }
 
-/* NAME.log becomes NAME.log.1 and so on; the oldest goes. */
+/* NAME.log becomes NAME.log.1 and so on; the oldest goes. What cannot move is emptied: the bound holds in any case. */
 static void rotate(struct stream *stream)
 {
     char from[PATH_SIZE], to[PATH_SIZE];
-    close(stream->file);
-    for (unsigned number = stream->settings->files - 1; number > 0; number--) {
+    bool moved = false;
+    for (unsigned number = stream->settings->files; number-- > 1;) {
         file_path(from, sizeof from, stream, number - 1);
         file_path(to, sizeof to, stream, number);
-        rename(from, to);
+        moved = rename(from, to) == 0;
     }
-    file_path(from, sizeof from, stream, 0);
-    if (stream->settings->files == 1)
-        unlink(from);
+    if (!moved) {
+        stream->written = ftruncate(stream->file, 0) == 0 ? 0 : stream->written;
+        return;
+    }
+    close(stream->file);
     open_file(stream);
 }
 
@@ -73,8 +75,10 @@ static void to_file(struct stream *stream, const char *bytes, size_t length)
             rotate(stream);
         if (stream->file < 0)
             return;
-        size_t room = stream->settings->size - stream->written;
-        ssize_t count = write(stream->file, bytes, length < room ? length : room);
+        size_t room = stream->written < stream->settings->size ? stream->settings->size - stream->written : 0;
+        if (room == 0)
+            errno = ENOSPC;
+        ssize_t count = room == 0 ? -1 : write(stream->file, bytes, length < room ? length : room);
         if (count < 0 && errno == EINTR)
             continue;
         if (count <= 0) {

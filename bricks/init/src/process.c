@@ -6,11 +6,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -24,6 +24,11 @@ struct relay {
 };
 
 static int signals = -1;
+static int poller = -1;
+
+/* What is ready in this round. */
+enum { AT_ONCE = 64 };
+static struct epoll_event events[AT_ONCE];
 static enum power request;
 static bool power_ignored;
 static bool unreaped;
@@ -40,6 +45,30 @@ static struct {
     int status;
 } strangers[STRANGERS];
 static size_t stranger;
+
+/*
+ * Has a descriptor looked at by process_events. epoll, not poll: a thousand services have thousands of descriptors, and it
+ * reports those that are ready in turn, so that none starves.
+ */
+static int poller_add(int descriptor)
+{
+    struct epoll_event event = {.events = EPOLLIN, .data.fd = descriptor};
+    if (poller < 0)
+        poller = epoll_create1(EPOLL_CLOEXEC);
+    return epoll_ctl(poller, EPOLL_CTL_ADD, descriptor, &event);
+}
+
+/*
+ * Before the descriptor is closed: a forked process that has it, too, would keep it in the set. Whoever gets its number in
+ * the same round is not taken for it.
+ */
+static void poller_remove(int descriptor)
+{
+    epoll_ctl(poller, EPOLL_CTL_DEL, descriptor, NULL);
+    for (size_t i = 0; i < AT_ONCE; i++)
+        if (events[i].data.fd == descriptor)
+            events[i].data.fd = -1;
+}
 
 /* BusyBox init's meaning of the signals (reference 3); SIGPWR is what a power supply's daemon sends. */
 static enum power meaning(unsigned signal)
@@ -67,7 +96,7 @@ int process_start(struct failure *failure)
         sigaddset(&known, numbers[i]);
     sigprocmask(SIG_SETMASK, &known, NULL);
     signals = signalfd(-1, &known, SFD_NONBLOCK | SFD_CLOEXEC);
-    return signals < 0 ? failed_errno(failure, "signalfd") : 0;
+    return signals < 0 || poller_add(signals) < 0 ? failed_errno(failure, "signalfd") : 0;
 }
 
 enum power process_power(void)
@@ -93,16 +122,35 @@ void process_ignore_power(void)
     power_ignored = true;
 }
 
-void child_watch(struct child *child, pid_t pid)
+static void add_child(struct child *child, pid_t pid)
 {
     *child = (struct child){.pid = pid, .next = children};
     children = child;
+}
+
+/* Takes out what is known of the last stranger with this number. */
+static bool take_stranger(pid_t pid, int *status)
+{
+    bool found = false;
     for (size_t i = 0; i < STRANGERS; i++)
         if (strangers[i].pid == pid) {
-            child->status = strangers[i].status;
-            child->ended = true;
+            *status = strangers[i].status;
             strangers[i].pid = 0;
+            found = true;
         }
+    return found;
+}
+
+void child_watch(struct child *child, pid_t pid)
+{
+    int status;
+    /* Numbers come again: where there is such a process now, an earlier one's end is not its own. */
+    bool gone = kill(pid, 0) < 0 && errno == ESRCH;
+    add_child(child, pid);
+    if (take_stranger(pid, &status) && gone) {
+        child->status = status;
+        child->ended = true;
+    }
 }
 
 void child_forget(struct child *child)
@@ -182,6 +230,10 @@ int relay_add(int input, int log, size_t room, struct failure *failure)
     if (!relay)
         return failed_errno(failure, "relay");
     fcntl(input, F_SETFL, O_NONBLOCK);
+    if (poller_add(input) < 0) {
+        free(relay);
+        return failed_errno(failure, "relay");
+    }
     *relay = (struct relay){.input = input, .log = log, .room = room, .next = relays};
     relays = relay;
     return 0;
@@ -196,6 +248,7 @@ void relay_drain(void)
             continue;
         }
         *link = relay->next;
+        poller_remove(relay->input);
         close(relay->input);
         if (relay->log >= 0)
             close(relay->log);
@@ -207,6 +260,8 @@ void watch_add(struct watch *watch)
 {
     watch->next = watches;
     watches = watch;
+    if (poller_add(watch->descriptor) < 0)
+        say("descriptor %d: %s", watch->descriptor, strerror(errno));
 }
 
 void watch_remove(struct watch *watch)
@@ -214,6 +269,7 @@ void watch_remove(struct watch *watch)
     for (struct watch **link = &watches; *link; link = &(*link)->next)
         if (*link == watch) {
             *link = watch->next;
+            poller_remove(watch->descriptor);
             return;
         }
 }
@@ -255,33 +311,25 @@ static void run_timers(void)
 }
 
 /* A watch that is called may remove itself and others: each is looked up again. */
-static void call_watches(const struct pollfd *polled, nfds_t count)
+static void call_watch(int descriptor)
 {
-    for (nfds_t i = 0; i < count; i++)
-        for (struct watch *watch = polled[i].revents ? watches : NULL; watch; watch = watch->next)
-            if (watch->descriptor == polled[i].fd) {
-                watch->ready(watch);
-                break;
-            }
+    for (struct watch *watch = watches; watch; watch = watch->next)
+        if (watch->descriptor == descriptor) {
+            watch->ready(watch);
+            return;
+        }
 }
 
 void process_events(int milliseconds)
 {
-    enum { MAXIMUM = 512 };
-    struct pollfd wanted[MAXIMUM] = {{.fd = signals, .events = POLLIN}};
-    nfds_t count = 1;
-    for (struct relay *relay = relays; relay && count < MAXIMUM / 2; relay = relay->next)
-        wanted[count++] = (struct pollfd){.fd = relay->input, .events = POLLIN};
-    nfds_t first = count;
-    for (struct watch *watch = watches; watch && count < MAXIMUM; watch = watch->next)
-        wanted[count++] = (struct pollfd){.fd = watch->descriptor, .events = POLLIN};
-    int ready = poll(wanted, count, patience(milliseconds));
+    int ready = epoll_wait(poller, events, AT_ONCE, patience(milliseconds));
     if (ready > 0 || unreaped) {
         relay_drain();
         take_signals();
     }
-    if (ready > 0)
-        call_watches(wanted + first, count - first);
+    for (int i = 0; i < ready; i++)
+        if (events[i].data.fd >= 0)
+            call_watch(events[i].data.fd);
     run_timers();
     if (after_round)
         after_round();
@@ -310,7 +358,9 @@ pid_t child_fork(struct child *child, struct failure *failure)
     if (pid < 0)
         return failed_errno(failure, "fork");
     if (pid > 0) {
-        child_watch(child, pid);
+        int stale;
+        take_stranger(pid, &stale);
+        add_child(child, pid);
         return pid;
     }
     sigset_t none;

@@ -30,7 +30,10 @@ enum power process_power(void);
 /* From now on waits are not ended by a request: the shutdown has begun. */
 void process_ignore_power(void);
 
-/* Of a process whose end was reaped before anybody asked, as that of a container is which ends at once, it knows as well. */
+/*
+ * For a process that somebody else has started. Of one whose end was reaped before anybody asked, as that of a container is
+ * which ends at once, it knows as well.
+ */
 void child_watch(struct child *child, pid_t pid);
 void child_forget(struct child *child);
 

@@ -41,14 +41,16 @@ static int piped(const char *label, const char *id, const char *suffix, struct f
         log = bundle_log(path, failure);
     if (log < 0)
         say("%s %s: %s", label, id, failure->text);
-    if (pipe2(ends, O_CLOEXEC) < 0)
-        return failed_errno(failure, "pipe");
-    if (relay_add(ends[0], log, ROOM, failure) < 0) {
+    int result = pipe2(ends, O_CLOEXEC) < 0 ? failed_errno(failure, "pipe") : 0;
+    if (result == 0 && relay_add(ends[0], log, ROOM, failure) == 0)
+        return ends[1];
+    if (result == 0) {
         close(ends[0]);
         close(ends[1]);
-        return -1;
     }
-    return ends[1];
+    if (log >= 0)
+        close(log);
+    return -1;
 }
 
 static int open_output(struct output *output, const char *label, const char *id, struct failure *failure)
@@ -97,6 +99,12 @@ static int wait_end(struct child *child, const char *what, int64_t deadline, str
     return failed(failure, "%s%s", what, status);
 }
 
+static const char *base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
 /* Runs the runtime to its end. */
 static int runtime(const char *const arguments[], const struct output *output, int64_t deadline, struct failure *failure)
 {
@@ -105,7 +113,7 @@ static int runtime(const char *const arguments[], const struct output *output, i
     if (child_start(&child, arguments, output->out, output->error, failure) < 0)
         return -1;
     if (strcmp(arguments[1], "run") != 0)
-        snprintf(what, sizeof what, "%s %s: ", strrchr(arguments[0], '/') + 1, arguments[1]);
+        snprintf(what, sizeof what, "%s %s: ", base_name(arguments[0]), arguments[1]);
     return wait_end(&child, what, deadline, failure);
 }
 

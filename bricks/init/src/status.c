@@ -56,6 +56,14 @@ static FILE *begin(const char *path, char *partial, size_t size)
     return fopen(partial, "we");
 }
 
+static void discard(FILE *file, const char *partial)
+{
+    if (file) {
+        fclose(file);
+        unlink(partial);
+    }
+}
+
 static void finish(FILE *file, const char *partial, const char *path)
 {
     bool failed = ferror(file) != 0;
@@ -70,16 +78,19 @@ void status_write(const struct service *services, size_t count)
     char lines_path[64], json_path[64];
     FILE *lines = begin(STATUS_FILE, lines_path, sizeof lines_path);
     FILE *json = begin(STATUS_JSON, json_path, sizeof json_path);
-    if (lines && json) {
-        fputs("[", json);
-        for (size_t i = 0; i < count; i++) {
-            fputs(i > 0 ? ",\n " : "", json);
-            put_service(lines, json, &services[i]);
-        }
-        fputs("]\n", json);
+    if (!lines || !json) {
+        /* What is there is old; an empty one would be wrong. */
+        say("%s: %s", lines ? STATUS_JSON : STATUS_FILE, strerror(errno));
+        discard(lines, lines_path);
+        discard(json, json_path);
+        return;
     }
-    if (lines)
-        finish(lines, lines_path, STATUS_FILE);
-    if (json)
-        finish(json, json_path, STATUS_JSON);
+    fputs("[", json);
+    for (size_t i = 0; i < count; i++) {
+        fputs(i > 0 ? ",\n " : "", json);
+        put_service(lines, json, &services[i]);
+    }
+    fputs("]\n", json);
+    finish(lines, lines_path, STATUS_FILE);
+    finish(json, json_path, STATUS_JSON);
 }

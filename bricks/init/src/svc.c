@@ -39,6 +39,7 @@ static int complain(const char *what, const char *why)
 /* The next line of the status file at *text, which is cut; false at the end. */
 static bool next_row(char **text, struct row *row)
 {
+    static char nothing[] = "";
     char *end = strchr(*text, '\n');
     if (!end)
         return false;
@@ -46,7 +47,7 @@ static bool next_row(char **text, struct row *row)
     char *field = *text;
     *text = end + 1;
     for (int i = 0; i < FIELDS; i++) {
-        row->field[i] = field ? field : (char[]){""};
+        row->field[i] = field ? field : nothing;
         field = field ? strchr(field, '\t') : NULL;
         if (field)
             *field++ = '\0';
@@ -111,18 +112,19 @@ static int request(const char *action, const char *name)
     struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = CONTROL_SOCKET};
     const struct timeval patience = {.tv_sec = 30};
     char text[CONTROL_MESSAGE];
-    int channel = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-    setsockopt(channel, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     int length = snprintf(text, sizeof text, "%s %s", action, name);
     if (length < 0 || (size_t)length >= sizeof text)
         return complain(name, "the name is too long");
-    if (connect(channel, (struct sockaddr *)&address, sizeof address) < 0 ||
-        send(channel, text, (size_t)length, MSG_NOSIGNAL) < 0)
-        return complain(CONTROL_SOCKET, strerror(errno));
-    ssize_t count = recv(channel, text, sizeof text - 1, 0);
+    int channel = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    setsockopt(channel, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    ssize_t count = -1;
+    if (connect(channel, (struct sockaddr *)&address, sizeof address) == 0 &&
+        send(channel, text, (size_t)length, MSG_NOSIGNAL) >= 0)
+        count = recv(channel, text, sizeof text - 1, 0);
+    int reason = errno;
     close(channel);
     if (count < 0)
-        return complain(CONTROL_SOCKET, strerror(errno));
+        return complain(CONTROL_SOCKET, strerror(reason));
     text[count] = '\0';
     return count > 0 ? complain(name, text) : 0;
 }
@@ -202,8 +204,12 @@ static off_t print_added(const char *path, off_t at)
     char bytes[4096];
     struct stat status;
     int file = open(path, O_RDONLY | O_CLOEXEC);
-    if (file < 0 || fstat(file, &status) < 0)
+    if (file < 0)
         return at;
+    if (fstat(file, &status) < 0) {
+        close(file);
+        return at;
+    }
     if (status.st_size < at)
         at = 0;
     for (ssize_t count; (count = pread(file, bytes, sizeof bytes, at)) > 0; at += count)
