@@ -97,6 +97,8 @@ class FakeRegistry:
         self.realm = ""
         self.tokens: set[str] = set()
         self.answer_token: Callable[[Request, bytes], tuple[int, object]] | None = None
+        self.token_redirects: list[tuple[int, str]] = []
+        """Status and `Location` of the next answers to those who ask for a token."""
         self._faults: list[Fault] = []
         self._lock = threading.Lock()
         self._server = _Server(_handler(self))
@@ -197,8 +199,11 @@ def _handler(registry: FakeRegistry) -> type[BaseHTTPRequestHandler]:
             registry.requests.append(request)
             sent = self.rfile.read(int(headers.get("content-length", 0)))
             if self.path.startswith("/token"):
+                if registry.token_redirects:
+                    status, location = registry.token_redirects.pop(0)
+                    return self._send(status, b"", {"Location": location})
                 status, answer = registry.answer_token(request, sent) if registry.answer_token else (404, {})
-                return self._send(status, json.dumps(answer).encode())
+                return self._send(status, answer if isinstance(answer, bytes) else json.dumps(answer).encode())
             # Faults are for what is asked for, not for the probe or the login.
             if challenge := registry.challenge(request):
                 return self._send(401, b"{}", {"WWW-Authenticate": challenge})

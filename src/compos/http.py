@@ -1,4 +1,4 @@
-"""HTTP for everything that downloads: one pool, one trust store, one way to say what went wrong.
+"""HTTP for everything that downloads: one pool, one trust store, one rule for redirects, one way to say what went wrong.
 
 May touch: the network. Knows nothing of registries or Debian.
 """
@@ -6,11 +6,12 @@ May touch: the network. Knows nothing of registries or Debian.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
-from typing import TYPE_CHECKING
-from urllib.parse import urlsplit, urlunsplit
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import SplitResult, urljoin, urlsplit, urlunsplit
 
 from compos import __version__
 from compos.errors import ComposError
@@ -18,10 +19,32 @@ from compos.errors import ComposError
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse, PoolManager
 
-__all__ = ["CHUNK", "chunks", "network_error", "pool", "request", "without_secrets"]
+__all__ = [
+    "CHUNK",
+    "MAX_REDIRECTS",
+    "Answer",
+    "chunks",
+    "following",
+    "network_error",
+    "pool",
+    "redirected",
+    "request",
+    "same_server",
+    "web_address",
+    "without_secrets",
+]
 
 CHUNK = 1 << 20
 """Bytes read from a socket at a time: large enough that SHA-256 (which drops the GIL) dominates."""
+
+MAX_REDIRECTS = 10
+"""In a row; as Go's net/http has it, which most clients of registries are built on."""
+
+_REDIRECTS = (301, 302, 303, 307, 308)
+_SAME_METHOD = (307, 308)
+"""After these a request with a body is sent again, as it was (RFC 9110 section 15.4)."""
+
+_PORTS = {"http": 80, "https": 443}
 
 
 @cache
@@ -85,17 +108,19 @@ def request(
 ) -> Iterator[BaseHTTPResponse]:
     """One request without redirects or retries; the body is streamed by `chunks`.
 
-    Raises `ComposError` (ids `network-*`) when no answer arrives. An answer of any status is returned.
+    Raises `ComposError` (ids `network-*`) when no answer arrives, or `url` is no web address. An answer of any status is
+    returned.
     """
     from urllib3.exceptions import HTTPError
 
+    web_address(url)
     manager = _pool_for(url, certificates)
     merged = {**manager.headers, **(headers or {})}
     try:
         response = manager.request(
             method, url, headers=merged, body=body, preload_content=False, redirect=False, decode_content=False
         )
-    except (HTTPError, OSError) as error:
+    except (HTTPError, OSError, ValueError) as error:
         raise network_error(url, error) from error
     try:
         yield response
@@ -119,13 +144,130 @@ def chunks(response: BaseHTTPResponse, url: str) -> Iterator[bytes]:
         raise network_error(url, error) from error
 
 
-def without_secrets(url: str) -> str:
-    """`url` as it may be shown: no user, password, query or fragment."""
+class Answer(NamedTuple):
+    """What came at the end of the redirects: from which URL, and whether that is still the server that was asked."""
+
+    response: BaseHTTPResponse
+    url: str
+    at_home: bool
+
+
+@contextmanager
+def following(
+    method: str,
+    url: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    private: Mapping[str, str] | None = None,
+    body: bytes | None = None,
+    private_body: bool = False,
+    home: str | None = None,
+    certificates: tuple[str, ...] = (),
+) -> Iterator[Answer]:
+    """A request as `request` sends it, redirects followed by the rules of `redirected`.
+
+    The headers `private` (secrets) go to the server of `home` (default: `url`) only, and no more once another one was
+    involved; neither does a body with secrets, `private_body`: then the redirect is an error. Requests other than GET and HEAD
+    follow 307 and 308, and with another redirect status that is the answer. Raises `ComposError` (`network-*`; of redirects
+    `network-redirect`).
+    """
+    web_address(url)
+    home = home or url
+    at_home = True
+    for _ in range(MAX_REDIRECTS + 1):
+        at_home = at_home and same_server(home, url)
+        if private_body and not at_home:
+            raise _redirect_error("secrets would go to another server", url)
+        sent = {**(headers or {}), **((private or {}) if at_home else {})}
+        with request(method, url, headers=sent, body=body, certificates=certificates) as response:
+            location = response.headers.get("Location")
+            followed = response.status in (_REDIRECTS if method in ("GET", "HEAD") else _SAME_METHOD)
+            if not followed or not location:
+                yield Answer(response, url, at_home)
+                _settle(response)
+                return
+            _settle(response)
+        url = redirected(url, location)
+    raise _redirect_error(f"it is redirected more than {MAX_REDIRECTS} times", url)
+
+
+def _settle(response: BaseHTTPResponse) -> None:
+    """Read an empty body: its connection can be used again only then."""
+    if response.length_remaining == 0 and not response.closed:
+        response.read()
+
+
+def redirected(url: str, location: str) -> str:
+    """The absolute URL that a `Location` header in the answer of `url` names; what it says of user and password is left out.
+
+    Raises `ComposError` (`network-redirect`) for what is no web address, and when TLS would be left.
+    """
+    try:
+        # Blanks in a header's URL are not right, and everybody takes them.
+        target = web_address(urljoin(url, location.strip().replace(" ", "%20")))
+    except (ComposError, ValueError) as error:
+        raise _redirect_error("it is redirected to what is no web address", url) from error
+    if target.scheme == "http" and urlsplit(url).scheme != "http":
+        raise _redirect_error("it is redirected to a place without TLS", url)
+    return urlunsplit(target._replace(netloc=target.netloc.rpartition("@")[2], fragment=""))
+
+
+def web_address(url: str) -> SplitResult:
+    """The parts of an http or https URL with a host. Raises `ComposError` (`network-url`) for anything else."""
+    try:
+        parts = urlsplit(url)
+        # Blanks and control characters could end the request's line; `port` raises for what is none.
+        usable = (
+            parts.scheme in _PORTS and bool(parts.hostname) and parts.port != 0 and not re.search(r"[\0-\x20\x7f]", url)
+        )
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ComposError(
+            "network-url",
+            "this is no web address",
+            place=without_secrets(url),
+            hint="Write http(s)://HOST[:PORT]/PATH.",
+        )
+    return parts
+
+
+def same_server(one: str, other: str) -> bool:
+    """Whether two web addresses are on one server; with TLS where there was none before is the same, on the usual ports."""
+    first, second = _server(one), _server(other)
+    return first == second or (
+        first[1] == second[1] and (first[0], first[2], *second[::2]) == ("http", 80, "https", 443)
+    )
+
+
+def _server(url: str) -> tuple[str, str | None, int | None]:
     parts = urlsplit(url)
-    host = parts.hostname or ""
-    if parts.port:
-        host = f"{host}:{parts.port}"
-    return urlunsplit((parts.scheme, host, parts.path, "", ""))
+    return parts.scheme, parts.hostname, parts.port or _PORTS.get(parts.scheme)
+
+
+def _redirect_error(message: str, url: str) -> ComposError:
+    return ComposError(
+        "network-redirect",
+        message,
+        place=without_secrets(url),
+        hint="Name the address that it should lead to, or a mirror.",
+    )
+
+
+_SHOWN = 300
+"""Characters of a URL that are shown."""
+
+
+def without_secrets(url: str) -> str:
+    """`url` as it may be shown: no user, password, query or fragment, no control characters, and not endless."""
+    shown = re.sub(r"[?#].*", "", url, flags=re.DOTALL)
+    scheme, separator, rest = shown.partition("//")
+    host, slash, path = rest.partition("/")
+    # A port that is none may be the beginning of a password with a slash in it.
+    host = re.sub(r":(?!\d*$)[^:\]]*$", ":…", host.rpartition("@")[2])
+    shown = f"{scheme}{separator}{host}{slash}{path}" if separator else shown.rpartition("@")[2]
+    shown = "".join(character if character.isprintable() else "?" for character in shown)
+    return shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}…"
 
 
 def network_error(url: str, error: Exception) -> ComposError:
@@ -134,7 +276,7 @@ def network_error(url: str, error: Exception) -> ComposError:
 
     from urllib3 import exceptions
 
-    host = urlsplit(url).hostname or url
+    host = _host(url)
     cause: BaseException = error
     while isinstance(cause, exceptions.MaxRetryError) and cause.reason is not None:
         cause = cause.reason
@@ -151,12 +293,21 @@ def network_error(url: str, error: Exception) -> ComposError:
          "Check http_proxy, https_proxy and no_proxy."),
         ((exceptions.IncompleteRead, exceptions.ProtocolError), "network-broken", f"{host} broke off the transfer",
          "Try again; what was complete is kept."),
+        ((exceptions.LocationValueError, ValueError), "network-url", "this is no web address",
+         "Write http(s)://HOST[:PORT]/PATH."),
         ((OSError,), *_refused(host)),
     ]  # fmt: skip
     for kinds, name, message, hint in table:
         if isinstance(cause, kinds):
             return ComposError(name, message, place=without_secrets(url), hint=hint)
     return ComposError("network-error", f"the request failed: {type(cause).__name__}", place=without_secrets(url))
+
+
+def _host(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or without_secrets(url)
+    except ValueError:
+        return without_secrets(url)
 
 
 def _refused(host: str) -> tuple[str, str, str]:

@@ -8,6 +8,7 @@ from urllib.parse import parse_qs
 import pytest
 
 from compos.errors import ComposError
+from compos.http import MAX_REDIRECTS
 from compos.image.auth import Authenticator, Challenge, parse_challenges
 from compos.image.credentials import Credentials
 from compos.image.reference import Reference
@@ -40,6 +41,10 @@ def test_parse_challenges(header: str) -> None:
 
 def client(credentials: Credentials | None = None) -> Registry:
     return Registry(credentials=lambda _: credentials, wait=lambda _: None)
+
+
+def is_here(url: str) -> bool:
+    return url.startswith(("https:", "http://127.0.0.1"))
 
 
 def ask(fake: FakeRegistry, registry: Registry) -> str | None:
@@ -134,7 +139,13 @@ def test_refusals(fake: FakeRegistry, case: str) -> None:
     assert caught.value.hint
 
 
-@pytest.mark.parametrize("realm", ["", "file:///etc/passwd", "/token", "http://"])
+@pytest.mark.parametrize(
+    "realm",
+    [
+        "", "file:///etc/passwd", "/token", "http://", "http://127.0.0.1:99999999/t", "http://127.0.0.1:x/", "http://[::1/t",
+        "http://a b/", "ftp://h.example/", "http://:80/", "http://h.example:0/",
+    ],
+)  # fmt: skip
 def test_realms_that_are_no_place(fake: FakeRegistry, realm: str) -> None:
     bearer(fake, {})
     fake.realm = realm or " "
@@ -145,15 +156,15 @@ def test_realms_that_are_no_place(fake: FakeRegistry, realm: str) -> None:
 
 def test_a_token_server_without_tls_gets_nothing_from_a_registry_with(fake: FakeRegistry) -> None:
     asked = bearer(fake, {"token": "good"})
-    authenticator = Authenticator("place", lambda: Credentials("me", "pw"), scope="s")
+    authenticator = Authenticator("place", lambda: Credentials("me", "pw"), scope="s", may_send=is_here)
     challenges = [Challenge("bearer", {"realm": f"{fake.url}/token"})]
     with pytest.raises(ComposError) as caught:
-        authenticator.answer(challenges, None, secure=True)
+        authenticator.answer(challenges, None, base="https://h.example")
     assert caught.value.id == "registry-auth"
     assert asked == []
-    authenticator.answer(challenges, None, secure=False)
+    authenticator.answer(challenges, None, base="http://127.0.0.1:1")
     assert authenticator.header == "Bearer good"
-    authenticator.answer(challenges, None, secure=False)
+    authenticator.answer(challenges, None, base="http://127.0.0.1:1")
     assert len(asked) == 1, "another thread's request failed before the token was there: it takes the same"
 
 
@@ -166,3 +177,104 @@ def test_basic(fake: FakeRegistry) -> None:
     with pytest.raises(ComposError) as caught:
         ask(fake, client(Credentials("me", "wrong")))
     assert caught.value.id == "registry-denied"
+
+
+def moved(fake: FakeRegistry, status: int, location: str) -> list[tuple[Request, bytes]]:
+    """A token server whose first address leads to another one."""
+    asked = bearer(fake, {"token": "good"})
+    fake.token_redirects = [(status, location)]
+    return asked
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_token_servers_move(fake: FakeRegistry, status: int) -> None:
+    """As Go's clients follow them; what proves who we are goes along on the same server."""
+    asked = moved(fake, status, "/token/new?x=1")
+    assert ask(fake, client(Credentials("me", "pw")))
+    assert [request.path.partition("?")[0] for request, _ in asked] == ["/token/new"]
+    assert ["authorization" in request.headers for request in fake.asked("/token")] == [True, True]
+
+
+@pytest.mark.parametrize(
+    ("location", "status"),
+    [
+        ("http://127.0.0.1:99999999/", 302),
+        ("http://[::1/", 302),
+        ("file:///etc/passwd", 302),
+        ("ftp://h.example/", 302),
+        ("http://u:p@/", 302),
+    ],
+)
+def test_token_servers_that_lead_nowhere(fake: FakeRegistry, location: str, status: int) -> None:
+    moved(fake, status, location)
+    with pytest.raises(ComposError) as caught:
+        ask(fake, client(Credentials("me", "top-secret")))
+    assert caught.value.id == "registry-auth"
+    assert f"{fake.host}/token" in str(caught.value.place)
+    assert "top-secret" not in str(caught.value)
+
+
+def test_a_token_server_in_a_circle(fake: FakeRegistry) -> None:
+    moved(fake, 302, "/token")
+    fake.token_redirects *= 50
+    with pytest.raises(ComposError) as caught:
+        ask(fake, client())
+    assert caught.value.id == "registry-auth"
+    assert len(fake.asked("/token")) == MAX_REDIRECTS + 1
+
+
+@pytest.mark.parametrize("status", [301, 302, 307])
+def test_no_credentials_for_where_a_token_server_leads(fake: FakeRegistry, status: int) -> None:
+    with FakeRegistry() as other:
+        moved(fake, status, f"{other.url}/token")
+        other.answer_token = lambda *_: (200, {"token": "good"})
+        assert ask(fake, client(Credentials("me", "pw")))
+        assert ["authorization" in request.headers for request in other.requests] == [False]
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_an_identity_token_is_not_posted_elsewhere(fake: FakeRegistry, status: int) -> None:
+    with FakeRegistry() as other:
+        moved(fake, status, f"{other.url}/token")
+        with pytest.raises(ComposError) as caught:
+            ask(fake, client(Credentials(identity_token="top-secret")))
+        assert caught.value.id == "registry-auth"
+        assert other.requests == []
+
+
+def test_an_identity_token_is_posted_again_on_the_same_server(fake: FakeRegistry) -> None:
+    asked = moved(fake, 307, "/token/new")
+    assert ask(fake, client(Credentials(identity_token="top-secret")))
+    assert [(request.method, b"top-secret" in body) for request, body in asked] == [("POST", True)]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    ["[" * 500_000, '{"token":' * 200_000, '{"token": NaN}', "9" * 5000, " " * (1 << 20) + "{}", "\x00", "\udcff"],
+)
+def test_tokens_that_are_none(fake: FakeRegistry, answer: str) -> None:
+    bearer(fake, answer.encode("utf-8", "surrogatepass"))
+    with pytest.raises(ComposError) as caught:
+        ask(fake, client())
+    assert caught.value.id == "registry-auth"
+
+
+@pytest.mark.parametrize(
+    "credentials",
+    [
+        Credentials("me", "top-secret"),
+        Credentials(identity_token="top-secret"),
+        Credentials(registry_token="top-secret"),
+    ],
+)
+@pytest.mark.parametrize("scheme", ["basic", "bearer"])
+def test_no_password_over_plain_http(credentials: Credentials, scheme: str) -> None:
+    """A registry without TLS that is not this machine's, and that nobody agreed to: nothing is sent anywhere."""
+    authenticator = Authenticator("place", lambda: credentials, scope="s", may_send=is_here)
+    with pytest.raises(ComposError) as caught:
+        authenticator.answer([Challenge(scheme, {"realm": "http://10.0.0.5/token"})], None, base="http://10.0.0.5")
+    assert caught.value.id == "registry-auth"
+    if scheme == "bearer" or credentials.user:
+        assert "--insecure-registry 10.0.0.5" in str(caught.value.hint)
+    assert authenticator.header is None
+    assert "top-secret" not in f"{caught.value} {caught.value.hint}"

@@ -10,6 +10,7 @@ from compos.image.reference import HUB, HUB_HOSTS, Reference
 
 PLAIN = ("http",)
 SECURE = ("https",)
+BOTH = ("https", "http")
 
 # specifications, LINUXKIT_MIRROR, reference → endpoint
 CASES = [
@@ -58,11 +59,11 @@ SCHEMES = {
     "172.32.0.1": SECURE,
     "local:5000": SECURE,
     "1.2.3:5000": SECURE,
-    "10.0.0.7:5000": ("https", "http"),
-    "172.31.0.1": ("https", "http"),
-    "192.168.1.1:5000": ("https", "http"),
-    "box.local": ("https", "http"),
-    "box.local:5000": ("https", "http"),
+    "10.0.0.7:5000": SECURE,
+    "172.31.0.1": SECURE,
+    "192.168.1.1:5000": SECURE,
+    "box.local": SECURE,
+    "box.local:5000": SECURE,
     "localhost:5000": ("http", "https"),
     "localhost": ("http", "https"),
     "x.localhost:80": ("http", "https"),
@@ -74,3 +75,56 @@ SCHEMES = {
 @pytest.mark.parametrize("host", SCHEMES)
 def test_schemes(host: str) -> None:
     assert Mirrors().endpoint(Reference.parse(f"{host}/x/y")).schemes == SCHEMES[host]
+
+
+@pytest.mark.parametrize(
+    ("agreed", "host", "schemes"),
+    [
+        ("10.0.0.7:5000", "10.0.0.7:5000", BOTH),
+        ("10.0.0.7", "10.0.0.7:5000", BOTH),
+        ("10.0.0.7:5000", "10.0.0.7:5001", SECURE),
+        ("10.0.0.7:5000", "10.0.0.7", SECURE),
+        ("10.0.0.0/8", "10.9.9.9:1", BOTH),
+        ("10.0.0.0/8", "11.0.0.1", SECURE),
+        ("10.0.0.0/8", "10.0.0.1.h.example", SECURE),
+        ("Box.Local", "box.local:5000", BOTH),
+        ("box.local", "x.box.local", SECURE),
+        ("h.example", "h.example", BOTH),
+        ("h.example", "evil-h.example", SECURE),
+        ("h.example", "h.example.evil", SECURE),
+        ("[fd00::1]:5000", "[fd00::1]:5000", BOTH),
+        ("[fd00::1]", "[fd00::1]:5000", BOTH),
+        ("fd00::/8", "[fd00::1]:5000", BOTH),
+    ],
+)
+def test_plain_http_where_the_user_agreed(agreed: str, host: str, schemes: tuple[str, ...]) -> None:
+    reference = Reference.parse(f"{host}/x/y")
+    for mirrors in (Mirrors.parse([], {}, [agreed]), Mirrors.parse([], {"COMPOS_INSECURE_REGISTRIES": f"a, {agreed}"})):
+        endpoint = mirrors.endpoint(reference)
+        assert endpoint.schemes == schemes
+        assert endpoint.may_send_secrets(f"https://{host}/")
+        assert endpoint.may_send_secrets(f"http://{host}/") == (schemes == BOTH)
+
+
+@pytest.mark.parametrize(
+    "text", ["http://h.example", "h.example/x", "u@h", ":5000", "h:x", "h:99999999", "[::1", "10.0.0.0/99"]
+)
+def test_what_is_no_registry(text: str) -> None:
+    with pytest.raises(ImageError) as caught:
+        Mirrors.parse([], {}, [text])
+    assert caught.value.id == "insecure-registry"
+
+
+@pytest.mark.parametrize("url", ["http://m:99999999", "http://[::1", "https://m:x", "https://a b"])
+def test_mirrors_that_are_no_addresses(url: str) -> None:
+    with pytest.raises(ImageError) as caught:
+        Mirrors.parse([f"h.example={url}"], {})
+    assert caught.value.id == "mirror-syntax"
+
+
+def test_a_mirror_without_tls_gets_no_password_unless_agreed() -> None:
+    reference = Reference.parse("h.example/x/y")
+    for agreed in ([], ["m"]):
+        endpoint = Mirrors.parse(["http://m:1"], {}, agreed).endpoint(reference)
+        assert endpoint.schemes == ("http",)
+        assert endpoint.may_send_secrets("http://m:1/v2/") == bool(agreed)

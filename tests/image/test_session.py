@@ -82,7 +82,7 @@ def test_tls_is_not_left() -> None:
     session = Session(Endpoint("h.example", "xx"), "h.example/xx", credentials=lambda _: None)
     assert session.follow("https://h.example/a/b", "c") == "https://h.example/a/c"
     assert session.follow("http://h.example/a", "https://x/y") == "https://x/y"
-    for location in ("http://h.example/a", "ftp://h.example/", "javascript:x"):
+    for location in ("http://h.example/a", "ftp://h.example/", "javascript:x", "https://[::1", "https://h:x/"):
         with pytest.raises(ComposError) as caught:
             session.follow("https://h.example/a", location)
         assert caught.value.id == "registry-redirect"
@@ -190,3 +190,100 @@ def test_rate_limit_names_the_time(fake: FakeRegistry) -> None:
         Registry().manifest(Reference.parse(f"{fake.host}/xx:1"))
     assert caught.value.id == "registry-rate-limit"
     assert "3600 seconds" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize(
+    "location", ["http://127.0.0.1:99999999/", "http://[::1/", "file:///etc/passwd", "http://u:pw@/"]
+)
+@pytest.mark.parametrize("on", ["/manifests/1", "/blobs/"])
+def test_redirects_to_no_address(fake: FakeRegistry, source: Store, store: Store, location: str, on: str) -> None:
+    name = fake.load(source, make_image(source, "x:1", [FILE]).name, "xx", "1")
+    fake.misbehave(Fault("redirect", on=on, text=location, times=9))
+    with pytest.raises(ComposError) as caught:
+        Images(store, registry=Registry(wait=lambda _: None)).image(name, AMD64)
+    assert caught.value.id == "registry-redirect"
+    assert f"{fake.host}/v2/xx{on.rstrip('1')}" in str(caught.value)
+    assert "pw" not in str(caught.value)
+
+
+def test_user_and_password_in_a_location_are_not_sent(
+    fake: FakeRegistry, storage: FakeRegistry, source: Store, store: Store
+) -> None:
+    image = make_image(source, "x:1", [FILE])
+    name = fake.load(source, image.name, "xx", "1")
+    storage.load(source, image.name, "xx", "1")
+    fake.misbehave(
+        Fault("redirect", on="/blobs/", text=f"http://u:pw@{storage.host}/v2/xx/blobs/{image.layers[0].digest}")
+    )
+    with pytest.raises(ComposError):
+        Images(store).image(name, AMD64)
+    assert storage.requests
+    assert not any("authorization" in request.headers for request in storage.requests)
+
+
+def test_retries_keep_secrets_at_home(fake: FakeRegistry, storage: FakeRegistry, source: Store, store: Store) -> None:
+    """Whatever fails on another host, and however often it is tried again there."""
+    image = make_image(source, "x:1", [FILE])
+    name = fake.load(source, image.name, "xx", "1")
+    storage.load(source, image.name, "xx", "1")
+    fake.user, fake.password = "me", "pw"
+    digest = image.layers[0].digest
+    fake.misbehave(Fault("redirect", on=digest, text=f"{storage.url}/v2/xx/blobs/{digest}", times=9))
+    storage.misbehave(Fault("status", on=digest, value=503, times=2), Fault("truncate", on=digest, value=3))
+    registry = Registry(credentials=lambda _: Credentials("me", "pw"), wait=lambda _: None)
+    assert Images(store, registry=registry).image(name, AMD64).layers == image.layers
+    assert len(storage.requests) == 4
+    assert not any("authorization" in request.headers for request in storage.requests)
+
+
+def test_a_private_registry_is_not_asked_without_tls(fake: FakeRegistry) -> None:
+    """What answers has no TLS: the flag is named, and no password has left."""
+    fake.user, fake.password = "me", "pw"
+    endpoint = Endpoint(fake.host, "xx", ("https",))
+    session = Session(endpoint, "10.0.0.5/xx", credentials=lambda _: Credentials("me", "pw"))
+    with pytest.raises(ComposError) as caught, session.request("GET", session.url("manifests/1")):
+        pass
+    assert caught.value.id.startswith("network-")
+    assert f"--insecure-registry {fake.host}" in str(caught.value.hint)
+    assert fake.requests == []
+    agreed = Session(
+        Endpoint(fake.host, "xx", ("https", "http"), ("127.0.0.1",)), "x", credentials=lambda _: Credentials("me", "pw")
+    )
+    with agreed.request("GET", agreed.url("manifests/1"), allowed=(404,)) as response:
+        assert response.status == 404
+    assert [request.headers.get("authorization", "")[:5] for request in fake.asked("/manifests/")] == ["", "Basic"]
+
+
+@pytest.mark.parametrize("status", [307, 308])
+def test_uploads_may_be_sent_on(fake: FakeRegistry, storage: FakeRegistry, status: int) -> None:
+    """A body is sent again as it was, the password is not."""
+    session = Session(Endpoint(fake.host, "xx", ("http",)), "x", credentials=lambda _: Credentials("me", "pw"))
+    fake.user, fake.password = "me", "pw"
+    fake.misbehave(
+        Fault(
+            "status",
+            on="/uploads/",
+            value=status,
+            headers={"Location": f"{storage.url}/v2/xx/blobs/uploads/1"},
+            times=9,
+        )
+    )
+    with session.request("POST", session.url("blobs/uploads/"), body=b"abc", allowed=(404,)):
+        pass
+    assert [(one.method, one.headers.get("content-length")) for one in storage.requests] == [("POST", "3")]
+    assert "authorization" not in storage.requests[0].headers
+
+
+def test_uploads_do_not_leave_tls() -> None:
+    session = Session(Endpoint("h.example", "xx"), "h.example/xx", credentials=lambda _: None)
+    with pytest.raises(ComposError) as caught:
+        session.follow("https://h.example/v2/xx/blobs/uploads/", "http://h.example/v2/xx/blobs/uploads/1?state=secret")
+    assert caught.value.id == "registry-redirect"
+    assert "secret" not in str(caught.value)
+
+
+def test_errors_of_a_registry_that_are_nested_deep(fake: FakeRegistry) -> None:
+    fake.misbehave(Fault("status", on="/manifests/", value=403, text="[" * 60_000))
+    with pytest.raises(ComposError) as caught:
+        Registry().manifest(Reference.parse(f"{fake.host}/xx:1"))
+    assert caught.value.id == "registry-denied"

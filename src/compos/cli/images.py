@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING
@@ -46,10 +45,9 @@ def _mirror(named: DebianMirrors, certificates: tuple[str, ...]) -> Callable[[],
 
 def registry_of(settings: Settings) -> Registry:
     """The client for registries. Raises `ImageError` for a mirror that cannot be understood."""
-    from compos.image.mirrors import Mirrors
     from compos.image.registry import Registry
 
-    return Registry(Mirrors.parse(settings.mirror, os.environ), certificates=settings.certificates, fallback=True)
+    return Registry(settings.mirrors, certificates=settings.certificates, fallback=True)
 
 
 def images(
@@ -65,11 +63,10 @@ def images(
 
     Raises `ImageError` for a mirror that cannot be understood.
     """
-    from compos.image.mirrors import Mirrors
     from compos.image.source import Images
     from compos.package.bricks import Bricks
 
-    mirrors = Mirrors.parse(settings.mirror, os.environ)
+    mirrors = settings.mirrors
     certificates = settings.certificates
     registry_only = Images(store, mirrors=mirrors, certificates=certificates, pull=True, reserved=True)
     bricks = Bricks(

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
+
+if TYPE_CHECKING:
+    from compos.image.mirrors import Mirrors
 
 __all__ = ["Settings", "global_options", "settings_of"]
 
@@ -21,6 +25,7 @@ class Settings(NamedTuple):
     cert_file: tuple[str, ...] = ()
     verbose: int = 1
     trust_cache: bool = False
+    insecure_registry: tuple[str, ...] = ()
 
     @classmethod
     def from_options(cls, options: dict[str, Any]) -> Settings:
@@ -28,7 +33,14 @@ class Settings(NamedTuple):
         if options["quiet"] and options["verbose"]:
             raise click.UsageError("--quiet and --verbose exclude each other")
         verbose = 0 if options["quiet"] else (1 if options["verbose"] is None else options["verbose"])
-        return cls(options["cache"], options["mirror"], options["cert_file"], verbose, options["trust_cache"])
+        return cls(
+            options["cache"],
+            options["mirror"],
+            options["cert_file"],
+            verbose,
+            options["trust_cache"],
+            options["insecure_registry"],
+        )
 
     def over(self, base: Settings) -> Settings:
         """These flags (given after the verb) over those given before it."""
@@ -36,6 +48,7 @@ class Settings(NamedTuple):
             cache=self.cache or base.cache,
             mirror=(*base.mirror, *self.mirror),
             cert_file=(*base.cert_file, *self.cert_file),
+            insecure_registry=(*base.insecure_registry, *self.insecure_registry),
             verbose=self.verbose if self.verbose != 1 else base.verbose,
             trust_cache=self.trust_cache or base.trust_cache,
         )
@@ -48,6 +61,13 @@ class Settings(NamedTuple):
         return Path(self.cache) if self.cache else default_root()
 
     @property
+    def mirrors(self) -> Mirrors:
+        """Mirrors, and registries that may speak plain HTTP. Raises `ImageError` for what cannot be understood."""
+        from compos.image.mirrors import Mirrors
+
+        return Mirrors.parse(self.mirror, os.environ, self.insecure_registry)
+
+    @property
     def certificates(self) -> tuple[str, ...]:
         """PEM files of additional CAs."""
         return self.cert_file
@@ -58,6 +78,13 @@ _OPTIONS = (
     click.option("--trust-cache", is_flag=True, help="Use it though other users can write to it [COMPOS_TRUST_CACHE]."),
     click.option("--mirror", metavar="[REG=]URL", multiple=True, help="Registry mirror; repeatable [LINUXKIT_MIRROR]."),
     click.option("--cert-file", metavar="PEM", multiple=True, help="Additional CA certificates; repeatable."),
+    click.option(
+        "--insecure-registry",
+        metavar="HOST[:PORT]",
+        multiple=True,
+        help="Registry (or network, 10.0.0.0/8) that may speak plain HTTP, passwords included; repeatable"
+        " [COMPOS_INSECURE_REGISTRIES].",
+    ),
     click.option("-q", "--quiet", is_flag=True, help="Say errors only."),
     click.option("-v", "--verbose", type=click.IntRange(0, 3), metavar="N", help="0 errors, 1 info, 2 debug, 3 trace."),
 )
@@ -74,9 +101,8 @@ def settings_of(options: dict[str, Any]) -> Settings:
     """The flags that hold for a verb; takes its own out of `options`, and starts showing progress."""
     from compos.cli import show
 
-    own = Settings.from_options(
-        {name: options.pop(name) for name in ("cache", "mirror", "cert_file", "quiet", "verbose", "trust_cache")}
-    )
+    names = ("cache", "mirror", "cert_file", "quiet", "verbose", "trust_cache", "insecure_registry")
+    own = Settings.from_options({name: options.pop(name) for name in names})
     settings = own.over(click.get_current_context().find_root().obj or Settings())
     show.install(settings.verbose)
     return settings

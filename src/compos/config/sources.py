@@ -9,14 +9,13 @@ import os
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
-from compos.errors import ConfigError
+from compos.errors import ComposError, ConfigError
 
 __all__ = ["STDIN", "default_name", "folder_of", "is_url", "joined", "read_source"]
 
 LARGEST = 16 << 20
 """Bytes of YAML that are read from one source."""
 
-MOST_REDIRECTS = 5
 STDIN = "<stdin>"
 """What standard input is called in places."""
 
@@ -43,7 +42,10 @@ def joined(source: str, name: str) -> str:
     if is_url(source):
         from urllib.parse import urljoin
 
-        url = urljoin(source, name)
+        try:
+            url = urljoin(source, name)
+        except ValueError:
+            url = ""
         if not is_url(url):
             hint = "Name it relative to the URL, or by an http(s) URL."
             raise ConfigError("config-include", f"{name!r} cannot be fetched", hint=hint)
@@ -102,26 +104,21 @@ def _text(name: str, data: bytes) -> str:
 
 def _fetch(url: str) -> tuple[str, bytes]:
     """The body of a document that is really there (defect N14), redirects followed."""
-    from urllib.parse import urljoin
-
-    from compos.http import chunks, request, without_secrets
+    from compos.http import chunks, following, without_secrets
 
     name = without_secrets(url)
-    for _ in range(MOST_REDIRECTS + 1):
-        with request("GET", url) as response:
-            location = response.headers.get("location")
-            if response.status in (301, 302, 303, 307, 308) and location:
-                url = urljoin(url, location)
-                if not is_url(url):
-                    break
-                continue
+    try:
+        with following("GET", url) as (response, final, _):
             if response.status != 200:
                 hint = "Check the URL."
                 raise ConfigError("config-source", f"the server answers {response.status}", place=name, hint=hint)
             data = bytearray()
-            for piece in chunks(response, url):
+            for piece in chunks(response, final):
                 data += piece
                 if len(data) > LARGEST:
                     break
             return name, bytes(data)
-    raise ConfigError("config-source", "the redirects lead nowhere", place=name, hint="Name the final URL.")
+    except ComposError as error:
+        if error.id not in ("network-redirect", "network-url"):
+            raise
+        raise ConfigError("config-source", error.message, place=error.place, hint="Name the final URL.") from error

@@ -6,21 +6,22 @@ project's "Token Authentication" and "OAuth2 Token Authentication". Tokens are k
 
 from __future__ import annotations
 
-import json
 import re
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode, urlsplit, urlunsplit
 
-from compos.errors import ImageError
-from compos.http import request, without_secrets
+from compos.errors import ComposError, ImageError
+from compos.http import following, web_address, without_secrets
 from compos.image.credentials import Credentials
+from compos.image.json_document import parse_json
 from compos.image.retry import TransientError
 
 __all__ = ["Authenticator", "Challenge", "parse_challenges"]
 
 _TOKEN_LIMIT = 1 << 20
+_LOG_IN = "Log in with docker login or podman login, and check the image's name."
 _PART = re.compile(
     r"""\s*(?:,\s*)*                                  # separators
         ([!#$%&'*+.^_`|~0-9A-Za-z-]+)                 # a scheme, or the name of a parameter
@@ -63,11 +64,14 @@ class Authenticator:
         *,
         scope: str,
         certificates: tuple[str, ...] = (),
+        may_send: Callable[[str], bool] = lambda url: url.startswith("https:"),
     ) -> None:
+        """`may_send` says whether secrets may go to a URL."""
         self._place = place
         self._find = credentials
         self._scope = scope
         self._certificates = certificates
+        self._may_send = may_send
         self._lock = threading.Lock()
         self._credentials: Credentials | None = None
         self.header: str | None = None
@@ -80,11 +84,10 @@ class Authenticator:
             text = text.replace(secret, "***")
         return text
 
-    def answer(self, challenges: Sequence[Challenge], used: str | None, *, secure: bool) -> None:
-        """Have `header` answer one of `challenges`, made after a request with the header `used`.
+    def answer(self, challenges: Sequence[Challenge], used: str | None, *, base: str) -> None:
+        """Have `header` answer one of `challenges`, made by the registry at `base` after a request with the header `used`.
 
-        `secure` says that the registry was asked over TLS: then secrets do not go to a token server without. Raises
-        `ImageError` (`registry-auth`, `registry-denied`).
+        Raises `ImageError` (`registry-auth`, `registry-denied`).
         """
         with self._lock:
             if self.header != used:
@@ -93,8 +96,9 @@ class Authenticator:
                 self._credentials = self._find()
             offered = {challenge.scheme: challenge for challenge in reversed(challenges)}
             if "bearer" in offered:
-                self.header = f"Bearer {self._token(offered['bearer'].parameters, secure=secure)}"
+                self.header = f"Bearer {self._token(offered['bearer'].parameters, base)}"
             elif "basic" in offered and self._credentials and self._credentials.user:
+                self._require_privacy(base)
                 self.header = self._credentials.basic
             elif "basic" in offered:
                 raise self._refused("the registry wants a user and a password, and none are known")
@@ -103,46 +107,69 @@ class Authenticator:
             if self.header == used:
                 raise self._refused("the registry refuses the credentials that are known for it")
 
-    def _token(self, parameters: dict[str, str], *, secure: bool) -> str:
+    def _require_privacy(self, url: str) -> None:
+        """Raise `ImageError` (`registry-auth`) when secrets would go to `url`, and must not."""
+        if not self._may_send(url):
+            host = urlsplit(url).netloc.rpartition("@")[2]
+            raise self._refused(
+                f"the password for it would go over plain HTTP to {host}",
+                f"Use TLS, or allow it with --insecure-registry {host}, if you trust the network.",
+            )
+
+    def _token(self, parameters: dict[str, str], base: str) -> str:
         """A token from the server named in a challenge, for what the challenge says, else for our own scope."""
         known = self._credentials
         if known and known.registry_token:
+            self._require_privacy(base)
             return known.registry_token
-        realm = urlsplit(parameters.get("realm", ""))
-        if realm.scheme not in ("http", "https") or not realm.hostname:
-            raise self._refused("the registry names no server that gives out tokens")
-        if secure and realm.scheme != "https":
+        try:
+            realm = web_address(parameters.get("realm", ""))
+        except ComposError as error:
+            raise self._refused("the registry names no server that gives out tokens") from error
+        if base.startswith("https:") and realm.scheme != "https":
             raise self._refused("the registry sends us to a token server without TLS")
+        address = urlunsplit(realm._replace(netloc=realm.netloc.rpartition("@")[2], fragment=""))
+        if known and known.secrets:
+            self._require_privacy(address)
         scope = parameters.get("scope") or self._scope
         query = {"service": parameters["service"]} if parameters.get("service") else {}
         query["scope"] = scope
-        headers = {"Accept": "application/json"}
         if known and known.identity_token:
             form = {"grant_type": "refresh_token", "client_id": "compos", "refresh_token": known.identity_token}
-            headers["Content-Type"] = "application/x-www-form-urlencoded"
-            return self._fetch("POST", realm.geturl(), headers, urlencode({**form, **query}).encode())
+            return self._fetch(address, form=urlencode({**form, **query}).encode())
+        private = {}
         if known and known.user:
-            headers["Authorization"] = known.basic
+            private["Authorization"] = known.basic
             query["account"] = known.user
         separator = "&" if realm.query else "?"
-        return self._fetch("GET", f"{realm.geturl()}{separator}{urlencode(query)}", headers, None)
+        return self._fetch(f"{address}{separator}{urlencode(query)}", private)
 
-    def _fetch(self, method: str, url: str, headers: dict[str, str], body: bytes | None) -> str:
-        with request(method, url, headers=headers, body=body, certificates=self._certificates) as response:
-            if response.status >= 500 or response.status == 429:
-                raise TransientError(
-                    "registry-error",
-                    f"the token server answers with status {response.status}",
-                    place=without_secrets(url),
-                    hint="Try again later.",
-                )
-            if response.status != 200:
-                what = "refuses the credentials" if self._credentials else "gives no anonymous access"
-                raise self._refused(f"the token server {what} (status {response.status})")
-            data = response.read(_TOKEN_LIMIT)
+    def _fetch(self, url: str, private: dict[str, str] | None = None, form: bytes | None = None) -> str:
+        """The token that a server gives for a GET, or for a POST of `form`; secrets stay with the server that was named."""
+        headers = {"Accept": "application/json"}
+        if form is not None:
+            headers["Content-Type"] = "application/x-www-form-urlencoded"
         try:
-            answer = json.loads(data)
-            token = answer.get("token") or answer.get("access_token")
+            with following(
+                "GET" if form is None else "POST",
+                url,
+                headers=headers,
+                private=private,
+                body=form,
+                private_body=form is not None,
+                certificates=self._certificates,
+            ) as answer:
+                self._check_status(answer.response.status, answer.url)
+                data = answer.response.read(_TOKEN_LIMIT + 1)
+        except ComposError as error:
+            if error.id != "network-redirect":
+                raise
+            refused = self._refused(f"the token server leads nowhere: {error.message}")
+            refused.place = f"{self._place} at {error.place}"
+            raise refused from error
+        try:
+            document = parse_json(data, limit=_TOKEN_LIMIT)
+            token = document.get("token") or document.get("access_token")
         except (ValueError, AttributeError):
             token = None
         # Anything but visible ASCII could smuggle a second header in.
@@ -150,10 +177,17 @@ class Authenticator:
             raise self._refused("the token server's answer holds no token")
         return token
 
-    def _refused(self, message: str) -> ImageError:
-        return ImageError(
-            "registry-auth",
-            message,
-            place=self._place,
-            hint="Log in with docker login or podman login, and check the image's name.",
-        )
+    def _check_status(self, status: int, url: str) -> None:
+        if status >= 500 or status == 429:
+            raise TransientError(
+                "registry-error",
+                f"the token server answers with status {status}",
+                place=without_secrets(url),
+                hint="Try again later.",
+            )
+        if status != 200:
+            what = "refuses the credentials" if self._credentials else "gives no anonymous access"
+            raise self._refused(f"the token server {what} (status {status})")
+
+    def _refused(self, message: str, hint: str = _LOG_IN) -> ImageError:
+        return ImageError("registry-auth", message, place=self._place, hint=hint)

@@ -7,7 +7,6 @@ May touch: the files named in `_files` and the programs `docker-credential-NAME`
 from __future__ import annotations
 
 import base64
-import json
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from compos.errors import ImageError
+from compos.image.json_document import parse_json
 from compos.image.mirrors import Endpoint
 from compos.image.reference import HUB, HUB_HOSTS
 from compos.progress import notice
@@ -85,7 +85,7 @@ def _files(environment: Mapping[str, str]) -> Iterator[Path]:
 
 def _read(path: Path) -> Mapping[str, Any]:
     try:
-        document = json.loads(path.read_bytes())
+        document = parse_json(path.read_bytes())
     except (OSError, ValueError) as error:
         raise _unreadable(path) from error
     if not isinstance(document, dict):
@@ -140,7 +140,7 @@ def _ask_helper(name: str, server: str) -> Credentials | None:
             if b"credentials not found" not in result.stdout + result.stderr:
                 notice(f"{program} failed; going on without credentials for {server}")
             return None
-        answer = json.loads(result.stdout)
+        answer = parse_json(result.stdout)
         user, secret = str(answer["Username"]), str(answer["Secret"])
     except (OSError, subprocess.TimeoutExpired, ValueError, KeyError, TypeError):
         notice(f"{program} does not work; going on without credentials for {server}")

@@ -6,13 +6,13 @@ Pure; touches nothing. Field names and media types are those of the OCI image sp
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
 from compos.errors import ImageError
 from compos.image.digest import Digest
+from compos.image.json_document import parse_json
 from compos.image.platform import Platform
 
 __all__ = [
@@ -303,8 +303,8 @@ def parse_document(data: bytes, *, media_type: str = "") -> tuple[str, Manifest 
 
 def _json(data: bytes, what: str) -> dict[str, Any]:
     try:
-        return _object(json.loads(data), what)
-    except (ValueError, RecursionError) as error:
+        return _object(parse_json(data), what)
+    except ValueError as error:
         raise _malformed(f"the {what} is not JSON") from error
 
 

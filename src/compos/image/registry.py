@@ -62,7 +62,9 @@ class Registry:
     ) -> None:
         self._mirrors = mirrors or Mirrors()
         self._origin = (
-            Registry(certificates=certificates, credentials=credentials, wait=wait)
+            Registry(
+                Mirrors(insecure=self._mirrors.insecure), certificates=certificates, credentials=credentials, wait=wait
+            )
             if fallback and self._mirrors.urls
             else None
         )

@@ -5,19 +5,18 @@ May touch: the network, through `compos.http`. Follows the OCI distribution spec
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
-from urllib.parse import urljoin, urlsplit
 
 from compos.errors import ComposError, ImageError
-from compos.http import request, without_secrets
+from compos.http import Answer, following, redirected, request, without_secrets
 from compos.image.auth import Authenticator, parse_challenges
 from compos.image.credentials import Credentials
-from compos.image.mirrors import Endpoint
+from compos.image.json_document import parse_json
+from compos.image.mirrors import Endpoint, is_private
 from compos.image.retry import TransientError, delay_from
 
 if TYPE_CHECKING:
@@ -25,10 +24,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Session"]
 
-_REDIRECTS = (301, 302, 303, 307, 308)
-_REDIRECT_LIMIT = 5
 _ERROR_LIMIT = 1 << 16
 _MESSAGE_LENGTH = 200
+_UNANSWERED = ("network-tls", "network-broken", "network-timeout", "network-connect")
 
 
 class Session:
@@ -48,11 +46,13 @@ class Session:
         self._certificates = certificates
         self._lock = threading.Lock()
         self._base: str | None = None
+        self._answered = False
         self._authenticator = Authenticator(
             name,
             lambda: credentials(endpoint),
             scope=f"repository:{endpoint.repository}:{actions}",
             certificates=certificates,
+            may_send=endpoint.may_send_secrets,
         )
 
     def url(self, path: str) -> str:
@@ -69,18 +69,17 @@ class Session:
         body: bytes | None = None,
         allowed: tuple[int, ...] = (),
     ) -> Iterator[BaseHTTPResponse]:
-        """One request, authenticated when the registry asks, redirects followed for GET and HEAD.
+        """One request, authenticated when the registry asks, redirects followed as `compos.http.following` does.
 
         Yields an answer of status 2xx or one of `allowed`; raises `ImageError` for others (`image-not-found`,
         `registry-auth`, `registry-denied`, `registry-rate-limit`, `registry-error`) and `ComposError` (`network-*`).
         """
         for final in (False, True):
             used = self._authenticator.header
-            with self._redirected(method, url, dict(headers or {}), body, used) as (response, at_home):
+            with self._redirected(method, url, dict(headers or {}), body, used) as (response, _, at_home):
                 if response.status == 401 and at_home and not final:
                     challenges = parse_challenges(response.headers.get("WWW-Authenticate", ""))
-                    secure = self.base().startswith("https:")
-                    self._authenticator.answer(challenges, used, secure=secure)
+                    self._authenticator.answer(challenges, used, base=self.base())
                     continue
                 if not 200 <= response.status < 300 and response.status not in allowed:
                     raise self._refusal(url, response)
@@ -90,34 +89,47 @@ class Session:
     @contextmanager
     def _redirected(
         self, method: str, url: str, headers: dict[str, str], body: bytes | None, authorization: str | None
-    ) -> Iterator[tuple[BaseHTTPResponse, bool]]:
-        """The answer at the end of the redirects, and whether it is the registry's own.
-
-        The `Authorization` header goes to the registry itself only, and no more once another host was involved.
-        """
-        at_home = True
-        for _ in range(_REDIRECT_LIMIT + 1):
-            at_home = at_home and _origin(url) == _origin(self.base())
-            sent = {**headers, "Authorization": authorization} if authorization and at_home else headers
-            with request(method, url, headers=sent, body=body, certificates=self._certificates) as response:
-                location = response.headers.get("Location")
-                if response.status not in _REDIRECTS or not location or method not in ("GET", "HEAD"):
-                    yield response, at_home
-                    _settle(response)
-                    return
-                _settle(response)
-            url = self.follow(url, location)
-        raise self._redirect_error("the registry redirects in a circle", url)
+    ) -> Iterator[Answer]:
+        """The answer at the end of the redirects. The `Authorization` header goes to the registry itself only."""
+        private = {"Authorization": authorization} if authorization else {}
+        try:
+            with following(
+                method,
+                url,
+                headers=headers,
+                private=private,
+                body=body,
+                home=self.base(),
+                certificates=self._certificates,
+            ) as answer:
+                self._answered = True
+                yield answer
+        except ComposError as error:
+            raise self._explained(error) from error.__cause__
 
     def follow(self, url: str, location: str) -> str:
         """The absolute URL of a `Location` header; raises `ImageError` (`registry-redirect`) when TLS would be left."""
-        target = urljoin(url, location)
-        old, new = urlsplit(url), urlsplit(target)
-        if new.scheme not in ("http", "https") or not new.hostname:
-            raise self._redirect_error("the registry redirects to what is no web address", url)
-        if old.scheme == "https" and new.scheme == "http":
-            raise self._redirect_error("the registry redirects to a place without TLS", target)
-        return target
+        try:
+            return redirected(url, location)
+        except ComposError as error:
+            raise self._explained(error) from error.__cause__
+
+    def _explained(self, error: ComposError) -> ComposError:
+        """`error` with what may be done about it here."""
+        if error.id == "network-redirect":
+            return ImageError(
+                "registry-redirect",
+                f"the registry does not lead to the image: {error.message}",
+                place=f"{self.name} at {error.place}",
+                hint="Name a mirror, or tell the registry's operator.",
+            )
+        host = self._endpoint.host
+        unanswered = error.id in _UNANSWERED and not self._answered and self._endpoint.schemes == ("https",)
+        if unanswered and is_private(host) and not _untrusted(error):
+            error.hint = (
+                f"If it has no TLS and you trust the network, allow plain HTTP with --insecure-registry {host}."
+            )
+        return error
 
     # Scheme
 
@@ -196,31 +208,12 @@ class Session:
     def _said(self, response: BaseHTTPResponse) -> str:
         """The registry's own words: the first of `errors` (OCI distribution specification, "Error Codes")."""
         try:
-            first = json.loads(response.read(_ERROR_LIMIT))["errors"][0]
+            first = parse_json(response.read(_ERROR_LIMIT))["errors"][0]
             words = f"{first.get('code', '')} {first.get('message', '')}"
         except Exception:
             return ""
         shown = "".join(letter if letter.isprintable() else " " for letter in self._authenticator.hide(words))
         return f": {shown.strip()[:_MESSAGE_LENGTH]}" if shown.strip() else ""
-
-    def _redirect_error(self, message: str, url: str) -> ImageError:
-        return ImageError(
-            "registry-redirect",
-            message,
-            place=f"{self.name} at {without_secrets(url)}",
-            hint="Name a mirror, or tell the registry's operator.",
-        )
-
-
-def _settle(response: BaseHTTPResponse) -> None:
-    """Read an empty body: its connection can be used again only then."""
-    if response.length_remaining == 0 and not response.closed:
-        response.read()
-
-
-def _origin(url: str) -> tuple[str, str | None, int | None]:
-    parts = urlsplit(url)
-    return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
 
 
 def _untrusted(error: BaseException | None) -> bool:
