@@ -19,11 +19,11 @@ import struct
 import threading
 import time
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from hashlib import blake2b
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 __all__ = ["HOUR", "Seal", "Seals", "checksum", "is_ours"]
 
@@ -39,7 +39,9 @@ _SPARE = 1024
 """Replaced records that are not worth writing the file anew."""
 
 _OTHERS = 0o022
-_BUFFER = 1 << 20
+_BUFFER = 256 << 10
+_LARGE = 1 << 20
+"""Bytes that are worth importing what sums them ten times faster."""
 
 
 class Seal(NamedTuple):
@@ -214,11 +216,22 @@ def checksum(path: Path) -> tuple[int, os.stat_result]:
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         status = os.fstat(descriptor)
+        crc32 = _crc32(large=status.st_size > _LARGE)
         while count := os.readv(descriptor, (buffer,)):
-            total = zlib.crc32(memoryview(buffer)[:count], total)
+            total = crc32(memoryview(buffer)[:count], total)
     finally:
         os.close(descriptor)
     return total, status
+
+
+def _crc32(*, large: bool) -> Callable[[memoryview, int], int]:
+    """The function of zlib, or the same one of ISA-L, which riscv64 lacks."""
+    if large:
+        with suppress(ImportError):
+            from isal import isal_zlib
+
+            return cast("Callable[[memoryview, int], int]", isal_zlib.crc32)
+    return zlib.crc32
 
 
 def is_ours(status: os.stat_result) -> bool:

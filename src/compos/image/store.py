@@ -297,6 +297,13 @@ class Store(DerivedResults):
             entries = self._index[1]
         except FileNotFoundError:
             return []
+        except PermissionError as error:
+            raise ImageError(
+                "store-denied",
+                "the image store cannot be read",
+                place=str(path),
+                hint="Make it yours with chown, or set COMPOS_CACHE to another folder.",
+            ) from error
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ImageError(
                 "store-corrupt",

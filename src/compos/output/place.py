@@ -11,7 +11,6 @@ import errno
 import fcntl
 import os
 import re
-import secrets
 import stat
 import time
 from collections.abc import Iterator
@@ -214,7 +213,7 @@ def _remove_if_left(entry: os.DirEntry[str]) -> None:
 
 
 def _unguessable() -> str:
-    return f".compos-{secrets.token_hex(16)}.part"
+    return f".compos-{os.urandom(16).hex()}.part"
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 A file is a head, which names format, version and what it describes, the SHA-256 of the rest, and columns: a type, how many
 values there are, how many bytes follow. Reading makes nothing but lists of exactly the types that were asked for, in
-proportion to the file, at C's speed: `array` for numbers, one `split` for texts.
+proportion to the file, at C's speed: views of the file for numbers, one `split` for texts.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import struct
 import sys
-from array import array
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,8 @@ __all__ = ["BYTES", "TEXT", "load", "save"]
 MAGIC = b"compos-record 3 "
 
 TEXT, BYTES = "s", "b"
-"""Types of columns, beside those of `array` for numbers: B, H, I (1, 2, 4 bytes, not signed) and q (8 bytes, signed)."""
+WIDTHS = {"B": 1, "H": 2, "I": 4, "q": 8}
+"""Types of columns: texts, bytes; numbers by their widths in bytes, of which q has a sign."""
 
 _COLUMN = struct.Struct("<cQQ")
 _SUM = 32
@@ -90,9 +90,18 @@ def _packed(kind: str, values: Sequence[Any]) -> bytes:
 
 
 def _numbers(kind: str, values: Sequence[int]) -> bytes:
-    made = array(kind, values)
-    if sys.byteorder == "big":
-        made.byteswap()
+    from array import array
+
+    made = array(kind, values).tobytes()
+    return made if sys.byteorder == "little" else _swapped(kind, made)
+
+
+def _swapped(kind: str, data: bytes) -> bytes:
+    """The other byte order."""
+    from array import array
+
+    made = array(kind, data)
+    made.byteswap()
     return made.tobytes()
 
 
@@ -110,8 +119,8 @@ def _unpacked(kind: str, data: memoryview, count: int) -> list[Any]:
         if at != len(content):
             raise ValueError
         return pieces
-    made = array(kind)
-    made.frombytes(data)
+    if len(data) % WIDTHS[kind]:
+        raise ValueError
     if sys.byteorder == "big":
-        made.byteswap()
-    return made.tolist()
+        data = memoryview(_swapped(kind, bytes(data)))
+    return data.cast(kind).tolist()  # type: ignore[call-overload,no-any-return]
