@@ -341,6 +341,42 @@ def test_keys_are_file_names(store: Store, key: str) -> None:
         store.derived("kind", key)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "",
+            "[",
+            "3",
+            "[]",
+            "null",
+            '{"a": 1}',
+            "[" * 100_000,
+            '["a", "b", "../../etc/passwd", 3]',
+            '["a", "b", 3, 3]',
+        ),
+        *(
+            '["a", "b", "DIGEST", "7"]',
+            '["a", "b", "DIGEST", true]',
+            '["a", "b", "DIGEST", -1]',
+            '[1, "b", "DIGEST", 7]',
+        ),
+        *('["a", 1, "DIGEST", 7]', '["a", "b", "DIGEST", 7, 8]', '["a", "b", "DIGEST", 6]', "\xff"),
+    ],
+)
+def test_what_is_recalled_was_remembered(store: Store, text: str) -> None:
+    blob = store.put(b"content", MANIFEST)
+    store.remember("local", "key", "h/a:1", blob)
+    assert store.recall("local", "key") == ("h/a:1", blob)
+    assert store.recall("local", "other") is None
+    with store.derive("local", "key") as path:
+        path.write_bytes(text.replace("DIGEST", blob.digest).encode("latin-1"))
+    assert store.recall("local", "key") is None
+    store.remember("local", "key", "h/a:1", blob)
+    store.path(blob.digest).unlink()
+    assert store.recall("local", "key") is None
+
+
 def test_remove_keeps_what_others_need(store: Store) -> None:
     one = make_image(store, "one:1", [FILE, OTHER])
     two = make_image(store, "two:1", [FILE])

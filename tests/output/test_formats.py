@@ -7,7 +7,7 @@ import shutil
 import struct
 import subprocess
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -16,10 +16,13 @@ from compos.boot.bios import check_kernel
 from compos.boot.uki import pe_machine
 from compos.cli.main import main
 from compos.errors import OutputError
+from compos.image.names import ORIGIN
+from compos.image.platform import Platform
+from compos.image.reference import Reference
 from compos.output.formats import FORMATS
 from tests.compose.systems import World
 from tests.image.conftest import docker_registry
-from tests.images import Member, layer_tar, make_image
+from tests.images import AMD64, Member, layer_tar, make_image
 
 __all__ = ["docker_registry"]
 
@@ -64,6 +67,13 @@ def bzimage(machine: int = 0x8664) -> bytes:
     return bytes(data)
 
 
+def tool(world: World, name: str, members: Sequence[Member], platform: Platform = AMD64) -> None:
+    """An image of formats, as from a registry of bricks: a name of ours alone does not let it in."""
+    make_image(world.store, name, [members], platform=platform)
+    name = str(Reference.parse(name))
+    world.store.tag(name, world.store.named(name), annotations={ORIGIN: "registry of bricks"})
+
+
 @pytest.fixture
 def world(tmp_path: Path) -> World:
     return filled(World(tmp_path))
@@ -91,8 +101,8 @@ def filled(world: World) -> World:
     ]
     make_image(world.store, "acme/bzimage:1", [kernel])
     stub = [Member("usr/lib/systemd/boot/efi/linuxx64.efi.stub", content=STUB.read_bytes())]
-    make_image(world.store, "docker.io/compos/efi-stub:v1", [stub])
-    make_image(world.store, "docker.io/compos/init:v1", [[Member("init", mode=0o755, content="our init")]])
+    tool(world, "docker.io/compos/efi-stub:v1", stub)
+    tool(world, "docker.io/compos/init:v1", [Member("init", mode=0o755, content="our init")])
     return world
 
 
@@ -317,7 +327,6 @@ def test_dockerfile(world: World) -> None:
 
 
 def test_a_card_for_the_raspberry_pi(world: World, tmp_path: Path) -> None:
-    from compos.image.platform import Platform
 
     arm = Platform("linux", "arm64")
     kernel = layer_tar(
@@ -332,7 +341,7 @@ def test_a_card_for_the_raspberry_pi(world: World, tmp_path: Path) -> None:
         ],
     }
     for name, members in images.items():
-        make_image(world.store, name, [members], platform=arm)
+        tool(world, name, members, platform=arm)
     yaml = "kernel: {image: 'acme/arm:1', cmdline: quiet}\ninit: ['acme/init:1']\n"
     out = build(world, "-f", "rpi3", "--arch", "arm64", yaml=yaml)
     with tarfile.open(out / "os.tar") as archive:

@@ -15,7 +15,6 @@ from urllib.parse import quote
 
 from compos.errors import ImageError
 from compos.image.archive import opened
-from compos.image.digest import Digest
 from compos.image.local import import_docker
 from compos.image.model import Descriptor, Image
 from compos.image.platform import Platform
@@ -67,10 +66,8 @@ class Engine:
     def _manifest(self, name: str, identity: str, platform: Platform) -> Descriptor:
         """The image as the store has it; exported once for each id, which names its config."""
         key = identity.replace(":", "-")
-        if (known := self._store.derived("engine", key)) is not None:
-            media_type, digest, size = json.loads(known.read_text())
-            if self._store.has(digest, size):
-                return Descriptor(media_type, Digest.parse(digest), size)
+        if (known := self._store.recall("engine", key)) is not None:
+            return known[1]
         with self._store.scratch() as folder:
             path = folder / "image.tar"
             with closing(self._connect()) as connection, self._store.writing(), path.open("wb") as out:
@@ -83,8 +80,7 @@ class Engine:
             with opened(path) as archive:
                 _, manifest = import_docker(self._store, archive, platform, "")
         self._store.tag(f"docker:{identity}", manifest)
-        with self._store.derive("engine", key) as made:
-            made.write_text(json.dumps([manifest.media_type, manifest.digest, manifest.size]))
+        self._store.remember("engine", key, name, manifest)
         return manifest
 
     def _inspect(self, name: str) -> dict[str, object] | None:

@@ -61,10 +61,8 @@ def import_local(store: Store, text: str, platform: Platform) -> tuple[str, Desc
     path, wanted = _split(rest)
     # A folder is asked for what it holds now; an archive is read again when it has changed.
     key = _key(text, path, platform)
-    if key is not None and (known := store.derived("local", key)) is not None:
-        name, media_type, digest, size = json.loads(known.read_text())
-        if store.has(digest, size):
-            return name, Descriptor(media_type, Digest.parse(digest), size)
+    if key is not None and (known := store.recall("local", key)) is not None:
+        return known
     with task(f"read {text}"), opened(path) as archive:
         try:
             if scheme == "docker-archive":
@@ -79,8 +77,7 @@ def import_local(store: Store, text: str, platform: Platform) -> tuple[str, Desc
     store.tag(text, root.plain)
     # What was written to, or replaced, while it was read is read again.
     if key is not None and key == _key(text, path, platform):
-        with store.derive("local", key) as made:
-            made.write_text(json.dumps([name, root.media_type, root.digest, root.size]))
+        store.remember("local", key, name, root)
     return name, root
 
 

@@ -208,6 +208,24 @@ class Store(DerivedResults):
             entries[:] = [entry for entry in entries if name_of(entry) != name]
         return True
 
+    def remember(self, kind: str, key: str, name: str, root: Descriptor) -> None:
+        """Keep what was found to be the image `name`, as the derived result `key`."""
+        with self.derive(kind, key) as path:
+            path.write_text(json.dumps([name, root.media_type, root.digest, root.size]))
+
+    def recall(self, kind: str, key: str) -> tuple[str, Descriptor] | None:
+        """What `remember` kept, if the store still has it; None for whatever else lies there."""
+        path = self.derived(kind, key)
+        if path is None:
+            return None
+        try:
+            name, media_type, digest, size = json.loads(path.read_bytes())
+            found = Descriptor(media_type, Digest.parse(digest), size)
+        except (OSError, ValueError, TypeError, RecursionError, ImageError):
+            return None
+        right = isinstance(name, str) and isinstance(media_type, str) and type(size) is int
+        return (name, found) if right and self.has(digest, size) else None
+
     def entries(self) -> list[Descriptor]:
         """All named images and indexes, sorted by name."""
         return list(self._sorted())

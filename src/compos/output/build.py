@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from compos import __version__
 from compos.compose.host_files import HostFile, read_sources
 from compos.compose.parts import Parts
+from compos.config.digest import digest
 from compos.config.images import image_locations, image_marks, layout_volumes
 from compos.config.model import Config
 from compos.errors import CombinedError, ComposError
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["described_outputs", "find_parts"]
 
-VERSION = 5
+VERSION = 6
 RECORD = f"result {VERSION}"
 
 REMEMBERED = 128 << 20
@@ -147,12 +148,15 @@ def _key(store: Store, config: Config, parts: Parts, request: Request, sources: 
     """Every input of a build, as a digest."""
     hasher = hashlib.sha256()
     names = sorted((reference, image.name, image.digest) for reference, image in parts.images.items())
-    layouts = sorted((name, repr(layout)) for name, layout in parts.layouts.items())
+    layouts = sorted(
+        (name, layout.name, layout.root.digest, [blob.digest for blob in layout.blobs])
+        for name, layout in parts.layouts.items()
+    )
     attesting = parts.images.values() if request.sbom else ()
     fixed = (
         VERSION,
         __version__,
-        config,
+        digest(config).hex(),
         names,
         layouts,
         [one.name for one in request.formats],
