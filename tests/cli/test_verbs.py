@@ -393,3 +393,10 @@ def test_the_index_of_a_pulled_image_is_whole(fake: FakeRegistry, tmp_path: Path
     _, index = parse_document(store.read(root.digest))
     assert isinstance(index, Index)
     assert all(store.has(one.digest, one.size) for one in index.manifests)
+
+
+@pytest.mark.parametrize("name", ["system", "h.example/x@sha256:" + "0" * 64, ""])
+def test_a_name_that_cannot_be_pushed_is_seen_first(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Before the YAML is even read."""
+    assert main(["build", "-f", "oci", "--push", name, "not-there.yml"]) == 1
+    assert "error[image-reference]" in capsys.readouterr().err

@@ -17,6 +17,14 @@ from compos.config.sources import default_name
 from compos.errors import CombinedError, ComposError, ConfigError
 from tests.config.reading import config, errors
 
+SOURCE = b"""files:
+- path: a
+  source: /etc/passwd
+- {path: b, source: ~/.ssh/id, optional: true}
+- {path: c, contents: c}
+arch: {amd64: {files: [{path: d, source: /d}]}}
+"""
+
 
 class Answers(BaseHTTPRequestHandler):
     """Serves what its server's `pages` say: a status, a body, and where to go."""
@@ -48,6 +56,13 @@ def site() -> Iterator[str]:
         "/gone": (404, b"init: [a]", None),
         "/bad?token=secret": (200, b"inti: [a]", None),
         "/template": (200, b"init: ['@pkg:x']", None),
+        "/local": (
+            200,
+            b"include: ['source']\ninit: ['oci:/etc']\nvolumes: [{name: v, image: 'docker-archive:/x'}]",
+            None,
+        ),
+        "/source": (200, SOURCE, None),
+        "/to-source": (302, b"", "/source"),
     }
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"
@@ -78,6 +93,28 @@ def test_urls_that_give_no_system(site: str, page: str, id: str) -> None:
     assert caught.value.id == id
     assert (caught.value.place or "").startswith(f"{site}{page.partition('?')[0]}")
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("page", ["/source", "/to-source", "/local"])
+@pytest.mark.parametrize("included", [False, True])
+def test_what_was_fetched_reads_nothing_here(site: str, page: str, included: bool, tmp_path: Path) -> None:
+    """Directly, through a redirect, included by a local file, and included by what was fetched."""
+    (tmp_path / "os.yml").write_text(f"include: ['{site}{page}']\nfiles: [{{path: x, source: /etc/hostname}}]\n")
+    sources = [str(tmp_path / "os.yml") if included else site + page]
+    with pytest.raises(CombinedError) as caught:
+        load(sources, architecture="amd64")
+    found = [(error.id, str(error.place).rpartition("/")[2]) for error in caught.value.errors]
+    name = "source" if page == "/local" else page[1:]
+    expected = [
+        ("config-local-file", f"{name}:3:11: files[0].source"),
+        ("config-local-file", f"{name}:4:21: files[1].source"),
+        ("config-local-file", f"{name}:6:42: arch.amd64.files[0].source"),
+    ]
+    if page == "/local":
+        expected += [("config-template", "local:2:8: init[0]"), ("config-template", "local:3:28: volumes[0].image")]
+    assert sorted(found) == sorted(expected)
+    assert all("--allow-local-files" in str(error.hint) for error in caught.value.errors)
+    assert len(load(sources, architecture="amd64", allow_local_files=True).files) == 4 + included
 
 
 def test_a_server_that_is_not_there(site: str) -> None:

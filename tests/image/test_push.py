@@ -6,9 +6,9 @@ import os
 
 import pytest
 
-from compos.errors import ComposError
-from compos.image.push import push
-from compos.image.reference import Reference
+from compos.errors import ComposError, ImageError
+from compos.image.push import push, push_target
+from compos.image.reference import HUB, Reference
 from compos.image.registry import Registry
 from compos.image.source import Images
 from compos.image.store import Store
@@ -63,3 +63,30 @@ def test_an_index_of_which_a_platform_is_missing(docker_registry: StartRegistry,
         push(source, "x/y:1", registry=Registry(), target=f"{host}/x/y:1")
     assert caught.value.id == "store-missing"
     assert Registry().digest(Reference.parse(f"{host}/x/y:1")) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "target"),
+    [
+        ("h.example/x/y:1", "h.example/x/y:1"),
+        ("h.example:5000/xy", "h.example:5000/xy:latest"),
+        ("localhost/xy", "localhost/xy:latest"),
+        ("user/app:1", f"{HUB}/user/app:1"),
+    ],
+)
+def test_what_can_be_pushed_to(name: str, target: str) -> None:
+    assert str(push_target(name)) == target
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "system", "system:1", f"{HUB}/system", f"{HUB}/library/system", "", "h.example/", "https://h.example/x",
+        "h.example/X:1",
+        f"h.example/x@sha256:{'0' * 64}", "h.example/x:1:2", "oci:folder", "oci-archive:file.tar", "a b/c", "../x/y",
+    ],
+)  # fmt: skip
+def test_what_can_not(name: str) -> None:
+    with pytest.raises(ImageError) as caught:
+        push_target(name)
+    assert caught.value.id == "image-reference"

@@ -72,3 +72,10 @@ def test_what_was_fetched_names_nothing_here() -> None:
     with pytest.raises(ComposError) as caught:
         LocalPackages().rename("oci:/etc", "http://127.0.0.1/os.yml")
     assert caught.value.id == "config-template"
+
+
+def test_what_was_fetched_names_what_is_here_when_it_may(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    packages = LocalPackages(allow_local_files=True)
+    assert packages.rename("oci:images/a:v1", "http://127.0.0.1/os.yml") == f"oci:{folder}/images/a:v1"
+    assert packages.rename("@pkg:pkg/web", "http://127.0.0.1/os.yml") == "docker.io/ours/web:v3"

@@ -89,6 +89,7 @@ def build(sources: tuple[str, ...], **options: Any) -> None:
     from compos.package.bricks import forget_outdated
     from compos.progress import notice
 
+    target = _push_target(options["push"])
     formats = choose(options["formats"], to_file=options["output"] is not None)
     config, platform, local = read_system(sources, options)
     require(formats, platform.architecture)
@@ -122,7 +123,7 @@ def build(sources: tuple[str, ...], **options: Any) -> None:
             options["root"],
             _size(options["size"]),
             base.name,
-            options["push"] or "",
+            target,
             decompress_kernel=options["decompress_kernel"],
             sbom=sbom,
         ),
@@ -130,8 +131,8 @@ def build(sources: tuple[str, ...], **options: Any) -> None:
         fetch_attestations=source.fetch_attestations,
     )
     _write(store.root, outputs, base, options["output"])
-    if options["push"]:
-        _push(store, settings, base.with_name(f"{base.name}.oci.tar"), options["push"])
+    if target:
+        _push(store, settings, base.with_name(f"{base.name}.oci.tar"), target)
 
 
 def _powers(config: Config, parts: Parts, *, refused: bool) -> None:
@@ -151,6 +152,15 @@ def _powers(config: Config, parts: Parts, *, refused: bool) -> None:
         refuse_powers(found)
     for power in found:
         notice(told(*power))
+
+
+def _push_target(name: str | None) -> str:
+    """The whole name to push under; empty when nothing is pushed. Before anything else: a build may take long."""
+    if name is None:
+        return ""
+    from compos.image.push import push_target
+
+    return str(push_target(name))
 
 
 def _push(store: Store, settings: Settings, archive: Path, name: str) -> None:
@@ -224,7 +234,7 @@ def _check(options: dict[str, Any]) -> None:
     if options["sbom_output"] == "" and not options["no_sbom"]:
         raise click.UsageError("--sbom-output needs a name; --no-sbom leaves the SBOM out")
     _size(options["size"])
-    if options["push"] and not any("oci" in part.split(",") for part in options["formats"]):
+    if options["push"] is not None and not any("oci" in part.split(",") for part in options["formats"]):
         raise click.UsageError("--push needs --format oci")
 
 

@@ -19,6 +19,11 @@ Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 _OPTIONS = (
     click.option("--arch", metavar="ARCH", help="amd64, arm64 or riscv64 [this machine's]."),
     click.option("--set", "variables", multiple=True, metavar="NAME=VALUE", help="Set a variable; repeatable."),
+    click.option(
+        "--allow-local-files",
+        is_flag=True,
+        help="Let YAML from the network name files, packages and images of this machine.",
+    ),
     click.option("--env-file", "env_files", multiple=True, metavar="FILE", help="Variables from a file; repeatable."),
 )
 
@@ -32,7 +37,7 @@ class Reading(NamedTuple):
 
 
 def reading_options(function: Decorated) -> Decorated:
-    """Add the flags to a command; they are `arch`, `variables` and `env_files`."""
+    """Add the flags to a command; they are `arch`, `variables`, `env_files` and `allow_local_files`."""
     for option in reversed(_OPTIONS):
         function = option(function)
     return function
@@ -46,7 +51,13 @@ def read_system(sources: tuple[str, ...], options: dict[str, Any]) -> Reading:
     from compos.package.local import LocalPackages
 
     platform = Platform.named(options["arch"]) if options["arch"] else Platform.host()
-    local = LocalPackages()
+    local = LocalPackages(allow_local_files=options["allow_local_files"])
     given = given_variables(options["variables"], options["env_files"])
-    config = load(sources, architecture=platform.architecture, variables=given, rename=local.rename)
+    config = load(
+        sources,
+        architecture=platform.architecture,
+        variables=given,
+        rename=local.rename,
+        allow_local_files=options["allow_local_files"],
+    )
     return Reading(config, platform, local)

@@ -39,12 +39,14 @@ def load(
     architecture: str = "",
     variables: Variables | None = None,
     rename: Rename | None = None,
+    allow_local_files: bool = False,
     stdin: Callable[[], bytes] = lambda: sys.stdin.buffer.read(),
 ) -> Config:
     """Read, check and merge `sources` from left to right: paths, `-`, http(s) URLs.
 
     `architecture` (Go's name) chooses parts of `arch:`; `variables` are those given beside the files; `rename` resolves
-    names such as `@pkg:FOLDER`. Raises `ConfigError`, or `CombinedError` for several mistakes, in the order of the sources.
+    names such as `@pkg:FOLDER`. What was fetched may name files of this machine only with `allow_local_files`. Raises
+    `ConfigError`, or `CombinedError` for several mistakes, in the order of the sources.
     """
     problems = Problems()
     reading = _Reading(problems, architecture, variables or {}, stdin)
@@ -54,7 +56,7 @@ def load(
     check_names(merged, problems)
     # What a part with a mistake would have declared is unknown: complaints about its absence would mislead.
     if not problems:
-        check_references(merged, problems)
+        check_references(merged, problems, allow_local_files=allow_local_files)
     if rename is not None and not problems:
         merged = _renamed(merged, rename, problems)
     problems.raise_if_any()

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from compos.config.check import is_template, mount_type, nearest
+from compos.config.check import LOCAL_IMAGES, is_template, mount_type, nearest
 from compos.config.ids import id_map
 from compos.config.model import Config, File, Id, ImageEntry, Mark, Volume
 from compos.config.order import check_order
 from compos.config.problems import Problems
+from compos.config.sources import is_url
 
 __all__ = ["check_names", "check_references"]
 
@@ -22,8 +23,11 @@ def check_names(config: Config, problems: Problems) -> None:
     _unique("volume", config.volumes, problems)
 
 
-def check_references(config: Config, problems: Problems) -> None:
-    """Volumes in `binds` and `mounts`, containers in ids, folders of templates."""
+def check_references(config: Config, problems: Problems, *, allow_local_files: bool = False) -> None:
+    """Volumes in `binds` and `mounts`, containers in ids; files of this machine that YAML from the network names.
+
+    Whoever wrote that YAML chose the services that would get them, too. `allow_local_files` lets it.
+    """
     volumes = {volume.name: volume for volume in config.volumes}
     ids = id_map(config)
     for entry in (*config.onboot, *config.onshutdown, *config.services):
@@ -34,10 +38,20 @@ def check_references(config: Config, problems: Problems) -> None:
     for file in config.files:
         for key, value in _ids(file):
             _known_id(value, ids, file.mark.at(key), problems)
+    if not allow_local_files:
+        _local_files(config, problems)
+
+
+def _local_files(config: Config, problems: Problems) -> None:
+    hint = "Save the YAML to a file and read it first, or give --allow-local-files."
+    for file in config.files:
+        if is_url(file.mark.file) and file.source:
+            message = "YAML from the network may not read files of this machine"
+            problems.add("config-local-file", message, file.mark.at("source"), hint=hint)
     for name, mark in _images(config):
-        if is_template(name) and mark.file.startswith(("http://", "https://")):
-            hint = "Use templates in local files, or name the image."
-            problems.add("config-template", "a template's folder is relative to a local file", mark, hint=hint)
+        if is_url(mark.file) and (is_template(name) or name.startswith(LOCAL_IMAGES)):
+            message = "YAML from the network names nothing on this machine"
+            problems.add("config-template", message, mark, hint=hint)
 
 
 def _unique(what: str, entries: Iterable[ImageEntry | Volume], problems: Problems) -> None:

@@ -11,16 +11,35 @@ import mmap
 from typing import cast
 from urllib.parse import quote
 
+from compos.errors import ImageError
 from compos.image.model import Descriptor, Manifest, parse_document
-from compos.image.reference import Reference
+from compos.image.reference import HUB, HUB_HOSTS, Reference, is_local
 from compos.image.registry import Registry
 from compos.image.session import Session
 from compos.image.store import Store
 from compos.progress import task
 
-__all__ = ["push", "push_root"]
+__all__ = ["push", "push_root", "push_target"]
 
 _ACTIONS = "pull,push"
+
+
+def push_target(text: str) -> Reference:
+    """What an image can be pushed as; the tag is `latest` if `text` says none.
+
+    Raises `ImageError` (`image-reference`) for what is no name, has a digest , or is a bare name: that means
+    one of the images that the public hub keeps for itself.
+    """
+    reference = Reference.parse(text)
+    bare = reference.domain in (HUB, *HUB_HOSTS) and reference.origin[1].startswith("library/")
+    if is_local(text) or reference.digest or bare:
+        raise ImageError(
+            "image-reference",
+            "nothing can be pushed under this name",
+            place=text,
+            hint="Write it as HOST[:PORT]/REPOSITORY[:TAG], or USER/REPOSITORY[:TAG] for the public hub.",
+        )
+    return reference if reference.tag else reference._replace(tag="latest")
 
 
 def push(store: Store, name: str, *, registry: Registry, target: str | None = None) -> Descriptor:

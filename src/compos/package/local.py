@@ -23,7 +23,8 @@ __all__ = ["LocalPackages"]
 class LocalPackages:
     """Resolves names that depend on where the YAML stands, and remembers the packages found by their images' names."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, allow_local_files: bool = False) -> None:
+        self._allowed = allow_local_files
         self._recipes: dict[str, Recipe] = {}
 
     @property
@@ -34,22 +35,23 @@ class LocalPackages:
     def rename(self, text: str, source: str) -> str:
         """The image that `text`, said in the YAML `source`, means. Raises `PackageError`."""
         if text.startswith(TEMPLATE):
-            recipe = load_recipe(_path(text.removeprefix(TEMPLATE), source))
+            recipe = load_recipe(_path(text.removeprefix(TEMPLATE), source, allowed=self._allowed))
             name = named(recipe)
             self._recipes[name] = recipe
             return name
         for scheme in LOCAL_IMAGES:
             if text.startswith(scheme):
-                return f"{scheme}{_path(text.removeprefix(scheme), source)}"
+                return f"{scheme}{_path(text.removeprefix(scheme), source, allowed=self._allowed)}"
         return text
 
 
-def _path(text: str, source: str) -> Path:
-    folder = folder_of(source)
+def _path(text: str, source: str, *, allowed: bool) -> Path:
+    """The folder or file that `text` in `source` means; in what was fetched, if `allowed`, relative to the working folder."""
+    folder = folder_of(source) or (Path() if allowed else None)
     if folder is None:
         raise PackageError(
             "config-template",
             "a YAML that was fetched names nothing on this machine",
-            hint="Name an image in a registry, or save the YAML to a file.",
+            hint="Name an image in a registry, save the YAML to a file, or give --allow-local-files.",
         )
     return Path(os.path.normpath(folder.absolute() / os.path.expanduser(text)))  # noqa: PTH111  "~/x" only
