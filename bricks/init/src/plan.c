@@ -2,6 +2,7 @@
 #include "plan.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -65,6 +66,7 @@ struct reader {
     bool stage_lost;  /* skip up to the next stage */
     bool inside;      /* a container's lines */
     bool inside_lost; /* skip what belongs to a bad container line */
+    size_t container; /* the line of the last container */
 };
 
 static int word_of(const char *name)
@@ -144,6 +146,25 @@ static bool begins(const char *line, const char *word)
     return strncmp(line, word, length) == 0 && (line[length] == '\t' || line[length] == '\0');
 }
 
+/*
+ * Drops the container whose lines are being read, for one of them that says nobody knows what: without a mount, a profile or
+ * a limit it would be another container than the build meant.
+ */
+static void drop_container(struct reader *reader)
+{
+    struct plan *plan = reader->plan;
+    plan->count = plan->end[reader->stage] = reader->container;
+    reader->inside = false;
+    reader->inside_lost = true;
+}
+
+/* Whether a bad line was meant for the container before it, as far as its first field tells. */
+static bool belongs_inside(const char *first)
+{
+    int word = word_of(first);
+    return word < 0 || (words[word].places & INSIDE);
+}
+
 static const char *read_line(struct reader *reader, char *text, unsigned number)
 {
     char *fields[PLAN_ARGUMENTS + 1];
@@ -151,8 +172,10 @@ static const char *read_line(struct reader *reader, char *text, unsigned number)
         reader->stage_lost = true; /* until the line has proved good */
     else if (reader->stage_lost)
         return NULL;
-    if (begins(text, "container"))
+    if (begins(text, "container")) {
+        reader->inside = false;
         reader->inside_lost = true;
+    }
     int count = cut(text, fields, PLAN_ARGUMENTS + 1);
     if (count < 0)
         return "too many fields, or an unknown escape";
@@ -176,7 +199,11 @@ static const char *read_line(struct reader *reader, char *text, unsigned number)
     *line = (struct plan_line){.number = number, .word = (enum plan_word)word, .inside = reader->inside};
     memcpy(line->argument, fields + 1, words[word].arguments * sizeof *fields);
     reader->plan->end[reader->stage] = reader->plan->count;
-    reader->inside = reader->inside || word == WORD_CONTAINER;
+    if (word == WORD_CONTAINER) {
+        reader->container = reader->plan->count - 1;
+        reader->inside = true;
+        reader->inside_lost = false;
+    }
     return NULL;
 }
 
@@ -204,8 +231,16 @@ int plan_read(struct plan *plan, char *text, size_t length, plan_problem *proble
                     : strlen(line) != size ? "zero byte"
                                            : read_line(&reader, line, number);
         }
-        if (wrong)
+        if (wrong) {
             problem(number, wrong);
+            /* The first field is whole: the line was cut at its tabs, if it was cut at all. */
+            if (reader.inside && belongs_inside(newline && size <= PLAN_LINE_MAXIMUM ? line : "")) {
+                char what[256];
+                snprintf(what, sizeof what, "the container %.200s is left out", plan->lines[reader.container].argument[0]);
+                drop_container(&reader);
+                problem(number, what);
+            }
+        }
         line += size + 1;
     }
     return 0;

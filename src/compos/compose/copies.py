@@ -18,7 +18,7 @@ from compos.compose.component import Component
 from compos.compose.confinement import is_confined
 from compos.compose.container import WORDS, Bundle, bundle_id, json_document
 from compos.compose.input_tar import InputTar, canonical_config
-from compos.compose.plan import plan_fields
+from compos.compose.plan_lines import plan_fields, plan_line
 from compos.compose.profiles import PROFILES, Profile, profile_path
 from compos.compose.root import EPOCH, with_ancestors
 from compos.compose.runtime import root_mounts, runtime_document
@@ -238,7 +238,9 @@ class _Choice:
             fields = plan_fields(line)
             if fields[0] == "container":
                 inside = fields[1] == name
-            elif inside:
+            elif inside and line:
+                # One that this build could not write itself is none of ours.
+                plan_line(fields)
                 yield fields
 
     def _copy(self, location: str, shown: str) -> None:

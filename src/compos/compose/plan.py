@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from compos.compose.container import Bundle
 from compos.compose.daemon import CONTAINERD, daemon_lines
+from compos.compose.plan_lines import PlanError, plan_line
 from compos.compose.runtime import NAMESPACE_KINDS
 from compos.config.model import Volume
+from compos.errors import ConfigError
 from compos.tree.node import DIRECTORY, Node
 
-__all__ = ["LABEL", "PATH", "SECCOMP_LABEL", "boot_plan", "plan_fields"]
+__all__ = ["LABEL", "PATH", "SECCOMP_LABEL", "boot_plan"]
 
 LABEL = "org.compos.init.plan"
 """An init image with this label carries out the plan; its value is the plan's version."""
@@ -22,6 +23,7 @@ SECCOMP_LABEL = "org.compos.init.seccomp"
 each config.json."""
 
 PATH = "etc/compos/plan"
+HEADER = b"compos-plan\t1\n"
 
 NAMESPACE = "services.linuxkit"
 """The containerd namespace of services that name none."""
@@ -100,14 +102,14 @@ def boot_plan(
     """The plan for the containers in `bundles` (by section), for a root with the files `root`.
 
     `namespaces` are paths of namespaces that services share, with their kinds; `runtime_config` is what the root's
-    runtime-config.toml says (compose/daemon.py).
+    runtime-config.toml says (compose/daemon.py). Raises `ConfigError` (`plan-line`).
     """
     scripts = _scripts(root, "etc/init.d")
     early = [name for name in scripts if name < BEFORE_ONBOOT]
     late = [name for name in scripts if name >= BEFORE_ONBOOT]
     containerd = daemon_lines(runtime_config) if CONTAINERD in root else ()
     soon = bool(bundles["services"]) and not early and not any(map(_may_cover_state, bundles["onboot"]))
-    lines: list[tuple[str, ...]] = [("compos-plan", "1"), ("stage", "boot"), *MOUNTS]
+    lines: list[tuple[str, ...]] = [("stage", "boot"), *MOUNTS]
     # It starts while drivers are loaded and onboot runs.
     lines += [*(containerd if soon else ()), *SETTINGS]
     # Drivers of disks wait for them; so does whoever may use one, and nobody else.
@@ -128,25 +130,29 @@ def boot_plan(
     lines += [("stage", "shutdown"), *_containers(bundles["onshutdown"])]
     shutdown = _scripts(root, "etc/shutdown.d")
     lines += [("script", f"/etc/shutdown.d/{name}") for name in shutdown if name != "010-onshutdown"]
-    return b"".join("\t".join(map(_escaped, line)).encode("utf-8", "surrogateescape") + b"\n" for line in lines)
+    return HEADER + b"".join(_written(lines))
 
 
-def _escaped(field: str) -> str:
-    return field.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n")
+def _written(lines: Iterable[tuple[str, ...]]) -> Iterator[bytes]:
+    """The lines as init reads them. Raises `ConfigError` (`plan-line`) for one that it would not: it drops the container."""
+    container = ""
+    for line in lines:
+        container = line[1] if line[0] == "container" else "" if line[0] == "stage" else container
+        try:
+            yield plan_line(line)
+        except PlanError as error:
+            raise ConfigError(
+                "plan-line",
+                f"init could not read this: {error}",
+                place=f"the container {container}" if container else "the boot plan",
+                hint="Shorten what the YAML or the image's label says there.",
+            ) from error
 
 
 def _may_cover_state(bundle: Bundle) -> bool:
     """Whether an onboot container may mount a disk where containerd keeps its state: then it has to wait for that."""
     mounted = [mount["destination"] for mount in bundle.runtime["mounts"]]
     return any(place.rstrip("/") in ABOVE_STATE for place in (*bundle.binds, *mounted))
-
-
-def plan_fields(line: str) -> tuple[str, ...]:
-    """The fields of a plan's line."""
-    return tuple(
-        re.sub(r"\\(.)", lambda found: {"t": "\t", "n": "\n"}.get(found[1], found[1]), field)
-        for field in line.split("\t")
-    )
 
 
 def _scripts(root: Mapping[str, Node], folder: str) -> list[str]:
