@@ -159,6 +159,8 @@ class Server:
     always_break: bool = False
     statuses: dict[str, list[int]] = field(default_factory=dict)
     redirects: dict[str, str] = field(default_factory=dict)
+    lengths: dict[str, str] = field(default_factory=dict)
+    """By path: what the header Content-Length says."""
     ranges: bool = True
 
     def paths(self) -> list[str]:
@@ -203,11 +205,11 @@ def serve(root: Path) -> Iterator[Server]:
             if start:
                 self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
             body = content[start:]
-            self.send_header("Content-Length", str(len(body)))
+            self.send_header("Content-Length", state.lengths.get(self.path, str(len(body))))
             self.end_headers()
             limit = state.break_after.get(self.path) if state.always_break else state.break_after.pop(self.path, None)
             self.wfile.write(body[:limit])
-            if limit is not None:
+            if limit is not None or self.path in state.lengths:
                 self.close_connection = True
 
     class Quiet(ThreadingHTTPServer):

@@ -109,6 +109,29 @@ def test_redirects(server: Server, tmp_path: Path) -> None:
         assert failure(server, tmp_path, url=f"{server.url}/{path}").id == "debian-http"
 
 
+@pytest.mark.parametrize(
+    "target",
+    [
+        "http://[::1/",
+        "http://127.0.0.1:99999999/",
+        "http://127.0.0.1:-1/",
+        "http://a b/",
+        "http://\x01/",
+        "//",
+        "ftp://x/",
+    ],
+)
+def test_redirects_to_nonsense(server: Server, tmp_path: Path, target: str) -> None:
+    server.redirects["/moved"] = target
+    assert failure(server, tmp_path, url=f"{server.url}/moved").id == "debian-http"
+
+
+@pytest.mark.parametrize("length", ["9" * 5000, "-1", "5 5", "\xb2"])
+def test_lengths_that_are_none(server: Server, tmp_path: Path, length: str) -> None:
+    server.lengths["/file"] = length
+    assert get(server, tmp_path) == len(CONTENT)
+
+
 def test_credentials_are_sent_and_not_shown(server: Server, tmp_path: Path) -> None:
     url = server.url.replace("://", "://user:p%40ss@")
     get(server, tmp_path, url=f"{url}/file")

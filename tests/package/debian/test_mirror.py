@@ -89,7 +89,23 @@ def test_no_mirror(machine: Path, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["debian", "ftp://a.test/debian", "http://", "http://u:secret@[/", "http://a.test/d?x=1"]
+    "url",
+    [
+        "debian",
+        "ftp://a.test/debian",
+        "http://",
+        "http://u:secret@[/",
+        "http://a.test/d?x=1",
+        "http://a.test/d#x",
+        "http://a.test:99999999/d",
+        "http://a.test:-1/d",
+        "http://a b/d",
+        "http://a.test/d\n",
+        "http://\udcff/d",
+        "file:relative",
+        "file://host/path",
+        "file:///a\0b",
+    ],
 )
 def test_unusable_url(machine: Path, url: str) -> None:
     with pytest.raises(PackageError) as caught:

@@ -20,7 +20,7 @@ from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 
 from compos import http
 from compos.errors import ComposError, PackageError
-from compos.package.debian.mirror import Mirror
+from compos.package.debian.mirror import Mirror, is_archive_url
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 __all__ = ["Expected", "cache_errors", "fetch", "is_whole", "read"]
 
 _REDIRECTS = 5
-_RANGE = re.compile(r"bytes ([0-9]+)-[0-9]+/([0-9]+)")
+_RANGE = re.compile(r"bytes ([0-9]{1,18})-[0-9]{1,18}/([0-9]{1,18})")
+_LENGTH = re.compile(r"[0-9]{1,18}")
 _TRANSIENT_STATUS = (408, 425, 429, 500, 502, 503, 504)
 _TRANSIENT_IDS = ("network-broken", "network-timeout", "debian-mirror-busy", "debian-download-truncated")
 
@@ -218,7 +219,7 @@ def _body(response: BaseHTTPResponse, url: str) -> _Body:
     if response.status == 206 and (span := _RANGE.fullmatch(response.headers.get("Content-Range", ""))):
         return _Body(int(span[1]), int(span[2]), pieces)
     length = response.headers.get("Content-Length", "")
-    return _Body(0, int(length) if length.isdecimal() else None, pieces)
+    return _Body(0, int(length) if _LENGTH.fullmatch(length) else None, pieces)
 
 
 def _open_local(url: str) -> BinaryIO:
@@ -264,15 +265,24 @@ def _credentials(url: str) -> tuple[str, dict[str, str]]:
 
 def _redirected(url: str, target: str) -> str:
     """Where `url` redirects to; never from https to http, and without the credentials."""
-    address = urljoin(url, target)
+    try:
+        address = urljoin(url, target)
+    except ValueError:
+        address = ""
+    if not is_archive_url(address):
+        raise _bad_redirect(url, "no URL")
     scheme = urlsplit(address).scheme
     if scheme == "https" or (scheme == "http" and urlsplit(url).scheme == "http"):
         return address
-    raise PackageError(
+    raise _bad_redirect(url, scheme)
+
+
+def _bad_redirect(url: str, target: str) -> PackageError:
+    return PackageError(
         "debian-http",
-        f"the mirror redirects from {urlsplit(url).scheme} to {scheme}",
+        f"the mirror redirects from {urlsplit(url).scheme} to {target}",
         place=http.without_secrets(url),
-        hint="Name the address that it redirects to with --debian-mirror.",
+        hint="Name another mirror with --debian-mirror.",
     )
 
 

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit, urlunsplit
 from compos.errors import PackageError
 from compos.package.debian.apt import Entry, archive, security_archive
 
-__all__ = ["EXPIRED_VARIABLE", "NO_SECURITY", "SECURITY", "Mirror", "default_mirror"]
+__all__ = ["EXPIRED_VARIABLE", "NO_SECURITY", "SECURITY", "Mirror", "default_mirror", "is_archive_url"]
 
 MIRROR_VARIABLE = "COMPOS_DEBIAN_MIRROR"
 SECURITY_VARIABLE = "COMPOS_DEBIAN_SECURITY_MIRROR"
@@ -112,13 +112,22 @@ def default_mirror(
     )
 
 
-def _check_url(url: str) -> None:
+def is_archive_url(url: str) -> bool:
+    """Whether `url` can be asked for files: http or https with a host, or a file with an absolute path; no more than that."""
     try:
         parts = urlsplit(url)
-        usable = parts.port != 0 and bool(parts.hostname if parts.scheme in ("http", "https") else parts.path)
+        usable = parts.port != 0
     except ValueError:
-        usable = False
-    if not usable or parts.scheme not in ("http", "https", "file") or parts.query or parts.fragment:
+        return False
+    if parts.scheme == "file":
+        usable = parts.path.startswith("/") and parts.netloc in ("", "localhost")
+    elif parts.scheme not in ("http", "https") or not parts.hostname:
+        return False
+    return usable and url.isprintable() and " " not in url
+
+
+def _check_url(url: str) -> None:
+    if not is_archive_url(url) or "?" in url or "#" in url:
         raise PackageError(
             "debian-mirror-url",
             "the Debian mirror is no http, https or file URL",
