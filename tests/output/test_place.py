@@ -258,5 +258,6 @@ def test_metadata_is_the_users_alone(tmp_path: Path) -> None:
 
 
 def test_metadata_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["metadata", "create", str(tmp_path / "none/m.iso"), "x"]) == 1
-    assert "error[output-folder]" in capsys.readouterr().err
+    for name, expected in ((tmp_path / "none/m.iso", "output-folder"), (".", "output-name"), ("..", "output-failed")):
+        assert main(["metadata", "create", str(name), "x"]) == 1
+        assert f"error[{expected}]" in capsys.readouterr().err

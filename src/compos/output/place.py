@@ -19,7 +19,7 @@ from pathlib import Path
 
 from compos.errors import OutputError
 
-__all__ = ["SECRET", "Place", "explanations", "put_file", "sweep"]
+__all__ = ["SECRET", "Place", "explanations", "put_file", "require_name", "sweep"]
 
 SECRET = 0o600
 """The mode of files that may hold secrets: a guest's metadata, its disks."""
@@ -38,11 +38,12 @@ _UNNAMED = (errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL)
 class Place:
     """A file on its way to `path`: open as `descriptor`, `put` there when it is whole, `take_back` when others fail.
 
-    Raises `OSError`, and `OutputError` (`output-special`), when it could not be put there. An earlier file's permissions
-    stay if it is the user's own; others are made as the umask wants it. `secret` files are the user's alone.
+    Raises `OSError`, and `OutputError` (`output-name`, `output-special`), when it could not be put there. An earlier
+    file's permissions stay if it is the user's own; others are made as the umask wants it. `secret` files are the user's alone.
     """
 
     def __init__(self, path: Path, *, secret: bool = False) -> None:
+        require_name(path)
         self.path = path
         self.descriptor = -1
         self._name = path.name
@@ -176,6 +177,14 @@ class Place:
         except OSError:
             os.rename(self._name, name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
         self._backup = name
+
+
+def require_name(path: Path) -> None:
+    """Raise `OutputError` (`output-name`) for `.`, `/` and nothing."""
+    if not path.name:
+        raise OutputError(
+            "output-name", "an output needs a name, not only a folder", place=str(path), hint="Name a file in it."
+        )
 
 
 def put_file(path: Path, data: bytes, *, secret: bool = False) -> None:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from compos import progress
 from compos.errors import OutputError
-from compos.output.place import Place, explanations, sweep
+from compos.output.place import Place, explanations, require_name, sweep
 from compos.tree.contents import Contents, piece_size
 from compos.tree.node import Piece
 
@@ -41,10 +41,7 @@ def write_outputs(store: Path, base: Path, outputs: Sequence[Output]) -> list[Pa
 
     Whether each can be written is found out before any is. Links are replaced, not followed.
     """
-    if not base.name:
-        raise OutputError(
-            "output-name", "an output needs a name", place=str(base), hint="Choose one with --name, or --o FILE."
-        )
+    require_name(base)
     with ExitStack() as stack:
         places = []
         for path in (base.with_name(base.name + output.suffix) for output in outputs):
