@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from compos.image.store import Store
 from compos.tree import columns, record
-from compos.tree.flatten import image_tree
+from compos.tree.flatten import KIND, image_tree
 from compos.tree.node import FILE, Hole, Node, Piece, Slice, directory, file, symlink
 from tests.images import Member, make_image
 
@@ -235,3 +235,17 @@ def test_whatever_lies_there_is_made_anew(store: Store, content: bytes) -> None:
         (store.root / "derived/tree" / path.name).read_bytes() != content
         for path in (store.root / "derived/tree").iterdir()
     )
+
+
+@pytest.mark.parametrize("what", HOSTILE)
+def test_a_hostile_record_is_made_anew(store: Store, what: str) -> None:
+    """With the checksum, the name and the seal of an image's tree, which names files outside of the store, or the like."""
+    image = make_image(store, "xy:1", [[Member("etc/a", content="one")]])
+    expected = image_tree(store, image)
+    (path,) = (store.root / "derived/tree").iterdir()
+    with store.derive("tree", path.name) as made:
+        record.save_nodes(made, KIND, HOSTILE[what])
+    hostile = path.read_bytes()
+    assert image_tree(Store(store.root), image) == expected
+    assert path.read_bytes() != hostile
+    assert image_tree(Store(store.root), image) == expected
