@@ -106,7 +106,7 @@ def test_redirects(server: Server, tmp_path: Path) -> None:
     get(server, tmp_path, url=f"{server.url}/moved")
     server.redirects |= {"/circle": "/circle", "/local": (server.root / "file").as_uri()}
     for path in ("circle", "local"):
-        assert failure(server, tmp_path, url=f"{server.url}/{path}").id == "debian-http"
+        assert failure(server, tmp_path, url=f"{server.url}/{path}").id == "network-redirect"
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,6 @@ def test_redirects(server: Server, tmp_path: Path) -> None:
         "http://[::1/",
         "http://127.0.0.1:99999999/",
         "http://127.0.0.1:-1/",
-        "http://a b/",
         "http://\x01/",
         "//",
         "ftp://x/",
@@ -123,7 +122,7 @@ def test_redirects(server: Server, tmp_path: Path) -> None:
 )
 def test_redirects_to_nonsense(server: Server, tmp_path: Path, target: str) -> None:
     server.redirects["/moved"] = target
-    assert failure(server, tmp_path, url=f"{server.url}/moved").id == "debian-http"
+    assert failure(server, tmp_path, url=f"{server.url}/moved").id == "network-redirect"
 
 
 @pytest.mark.parametrize("length", ["9" * 5000, "-1", "5 5", "\xb2"])

@@ -16,18 +16,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TypeVar
-from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from compos import http
 from compos.errors import ComposError, PackageError
-from compos.package.debian.mirror import Mirror, is_archive_url
+from compos.package.debian.mirror import Mirror
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
 
 __all__ = ["Expected", "cache_errors", "fetch", "is_whole", "read"]
 
-_REDIRECTS = 5
 _RANGE = re.compile(r"bytes ([0-9]{1,18})-[0-9]{1,18}/([0-9]{1,18})")
 _LENGTH = re.compile(r"[0-9]{1,18}")
 _TRANSIENT_STATUS = (408, 425, 429, 500, 502, 503, 504)
@@ -195,23 +194,12 @@ def _open(mirror: Mirror, url: str, offset: int) -> Iterator[_Body]:
             stream.seek(offset)
             yield _Body(offset, os.fstat(stream.fileno()).st_size, _local_pieces(stream, url))
         return
-    for _ in range(_REDIRECTS):
-        address, headers = _credentials(url)
-        if offset:
-            headers["Range"] = f"bytes={offset}-"
-        with http.request("GET", address, headers=headers, certificates=mirror.certificates) as response:
-            if (target := response.headers.get("Location")) and response.status in (301, 302, 303, 307, 308):
-                url = _redirected(address, target)
-                continue
-            _check_status(response, address)
-            yield _body(response, address)
-            return
-    raise PackageError(
-        "debian-http",
-        "the mirror redirects in a circle",
-        place=http.without_secrets(url),
-        hint="Name another mirror with --debian-mirror.",
-    )
+    address, secrets = _credentials(url)
+    wanted = {"Range": f"bytes={offset}-"} if offset else {}
+    certificates = mirror.certificates
+    with http.following("GET", address, headers=wanted, private=secrets, certificates=certificates) as answer:
+        _check_status(answer.response, answer.url)
+        yield _body(answer.response, answer.url)
 
 
 def _body(response: BaseHTTPResponse, url: str) -> _Body:
@@ -261,29 +249,6 @@ def _credentials(url: str) -> tuple[str, dict[str, str]]:
 
     token = b64encode(unquote(user).encode()).decode()
     return urlunsplit(parts._replace(netloc=host)), {"Authorization": f"Basic {token}"}
-
-
-def _redirected(url: str, target: str) -> str:
-    """Where `url` redirects to; never from https to http, and without the credentials."""
-    try:
-        address = urljoin(url, target)
-    except ValueError:
-        address = ""
-    if not is_archive_url(address):
-        raise _bad_redirect(url, "no URL")
-    scheme = urlsplit(address).scheme
-    if scheme == "https" or (scheme == "http" and urlsplit(url).scheme == "http"):
-        return address
-    raise _bad_redirect(url, scheme)
-
-
-def _bad_redirect(url: str, target: str) -> PackageError:
-    return PackageError(
-        "debian-http",
-        f"the mirror redirects from {urlsplit(url).scheme} to {target}",
-        place=http.without_secrets(url),
-        hint="Name another mirror with --debian-mirror.",
-    )
 
 
 def _check_status(response: BaseHTTPResponse, url: str) -> None:

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
-from compos.errors import PackageError
+from compos.errors import ComposError, PackageError
+from compos.http import web_address
 from compos.package.debian.apt import Entry, archive, security_archive
 
-__all__ = ["EXPIRED_VARIABLE", "NO_SECURITY", "SECURITY", "Mirror", "default_mirror", "is_archive_url"]
+__all__ = ["EXPIRED_VARIABLE", "NO_SECURITY", "SECURITY", "Mirror", "default_mirror"]
 
 MIRROR_VARIABLE = "COMPOS_DEBIAN_MIRROR"
 SECURITY_VARIABLE = "COMPOS_DEBIAN_SECURITY_MIRROR"
@@ -112,22 +113,20 @@ def default_mirror(
     )
 
 
-def is_archive_url(url: str) -> bool:
-    """Whether `url` can be asked for files: http or https with a host, or a file with an absolute path; no more than that."""
+def _is_address(url: str) -> bool:
+    """Whether `url` is a web address, or a file URL with an absolute path."""
     try:
         parts = urlsplit(url)
-        usable = parts.port != 0
-    except ValueError:
+        if parts.scheme != "file":
+            parts = web_address(url)
+    except (ValueError, ComposError):
         return False
-    if parts.scheme == "file":
-        usable = parts.path.startswith("/") and parts.netloc in ("", "localhost")
-    elif parts.scheme not in ("http", "https") or not parts.hostname:
-        return False
-    return usable and url.isprintable() and " " not in url
+    elsewhere = parts.scheme == "file" and (parts.netloc not in ("", "localhost") or not parts.path.startswith("/"))
+    return url.isprintable() and not elsewhere
 
 
 def _check_url(url: str) -> None:
-    if not is_archive_url(url) or "?" in url or "#" in url:
+    if not _is_address(url) or "?" in url or "#" in url:
         raise PackageError(
             "debian-mirror-url",
             "the Debian mirror is no http, https or file URL",
