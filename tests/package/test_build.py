@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 import pytest
 
-from compos.errors import ComposError, ImageError
+from compos.errors import ComposError, ImageError, PackageError
 from compos.image.attestation import spdx_documents
 from compos.image.model import Image
 from compos.image.platform import Platform
 from compos.image.reference import Reference
 from compos.image.store import Store
 from compos.package import bricks
-from compos.package.bricks import Bricks, find_brick, forget_outdated
+from compos.package.bricks import Bricks, find_brick, forget_outdated, own_name
 from compos.package.build import Builder
 from compos.package.debian.mirror import Mirror
+from compos.package.local import LocalPackages
 from compos.package.recipe import load_recipe, named
 from compos.tree.contents import Contents
 from compos.tree.flatten import image_tree
@@ -204,6 +206,39 @@ def test_who_is_asked_for_a_brick(
     assert image is not None
     assert bool(registry.asked) is asks
     assert (image is built) is (asks and published)
+
+
+@pytest.mark.parametrize(
+    ("change", "accepted"),
+    [
+        ({}, True),
+        ({"tool.conf": "other"}, False),
+        ({"build.yml": "image: tool\norg: compos\ntag: v1\nfiles: [{path: x, contents: y}]\n"}, False),
+        ({"build.yml": "image: tool\norg: mine\ntag: v1\nfiles: [{path: x, contents: y}]\n"}, True),
+        ({"build.yml": "image: tool\norg: compos\ntag: v2\nfiles: [{path: x, contents: y}]\n"}, True),
+        ({"build.yml": "image: tool\norg: host.test/compos\ntag: v1\nfiles: [{path: x, contents: y}]\n"}, True),
+    ],
+)
+def test_names_of_shipped_bricks_are_taken(
+    workshop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: dict[str, str], accepted: bool
+) -> None:
+    monkeypatch.setattr(bricks, "bricks_folder", lambda: workshop.brick.parent)
+    copy = tmp_path / "copy"
+    shutil.copytree(workshop.brick, copy)
+    for name, text in change.items():
+        (copy / name).write_text(text)
+    (tmp_path / "os.yml").touch()
+
+    template = LocalPackages()
+    if accepted:
+        name = named(load_recipe(copy))
+        assert own_name(load_recipe(copy)) == template.rename("@pkg:copy", str(tmp_path / "os.yml")) == name
+    else:
+        with pytest.raises(PackageError, match="package-name"):
+            own_name(load_recipe(copy))
+        with pytest.raises(PackageError, match="package-name"):
+            template.rename("@pkg:copy", str(tmp_path / "os.yml"))
+    assert own_name(load_recipe(workshop.brick)) == "docker.io/compos/tool:v1"
 
 
 def test_a_brick_of_another_recipe_is_forgotten(

@@ -39,7 +39,8 @@ def build(folders: tuple[str, ...], **options: Any) -> None:
     from compos.cli.images import builder, open_store
     from compos.image.names import RECIPE
     from compos.image.platform import Platform
-    from compos.package.recipe import load_recipe, named, recipe_key
+    from compos.package.bricks import own_name
+    from compos.package.recipe import load_recipe, recipe_key
     from compos.progress import notice
 
     store = open_store(settings)
@@ -51,7 +52,7 @@ def build(folders: tuple[str, ...], **options: Any) -> None:
             notice(f"{recipe.name} is made for no architecture")
             continue
         for platform in map(Platform.parse, wanted):
-            name = named(recipe)
+            name = own_name(recipe)
             entry = store.resolve(name)
             key = entry.annotations.get(f"{RECIPE}.{platform.architecture}") if entry else None
             if not options["force"] and key == recipe_key(recipe, platform.architecture):

@@ -10,18 +10,18 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from compos.errors import ImageError
+from compos.errors import ImageError, PackageError
 from compos.image.model import Image
 from compos.image.names import RECIPE
 from compos.image.platform import Platform
 from compos.image.reference import HUB, NAMESPACE, Reference, is_local, is_reserved
 from compos.image.store import Store
-from compos.package.recipe import Recipe, load_recipe, recipe_key
+from compos.package.recipe import Recipe, load_recipe, named, recipe_key
 
 if TYPE_CHECKING:
     from compos.package.build import Builder
 
-__all__ = ["ORG", "Bricks", "bricks_folder", "find_brick", "forget_outdated", "is_shipped"]
+__all__ = ["ORG", "Bricks", "bricks_folder", "find_brick", "forget_outdated", "is_shipped", "own_name"]
 
 ORG = NAMESPACE
 
@@ -52,6 +52,24 @@ def is_shipped(text: str) -> bool:
         return False
     reference = Reference.parse(text)
     return reference.domain == HUB and find_brick(reference) is not None
+
+
+def own_name(recipe: Recipe) -> str:
+    """The canonical name of a package that the user named by its folder. Raises `PackageError` (`package-name`) for the name
+    of a brick of ours that is another one: it would get into every system that names that brick."""
+    name = named(recipe)
+    reference = Reference.parse(name)
+    shipped = find_brick(reference) if reference.domain == HUB else None
+    if shipped is None or shipped.folder.resolve() == recipe.folder.resolve():
+        return name
+    if shipped.arches == recipe.arches and all(shipped.digest(arch) == recipe.digest(arch) for arch in recipe.arches):
+        return name
+    raise PackageError(
+        "package-name",
+        f"{recipe.name} is the name of a brick that compos ships, and this is another one",
+        place=str(recipe.folder / "build.yml"),
+        hint="Change org, image or tag.",
+    )
 
 
 class Bricks:

@@ -15,7 +15,8 @@ from pathlib import Path
 from compos.config.check import LOCAL_IMAGES, TEMPLATE
 from compos.config.sources import folder_of
 from compos.errors import PackageError
-from compos.package.recipe import Recipe, load_recipe, named
+from compos.package.bricks import own_name
+from compos.package.recipe import Recipe, load_recipe
 
 __all__ = ["LocalPackages"]
 
@@ -36,7 +37,7 @@ class LocalPackages:
         """The image that `text`, said in the YAML `source`, means. Raises `PackageError`."""
         if text.startswith(TEMPLATE):
             recipe = load_recipe(_path(text.removeprefix(TEMPLATE), source, allowed=self._allowed))
-            name = named(recipe)
+            name = own_name(recipe)
             self._recipes[name] = recipe
             return name
         for scheme in LOCAL_IMAGES:
