@@ -1,118 +1,248 @@
-"""A folder over HTTP: files, listings, ranges, conditional requests (reference cli.md 6.1).
+"""A folder over HTTP: who may connect, how long they may take, and what is answered (reference cli.md 6.1).
 
-May touch: the folder (reading), a socket. Nothing outside of the folder is served, wherever links in it lead.
+May touch: the folder (reading), a socket. Nothing outside of the folder is served, wherever links in it lead, and nothing but
+regular files and folders. Requests follow RFC 9112, ranges and conditions RFC 9110.
 """
 
 from __future__ import annotations
 
-import os
-import re
+import io
+import socket
 import sys
-from functools import partial
+import threading
+import time
+from contextlib import suppress
 from http import HTTPStatus
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
+from urllib.parse import urlsplit
 
 from compos.errors import RunError
+from compos.run.served import Found, find, listing, parse_range, unchanged
 
 __all__ = ["listen", "parse_address"]
 
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
-_PIECE = 1 << 20
-_NOWHERE = "-" * 300
-"""A name that no file can have: too long."""
+MAX_CONNECTIONS = 128
+"""At a time, each with a thread; more are answered 503."""
+
+REQUEST_SECONDS = 30
+"""For a whole request to arrive, from the connection's or the last answer's end on; idle connections end then, too."""
+
+SEND_SECONDS = 60
+"""For a piece of the answer to be taken."""
+
+LINGER_SECONDS = 5
+"""For a client to stop sending after it was answered."""
+
+MAX_BODY = 1 << 20
+"""Bytes of a request's body that are read and dropped; a connection with a longer one, or one of unknown length, ends."""
+
+_SHOWN = 500
+"""Characters of a URL in the log."""
 
 
 def parse_address(text: str) -> tuple[str, int]:
     """`HOST:PORT`, `:PORT` for every interface, or `PORT` on 127.0.0.1. Raises `RunError` (`serve-address`)."""
     host, colon, port = text.rpartition(":")
-    if not port.isdecimal() or int(port) > 65535:
+    if not port.isascii() or not port.isdecimal() or len(port) > 5 or int(port) > 65535:
         raise RunError("serve-address", f"{text!r} is not [HOST]:PORT", place="--port", hint="Write 127.0.0.1:8080.")
     return (host.strip("[]") if colon else "127.0.0.1"), int(port)
 
 
 def listen(host: str, port: int, directory: str) -> ThreadingHTTPServer:
     """A server of `directory`, listening. Raises `RunError` (`serve-folder`, `serve-address`)."""
-    if not Path(directory).is_dir():
+    try:
+        root = Path(directory).resolve(strict=True)
+        usable = root.is_dir()
+    except (OSError, ValueError, RuntimeError):
+        usable = False
+    if not usable:
         raise RunError("serve-folder", "there is no such folder", place=directory, hint="Choose another --directory.")
     try:
-        return ThreadingHTTPServer((host, port), partial(_Handler, directory=directory))
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
+        return _Server(host, port, root)
+    except (OSError, ValueError, TypeError) as error:
+        reason = (getattr(error, "strerror", None) or str(error)).lower()
         raise RunError(
             "serve-address", f"cannot listen: {reason}", place=f"{host}:{port}", hint="Choose another --port."
         ) from error
 
 
-class _Handler(SimpleHTTPRequestHandler):
+class _Server(ThreadingHTTPServer):
+    def __init__(self, host: str, port: int, root: Path) -> None:
+        self.root = root
+        self._places = threading.BoundedSemaphore(MAX_CONNECTIONS)
+        if ":" in host:
+            self.address_family = socket.AF_INET6
+        super().__init__((host, port), _Handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """A thread for the connection, if there is one left."""
+        if self._places.acquire(blocking=False):
+            super().process_request(request, client_address)
+            return
+        with suppress(OSError):
+            request.sendall(b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+        self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Serve a connection, then leave its place to another one."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._places.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Clients that go away are no news; a fault of ours is one line."""
+        error = sys.exception()
+        if error is not None and not isinstance(error, OSError):
+            _log(f"{client_address[0]}: {type(error).__name__}: {error}")
+
+
+class _Arriving(io.RawIOBase):
+    """What a client sends, with an end to how long it may take in all."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self.until = 0.0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        left = self.until - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        self._connection.settimeout(left)
+        return self._connection.recv_into(buffer)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _Server
     server_version = "compos"
     sys_version = ""
     protocol_version = "HTTP/1.1"
-    _left: int | None = None
-    """Bytes of the file to send, when a part was asked for."""
+    disable_nagle_algorithm = True
+    _is_endless = False
+    """Whether what comes with the request is not read before the answer."""
 
-    def translate_path(self, path: str) -> str:
-        """The file that a URL names; an impossible one for what lies outside."""
-        found = super().translate_path(path)
-        root = Path(self.directory).resolve()
-        inside = Path(found).resolve().is_relative_to(root)
-        return found if inside else os.path.join(self.directory, _NOWHERE)  # noqa: PTH118
+    def setup(self) -> None:
+        """Read through a clock."""
+        super().setup()
+        # An open stream would keep the socket from being closed.
+        self.rfile.close()
+        self._arriving = _Arriving(self.connection)
+        self.rfile = io.BufferedReader(self._arriving)
 
-    def do_POST(self) -> None:
-        """Other methods are answered like GET."""
-        self.do_GET()
+    def handle_one_request(self) -> None:
+        """One request, all of which has to arrive in time."""
+        self._arriving.until = time.monotonic() + REQUEST_SECONDS
+        super().handle_one_request()
 
-    do_PUT = do_DELETE = do_PATCH = do_OPTIONS = do_POST  # noqa: N815  names that the base class looks for
+    def do_GET(self) -> None:
+        """Whatever the method, the file is the answer, as LinuxKit has it; only HEAD has no body."""
+        if self._drop_body():
+            self.connection.settimeout(SEND_SECONDS)
+            self._answer()
+        if self._is_endless:
+            self._linger()
 
-    def send_head(self) -> IO[bytes] | None:  # type: ignore[override]
-        """The answer's head, and what to send; a part when one range was asked for (RFC 9110, section 14)."""
-        self._left = None
-        asked = _RANGE.fullmatch(self.headers.get("Range", ""))
-        try:
-            path = Path(self.translate_path(self.path))
-            size = path.stat().st_size if path.is_file() else -1
-        except (OSError, ValueError):
+    def _answer(self) -> None:
+        target = _origin_form(self.path)
+        found = find(self.server.root, target.partition("?")[0])
+        if found is None:
             self.send_error(HTTPStatus.NOT_FOUND, "File not found")
-            return None
-        if asked is None or size < 0 or not (asked[1] or asked[2]) or "If-Range" in self.headers:
-            return super().send_head()
-        start = int(asked[1]) if asked[1] else max(0, size - int(asked[2]))
-        end = min(int(asked[2]), size - 1) if asked[1] and asked[2] else size - 1
-        if start > end:
-            self.send_response(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE)
-            self.send_header("Content-Range", f"bytes */{size}")
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-            return None
-        stream = path.open("rb")
-        stream.seek(start)
-        self._left = end - start + 1
-        self.send_response(HTTPStatus.PARTIAL_CONTENT)
-        self.send_header("Content-Type", self.guess_type(str(path)))
-        self.send_header("Content-Range", f"bytes {start}-{end}/{size}")
-        self.send_header("Content-Length", str(self._left))
-        self.send_header("Last-Modified", self.date_time_string(int(path.stat().st_mtime)))
-        self.end_headers()
-        return stream
+        elif isinstance(found, str):
+            query = target.partition("?")[1:]
+            self._empty(HTTPStatus.MOVED_PERMANENTLY, {"Location": found + "".join(query)})
+        elif isinstance(found, Found):
+            with found.stream:
+                self._file(found)
+        else:
+            page = listing(self.server.root, found)
+            self._head(HTTPStatus.OK, len(page), {"Content-Type": "text/html; charset=utf-8"})
+            if self.command != "HEAD":
+                self.wfile.write(page)
 
-    def copyfile(self, source: Any, outputfile: Any) -> None:
-        """The body, or as much of it as was asked for."""
-        left = self._left
-        while left is None or left > 0:
-            piece = source.read(_PIECE if left is None else min(_PIECE, left))
+    do_HEAD = do_POST = do_PUT = do_DELETE = do_PATCH = do_OPTIONS = do_GET  # noqa: N815  names that the base class looks for
+
+    def _drop_body(self) -> bool:
+        """Read what comes with the request, so that it is not taken for the next one; whether there is a request to answer."""
+        lengths = self.headers.get_all("Content-Length", [])
+        length = lengths[0].strip() if lengths else "0"
+        if len(set(lengths)) > 1 or not (length.isascii() and length.isdecimal()):
+            self.send_error(HTTPStatus.BAD_REQUEST, "Bad Content-Length")
+            return False
+        if "Transfer-Encoding" in self.headers or len(length) > 18 or int(length) > MAX_BODY:
+            # How long it is, is not to be found out: nothing that follows is a request.
+            self.close_connection = self._is_endless = True
+            return True
+        left = int(length)
+        while left:
+            piece = self.rfile.read1(min(left, 1 << 16))
             if not piece:
-                break
-            outputfile.write(piece)
-            left = None if left is None else left - len(piece)
+                self.close_connection = True
+                return False
+            left -= len(piece)
+        return True
 
-    def end_headers(self) -> None:
-        """Say that ranges work."""
+    def _linger(self) -> None:
+        """Closing while data arrives would reset the connection, and the client might lose the answer."""
+        with suppress(OSError):
+            self.connection.shutdown(socket.SHUT_WR)
+            self._arriving.until = time.monotonic() + LINGER_SECONDS
+            while self.rfile.read1(1 << 16):
+                pass
+
+    def _file(self, found: Found) -> None:
+        if unchanged(found, self.headers):
+            self._empty(HTTPStatus.NOT_MODIFIED, found.headers)
+            return
+        part = parse_range(found, self.headers)
+        if part is None:
+            self._empty(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, {"Content-Range": f"bytes */{found.size}"})
+            return
+        status, headers = HTTPStatus.OK, found.headers
+        if part != range(found.size):
+            status = HTTPStatus.PARTIAL_CONTENT
+            headers = {**headers, "Content-Range": f"bytes {part.start}-{part.stop - 1}/{found.size}"}
+        self._head(status, len(part), headers)
+        if self.command == "HEAD" or not part:
+            return
+        # No more than was announced, though the file may have grown; when it has shrunk, only the connection's end says so.
+        if self.connection.sendfile(found.stream, part.start, len(part)) < len(part):
+            self.close_connection = True
+
+    def _empty(self, status: HTTPStatus, headers: dict[str, str]) -> None:
+        self._head(status, None if status == HTTPStatus.NOT_MODIFIED else 0, headers)
+
+    def _head(self, status: HTTPStatus, length: int | None, headers: dict[str, str]) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        if length is not None:
+            self.send_header("Content-Length", str(length))
         self.send_header("Accept-Ranges", "bytes")
-        super().end_headers()
+        if self.close_connection:
+            self.send_header("Connection", "close")
+        self.end_headers()
 
     def log_message(self, format: str, *arguments: object) -> None:
-        """Method and URL of each request, once, without control characters."""
+        """Method and URL of each request, once."""
         if format.startswith('"%s"'):
-            line = f"{self.command} {self.path}"
-            print("".join(c if c.isprintable() else "?" for c in line), file=sys.stderr, flush=True)  # noqa: T201
+            _log(f"{self.command or '?'} {getattr(self, 'path', '?')}")
+
+
+def _log(line: str) -> None:
+    """A line without control characters, and not endless."""
+    shown = "".join(character if character.isprintable() else "?" for character in line[:_SHOWN])
+    print(shown, file=sys.stderr, flush=True)  # noqa: T201
+
+
+def _origin_form(target: str) -> str:
+    """Path and query of a request's target, which may be a whole URL (RFC 9112 section 3.2.2)."""
+    if target.lower().startswith(("http://", "https://")):
+        with suppress(ValueError):
+            parts = urlsplit(target)
+            return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    return target
