@@ -89,8 +89,13 @@ def site(tmp_path: Path) -> Iterator[Site]:
 
 
 def copied(said: str) -> set[str]:
-    """The sections that were reported as copied."""
-    return set(re.findall(r"^Copy (\S+) files from input tar: ", said, re.MULTILINE))
+    """The sections that were reported as copied, and were."""
+    return set(re.findall(r"^Copy (\S+) files from input tar: \S+$", said, re.MULTILINE))
+
+
+def reported(said: str) -> set[str]:
+    """The sections of which scripts are told that they were copied."""
+    return set(re.findall(r"^Copy (\S+) files from input tar: \S+", said, re.MULTILINE))
 
 
 def flag(site: Site, name: str = "one.tar") -> list[str]:
@@ -119,11 +124,31 @@ def test_the_result_does_not_replace_the_tar(site: Site, capsys: pytest.CaptureF
     assert site.bytes("one.tar") == before
 
 
-def test_what_the_store_has_is_not_copied(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_the_store_has_is_not_copied_and_reported_all_the_same(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Scripts look for LinuxKit's lines; what they say is true to the byte."""
     assert site.build("one.tar", YAML) == 0
-    assert site.build("two.tar", YAML, *flag(site)) == 0
-    assert site.bytes("two.tar") == site.bytes("one.tar")
-    assert "Copy" not in capsys.readouterr().err
+    for name in ("two.tar", "three.tar"):
+        assert site.build(name, YAML, *flag(site)) == 0
+        assert site.bytes(name) == site.bytes("one.tar")
+        said = capsys.readouterr().err
+        assert (copied(said), reported(said)) == (set(), ALL)
+        assert said.count("(the same; taken from the store)") == len(ALL)
+    changed = YAML.replace("HOST/more:1", "HOST/other:1").replace("console=ttyS0", "console=ttyS1")
+    assert site.build("two.tar", changed, *flag(site)) == 0
+    assert reported(capsys.readouterr().err) == ALL - {"init[1]"}
+
+
+def test_a_name_that_means_something_else_by_now_is_not_the_same(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert site.build("one.tar", YAML) == 0
+    site.registry.documents["web", "1"] = site.registry.documents["other", "1"]
+    assert site.build("two.tar", YAML, "--cache", str(site.folder / "fresh")) == 0
+    capsys.readouterr()
+    assert site.build("two.tar", YAML, *flag(site), store="fresh") == 0
+    assert reported(capsys.readouterr().err) == ALL - {"services[0]"}
 
 
 ALL = {"kernel", "init[0]", "init[1]", "volumes[0]", "onboot[0]", "onboot[1]", "services[0]"}

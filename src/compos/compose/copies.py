@@ -41,6 +41,7 @@ ELF = b"\x7fELF"
 class Copies:
     """The sections that a build takes from an earlier one, by location (`init[0]`); `key` names the tar's bytes."""
 
+    earlier: InputTar
     key: str
     planned: bool
     components: Mapping[str, Component]
@@ -99,6 +100,7 @@ class _Choice:
             for number, entry in enumerate(getattr(self._new, section)):
                 self._container(section, number, entry, roots)
         return Copies(
+            self._earlier,
             self._earlier.key,
             self._earlier.plan is not None,
             self._components,

@@ -110,6 +110,7 @@ def described_outputs(
         return [Output(suffix, pieces) for suffix, pieces in groups]
     # Not at the top: a build that finds its result imports no composing.
     from compos.compose.image_user import ignored_users
+    from compos.compose.scripts import missing_interpreters
     from compos.compose.system import compose_system
     from compos.image.removal import keep_bound, limit_of
 
@@ -127,7 +128,12 @@ def described_outputs(
         sbom=request.sbom,
         machines=machines(request.formats),
     )
-    job = Job(store, system, request, parts.tools, ignored_users(config, parts.images), {})
+    findings = [*ignored_users(config, parts.images), *missing_interpreters(store, system.root)]
+    if parts.copies:
+        from compos.compose.unchanged import unchanged_sections
+
+        findings += unchanged_sections(store, parts.copies, config, system)
+    job = Job(store, system, request, parts.tools, findings, {})
     outputs = make(job, request.formats)
     inline = sum(len(piece) for output in outputs for piece in output.pieces if isinstance(piece, bytes))
     # An SBOM that arrived meanwhile is in the system, and not in the key.
