@@ -145,7 +145,7 @@ def test_blobs_are_synced_before_they_are_sealed(store: Store, tmp_path: Path) -
     )
     calls = [line for line in trace.read_text().splitlines() if re.search(r"/blob[>\"]|/seals>", line)]
     names = [call.split(None, 1)[1].partition("(")[0] for call in calls]
-    assert names == ["write", "fsync", "rename", "write"]
+    assert names == ["write", "fsync", "rename", "write", "write"], "the head of a new file of seals, and a seal"
 
 
 def test_when_files_were_used_is_known_to_the_hour(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -187,13 +187,17 @@ def test_the_file_is_written_anew_when_most_of_it_is_old(tmp_path: Path) -> None
     assert fresh.find("c")
 
 
-def test_many_write_at_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize("spare", [1 << 20, 3], ids=["added only", "written anew all the time"])
+def test_many_write_at_once(tmp_path: Path, spare: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seal, "_SPARE", spare)
     status = tmp_path.stat()
 
     def add(prefix: str) -> None:
         made = seals(tmp_path / "s")
         for number in range(200):
-            made.seal(f"{prefix}{number}", status, number, derived=True, synced=False)
+            for total in range(number, number - 4, -1):
+                made.seal(f"{prefix}{number}", status, total % 1000, derived=True, synced=False)
+            seals(tmp_path / "s").find(f"{prefix}-none")
 
     threads = [threading.Thread(target=add, args=(name,)) for name in "abcd"]
     for thread in threads:
@@ -201,10 +205,28 @@ def test_many_write_at_once(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     made = seals(tmp_path / "s")
-    assert all(made.find(f"{prefix}{number}") for prefix in "abcd" for number in range(200))
+    for prefix in "abcd":
+        for number in range(200):
+            found = made.find(f"{prefix}{number}")
+            assert found is not None
+            assert found.checksum == (number - 3) % 1000
 
 
-@pytest.mark.parametrize("harm", ["cut", "zeros", "noise", "a folder", "a link", "empty"])
+def test_places_in_a_file_that_was_written_anew(tmp_path: Path) -> None:
+    status = tmp_path.stat()
+    one = seals(tmp_path / "s")
+    for number in range(20):
+        one.seal(str(number), status, number, derived=True, synced=False)
+    other = seals(tmp_path / "s")
+    assert other.find("0")
+    one.keep_only(["7", "19"])
+    for number in (7, 19, 3, 1):
+        found = other.find(str(number))
+        assert found is None or found.checksum == number
+        assert (found is not None) or number not in (7, 19)
+
+
+@pytest.mark.parametrize("harm", ["cut", "cut in the head", "zeros", "noise", "a folder", "a link", "empty"])
 def test_a_damaged_file_of_seals(store: Store, harm: str, tmp_path: Path) -> None:
     """Costs what it lists, and nothing else; what comes later is whole."""
     derive(store)
@@ -217,7 +239,15 @@ def test_a_damaged_file_of_seals(store: Store, harm: str, tmp_path: Path) -> Non
         (tmp_path / "victim").write_bytes(b"victim")
         path.symlink_to(tmp_path / "victim")
     else:
-        path.write_bytes({"cut": data[:-3], "zeros": bytes(len(data)), "noise": os.urandom(5000), "empty": b""}[harm])
+        path.write_bytes(
+            {
+                "cut": data[:-3],
+                "cut in the head": data[:30],
+                "zeros": bytes(len(data)),
+                "noise": os.urandom(5000),
+                "empty": b"",
+            }[harm]
+        )
     fresh = Store(store.root)
     assert fresh.derived("kind", "key") is None
     derive(fresh, "key", b"new")

@@ -8,7 +8,7 @@ Blobs are on the disk before they are sealed. Derived results are not (syncing t
 hold until the machine is started anew, then the content is read once. So what a loss of power leaves, whatever the order in
 which a file system wrote it, is used only if it is whole.
 
-The file is a list of records of a fixed length; later ones replace earlier ones with the same name.
+The file is a list of records of a fixed length behind a head; later ones replace earlier ones with the same name.
 """
 
 from __future__ import annotations
@@ -35,6 +35,9 @@ SYNCED = 0
 
 _RECORD = struct.Struct("<16sQQqIIQB")
 _CHECKED = struct.Struct(f"<{_RECORD.size}sI")
+_MAGIC = b"compos-seals 1\n"
+"""The head's beginning. The rest of it is random, which tells one file from the next that gets its inode."""
+
 _SPARE = 1024
 """Replaced records that are not worth writing the file anew."""
 
@@ -64,7 +67,6 @@ class Seals:
         self._places: dict[bytes, Seal | int] = {}
         """Seals by the digests of names; those that nobody asked for yet, as places in the file."""
         self._data = b""
-        self._inode = 0
         self._mutex = threading.Lock()
         self._boot = _boot()
 
@@ -133,9 +135,9 @@ class Seals:
 
     def keep_only(self, names: Iterable[str]) -> None:
         """Forget all files but `names`."""
-        kept = {name: seal for name in names if (seal := self.find(name))}
-        with self._mutex, suppress(OSError), self._locked() as descriptor:
-            self._replace(descriptor, {_key(name): seal for name, seal in kept.items()})
+        kept = {*map(_key, names)}
+        with self._mutex, suppress(OSError):
+            self._write_anew(kept)
 
     def _write(self, seals: dict[str, Seal]) -> None:
         made = {_key(name): seal for name, seal in seals.items()}
@@ -153,52 +155,73 @@ class Seals:
     def _locked(self) -> Iterator[int]:
         """The file, opened for this process alone."""
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
-        descriptor = os.open(self._path, flags, 0o644)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield descriptor
-        finally:
-            os.close(descriptor)
+        while True:
+            descriptor = os.open(self._path, flags, 0o644)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+                # While this process waited, another one may have written it anew.
+                if os.fstat(descriptor).st_ino == self._path.stat().st_ino:
+                    head = os.pread(descriptor, _CHECKED.size, 0)
+                    if len(head) < _CHECKED.size or not head.startswith(_MAGIC):
+                        os.ftruncate(descriptor, 0)
+                        os.write(descriptor, _head())
+                    yield descriptor
+                    return
+            finally:
+                os.close(descriptor)
 
     def _load(self) -> bool:
         """Read what others have written since; says whether there was anything."""
         try:
-            with self._path.open("rb") as stream:
-                status = os.fstat(stream.fileno())
-                start = len(self._data) if status.st_ino == self._inode else 0
-                if status.st_size - start < _CHECKED.size:
+            descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                if not self._take(descriptor):
                     return False
-                stream.seek(start)
-                data = stream.read()
+            finally:
+                os.close(descriptor)
+            if len(self._data) // _CHECKED.size > 2 * len(self._places) + _SPARE:
+                self._write_anew()
         except OSError:
             return False
-        data = data[: len(data) - len(data) % _CHECKED.size]
-        self._data = self._data[:start] + data
-        self._inode = status.st_ino
-        places = range(start, len(self._data), _CHECKED.size)
-        self._places.update(zip((self._data[at : at + 16] for at in places), places, strict=True))
-        if len(self._data) // _CHECKED.size > 2 * len(self._places) + _SPARE:
-            with suppress(OSError), self._locked() as descriptor:
-                self._replace(descriptor, dict(self._all()))
         return True
 
-    def _all(self) -> Iterator[tuple[bytes, Seal]]:
-        for key, one in self._places.items():
-            if (seal := self._read(one) if isinstance(one, int) else one) is not None:
-                yield key, seal
+    def _take(self, descriptor: int) -> bool:
+        """Read what the open file has beyond what is known of it; says whether there was anything."""
+        head = os.pread(descriptor, _CHECKED.size, 0)
+        start = len(self._data) if self._data.startswith(head) else 0
+        if not head.startswith(_MAGIC) or os.fstat(descriptor).st_size - start < _CHECKED.size:
+            return False
+        if not start:
+            # Places in a file that is no more.
+            self._places = {key: one for key, one in self._places.items() if isinstance(one, Seal)}
+        with open(descriptor, "rb", closefd=False) as stream:
+            stream.seek(start)
+            data = stream.read()
+        self._data = self._data[:start] + data[: len(data) - len(data) % _CHECKED.size]
+        places = range(start or _CHECKED.size, len(self._data), _CHECKED.size)
+        self._places.update(zip((self._data[at : at + 16] for at in places), places, strict=True))
+        return True
 
-    def _replace(self, descriptor: int, seals: dict[bytes, Seal]) -> None:
-        """Write the file anew, unless another process has done so; a seal that is added meanwhile is lost, and made again."""
-        if os.fstat(descriptor).st_ino != self._path.stat().st_ino:
-            return
-        new = self._path.with_name(f"{self._path.name}.new")
-        new.unlink(missing_ok=True)
-        with new.open("xb") as stream:
-            os.fchmod(stream.fileno(), 0o644)
-            stream.write(b"".join(_packed(key, seal) for key, seal in seals.items()))
-        new.replace(self._path)
+    def _write_anew(self, kept: set[bytes] | None = None) -> None:
+        """Leave out what was replaced, and all but `kept`; raises `OSError`."""
+        with self._locked() as descriptor:
+            self._take(descriptor)
+            seals = dict(self._all(kept))
+            new = self._path.with_name(f"{self._path.name}.new")
+            new.unlink(missing_ok=True)
+            with new.open("xb") as stream:
+                os.fchmod(stream.fileno(), 0o644)
+                stream.write(_head() + b"".join(_packed(key, seal) for key, seal in seals.items()))
+            new.replace(self._path)
         self._places = {**seals}
-        self._data, self._inode = b"", 0
+        self._data = b""
+
+    def _all(self, kept: set[bytes] | None) -> Iterator[tuple[bytes, Seal]]:
+        for key, one in self._places.items():
+            if kept is None or key in kept:
+                seal = self._read(one) if isinstance(one, int) else one
+                if seal is not None:
+                    yield key, seal
 
     def _read(self, at: int) -> Seal | None:
         """The seal at a place in the file, if it is whole."""
@@ -242,6 +265,10 @@ def is_ours(status: os.stat_result) -> bool:
 def _packed(key: bytes, seal: Seal) -> bytes:
     record = _RECORD.pack(key, *seal)
     return _CHECKED.pack(record, zlib.crc32(record))
+
+
+def _head() -> bytes:
+    return _MAGIC + os.urandom(_CHECKED.size - len(_MAGIC))
 
 
 def _key(name: str) -> bytes:
