@@ -203,3 +203,20 @@ def test_a_recipe_can_keep_to_its_suite(debian: Debian) -> None:
     assert not debian.outdated()[0].newer
     shutil.rmtree(debian.archive.beside("security").root)
     assert debian.build()
+
+
+def test_another_organisation(
+    debian: Debian, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = str(debian.folder / "tool")
+    assert main(["pkg", "show-tag", "--org", "flag", folder]) == 0
+    monkeypatch.setenv("LINUXKIT_PKG_ORG", "variable")
+    assert main(["pkg", "show-tag", folder]) == 0
+    assert main(["pkg", "show-tag", "--canonical", "--org", "flag", folder]) == 0
+    names = ["flag/tool:v1", "variable/tool:v1", "docker.io/flag/tool:v1"]
+    assert capsys.readouterr().out.split() == names
+    build = ["pkg", "build", "--cache", str(debian.store.root), "--debian-mirror", debian.archive.root.as_uri()]
+    assert main([*build, folder]) == 0
+    assert debian.store.resolve("docker.io/variable/tool:v1") is not None
+    assert debian.run("--org", "no/../where") == 1
+    assert "error[package-image]" in capsys.readouterr().err

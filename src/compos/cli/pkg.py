@@ -20,6 +20,14 @@ OUTDATED = 100
 """Exit status when there is something newer, apart from errors: what `dnf check-update` ends with."""
 
 
+_org = click.option(
+    "--org",
+    envvar="LINUXKIT_PKG_ORG",
+    metavar="NAME",
+    help="Organisation, in place of the packages' own [LINUXKIT_PKG_ORG].",
+)
+
+
 @click.group
 def pkg() -> None:
     """Build packages (bricks) as images."""
@@ -28,6 +36,7 @@ def pkg() -> None:
 @pkg.command
 @click.argument("folders", nargs=-1, required=True, metavar="DIR...")
 @click.option("--platforms", metavar="LIST", help="linux/ARCH,... [this machine's].")
+@_org
 @debian_options
 @click.option("--force", is_flag=True, help="Build even if the store has the package already.")
 @global_options
@@ -47,7 +56,7 @@ def build(folders: tuple[str, ...], **options: Any) -> None:
     build_one = builder(store, settings, debian_mirrors(options)).build
     wanted = options["platforms"].split(",") if options["platforms"] else [str(Platform.host())]
     for folder in folders:
-        recipe = load_recipe(Path(folder))
+        recipe = load_recipe(Path(folder), org=options["org"])
         if not recipe.arches:
             notice(f"{recipe.name} is made for no architecture")
             continue
@@ -73,6 +82,7 @@ def _say_built(image: Image) -> None:
 @click.option("--security", is_flag=True, help="Only what has security updates.")
 @click.option("--rebuild", is_flag=True, help="Build anew what is listed.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with what is up to date, too.")
+@_org
 @debian_options
 @global_options
 def outdated(folders: tuple[str, ...], **options: Any) -> int:
@@ -92,7 +102,7 @@ def outdated(folders: tuple[str, ...], **options: Any) -> int:
 
     store = open_store(settings)
     makes = builder(store, settings, debian_mirrors(options))
-    recipes = [load_recipe(Path(folder)) for folder in folders]
+    recipes = [load_recipe(Path(folder), org=options["org"]) for folder in folders]
     found = [newer(store, makes.indexes, brick) for brick in bricks_of(store, recipes if folders else None)]
     for name in sorted({named(recipe) for recipe in recipes} - {one.brick.name for one in found}):
         notice(f"{name} is not in the store")
@@ -152,12 +162,13 @@ def _rows(one: Outdated, *, security: bool) -> Iterator[tuple[str, str, str, str
 @pkg.command("show-tag")
 @click.argument("folders", nargs=-1, required=True, metavar="DIR...")
 @click.option("--canonical", is_flag=True, help="With registry, as the store names it.")
-def show_tag(folders: tuple[str, ...], canonical: bool) -> None:
+@_org
+def show_tag(folders: tuple[str, ...], canonical: bool, org: str | None) -> None:
     """Print the image name of each package."""
     from pathlib import Path
 
     from compos.package.recipe import load_recipe, named
 
     for folder in folders:
-        recipe = load_recipe(Path(folder))
+        recipe = load_recipe(Path(folder), org=org)
         click.echo(named(recipe) if canonical else recipe.name)

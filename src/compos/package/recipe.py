@@ -102,8 +102,9 @@ class Recipe(NamedTuple):
         return found
 
 
-def load_recipe(folder: Path) -> Recipe:
-    """Read `folder`/build.yml. Raises `ConfigError`, or `CombinedError` for several mistakes; `PackageError`."""
+def load_recipe(folder: Path, *, org: str | None = None) -> Recipe:
+    """Read `folder`/build.yml; `org` stands in place of its own. Raises `ConfigError`, or `CombinedError` for several
+    mistakes; `PackageError`."""
     path = folder / "build.yml"
     if not path.is_file():
         raise PackageError(
@@ -118,6 +119,7 @@ def load_recipe(folder: Path) -> Recipe:
     problems.raise_if_any()
     if not isinstance(found, Document):
         raise PackageError("package-image", "build.yml is empty", place=str(path), hint="Add `image: NAME`.")
+    found = found._replace(org=org or found.org)
     return _recipe(folder, found, hashlib.sha256(text.encode()).hexdigest())
 
 
