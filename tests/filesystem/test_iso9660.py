@@ -44,12 +44,13 @@ def expected(entries: Entries, store: Path) -> dict[str, Seen]:
 
 
 def common(entries: Entries) -> Entries:
-    """`entries` without what xorriso does not restore: devices, and links with a part of over 255 bytes."""
-    return [
-        (path, node._replace(link=node.link[:200]))
+    """`entries` without what xorriso does not restore: devices, and links with a part of over 255 bytes. Linux reads names of
+    253 bytes."""
+    return sorted(
+        ("/".join(name[:253] for name in path.split("/")), node._replace(link=node.link[:200]))
         for path, node in entries
         if node.kind not in (BLOCK, CHARACTER) or path == "dev/null"
-    ]
+    )
 
 
 def alike(found: dict[str, Seen]) -> dict[str, Seen]:
@@ -134,7 +135,7 @@ def test_boot_catalogue(tmp_path: Path) -> None:
 
 
 def test_the_same_twice_and_known_bytes(tmp_path: Path) -> None:
-    entries = sample(tmp_path)
+    entries = common(sample(tmp_path))
     one, two = (write(IsoLayout(entries, volume="COMPOS"), tmp_path / name, tmp_path).read_bytes() for name in "ab")
     assert one == two
     assert one[16 * 2048 :][:8] == b"\x01CD001\x01\x00"

@@ -8,10 +8,10 @@ from __future__ import annotations
 import stat
 from collections.abc import Iterable, Iterator
 
-from compos.errors import OutputError
+from compos.filesystem.limits import cannot_hold, encoded, require_holes, require_node
 from compos.tree.node import BLOCK, CHARACTER, DIRECTORY, FIFO, FILE, SYMLINK, Node, Piece
 
-__all__ = ["cpio_pieces"]
+__all__ = ["STEP", "cpio_pieces"]
 
 MAGIC = b"070701"
 TRAILER = "TRAILER!!!"
@@ -26,21 +26,36 @@ _TYPES = {
 _LIMIT = 0xFFFFFFFF
 """Every header field is eight hexadecimal digits."""
 
+HEADER = 110
+"""Bytes of a header in front of the name."""
 
-def cpio_pieces(entries: Iterable[tuple[str, Node]]) -> Iterator[Piece]:
+MAX_PATH = 4095
+"""Bytes of a path: the kernel passes over members whose name has more, with its NUL, than PATH_MAX (init/initramfs.c,
+do_header)."""
+
+MAX_HOLES = 64 << 30
+"""Bytes of holes in one archive, where they are zeros: no machine unpacks more into its memory. Our own limit."""
+
+STEP = 1 << 16
+"""Archives that are parts of a larger one number their inodes from a multiple of it on."""
+
+
+def cpio_pieces(entries: Iterable[tuple[str, Node]], *, first: int = 1, end: bool = True) -> Iterator[Piece]:
     """The archive of `entries` (parents before children), as pieces. Hard links stay hard links.
 
-    Extended attributes cannot be expressed and are left out; a file of 4 GiB or more raises `OutputError`
-    (`cpio-file-too-large`).
+    Inodes are numbered from `first` on; without `end` another archive's members may follow. Times are clamped to 1970 to 2106,
+    extended attributes cannot be expressed and are left out. Raises `OutputError`: `cpio-file-too-large`,
+    `cpio-path-too-long`, `too-many-holes`.
     """
     entries = list(entries)
+    require_holes("an initrd", (node for _, node in entries), MAX_HOLES)
     remaining: dict[str, int] = {}
     for _, node in entries:
         if node.inode:
             remaining[node.inode] = remaining.get(node.inode, 0) + 1
     total = dict(remaining)
     numbers: dict[str, int] = {}
-    for number, (path, node) in enumerate(entries, start=1):
+    for number, (path, node) in enumerate(entries, start=first):
         if not path:
             continue
         links = 2 if node.kind == DIRECTORY else 1
@@ -52,21 +67,25 @@ def cpio_pieces(entries: Iterable[tuple[str, Node]]) -> Iterator[Piece]:
             # Of several links the last carries the data, as cpio(1) writes it; the kernel takes it from any one.
             with_data = remaining[node.inode] == 0
         yield from _member(path, node, number, links, with_data)
-    yield _header(TRAILER, (0, 0, 0, 0, 1, 0, 0, 0, 0))
+    if end:
+        yield _header(TRAILER, encoded(TRAILER), (0, 0, 0, 0, 1, 0, 0, 0, 0))
 
 
 def _member(path: str, node: Node, number: int, links: int, with_data: bool) -> Iterator[Piece]:
-    target = node.link.encode("utf-8", "surrogateescape") if node.kind == SYMLINK else b""
+    require_node(path, node)
+    target = encoded(node.link) if node.kind == SYMLINK else b""
     size = len(target) or (node.size if with_data else 0)
-    if size > _LIMIT:
-        raise OutputError(
+    if node.size > _LIMIT:
+        raise cannot_hold(
             "cpio-file-too-large",
-            f"{path} has {node.size:,} bytes; a file in an initrd can have at most {_LIMIT:,}",
+            "an initrd",
+            path,
+            f"the file has {node.size:,} bytes, and {_LIMIT:,} are the most",
             hint="Keep this file on a disk or in a volume instead of the initrd.",
         )
     mtime = min(max(node.mtime // 10**9, 0), _LIMIT)
     fields = (_TYPES[node.kind] | node.mode, node.uid, node.gid, number, links, mtime, size, *node.device)
-    yield _header(path, fields)
+    yield _header(path, _name(path), fields)
     if target:
         yield target + bytes(-size % 4)
     elif size:
@@ -75,12 +94,23 @@ def _member(path: str, node: Node, number: int, links: int, with_data: bool) -> 
             yield bytes(-size % 4)
 
 
-def _header(path: str, fields: tuple[int, ...]) -> bytes:
+def _name(path: str) -> bytes:
+    name = encoded(path)
+    if len(name) > MAX_PATH:
+        raise cannot_hold(
+            "cpio-path-too-long", "an initrd", path, f"the path has {len(name):,} bytes, and {MAX_PATH:,} are the most"
+        )
+    # A file of the name that ends archives is not the end of this one.
+    return b"./" + name if path == TRAILER else name
+
+
+def _header(path: str, name: bytes, fields: tuple[int, ...]) -> bytes:
     """The 110-byte header and the name, padded to four bytes."""
+    if not 0 <= min(fields) <= max(fields) <= _LIMIT:
+        raise cannot_hold("cpio-field", "an initrd", path, f"one of the numbers {fields} does not fit its field")
     mode, uid, gid, number, links, mtime, size, major, minor = fields
-    name = path.encode("utf-8", "surrogateescape") + b"\0"
     # magic ino mode uid gid nlink mtime filesize devmajor devminor rdevmajor rdevminor namesize check
     header = b"%s%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x" % (
-        MAGIC, number, mode, uid & _LIMIT, gid & _LIMIT, links, mtime, size, 0, 0, major, minor, len(name), 0,
+        MAGIC, number, mode, uid, gid, links, mtime, size, 0, 0, major, minor, len(name) + 1, 0,
     )  # fmt: skip
-    return header + name + bytes(-(len(header) + len(name)) % 4)
+    return header + name + bytes(1 + -(HEADER + len(name) + 1) % 4)

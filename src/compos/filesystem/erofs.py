@@ -18,10 +18,11 @@ from compos.compose.root import EPOCH
 from compos.errors import OutputError
 from compos.filesystem.compress import zstd_block
 from compos.filesystem.crc32c import crc32c
+from compos.filesystem.limits import cannot_hold, encoded, require_holes, require_node
 from compos.filesystem.parallel import in_parallel
 from compos.tree.contents import Contents, cut, piece_size
 from compos.tree.node import BLOCK, CHARACTER, DIRECTORY, FIFO, FILE, SYMLINK, Hole, Node, Piece, directory
-from compos.tree.runs import blocks_of
+from compos.tree.runs import Front, blocks_of
 
 __all__ = ["BLOCK_SIZE", "erofs_pieces", "write_erofs"]
 
@@ -62,14 +63,13 @@ _MODES = {
 _XATTR_HEADER = struct.Struct("<IB7s")
 _XATTR_ENTRY = struct.Struct("<BBH")
 """[FS] erofs_xattr_ibody_header (filter, shared ones, reserved) and erofs_xattr_entry (name length, prefix, value size)."""
-_XATTR_PREFIXES = (
-    ("system.posix_acl_access", 2),
-    ("system.posix_acl_default", 3),
-    ("user.", 1),
-    ("trusted.", 4),
-    ("security.", 6),
-)
-_XATTR_LIMIT = 0xFFFF * 4
+_XATTR_PREFIXES = {"user.": 1, "trusted.": 4, "security.": 6}
+_ACLS = {"system.posix_acl_access": 2, "system.posix_acl_default": 3}
+"""[FS] Their names are a prefix each, with nothing behind it."""
+MAX_XATTR_VALUE = 0xFFFF
+MAX_XATTRS = 0xFFFE * 4
+"""Bytes of one value, and of all attributes of an inode: each is counted with 16 bits, the second in words of four bytes, and
+one more."""
 
 ZSTD = 3
 _ZSTD_CONFIG = struct.Struct("<HBB4s")
@@ -93,6 +93,11 @@ _CHUNKS_MOST = 16384
 _NULL = 0xFFFFFFFF
 """[FS] EROFS_NULL_ADDR."""
 _BLOCKS_MOST = 0xFFFFFFFF
+
+MAX_FILE = 16 << 40
+"""Bytes of a file with holes: its chunks have a GiB then, and each that is not a hole as a whole takes as much of the image.
+Our own limit, that of ext4; the format's is 2^57."""
+
 _OPEN_BLOCKS = 32
 
 
@@ -164,8 +169,8 @@ class _Metadata:
 def erofs_pieces(entries: Sequence[tuple[str, Node]], *, uuid: bytes) -> list[Piece]:
     """The image of `entries` (sorted, parents first), a multiple of 4096 bytes; `uuid` has 16.
 
-    Raises `OutputError`: `xattr-unknown` for attributes of another namespace than user, trusted, security and ACLs,
-    `xattr-too-large`, `erofs-too-large`.
+    Times are clamped to 1970 to 2262. Raises `OutputError`: `xattr-unknown` for attributes of another namespace than user,
+    trusted, security and ACLs, `xattr-too-large`, `erofs-file-too-large`, `erofs-too-large`.
     """
     root, inodes = _inodes(entries)
     data = _Data()
@@ -176,7 +181,9 @@ def erofs_pieces(entries: Sequence[tuple[str, Node]], *, uuid: bytes) -> list[Pi
 
 
 def write_erofs(entries: Sequence[tuple[str, Node]], contents: Contents, out: BinaryIO, *, uuid: bytes) -> int:
-    """Write the image with files compressed to the empty file `out`; returns its bytes. Raises as `erofs_pieces` does."""
+    """Write the image with files compressed to the empty file `out`; returns its bytes. Raises as `erofs_pieces` does,
+    and `too-many-holes`."""
+    require_holes("a compressed EROFS", (node for _, node in entries if not _has_hole(node)))
     root, inodes = _inodes(entries)
     data = _Data()
     for inode in inodes:
@@ -186,6 +193,7 @@ def write_erofs(entries: Sequence[tuple[str, Node]], contents: Contents, out: Bi
             _lay_data(inode, data)
     base = _place(inodes)
     at = base + data.blocks
+    _require_blocks(at)
     out.seek(at * BLOCK_SIZE)
     packed: dict[tuple[Piece, ...], list[bytes]] = {}
     files = (inode.node for inode in inodes if inode.layout == COMPRESSED)
@@ -246,8 +254,7 @@ def _metadata(
     root: _Inode, inodes: Sequence[_Inode], base: int, blocks: int, uuid: bytes, *, compressed: bool = False
 ) -> list[Piece]:
     """Superblock and inodes: `base` blocks of an image of `blocks`."""
-    if blocks > _BLOCKS_MOST:
-        raise OutputError("erofs-too-large", f"an EROFS cannot have {blocks * BLOCK_SIZE:,} bytes")
+    _require_blocks(blocks)
     placed = [(inode.nid * _SLOT, list(_inode_pieces(inode, base))) for inode in inodes]
     pieces: list[Piece] = [_superblock(root.nid, len(inodes), blocks, uuid, compressed=compressed)]
     at = BLOCK_SIZE
@@ -259,6 +266,11 @@ def _metadata(
     if rest := base * BLOCK_SIZE - at:
         pieces.append(bytes(rest))
     return _joined(pieces)
+
+
+def _require_blocks(blocks: int) -> None:
+    if blocks > _BLOCKS_MOST:
+        raise OutputError("erofs-too-large", f"an EROFS cannot have {blocks * BLOCK_SIZE:,} bytes")
 
 
 def _data_pieces(data: _Data) -> Iterator[Piece]:
@@ -278,8 +290,16 @@ def _inodes(entries: Sequence[tuple[str, Node]]) -> tuple[_Inode, list[_Inode]]:
     shared: dict[str, _Inode] = {}
     inodes = [root]
     for path, node in entries:
+        require_node(path, node)
         if not path:
             continue
+        if node.size > MAX_FILE:
+            raise cannot_hold(
+                "erofs-file-too-large",
+                "EROFS",
+                path,
+                f"the file has {node.size:,} bytes, and {MAX_FILE:,} are the most",
+            )
         parent, _, name = path.rpartition("/")
         inode = shared.get(node.inode) if node.inode else None
         if inode:
@@ -290,7 +310,7 @@ def _inodes(entries: Sequence[tuple[str, Node]]) -> tuple[_Inode, list[_Inode]]:
             inodes.append(inode)
             if node.inode:
                 shared[node.inode] = inode
-        folders[parent].children.append((name.encode("utf-8", "surrogateescape"), inode))
+        folders[parent].children.append((encoded(name), inode))
         if node.kind == DIRECTORY:
             folders[path] = inode
             inode.parent = folders[parent]
@@ -303,24 +323,30 @@ def _inodes(entries: Sequence[tuple[str, Node]]) -> tuple[_Inode, list[_Inode]]:
 
 
 def _link(node: Node) -> bytes:
-    return node.link.encode("utf-8", "surrogateescape")
+    return encoded(node.link)
 
 
 def _xattrs(path: str, node: Node) -> bytes:
     """The attributes behind an inode, with their header."""
     parts = []
     for name, value in node.xattrs:
-        prefix, index = next(((prefix, index) for prefix, index in _XATTR_PREFIXES if name.startswith(prefix)), ("", 0))
-        if not index:
+        space, dot, short = ("", "", "") if name in _ACLS else name.partition(".")
+        index = _ACLS.get(name) or (_XATTR_PREFIXES.get(space + dot) if short else None)
+        if index is None:
             raise OutputError("xattr-unknown", f"EROFS has no place for the extended attribute {name}", place=path)
-        short = name[len(prefix) :].encode("utf-8", "surrogateescape")
-        part = _XATTR_ENTRY.pack(len(short), index, len(value)) + short + value
+        if len(value) > MAX_XATTR_VALUE:
+            raise OutputError(
+                "xattr-too-large",
+                f"the extended attribute {name} has {len(value):,} bytes; {MAX_XATTR_VALUE:,} are the most",
+                place=path,
+            )
+        part = _XATTR_ENTRY.pack(len(encoded(short)), index, len(value)) + encoded(short) + value
         parts.append(part + bytes(-len(part) % 4))
     body = b"".join(parts)
-    if len(body) > _XATTR_LIMIT:
+    if len(body) > MAX_XATTRS:
         raise OutputError(
             "xattr-too-large",
-            f"the extended attributes have {len(body):,} bytes; {_XATTR_LIMIT:,} are the most",
+            f"the extended attributes have {len(body):,} bytes; {MAX_XATTRS:,} are the most",
             place=path,
         )
     return _XATTR_HEADER.pack(0, 0, b"") + body if body else b""
@@ -387,19 +413,18 @@ def _lay_chunks(inode: _Inode, data: _Data) -> None:
     while -(-inode.size >> (_BITS + inode.chunk_bits)) > _CHUNKS_MOST:
         inode.chunk_bits += 1
     chunk = BLOCK_SIZE << inode.chunk_bits
-    rest: tuple[Piece, ...] = inode.node.content
+    rest = Front(inode.node.content)
     remaining = inode.size
     while remaining:
         length = min(chunk, remaining)
-        if isinstance(rest[0], Hole) and rest[0].size >= length:
-            # Many chunks of a hole at once: cutting them one by one would copy the rest each time.
-            count = max(rest[0].size // chunk, 1)
+        if (hole := rest.hole()) >= length:
+            # Many chunks of a hole at once.
+            count = max(hole // chunk, 1)
             inode.chunks += [_NULL] * count
             length = min(count * chunk, remaining)
-            _, rest = cut(rest, length)
+            rest.take(length)
         else:
-            front, rest = cut(rest, length)
-            inode.chunks.append(data.add(front, length))
+            inode.chunks.append(data.add(rest.take(length), length))
         remaining -= length
 
 

@@ -18,6 +18,7 @@ from compos.filesystem.ext4_tables import (
     BLOCK_SIZE,
     DESCRIPTOR_SIZE,
     INODE_SIZE,
+    MAX_LINKS,
     TYPES,
     Checksums,
     Extent,
@@ -32,6 +33,7 @@ from compos.filesystem.ext4_tables import (
     superblock,
     tree_blocks,
 )
+from compos.filesystem.limits import cannot_hold, encoded, require_node
 from compos.tree.node import BLOCK, CHARACTER, DIRECTORY, FILE, SYMLINK, Hole, Node, Piece, directory
 from compos.tree.runs import data_runs, disk_size
 
@@ -47,7 +49,14 @@ SMALLEST_WITH_JOURNAL = 2048
 BYTES_PER_INODE = 65536
 UNINITIALISED, ZEROED = 0x1 | 0x2, 0x4
 """Group flags: neither inodes nor blocks are used; the inode table is zeros."""
-LARGEST_FILE = 16 << 40
+LARGEST_FILE = (2**32 - 1) * BLOCK_SIZE
+"""Blocks of a file have numbers of 32 bits, and their count does, too (ext4_max_size, fs/ext4/super.c)."""
+
+MAX_LISTING = (1 << 31) - BLOCK_SIZE
+"""Bytes of a folder, without the feature "largedir"."""
+
+SHORTEST_GROUP = 50
+"""Blocks; mke2fs leaves a shorter last group out."""
 LARGEST = 1 << 60
 
 
@@ -76,8 +85,9 @@ def ext4_pieces(
 ) -> list[Piece]:
     """The file system of `entries` (sorted, parents first), a multiple of 4096 bytes.
 
-    `size` in bytes; None is as small as holds the tree and a little more. `uuid` has 16 bytes, `label` at most 16. Raises
-    `OutputError`: `ext4-too-small`, `ext4-file-too-large`, `xattr-unknown`, `xattr-too-large`.
+    `size` in bytes; None is as small as holds the tree and a little more. `uuid` has 16 bytes, `label` at most 16. Times
+    are clamped to 1901 to 2446. Raises `OutputError`: `ext4-too-small`, `ext4-file-too-large`, `ext4-folder-too-large`,
+    `ext4-too-many-links`, `ext4-lost-found`, `xattr-unknown`, `xattr-too-large`.
     """
     inodes = _inodes(entries)
     sums = Checksums(uuid)
@@ -107,21 +117,28 @@ def _inodes(entries: Sequence[tuple[str, Node]]) -> list[_Inode]:
     shared: dict[str, _Inode] = {}
     root.children.append((b"lost+found", lost))
     for path, node in entries:
+        require_node(path, node)
         if not path:
             continue
-        if path == "lost+found" and node.kind == DIRECTORY:
+        if path == lost.path:
+            if node.kind != DIRECTORY:
+                raise cannot_hold("ext4-lost-found", "ext4", path, "this name is that of e2fsck's folder")
             lost.node = node
             continue
         parent, _, name = path.rpartition("/")
         inode = shared.get(node.inode) if node.inode else None
         if inode:
             inode.links += 1
+            if inode.links > MAX_LINKS:
+                raise cannot_hold(
+                    "ext4-too-many-links", "ext4", path, f"the file has more than {MAX_LINKS:,} hard links"
+                )
         else:
             inode = _Inode(path, node, FIRST + len(inodes) - 1, parent=folders[parent])
             inodes.append(inode)
             if node.inode:
                 shared[node.inode] = inode
-        folders[parent].children.append((name.encode("utf-8", "surrogateescape"), inode))
+        folders[parent].children.append((encoded(name), inode))
         if node.kind == DIRECTORY:
             folders[path] = inode
     for folder in folders.values():
@@ -145,16 +162,24 @@ def _lay_out(inodes: Sequence[_Inode], start: int) -> int:
         if node.kind == DIRECTORY:
             count = _directory_length(inode)
             inode.size = count * BLOCK_SIZE
+            if inode.size > MAX_LISTING:
+                raise cannot_hold(
+                    "ext4-folder-too-large",
+                    "ext4",
+                    inode.path,
+                    f"its names need {inode.size:,} bytes, {MAX_LISTING:,} are the most",
+                )
             runs = [(0, count)]
         elif node.kind == SYMLINK:
             inode.size = len(_link(node))
             runs = [(0, 1)] if inode.size >= FAST_LINK else []
         elif node.kind == FILE:
             if node.size > LARGEST_FILE:
-                raise OutputError(
+                raise cannot_hold(
                     "ext4-file-too-large",
-                    f"the file has {node.size:,} bytes; ext4 takes {LARGEST_FILE:,}",
-                    place=inode.path,
+                    "ext4",
+                    inode.path,
+                    f"the file has {node.size:,} bytes, and {LARGEST_FILE:,} are the most",
                 )
             inode.size = node.size
             found = data_runs(node.content, BLOCK_SIZE)
@@ -179,7 +204,7 @@ def _extents(runs: Sequence[tuple[int, int]], at: int) -> Iterator[Extent]:
 
 
 def _link(node: Node) -> bytes:
-    return node.link.encode("utf-8", "surrogateescape")
+    return encoded(node.link)
 
 
 def _entries(inode: _Inode) -> list[tuple[bytes, int, int]]:
@@ -203,17 +228,27 @@ def _measure(inodes: int, needed: int, size: int | None, *, journal: bool) -> tu
         raise OutputError("ext4-too-small", f"a file system cannot have {size:,} bytes")
     blocks = (size or 0) // BLOCK_SIZE
     wanted = max(inodes + max(inodes // 10, 16), blocks * BLOCK_SIZE // BYTES_PER_INODE)
+    table = -(-wanted * INODE_SIZE // BLOCK_SIZE)
     if size is None:
-        blocks = needed + needed // 50 + 64 + wanted * INODE_SIZE // BLOCK_SIZE
+        blocks = needed + needed // 50 + 64 + table
         for _ in range(3):
             groups = -(-blocks // GROUP)
             extra = (_journal_blocks(blocks) if journal else 0) + groups * (2 + 16) + 8
-            blocks = needed + needed // 50 + 64 + wanted * INODE_SIZE // BLOCK_SIZE + extra
+            blocks = needed + needed // 50 + 64 + table + extra
+        # A group has as many inodes as a bitmap's block has bits.
+        blocks = max(blocks, (-(-wanted // GROUP) - 1) * GROUP + SHORTEST_GROUP)
     groups = -(-blocks // GROUP)
     # A last group that is too short for anything of its own is left out.
-    if groups > 1 and blocks % GROUP and blocks % GROUP < 50:
+    if groups > 1 and blocks % GROUP and blocks % GROUP < SHORTEST_GROUP:
         groups -= 1
         blocks = groups * GROUP
+    if inodes > groups * GROUP:
+        raise OutputError(
+            "ext4-too-small",
+            f"the tree has {inodes:,} files and folders; a file system of {blocks * BLOCK_SIZE >> 20:,} MiB has"
+            f" {groups * GROUP:,} at most",
+            hint="Give it more with --size.",
+        )
     step = BLOCK_SIZE // INODE_SIZE
     return blocks, groups, min(max(-(-wanted // groups // step) + 1, 1) * step, GROUP)
 

@@ -13,12 +13,14 @@ from typing import NamedTuple
 from compos.compose.root import EPOCH
 from compos.errors import OutputError
 from compos.filesystem.crc32c import crc32c
+from compos.filesystem.limits import encoded
 from compos.tree.node import BLOCK, CHARACTER, DIRECTORY, FIFO, FILE, SYMLINK, Node
 
 __all__ = [
     "BLOCK_SIZE",
     "DESCRIPTOR_SIZE",
     "INODE_SIZE",
+    "MAX_LINKS",
     "TYPES",
     "Checksums",
     "Extent",
@@ -70,7 +72,13 @@ IN_INODE, IN_BLOCK = 4, (BLOCK_SIZE - 16) // 12
 _XATTR_ENTRY = struct.Struct("<BBHIII")
 """Extended attributes: name's length and prefix, value's offset, inode, size, hash."""
 XATTR_MAGIC = 0xEA020000
-_PREFIXES = (("user.", 1), ("trusted.", 4), ("security.", 6))
+_PREFIXES = {"user.": 1, "trusted.": 4, "security.": 6}
+
+MAX_LINKS = 65000
+"""EXT4_LINK_MAX; a folder that has more has 1 ("dir_nlink"), a file cannot."""
+
+FIRST_SECOND, LAST_SECOND = -(1 << 31), (3 << 32) + (1 << 31) - 1
+"""Of times ("Inode Timestamps"): 1901 to 2446."""
 
 
 class Shape(NamedTuple):
@@ -199,7 +207,7 @@ def inode_record(
     head = struct.pack(
         "<HHIIIIIHHIII60sIIIIHHHHHH",
         _MODES[node.kind] | node.mode, node.uid & 0xFFFF, size & 0xFFFFFFFF, time, time, time, 0, node.gid & 0xFFFF,
-        links if links < 65000 else 1, sectors & 0xFFFFFFFF, flags, 0, body, 0, attributes & 0xFFFFFFFF, size >> 32, 0,
+        links if links <= MAX_LINKS else 1, sectors & 0xFFFFFFFF, flags, 0, body, 0, attributes & 0xFFFFFFFF, size >> 32, 0,
         sectors >> 32, attributes >> 32, node.uid >> 16, node.gid >> 16, 0, 0,
     )  # fmt: skip
     tail = struct.pack("<HHIIIIIII", EXTRA, 0, extra, extra, extra, time, extra, 0, 0)
@@ -215,9 +223,8 @@ def inode_record(
 
 
 def _time(mtime: int) -> tuple[int, int]:
-    """Seconds, and nanoseconds with two more bits of seconds ("Inode Timestamps"): 1901 to 2446."""
-    seconds, nanoseconds = divmod(mtime, 10**9)
-    seconds = min(max(seconds, -(1 << 31)), (3 << 32) + (1 << 31) - 1)
+    """Seconds, and nanoseconds with two more bits of seconds; what is before or after becomes the first or last second."""
+    seconds, nanoseconds = divmod(min(max(mtime, FIRST_SECOND * 10**9), LAST_SECOND * 10**9), 10**9)
     low = (seconds + (1 << 31) & 0xFFFFFFFF) - (1 << 31)
     return low & 0xFFFFFFFF, nanoseconds << 2 | (seconds - low) >> 32 & 3
 
@@ -320,20 +327,21 @@ def _attributes(path: str, node: Node, size: int, base: int) -> tuple[bytes, byt
     """Entries with the zero behind them, values, and the bytes between; `base` is what a value's offset counts besides."""
     found = []
     for name, value in node.xattrs:
-        prefix, index = next(((prefix, index) for prefix, index in _PREFIXES if name.startswith(prefix)), ("", 0))
-        if not index:
+        space, dot, short = name.partition(".")
+        index = _PREFIXES.get(space + dot)
+        if index is None or not short:
             raise OutputError("xattr-unknown", f"ext4 has no place for the extended attribute {name} here", place=path)
-        found.append((index, name[len(prefix) :].encode("utf-8", "surrogateescape"), value))
+        found.append((index, encoded(short), value))
     found.sort(key=lambda one: (one[0], len(one[1]), one[1]))
-    room = size - 4 - sum(16 + -(-len(short) // 4) * 4 + -(-len(value) // 4) * 4 for _, short, value in found)
+    room = size - 4 - sum(16 + -(-len(one) // 4) * 4 + -(-len(value) // 4) * 4 for _, one, value in found)
     if room < 0:
         return b"", b"", room
     entries = values = b""
-    for index, short, value in found:
+    for index, name_bytes, value in found:
         padded = value + bytes(-len(value) % 4)
         values = padded + values
         offset = base + size - len(values) if value else 0
-        entry = _XATTR_ENTRY.pack(len(short), index, offset, 0, len(value), _hash(short, padded)) + short
+        entry = _XATTR_ENTRY.pack(len(name_bytes), index, offset, 0, len(value), _hash(name_bytes, padded)) + name_bytes
         entries += entry + bytes(-len(entry) % 4)
     entries += bytes(4)
     return entries, values, room

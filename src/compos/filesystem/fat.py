@@ -145,9 +145,11 @@ def _items(entries: Sequence[tuple[str, Node]]) -> _Item:
 
 
 def _walk(item: _Item) -> Iterator[_Item]:
-    for child in item.children:
+    waiting = item.children[::-1]
+    while waiting:
+        child = waiting.pop()
         yield child
-        yield from _walk(child)
+        waiting += reversed(child.children)
 
 
 def _ordered(root: _Item) -> Iterator[_Item]:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from compos.compose.root import EPOCH
 from compos.errors import OutputError
+from compos.filesystem.limits import cannot_hold, require_node
 from compos.filesystem.rockridge import (
     CE_SIZE,
     SECTOR,
@@ -38,6 +39,8 @@ LARGEST_EXTENT = 0xFFFFF800
 MOST_DIRECTORIES = 0xFFFF
 """A path table numbers them with 16 bits (9.4.3)."""
 MOST_SECTORS = 0xFFFFFFFF
+MAX_EXTENTS = 100
+"""Of one file, that Linux reads (fs/isofs/inode.c, isofs_read_level3_size)."""
 
 DIRECTORY_FLAG, MULTI_EXTENT = 0x02, 0x80
 LEVEL2 = 30
@@ -149,6 +152,8 @@ class _Hierarchy:
                 rest = _fitting(rest, length) + length
         self.records[id(folder)] = records
         self.sizes[id(folder)] = _sectors(at) * SECTOR
+        if self.sizes[id(folder)] > LARGEST_EXTENT:
+            raise cannot_hold("iso-folder-too-large", "an ISO image", folder.path, f"its names need {at:,} bytes")
         self.rests[id(folder)] = _sectors(rest)
 
     def place(self, sector: int) -> int:
@@ -222,7 +227,8 @@ class IsoLayout:
 
     `volume` is the volume's name (at most 16 characters of A-Z, a-z, 0-9 and _ for both trees), `boot` what firmware starts;
     the file `first` lies in front of all others, so that its place depends on their names alone.
-    Raises `OutputError`: `iso-too-many-folders`, `iso-too-large`.
+    Times are clamped to 1900 to 2155. Raises `OutputError`: `iso-too-many-folders`, `iso-too-large`, `iso-file-too-large`,
+    `iso-folder-too-large`, `iso-name-too-long`, `iso-device`.
     """
 
     def __init__(
@@ -343,9 +349,17 @@ def _entries(entries: Sequence[tuple[str, Node]]) -> _Entry:
     root = _Entry("", directory(0o755, EPOCH), None)
     found = {"": root}
     for path, node in entries:
+        require_node(path, node)
         if not path:
             root.node = node
             continue
+        if node.size > MAX_EXTENTS * LARGEST_EXTENT:
+            raise cannot_hold(
+                "iso-file-too-large",
+                "an ISO image",
+                path,
+                f"the file has {node.size:,} bytes, and {MAX_EXTENTS * LARGEST_EXTENT:,} are the most",
+            )
         parent = found[path.rpartition("/")[0]]
         entry = _Entry(path, node, parent)
         parent.children.append(entry)
@@ -355,10 +369,12 @@ def _entries(entries: Sequence[tuple[str, Node]]) -> _Entry:
 
 
 def _files(root: _Entry) -> Iterator[_Entry]:
-    for child in root.children:
-        if child.node.kind == FILE:
-            yield child
-        yield from _files(child)
+    waiting = [root]
+    while waiting:
+        entry = waiting.pop()
+        if entry.node.kind == FILE:
+            yield entry
+        waiting += reversed(entry.children)
 
 
 def _iso_names(children: list[_Entry]) -> list[tuple[bytes, _Entry]]:

@@ -5,10 +5,12 @@ Sources: SUSP 1.12 (System Use Sharing Protocol), cited as [SUSP]; RRIP 1.12 (Ro
 
 from __future__ import annotations
 
+import os
 import stat
 import struct
 import time
 
+from compos.filesystem.limits import cannot_hold, encoded
 from compos.tree.node import BLOCK, CHARACTER, DIRECTORY, FIFO, FILE, SYMLINK, Node
 
 __all__ = [
@@ -25,7 +27,6 @@ __all__ = [
 
 SECTOR = 2048
 CE_SIZE = 28
-_LIMIT = 0xFFFFFFFF
 _BOTH = struct.Struct("<I")
 _BIG = struct.Struct(">I")
 _TYPES = {
@@ -38,6 +39,9 @@ _TYPES = {
 }
 LONGEST = 250
 """Of a name or a link's part in one field, whose length is a byte."""
+MAX_NAME = 253
+"""Bytes of a name that Linux reads: of a longer one it drops the end (fs/isofs/rock.c, get_rock_ridge_filename)."""
+
 TF_MODIFY_ACCESS_ATTRIBUTES = 0x0E
 
 
@@ -72,16 +76,23 @@ def continuation(block: int, offset: int, length: int) -> bytes:
 
 
 def posix_fields(node: Node, name: str, *, links: int, number: int) -> list[bytes]:
-    """PX, TF, then NM, SL or PN as needed ([RRIP] 4.1); `name` is empty for a directory's own records."""
+    """PX, TF, then NM, SL or PN as needed ([RRIP] 4.1); `name` is empty for a directory's own records.
+
+    Raises `OutputError` (`iso-name-too-long`, `iso-device`). Repeated slashes in a link's target cannot be said.
+    """
     mode = _TYPES[node.kind] | node.mode
     fields = [
-        b"PX\x2c\x01" + b"".join(map(both, (mode, links, node.uid & _LIMIT, node.gid & _LIMIT, number & _LIMIT))),
+        b"PX\x2c\x01" + b"".join(map(both, (mode, links, node.uid, node.gid, number))),
         b"TF\x1a\x01" + bytes((TF_MODIFY_ACCESS_ATTRIBUTES,)) + recorded_time(node.mtime) * 3,
     ]
-    fields += _name(name.encode("utf-8", "surrogateescape"))
+    fields += _name(encoded(name))
     if node.kind == SYMLINK:
-        fields += _link(node.link.encode("utf-8", "surrogateescape"))
+        fields += _link(encoded(node.link))
     elif node.kind in (CHARACTER, BLOCK):
+        if not node.device[0] and node.device[1] > 0xFF:
+            raise cannot_hold(
+                "iso-device", "an ISO image", name, f"the device 0:{node.device[1]} would be read as another"
+            )
         fields.append(b"PN\x14\x01" + b"".join(map(both, _device(*node.device))))
     return fields
 
@@ -92,6 +103,13 @@ def _device(major: int, minor: int) -> tuple[int, int]:
 
 
 def _name(name: bytes) -> list[bytes]:
+    if len(name) > MAX_NAME:
+        raise cannot_hold(
+            "iso-name-too-long",
+            "an ISO image",
+            os.fsdecode(name),
+            f"the name has {len(name)} bytes, and Linux reads {MAX_NAME} of one",
+        )
     parts = [name[at : at + LONGEST] for at in range(0, len(name), LONGEST)]
     return [
         b"NM" + bytes((5 + len(part), 1, 1 if number + 1 < len(parts) else 0)) + part
@@ -102,11 +120,11 @@ def _name(name: bytes) -> list[bytes]:
 def _link(target: bytes) -> list[bytes]:
     """SL fields: the target's components, cut where they or the field get too long ([RRIP] 4.1.3)."""
     components: list[bytes] = [b"\x08\0"] if target.startswith(b"/") else []
-    for part in target.strip(b"/").split(b"/") if target.strip(b"/") else ():
+    for part in filter(None, target.split(b"/")):
         if part in (b".", b".."):
             components.append(bytes((2 * len(part), 0)))
             continue
-        cuts = [part[at : at + LONGEST - 5] for at in range(0, len(part), LONGEST - 5)] or [b""]
+        cuts = [part[at : at + LONGEST - 5] for at in range(0, len(part), LONGEST - 5)]
         components += [bytes((1 if number + 1 < len(cuts) else 0, len(cut))) + cut for number, cut in enumerate(cuts)]
     fields: list[list[bytes]] = [[]]
     for component in components:

@@ -8,7 +8,10 @@ Source: Linux, Documentation/filesystems/squashfs.rst and fs/squashfs/squashfs_f
 from __future__ import annotations
 
 import hashlib
+import os
 import struct
+import sys
+from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
@@ -17,6 +20,7 @@ from typing import BinaryIO, Literal, NamedTuple, TypeAlias
 from compos.compose.root import EPOCH
 from compos.errors import OutputError
 from compos.filesystem.compress import block_compressor
+from compos.filesystem.limits import cannot_hold, encoded, require_holes, require_node
 from compos.filesystem.parallel import in_parallel
 from compos.filesystem.squashfs_tables import NO_XATTR, Metadata, Xattrs, indexed_table
 from compos.tree.contents import Contents
@@ -55,6 +59,17 @@ _DIR_INDEX = struct.Struct("<III")
 DIR_ENTRIES = 256
 _LIMIT = 0xFFFFFFFF
 
+MAX_IDS = 0xFFFF
+"""Different owners and groups: the superblock counts them with 16 bits."""
+
+MAX_HOLES = 2 << 40
+"""Bytes of holes in all files: an inode lists the blocks of its holes, too, with four bytes each. Our own limit, above what
+login records of the highest user id have (/var/log/lastlog, 1.2 TB)."""
+
+MAX_LISTING = 0xFFFFFFFF
+MAX_INDEX = 0xFFFF
+"""[FS] squashfs_ldir_inode: bytes of a folder's listing, and entries of its index."""
+
 
 @dataclass(slots=True)
 class _Blocks:
@@ -62,7 +77,7 @@ class _Blocks:
 
     size: int
     start: int = 0
-    lengths: list[int] = field(default_factory=list)
+    lengths: array[int] = field(default_factory=lambda: array("I"))
     fragment: int = NO_FRAGMENT
     offset: int = 0
     sparse: int = 0
@@ -99,8 +114,10 @@ def write_squashfs(
 ) -> int:
     """Write the image of `entries` (sorted, parents first) to the empty file `out`; returns its bytes, a multiple of 4096.
 
-    Raises `OutputError`: `squashfs-too-many-ids`, `xattr-unknown`.
+    Times are clamped to 1970 to 2106. Raises `OutputError`: `squashfs-too-many-ids`, `squashfs-folder-too-large`,
+    `too-many-holes`, `xattr-unknown`.
     """
+    require_holes("a squashfs", (node for _, node in entries), MAX_HOLES)
     return _Writer(contents, out, compression, block_size).write(entries)
 
 
@@ -163,13 +180,13 @@ class _Writer:
             packed = self.compress(data)
             return (packed, len(packed)) if len(packed) < len(data) else (data, len(data) | _STORED)
 
-        stored: dict[tuple[int, tuple[int, ...], bytes], int] = {}
+        stored: dict[tuple[int, bytes, bytes], int] = {}
         current: _Blocks | None = None
         digest = hashlib.sha256()
         for unit, (packed, length) in in_parallel(chain(self._units(nodes), [(_Unit(None, -1), b"")]), pack):
             if current and unit.blocks is not current:
                 # The same bytes from another layer: the earlier ones serve, the next file overwrites these.
-                key = (current.size, tuple(current.lengths), digest.digest())
+                key = (current.size, current.lengths.tobytes(), digest.digest())
                 if (known := stored.setdefault(key, current.start)) != current.start:
                     at, current.start = current.start, known
                     self.out.seek(at)
@@ -197,8 +214,8 @@ class _Writer:
             blocks = self.files[node.content] = _Blocks(node.size)
             tail = b""
             for data, length in blocks_of(self.contents, node.content, self.block_size):
-                if length == self.block_size:
-                    blocks.lengths.append(0)
+                if length >= self.block_size:
+                    blocks.lengths.frombytes(bytes(length // self.block_size * blocks.lengths.itemsize))
                     if data:
                         yield _Unit(blocks, len(blocks.lengths) - 1), data
                     else:
@@ -253,7 +270,7 @@ class _Writer:
         else:
             rest = struct.pack("<I", inode.links)
             if node.kind == SYMLINK:
-                target = node.link.encode("utf-8", "surrogateescape")
+                target = encoded(node.link)
                 rest += struct.pack("<I", len(target)) + target
             elif node.kind in (CHARACTER, BLOCK):
                 major, minor = node.device
@@ -268,15 +285,19 @@ class _Writer:
 
     def _id(self, value: int) -> int:
         index = self.ids.setdefault(value, len(self.ids))
-        if index > 0xFFFF:
-            raise OutputError("squashfs-too-many-ids", "a squashfs has 65,536 different owners and groups at most")
+        if index >= MAX_IDS:
+            raise OutputError(
+                "squashfs-too-many-ids",
+                f"a squashfs has {MAX_IDS:,} different owners and groups at most",
+                hint="Keep the root as EROFS: --root erofs.",
+            )
         return index
 
     def _file(self, inode: _Inode, long: bool) -> tuple[bool, bytes]:
         """[FS] squashfs_reg_inode, or squashfs_lreg_inode for what is large, sparse, linked or has attributes."""
         blocks = self.files.get(inode.node.content) or _Blocks(0)
         size = inode.node.size
-        lengths = struct.pack(f"<{len(blocks.lengths)}I", *blocks.lengths)
+        lengths = _little_endian(blocks.lengths)
         if long or inode.links > 1 or blocks.sparse or size > _LIMIT or blocks.start > _LIMIT:
             # Of a file that is a hole as a whole the kernel wants to hear of less than its size.
             sparse = min(blocks.sparse, size - 1) if blocks.sparse else 0
@@ -309,6 +330,10 @@ class _Writer:
             size += len(listing)
         # The size counts "." and "..", which are not there.
         size += 3
+        if size > MAX_LISTING or len(index) > MAX_INDEX:
+            raise cannot_hold(
+                "squashfs-folder-too-large", "a squashfs", os.fsdecode(inode.name), f"its names need {size:,} bytes"
+            )
         parent = inode.parent.number if inode.parent else count + 1
         if long or size > 0xFFFF:
             head = struct.pack("<IIIIHHI", inode.links, size, block, parent, len(index), offset, inode.xattr)
@@ -324,6 +349,7 @@ def _inodes(entries: Sequence[tuple[str, Node]]) -> tuple[_Inode, int]:
     shared: dict[str, _Inode] = {}
     count = 1
     for path, node in entries:
+        require_node(path, node)
         if not path:
             continue
         parent, _, name = path.rpartition("/")
@@ -332,16 +358,23 @@ def _inodes(entries: Sequence[tuple[str, Node]]) -> tuple[_Inode, int]:
             inode.links += 1
         else:
             count += 1
-            inode = _Inode(node, path.encode("utf-8", "surrogateescape"), count, parent=folders[parent])
+            inode = _Inode(node, encoded(path), count, parent=folders[parent])
             if node.inode:
                 shared[node.inode] = inode
-        folders[parent].children.append((name.encode("utf-8", "surrogateescape"), inode))
+        folders[parent].children.append((encoded(name), inode))
         if node.kind == DIRECTORY:
             folders[path] = inode
     for folder in folders.values():
         folder.children.sort(key=lambda child: child[0])
         folder.links = 2 + sum(child.node.kind == DIRECTORY for _, child in folder.children)
     return root, count
+
+
+def _little_endian(lengths: array[int]) -> bytes:
+    if sys.byteorder == "big":
+        lengths = lengths[:]
+        lengths.byteswap()
+    return lengths.tobytes()
 
 
 def _groups(children: Sequence[tuple[bytes, _Inode]]) -> Iterator[list[tuple[bytes, _Inode]]]:

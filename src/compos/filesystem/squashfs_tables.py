@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from compos.errors import OutputError
+from compos.filesystem.limits import encoded
 
 __all__ = ["NO_XATTR", "Metadata", "Xattrs", "indexed_table"]
 
@@ -112,12 +113,12 @@ class Xattrs:
 def _attribute(path: bytes, name: str, value: bytes) -> bytes:
     prefix, dot, short = name.partition(".")
     kind = _PREFIXES.get(prefix + dot)
-    if kind is None:
+    if kind is None or not short:
         raise OutputError(
             "xattr-unknown",
             f"squashfs has no place for the extended attribute {name}",
             place=path.decode("utf-8", "replace"),
             hint="Keep the root as EROFS: --root erofs.",
         )
-    encoded = short.encode("utf-8", "surrogateescape")
-    return struct.pack("<HH", kind, len(encoded)) + encoded + struct.pack("<I", len(value)) + value
+    short_name = encoded(short)
+    return struct.pack("<HH", kind, len(short_name)) + short_name + struct.pack("<I", len(value)) + value

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
+from compos.filesystem.limits import cannot_hold, encoded, require_holes, require_node
+from compos.tree.gate import shown
 from compos.tree.node import BLOCK, CHARACTER, DIRECTORY, FIFO, FILE, SYMLINK, Node, Piece
 
 __all__ = ["END", "TarEntry", "tar_pieces"]
@@ -21,25 +23,39 @@ TarEntry = tuple[str, Node, Mapping[str, str]]
 def tar_pieces(entries: Iterable[TarEntry]) -> Iterator[Piece]:
     """The archive of `entries` as pieces, ending in two zero blocks. Hard links stay hard links.
 
-    Times keep their nanoseconds (PAX `mtime`), extended attributes go to `SCHILY.xattr.*` as GNU tar writes them.
+    Times keep their nanoseconds (PAX `mtime`), extended attributes go to `SCHILY.xattr.*` as GNU tar writes them. Raises
+    `OutputError` (`tar-xattr-name`, `too-many-holes`).
     """
+    entries = list(entries)
+    require_holes("a tar", (node for _, node, _ in entries))
     first: dict[str, str] = {}
     for path, node, extra in entries:
-        name = (path or ".").encode("utf-8", "surrogateescape")
-        records = {key.encode(): value.encode("utf-8", "surrogateescape") for key, value in extra.items()}
-        records.update({b"SCHILY.xattr." + key.encode("utf-8", "surrogateescape"): value for key, value in node.xattrs})
+        require_node(path, node)
+        name = encoded(path or ".")
+        records = {key.encode(): encoded(value) for key, value in extra.items()}
+        records.update(_xattr_records(path, node))
         if node.inode and node.inode in first:
-            yield _headers(name, b"1", node, first[node.inode].encode("utf-8", "surrogateescape"), 0, records)
+            yield _headers(name, b"1", node, encoded(first[node.inode]), 0, records)
             continue
         if node.inode:
             first[node.inode] = path
-        link = node.link.encode("utf-8", "surrogateescape")
+        link = encoded(node.link)
         yield _headers(name, _TYPES[node.kind], node, link, node.size, records)
         if node.size:
             yield from node.content
             if node.size % BLOCK_SIZE:
                 yield bytes(-node.size % BLOCK_SIZE)
     yield END
+
+
+def _xattr_records(path: str, node: Node) -> Iterator[tuple[bytes, bytes]]:
+    for key, value in node.xattrs:
+        if "=" in key:
+            # It ends a record's key (POSIX.1-2024, pax, "pax Extended Header"); programs differ in how they escape it.
+            raise cannot_hold(
+                "tar-xattr-name", "a tar", path, f"its extended attribute {shown(key)} has a = in its name"
+            )
+        yield b"SCHILY.xattr." + encoded(key), value
 
 
 def _headers(name: bytes, typeflag: bytes, node: Node, link: bytes, size: int, records: dict[bytes, bytes]) -> bytes:
@@ -111,19 +127,29 @@ def _block(
     header = b"".join(
         (
             name.ljust(100, b"\0"),
-            b"%07o\0%07o\0%07o\0" % (mode, uid, gid),
-            b"%011o\0%011o\0" % (size if size <= _OCTAL_SIZE else 0, seconds),
+            _octal(mode, 7) + _octal(uid, 7) + _octal(gid, 7),
+            _octal(size if size <= _OCTAL_SIZE else 0, 11) + _octal(seconds, 11),
             b"        ",
             typeflag,
             link[:100].ljust(100, b"\0"),
             b"ustar\x0000",
             bytes(64),
-            b"%07o\0%07o\0" % device,
+            _octal(device[0], 7) + _octal(device[1], 7),
             prefix.ljust(155, b"\0"),
             bytes(12),
         )
     )
+    if len(header) != BLOCK_SIZE:
+        raise cannot_hold("tar-field", "a tar", "", f"the name {shown(repr(name))} does not fit its field")
     return header[:148] + b"%06o\0 " % sum(header) + header[156:]
+
+
+def _octal(value: int, digits: int) -> bytes:
+    """A field of `digits` and a NUL."""
+    text = b"%0*o\0" % (digits, value)
+    if value < 0 or len(text) != digits + 1:
+        raise cannot_hold("tar-field", "a tar", "", f"the number {value:,} does not fit into {digits} octal digits")
+    return text
 
 
 def _record(key: bytes, value: bytes) -> bytes:

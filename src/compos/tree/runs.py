@@ -5,13 +5,14 @@ Disk containers and file systems store such units and leave out those that are h
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from compos.tree.contents import Contents, cut, piece_size
 from compos.tree.node import Hole, Piece, Slice
 
-__all__ = ["Batch", "Run", "batches", "blocks_of", "data_runs", "disk_size", "padded", "units"]
+__all__ = ["Batch", "Front", "Run", "batches", "blocks_of", "data_runs", "disk_size", "padded", "units"]
 
 BATCH = 1 << 20
 JUDGED = 4 << 20
@@ -31,6 +32,33 @@ class Batch(NamedTuple):
 
     first: int
     content: bytes | Slice
+
+
+class Front:
+    """Pieces that are taken from the front, in time that is in proportion to what is taken."""
+
+    def __init__(self, pieces: Iterable[Piece]) -> None:
+        self._rest = deque(pieces)
+
+    def take(self, size: int) -> tuple[Piece, ...]:
+        """The next `size` bytes, or what there is."""
+        taken: list[Piece] = []
+        while size > 0 and self._rest:
+            piece = self._rest.popleft()
+            if (length := piece_size(piece)) > size:
+                (piece,), rest = cut((piece,), size)
+                self._rest.extendleft(rest)
+                length = size
+            taken.append(piece)
+            size -= length
+        return tuple(taken)
+
+    def hole(self) -> int:
+        """Bytes of the hole that is next; none when something else is."""
+        while self._rest and not piece_size(self._rest[0]):
+            self._rest.popleft()
+        first = self._rest[0] if self._rest else b""
+        return first.size if isinstance(first, Hole) else 0
 
 
 def disk_size(disk: Iterable[Piece]) -> int:
@@ -58,12 +86,11 @@ def data_runs(disk: Sequence[Piece], unit: int) -> list[Run]:
                 spans.append([first, end])
         at += size
     runs = []
-    rest: Sequence[Piece] = disk
+    front = Front(disk)
     position = 0
     for first, end in spans:
-        _, rest = cut(rest, first * unit - position)
-        front, rest = cut(rest, (end - first) * unit)
-        runs.append(Run(first, end - first, front))
+        front.take(first * unit - position)
+        runs.append(Run(first, end - first, front.take((end - first) * unit)))
         position = end * unit
     return runs
 
@@ -140,7 +167,7 @@ def units(contents: Contents, runs: Iterable[Run], unit: int) -> Iterator[tuple[
 
 
 def blocks_of(contents: Contents, pieces: Sequence[Piece], size: int) -> Iterator[tuple[bytes, int]]:
-    """A file in blocks of `size` with their lengths; a block of zeros has no bytes. Large holes are never made up."""
+    """A file in blocks of `size` with their lengths; a block of zeros has no bytes, and many of a hole come as one."""
     zeros = bytes(size)
     waiting = b""
     for piece in pieces:
@@ -151,9 +178,9 @@ def blocks_of(contents: Contents, pieces: Sequence[Piece], size: int) -> Iterato
             if waiting and len(waiting) == size:
                 yield (b"" if waiting == zeros else waiting), size
                 waiting = b""
-            whole, left = divmod(piece.size - fill, size)
-            for _ in range(whole):
-                yield b"", size
+            left = (piece.size - fill) % size
+            if whole := piece.size - fill - left:
+                yield b"", whole
             rest = Hole(left)
         for chunk in contents.chunks([rest]):
             waiting += chunk
