@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import gzip
 import hashlib
 import io
 import json
@@ -19,7 +20,9 @@ import pytest
 from compos.cli.main import main
 from compos.errors import OutputError
 from compos.output.formats import choose
+from tests import initramfs
 from tests.compose.systems import World
+from tests.filesystem.trees import walked
 from tests.images import Member, make_image
 
 WEB = """
@@ -137,10 +140,40 @@ def test_microcode_stands_in_front(world: World) -> None:
     assert initrd.startswith(b"070701early\0\x28\xb5\x2f\xfd")
 
 
+LINKED = [Member("a", content="shared"), Member("b", "hardlink", content="a"), Member("c/d", "hardlink", content="a")]
+"""In two containers: each has inodes of its own."""
+
+
 @pytest.mark.parametrize("compression", ["gzip", "none"])
-def test_other_compressions(world: World, compression: str) -> None:
-    initrd = build(world, "--compress", compression)["os-initrd.img"]
+def test_one_archive_for_programs_that_read_one(world: World, compression: str, tmp_path: Path) -> None:
+    world.image("acme/app:1", [LINKED])
+    world.image("acme/more:1", [[Member("a", content="other"), Member("b", "hardlink", content="a")]])
+    yaml = WEB + "onshutdown: [{name: more, image: 'acme/more:1'}]\n"
+    initrd = build(world, "--compress", compression, yaml=yaml)["os-initrd.img"]
     assert initrd.startswith(b"\x1f\x8b" if compression == "gzip" else b"070701")
+    plain = gzip.decompress(initrd) if compression == "gzip" else initrd
+    wanted = initramfs.unpacked(build(world, yaml=yaml)["os-initrd.img"])
+    assert initramfs.unpacked(initrd) == wanted
+    assert set(initramfs.names_of(plain)) == set(wanted)
+    (first,) = (path for path in wanted if "/000-one/" in path and path.endswith("/a"))
+    assert wanted[first].links == {first, f"{first[:-1]}b", f"{first[:-1]}c/d"}
+    for tool in (["cpio", "-idm", "--quiet"], ["busybox", "cpio", "-idm"]):
+        folder = tmp_path / tool[0]
+        folder.mkdir()
+        subprocess.run(tool, cwd=folder, input=plain, check=True, capture_output=True)
+        found = walked(folder, tick=10**9, xattrs=False)
+        assert {path: (seen.kind, seen.mode, seen.digest, seen.link) for path, seen in found.items()} == {
+            path: (seen.kind, seen.mode, seen.digest, seen.link) for path, seen in wanted.items()
+        }
+        linked = {path: seen.links for path, seen in wanted.items() if seen.kind == "f"}
+        assert {path: found[path].links for path in linked} == linked
+
+
+def test_a_small_change_compresses_one_part(world: World) -> None:
+    build(world, "--compress", "gzip")
+    before = {path.name for path in (world.store.root / "derived/segment").iterdir()}
+    build(world, "--compress", "gzip", yaml=WEB.replace("hello", "goodbye"))
+    assert len({path.name for path in (world.store.root / "derived/segment").iterdir()} - before) == 1
 
 
 def test_two_builds_are_identical_whatever_surrounds_them(world: World) -> None:

@@ -21,6 +21,7 @@ from compos.tree.node import Piece, Slice
 
 __all__ = [
     "COMPRESSIONS",
+    "GZIP_LEVEL",
     "Compression",
     "already_stored",
     "block_compressor",
@@ -36,9 +37,9 @@ Compression: TypeAlias = Literal["zstd", "gzip", "none", "max"]
 COMPRESSIONS: tuple[Compression, ...] = ("zstd", "gzip", "none", "max")
 """What users choose; `max` is as small as initrds get at bearable time."""
 
-Encoding: TypeAlias = Literal["zstd", "gzip", "none", "xz", "xz-x86"]
-"""What a stream is; `xz-x86` has the filter for that machine's code, which saves a twelfth of it. Filters for others are too
-new for many kernels."""
+Encoding: TypeAlias = Literal["zstd", "gzip", "gzip-part", "none", "xz", "xz-x86"]
+"""What a stream is; a `gzip-part` is one of several that are joined (`filesystem.gzip_parts`); `xz-x86` has the filter for that
+machine's code, which saves a twelfth of it. Filters for others are too new for many kernels."""
 
 ZSTD_LEVEL = 3
 """0.88 of the size of gzip -6 on a whole system, at ten times its speed (ecosystem survey, section 4)."""
@@ -139,8 +140,8 @@ def identity(compression: Encoding) -> str:
     """Which program, version and level give the bytes: part of every key, since other versions give other bytes."""
     if compression == "none":
         return compression
-    if compression == "gzip":
-        return f"gzip{GZIP_LEVEL}-{zlib.ZLIB_RUNTIME_VERSION}"
+    if compression in ("gzip", "gzip-part"):
+        return f"{compression}{GZIP_LEVEL}-{zlib.ZLIB_RUNTIME_VERSION}"
     if compression in ("xz", "xz-x86"):
         return f"{compression}{XZ_PRESET}w{XZ_WINDOW}-{_python_version()}"
     return f"zstd{ZSTD_LEVEL}s-{ZSTD_FAR_LEVEL}w{ZSTD_WINDOW}-{_zstd().zstd_version}"
@@ -151,6 +152,10 @@ def _compressor(compression: Encoding, *, large: bool) -> _Compressor:
         return _Plain()
     if compression == "gzip":
         return zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, 31)
+    if compression == "gzip-part":
+        from compos.filesystem.gzip_parts import PartCompressor
+
+        return PartCompressor(GZIP_LEVEL)
     if compression != "zstd":
         return _xz(machine_code=compression == "xz-x86")
     zstd = _zstd()

@@ -2,21 +2,22 @@
 
 The initrd is a concatenation of cpio archives, one a component, each compressed by itself and kept in the store: a build
 after a small change compresses only what changed. With `--compress max` it is one archive: what components have in common is
-nearer then.
+nearer then. With `gzip` and `none` it is one archive in one stream as well, for programs that read no further than an archive's
+end, as cpio does; components are still kept by themselves, as parts of it.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from typing import TypeAlias
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, TypeAlias
 
 from compos import progress
 from compos.compose.root import EPOCH
 from compos.compose.sbom import NAME as SBOM
 from compos.compose.system import System
-from compos.filesystem.compress import Encoding, already_stored, encoding, stored
-from compos.filesystem.cpio import cpio_pieces
+from compos.filesystem.compress import GZIP_LEVEL, Encoding, already_stored, encoding, stored
+from compos.filesystem.cpio import STEP, cpio_pieces
 from compos.filesystem.tar import TarEntry, tar_pieces
 from compos.image.store import Store
 from compos.output.job import Job
@@ -95,15 +96,51 @@ def _initrd(job: Job) -> list[Piece]:
         return [*_made(job, segments)]
 
 
-def _made(job: Job, segments: Sequence[Nodes]) -> list[Slice]:
-    """The segments' archives. Two are compressed at a time, where several must be: the compressors leave Python's lock."""
+def _made(job: Job, segments: Sequence[Nodes]) -> list[Piece]:
+    """The segments' archives, or one of all."""
     chosen = _encoding(job)
-    keys = [_key(nodes) for nodes in segments]
-    found = [already_stored(job.store, KIND, key, chosen) for key in keys]
+    if chosen not in ("gzip", "none"):
+        wanted = [_Archive(_key(nodes), nodes) for nodes in segments]
+        return [*_compressed(job.store, chosen, wanted)]
+    parts = _compressed(job.store, "gzip-part" if chosen == "gzip" else "none", _parts(segments))
+    end = b"".join(piece for piece in cpio_pieces(()) if isinstance(piece, bytes))
+    if chosen == "none":
+        return [*parts, end]
+    from compos.filesystem.gzip_parts import joined
+
+    with Contents(job.store.root) as contents:
+        return [*joined(contents, parts, end, GZIP_LEVEL)]
+
+
+class _Archive(NamedTuple):
+    """A cpio archive to be: its key in the store, what is in it, the first inode's number, and whether it has an end."""
+
+    key: str
+    nodes: Nodes
+    first: int = 1
+    end: bool = True
+
+    def pieces(self) -> Iterator[Piece]:
+        return cpio_pieces(self.nodes, first=self.first, end=self.end)
+
+
+def _parts(segments: Sequence[Nodes]) -> list[_Archive]:
+    """The segments as parts of one archive. Inodes are numbered in steps, so that a few files more change one part only."""
+    parts = []
+    first = 1
+    for nodes in segments:
+        parts.append(_Archive(_key(nodes, first), nodes, first, end=False))
+        first += (len(nodes) // STEP + 1) * STEP
+    return parts
+
+
+def _compressed(store: Store, chosen: Encoding, archives: Sequence[_Archive]) -> list[Slice]:
+    """The archives, compressed. Two are at a time, where several must be: the compressors leave Python's lock."""
+    found = [already_stored(store, KIND, one.key, chosen) for one in archives]
     missing = [number for number, one in enumerate(found) if one is None]
 
     def make(number: int) -> Slice:
-        return stored(job.store, KIND, keys[number], chosen, lambda: cpio_pieces(segments[number]))
+        return stored(store, KIND, archives[number].key, chosen, archives[number].pieces)
 
     if len(missing) > 1:
         from concurrent.futures import ThreadPoolExecutor
@@ -182,9 +219,10 @@ def segment(job: Job, nodes: Nodes) -> Piece:
     return stored(job.store, KIND, _key(nodes), _encoding(job), lambda: cpio_pieces(nodes))
 
 
-def _key(nodes: Nodes) -> str:
-    """Contents are named by digests and offsets, so the nodes' own text is a key for their bytes."""
-    return hashlib.sha256(repr((VERSION, nodes)).encode("utf-8", "surrogateescape")).hexdigest()
+def _key(nodes: Nodes, first: int = 0) -> str:
+    """Contents are named by digests and offsets, so the nodes' own text is a key for their bytes; `first` is that of a part."""
+    identity = (VERSION, nodes, first) if first else (VERSION, nodes)
+    return hashlib.sha256(repr(identity).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def _encoding(job: Job) -> Encoding:
