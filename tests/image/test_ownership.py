@@ -55,6 +55,14 @@ def link_of_ones_own(root: Path) -> None:
     root.symlink_to("real")
 
 
+def blobs_elsewhere(root: Path) -> None:
+    """A folder of the store that is a link to one that others can change."""
+    elsewhere = root.parent / "elsewhere"
+    (root / "blobs").rename(elsewhere)
+    (root / "blobs").symlink_to(elsewhere)
+    elsewhere.chmod(0o777)
+
+
 def link_of_another(root: Path) -> None:
     link_of_ones_own(root)
     os.chown(root, NOBODY, 0, follow_symlinks=False)
@@ -78,6 +86,7 @@ REFUSED: dict[str, tuple[Callable[[Path], None], str]] = {
     "a folder above": (mode("..", 0o777), "store-writable"),
     "a folder above is somebody else's": (owner(".."), "store-foreign"),
     "a link of somebody else": (link_of_another, "store-foreign"),
+    "blobs elsewhere": (blobs_elsewhere, "store-writable"),
 }
 
 

@@ -63,11 +63,13 @@ def test_a_link_is_replaced_and_not_followed(tmp_path: Path, way: str) -> None:
     assert names(tmp_path) == ["out", "victim"]
 
 
-def test_a_hard_link_keeps_its_other_name(tmp_path: Path, way: str) -> None:
+def test_a_hard_link_keeps_its_other_name_and_its_permissions(tmp_path: Path, way: str) -> None:
     (tmp_path / "victim").write_bytes(b"victim")
+    (tmp_path / "victim").chmod(0o666)
     os.link(tmp_path / "victim", tmp_path / "os-a")
     write(tmp_path, "-a")
     assert (tmp_path / "victim").read_bytes() == b"victim"
+    assert stat.S_IMODE((tmp_path / "os-a").stat().st_mode) == 0o644
 
 
 def test_what_another_user_put_there_is_nobodys_output(tmp_path: Path, way: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from dataclasses import replace
 from pathlib import Path
@@ -73,3 +74,17 @@ def test_too_little_memory_is_refused(tmp_path: Path, request_: Request) -> None
     assert caught.value.id == "memory-too-small"
     assert "at least 1248 MiB" in str(caught.value)
     assert "--mem 1280" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize(("user", "mode"), [(65534, 0o700), (0, 0o777), (0, 0o1777)])
+def test_a_state_folder_that_others_can_write_to_is_refused(
+    tmp_path: Path, request_: Request, user: int, mode: int
+) -> None:
+    state = tmp_path / "os-state"
+    state.mkdir()
+    os.chown(state, user, 0)
+    state.chmod(mode)
+    with pytest.raises(RunError) as caught:
+        prepare(request_)
+    assert caught.value.id == "state-foreign"
+    assert list(state.iterdir()) == []

@@ -42,23 +42,29 @@ def check_owner(root: Path) -> None:
 
 def _places(root: Path) -> Iterator[tuple[str, bool]]:
     """Paths to look at, and whether they are inside the store."""
-    # As it was named: a link on the way is as good as a folder to whoever owns it.
-    named = Path.cwd() / root
-    real = os.path.realpath(root)
-    for above in dict.fromkeys((*named.parents, *Path(real).parents)):
-        yield str(above), False
-    yield str(named), True
-    yield real, True
+    yield from _ways(Path.cwd() / root)
     # What lies in `debian` is verified whenever it is used.
-    for name in ("index.json", "seals", "ingest"):
-        yield f"{real}/{name}", True
-    for name in ("blobs", "derived"):
-        yield f"{real}/{name}", True
+    inside = [f"{root}/{name}" for name in ("index.json", "seals", "ingest", "blobs", "derived")]
+    for folder in inside[-2:]:
         try:
-            with os.scandir(f"{real}/{name}") as entries:
-                yield from ((entry.path, True) for entry in entries)
+            with os.scandir(folder) as entries:
+                inside += [entry.path for entry in entries]
         except OSError:
             continue
+    for path in inside:
+        if os.path.islink(path):  # noqa: PTH114  a dozen of them in every run
+            yield from _ways(Path.cwd() / path)
+        else:
+            yield path, True
+
+
+def _ways(named: Path) -> Iterator[tuple[str, bool]]:
+    """A path, where it leads, and all that is above both: a link is as good as a folder to whoever owns it."""
+    real = Path(os.path.realpath(named))
+    for above in dict.fromkeys((*named.parents, *real.parents)):
+        yield str(above), False
+    yield str(named), True
+    yield str(real), True
 
 
 def _own_group(path: str, status: os.stat_result) -> bool:

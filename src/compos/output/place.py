@@ -68,7 +68,8 @@ class Place:
         status = self._there()
         if status is None:
             return None
-        own = stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid()
+        # Another name of a file of the user's may have been put there by somebody else.
+        own = stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid() and status.st_nlink == 1
         kept = stat.S_IMODE(status.st_mode) & 0o777 if own else None
         special = False
         if stat.S_ISLNK(status.st_mode):

@@ -5,6 +5,7 @@ May touch: the state directory, disk files that the user names; tries ports and,
 
 from __future__ import annotations
 
+import os
 import platform
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,6 +78,7 @@ def prepare(request: Request) -> Options:
     state.parent.mkdir(parents=True, exist_ok=True)
     # The guest's console, its disks and its metadata are the user's own.
     state.mkdir(mode=0o700, exist_ok=True)
+    _check_owner(state)
     # Only PCs have a BIOS; a kernel that QEMU loads itself needs neither.
     uefi = request.uefi or bool(request.firmware) or boot.uefi or (boot.kernel is None and arch != "x86_64")
     metadata = state / "data.iso" if request.metadata else None
@@ -104,6 +106,18 @@ def prepare(request: Request) -> Options:
         qemu=program,
         accel=choose_accel(program, boot.kernel, arch, request.verdicts, asked=request.accel),
     )
+
+
+def _check_owner(state: Path) -> None:
+    """What others put there, a link for a disk, QEMU would write to."""
+    status = state.stat()
+    if status.st_uid not in (0, os.geteuid()) or status.st_mode & 0o002:
+        raise RunError(
+            "state-foreign",
+            "other users can write to the state folder",
+            place=str(state),
+            hint="Name another one with --state, or make it yours alone: chown, chmod o-w.",
+        )
 
 
 def _check_memory(boot: Boot, mem: int) -> None:
