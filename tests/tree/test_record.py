@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import random
 import struct
 from collections.abc import Callable
@@ -219,7 +218,7 @@ def test_what_no_record_can_hold_is_not_kept(store: Store, tmp_path: Path) -> No
         b"compos-record 2 cpython-311 " + bytes(40),
         b"compos-record 3 tree 1\n" + hashlib.sha256(b"").digest(),
         b"compos-record 3 tree 1\n" + hashlib.sha256(b"s" + b"\xff" * 16).digest() + b"s" + b"\xff" * 16,
-        os.urandom(1000),
+        random.Random(1).randbytes(1000),
     ],
 )
 def test_whatever_lies_there_is_made_anew(store: Store, content: bytes) -> None:
