@@ -108,13 +108,17 @@ def test_explicit_entries_are_made_again(lab: Lab) -> None:
     assert (built.tree["a/b"].text, built.tree["a/b"].mode) == ("y", 0o444)
 
 
-def test_parents_change_folders_of_images(lab: Lab) -> None:
-    """3.7.5, M9: `etc/x` without a mode makes /etc 0700."""
-    built = lab.build("init: [@init]\nfiles: [{path: etc/x, contents: x}]")
-    assert built.tree["etc"].mode == 0o700
+def test_folders_of_images_keep_their_mode(lab: Lab) -> None:
+    """3.7.5, M9: `etc/x` without a mode would make /etc 0700 in LinuxKit, and `tmp/x` close /tmp."""
+    lab.image("tmp", [[Member("tmp", "dir", 0o1777, uid=3)]])
+    built = lab.build(
+        "init: [@init, @tmp]\nfiles: [{path: etc/x, contents: x}, {path: tmp/x, contents: x, mode: '0644'}]"
+    )
+    assert built.tree["etc"].mode == 0o750
+    assert (built.tree["tmp"].mode, built.tree["tmp"].uid) == (0o1777, 3)
     assert built.tree["init"].text == "#!"
-    built = lab.build("init: [@init]\nfiles: [{path: etc/x, contents: x, mode: '0644'}]")
-    assert built.tree["etc"].mode == 0o755
+    built = lab.build("init: [@init, @tmp]\nfiles: [{path: tmp, directory: true, mode: '0711', uid: 4}]")
+    assert (built.tree["tmp"].mode, built.tree["tmp"].uid) == (0o711, 4)
 
 
 def test_files_inside_containers(lab: Lab) -> None:
@@ -126,10 +130,43 @@ def test_files_inside_containers(lab: Lab) -> None:
 
 def test_files_through_links_of_images(lab: Lab) -> None:
     lab.image("usr", [[Member("usr/lib", "dir", 0o755), Member("lib", "symlink", 0o777, "usr/lib"), *APP]])
-    built = lab.build("init: [@usr]\nfiles: [{path: lib/x, contents: x}]")
-    assert built.tree["lib"].kind in ("symlink", "dir")
-    path = "usr/lib/x" if built.tree["lib"].kind == "symlink" else "lib/x"
-    assert built.tree[path].text == "x"
+    entries = "{path: lib/x, contents: x}, {path: lib/new/y, contents: y, mode: '0644'}, {path: lib, directory: true, mode: '0750'}"
+    built = lab.build(f"init: [@usr]\nfiles: [{entries}]")
+    assert (built.tree["lib"].kind, built.tree["lib"].link) == ("symlink", "usr/lib")
+    assert (built.tree["usr/lib/x"].text, built.tree["usr/lib/new/y"].text) == ("x", "y")
+    assert (built.tree["usr/lib"].mode, built.tree["usr/lib/new"].mode) == (0o750, 0o755)
+
+
+def test_files_through_links_in_containers_stay_there(lab: Lab) -> None:
+    lab.image(
+        "hostile", [[Member("run", "symlink", 0o777, "/etc"), Member("up", "symlink", 0o777, "../../../../etc"), *APP]]
+    )
+    base = "containers/services/a/lower"
+    entries = f"{{path: {base}/run/x, contents: x}}, {{path: {base}/up/y, contents: y}}"
+    built = lab.build(f"init: [@init]\nservices: [{{name: a, image: @hostile}}]\nfiles: [{entries}]")
+    assert (built.tree[f"{base}/etc/x"].text, built.tree[f"{base}/etc/y"].text) == ("x", "y")
+    assert not {"etc/x", "etc/y"} & set(built.tree)
+
+
+LIMITS = {
+    "a NUL": ('{path: "a\\0b", contents: x}', "NUL"),
+    "a long name": (f"{{path: {'n' * 256}, contents: x}}", "NAME_MAX"),
+    "a long path": (f"{{path: {'n/' * 2048}x, contents: x}}", "PATH_MAX"),
+    "a NUL in a link": ('{path: l, symlink: "a\\0b"}', "NUL"),
+    "a long link": (f"{{path: l, symlink: {'n' * 4096}}}", "4,095"),
+    "a user of 33 bits": ("{path: f, contents: x, uid: 4294967296}", "user id"),
+    "a negative group": ("{path: f, contents: x, gid: -1}", "group id"),
+    "the root": ("{path: /, contents: x}", "root"),
+}
+
+
+@pytest.mark.parametrize("rule", LIMITS)
+def test_what_linux_cannot_have(lab: Lab, rule: str, capsys: pytest.CaptureFixture[str]) -> None:
+    entry, reason = LIMITS[rule]
+    assert lab.run(f"files: [{entry}]") == 1
+    said = capsys.readouterr().err
+    assert "error[files-limit]" in said or "error[config-" in said
+    assert reason in said or "error[config-" in said
 
 
 YAML = """

@@ -1,15 +1,19 @@
 """Components laid over each other: the ordered union that is the system's root filesystem.
 
-Pure. A component is one entry of the YAML with its own tree; later ones win, as in LinuxKit.
+Pure. A component is one entry of the YAML with its own tree; later ones win, as in LinuxKit. Where one has a folder and
+another a link, the link stays, and what the folder holds goes where the link leads: nothing is lost (docs/layers.md).
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from compos.tree.flatten import Overlay
-from compos.tree.node import DIRECTORY, Node, Tree
+from compos.errors import ConfigError, ImageError
+from compos.tree.gate import shown
+from compos.tree.node import DIRECTORY, SYMLINK, Node, Tree
+from compos.tree.overlay import IMPLIED, Overlay
 
 __all__ = ["Component", "Root", "union"]
 
@@ -19,21 +23,27 @@ class Component:
     """One entry's tree, its paths relative to the root.
 
     `location` is its place in the YAML (`init[0]`, `services[2]`), `source` where it comes from (an image's canonical
-    reference, `linuxkit.files`, …): both go into a tar as PAX records.
+    reference, `linuxkit.files`, …): both go into a tar as PAX records. `parent` is what a folder is like that it needs and
+    that nobody has.
     """
 
     location: str
     source: str
     tree: Tree
+    parent: Node = IMPLIED
+
+    def __str__(self) -> str:
+        return f"{self.location} ({self.source})" if self.source else self.location
 
 
 @dataclass(frozen=True, slots=True)
 class Root:
     """The finished root filesystem.
 
-    `nodes`: everything, sorted by path, each with the component that it comes from. `segments`: what each component brings,
-    sorted by path; laid down one after another they give `nodes`. A directory stays in every segment that has it (the last
-    one's mode wins), so that a segment depends on other components only where they replace its files.
+    `nodes`: everything, sorted by path, each with the component that it comes from. `segments`: what each component has of
+    these, sorted by path; laid down one after another they give `nodes`, and no path changes its kind between two of them. A
+    directory stays in every segment that has it (the last one's mode wins), so that a segment depends on other components
+    only where they replace its files.
     """
 
     nodes: tuple[tuple[str, Node, Component], ...]
@@ -41,28 +51,208 @@ class Root:
 
 
 def union(components: Sequence[Component]) -> Root:
-    """Lay `components` over each other in order."""
-    overlay = Overlay("the composed root")
-    owners: dict[str, Component] = {}
-    brought: list[dict[str, Node]] = []
-    for component in components:
-        overlay.made.clear()
-        real = {overlay.add(path, node): node for path, node in component.tree.items()}
-        real.update({path: overlay.tree[path] for path in overlay.made if path in overlay.tree})
-        brought.append(real)
-        owners.update(dict.fromkeys(real, component))
-    final = overlay.tree
-    segments = tuple(
-        (
-            component,
-            tuple(
-                (path, node)
-                for path, node in sorted(real.items())
-                if (last := final.get(path)) is not None
-                and (owners[path] is component or (last.kind == node.kind == DIRECTORY))
-            ),
+    """Lay `components` over each other in order. Raises `ConfigError` (`root-conflict`) and `ImageError`."""
+    merge = _Merge(components)
+    for number in range(len(components)):
+        merge.lay(number)
+    final = merge.tree
+    nodes = tuple((path, final[path], components[merge.owners[path]]) for path in sorted(final))
+    return Root(nodes, tuple(zip(components, merge.segments(), strict=True)))
+
+
+_INNER_ROOTS = ("lower", "rootfs")
+"""The folders of a container or volume that are the root of what runs in it."""
+
+
+class _Merge(Overlay):
+    """The root while it is made. `owners` are the numbers of the components that nodes come from."""
+
+    def __init__(self, components: Sequence[Component]) -> None:
+        super().__init__("the composed root")
+        self.components = components
+        self.owners: dict[str, int] = {}
+        self._folders: list[Tree] = [{} for _ in components]
+        """The directories that each component has, also where a later one's counts."""
+        self._number = 0
+        """Whose node is placed."""
+        self._followed = ""
+        """The link that was followed last."""
+        self._used: dict[str, int] = {}
+        """Links that something was laid through, and whose: an image's own paths lead through none."""
+        self._replaced: list[tuple[str, str]] = []
+        """Of these, what the component that is laid replaces, and where they led."""
+        self._waiting: deque[tuple[str, Node, int]] = deque()
+        """What must be placed again, for a link has taken its folder's place."""
+
+    def lay(self, number: int) -> None:
+        """Lay one component over those before it.
+
+        Directories come first and links next: a link may lead to a folder of its own component.
+        """
+        # Known ways are looked at again, for this component uses them too.
+        self.resolved.clear()
+        links: list[tuple[str, Node]] = []
+        others: list[tuple[str, Node]] = []
+        for path, node in self.components[number].tree.items():
+            if node.kind == DIRECTORY:
+                self._place(path, node, number)
+            else:
+                (links if node.kind == SYMLINK else others).append((path, node))
+        for path, node in (*links, *others):
+            self._place(path, node, number)
+        for link, folder in self._replaced:
+            user = self._used[link]
+            if self.find(link) != self.find(folder):
+                raise self._conflict(
+                    f"{shown(link)} leads to files of {self.components[user]}, and somewhere else in", number
+                )
+        self._replaced.clear()
+
+    def segments(self) -> list[tuple[tuple[str, Node], ...]]:
+        """What each component has of the finished root, with the directories above that only later ones have."""
+        parts: list[Tree] = [
+            {path: node for path, node in folders.items() if path in self.tree and self.tree[path].kind == DIRECTORY}
+            for folders in self._folders
+        ]
+        for path, node in self.tree.items():
+            number = self.owners[path]
+            parts[number][path] = node
+        for number, part in enumerate(parts):
+            for path in [*part]:
+                parent = path.rpartition("/")[0]
+                while parent and parent not in part and self.owners[parent] > number:
+                    part[parent] = self.tree[parent]
+                    parent = parent.rpartition("/")[0]
+        return [tuple(sorted(part.items())) for part in parts]
+
+    def _place(self, path: str, node: Node, number: int) -> None:
+        self._place_one(path, node, number)
+        while self._waiting:
+            self._place_one(*self._waiting.popleft(), joined_by=number)
+
+    def _place_one(self, path: str, node: Node, number: int, joined_by: int | None = None) -> None:
+        """Put a node of the component `number`; a folder that must move leaves what it held waiting.
+
+        `joined_by` is whose link has moved it.
+        """
+        self.entries += 1
+        self._number, self.implied = number, self.components[number].parent
+        if path:
+            path = self.real(path)
+        old = self.tree.get(path)
+        if old is not None and old.kind == SYMLINK and node.kind == DIRECTORY:
+            path = self._behind(path, number)
+            if not path:
+                # What a folder says of itself is not about the root.
+                return
+            old = self.tree[path]
+        if old is None or (old is IMPLIED and node.kind == DIRECTORY):
+            self._put_own(path, node)
+        elif old.kind == DIRECTORY != node.kind:
+            self._replace_folder(path, node)
+        elif not self._agree(path, node, moved=joined_by is not None):
+            raise self._joined(path, self.owners.get(self._followed, number) if joined_by is None else joined_by)
+        elif number >= self.owners[path]:
+            if old.kind == SYMLINK and old.link != node.link and path in self._used:
+                self._replaced.append((path, self.enter(path)))
+            self._put_own(path, node)
+        elif node.kind == DIRECTORY:
+            self._folders[number][path] = node
+
+    def _agree(self, path: str, node: Node, *, moved: bool) -> bool:
+        """Whether what is at a path may be replaced: by a newer component's, or by its own only if that is the same.
+
+        A component has each path once: its own is there when a link has joined two folders.
+        """
+        old, own = self.tree[path], self.owners[path] == self._number
+        if DIRECTORY in (old.kind, node.kind):
+            return old.kind == node.kind or not (own or moved)
+        return old == node or not own
+
+    def _joined(self, path: str, number: int) -> ConfigError:
+        whose = self.components[self.owners[path]]
+        return self._conflict(
+            f"{shown(path)} is in {whose}, differs in {self.components[self._number]}, and a link joins their folders in",
+            number,
         )
-        for component, real in zip(components, brought, strict=True)
-    )
-    nodes = tuple((path, final[path], owners[path]) for path in sorted(final) if path in owners)
-    return Root(nodes, segments)
+
+    def _put_own(self, path: str, node: Node) -> None:
+        self.put(path, node)
+        self.owners[path] = self._number
+        if node.kind == DIRECTORY:
+            self._folders[self._number][path] = node
+
+    def _replace_folder(self, path: str, node: Node) -> None:
+        """Something that is no directory in place of one: a link takes its place, what it held goes where that leads."""
+        held, number = self.below(path), self._number
+        folder, owner = self.tree[path], self.owners[path]
+        if node.kind != SYMLINK:
+            if held:
+                whose = self.components[self.owners[held[0]]]
+                raise self._conflict(f"{shown(path)} is a folder with files of {whose}, and a file in", number)
+            if owner == number and folder is not IMPLIED:
+                raise self._joined(path, self.owners.get(self._followed, number))
+            if number < owner:
+                return
+        self.charge(len(held))
+        moved = [(below, self.tree[below], self.owners[below]) for below in held]
+        self.drop(held)
+        self._put_own(path, node)
+        if not moved:
+            return
+        target = self._behind(path, moved[0][2])
+        if target:
+            self._waiting.append((target, folder, owner))
+        self._waiting.extend((f"{target}{below[len(path) :]}".lstrip("/"), one, whose) for below, one, whose in moved)
+
+    def _behind(self, link: str, number: int) -> str:
+        """The directory that `link` leads to, for something of the component `number`."""
+        placed, self._number = self._number, number
+        folder = self.enter(link)
+        self._number = placed
+        return folder
+
+    def make(self, path: str) -> None:
+        """As `Overlay.make`; but what another component has there is not lost."""
+        if path in self.tree:
+            whose = self.components[self.owners[path]]
+            raise self._conflict(f"{shown(path)} is a file in {whose}, and a folder in", self._number)
+        super().make(path)
+        self.owners[path] = self._number
+
+    def loop(self, path: str) -> ConfigError:
+        """As `Overlay.loop`, with both places: a link that leads to itself, and what is laid through it."""
+        whose = self.components[self.owners[self._followed]]
+        return self._conflict(
+            f"{shown(self._followed)} is a link that leads nowhere in {whose}, and a folder in", self._number
+        )
+
+    def follows(self, path: str) -> None:
+        """Remember whose files need a link."""
+        self._followed = path
+        self._used.setdefault(path, self._number)
+
+    def inner_root(self, path: str) -> str:
+        """What runs in a container sees its own root: an absolute link in there leads to its root, not to the system's."""
+        parts = path.split("/", 4)
+        if len(parts) >= 4 and parts[0] == "containers" and parts[3] in _INNER_ROOTS:
+            return "/".join(parts[:4])
+        return ""
+
+    def limit(self, reason: str) -> ImageError:
+        """The error for what is out of proportion, or longer than Linux allows."""
+        return ImageError(
+            "layer-limit",
+            f"the root cannot be laid out: {reason}",
+            place=str(self.components[self._number]),
+            hint="Leave this image or entry out.",
+        )
+
+    def _conflict(self, message: str, number: int) -> ConfigError:
+        component = self.components[number]
+        return ConfigError(
+            "root-conflict",
+            f"{message} {component}",
+            place=component.location,
+            hint="Leave one of the two out, or use images that agree about this path.",
+        )

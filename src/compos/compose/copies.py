@@ -30,7 +30,7 @@ from compos.config.model import Config, File, ImageEntry, Kernel, Runtime, Volum
 from compos.errors import ComposError
 from compos.progress import notice
 from compos.tree.gate import normal
-from compos.tree.node import Tree, ancestors, file
+from compos.tree.node import ancestors, directory, file
 
 __all__ = ["Copies", "choose_copies"]
 
@@ -246,13 +246,14 @@ class _Choice:
                 yield fields
 
     def _copy(self, location: str, shown: str) -> None:
-        tree: Tree = {}
-        for path, node in self._earlier.sections[location].items():
-            for parent, made in with_ancestors(path).items():
-                tree.setdefault(parent, made)
-            tree[path] = node
         source = self._earlier.sources[location]
-        self._components[location] = Component(location, source, tree)
+        tree = dict(self._earlier.sections[location])
+        # Each container and volume has the folders above its own; what an image's files need is there or made.
+        for path in self._earlier.sections[location]:
+            if path.startswith("containers/"):
+                for parent, made in with_ancestors(path).items():
+                    tree.setdefault(parent, made)
+        self._components[location] = Component(location, source, tree, directory(0o755, EPOCH))
         if shown:
             notice(f"Copy {shown} files from input tar: {source}")
 

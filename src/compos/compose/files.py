@@ -11,7 +11,7 @@ from compos.config.ids import resolve_id
 from compos.config.model import File
 from compos.errors import ConfigError
 from compos.tree.gate import GateError, admitted
-from compos.tree.node import FILE, Node, Tree, ancestors, directory, file, symlink
+from compos.tree.node import FILE, Node, Tree, directory, file, symlink
 
 __all__ = ["files_components"]
 
@@ -27,27 +27,18 @@ def files_components(
     `sources` are what `read_sources` has read of them, `ids` the containers' numbers; `metadata` renders the
     `metadata: yaml|json` document. Raises `ConfigError`.
     """
-    emitted: set[str] = set()
     components = []
     for number, entry in enumerate(entries):
-        tree = _entry(entry, sources, ids, metadata, emitted)
-        if tree:
-            components.append(Component(f"files[{number}]", "linuxkit.files", tree))
+        mode = int(entry.mode, 8) if entry.mode else (0o700 if entry.directory else 0o600)
+        uid, gid = resolve_id(entry.uid, ids), resolve_id(entry.gid, ids)
+        node = _node(entry, sources, mode, uid, gid, metadata)
+        if node is not None:
+            parent = directory(_searchable(mode), EPOCH, uid=uid, gid=gid)
+            components.append(Component(f"files[{number}]", "linuxkit.files", _tree(entry, node), parent))
     return components
 
 
-def _entry(
-    entry: File,
-    sources: Mapping[str, HostFile | None],
-    ids: Mapping[str, int],
-    metadata: Callable[[str], bytes],
-    emitted: set[str],
-) -> Tree:
-    mode = int(entry.mode, 8) if entry.mode else (0o700 if entry.directory else 0o600)
-    uid, gid = resolve_id(entry.uid, ids), resolve_id(entry.gid, ids)
-    node = _node(entry, sources, mode, uid, gid, metadata)
-    if node is None:
-        return {}
+def _tree(entry: File, node: Node) -> Tree:
     try:
         path, node = admitted(entry.path or "", node)
     except GateError as error:
@@ -57,18 +48,11 @@ def _entry(
             place=str(entry.mark),
             hint="Change the path or value.",
         ) from error
-    tree: Tree = {}
-    for parent in ancestors(path):
-        if parent not in emitted:
-            emitted.add(parent)
-            tree[parent] = directory(_searchable(mode), EPOCH, uid=uid, gid=gid)
-    tree[path] = node
-    emitted.add(path)
-    return tree
+    return {path: node}
 
 
 def _searchable(mode: int) -> int:
-    """A parent's mode: the entry's, with execute for each of user, group, other that has any bit (defect-free M9)."""
+    """The mode of folders that an entry needs: its own, with execute for each of user, group, other that has any bit (M9)."""
     for shift in (6, 3, 0):
         if mode >> shift & 7:
             mode |= 1 << shift

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 
 from compos.compose.component import Component
-from compos.compose.root import EPOCH
+from compos.compose.root import EPOCH, apart
 from compos.config.model import Kernel
 from compos.errors import ImageError
 from compos.image.model import Image
@@ -16,15 +16,16 @@ from compos.image.store import Store
 from compos.progress import task
 from compos.tree import record
 from compos.tree.contents import Contents
-from compos.tree.flatten import Overlay, image_tree
+from compos.tree.flatten import image_tree
 from compos.tree.gate import GateError, admitted
 from compos.tree.layer import Layer
 from compos.tree.node import FILE, SYMLINK, Node, Slice, Tree, directory, file
+from compos.tree.overlay import Overlay
 from compos.tree.tar import TarError, read_members
 
 __all__ = ["kernel_component"]
 
-VERSION = 2
+VERSION = 3
 KIND = f"kernel-tar {VERSION}"
 
 
@@ -131,7 +132,7 @@ def _modules(store: Store, image: Image, tree: Tree, name: str) -> Tree:
     except (TarError, GateError) as error:
         raise _unusable(image, name, str(error)) from error
     overlay.apply(Layer((), (), entries))
-    made = overlay.named()
+    made = apart("kernel", overlay.named())
     made.pop("", None)
     with store.derive("kernel-tar", key) as path_:
         record.save_tree(path_, KIND, made)

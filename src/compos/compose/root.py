@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Container
 
-from compos.tree.node import DIRECTORY, Node, Tree, directory, file, symlink
+from compos.tree.node import DIRECTORY, SYMLINK, Node, Tree, directory, file, symlink
 
-__all__ = ["EPOCH", "MOUNT_POINTS", "laid_out", "prefixed", "with_ancestors"]
+__all__ = ["EPOCH", "MOUNT_POINTS", "apart", "laid_out", "prefixed", "with_ancestors"]
 
 EPOCH = 1492533000 * 10**9
 """2017-04-18T16:30:00Z in nanoseconds: the time of every node that the build makes, as in LinuxKit's output."""
@@ -27,6 +27,8 @@ ff02::2 ip6-allrouters
 RESOLV_CONF = b"\n# no resolv.conf configured\n"
 RESOLV_CONF_LINK = "/run/resolvconf/resolv.conf"
 MOUNT_POINTS = ("dev", "dev/pts", "dev/shm", "etc", "proc", "sys")
+_FOLDERS = {"etc": (DIRECTORY, SYMLINK)}
+"""What may stand for a folder: a runtime mounts over the others, and `etc` may be a link to where an image keeps its files."""
 
 
 def laid_out(tree: Tree, *, resolv_conf_link: bool, present: Container[str] = ()) -> Tree:
@@ -36,7 +38,7 @@ def laid_out(tree: Tree, *, resolv_conf_link: bool, present: Container[str] = ()
     """
     root = {path: node for path, node in tree.items() if path not in DROPPED}
     for path in MOUNT_POINTS:
-        if path not in present and (path not in root or root[path].kind != DIRECTORY):
+        if path not in present and (path not in root or root[path].kind not in _FOLDERS.get(path, (DIRECTORY,))):
             root[path] = directory(0o755, EPOCH)
     root["etc/hosts"] = file(HOSTS, 0o644, EPOCH)
     root["etc/mtab"] = root["etc/mtab"]._replace(mtime=EPOCH) if "etc/mtab" in root else _mtab()
@@ -60,6 +62,11 @@ def prefixed(prefix: str, tree: Tree) -> Tree:
         if path:
             moved[f"{prefix}/{path}"] = node._replace(inode=f"{prefix}:{node.inode}") if node.inode else node
     return moved
+
+
+def apart(name: str, tree: Tree) -> Tree:
+    """`tree` with its hard links told from those of other trees: numbers of inodes are an image's own."""
+    return {path: node._replace(inode=f"{name}:{node.inode}") if node.inode else node for path, node in tree.items()}
 
 
 def with_ancestors(path: str) -> Tree:

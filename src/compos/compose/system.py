@@ -28,7 +28,7 @@ from compos.compose.plan import LABEL as PLAN_LABEL
 from compos.compose.plan import PATH as PLAN_PATH
 from compos.compose.plan import SECCOMP_LABEL, boot_plan
 from compos.compose.profiles import Profile, chosen_profile, profile_nodes
-from compos.compose.root import EPOCH, MOUNT_POINTS, laid_out
+from compos.compose.root import EPOCH, MOUNT_POINTS, apart, laid_out
 from compos.compose.sbom import SbomOptions, require_free, sbom_component
 from compos.compose.settings import LABEL, merge_settings
 from compos.compose.spec import runtime_spec
@@ -39,11 +39,13 @@ from compos.config.images import SECTIONS
 from compos.config.load import decode_label
 from compos.config.model import BindNs, Config, ImageEntry, Kernel, Runtime, Settings, Volume
 from compos.config.order import SHAREABLE, shared_service
+from compos.errors import ConfigError
 from compos.image.model import Image
 from compos.image.store import Store
 from compos.tree.contents import Contents
 from compos.tree.flatten import image_tree, unpack
-from compos.tree.node import DIRECTORY, FILE, Node, Tree, directory, file
+from compos.tree.gate import shown
+from compos.tree.node import DIRECTORY, FILE, SYMLINK, Node, Tree, directory, file
 
 __all__ = ["Kept", "System", "compose_system"]
 
@@ -170,6 +172,7 @@ class _Composition:
             made = sbom_component(self.store, self.images, sbom)
             require_free(made, components)
             components.append(made)
+        _require_boot(components)
         return replace(_split(union(components)), kept=tuple(self.kept), all_modules=self.all_modules)
 
     def _image(self, reference: str, folder: str) -> Image:
@@ -234,7 +237,7 @@ class _Composition:
                 tree = image_tree(self.store, image)
                 databases += [node for path, node in tree.items() if path == APK_DATABASE and node.kind == FILE]
                 laid = laid_out(tree, resolv_conf_link=True, present=folders)
-                component = Component(location, image.name, laid)
+                component = Component(location, image.name, apart(location, laid))
             components.append(component)
             folders.update(path for path in MOUNT_POINTS if path in component.tree)
         if merged := self._copied("init") or merged_database(self.store, databases):
@@ -383,6 +386,19 @@ def _types(settings: Settings) -> Iterator[str]:
             yield mount.type
     for interface in runtime.interfaces or ():
         yield interface.add or ("veth" if interface.peer else "")
+
+
+def _require_boot(components: Sequence[Component]) -> None:
+    """Raise `ConfigError` for a link in the place of the folder that the kernel is found in."""
+    for component in components:
+        node = component.tree.get("boot")
+        if node is not None and node.kind == SYMLINK and components[0].location == "kernel":
+            raise ConfigError(
+                "root-conflict",
+                f"'boot' is the kernel's folder, and a link to {shown(node.link)} in {component}",
+                place=component.location,
+                hint="Use an image whose `boot` is a folder, or that has none.",
+            )
 
 
 def _split(root: Root) -> System:

@@ -35,9 +35,9 @@ from compos.package.recipe_fields import MADE_OF, Debian
 from compos.package.sbom import brick_document
 from compos.package.select import moved, selected
 from compos.tree.contents import Contents
-from compos.tree.flatten import Overlay
 from compos.tree.gate import clean
 from compos.tree.node import FILE, Node, Tree, ancestors, directory, file, symlink
+from compos.tree.overlay import Overlay
 
 __all__ = ["Builder"]
 

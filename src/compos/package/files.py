@@ -16,10 +16,10 @@ from compos.package.debian.archive import data_tar
 from compos.package.debian.index import Package
 from compos.package.select import merge_usr
 from compos.tree import record
-from compos.tree.flatten import Overlay
 from compos.tree.gate import admitted
 from compos.tree.layer import Layer
 from compos.tree.node import DIRECTORY, HARD_LINK, Node, Tree
+from compos.tree.overlay import Overlay
 from compos.tree.tar import TarError, read_members
 
 __all__ = ["packages_tree"]

@@ -6,7 +6,7 @@ or not at all: what Linux cannot hold would be misread by whoever mounts or unpa
 
 from __future__ import annotations
 
-from compos.tree.node import BLOCK, CHARACTER, DIRECTORY, FILE, HARD_LINK, SYMLINK, Node
+from compos.tree.node import BLOCK, CHARACTER, DIRECTORY, HARD_LINK, SYMLINK, Node
 
 __all__ = ["GateError", "admitted", "clean", "normal", "require_path", "shown"]
 
@@ -117,15 +117,15 @@ def admitted(name: str, node: Node) -> tuple[str, Node]:
 
 
 def _require_numbers(node: Node) -> None:
-    for what, number in (("user", node.uid), ("group", node.gid)):
-        if not 0 <= number <= MAX_ID:
-            raise GateError(f"the {what} id {number:,} is not one of 0 to {MAX_ID:,}")
-    if not 0 <= node.mode <= MAX_MODE:
-        raise GateError(f"the mode {node.mode:#o} is not one of 0 to {MAX_MODE:#o}")
-    if node.kind == FILE:
-        if not 0 <= node.size <= MAX_SIZE:
-            raise GateError(f"the size {node.size:,} is not one of 0 to 2⁶³-1 bytes")
-    elif node.kind in (CHARACTER, BLOCK):
+    kind, mode, uid, gid, _, size = node[:6]
+    if not (0 <= uid <= MAX_ID and 0 <= gid <= MAX_ID):
+        what, number = ("group", gid) if 0 <= uid <= MAX_ID else ("user", uid)
+        raise GateError(f"the {what} id {number:,} is not one of 0 to {MAX_ID:,}")
+    if not 0 <= mode <= MAX_MODE:
+        raise GateError(f"the mode {mode:#o} is not one of 0 to {MAX_MODE:#o}")
+    if not 0 <= size <= MAX_SIZE:
+        raise GateError(f"the size {size:,} is not one of 0 to 2⁶³-1 bytes")
+    if kind in (CHARACTER, BLOCK):
         major, minor = node.device
         if not (0 <= major <= MAX_MAJOR and 0 <= minor <= MAX_MINOR):
             raise GateError(

@@ -18,7 +18,7 @@ from compos.tree.tar import TarError, read_members
 
 __all__ = ["Layer", "is_read", "plain_layer", "read_layer"]
 
-VERSION = 2
+VERSION = 3
 """Part of every key below: counts up when what is derived changes its meaning."""
 
 KIND = f"layer {VERSION}"

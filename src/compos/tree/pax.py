@@ -16,7 +16,6 @@ XATTR = "SCHILY.xattr."
 _MAX_LENGTH = 20
 """Digits of a PAX record's length: no 64-bit number has more."""
 
-_OCTAL = re.compile(rb"[0-7]*")
 _DECIMAL = re.compile(rb"[+-]?[0-9]{1,30}")
 _TIME = re.compile(rb"(-?)([0-9]{0,30})(?:\.([0-9]*))?")
 
@@ -35,10 +34,12 @@ def number(field: bytes) -> int:
         bits = 8 * len(field) - 1
         value = int.from_bytes(field, "big") - (1 << bits)
         return value - (1 << bits) if field[0] & 0x40 else value
-    digits = field.strip(b" \0").partition(b"\0")[0].rstrip(b" ")
-    if not _OCTAL.fullmatch(digits):
-        raise ValueError(field)
-    return int(digits or b"0", 8)
+    digits = field.strip(b" \0")
+    if not digits.isdigit():
+        digits = digits.partition(b"\0")[0].rstrip(b" ") or b"0"
+        if not digits.isdigit():
+            raise ValueError(field)
+    return int(digits, 8)
 
 
 def decimal(value: bytes) -> int:

@@ -36,8 +36,8 @@ _KINDS = {
 """All others are regular files, also those that nobody here knows: POSIX, pax, "ustar Interchange Format", `typeflag`."""
 
 _PAX, _SOLARIS_PAX, _GLOBAL, _LONG_NAME, _LONG_LINK = b"x", b"X", b"g", b"L", b"K"
-_IGNORED = (b"V", b"N")
-"""GNU tar's volume labels and an older form of long names: no files."""
+_EXTENSIONS = frozenset((_PAX, _SOLARIS_PAX, _GLOBAL, _LONG_NAME, _LONG_LINK, b"V", b"N"))
+"""These and GNU tar's volume labels and older form of long names, which are ignored, are no members."""
 
 _CONTINUED = b"M"
 _DUMP = b"D"
@@ -102,7 +102,7 @@ class _Reader:
             fields = _HEADER.unpack(header)
             typeflag = fields[7]
             size = self._number(fields[4], "size")
-            if typeflag in (_PAX, _SOLARIS_PAX, _GLOBAL, _LONG_NAME, _LONG_LINK, *_IGNORED):
+            if typeflag in _EXTENSIONS:
                 extensions += size
                 if not 0 <= size <= extensions <= MAX_EXTENSIONS:
                     raise TarError(f"extended headers of {extensions} bytes before byte {self.position}")
