@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from compos.compose.plan import MAX_SPECIFICATION
 from tests.bricks.compiler import SOURCES, compile_driver
 
 DRIVER = Path(__file__).resolve().parent / "init" / "containerd_driver.c"
@@ -146,6 +147,19 @@ def test_a_container_from_birth_to_removal(driver: Path, containerd: Path, tmp_p
     assert call(driver, containerd, "test", "remove-all") == "ok 0"
     assert "one" not in control(containerd, "task", "ls") + control(containerd, "containers", "ls")
     assert call(driver, containerd, "elsewhere", "remove-all") == "ok 0"
+
+
+def test_the_longest_specification_is_a_request(driver: Path, containerd: Path, tmp_path: Path) -> None:
+    """With the longest names around it; what init reads for longer ones, the build refuses."""
+    short = len(bundle(tmp_path, "true").read_bytes())
+    spec = bundle(tmp_path, "true", padding=MAX_SPECIFICATION - short)
+    assert spec.stat().st_size == MAX_SPECIFICATION
+    assert call(driver, containerd, "test", "create", "a" * 76, spec) == "ok 0"
+    info = json.loads(control(containerd, "containers", "info", "a" * 76))
+    assert info["Spec"] == json.loads(spec.read_text())
+    spec.write_bytes(spec.read_bytes().ljust(MAX_SPECIFICATION + 4096))
+    problem = "error: the container's configuration is longer than a request may be"
+    assert call(driver, containerd, "test", "create", "b", spec) == problem
 
 
 def test_removing_what_still_runs(driver: Path, containerd: Path, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from compos.compose.plan import MAX_PLAN, MAX_SPECIFICATION
 from tests.bricks.compiler import SOURCES, compile_driver
 
 Run = Callable[..., str]
@@ -458,6 +459,22 @@ def test_a_container_without_its_profile_does_not_start(run: Run, tmp_path: Path
     arguments = (tmp_path, str(LINUX.index('"rootfs"')), "8")
     assert "No such file" in run("spec", *arguments, str(LINUX.index('"resources"')), tmp_path / "none")
     assert "not an offset" in run("spec", *arguments, "x", tmp_path / "none")
+
+
+def test_the_longest_specification(run: Run, tmp_path: Path) -> None:
+    """The build refuses what is longer: the limits are one."""
+    assert f"SPEC_MAXIMUM = {MAX_SPECIFICATION >> 10} * 1024" in (SOURCES / "spec.h").read_text()
+    assert "plan_maximum = (size_t)16 << 20" in (SOURCES / "main.c").read_text()
+    assert MAX_PLAN == 16 << 20
+    (tmp_path / "profile").write_text("{}")
+    more = len(f"{tmp_path}/rootfs") - len("rootfs") + len('"seccomp":{},')
+    place = (str(LINUX.index('"rootfs"')), "8", str(LINUX.index('"resources"')), tmp_path / "profile")
+    for size, fits in ((MAX_SPECIFICATION - more, True), (MAX_SPECIFICATION - more + 1, False)):
+        (tmp_path / "config.json").write_text(LINUX.ljust(size))
+        output = run("spec", tmp_path, *place)
+        assert len(output) == MAX_SPECIFICATION if fits else "bytes with its profile" in output
+    (tmp_path / "config.json").write_text(LINUX.ljust(MAX_SPECIFICATION + 1))
+    assert run("spec", tmp_path, *place).endswith(f"config.json is longer than {MAX_SPECIFICATION} bytes\n")
 
 
 def test_bad_bundles(run: Run, tmp_path: Path) -> None:

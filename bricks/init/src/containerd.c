@@ -8,8 +8,11 @@
 
 #include "grpc.h"
 #include "protobuf.h"
+#include "spec.h"
 
-enum { REQUEST_MOST = 1024 * 1024, ID_MOST = 256, KILL = 9 };
+enum { ID_MOST = 256, KILL = 9 };
+/* A specification and what is around it: names, types, lengths. */
+enum { REQUEST_MOST = SPEC_MAXIMUM + 4096 };
 
 #define CONTAINERS "/containerd.services.containers.v1.Containers/"
 #define TASKS "/containerd.services.tasks.v1.Tasks/"
@@ -70,7 +73,7 @@ static int call(struct containerd *c, const char *path, const char *ns, const st
                 size_t size)
 {
     if (request->overflow) {
-        snprintf(error, size, "the container's configuration is too long");
+        snprintf(error, size, "the container's configuration is longer than a request may be");
         return -1;
     }
     return grpc_call(c->grpc, path, "containerd-namespace", ns, request->data, request->length, &c->reply,

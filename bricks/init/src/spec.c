@@ -3,14 +3,13 @@
 
 #include "files.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-static const size_t maximum = (size_t)16 << 20;
 
 /* Where the relative root path stands in the file. */
 struct range {
@@ -56,6 +55,17 @@ static bool holds_string(const char *spec, size_t size, const struct range *rang
     return string[0] == '"' && string[range->length - 1] == '"' && !memchr(string + 1, '"', range->length - 2);
 }
 
+/* A whole file, or NULL with the reason. */
+static char *read_part(const char *path, size_t *length, struct failure *failure)
+{
+    char *text = file_read(path, SPEC_MAXIMUM, length);
+    if (!text && errno == EFBIG)
+        failed(failure, "%s is longer than %d bytes", path, SPEC_MAXIMUM);
+    else if (!text)
+        failed_errno(failure, "%s", path);
+    return text;
+}
+
 /* The profile's text, if there is one. A container whose profile cannot be read does not start without it. */
 static int read_profile(const struct bundle *bundle, struct profile *profile, struct failure *failure)
 {
@@ -66,8 +76,8 @@ static int read_profile(const struct bundle *bundle, struct profile *profile, st
     profile->path = line->argument[1];
     if (!read_number(line->argument[0], &profile->offset))
         return failed(failure, "seccomp %s: not an offset", line->argument[0]);
-    profile->text = file_read(profile->path, maximum, &profile->length);
-    return profile->text ? 0 : failed_errno(failure, "%s", profile->path);
+    profile->text = read_part(profile->path, &profile->length, failure);
+    return profile->text ? 0 : -1;
 }
 
 /* Whether an object's first member can be put in there, behind the root path. */
@@ -111,10 +121,12 @@ char *spec_read(const struct bundle *bundle, size_t *length, struct failure *fai
     if (read_profile(bundle, &profile, failure) < 0)
         return NULL;
     snprintf(path, sizeof path, "%s/config.json", bundle->path);
-    char *spec = file_read(path, maximum, &size);
-    if (!spec)
-        failed_errno(failure, "%s", path);
-    else if (!read_range(bundle, &range) || !holds_string(spec, size, &range))
+    char *spec = read_part(path, &size, failure);
+    if (!spec) {
+        free(profile.text);
+        return NULL;
+    }
+    if (!read_range(bundle, &range) || !holds_string(spec, size, &range))
         failed(failure, "the plan's rootpath does not fit %s", path);
     else if (profile.path && !holds_object(spec, size, &range, profile.offset))
         failed(failure, "the plan's seccomp does not fit %s", path);
@@ -122,6 +134,11 @@ char *spec_read(const struct bundle *bundle, size_t *length, struct failure *fai
         failed(failure, "%s cannot stand in JSON unescaped", bundle->rootfs);
     else if (!(whole = assembled(spec, size, &range, bundle->rootfs, &profile, length)))
         failed_errno(failure, "%s", path);
+    if (whole && *length > SPEC_MAXIMUM) {
+        failed(failure, "%s is longer than %d bytes with its profile", path, SPEC_MAXIMUM);
+        free(whole);
+        whole = NULL;
+    }
     free(profile.text);
     free(spec);
     return whole;

@@ -10,6 +10,12 @@
 #include <stddef.h>
 
 /*
+ * Bytes of a specification as a runtime gets it, and of each file that it is made of. With containerd's own fields around it
+ * (containerd.c) it is a request; the build refuses longer ones (MAX_SPECIFICATION, src/compos/compose/plan.py).
+ */
+enum { SPEC_MAXIMUM = 1020 * 1024 };
+
+/*
  * The bundle's config.json, where the bytes that the plan's `rootpath` names are replaced by the JSON string of the
  * absolute rootfs, and the profile that `seccomp` names is put in. To be freed; NULL with the reason.
  */

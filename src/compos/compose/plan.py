@@ -13,7 +13,7 @@ from compos.config.model import Volume
 from compos.errors import ConfigError
 from compos.tree.node import DIRECTORY, Node
 
-__all__ = ["LABEL", "PATH", "SECCOMP_LABEL", "boot_plan"]
+__all__ = ["LABEL", "PATH", "SECCOMP_LABEL", "boot_plan", "require_specification"]
 
 LABEL = "org.compos.init.plan"
 """An init image with this label carries out the plan; its value is the plan's version."""
@@ -91,6 +91,12 @@ BUILT_IN = ("000-issue", "005-volumes", "010-onboot", "020-containerd")
 
 BEFORE_ONBOOT = "010"
 
+MAX_PLAN = 16 << 20
+"""Bytes of a plan that init reads (`plan_maximum`, bricks/init/src/main.c)."""
+
+MAX_SPECIFICATION = 1020 << 10
+"""Bytes of a container's specification that init reads, its profile included (`SPEC_MAXIMUM`, bricks/init/src/spec.h)."""
+
 
 def boot_plan(
     bundles: Mapping[str, Sequence[Bundle]],
@@ -130,7 +136,34 @@ def boot_plan(
     lines += [("stage", "shutdown"), *_containers(bundles["onshutdown"])]
     shutdown = _scripts(root, "etc/shutdown.d")
     lines += [("script", f"/etc/shutdown.d/{name}") for name in shutdown if name != "010-onshutdown"]
-    return HEADER + b"".join(_written(lines))
+    plan = HEADER + b"".join(_written(lines))
+    if len(plan) > MAX_PLAN:
+        raise ConfigError(
+            "plan-long",
+            f"the boot plan has {len(plan):,} bytes, and init reads {MAX_PLAN:,}",
+            place="the boot plan",
+            hint="Divide the system, or shorten its health checks and mounts.",
+        )
+    return plan
+
+
+def require_specification(bundle: Bundle, size: int, place: str) -> None:
+    """Refuse a `bundle` whose specification init would not read; its `config.json` has `size` bytes.
+
+    `place` is where the container stands. A runtime reads the others itself. Raises `ConfigError` (`container-long`).
+    """
+    if bundle.section != "services" and bundle.profile is None:
+        return
+    root = len(f"/{bundle.path}/rootfs".encode("utf-8", "surrogateescape")) + 2 - bundle.root_path[1]
+    profile = len('"seccomp":,') + len(bundle.profile.text) if bundle.profile else 0
+    whole = size + root + profile
+    if whole > MAX_SPECIFICATION:
+        raise ConfigError(
+            "container-long",
+            f"the configuration of {bundle.id!r} has {whole:,} bytes, and init reads {MAX_SPECIFICATION:,}",
+            place=place,
+            hint="Shorten its environment, command, annotations or mounts; large data can be a file of the system.",
+        )
 
 
 def _written(lines: Iterable[tuple[str, ...]]) -> Iterator[bytes]:

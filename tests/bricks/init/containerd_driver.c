@@ -6,7 +6,7 @@
 #include "containerd.h"
 #include "hpack.h"
 
-static char spec[512 * 1024];
+static char spec[2 * 1024 * 1024];
 
 static int huffman(const char *hex)
 {
