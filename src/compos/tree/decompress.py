@@ -52,6 +52,10 @@ class Bounds(NamedTuple):
         """The bounds, moved by `COMPOS_MAX_LAYER_SIZE` and `COMPOS_MAX_LAYER_RATIO`. Raises `ImageError` (`layer-bound`)."""
         return cls(_setting(environment, SIZE_VARIABLE, MAX_SIZE), _setting(environment, RATIO_VARIABLE, MAX_RATIO))
 
+    def most(self, size: int) -> int:
+        """Bytes that what is compressed in `size` bytes may have."""
+        return min(self.size, max(RATIO_COUNTS_FROM, size * self.ratio))
+
     def require(self, read: int, written: int, place: str) -> None:
         """Raise `ImageError` (`layer-too-large`) when `read` bytes have become too many."""
         if written > self.size:

@@ -179,3 +179,15 @@ def test_damaged(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(PackageError) as caught, data_tar(path) as stream:
         stream.read()
     assert (caught.value.id, caught.value.place) == ("debian-archive", str(path))
+
+
+def test_a_package_that_becomes_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.deb"
+    path.write_bytes(ar_of({"debian-binary": b"2.0\n", "data.tar.xz": lzma.compress(bytes(2 << 20))}))
+    monkeypatch.setenv("COMPOS_MAX_LAYER_SIZE", "1M")
+    with pytest.raises(PackageError, match="too large") as caught, data_tar(path) as stream:
+        stream.read()
+    assert "COMPOS_MAX_LAYER_SIZE" in str(caught.value.hint)
+    monkeypatch.setenv("COMPOS_MAX_LAYER_SIZE", "2M")
+    with data_tar(path) as stream:
+        assert len(stream.read()) == 2 << 20

@@ -7,6 +7,7 @@ deb(5), ar(5).
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
@@ -19,6 +20,7 @@ from compos.package.debian.compressed import DecompressionError, decompressed
 from compos.package.debian.download import Expected, cache_errors, fetch, is_whole
 from compos.package.debian.mirror import Mirror
 from compos.package.debian.package import Package
+from compos.tree.decompress import RATIO_VARIABLE, SIZE_VARIABLE, Bounds
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -32,9 +34,6 @@ _DATA = "data.tar"
 
 MAX_MEMBERS = 64
 """Members of a package that are looked at: deb(5) has three, and lets others whose names begin with `_` stand between."""
-
-MAX_UNPACKED = 64 << 30
-"""Bytes that a package may install: six times what fits into an ar member (ar(5): ten digits) uncompressed."""
 
 
 def fetch_packages(mirror: Mirror, packages: Sequence[Package], directory: Path) -> list[Path]:
@@ -166,7 +165,7 @@ class _Data(io.RawIOBase):
         self._stream = stream
         self._source = source
         self._path = path
-        self._left = MAX_UNPACKED
+        self._left = Bounds.of(os.environ).most(path.stat().st_size)
 
     def readable(self) -> bool:
         return True
@@ -178,7 +177,12 @@ class _Data(io.RawIOBase):
             raise _damaged(self._path, str(error)) from error
         self._left -= count
         if self._left < 0:
-            raise _damaged(self._path, f"it unpacks to more than {MAX_UNPACKED >> 30} GiB")
+            raise PackageError(
+                "debian-archive",
+                "the Debian package becomes too large when it is unpacked",
+                place=str(self._path),
+                hint=f"If you trust the archive, set {SIZE_VARIABLE} or {RATIO_VARIABLE} (docs/layers.md).",
+            )
         return count
 
     def close(self) -> None:
