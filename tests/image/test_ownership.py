@@ -14,6 +14,7 @@ import pytest
 
 from compos.cli.main import main
 from compos.errors import ImageError
+from compos.image.staging import make_private
 from compos.image.store import Store
 from tests.images import make_image
 
@@ -130,7 +131,8 @@ def test_whatever_the_umask_a_store_stays_ones_own(tmp_path: Path) -> None:
     old = os.umask(0)
     try:
         store = Store(tmp_path / "new/store")
-        (tmp_path / "new").mkdir(mode=0o755)
+        # Before anything else is: where Debian's packages go.
+        make_private(store.root / "debian")
         for number in range(2):
             make_image(store, f"xy:{number}", [ONE])
             with store.derive("kind", f"key{number}") as path:
@@ -138,6 +140,7 @@ def test_whatever_the_umask_a_store_stays_ones_own(tmp_path: Path) -> None:
             assert Store(store.root).derived("kind", f"key{number}") is not None
     finally:
         os.umask(old)
+    assert (tmp_path / "new").stat().st_mode & 0o777 == 0o700
     assert (tmp_path / "new/store").stat().st_mode & 0o777 == 0o700
     assert all(not path.stat().st_mode & 0o022 for path in store.root.rglob("*") if path.name not in (".lock", ".use"))
 
@@ -157,6 +160,7 @@ AS_NOBODY = """
 import os, sys
 os.setgroups([]); os.setgid(65534); os.setuid(65534)
 from pathlib import Path
+from compos.image.staging import make_private
 from compos.image.store import Store
 from compos.errors import ImageError
 try:

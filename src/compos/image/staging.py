@@ -15,7 +15,7 @@ from pathlib import Path
 
 from compos.errors import ImageError
 
-__all__ = ["disk_errors", "staging", "sweep", "write_atomically"]
+__all__ = ["disk_errors", "make_private", "staging", "sweep", "write_atomically"]
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
@@ -45,13 +45,24 @@ def disk_errors(root: Path, *, only_full: bool = False) -> Iterator[None]:
         raise ImageError(identity, message, place=str(root), hint=hint) from error
 
 
+def make_private(folder: Path) -> None:
+    """Make a folder, and what is missing above it, for the user alone, whatever the umask; raises `OSError`.
+
+    A store that others can write to is refused, and what a build puts into a system may be secret.
+    """
+    for path in reversed((folder, *folder.parents)):
+        if not path.is_dir():
+            with suppress(FileExistsError):
+                path.mkdir(mode=0o700)
+
+
 @contextmanager
 def staging(folder: Path) -> Iterator[Path]:
     """A new, empty, locked folder inside `folder` (made if needed), removed with all its content at the end."""
     import shutil
     import tempfile
 
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private(folder)
     while True:
         path = Path(tempfile.mkdtemp(dir=folder))
         # A sweep may remove the folder between its creation and its lock.

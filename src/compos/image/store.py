@@ -27,7 +27,7 @@ from compos.image.blobs import BlobReader, BlobWriter
 from compos.image.derived import DerivedResults
 from compos.image.digest import EMPTY, Digest
 from compos.image.model import INDEX, INDEX_TYPES, MANIFEST_TYPES, Descriptor, Manifest, parse_document
-from compos.image.staging import disk_errors, staging, sweep, write_atomically
+from compos.image.staging import disk_errors, make_private, staging, sweep, write_atomically
 
 __all__ = ["REF_NAME", "Store", "default_root", "name_of"]
 
@@ -275,12 +275,7 @@ class Store(DerivedResults):
         self._prepared = False
 
     def _make_root(self) -> None:
-        """The folder, for the user alone: what a build puts into a system may be secret."""
-        try:
-            self.root.parent.mkdir(parents=True, exist_ok=True)
-            self.root.mkdir(mode=0o700)
-        except FileExistsError:
-            pass
+        make_private(self.root)
         # Somebody else may have made it just now.
         self._check_owner()
 

@@ -13,6 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from compos.image.staging import make_private
 from compos.progress import notice, task
 from compos.run.qemu import MACHINES, machine_arguments
 
@@ -109,7 +110,7 @@ def _recall(path: Path) -> str | None:
 def _remember(path: Path, verdict: str) -> None:
     """Keep the verdict, whole or not at all; a store that cannot be written costs a probe a run, no more."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_private(path.parent)
         with tempfile.TemporaryDirectory(dir=path.parent) as beside:
             Path(beside, path.name).write_text(verdict)
             Path(beside, path.name).replace(path)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 from compos import progress
 from compos.errors import PackageError
-from compos.image.staging import staging
+from compos.image.staging import make_private, staging
 from compos.package.debian.compressed import DecompressionError, decompressed
 from compos.package.debian.download import Expected, cache_errors, fetch, is_whole
 from compos.package.debian.mirror import Mirror
@@ -44,7 +44,7 @@ def fetch_packages(mirror: Mirror, packages: Sequence[Package], directory: Path)
     """
     paths = {package.sha256: directory / "packages" / package.sha256 for package in packages}
     with cache_errors(directory):
-        (directory / "packages").mkdir(parents=True, exist_ok=True)
+        make_private(directory / "packages")
         unique = {package.sha256: package for package in packages}.values()
         missing = [package for package in unique if not is_whole(paths[package.sha256], _expected(package))]
         if missing:

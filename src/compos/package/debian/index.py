@@ -19,7 +19,7 @@ from pathlib import Path
 from compos import progress
 from compos.errors import PackageError
 from compos.http import without_secrets
-from compos.image.staging import staging, sweep
+from compos.image.staging import make_private, staging, sweep
 from compos.package.debian.compressed import DecompressionError, decompressed
 from compos.package.debian.download import Expected, cache_errors, fetch, is_whole
 from compos.package.debian.mirror import Mirror
@@ -60,7 +60,7 @@ def load_index(
     `debian-architecture`, ...; later `debian-hash-mismatch`, `debian-download-truncated`, ...).
     """
     with cache_errors(directory):
-        directory.mkdir(parents=True, exist_ok=True)
+        make_private(directory)
         sweep(directory / "staging")
     sources: list[_Source] = []
     with progress.task(f"Debian index of {', '.join(suites)}"):
