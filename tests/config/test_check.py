@@ -5,12 +5,17 @@ Defects put right: N15, N16, N18, N19, N22.
 
 from __future__ import annotations
 
+import json
 import subprocess
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from compos.config.check import CAPABILITIES, is_template
-from tests.config.reading import errors, ids, mistakes
+from compos.config.fields import CONFIG
+from compos.config.kinds import Identity, ListOf, MapOf, Record, Text, TextMap, Words
+from tests.config.reading import config, errors, ids, mistakes
 
 
 def test_the_capabilities_are_the_kernel_s() -> None:
@@ -187,3 +192,65 @@ def test_hints(fields: str, hint: str) -> None:
 def test_an_unknown_limit_is_named() -> None:
     """Defect N22."""
     assert "'files'" in errors("services: [{name: a, image: b, rlimits: ['files,1,2']}]")[0].message
+
+
+@pytest.mark.parametrize(
+    ("limits", "places"),
+    [
+        ("['nofile,1,2', 'nproc,1,2']", []),
+        ("['nofile,1,2', 'nofile,1,2']", ["rlimits[1]"]),
+        ("['nofile,1,2', 'NOFILE,3,4', 'RLIMIT_NOFILE,5,6']", ["rlimits[1]", "rlimits[2]"]),
+        ("[' rlimit_core , 0, 0', 'Core,0,0']", ["rlimits[1]"]),
+    ],
+)
+def test_a_limit_stands_once(limits: str, places: list[str]) -> None:
+    found = errors(f"services: [{{name: a, image: b, rlimits: {limits}}}]")
+    assert [error.id for error in found] == ["config-rlimit"] * len(places)
+    assert [str(error.place).partition("services[0].")[2] for error in found] == places
+
+
+@pytest.mark.parametrize("name", ["a" * 241, "ä" * 121, "\u202e", "a\u2028b", "../../x", "a/b", "..", "\x7f"])
+def test_names_that_cannot_be_folders(name: str) -> None:
+    document = json.dumps({"services": [{"name": name, "image": "b"}]})
+    assert [error.id for error in errors(document)] == ["config-name"]
+
+
+@pytest.mark.parametrize("name", ["a" * 241, "", "A", "a/b", "..", ".", "a b", "ä"])
+def test_names_that_cannot_be_volumes(name: str) -> None:
+    assert [error.id for error in errors(json.dumps({"volumes": [{"name": name}]}))] == ["config-volume"]
+
+
+@pytest.mark.parametrize("name", ["a" * 65, "a b", "a\nb", "\x1b[31m", "ä" * 33])
+def test_names_that_cannot_be_hosts(name: str) -> None:
+    document = json.dumps({"services": [{"name": "a", "image": "b", "hostname": name}]})
+    assert [error.id for error in errors(document)] == ["config-hostname"]
+
+
+def texts(kind: Any, value: str = "a") -> Iterator[Any]:
+    """Values of a kind of the tables, each with `value` at one place where a string may stand."""
+    if isinstance(kind, Text | Identity):
+        yield value
+    elif isinstance(kind, ListOf):
+        yield from ([inner] for inner in texts(kind.item, value))
+    elif isinstance(kind, Words):
+        yield from (value, [value])
+    elif isinstance(kind, TextMap):
+        yield from ({value: "x"}, {"x": value})
+    elif isinstance(kind, MapOf):
+        yield from ({value: {}}, [value])
+        yield from ({"x": inner} for inner in texts(kind.item, value))
+    elif isinstance(kind, Record):
+        for field in kind.fields.values():
+            if field.key not in ("arch", "include", "contents"):
+                yield from ({field.key: inner} for inner in texts(field.kind, value))
+
+
+def test_nul_ends_every_string_in_linux() -> None:
+    """By the tables: a key that somebody adds is tried, too. Contents of files may hold anything."""
+    tried = list(texts(CONFIG, "a\0b"))
+    assert len(tried) > 100
+    for document in tried:
+        found = errors(json.dumps(document))
+        assert found, document
+        assert all("\0" not in error.message for error in found), document
+    assert config('files: [{path: a, contents: "a\\0b"}]').files[0].contents == "a\0b"

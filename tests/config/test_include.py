@@ -135,3 +135,12 @@ def test_a_fetched_file_includes_nothing_of_this_machine(name: str) -> None:
     with pytest.raises(ComposError) as caught:
         joined("http://h.example/os.yml", name)
     assert caught.value.id == "config-include"
+
+
+def test_included_files_are_bounded(tmp_path: Path) -> None:
+    for number in range(1100):
+        (tmp_path / f"{number}.yml").write_text("init: [a]\n")
+    (tmp_path / "os.yml").write_text("include:\n" + "".join(f"- {number}.yml\n" for number in range(1100)))
+    with pytest.raises(ComposError) as caught:
+        load([str(tmp_path / "os.yml")])
+    assert caught.value.id == "config-include"

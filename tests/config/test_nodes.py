@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from compos.config.nodes import List, Map, Node, Scalar, read_nodes
 from compos.config.problems import Problems
 from compos.errors import ConfigError
+from compos.progress import Silent, listen
 from tests.config.reading import config, errors, mistakes
 
 
@@ -71,7 +73,7 @@ def test_spans() -> None:
         ("a:\n\t- b\n", "yaml-syntax", "f:2:1"),
         ("a: @pkg:x\n", "yaml-syntax", "f:1:4"),
         ("a: b: c\n", "yaml-syntax", "f:1:5"),
-        ("a: 'b\n", "yaml-syntax", "f:2:1"),
+        ("a: 'b\n", "yaml-syntax", "f:1:4"),
         ("ä: b\x07\n", "yaml-syntax", "f:1:5"),
         ('a: "\\ud800"\n', "yaml-syntax", "f:1:7"),
         ("a: *b\n", "yaml-alias", "f:1:4"),
@@ -129,3 +131,61 @@ def test_what_is_not_utf8() -> None:
     assert mistakes(b"init:\n- a\n- \xff\n") == [("yaml-encoding", "3")]
     assert mistakes("init: [a]".encode("utf-16")) == [("yaml-encoding", "1")]
     assert config("\ufeffinit: [a]").init == ("a",)
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "said"),
+    [
+        ("a: 'x\nb: 1\n\nc: 2\n", "1:4", "not closed (found unexpected end of stream in line 5)"),
+        ('a:\n  - "x\nb: 1\n', "2:5", "not closed"),
+        ("a: [1,\n 'x\n", "2:2", "not closed"),
+        ("{init: [a], files: [{path: a, contents: 'x}]}\n", "1:41", "not closed"),
+        ("a: 'x\n---\nb: c\n", "1:4", "not closed (found unexpected document indicator in line 2)"),
+        ("a: 'x\nb: 'y'\n", "2:5", "Close the quote that begins in line 1, column 4: it ends only here."),
+        ("a: [1, 2\nb: 3\n", "2:2", "Close the [ of line 1, column 4."),
+        ("a: {x: 1\nb: 3\n", "2:2", "Close the { of line 1, column 4."),
+        ("a: [1, {x: 2]\n", "1:13", "Close the { of line 1, column 8."),
+        ("a: [\n", "2:1", "Close the [ of line 1, column 4."),
+        ("a:\n- [x]\n- {b: [c,\n  d: e}\n", "4:7", "Close the [ of line 3, column 7."),
+    ],
+)
+def test_where_what_is_not_closed_began(text: str, place: str, said: str) -> None:
+    (error,) = errors(text)
+    assert (error.id, error.place) == ("yaml-syntax", f"<stdin>:{place}")
+    assert said in f"{error.message} {error.hint}"
+
+
+class Notices(Silent):
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def notice(self, text: str) -> None:
+        self.texts.append(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("a\n---\nb\n", ["f:2"]),
+        ("a\n---\n{b: c}\n", ["f:2"]),
+        ("a\n---\n[broken\n", ["f:2"]),
+        ("a\n---\n'x\n", ["f:2"]),
+        ("---\n---\na: 1\n", ["f:2"]),
+        ("a\n---\n---\nb\n", ["f:3"]),
+        ("a\n", []),
+        ("a\n---\n", []),
+        ("a\n...\n", []),
+        ("a\n---\n# nothing\n", []),
+        ("--- a\n", []),
+        ("", []),
+    ],
+)
+def test_a_second_document_is_said(text: str, lines: list[str]) -> None:
+    heard = Notices()
+    listen(heard)
+    try:
+        with contextlib.suppress(ConfigError):
+            read(text)
+    finally:
+        listen(Silent())
+    assert [one.partition(": ")[0] for one in heard.texts] == lines

@@ -12,6 +12,7 @@ from compos.config.load import load
 from compos.config.model import Config
 from compos.config.variables import Variable, given_variables
 from compos.errors import CombinedError, ComposError, ConfigError
+from tests.config.reading import errors
 
 
 def read(text: str, **given: str) -> Config:
@@ -145,3 +146,11 @@ def test_what_is_left_is_escaped_when_it_is_printed(value: str) -> None:
     config = read(text)
     for printed in (resolved_yaml(config, with_origins=True), resolved_json(config)):
         assert read(printed) == config
+
+
+def test_values_grow_to_a_bound_together() -> None:
+    """A megabyte a use: a short file must not ask for gigabytes."""
+    uses = "\n".join("- '${A}x'" for _ in range(100))
+    found = errors(f"variables: {{A: {'a' * 1_000_000}}}\ninit:\n{uses}\n")
+    assert {error.id for error in found} == {"config-variable"}
+    assert "the values of this file grow to more than 16777216 characters" in found[0].message

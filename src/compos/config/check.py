@@ -36,6 +36,7 @@ __all__ = [
     "file",
     "health_test",
     "healthcheck",
+    "host_name",
     "image",
     "included",
     "is_template",
@@ -48,6 +49,7 @@ __all__ = [
     "platform",
     "restart",
     "rlimit",
+    "rlimits",
     "seccomp",
     "signal",
     "tmpfs",
@@ -73,6 +75,12 @@ ARCHITECTURES = ("amd64", "arm64", "arm", "riscv64", "s390x", "ppc64le")
 OCTAL = "(0*[0-7]{1,4})?"
 """Permissions; empty is as if not given."""
 VOLUME_NAME = "[a-z0-9_-]+"
+MAX_NAME = 240
+"""Bytes of a container's or a volume's name: the names of folders and files are made of it, which NAME_MAX (255) bounds."""
+
+MAX_HOST_NAME = 64
+"""Bytes of a host name (`__NEW_UTS_LEN`, include/uapi/linux/utsname.h)."""
+
 SOURCE_IS_TYPE = ("mqueue", "devpts", "proc", "sysfs", "cgroup")
 TEMPLATE = "@pkg:"
 """Begins the name of an image that a package's folder makes."""
@@ -147,20 +155,30 @@ def included(text: str) -> Iterator[Complaint]:
 
 def container_name(text: str) -> Iterator[Complaint]:
     """The name becomes a folder's name in the image (defect N16)."""
-    if not text or text in (".", "..") or "/" in text or not text.isprintable():
+    if not text or text in (".", "..") or "/" in text or not text.isprintable() or len(text.encode()) > MAX_NAME:
         yield Complaint(
             "config-name",
-            f"{text!r} cannot be a container's name",
-            "It becomes a folder's name: use letters, digits and -.",
+            f"{_short(text)} cannot be a container's name",
+            f"It becomes a folder's name: use up to {MAX_NAME} letters, digits and -.",
         )
 
 
 def volume_name(text: str) -> Iterator[Complaint]:
     """Lower-case letters, digits, `_` and `-`; not empty (defect N19)."""
-    if not re.fullmatch(VOLUME_NAME, text):
-        yield Complaint(
-            "config-volume", f"{text!r} cannot be a volume's name", "Use lower-case letters, digits, - and _."
-        )
+    if not re.fullmatch(VOLUME_NAME, text) or len(text) > MAX_NAME:
+        hint = f"Use up to {MAX_NAME} lower-case letters, digits, - and _."
+        yield Complaint("config-volume", f"{_short(text)} cannot be a volume's name", hint)
+
+
+def host_name(text: str) -> Iterator[Complaint]:
+    """What the kernel takes; a runtime refuses a container with any other."""
+    if len(text.encode()) > MAX_HOST_NAME or not text.isprintable() or " " in text:
+        hint = f"Write up to {MAX_HOST_NAME} letters, digits, - and dots."
+        yield Complaint("config-hostname", f"{_short(text)} cannot be a host name", hint)
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= 100 else f"{text[:100]}…")
 
 
 def platform(text: str) -> Iterator[Complaint]:
@@ -223,6 +241,18 @@ def rlimit(text: str) -> Iterator[Complaint]:
         number = re.fullmatch("0*([0-9]{1,20})", value, re.ASCII)
         if value.lower() != "unlimited" and not (number and int(number[1]) < 2**64):
             yield Complaint("config-rlimit", f"{value!r} in {text!r} is not a limit", "Write a number, or unlimited.")
+
+
+def rlimits(texts: Sequence[str]) -> Iterator[Complaint]:
+    """Each limit once: a runtime refuses a container with two of a kind (OCI runtime specification, "POSIX process")."""
+    seen: dict[str, int] = {}
+    for number, text in enumerate(texts):
+        name = text.partition(",")[0].strip().upper().removeprefix("RLIMIT_")
+        if name in seen:
+            first = texts[seen[name]]
+            hint = "Keep one of them."
+            yield Complaint("config-rlimit", f"{name.lower()} has a limit already: {first!r}", hint, f"[{number}]")
+        seen.setdefault(name, number)
 
 
 def bind(text: str) -> Iterator[Complaint]:

@@ -78,7 +78,7 @@ class Decoder:
             wrong = not isinstance(value, bool)
             return self._unexpected(node, NOUNS[Flag], path, _flag_hint(node.text)) if wrong else value
         if isinstance(kind, Identity) and isinstance(value, str):
-            return value
+            return self._no_nul(node, path) if "\0" in value else value
         # LinuxKit's schema counts 1.0 and 1e3 as whole numbers; ids then fail in its build (1.0).
         if isinstance(kind, Number) and isinstance(value, float) and math.isfinite(value) and value == int(value):
             value = int(value)
@@ -99,14 +99,21 @@ class Decoder:
             message = f"{text!r} is none of: {', '.join(known)}"
             self.fail("config-value", message, node.span, path, _meant(text, known) or "Write one of them.")
             return BAD
-        return text if kind.check is None or self._accept(kind.check(text), node.span, path) else BAD
+        if kind.check is not None and not self._accept(kind.check(text), node.span, path):
+            return BAD
+        return self._no_nul(node, path) if "\0" in text and not kind.nul else text
+
+    def _no_nul(self, node: Scalar, path: str) -> object:
+        self.fail("config-value", "there is a NUL in it, which ends a text in Linux", node.span, path, "Leave it out.")
+        return BAD
 
     def _accept(self, complaints: Iterable[Complaint], span: Span, path: str) -> bool:
         """Report `complaints`; whether there were none."""
         accepted = True
         for id, message, hint, key in complaints:
             accepted = False
-            here = self._marks.get(f"{path}.{key}" if path else key) if key else None
+            dot = "." if path and not key.startswith("[") else ""
+            here = self._marks.get(f"{path}{dot}{key}") if key else None
             if here is not None:
                 self._problems.add(id, message, here, hint=hint)
             else:
@@ -145,8 +152,7 @@ class Decoder:
             return self._unexpected(node, "a mapping or a list", path)
         found = {}
         for name, (key, value) in node.entries.items():
-            if not isinstance(key.value, str):
-                self._unexpected(key, "a string as key", path, f"Put it in quotes: '{key.text}'.")
+            if not self._is_name(key, path):
                 continue
             decoded = self.decode(value, kind.item, f"{path}.{name}")
             if decoded is not BAD:
@@ -158,13 +164,22 @@ class Decoder:
             return self._unexpected(node, "a mapping", path)
         found = {}
         for name, (key, value) in node.entries.items():
-            if not isinstance(key.value, str):
-                self._unexpected(key, "a string as key", path, f"Put it in quotes: '{key.text}'.")
+            if not self._is_name(key, path):
                 continue
             decoded = self.decode(value, Text(), f"{path}.{name}")
             if decoded is not BAD:
                 found[name] = decoded
         return found
+
+    def _is_name(self, key: Scalar, path: str) -> bool:
+        """Whether a key that the user chose can be one; reports it when it cannot."""
+        if not isinstance(key.value, str):
+            self._unexpected(key, "a string as key", path, f"Put it in quotes: '{key.text}'.")
+        elif "\0" in key.value:
+            self._no_nul(key, path)
+        else:
+            return True
+        return False
 
     def _record(self, node: Node, kind: Record, path: str) -> object:
         if not isinstance(node, Map):

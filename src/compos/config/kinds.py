@@ -45,11 +45,15 @@ class Identity(NamedTuple):
 
 
 class Text(NamedTuple):
-    """A string. `check` complains about its syntax; `choices` and `pattern` (a whole match) are for the schema too."""
+    """A string. `check` complains about its syntax; `choices` and `pattern` (a whole match) are for the schema too.
+
+    With `nul` it may hold NUL: nothing that becomes a path, a name or an argument may, for it ends them in Linux.
+    """
 
     check: Check | None = None
     choices: tuple[str, ...] = ()
     pattern: str = ""
+    nul: bool = False
 
 
 class TextMap(NamedTuple):

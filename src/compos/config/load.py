@@ -27,6 +27,9 @@ __all__ = ["Rename", "decode_document", "decode_label", "load"]
 DEEPEST = 20
 """Files that include each other in a row."""
 
+MAX_INCLUDED = 1000
+"""Files that are included in all: a server could make up new ones without end."""
+
 LABEL = "org.mobyproject.config"
 
 Rename = Callable[[str, str], str]
@@ -151,6 +154,10 @@ class _Reading:
             )
             return Config()
         if one.source in self._included:
+            return Config()
+        if len(self._included) >= MAX_INCLUDED:
+            message = f"more than {MAX_INCLUDED} files are included"
+            self._problems.add("config-include", message, one.mark, hint="Leave some out.", width=one.width)
             return Config()
         self._included.add(one.source)
         return self.source(one.source, declared, within)

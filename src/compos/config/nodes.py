@@ -1,4 +1,6 @@
-"""YAML text as nodes that know where they stand: scalars typed by our rules, aliases and merge keys followed. Pure.
+"""YAML text as nodes that know where they stand: scalars typed by our rules, aliases and merge keys followed.
+
+Touches nothing; a second document is a notice.
 
 The parser's events are read one by one instead of letting PyYAML compose: nothing recurses, nesting and aliases are
 bounded while reading, and YAML 1.1's own typing (`yes` a boolean, `1:30` a number) never gets in.
@@ -14,6 +16,7 @@ from compos.config.model import Mark
 from compos.config.problems import Problems
 from compos.config.scalars import Value, typed, value_of
 from compos.errors import ConfigError
+from compos.progress import notice
 
 if TYPE_CHECKING:
     from yaml import MarkedYAMLError
@@ -40,7 +43,6 @@ HINTS = (
         "Put a value with a colon and a blank in it in quotes, or check the indentation.",
     ),
     ("did not find expected", "", "Check the indentation, and that brackets and quotes are closed."),
-    ("found unexpected end of stream", "", "Close the quote."),
 )
 """Part of the parser's message, part of the line, what to do."""
 
@@ -104,11 +106,15 @@ def read_nodes(text: str, file: str, problems: Problems) -> Node | None:
 
 
 class _Open:
-    """A sequence or mapping whose end has not been met; in a mapping, `items` are keys and values in turn."""
+    """A sequence or mapping whose end has not been met; in a mapping, `items` are keys and values in turn.
 
-    __slots__ = ("anchor", "is_map", "items", "size", "span")
+    `bracket` is what it was opened with, if it was.
+    """
 
-    def __init__(self, span: Span, anchor: str | None, *, is_map: bool) -> None:
+    __slots__ = ("anchor", "bracket", "is_map", "items", "size", "span")
+
+    def __init__(self, span: Span, anchor: str | None, *, is_map: bool, bracket: str) -> None:
+        self.bracket = bracket
         self.span = span
         self.anchor = anchor
         self.is_map = is_map
@@ -124,6 +130,9 @@ class _Reader:
         self._anchors: dict[str, Node | None] = {}
         """Nodes by anchor; None while the node is still open."""
         self._aliased = 0
+        self._stack: list[_Open] = []
+        self._quote: tuple[Span, int] | None = None
+        """The last quoted scalar of several lines: where it begins, the line in which it ends."""
 
     def document(self) -> Node | None:
         import yaml
@@ -144,7 +153,7 @@ class _Reader:
             raise self._error("yaml-syntax", message, span, "Remove it, or write it as an escape in quotes.") from error
 
     def _build(self, events: Iterator[Any], yaml: Any) -> Node | None:
-        stack: list[_Open] = []
+        stack = self._stack
         root: Node | None = None
         for event in events:
             kind = type(event)
@@ -158,6 +167,7 @@ class _Reader:
             elif kind is yaml.SequenceEndEvent or kind is yaml.MappingEndEvent:
                 node = self._closed(stack.pop())
             elif kind is yaml.DocumentEndEvent:
+                self._second_document(events, yaml)
                 break
             else:
                 continue
@@ -168,8 +178,27 @@ class _Reader:
                 root = node
         return root
 
+    def _second_document(self, events: Iterator[Any], yaml: Any) -> None:
+        """Say that there is one; it is passed over as LinuxKit does, even when it cannot be read."""
+        place = self._file
+        try:
+            for event in events:
+                if isinstance(event, yaml.DocumentStartEvent):
+                    place = f"{self._file}:{event.start_mark.line + 1}"
+                elif isinstance(event, yaml.StreamEndEvent):
+                    return
+                # What only ends with `---` has an empty one.
+                elif not isinstance(event, yaml.DocumentEndEvent) and getattr(event, "value", None) != "":
+                    break
+        except yaml.YAMLError:
+            # Where it began is known all the same.
+            pass
+        notice(f"{place}: only the first YAML document is read; what follows `---` is passed over")
+
     def _scalar(self, event: Any) -> Scalar:
         start, end = event.start_mark, event.end_mark
+        if event.style in ("'", '"') and end.line > start.line:
+            self._quote = (Span(start.line + 1, start.column + 1), end.line + 1)
         width = end.column - start.column if end.line == start.line else 1
         span = Span(start.line + 1, start.column + 1, max(width, 1))
         text: str = event.value
@@ -220,7 +249,8 @@ class _Reader:
             self._problems.add("yaml-tag", message, self._mark(span), hint="Leave the tag out.")
         if event.anchor:
             self._anchors[event.anchor] = None
-        stack.append(_Open(span, event.anchor, is_map=is_map))
+        flow = ("{" if is_map else "[") if event.flow_style else ""
+        stack.append(_Open(span, event.anchor, is_map=is_map, bracket=flow))
 
     def _closed(self, opened: _Open) -> Node:
         node: Node
@@ -269,8 +299,26 @@ class _Reader:
         place = error.problem_mark or error.context_mark
         span = Span(place.line + 1, place.column + 1) if place else Span(1, 1)
         what = error.problem or error.context or "it cannot be parsed"
+        begun = error.context_mark
+        if begun is not None and "quoted scalar" in (error.context or "") and "unexpected" in what:
+            message = f"this is not YAML: the quote that begins here is not closed ({what} in line {span.line})"
+            return self._error("yaml-syntax", message, Span(begun.line + 1, begun.column + 1), "Close the quote.")
         lines = self._text.splitlines()
         line = lines[span.line - 1] if span.line <= len(lines) else ""
         hint = next((hint for part, near, hint in HINTS if part in what and near in line), None)
         context = f" {error.context}" if error.context and error.context != what else ""
-        return self._error("yaml-syntax", f"this is not YAML: {what}{context}", span, hint)
+        return self._error(
+            "yaml-syntax", f"this is not YAML: {what}{context}", span, self._unclosed(what, span) or hint
+        )
+
+    def _unclosed(self, what: str, span: Span) -> str | None:
+        """What may have to be closed further up, where something unexpected was found at `span`."""
+        if "did not find expected" not in what:
+            return None
+        if self._quote is not None and self._quote[1] == span.line:
+            begin = self._quote[0]
+            return f"Close the quote that begins in line {begin.line}, column {begin.column}: it ends only here."
+        if self._stack and self._stack[-1].bracket:
+            opened = self._stack[-1]
+            return f"Close the {opened.bracket} of line {opened.span.line}, column {opened.span.column}."
+        return None

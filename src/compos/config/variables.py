@@ -34,6 +34,9 @@ _MALFORMED = re.compile(r"\$\{[^}\s]*\}?")
 MOST = 1 << 20
 """Characters that one value may grow to."""
 
+MAX_GROWTH = 16 << 20
+"""Characters that all values of one file together may grow to, as long as a file may be: a variable may be used often."""
+
 
 class Variable(NamedTuple):
     """What a name stands for, and who says so (`--set`, an env file, a YAML file's line)."""
@@ -113,6 +116,7 @@ class _Substitution:
         self._strict = strict
         self._file = file
         self._problems = problems
+        self._grown = 0
         self._done: dict[tuple[int, bool], tuple[Node, Node]] = {}
         """What became of containers that aliases share, by identity (kept alive beside it)."""
 
@@ -144,10 +148,14 @@ class _Substitution:
         for use in _USE.finditer(node.text):
             parts += [node.text[position : use.start()], self._value(node, use, notes, script=script)]
             position = use.end()
-        text = "".join((*parts, node.text[position:]))
-        if len(text) > MOST:
-            self._fail(node, "config-variable", f"the value grows to more than {MOST} characters", "Shorten it.")
+        # Before they are joined: a short text can ask for any number of copies.
+        size = sum(map(len, parts)) + len(node.text) - position
+        self._grown += size
+        if size > MOST or self._grown > MAX_GROWTH:
+            what, most = ("the value grows", MOST) if size > MOST else ("the values of this file grow", MAX_GROWTH)
+            self._fail(node, "config-variable", f"{what} to more than {most} characters", "Shorten them.")
             return node
+        text = "".join((*parts, node.text[position:]))
         if text == node.text:
             return node
         value = value_of(text) if node.is_plain else text
