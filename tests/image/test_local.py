@@ -23,6 +23,7 @@ from compos.image.source import Images
 from compos.image.store import Store
 from compos.tree.contents import Contents
 from compos.tree.flatten import image_tree
+from tests.image.documents import DOCUMENTS, Made
 from tests.images import AMD64, ARM64, Member, layer_tar, make_image, make_index, put_image
 
 ONE = [Member("bin", "dir", 0o755), Member("bin/app", mode=0o755, content="one")]
@@ -246,6 +247,62 @@ def foreign(folder: Path) -> str:
     return f"oci:{folder}"
 
 
+def headed(kind: bytes, size: int) -> Callable[[Path], str]:
+    """A small archive whose first member says that it has `size` bytes, and is zeros behind that."""
+
+    def make(folder: Path) -> str:
+        info = tarfile.TarInfo("x")
+        info.type, info.size = kind, abs(size)
+        header = bytearray(info.tobuf(tarfile.GNU_FORMAT))
+        header[124:136] = size.to_bytes(12, "big", signed=True) if size < 0 else header[124:136]
+        header[148:156] = b" " * 8
+        header[148:156] = b"%06o\0 " % sum(header)
+        with gzip.open(folder / "a.tar", "wb", 1) as stream:
+            stream.write(header)
+            for _ in range(max(size, 0) >> 20):
+                stream.write(bytes(1 << 20))
+        return f"docker-archive:{folder}/a.tar"
+
+    return make
+
+
+def sparse(folder: Path) -> str:
+    """A layer of ten bytes and a hole of 1 EiB, as GNU tar writes such files."""
+    members = saved([TAR])
+    with tarfile.open(folder / "a.tar", "w", format=tarfile.PAX_FORMAT) as archive:
+        for name, data in members.items():
+            info = tarfile.TarInfo(name)
+            content = b"0123456789" if name == "0/layer.tar" else data
+            assert isinstance(content, bytes)
+            info.size = len(content)
+            if name == "0/layer.tar":
+                info.pax_headers = {
+                    "GNU.sparse.map": f"0,5,{(1 << 60) - 5},5",
+                    "GNU.sparse.size": str(1 << 60),
+                    "GNU.sparse.numblocks": "2",
+                    "GNU.sparse.name": name,
+                }
+            archive.addfile(info, io.BytesIO(content))
+    return f"docker-archive:{folder}/a.tar"
+
+
+def many(folder: Path) -> str:
+    block = tarfile.TarInfo("x").tobuf()
+    with gzip.open(folder / "a.tar", "wb", 1) as stream:
+        for _ in range(101):
+            stream.write(block * 1000)
+    return f"docker-archive:{folder}/a.tar"
+
+
+def sized(folder: Path) -> str:
+    """A layer that is longer than its manifest says."""
+    made = Made({name: json.dumps(value) for name, value in DOCUMENTS.items()})
+    layout = made.layout(folder / "layout")
+    blob = layout / "blobs/sha256" / made.digest("layer").removeprefix("sha256:")
+    blob.write_bytes(blob.read_bytes() + b"x")
+    return f"oci:{layout}"
+
+
 WRONG: dict[str, tuple[Callable[[Path], str], str]] = {
     "no such file": (lambda folder: f"oci-archive:{folder}/none.tar", "archive-missing"),
     "no such folder": (lambda folder: f"oci:{folder}/none", "archive-missing"),
@@ -265,6 +322,13 @@ WRONG: dict[str, tuple[Callable[[Path], str], str]] = {
     "a blob that is a link out of the folder": (linked, "archive-incomplete"),
     "a blob that is a FIFO": (fifo, "archive-incomplete"),
     "a damaged blob": (damaged_blob, "digest-mismatch"),
+    "a PAX header that fills the memory": (headed(tarfile.XHDTYPE, 64 << 20), "archive-damaged"),
+    "a long name that fills the memory": (headed(tarfile.GNUTYPE_LONGNAME, 64 << 20), "archive-damaged"),
+    "a size below zero": (headed(tarfile.REGTYPE, -512), "archive-damaged"),
+    "a header's size below zero": (headed(tarfile.XHDTYPE, -512), "archive-damaged"),
+    "a hole of 1 EiB": (sparse, "archive-damaged"),
+    "more files than an image has": (many, "archive-damaged"),
+    "a layer of another size": (sized, "digest-mismatch"),
     "an index of another kind": (foreign, "image-malformed"),
 }  # fmt: skip
 

@@ -12,6 +12,7 @@ import click
 from compos.cli.debian import debian_mirrors, debian_options
 from compos.cli.images import registry_of
 from compos.cli.settings import Settings, global_options, settings_of
+from compos.cli.text import visible
 
 if TYPE_CHECKING:
     from compos.image.store import Store
@@ -34,11 +35,11 @@ def list_images(**options: Any) -> None:
     from compos.image.names import origin_of
 
     store = _store(settings_of(options))
-    entries = [(name, entry) for entry in store.entries() if (name := entry.annotations.get(NAME))]
+    entries = [(visible(name), entry) for entry in store.entries() if (name := entry.annotations.get(NAME))]
     width = max([80, *(len(name) for name, _ in entries)])
     click.echo(f"{'image name':<{width}} {'root manifest hash':<71} origin")
     for name, entry in entries:
-        click.echo(f"{name:<{width}} {entry.digest} {origin_of(entry)}")
+        click.echo(f"{name:<{width}} {entry.digest} {visible(origin_of(entry))}")
 
 
 @cache.command("rm")

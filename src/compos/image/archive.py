@@ -21,6 +21,8 @@ from typing import IO, TYPE_CHECKING, Protocol
 from compos.errors import ImageError
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from _typeshed import WriteableBuffer
 
 __all__ = ["Archive", "identity", "opened"]
@@ -28,6 +30,22 @@ __all__ = ["Archive", "identity", "opened"]
 LARGEST_DOCUMENT = 8 << 20
 """Bytes of a manifest, an index or a config that are read."""
 
+MAX_MEMBERS = 100_000
+"""Members of a tar: an image has one a layer and a document, and each is held in memory."""
+
+MAX_HEADER = 1 << 20
+"""Bytes of an extended header (pax, GNU), which is read into memory; honest ones hold a path and some times."""
+
+MAX_HOLES = 64 << 30
+"""Bytes of a sparse file, whatever the archive says: layers become no larger than this when they are unpacked, either."""
+
+_HEADERS = (
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+)
 _MOST_LINKS = 8
 _BUFFER = 1 << 20
 
@@ -54,7 +72,7 @@ def opened(path: Path) -> Iterator[Archive]:
             if path.is_dir():
                 archive: Archive = _Folder(path)
             else:
-                archive = _Tar(path, stack.enter_context(tarfile.open(path)))
+                archive = _Tar(path, stack.enter_context(tarfile.open(path, tarinfo=_Member)))
         yield archive
 
 
@@ -121,11 +139,28 @@ class _Folder:
         return path
 
 
+class _Member(tarfile.TarInfo):
+    """A member whose headers take no more memory than they should."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        """As `tarfile` calls it for each header; raises `ValueError`."""
+        made = super().frombuf(buf, encoding, errors)
+        # Below zero it would be read again, and without end.
+        if made.size < 0 or (made.type in _HEADERS and made.size > MAX_HEADER):
+            raise ValueError(f"a header of {made.size} bytes")
+        return made
+
+
 class _Tar:
     def __init__(self, path: Path, archive: tarfile.TarFile) -> None:
         self._path = path
         self._archive = archive
-        self._members = {posixpath.normpath(member.name): member for member in archive}
+        self._members: dict[str, tarfile.TarInfo] = {}
+        for number, member in enumerate(archive):
+            if number == MAX_MEMBERS:
+                raise ValueError(f"it has more than {MAX_MEMBERS} files")
+            self._members[posixpath.normpath(member.name)] = member
 
     def has(self, name: str) -> bool:
         return self._find(name) is not None
@@ -133,6 +168,8 @@ class _Tar:
     def stream(self, name: str) -> IO[bytes]:
         member = self._find(name)
         with _damage(self._path):
+            if member is not None and member.issparse() and member.size > MAX_HOLES:
+                raise ValueError(f"{name} is a sparse file of {member.size} bytes")
             stream = self._archive.extractfile(member) if member is not None else None
         if stream is None:
             raise _incomplete(self._path, name)
@@ -198,6 +235,10 @@ def _whole(archive: Archive, path: Path, name: str) -> bytes:
 
 
 def _incomplete(path: Path, name: str) -> ImageError:
+    # No path is longer, so none of that name can be there.
     return ImageError(
-        "archive-incomplete", f"{name} is missing", place=str(path), hint="Save the image again, with all its layers."
+        "archive-incomplete",
+        f"{name[:255]} is missing",
+        place=str(path),
+        hint="Save the image again, with all its layers.",
     )

@@ -40,9 +40,15 @@ _LARGEST = 256 << 20
 
 def attestation_blobs(data: bytes, place: str) -> tuple[Descriptor, ...]:
     """What belongs to the attestation manifest `data`: its config and its in-toto layers. Raises `ImageError`."""
-    _, document = parse_document(data, media_type=MANIFEST)
-    if not isinstance(document, Manifest):
-        raise ImageError("image-media-type", "an attestation is an image index", place=place)
+    try:
+        _, document = parse_document(data, media_type=MANIFEST)
+        if not isinstance(document, Manifest):
+            raise ImageError(
+                "image-media-type", "an attestation is an image index", hint="Have the image built and pushed again."
+            )
+    except ImageError as error:
+        error.place = error.place or place
+        raise
     return (document.config, *(layer for layer in document.layers if layer.media_type == IN_TOTO))
 
 

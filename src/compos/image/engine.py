@@ -17,6 +17,7 @@ from compos.errors import ImageError
 from compos.image.archive import opened
 from compos.image.local import import_docker
 from compos.image.model import Descriptor, Image
+from compos.image.names import ORIGIN, Origin
 from compos.image.platform import Platform
 from compos.image.reference import Reference, is_reserved
 from compos.image.source import stored_image
@@ -79,7 +80,7 @@ class Engine:
                     out.write(piece)
             with opened(path) as archive:
                 _, manifest = import_docker(self._store, archive, platform, "")
-        self._store.tag(f"docker:{identity}", manifest)
+        self._store.tag(f"docker:{identity}", manifest, annotations={ORIGIN: str(Origin("engine"))})
         self._store.remember("engine", key, name, manifest)
         return manifest
 

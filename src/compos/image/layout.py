@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from compos.image.model import Descriptor, Index, Manifest, parse_document, wrong_platform
+from compos.image.model import Descriptor, Index, Manifest, wrong_platform
 from compos.image.platform import Platform
-from compos.image.selection import Documents, all_manifests, indexes_inside, select_in
+from compos.image.selection import Documents, all_manifests, indexes_inside, read_document, select_in
 from compos.progress import notice
 
 __all__ = ["ImageLayout", "read_layout", "require_platforms"]
@@ -37,7 +37,7 @@ def read_layout(name: str, root: Descriptor, platforms: Sequence[Platform] | Non
     # The store's annotations are not the image's.
     root = root.plain
     blobs: dict[str, Descriptor] = {}
-    _, document = parse_document(documents.document(root), media_type=root.media_type)
+    document = read_document(name, root, documents)
     if isinstance(document, Manifest):
         _collect(name, root, document, blobs)
     else:

@@ -31,7 +31,7 @@ from compos.image.model import (
     parse_document,
     wrong_platform,
 )
-from compos.image.names import Origin, admit, require_free
+from compos.image.names import ORIGIN, Origin, admit, require_free
 from compos.image.platform import Platform
 from compos.image.reference import Reference
 from compos.image.selection import MAX_DEPTH, Selected, image_config, select_in, select_manifest
@@ -74,7 +74,7 @@ def import_local(store: Store, text: str, platform: Platform) -> tuple[str, Desc
             error.place = f"{text}: {error.place}" if error.place and error.place != str(path) else text
             raise
     name = f"{name or f'{scheme}:{path.name}'}@{manifest.digest}"
-    store.tag(text, root.plain)
+    store.tag(text, root.plain, annotations={ORIGIN: str(Origin("archive", path.name))})
     # What was written to, or replaced, while it was read is read again.
     if key is not None and key == _key(text, path, platform):
         store.remember("local", key, name, root)
@@ -189,25 +189,36 @@ def _not_one(names: Sequence[str], wanted: str, found: int) -> ImageError:
 def import_archive(store: Store, archive: Archive, origin: Origin, *, reserved: bool = False) -> list[str]:
     """Have the store hold every image of an OCI layout that has a full name, with all its platforms, or those of what
     `docker save` writes; returns their names. `reserved` permits names of our bricks. Raises `ImageError`."""
+    place = origin.detail or origin.kind
+    try:
+        named = _named(store, archive)
+        if not reserved:
+            # Before anything is taken: half an archive helps nobody.
+            for name in named:
+                require_free(Reference.parse(name), origin)
+        for name, take in named.items():
+            place = f"{origin.detail or origin.kind}: {name}"
+            admit(store, Reference.parse(name), take(), origin, reserved=reserved)
+    except ImageError as error:
+        error.place = error.place or place
+        raise
+    return [*named]
+
+
+def _named(store: Store, archive: Archive) -> dict[str, Callable[[], Descriptor]]:
+    """The images of an archive by their full names, and what takes each into the store."""
     named: dict[str, Callable[[], Descriptor]] = {}
     if archive.has("index.json"):
         groups: dict[str, list[Descriptor]] = {}
         for entry in _images(_entries_of(archive)):
             groups.setdefault(_full_name(_name_of(entry)), []).append(entry)
-        groups.pop("", None)
         named = {name: partial(_import_entries, store, archive, entries) for name, entries in groups.items()}
     else:
         for saved in _entries(archive):
             for tag in saved.get("RepoTags") or ():
                 named[_full_name(tag)] = partial(_import_saved, store, archive, tag)
-        named.pop("", None)
-    if not reserved:
-        # Before anything is taken: half an archive helps nobody.
-        for name in named:
-            require_free(Reference.parse(name), origin)
-    for name, take in named.items():
-        admit(store, Reference.parse(name), take(), origin, reserved=reserved)
-    return [*named]
+    named.pop("", None)
+    return named
 
 
 def _import_saved(store: Store, archive: Archive, tag: str) -> Descriptor:
@@ -261,14 +272,25 @@ def _document(store: Store, archive: Archive, blob: Descriptor) -> bytes:
 
 def _blob(store: Store, archive: Archive, blob: Descriptor) -> None:
     if not store.has(blob.digest, blob.size):
-        _copy(store, archive, blob.digest.path, blob.media_type, blob.digest)
+        _copy(store, archive, blob.digest.path, blob.media_type, blob.digest, blob.size)
 
 
-def _copy(store: Store, archive: Archive, name: str, media_type: str, digest: str | None) -> Descriptor:
-    """Put a file of the archive into the store; `digest` is what it must have."""
+def _copy(
+    store: Store, archive: Archive, name: str, media_type: str, digest: str | None, size: int | None = None
+) -> Descriptor:
+    """Put a file of the archive into the store; `digest` and `size` are what it must have."""
     with archive.stream(name) as stream, store.writer() as blob:
         while piece := stream.read(_PIECE):
             blob.write(piece)
+            if size is not None and blob.size > size:
+                # A hole of a sparse file may be larger than any disk.
+                break
+        if size is not None and blob.size != size:
+            raise ImageError(
+                "digest-mismatch",
+                f"{name} has not the {size} bytes that its manifest says",
+                hint="Save the image again: what lies here is damaged.",
+            )
         if digest is not None and blob.digest != digest:
             raise _damaged(name, digest, blob.digest)
         return blob.commit(media_type)

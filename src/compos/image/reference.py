@@ -21,7 +21,7 @@ HUB_HOSTS = (f"index.{HUB}", f"registry-1.{HUB}")
 """Where the registry `HUB` really answers; the first one is asked."""
 
 NAMESPACE = "compos"
-"""Names that begin with it, and name no registry, stand for our bricks."""
+"""Names that begin with it, and name no registry or the public one, stand for our bricks."""
 
 _DOMAIN = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 _PATH = re.compile(r"[a-z0-9_.-]+(?:/[a-z0-9_.-]+)*")
@@ -35,8 +35,11 @@ def is_local(text: str) -> bool:
 
 
 def is_reserved(reference: Reference) -> bool:
-    """Whether a name is one of our bricks', shipped or not."""
-    return reference.domain == HUB and reference.path.startswith(f"{NAMESPACE}/")
+    """Whether a name is one of our bricks', shipped or not: below `compos/`, on the public registry or on none."""
+    if reference.domain in (HUB, *HUB_HOSTS):
+        return reference.path.startswith(f"{NAMESPACE}/")
+    # Of `compos/a/b` the first component is read as a host that it cannot be: `HUB` would be asked.
+    return reference.domain == NAMESPACE
 
 
 class Reference(NamedTuple):

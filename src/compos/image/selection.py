@@ -7,6 +7,7 @@ manifest that the wanted machine surely runs. Each document is looked at once, h
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple, Protocol
 
 from compos.errors import ImageError
@@ -21,7 +22,16 @@ from compos.image.model import (
 )
 from compos.image.platform import Platform
 
-__all__ = ["Documents", "Selected", "all_manifests", "image_config", "indexes_inside", "select_in", "select_manifest"]
+__all__ = [
+    "Documents",
+    "Selected",
+    "all_manifests",
+    "image_config",
+    "indexes_inside",
+    "read_document",
+    "select_in",
+    "select_manifest",
+]
 
 MAX_DEPTH = 4
 """Indexes inside of indexes."""
@@ -64,7 +74,7 @@ def select_manifest(name: str, root: Descriptor, platform: Platform, documents: 
     Indexes inside of `root` are looked through where it has none itself, then entries that only their configs tell the
     platform of. Raises `ImageError`: `image-platform` with what there is, and what `documents` raises.
     """
-    document = _parsed(name, root, documents)
+    document = read_document(name, root, documents)
     if isinstance(document, Manifest):
         return Selected(root, document)
     return select_in(name, document, platform, documents)
@@ -89,9 +99,14 @@ def select_in(name: str, index: Index, platform: Platform, documents: Documents)
 
 
 def _selected(name: str, index: Index, entry: Descriptor, documents: Documents, *, is_named: bool) -> Selected:
-    manifest = _parsed(name, entry, documents)
+    manifest = read_document(name, entry, documents)
     if isinstance(manifest, Index):
-        raise ImageError("image-media-type", "the index calls another index a manifest", place=name)
+        raise ImageError(
+            "image-media-type",
+            "the index calls another index a manifest",
+            place=name,
+            hint="Have the image built and pushed again.",
+        )
     return Selected(entry, manifest, index.attestations(entry.digest), is_named)
 
 
@@ -134,7 +149,7 @@ def _indexes(name: str, index: Index, documents: Documents, found: list[Descript
                 if len(seen) > MAX_INDEXES:
                     raise _too_much(name, f"more than {MAX_INDEXES} indexes")
                 try:
-                    document = _parsed(name, inner, documents)
+                    document = read_document(name, inner, documents)
                 except ImageError as error:
                     if error.id not in _ABSENT:
                         raise
@@ -149,14 +164,27 @@ def _indexes(name: str, index: Index, documents: Documents, found: list[Descript
         raise absent
 
 
-def _parsed(name: str, blob: Descriptor, documents: Documents) -> Manifest | Index:
-    _require_small(name, blob)
-    return parse_document(documents.document(blob), media_type=blob.media_type)[1]
+def read_document(name: str, blob: Descriptor, documents: Documents) -> Manifest | Index:
+    """A manifest or an index of the image `name`. Raises `ImageError` (`image-malformed`, `image-digest`, ...)."""
+    with _placed(name):
+        _require_small(name, blob)
+        return parse_document(documents.document(blob), media_type=blob.media_type)[1]
 
 
 def _config(name: str, manifest: Manifest, documents: Documents) -> ImageConfig:
-    _require_small(name, manifest.config)
-    return ImageConfig.from_bytes(documents.config(manifest.config))
+    with _placed(name):
+        _require_small(name, manifest.config)
+        return ImageConfig.from_bytes(documents.config(manifest.config))
+
+
+@contextmanager
+def _placed(name: str) -> Iterator[None]:
+    """Errors of a document that say no place are the image's."""
+    try:
+        yield
+    except ImageError as error:
+        error.place = error.place or name
+        raise
 
 
 def _require_small(name: str, blob: Descriptor) -> None:
@@ -189,5 +217,10 @@ def image_config(name: str, selected: Selected, platform: Platform, documents: D
     elif not made_for.offers(Platform(platform.os, platform.architecture)):
         raise wrong_platform(name, platform, [made_for])
     if len(config.diff_ids) not in (0, len(manifest.layers)):
-        raise ImageError("image-malformed", "config and manifest do not have the same number of layers", place=name)
+        raise ImageError(
+            "image-malformed",
+            "config and manifest do not have the same number of layers",
+            place=name,
+            hint="Have the image built and pushed again.",
+        )
     return config

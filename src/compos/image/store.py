@@ -26,6 +26,7 @@ from compos.errors import ImageError
 from compos.image.blobs import BlobReader, BlobWriter
 from compos.image.derived import DerivedResults
 from compos.image.digest import EMPTY, Digest
+from compos.image.json_document import parse_json
 from compos.image.model import INDEX, INDEX_TYPES, MANIFEST_TYPES, Descriptor, Manifest, parse_document
 from compos.image.staging import disk_errors, make_private, staging, sweep, write_atomically
 
@@ -306,7 +307,11 @@ class Store(DerivedResults):
             status = path.stat()
             state = (status.st_mtime_ns, status.st_size, status.st_ino)
             if self._index is None or self._index[0] != state:
-                self._index = state, list(json.loads(path.read_bytes())["manifests"] or ())
+                found = [entry for entry in parse_json(path.read_bytes())["manifests"] or () if isinstance(entry, dict)]
+                # What another tool wrote is refused here, once, and not wherever it is read.
+                for entry in found:
+                    Descriptor.from_json(entry)
+                self._index = state, found
             entries = self._index[1]
         except FileNotFoundError:
             return []
@@ -317,14 +322,14 @@ class Store(DerivedResults):
                 place=str(path),
                 hint="Make it yours with chown, or set COMPOS_CACHE to another folder.",
             ) from error
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, ImageError) as error:
             raise ImageError(
                 "store-corrupt",
                 "the image store's index cannot be read",
                 place=str(path),
                 hint="Start the store anew with: compos cache clean",
             ) from error
-        return [entry for entry in entries if isinstance(entry, dict)]
+        return list(entries)
 
     # Errors
 

@@ -51,7 +51,7 @@ def is_shipped(text: str) -> bool:
     if is_local(text):
         return False
     reference = Reference.parse(text)
-    return reference.domain == HUB and find_brick(reference) is not None
+    return is_reserved(reference) and find_brick(reference) is not None
 
 
 def own_name(recipe: Recipe) -> str:
@@ -103,7 +103,7 @@ class Bricks:
         recipe = find_brick(reference)
         if recipe is None and not is_reserved(reference):
             return None
-        if reference.domain != HUB or self._mirrored:
+        if not is_reserved(reference) or self._mirrored:
             try:
                 return self._published(reference, platform)
             except ImageError as error:
