@@ -55,7 +55,7 @@ class Made(NamedTuple):
     content: bytes
     target: tuple[str, ...]
     xattr: bytes
-    dotted: bool
+    dotted: str
 
 
 class Drawn(NamedTuple):
@@ -77,7 +77,8 @@ members = st.builds(
     st.binary(max_size=5),
     paths,
     st.binary(max_size=8),
-    st.booleans(),
+    # What a name may begin with and mean the same: GNU tar would go up through these.
+    st.sampled_from(["", "./", "./a/../", "zz/.././"]),
 )
 layers = st.builds(
     Drawn,
@@ -87,7 +88,8 @@ layers = st.builds(
 )
 
 
-def layer_bytes(layer: Drawn) -> bytes:
+def layer_bytes(layer: Drawn, *, dots: bool = False) -> bytes:
+    """The layer as a tar; with `dots`, names take the detours that were drawn."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=layer.format, errors="surrogateescape") as archive:
         for member in layer.members:
@@ -97,7 +99,7 @@ def layer_bytes(layer: Drawn) -> bytes:
             elif member.kind == "opaque":
                 parents, base = list(member.path), ".wh..wh..opq"
             name = "/".join((*parents, base))
-            info = tarfile.TarInfo(f"./{name}" if member.dotted else name)
+            info = tarfile.TarInfo(f"{member.dotted if dots else './' * bool(member.dotted)}{name}")
             info.type = TYPES[member.kind]
             info.mode, (info.uid, info.gid), info.mtime = member.mode, member.ids, member.mtime
             if member.kind == "hardlink" or member.kind == "symlink":
@@ -120,14 +122,38 @@ def sound(stack: list[Drawn]) -> list[Drawn]:
     folder (links have a test of their own); folders that stand twice in a layer, or in place of something of the same layer;
     hard links to nothing, to folders and symbolic links, or to themselves."""
     kinds: dict[Steps, str] = {}
+    links: dict[Steps, Steps] = {}
     kept = []
     for layer in stack:
-        for member in layer.members:
+        hidden = [member for member in layer.members if member.kind in ("whiteout", "opaque")]
+        # Folders in place of links that something is hidden below have a test of their own, too.
+        drawn = [
+            one for one in layer.members if not (hidden and one.kind == "dir" and kinds.get(one.path) == "symlink")
+        ]
+        before = dict(kinds)
+        for member in hidden:
             whole = member.kind == "whiteout"
-            if whole or member.kind == "opaque":
-                _forget(kinds, member.path, itself=whole)
-        kept.append(layer._replace(members=_sound_members(layer.members, kinds)))
+            _forget(
+                kinds,
+                _led(before, links, member.path if whole else (*member.path, ""))[: None if whole else -1],
+                itself=whole,
+            )
+        chosen = _sound_members(drawn, kinds)
+        links.update((member.path, member.target) for member in chosen if member.kind == "symlink")
+        kept.append(layer._replace(members=chosen))
     return kept
+
+
+def _led(kinds: dict[Steps, str], links: dict[Steps, Steps], path: Steps) -> Steps:
+    """Where `path` leads, with the links among its parents followed; a loop leads nowhere."""
+    for _ in range(40):
+        for end in range(1, len(path)):
+            if kinds.get(path[:end]) == "symlink":
+                path = path[: end - 1] + links[path[:end]] + path[end:]
+                break
+        else:
+            return path
+    return ("", "nowhere", "")
 
 
 def _forget(kinds: dict[Steps, str], path: Steps, *, itself: bool) -> None:
@@ -169,19 +195,23 @@ def apply(folder: Path, data: bytes) -> None:
     """One layer in a folder: first what it hides, then GNU tar."""
     with tarfile.open(fileobj=io.BytesIO(data), errors="surrogateescape") as archive:
         kinds = {os.path.normpath(member.name): member.isdir() for member in archive}
+    hidden: list[Path] = []
+    replaced: list[Path] = []
     for name, is_folder in kinds.items():
-        parent, base = os.path.split(name)
-        if any((folder / above).is_symlink() for above in (*Path(name).parents,)):
-            # A whiteout hides a path, not what a link leads to.
-            continue
-        if base == ".wh..wh..opq":
-            for child in (folder / parent).iterdir() if (folder / parent).is_dir() else ():
-                remove(child)
-        elif base.startswith(".wh."):
-            remove(folder / parent / base.removeprefix(".wh."))
-        elif not is_folder and (folder / name).is_dir() and not (folder / name).is_symlink():
-            # GNU tar leaves a folder that is not empty; in layers, what stands in its place replaces it.
-            remove(folder / name)
+        # Whiteouts are about what lay below, and go through links as all entries do.
+        place = Path(os.path.realpath((folder / name).parent)) / Path(name).name
+        if place.name == ".wh..wh..opq":
+            hidden += place.parent.iterdir() if place.parent.is_dir() else ()
+        elif place.name.startswith(".wh."):
+            hidden.append(place.with_name(place.name.removeprefix(".wh.")))
+        elif not is_folder:
+            replaced.append(folder / name)
+    for path in hidden:
+        remove(path)
+    for path in replaced:
+        # GNU tar leaves a folder that is not empty; in layers, what stands in its place replaces it.
+        if path.is_dir() and not path.is_symlink():
+            remove(path)
     with tempfile.NamedTemporaryFile() as file:
         file.write(data)
         file.flush()
@@ -209,8 +239,8 @@ def remove(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
-        # Nothing to hide, or something below what is no folder.
-        with suppress(FileNotFoundError, NotADirectoryError):
+        # Nothing to hide, or something below what is no folder, or a link to itself.
+        with suppress(OSError):
             path.unlink()
 
 
@@ -254,7 +284,10 @@ KINDS = {
 
 def ours(folder: Path, stack: list[Drawn]) -> tuple[dict[str, Any], set[frozenset[str]]]:
     store = Store(folder / "store")
-    blobs = [store.put(compress(layer_bytes(one), one.compression), MEDIA_TYPES[one.compression]) for one in stack]  # type: ignore[arg-type]
+    blobs = []
+    for one in stack:
+        data = compress(layer_bytes(one, dots=True), one.compression)  # type: ignore[arg-type]
+        blobs.append(store.put(data, MEDIA_TYPES[one.compression]))
     tree = image_tree(store, Image("x", "sha256:" + "0" * 64, ImageConfig("amd64", "linux"), tuple(blobs), ""))
     found: dict[str, Any] = {}
     groups: dict[str, set[str]] = defaultdict(set)
@@ -275,7 +308,7 @@ def ours(folder: Path, stack: list[Drawn]) -> tuple[dict[str, Any], set[frozense
 
 
 def drawn(kind: str, *path: str, target: tuple[str, ...] = (), content: bytes = b"") -> Made:
-    return Made(kind, path, 0o644, (0, 0), 5, content, target, b"", False)
+    return Made(kind, path, 0o644, (0, 0), 5, content, target, b"", "")
 
 
 @settings(

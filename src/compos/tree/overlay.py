@@ -184,7 +184,8 @@ class Overlay:
             if node is not None and node.kind == SYMLINK:
                 followed += 1
                 if followed > MAX_LINKS:
-                    raise self.loop(path)
+                    self._require_way(path, make=make)
+                    return None
                 self.follows(child)
                 if node.link.startswith("/"):
                     here = self.inner_root(here)
@@ -200,6 +201,11 @@ class Overlay:
         if here != path:
             self.resolved[path] = here
         return here
+
+    def _require_way(self, path: str, *, make: bool) -> None:
+        """Raise for a path that leads nowhere if something must be put there; else it is none."""
+        if make:
+            raise self.loop(path)
 
     def _require_short(self, path: str, base: str) -> None:
         """What links lead to can be longer than what was said."""
@@ -236,13 +242,15 @@ class Overlay:
             # A folder in place of a link: what the layer hides below is the folder's, and not where the link led.
             if node.kind == DIRECTORY and (old := self.tree.get(path)) is not None and old.kind == SYMLINK:
                 self.put(path, node)
-        for path in layer.opaque:
-            folder = self.find(path)
-            if folder is not None:
-                self.drop(self.below(folder))
+        # All are found before any is gone: they are about what lay below.
+        emptied = [folder for path in layer.opaque if (folder := self.find(path)) is not None]
+        hidden = []
         for path in layer.whiteouts:
             parent, slash, base = path.rpartition("/")
             folder = self.find(parent)
             if folder is not None:
-                hidden = f"{folder}{slash}{base}" if folder else base
-                self.drop([*self.below(hidden), hidden])
+                hidden.append(f"{folder}{slash}{base}" if folder else base)
+        for path in emptied:
+            self.drop(self.below(path))
+        for path in hidden:
+            self.drop([*self.below(path), path])
