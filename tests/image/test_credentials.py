@@ -143,3 +143,34 @@ def test_answers_of_helpers(
 def test_secrets_do_not_show() -> None:
     credentials = Credentials("me", "one", "two", "three")
     assert not [secret for secret in credentials.secrets if secret in repr(credentials)]
+
+
+NONSENSE = [
+    5, "x", [1], {"username": 5, "password": "x"}, {"username": "a", "password": 6}, {"username": [1], "password": "x"},
+    {"auth": 5},
+    {"auth": "%"}, {"auth": "/w=="}, {"identitytoken": 5}, {"registrytoken": 5}, {"registrytoken": "a\r\nX: y"},
+    {"registrytoken": "ä"}, {"registrytoken": "a b"}, {"username": "\ud800", "password": "x"}, {"identitytoken": "\ud800"},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("entry", NONSENSE, ids=repr)
+def test_entries_that_are_none(entry: object, tmp_path: Path) -> None:
+    write(tmp_path / "config.json", {"auths": {"h.example:5000": entry}})
+    with pytest.raises(ImageError) as caught:
+        find_credentials(HOST, {"HOME": "/nowhere", "DOCKER_CONFIG": str(tmp_path)})
+    assert caught.value.id == "registry-auth"
+
+
+def test_line_ends_in_base64_count_for_nothing(tmp_path: Path) -> None:
+    """As Go's decoder has it, which docker and podman read these files with."""
+    entry = {"auth": auth("me", "pass:word")["auth"][:6] + "\r\n" + auth("me", "pass:word")["auth"][6:] + "\n"}
+    write(tmp_path / "config.json", {"auths": {"h.example:5000": entry}})
+    assert find_credentials(HOST, {"HOME": "/nowhere", "DOCKER_CONFIG": str(tmp_path)}) == ME
+
+
+@pytest.mark.parametrize("text", ["[" * 500_000, "{" * 500_000, "NaN", "\x00", ""])
+def test_files_that_are_none(text: str, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(ImageError) as caught:
+        find_credentials(HOST, {"HOME": "/nowhere", "DOCKER_CONFIG": str(tmp_path)})
+    assert caught.value.id == "registry-auth"

@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import quote
 
 from compos.errors import ImageError
+from compos.image.json_document import parse_json
 from compos.image.model import (
     ATTESTATION,
     CONFIG,
@@ -81,8 +82,8 @@ def _predicate(store: Store, image: Image, layer: Descriptor) -> dict[str, Any]:
     if layer.size > _LARGEST:
         raise sbom_error(f"it is larger than {_LARGEST >> 20} MiB", place)
     try:
-        statement = json.loads(store.read(layer.digest))
-    except (ValueError, RecursionError) as error:
+        statement = parse_json(store.read(layer.digest), limit=_LARGEST)
+    except ValueError as error:
         raise sbom_error("it is not JSON", place) from error
     if not isinstance(statement, dict) or statement.get("predicateType") != SPDX:
         raise sbom_error("its statement is of another type than the manifest says", place)

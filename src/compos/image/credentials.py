@@ -101,13 +101,29 @@ def _from_auths(document: Mapping[str, Any], key: str, path: Path) -> Credential
     if entry is None:
         return None
     try:
-        user, password = entry.get("username", ""), entry.get("password", "")
+        user, password = entry.get("username") or "", entry.get("password") or ""
         if entry.get("auth"):
-            user, _, password = base64.b64decode(entry["auth"], validate=True).decode().rstrip("\0").partition(":")
-        found = Credentials(user, password, entry.get("identitytoken", ""), entry.get("registrytoken", ""))
+            # Line ends in it count for nothing, as Go's decoder has it.
+            joined = re.sub(r"[\r\n]", "", entry["auth"])
+            user, _, password = base64.b64decode(joined, validate=True).decode().rstrip("\0").partition(":")
+        found = _checked(user, password, entry.get("identitytoken") or "", entry.get("registrytoken") or "")
     except (AttributeError, TypeError, ValueError) as error:
         raise _unreadable(path) from error
     return found if found.secrets else None
+
+
+def _checked(user: object, password: object, identity_token: object, registry_token: object) -> Credentials:
+    """Credentials that a request can carry. Raises `ValueError` for anything but text, and for half characters in it.
+
+    A registry's token goes into a header as it is: what is not visible ASCII could begin another one there.
+    """
+    for text in (user, password, identity_token, registry_token):
+        if not isinstance(text, str):
+            raise ValueError("it is not a text")
+        text.encode()
+    if not re.fullmatch(r"[\x21-\x7e]*", str(registry_token)):
+        raise ValueError("the token cannot stand in a header")
+    return Credentials(str(user), str(password), str(identity_token), str(registry_token))
 
 
 def _plain(name: str) -> str:
@@ -141,11 +157,11 @@ def _ask_helper(name: str, server: str) -> Credentials | None:
                 notice(f"{program} failed; going on without credentials for {server}")
             return None
         answer = parse_json(result.stdout)
-        user, secret = str(answer["Username"]), str(answer["Secret"])
+        found = _checked(answer["Username"], answer["Secret"], "", "")
     except (OSError, subprocess.TimeoutExpired, ValueError, KeyError, TypeError):
         notice(f"{program} does not work; going on without credentials for {server}")
         return None
-    return Credentials(identity_token=secret) if user == _TOKEN_USER else Credentials(user, secret)
+    return Credentials(identity_token=found.password) if found.user == _TOKEN_USER else found
 
 
 def _unreadable(path: Path) -> ImageError:

@@ -7,7 +7,6 @@ Nothing of compos needs an engine; LinuxKit's users build packages into theirs.
 from __future__ import annotations
 
 import http.client
-import json
 import os
 import socket
 from contextlib import closing
@@ -15,6 +14,7 @@ from urllib.parse import quote
 
 from compos.errors import ImageError
 from compos.image.archive import opened
+from compos.image.json_document import parse_json
 from compos.image.local import import_docker
 from compos.image.model import Descriptor, Image
 from compos.image.names import ORIGIN, Origin
@@ -93,7 +93,7 @@ class Engine:
                 return None
             if response.status != 200:
                 raise ValueError(f"it answers {response.status}")
-            found = json.loads(data)
+            found = parse_json(data)
             if not isinstance(found, dict):
                 raise ValueError("it answers nonsense")
             return found

@@ -19,6 +19,7 @@ from compos.errors import ImageError
 from compos.image.archive import Archive, identity, opened
 from compos.image.attestation import attestation_blobs
 from compos.image.digest import Digest, digest_of
+from compos.image.json_document import parse_json
 from compos.image.model import (
     INDEX,
     LAYER_GZIP,
@@ -335,12 +336,12 @@ def import_docker(store: Store, archive: Archive, platform: Platform, wanted: st
 def _entries(archive: Archive) -> list[dict[str, Any]]:
     """manifest.json of `docker save`."""
     try:
-        entries = json.loads(archive.document("manifest.json"))
+        entries = parse_json(archive.document("manifest.json"))
         for entry in entries:
             texts = (entry["Config"], *entry["Layers"], *(entry.get("RepoTags") or ()))
             if not isinstance(entry["Layers"], list) or not all(isinstance(text, str) for text in texts):
                 raise TypeError
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ImageError(
             "archive-damaged", "manifest.json is not what `docker save` writes", hint="Save it again."
         ) from error
