@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from compos.errors import ComposError
-from tests.fuzz import packages
+from tests.fuzz import packages, records
 from tests.fuzz.engine import Target
 
 __all__ = ["TARGETS"]
@@ -367,5 +367,6 @@ TARGETS = {
         Target("elf", _run_elf, [Path("/bin/true").read_bytes()[:40_000], Path("/bin/true").read_bytes()]),
         Target("sbom", _run_sbom, _sboms(), _json_words()),
         *packages.TARGETS,
+        *records.TARGETS,
     )
 }
