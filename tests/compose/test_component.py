@@ -14,6 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from compos.compose.component import Component, Root, union
+from compos.compose.root import prefixed
 from compos.errors import ConfigError, ImageError
 from compos.tree.node import DIRECTORY, FILE, SYMLINK, Node, Tree, directory, file, symlink
 
@@ -122,6 +123,18 @@ def test_the_way_of_a_link_has_a_length() -> None:
     assert (caught.value.id, caught.value.place) == ("layer-limit", "init[1] (example/1)")
     with pytest.raises(ImageError):
         laid({"a": "→ " + "d/" * 2000}, {"a/" + "e/" * 100 + "x": "x"})
+
+
+def test_a_path_is_not_too_long_where_it_lies_in_the_end() -> None:
+    names = ["n" * 200] * 20
+    said = {"/".join(names[:count]): "/" for count in range(1, 21)}
+    assert len(laid(said).nodes) == 20
+    tree = prefixed("containers/services/" + "s" * 100 + "/lower", tree_of(said))
+    with pytest.raises(ImageError) as caught:
+        union([Component("services[0]", "example/0", tree)])
+    assert (caught.value.id, caught.value.place) == ("layer-limit", "services[0] (example/0)")
+    with pytest.raises(ImageError):
+        union([Component("services[0]", "example/0", prefixed("s" * 256, tree_of({"x": "x"})))])
 
 
 def test_parents_are_what_the_component_says_where_nobody_has_them() -> None:

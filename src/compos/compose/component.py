@@ -139,6 +139,8 @@ class _Merge(Overlay):
         self._number, self.implied = number, self.components[number].parent
         if path:
             path = self.real(path)
+            # A container's files lie deeper than in its image.
+            self.require_short(path, path.rpartition("/")[2])
         old = self.tree.get(path)
         if old is not None and old.kind == SYMLINK and node.kind == DIRECTORY:
             path = self._behind(path, number)

@@ -94,7 +94,7 @@ class Overlay:
             return path
         parent = self.enter(parent)
         path = f"{parent}{slash}{base}" if parent else base
-        self._require_short(path, base)
+        self.require_short(path, base)
         return path
 
     def enter(self, path: str) -> str:
@@ -194,7 +194,7 @@ class Overlay:
             if node is None or node.kind != DIRECTORY:
                 if not make:
                     return None
-                self._require_short(child, part)
+                self.require_short(child, part)
                 self.make(child)
             here = child
         self._directories.add(here)
@@ -207,14 +207,14 @@ class Overlay:
         if make:
             raise self.loop(path)
 
-    def _require_short(self, path: str, base: str) -> None:
-        """What links lead to can be longer than what was said."""
+    def require_short(self, path: str, base: str) -> None:
+        """Raise `ImageError` for a path, its last name `base`, that is too long where it lies in the end."""
         if len(base) <= _SURELY_SHORT and len(path) <= 1000:
             return
         try:
             require_path(path)
         except GateError as error:
-            raise self.limit(f"a symbolic link leads to what Linux cannot hold: {error}") from error
+            raise self.limit(f"Linux cannot hold it where it would lie: {error}") from error
 
     def _linked(self, path: str, node: Node) -> Node:
         """The node that the hard link `node` names; regular files are marked as shared."""
