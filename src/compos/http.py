@@ -23,6 +23,7 @@ __all__ = [
     "CHUNK",
     "MAX_REDIRECTS",
     "Answer",
+    "beginning",
     "chunks",
     "following",
     "network_error",
@@ -133,15 +134,32 @@ def request(
             response.close()
 
 
-def chunks(response: BaseHTTPResponse, url: str) -> Iterator[bytes]:
-    """The body in pieces of up to `CHUNK` bytes; raises `ComposError` when the connection breaks or ends early."""
-    from urllib3.exceptions import HTTPError
+def chunks(response: BaseHTTPResponse, url: str, *, as_they_come: bool = False) -> Iterator[bytes]:
+    """The body in pieces of up to `CHUNK` bytes; raises `ComposError` when the connection breaks or ends early.
 
+    With `as_they_come` a piece is what has arrived, however little: what came before a connection broke is not lost.
+    """
+    from urllib3.exceptions import HTTPError, ProtocolError
+
+    read = response.read1 if as_they_come else response.read
     try:
-        while piece := response.read(CHUNK):
+        while piece := read(CHUNK):
             yield piece
     except (HTTPError, OSError) as error:
         raise network_error(url, error) from error
+    except ValueError as error:
+        # http.client, of a chunk that says it is shorter than nothing.
+        raise network_error(url, ProtocolError(str(error))) from error
+
+
+def beginning(response: BaseHTTPResponse, url: str, size: int) -> bytes:
+    """The first `size` bytes of a body, or all of it when it is shorter. Raises as `chunks` does."""
+    data = bytearray()
+    for piece in chunks(response, url):
+        data += piece
+        if len(data) >= size:
+            break
+    return bytes(data[:size])
 
 
 class Answer(NamedTuple):

@@ -104,7 +104,7 @@ def _text(name: str, data: bytes) -> str:
 
 def _fetch(url: str) -> tuple[str, bytes]:
     """The body of a document that is really there (defect N14), redirects followed."""
-    from compos.http import chunks, following, without_secrets
+    from compos.http import beginning, following, without_secrets
 
     name = without_secrets(url)
     try:
@@ -112,12 +112,7 @@ def _fetch(url: str) -> tuple[str, bytes]:
             if response.status != 200:
                 hint = "Check the URL."
                 raise ConfigError("config-source", f"the server answers {response.status}", place=name, hint=hint)
-            data = bytearray()
-            for piece in chunks(response, final):
-                data += piece
-                if len(data) > LARGEST:
-                    break
-            return name, bytes(data)
+            return name, beginning(response, final, LARGEST + 1)
     except ComposError as error:
         if error.id not in ("network-redirect", "network-url"):
             raise

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from compos.errors import ComposError, ImageError
-from compos.http import following, web_address, without_secrets
+from compos.http import beginning, following, web_address, without_secrets
 from compos.image.credentials import Credentials
 from compos.image.json_document import parse_json
 from compos.image.retry import TransientError
@@ -160,7 +160,7 @@ class Authenticator:
                 certificates=self._certificates,
             ) as answer:
                 self._check_status(answer.response.status, answer.url)
-                data = answer.response.read(_TOKEN_LIMIT + 1)
+                data = beginning(answer.response, answer.url, _TOKEN_LIMIT + 1)
         except ComposError as error:
             if error.id != "network-redirect":
                 raise

@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
 from compos.errors import ComposError, ImageError
-from compos.http import CHUNK, chunks, network_error
+from compos.http import beginning, chunks
 from compos.image.blobs import BlobWriter
 from compos.image.credentials import Credentials, find_credentials
 from compos.image.digest import Digest, digest_of
@@ -234,7 +234,7 @@ def _receive(session: Session, descriptor: Descriptor, blob: BlobWriter, advance
         if response.length_remaining is not None and response.length_remaining - skip > descriptor.size - start:
             raise _oversized(descriptor)
         try:
-            for piece in _pieces(response, url):
+            for piece in chunks(response, url, as_they_come=True):
                 fresh = piece[skip:]
                 skip -= len(piece) - len(fresh)
                 if blob.size + len(fresh) > descriptor.size:
@@ -250,17 +250,6 @@ def _receive(session: Session, descriptor: Descriptor, blob: BlobWriter, advance
         raise _truncated(blob, descriptor)
 
 
-def _pieces(response: BaseHTTPResponse, url: str) -> Iterator[bytes]:
-    """The body as it arrives: what came before a connection broke is kept, however little it is."""
-    from urllib3.exceptions import HTTPError
-
-    try:
-        while piece := response.read1(CHUNK):
-            yield piece
-    except (HTTPError, OSError) as error:
-        raise network_error(url, error) from error
-
-
 def _resumed(response: BaseHTTPResponse, start: int) -> bool:
     """Whether the body begins at `start` (RFC 9110 section 14.4)."""
     if response.status != 206:
@@ -272,12 +261,10 @@ def _resumed(response: BaseHTTPResponse, start: int) -> bool:
 
 
 def _body(response: BaseHTTPResponse, url: str, limit: int) -> bytes:
-    data = bytearray()
-    for piece in chunks(response, url):
-        data += piece
-        if len(data) > limit:
-            raise ImageError("registry-error", f"the manifest is larger than {limit} bytes")
-    return bytes(data)
+    data = beginning(response, url, limit + 1)
+    if len(data) > limit:
+        raise ImageError("registry-error", f"the manifest is larger than {limit} bytes")
+    return data
 
 
 def _truncated(blob: BlobWriter, descriptor: Descriptor) -> TransientError:

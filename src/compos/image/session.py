@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from compos.errors import ComposError, ImageError
-from compos.http import Answer, following, redirected, request, without_secrets
+from compos.http import Answer, beginning, following, redirected, request, without_secrets
 from compos.image.auth import Authenticator, parse_challenges
 from compos.image.credentials import Credentials
 from compos.image.json_document import parse_json
@@ -208,7 +208,7 @@ class Session:
     def _said(self, response: BaseHTTPResponse) -> str:
         """The registry's own words: the first of `errors` (OCI distribution specification, "Error Codes")."""
         try:
-            first = parse_json(response.read(_ERROR_LIMIT))["errors"][0]
+            first = parse_json(beginning(response, self.base(), _ERROR_LIMIT))["errors"][0]
             words = f"{first.get('code', '')} {first.get('message', '')}"
         except Exception:
             return ""
