@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from compos.errors import ComposError
-from tests.fuzz import packages, records
+from tests.fuzz import images, packages, records
 from tests.fuzz.engine import Target
 
 __all__ = ["TARGETS"]
@@ -366,6 +366,7 @@ TARGETS = {
         Target("kernel", _run_kernel, _kernels()),
         Target("elf", _run_elf, [Path("/bin/true").read_bytes()[:40_000], Path("/bin/true").read_bytes()]),
         Target("sbom", _run_sbom, _sboms(), _json_words()),
+        *images.TARGETS,
         *packages.TARGETS,
         *records.TARGETS,
     )

@@ -87,7 +87,7 @@ class Made:
         for name, digest in self._digests.items():
             text = text.replace(f'"@{name}.size"', str(len(self.blobs[digest])))
             text = text.replace(f"@{name}", digest)
-        return text.encode("utf-8", "surrogatepass")
+        return text.encode("utf-8", "surrogateescape")
 
     def _add(self, name: str, data: bytes) -> None:
         digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
