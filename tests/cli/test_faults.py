@@ -101,11 +101,29 @@ def test_a_full_disk(tmp_path: Path) -> None:
         make_image(source, "acme/init:1", [[Member("init", mode=0o755, content=os.urandom(3 << 20))]])
         name = registry.load(source, "docker.io/acme/init:1", "acme/init", "1")
         (tmp_path / "os.yml").write_text(f"init: ['{name}']\n")
+        command = [
+            "skopeo",
+            "copy",
+            f"oci:{source.root}:docker.io/acme/init:1",
+            f"oci-archive:{tmp_path}/image.tar:x.example/a:1",
+        ]
+        subprocess.run(command, check=True, capture_output=True)
         subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", small], check=True)
         try:
             done = compos(small, "build", "--arch", "amd64", str(tmp_path / "os.yml"))
             explained(done, "store-full", "small")
             assert not list(small.glob("os*"))
+            with (tmp_path / "image.tar").open("rb") as archive:
+                done = subprocess.run(
+                    [sys.executable, "-m", "compos", "cache", "import", "-"],
+                    env={**os.environ, "COMPOS_CACHE": str(small / "store")},
+                    stdin=archive,
+                    capture_output=True,
+                    text=True,
+                    check=False,
+                )
+            explained(done, "store-full", "small")
+            assert not list((small / "store/ingest").iterdir()), "nothing is left of it"
             subprocess.run(["mount", "-o", "remount,size=64m", small], check=True)
             assert compos(small, "build", "--arch", "amd64", str(tmp_path / "os.yml")).returncode == 0
             assert (small / "os-initrd.img").stat().st_size > 3 << 20

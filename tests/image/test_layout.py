@@ -10,10 +10,11 @@ import pytest
 
 from compos.cli.main import main
 from compos.errors import ImageError
+from compos.image.digest import Digest
 from compos.image.mirrors import Mirrors
-from compos.image.model import Descriptor
+from compos.image.model import INDEX, Descriptor
 from compos.image.platform import Platform
-from compos.image.source import Images
+from compos.image.source import Images, stored_image
 from compos.image.store import Store
 from tests.images import AMD64, ARM64, Member, as_json, make_image, make_index, put_image
 from tests.registry import FakeRegistry
@@ -157,3 +158,43 @@ def test_foreign_layers_are_refused(tmp_path: Path) -> None:
     with FakeRegistry() as registry, pytest.raises(ImageError) as caught:
         Images(Store(tmp_path / "store")).layout(serve(registry, store, "foreign"), None, AMD64)
     assert caught.value.id == "image-media-type"
+
+
+def unusable(store: Store, what: str) -> Descriptor:
+    """A manifest that no registry can complete, or whose bytes nobody can verify."""
+    media_type = "application/vnd.oci.image.manifest.v1+json"
+    settings = store.put(
+        as_json({"os": "windows", "architecture": "amd64"}), "application/vnd.oci.image.config.v1+json"
+    )
+    layer = {**settings.to_json(), "mediaType": "application/vnd.oci.image.layer.v1.tar"}
+    if what == "a foreign layer":
+        layer["mediaType"] = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"
+        layer["urls"] = ["https://mcr.example/layer"]
+    if what == "a layer's sha512":
+        layer["digest"] = f"sha512:{'ab' * 64}"
+    manifest = {"schemaVersion": 2, "mediaType": media_type, "config": settings.to_json(), "layers": [layer]}
+    made = store.put(as_json(manifest), media_type)
+    return made._replace(digest=Digest.parse(f"sha512:{'cd' * 64}")) if what == "sha512" else made
+
+
+@pytest.mark.parametrize("what", ["a foreign layer", "a layer's sha512", "sha512"])
+def test_what_can_be_taken_is_taken(tmp_path: Path, what: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """`cache pull` of an image for Windows, too: what it does not take it says."""
+    source = Store(tmp_path / "source")
+    linux = put_image(source, layers=[MEMBERS])[0]
+    bad = unusable(source, what)
+    entries = [{**bad.to_json(), "platform": Platform("windows", "amd64").to_json()}]
+    entries.append({**linux.to_json(), "platform": AMD64.to_json()})
+    document = {"schemaVersion": 2, "mediaType": INDEX, "manifests": entries}
+    with FakeRegistry() as registry:
+        for blob in (source.root / "blobs/sha256").iterdir():
+            registry.blobs[f"sha256:{blob.name}"] = blob.read_bytes()
+            registry.documents["many", f"sha256:{blob.name}"] = (linux.media_type, blob.read_bytes())
+        registry.documents["many", "1"] = (INDEX, as_json(document))
+        name = f"{registry.host}/many:1"
+        assert main(["cache", "pull", "--cache", str(tmp_path / "store"), name]) == 0
+    assert "windows/amd64 is left out" in capsys.readouterr().err
+    store = Store(tmp_path / "store")
+    root = store.resolve(name)
+    assert root is not None
+    assert stored_image(store, name, root, AMD64).digest == linux.digest

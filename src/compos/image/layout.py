@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from compos.errors import ImageError
 from compos.image.model import Descriptor, Index, Manifest, wrong_platform
 from compos.image.platform import Platform
 from compos.image.selection import Documents, all_manifests, indexes_inside, read_document, select_in
@@ -32,7 +33,8 @@ def read_layout(name: str, root: Descriptor, platforms: Sequence[Platform] | Non
     """The layout of `root` with the manifests for `platforms`, or with all, attestations included, when that is None.
 
     The index itself stays as it is, and names other platforms too. Of all platforms, those are left out, with a notice, whose
-    layers registries do not carry. Raises `ImageError` (`image-platform`, `image-malformed`, `image-media-type`).
+    layers registries do not carry, or whose digests cannot be verified. Raises `ImageError` (`image-platform`,
+    `image-malformed`, `image-media-type`, `image-digest`).
     """
     # The store's annotations are not the image's.
     root = root.plain
@@ -67,16 +69,14 @@ def _chosen(
     if platforms is not None:
         selected = [select_in(name, index, platform, documents) for platform in platforms]
         return list({one.descriptor.digest: (one.descriptor, one.manifest) for one in selected}.values())
-    found = []
-    left_out: Descriptor | None = None
+    found: list[tuple[Descriptor, Manifest]] = []
+    reason: ImageError | None = None
     for descriptor, manifest in all_manifests(name, index, documents):
-        if manifest.foreign_layer():
-            left_out = descriptor
-            notice(
-                f"{name}: {descriptor.platform or descriptor.digest} is left out: registries do not carry its layers"
-            )
+        if isinstance(manifest, ImageError):
+            reason = manifest
+            notice(f"{name}: {descriptor.platform or descriptor.digest} is left out: {reason.message}")
         else:
             found.append((descriptor, manifest))
-    if left_out is not None and not found:
-        raise wrong_platform(name, Platform.host(), [])
+    if reason is not None and not found:
+        raise reason
     return found

@@ -110,14 +110,28 @@ def _selected(name: str, index: Index, entry: Descriptor, documents: Documents, 
     return Selected(entry, manifest, index.attestations(entry.digest), is_named)
 
 
-def all_manifests(name: str, index: Index, documents: Documents) -> Iterator[tuple[Descriptor, Manifest]]:
-    """Every manifest that `index` leads to, attestations included, each once; raises as `select_manifest` does."""
+def all_manifests(name: str, index: Index, documents: Documents) -> Iterator[tuple[Descriptor, Manifest | ImageError]]:
+    """Every manifest that `index` leads to, attestations included, each once; for one that cannot be used the reason.
+
+    Raises as `select_manifest` does.
+    """
     seen: set[str] = set()
     for one in _indexes(name, index, documents):
         for entry in one.images():
             if entry.digest not in seen:
                 seen.add(entry.digest)
-                yield entry, _selected(name, one, entry, documents, is_named=True).manifest
+                yield entry, _usable(name, one, entry, documents)
+
+
+def _usable(name: str, index: Index, entry: Descriptor, documents: Documents) -> Manifest | ImageError:
+    if not entry.digest.is_verifiable:
+        return unverifiable(name, entry)
+    manifest = _selected(name, index, entry, documents, is_named=True).manifest
+    try:
+        manifest.require_usable(name)
+    except ImageError as error:
+        return error
+    return manifest
 
 
 def indexes_inside(name: str, index: Index, documents: Documents) -> list[Descriptor]:
