@@ -1,0 +1,78 @@
+"""What LinuxKit's own init images do and expect, in a booted guest: memlogd as the log of everything, folders to bind.
+
+`tests/boot/programs/memlogd.c` speaks memlogd's protocol and reads each source to its end, as the real one does.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from compos.image.store import Store
+from tests.boot.test_confinement import RUNTIMES, until
+from tests.guest import Guest
+from tests.images import Member, make_image
+
+pytestmark = [pytest.mark.boot, pytest.mark.xdist_group("boot")]
+
+SOURCE = Path(__file__).resolve().parent / "programs" / "memlogd.c"
+FOLDERS = ("/etc/ssl/certs", "/home", "/opt", "/srv")
+"""What LinuxKit's init image has, and containers bind (reference: Alpine's base layout)."""
+
+SYSTEM = """
+kernel: {image: compos/kernel:v1, cmdline: "console=ttyS0 panic=-1", modules: auto}
+init: [compos/init:v1, RUNTIME, compos/busybox:v1, 'oci:MEMLOGD']
+onboot:
+  - name: binds
+    image: compos/busybox:v1
+    binds: [BINDS]
+    command: [/bin/sh, -c, 'ls -d FOLDERS && echo all there; echo on error >&2']
+services:
+  - {name: getty, image: compos/getty:v1, env: [INSECURE=true]}
+  - name: steady
+    image: compos/busybox:v1
+    command: [/bin/sh, -c, 'echo begins; echo complains >&2; sleep 8; echo goes on; exec sleep 100000']
+  - name: restless
+    image: compos/busybox:v1
+    command: [/bin/sh, -c, 'echo lives; sleep 1; echo ends']
+    restart: always
+"""
+
+
+@pytest.fixture(scope="module")
+def memlogd(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An image as LinuxKit's memlogd is one: a program, and a script that starts it."""
+    folder = tmp_path_factory.mktemp("memlogd")
+    program = folder / "memlogd"
+    subprocess.run(["gcc", "-static", "-O1", "-Wall", "-Werror", "-o", program, SOURCE], check=True)
+    script = Member("etc/init.d/002-logging", mode=0o755, content="#!/bin/sh\nexec /usr/bin/memlogd -daemonize\n")
+    layers = [[script, Member("usr/bin/memlogd", mode=0o755, content=program.read_bytes())]]
+    make_image(Store(folder / "image"), "memlogd:v1", layers)
+    return folder / "image"
+
+
+@pytest.mark.parametrize("runtime", sorted(RUNTIMES))
+def test_memlogd_gets_all_that_containers_say(
+    runtime: str, memlogd: Path, built: Callable[[str], Path], tmp_path: Path
+) -> None:
+    text = SYSTEM.replace("RUNTIME", RUNTIMES[runtime]).replace("MEMLOGD", str(memlogd))
+    text = text.replace("BINDS", ", ".join(f"'{path}:{path}'" for path in FOLDERS)).replace("FOLDERS", " ".join(FOLDERS))
+    with Guest(built(text), "--state", f"{tmp_path}/state", log=tmp_path / "console.log") as guest:
+        guest.expect("compos: services started", 300)
+        # The restless one has been started three times, and the steady one has spoken since.
+        until(guest, r"(?s)(memlogd restless\.out: lives.*){3}")
+        until(guest, r"memlogd steady\.out: goes on")
+        guest.prompt()
+        assert guest.power_off() == 0
+        console = guest.text()
+    said = re.findall(r"memlogd (\S+): (.*?)\r?\n", console)
+    assert ("onboot.000-binds.out", "all there") in said
+    assert ("onboot.000-binds", "on error") in said
+    assert [line for source, line in said if source == "steady.out"] == ["begins", "goes on"]
+    assert [line for source, line in said if source == "steady"] == ["complains"]
+    restless = [line for source, line in said if source == "restless.out"]
+    assert restless[:4] == ["lives", "ends", "lives", "ends"], "nothing is lost where one ends and the next begins"
