@@ -60,7 +60,9 @@ def test_memlogd_gets_all_that_containers_say(
     runtime: str, memlogd: Path, built: Callable[[str], Path], tmp_path: Path
 ) -> None:
     text = SYSTEM.replace("RUNTIME", RUNTIMES[runtime]).replace("MEMLOGD", str(memlogd))
-    text = text.replace("BINDS", ", ".join(f"'{path}:{path}'" for path in FOLDERS)).replace("FOLDERS", " ".join(FOLDERS))
+    text = text.replace("BINDS", ", ".join(f"'{path}:{path}'" for path in FOLDERS)).replace(
+        "FOLDERS", " ".join(FOLDERS)
+    )
     with Guest(built(text), "--state", f"{tmp_path}/state", log=tmp_path / "console.log") as guest:
         guest.expect("compos: services started", 300)
         # The restless one has been started three times, and the steady one has spoken since.

@@ -123,6 +123,7 @@ def test_a_line_that_cannot_be_read_takes_its_container_along(reader: Path, tmp_
     assert lines == [
         "2 3 outside <db> </d> <ns> +1",
         "2 4 inside <always> <0>",
+        "2 5 outside <web> </w> <ns> +0 broken",
         "2 8 outside <next> </n> <ns> +0",
         "2 9 outside <net> </x>",
     ]

@@ -14,8 +14,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from tests.bricks.compiler import compile_driver
+from compos.compose.plan import HEADER
+from compos.compose.plan_lines import plan_line
+from compos.compose.supervision import supervision_lines
+from compos.config.model import Healthcheck, Logging, Settings
+from compos.config.quantities import MAX_COUNT, MAX_MILLISECONDS, milliseconds
+from tests.bricks.compiler import SOURCES, compile_driver
 
 SERVICE = ("service", "bundle", "plan", "files", "link", "machine", "mount", "console")
 LOG = (*SERVICE, "logger", "syslog")
@@ -63,6 +70,47 @@ def test_what_a_plan_says_of_services(reader: Path, tmp_path: Path) -> None:
         "bad: plan line 15: an argument cannot be",
         "worse: plan line 17: an argument cannot be",
     ]
+
+
+def test_both_sides_have_the_same_limits() -> None:
+    text = (SOURCES / "service.c").read_text()
+    assert "TIME_MOST = 1LL << 40, COUNT_MOST = 1000000000;" in text
+    assert (MAX_MILLISECONDS, MAX_COUNT) == (1 << 40, 1_000_000_000)
+
+
+TIMES = st.one_of(st.integers(1, MAX_MILLISECONDS), st.sampled_from([1, MAX_MILLISECONDS])).map(lambda n: f"{n}ms")
+SIZES = st.sampled_from(["1", "64k", str(2**63 - 1)])
+SETTINGS = st.builds(
+    lambda times, retries, restart, signal, grace, size, files: Settings(
+        healthcheck=Healthcheck(("CMD", *("x",) * 200), times[0], times[1], retries, times[2], times[3]),
+        restart=restart,
+        stop_signal=signal,
+        stop_grace_period=grace,
+        logging=Logging("file", {"max-size": size, "max-file": files}),
+    ),
+    st.tuples(TIMES, TIMES, TIMES, TIMES),
+    st.integers(1, 1000),
+    st.sampled_from(["no", "always", "unless-stopped", "on-failure", "on-failure:1", f"on-failure:{MAX_COUNT}"]),
+    st.sampled_from(["1", "64", "SIGTERM", "RTMIN", "RTMAX"]),
+    TIMES,
+    SIZES,
+    st.sampled_from(["1", "100"]),
+)
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(given=SETTINGS)
+def test_what_the_build_lets_through_init_takes(
+    reader: Path, tmp_path_factory: pytest.TempPathFactory, given: Settings
+) -> None:
+    lines = supervision_lines(given)
+    path = tmp_path_factory.mktemp("plan") / "plan"
+    head = (("stage", "services"), ("container", "web", "/w", "ns"))
+    path.write_bytes(HEADER + b"".join(map(plan_line, (*head, *lines))))
+    shown = subprocess.run([reader, path], capture_output=True, text=True, check=True).stdout.splitlines()[1]
+    health = next(line for line in lines if line[0] == "health")
+    assert shown.endswith(f"health 200{' <x>' * 200} {'/'.join(health[1:])}"), "each number as it was written"
+    assert f"/{milliseconds(given.stop_grace_period or '')} log" in shown
 
 
 def test_damaged_plans(reader: Path, tmp_path: Path) -> None:
@@ -159,6 +207,23 @@ def test_a_file_that_is_too_large_already(logger: Path, tmp_path: Path) -> None:
     running.write(b"new\n")
     running.end()
     assert (running.folder / "web.log").read_bytes() == b"new\n"
+
+
+@pytest.mark.parametrize("kind", ["link", "device", "fifo"])
+def test_a_log_is_a_file_and_nothing_else(logger: Path, tmp_path: Path, kind: str) -> None:
+    """Whoever has /var/log may put there what it likes: a link is not followed, a FIFO not waited for."""
+    victim = tmp_path / "victim"
+    victim.write_text("as it was")
+    (tmp_path / "log").mkdir()
+    log = tmp_path / "log/web.log"
+    if kind == "fifo":
+        os.mkfifo(log)
+    else:
+        log.symlink_to(victim if kind == "link" else "/dev/null")
+    running = Logger(logger, tmp_path, "file", "100", "2", "")
+    running.write(b"lost\n")
+    assert "web.log" in running.end()
+    assert victim.read_text() == "as it was"
 
 
 def test_of_two_status_files_none_is_emptied(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
-from compos.config.quantities import milliseconds, octets, signal_number
+from compos.config.quantities import MAX_COUNT, MAX_MILLISECONDS, milliseconds, octets, signal_number
 from tests.config.reading import errors
 
 
@@ -111,6 +113,30 @@ def test_the_place_is_the_dependency() -> None:
 )
 def test_durations(text: str, value: int | None) -> None:
     assert milliseconds(text) == value
+
+
+HUGE = "9" * 5000
+"""More digits than int() takes."""
+
+
+@pytest.mark.parametrize(
+    ("read", "largest", "larger"),
+    [
+        (milliseconds, f"{MAX_MILLISECONDS}ms", (f"{MAX_MILLISECONDS + 1}ms", f"{HUGE}h", f"{HUGE}ms{HUGE}s")),
+        (octets, str(2**63 - 1), (str(2**63), f"{2**33}g", HUGE, f"{HUGE}k")),
+        (signal_number, "64", ("65", HUGE, f"RTMIN+{HUGE}", f"RTMAX-{HUGE}")),
+    ],
+)
+def test_what_is_too_large(read: Callable[[str], int | None], largest: str, larger: tuple[str, ...]) -> None:
+    assert read(largest)
+    assert read(f"{'0' * 5000}{largest}") == read(largest)
+    assert [read(text) for text in larger] == [None] * len(larger)
+
+
+@pytest.mark.parametrize("text", [f"on-failure:{MAX_COUNT + 1}", f"on-failure:{HUGE}", "on-failure:0", "on-failure:٣"])
+def test_what_no_restart_policy_is(text: str) -> None:
+    (error,) = errors(service(f"restart: '{text}'"))
+    assert error.id == "config-restart"
 
 
 def test_sizes_and_signals() -> None:

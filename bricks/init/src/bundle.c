@@ -10,7 +10,13 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 #include <unistd.h>
+
+bool bundle_is_named(const struct bundle *bundle)
+{
+    return *bundle->id && *bundle->id != '.' && !strpbrk(bundle->id, "/\t\n");
+}
 
 int bundle_read(struct bundle *bundle, const struct plan *plan, size_t index, size_t end, struct failure *failure)
 {
@@ -20,8 +26,9 @@ int bundle_read(struct bundle *bundle, const struct plan *plan, size_t index, si
                               .namespace = argument[2],
                               .lines = &plan->lines[index + 1],
                               .count = plan_container_end(plan, index, end) - index - 1};
-    /* The id becomes a part of file names. */
-    if (!*bundle->id || *bundle->id == '.' || strchr(bundle->id, '/'))
+    if (plan->lines[index].broken)
+        return failed(failure, "left out: a line of it cannot be read");
+    if (!bundle_is_named(bundle))
         return failed(failure, "not an id");
     int length = snprintf(bundle->rootfs, sizeof bundle->rootfs, "%s/rootfs", bundle->path);
     if (*bundle->path != '/' || (size_t)length >= sizeof bundle->rootfs)
@@ -96,6 +103,14 @@ int bundle_attach(const struct bundle *bundle, pid_t pid, struct failure *failur
 
 int bundle_log(const char *path, struct failure *failure)
 {
-    int log = directory_make_parents(path) < 0 ? -1 : open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-    return log < 0 ? failed_errno(failure, "log %s", path) : log;
+    struct stat status;
+    /* A container that has the folder may put a link to a disk there, or a FIFO that nobody reads. */
+    const int flags = O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
+    int log = directory_make_parents(path) < 0 ? -1 : open(path, flags, 0644);
+    if (log < 0)
+        return failed_errno(failure, "log %s", path);
+    if (fstat(log, &status) == 0 && S_ISREG(status.st_mode))
+        return log;
+    close(log);
+    return failed(failure, "log %s: not a regular file", path);
 }

@@ -19,6 +19,9 @@ struct bundle {
 /* The container at `index` of the plan; `end` is the stage's. */
 int bundle_read(struct bundle *bundle, const struct plan *plan, size_t index, size_t end, struct failure *failure);
 
+/* Whether its id can be a part of file names. */
+bool bundle_is_named(const struct bundle *bundle);
+
 /* Mounts, directories and cgroups. */
 int bundle_prepare(const struct bundle *bundle, struct failure *failure);
 

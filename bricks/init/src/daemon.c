@@ -50,7 +50,7 @@ static void show_log(void)
 {
     enum { TAIL = 1024 };
     char text[TAIL];
-    int file = open(LOG, O_RDONLY | O_CLOEXEC);
+    int file = open(LOG, O_RDONLY | O_NONBLOCK | O_CLOEXEC); /* whoever has the folder may put a FIFO there */
     off_t end = file < 0 ? -1 : lseek(file, 0, SEEK_END);
     ssize_t length = end < 0 ? -1 : pread(file, text, sizeof text, end > TAIL ? end - TAIL : 0);
     if (file >= 0)
@@ -90,9 +90,13 @@ static int open_output(const char *place)
     if (strcmp(place, "stdout") == 0 || strcmp(place, "stderr") == 0)
         return -1;
     if (*place) {
-        int file = directory_make_parents(place) < 0 ? -1 : open(place, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+        /* A FIFO without a reader is an error, and nothing to wait for. */
+        const int flags = O_WRONLY | O_CREAT | O_APPEND | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
+        int file = directory_make_parents(place) < 0 ? -1 : open(place, flags, 0644);
         if (file < 0)
             say("containerd: %s: %s", place, strerror(errno));
+        else
+            fcntl(file, F_SETFL, O_APPEND);
         return file;
     }
     int log = log_daemon();
@@ -131,8 +135,10 @@ static void begin(void)
     phase = started ? BEGUN : DEAD;
     if (started)
         set_share(process.pid, SHARE);
-    if (!started)
+    if (!started) {
         say("containerd: %s", failure.text);
+        next = begun + service_pause(++failures);
+    }
 }
 
 void daemon_options(const char *const argument[])

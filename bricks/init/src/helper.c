@@ -180,11 +180,14 @@ int helper_clean(const struct helpers *helpers, const struct service *service, u
 
 int helper_test(const struct helpers *helpers, const struct service *service)
 {
-    enum { ARGUMENTS = 64 };
+    enum { OWN = 12 };
     char root[PATH_SIZE], pids[PATH_SIZE];
-    const char *arguments[ARGUMENTS + 12];
+    const char **arguments = calloc(service->check.arguments + OWN, sizeof *arguments);
     size_t count = 0;
+    bool confined = false;
     struct failure failure;
+    if (!arguments)
+        return 1;
     arguments[count++] = oci_program();
     if (helpers->socket) {
         /* Where the shim keeps the runtime's state. */
@@ -196,17 +199,19 @@ int helper_test(const struct helpers *helpers, const struct service *service)
     arguments[count++] = "exec";
     /* crun does not look for it in the specification. */
     for (size_t i = 0; i < service->bundle.count; i++)
-        if (service->bundle.lines[i].word == WORD_NO_NEW_PRIVILEGES)
-            arguments[count++] = "--no-new-privs";
+        confined = confined || service->bundle.lines[i].word == WORD_NO_NEW_PRIVILEGES;
+    if (confined)
+        arguments[count++] = "--no-new-privs";
     arguments[count++] = "--pid-file";
     arguments[count++] = pids;
     arguments[count++] = service->bundle.id;
-    for (size_t i = 0; i < service->check.arguments && i < ARGUMENTS; i++)
+    for (size_t i = 0; i < service->check.arguments; i++)
         arguments[count++] = service->check.test[i].argument[0];
     arguments[count] = NULL;
     int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
     int result = oci_run(arguments, null, null, &failure);
     unlink(pids);
+    free(arguments);
     return result < 0;
 }
 

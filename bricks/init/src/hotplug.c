@@ -126,6 +126,8 @@ void hotplug_start(void)
     int channel = socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_KOBJECT_UEVENT);
     if (channel < 0 || bind(channel, (struct sockaddr *)&address, sizeof address) < 0) {
         say("hotplug: %s", strerror(errno));
+        if (channel >= 0)
+            close(channel);
         return;
     }
     uevents = (struct watch){.descriptor = channel, .ready = take_uevents};

@@ -174,11 +174,14 @@ _Noreturn void logger_run(struct stream *streams, size_t count)
     for (size_t i = 0; inputs && i < count; i++)
         inputs[i] = (struct pollfd){.fd = streams[i].input, .events = POLLIN};
     /* A signal between the test and poll costs one second at most. */
-    while (inputs && !ending)
-        if (poll(inputs, count, 1000) > 0)
-            for (size_t i = 0; i < count; i++)
-                if (inputs[i].revents)
-                    empty(&streams[i]);
+    while (inputs && !ending) {
+        int ready = poll(inputs, count, 1000);
+        for (size_t i = 0; ready > 0 && i < count; i++)
+            if (inputs[i].revents)
+                empty(&streams[i]);
+        if (ready < 0 && errno != EINTR)
+            sleep(1); /* never without rest */
+    }
     finish(streams, count);
     _exit(inputs == NULL);
 }

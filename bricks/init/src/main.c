@@ -1,4 +1,7 @@
-/* main.c: one program, several names: init is PID 1; svc, poweroff, reboot, halt and modprobe are commands. */
+/*
+ * main.c: one program, several names: init is PID 1; svc, poweroff, reboot, halt and modprobe are commands, and so are
+ * LinuxKit's service and rc.shutdown. Its kernels call /sbin/usermode-helper with the name of what they want.
+ */
 #include "coldplug.h"
 #include "console.h"
 #include "files.h"
@@ -114,13 +117,24 @@ static _Noreturn void init(void)
     power_down(&plan, process_power());
 }
 
+/* rc.shutdown [poweroff | reboot] */
+static int shutdown_command(int count, char *const arguments[])
+{
+    const char *action = count > 1 ? arguments[1] : "poweroff";
+    if (strcmp(action, "poweroff") != 0 && strcmp(action, "reboot") != 0) {
+        fprintf(stderr, "%s: %s: neither poweroff nor reboot\n", arguments[0], action);
+        return 2;
+    }
+    return power_command(*action == 'r' ? POWER_REBOOT : POWER_OFF, 1, arguments);
+}
+
 int main(int count, char *arguments[])
 {
     const char *slash = count > 0 ? strrchr(arguments[0], '/') : NULL;
     const char *name = slash ? slash + 1 : count > 0 ? arguments[0] : "init";
     if (getpid() == 1)
         init();
-    if (strcmp(name, "svc") == 0)
+    if (strcmp(name, "svc") == 0 || strcmp(name, "service") == 0)
         return svc_command(count, arguments);
     if (strcmp(name, "modprobe") == 0)
         return modprobe_command(count, arguments);
@@ -130,6 +144,8 @@ int main(int count, char *arguments[])
         return power_command(POWER_REBOOT, count, arguments);
     if (strcmp(name, "halt") == 0)
         return power_command(POWER_HALT, count, arguments);
+    if (strcmp(name, "rc.shutdown") == 0)
+        return shutdown_command(count, arguments);
     fprintf(stderr, "%s: only PID 1 is init; the other names are svc, poweroff, reboot, halt and modprobe\n", name);
     return 2;
 }

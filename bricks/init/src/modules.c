@@ -192,7 +192,8 @@ int modules_insert(const char *path)
     int file = live(path) ? -1 : open(path, O_RDONLY | O_CLOEXEC);
     if (file < 0)
         return live(path) ? 0 : -1;
-    bool compressed = strcmp(strrchr(path, '.'), ".ko") != 0;
+    const char *dot = strrchr(path, '.');
+    bool compressed = dot && strcmp(dot, ".ko") != 0;
     long result = syscall(SYS_finit_module, file, "", compressed ? MODULE_INIT_COMPRESSED_FILE : 0);
     int reason = errno;
     close(file);

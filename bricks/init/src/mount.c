@@ -122,7 +122,11 @@ static int make_named(const char *data, const char *key)
     if (!found)
         return 0;
     char path[PATH_SIZE];
-    snprintf(path, sizeof path, "%.*s", (int)strcspn(found + size, ","), found + size);
+    int length = snprintf(path, sizeof path, "%.*s", (int)strcspn(found + size, ","), found + size);
+    if ((size_t)length >= sizeof path) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
     return directory_make(path);
 }
 
@@ -143,7 +147,10 @@ static int place(const char *const argument[], const char *root, unsigned long f
 {
     *descriptor = -1;
     if (*argument[1] == '/' || !root) {
-        snprintf(path, PATH_SIZE, "%s", argument[1]);
+        if (snprintf(path, PATH_SIZE, "%s", argument[1]) >= PATH_SIZE) {
+            errno = ENAMETOOLONG;
+            return -1;
+        }
         return make_target(argument[0], path, flags);
     }
     *descriptor = directory_make_below(root, argument[1]);

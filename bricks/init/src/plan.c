@@ -148,12 +148,13 @@ static bool begins(const char *line, const char *word)
 
 /*
  * Drops the container whose lines are being read, for one of them that says nobody knows what: without a mount, a profile or
- * a limit it would be another container than the build meant.
+ * a limit it would be another container than the build meant. Its name stays, for whoever asks for it.
  */
 static void drop_container(struct reader *reader)
 {
     struct plan *plan = reader->plan;
-    plan->count = plan->end[reader->stage] = reader->container;
+    plan->count = plan->end[reader->stage] = reader->container + 1;
+    plan->lines[reader->container].broken = true;
     reader->inside = false;
     reader->inside_lost = true;
 }

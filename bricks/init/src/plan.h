@@ -55,6 +55,7 @@ struct plan_line {
     unsigned number; /* in the file, from 1 */
     enum plan_word word;
     bool inside; /* belongs to the container line before it */
+    bool broken; /* a container, of which a line could not be read: its lines are not there */
     const char *argument[PLAN_ARGUMENTS];
 };
 

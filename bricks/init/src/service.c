@@ -9,6 +9,9 @@ static const char *const restarts[] = {"no", "always", "on-failure", "unless-sto
 static const char *const conditions[] = {"started", "healthy", "completed", "running"};
 static const char *const drivers[] = {"file", "console", "kmsg", "syslog", "none"};
 
+/* Milliseconds, and how often: the build refuses more (MAX_MILLISECONDS, MAX_COUNT, src/compos/config/quantities.py). */
+static const long long TIME_MOST = 1LL << 40, COUNT_MOST = 1000000000;
+
 /* The position of `name` in a table, or -1. */
 static int position(const char *name, const char *const table[], size_t count)
 {
@@ -24,7 +27,7 @@ static int read_restart(struct service *service, const char *const argument[])
 {
     int found = POSITION(argument[0], restarts);
     long long most = plan_number(argument[1]);
-    if (found < 0 || most < 0)
+    if (found < 0 || most < 0 || most > COUNT_MOST)
         return -1;
     service->restart = (enum restart)found;
     service->restarts_most = (unsigned)most;
@@ -34,7 +37,7 @@ static int read_restart(struct service *service, const char *const argument[])
 static int read_stop(struct service *service, const char *const argument[])
 {
     long long number = plan_number(argument[0]), grace = plan_number(argument[1]);
-    if (number < 1 || number > 64 || grace < 0)
+    if (number < 1 || number > 64 || grace < 0 || grace > TIME_MOST)
         return -1;
     service->stop_signal = (int)number;
     service->grace = grace;
@@ -53,9 +56,10 @@ static int read_log(struct service *service, const char *const argument[])
 
 static int read_health(struct service *service, const char *const argument[])
 {
+    enum { RETRIES = 2 };
     long long values[5];
     for (size_t i = 0; i < 5; i++)
-        if ((values[i] = plan_number(argument[i])) < 0)
+        if ((values[i] = plan_number(argument[i])) < 0 || values[i] > (i == RETRIES ? COUNT_MOST : TIME_MOST))
             return -1;
     service->check.interval = values[0];
     service->check.timeout = values[1];

@@ -58,6 +58,7 @@ struct service {
     bool told;    /* that it waits for ever */
     bool begun;   /* has run since it was last wanted */
     bool unknown; /* its exit status is */
+    bool broken;  /* the plan's lines of it cannot be used: it never starts */
     int status;   /* of the last run, as of waitpid */
     pid_t pid;
     unsigned restarts, failures, probes; /* in all; in a row; failed health checks in a row */

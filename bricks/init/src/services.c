@@ -112,7 +112,9 @@ static void read_services(void)
         struct service *service = &supervision.services[supervision.count];
         if (service_read(service, plan, i, end, &failure) < 0) {
             say("service %s: %s", plan->lines[i].argument[0], failure.text);
-            continue;
+            if (!bundle_is_named(&service->bundle))
+                continue;
+            supervise_break(service);
         }
         service->end.descriptor = -1;
         service->since = process_now();
@@ -157,6 +159,7 @@ static void run_services(void)
     }
     supervision.helpers.socket = daemon_socket();
     log_start(supervision.services, supervision.count);
+    status_write(supervision.services, supervision.count);
     control_start();
     process_after(step_all);
     oci_ready();
@@ -217,6 +220,8 @@ const char *services_request(const char *action, const char *name)
     bool restart = strcmp(action, "restart") == 0;
     if (!service)
         return "no such service";
+    if (service->broken)
+        return "init cannot use what the plan says of it";
     if (strcmp(action, "stop") == 0) {
         service->wanted = service->again = false;
     } else if (restart || strcmp(action, "start") == 0) {

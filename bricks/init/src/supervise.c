@@ -26,6 +26,14 @@ struct service *supervise_find(const char *name)
     return NULL;
 }
 
+void supervise_break(struct service *service)
+{
+    service->broken = service->begun = true;
+    service->wanted = false;
+    service->state = EXITED;
+    service->status = 127 << 8;
+}
+
 static void enter(struct service *service, enum state state)
 {
     service->state = state;

@@ -20,6 +20,9 @@ extern struct supervision supervision;
 
 struct service *supervise_find(const char *name);
 
+/* Marks a service that cannot be started: it has failed, for all who ask. */
+void supervise_break(struct service *service);
+
 /* A helper has created the process of a service. */
 void supervise_pid(struct service *service, pid_t pid);
 

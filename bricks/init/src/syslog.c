@@ -12,14 +12,14 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MESSAGE = 2700, WAITING = 65536, RETRY_SECONDS = 2 };
+enum { MESSAGE = 2700, WAITING = 65536, RETRY_SECONDS = 2, RESTING = 10 };
 
 /* One server. Several services may name the same. */
 struct server {
     const char *address;
     int channel;
     bool stream;          /* TCP */
-    time_t tried;         /* the last attempt to connect */
+    time_t again;         /* no attempt to connect before (seconds since the kernel's start) */
     char waiting[WAITING]; /* framed messages, one behind the other, each behind its length */
     size_t length;
     unsigned long lost;
@@ -81,20 +81,29 @@ static int reach(const struct addrinfo *found)
     return -1;
 }
 
+static time_t seconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_BOOTTIME, &now);
+    return now.tv_sec;
+}
+
 static void connect_server(struct server *server)
 {
     char host[256];
     const char *port;
     struct addrinfo *found;
     const struct addrinfo hints = {.ai_socktype = server->stream ? SOCK_STREAM : SOCK_DGRAM};
-    time_t now = time(NULL);
-    if (server->channel >= 0 || now - server->tried < RETRY_SECONDS)
+    time_t begun = seconds();
+    if (server->channel >= 0 || begun < server->again)
         return;
-    server->tried = now;
-    if (!split(server->address, host, sizeof host, &port) || getaddrinfo(host, port, &hints, &found) != 0)
-        return;
-    server->channel = reach(found);
-    freeaddrinfo(found);
+    if (split(server->address, host, sizeof host, &port) && getaddrinfo(host, port, &hints, &found) == 0) {
+        server->channel = reach(found);
+        freeaddrinfo(found);
+    }
+    /* Nobody's logs move meanwhile: a server, or a resolver, that lets one wait is asked the less often. */
+    time_t now = seconds();
+    server->again = now + RETRY_SECONDS + RESTING * (now - begun);
 }
 
 static bool send_all(int channel, const char *bytes, size_t length)
@@ -197,7 +206,7 @@ void syslog_send(const char *address, const char *tag, bool error, const char *l
 void syslog_finish(void)
 {
     for (struct server *server = servers; server; server = server->next) {
-        server->tried = 0;
+        server->again = 0;
         send_waiting(server);
     }
 }

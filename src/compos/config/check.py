@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from compos.config.model import Device, File, Healthcheck, Logging, Mount
-from compos.config.quantities import milliseconds, octets, signal_number
+from compos.config.quantities import MAX_COUNT, milliseconds, octets, signal_number, whole_number
 
 __all__ = [
     "ARCHITECTURES",
@@ -325,14 +325,16 @@ def duration(text: str) -> Iterator[Complaint]:
     """A time as the Compose specification writes it."""
     if milliseconds(text) is None:
         yield Complaint(
-            "config-duration", f"{text!r} is not a duration", "Write numbers with units: 30s, 1m30s, 500ms."
+            "config-duration",
+            f"{text!r} is not a duration",
+            "Write numbers with units, 34 years at most: 30s, 1m30s, 500ms.",
         )
 
 
 def restart(text: str) -> Iterator[Complaint]:
     """A restart policy."""
     name, colon, times = text.partition(":")
-    counted = name == "on-failure" and times.isascii() and times.isdigit() and int(times) > 0
+    counted = name == "on-failure" and whole_number(times, MAX_COUNT)
     if name not in ("no", "always", "unless-stopped", "on-failure") or (colon and not counted):
         hint = "Write no, always, unless-stopped, on-failure or on-failure:TIMES."
         yield Complaint("config-restart", f"{text!r} is not a restart policy", hint)
@@ -380,7 +382,7 @@ def logging(given: Logging) -> Iterator[Complaint]:
             yield Complaint("config-logging", f"there is no logging option {name!r}", hint, "options")
         elif name == "max-size" and not octets(value):
             yield Complaint("config-logging", f"{value!r} is not a size", "Write bytes, or 64k, 10m.", "options")
-        elif name == "max-file" and not (value.isascii() and value.isdigit() and 1 <= int(value) <= 100):
+        elif name == "max-file" and not whole_number(value, 100):
             yield Complaint("config-logging", f"max-file {value!r} is not between 1 and 100", "Write '3'.", "options")
     address = options.get("syslog-address", "")
     if given.driver == "syslog" and not re.fullmatch(r"(udp|tcp)://(\[[0-9a-fA-F:.]+\]|[^\s:/\[\]]+):\d{1,5}", address):

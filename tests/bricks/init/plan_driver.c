@@ -19,7 +19,7 @@ static void print_lines(const struct plan *plan)
             for (int argument = 0; argument < PLAN_ARGUMENTS && line->argument[argument]; argument++)
                 printf(" <%s>", line->argument[argument]);
             if (line->word == WORD_CONTAINER)
-                printf(" +%zu", plan_container_end(plan, i, plan->end[stage]) - i - 1);
+                printf(" +%zu%s", plan_container_end(plan, i, plan->end[stage]) - i - 1, line->broken ? " broken" : "");
             putchar('\n');
         }
 }
