@@ -178,3 +178,12 @@ def test_bounds(shelf: Shelf) -> None:
     large = {"mediaType": MANIFEST, "digest": "sha256:" + "0" * 64, "size": MAX_DOCUMENT + 1}
     with pytest.raises(ImageError, match="larger than 8 MiB"):
         shelf.select(large)
+
+
+def test_the_error_names_a_few_of_many_platforms(shelf: Shelf) -> None:
+    entries = [on(f"linux/x{number}", shelf.image("x")) for number in range(500)]
+    entries.append({**shelf.image("x"), "platform": {"os": "o" * 10_000, "architecture": "a" * 10_000}})
+    with pytest.raises(ImageError) as caught:
+        shelf.select(shelf.index(*entries))
+    assert caught.value.id == "image-platform"
+    assert caught.value.message.endswith("linux/x11, and 488 others")

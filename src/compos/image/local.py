@@ -179,11 +179,11 @@ def _found(entries: Index, wanted: str) -> tuple[Descriptor, ...]:
 def _not_one(names: Sequence[str], wanted: str, found: int) -> ImageError:
     """The error for an archive that has no image of a name, or several that may be meant."""
     what = f"no image {wanted!r}" if wanted and not found else f"{found or 'no'} images"
-    known = sorted(set(names))
+    known = [name[:255] for name in sorted(set(names))[:10]]
     return ImageError(
         "archive-image",
         f"there {'is' if wanted and not found else 'are'} {what} in it",
-        hint=f"Put one of these behind the path: {', '.join(known[:10])}." if known else "Save an image there.",
+        hint=f"Put one of these behind the path: {', '.join(known)}." if known else "Save an image there.",
     )
 
 

@@ -60,6 +60,9 @@ ATTESTATION = "attestation-manifest"
 MAX_SIZE = 1 << 63
 """What a descriptor's `size` is below (descriptor.md: int64)."""
 
+MAX_SHOWN = 12
+"""Platforms that an error names."""
+
 _Value = TypeVar("_Value")
 
 
@@ -261,7 +264,8 @@ def wrong_platform(name: str, wanted: Platform, there: Sequence[Platform]) -> Im
     """The error for an image that exists, but not for the `wanted` platform."""
     # Attestations stand in an index as unknown/unknown.
     names = list(dict.fromkeys(str(platform) for platform in there if platform.os not in ("", "unknown")))
-    have = f"only for {', '.join(names)}" if names else "for no platform that it names"
+    shown = [*names[:MAX_SHOWN], *([f"and {len(names) - MAX_SHOWN} others"] if len(names) > MAX_SHOWN else [])]
+    have = f"only for {', '.join(shown)}" if names else "for no platform that it names"
     return ImageError(
         "image-platform",
         f"the image is not there for {wanted}, {have}",

@@ -33,7 +33,8 @@ _BASELINES = {"amd64": "v1", "arm": "v7", "arm64": "v8"}
 
 _LEVEL = re.compile(r"v([0-9]{1,4})(?:\.([0-9]{1,4}))?")
 
-_NAME = re.compile(r"[a-z0-9_.]+")
+_NAME = re.compile(r"[a-z0-9_.]{1,64}")
+"""An operating system, an architecture or a variant; Go's longest has eleven characters."""
 
 
 class Platform(NamedTuple):
