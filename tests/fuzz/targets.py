@@ -85,6 +85,7 @@ def _run_tar(data: bytes) -> None:
     from compos.image.store import Store
     from compos.tree.contents import Contents
     from compos.tree.flatten import image_tree
+    from compos.tree.gate import require_path
 
     folder = Path(tempfile.mkdtemp(dir="/dev/shm"))
     try:
@@ -96,6 +97,7 @@ def _run_tar(data: bytes) -> None:
             for path, node in tree.items():
                 if path.startswith("/") or ".." in path.split("/"):
                     raise AssertionError(f"a path that leaves: {path!r}")
+                require_path(path)
                 if node.kind == "f" and node.size < 1 << 20:
                     with Contents(store.root) as contents, suppress(ComposError):
                         if sum(map(len, contents.chunks(node.content))) != node.size:

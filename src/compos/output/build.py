@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["described_outputs", "find_parts"]
 
-VERSION = 6
+VERSION = 7
 RECORD = f"result {VERSION}"
 
 REMEMBERED = 128 << 20
