@@ -6,14 +6,13 @@ Stricter than the kernel, which passes silently over what it cannot use: all tha
 
 from __future__ import annotations
 
-import hashlib
 import subprocess
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from compos.tree.node import BLOCK, CHARACTER, DIRECTORY, FILE, SYMLINK
-from tests.filesystem.trees import KINDS, Seen
+from tests.filesystem.trees import KINDS, Seen, data_digest
 
 __all__ = ["InitramfsError", "archives_of", "names_of", "unpacked"]
 
@@ -218,7 +217,7 @@ def _seen(file: _File) -> Seen:
         file.owner,
         file.mtime,
         len(file.data),
-        hashlib.sha256(file.data).hexdigest() if file.kind == FILE else "",
+        data_digest(file.data) if file.kind == FILE else "",
         file.link,
         file.device,
         (),

@@ -10,7 +10,7 @@ import hashlib
 import os
 import stat
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -18,10 +18,10 @@ from typing import NamedTuple
 from hypothesis import strategies as st
 
 from compos.compose.root import EPOCH
-from compos.tree.contents import Contents, piece_size
+from compos.tree.contents import Contents, cut, piece_size
 from compos.tree.node import BLOCK, CHARACTER, DIRECTORY, FIFO, FILE, SYMLINK, Hole, Node, Piece, Slice
 
-__all__ = ["Seen", "blob", "described", "loop_mounted", "sample", "trees", "walked"]
+__all__ = ["Seen", "blob", "data_digest", "described", "loop_mounted", "sample", "trees", "walked"]
 
 Entries = list[tuple[str, Node]]
 
@@ -76,7 +76,7 @@ def described(
                 (node.uid, node.gid),
                 node.mtime // tick * tick,
                 node.size if node.kind == FILE else 0,
-                _digest(contents.chunks(node.content)) if node.kind == FILE else "",
+                _digest(contents.chunks(_hashed(node)), node.size) if node.kind == FILE else "",
                 node.link,
                 node.device,
                 tuple(sorted(node.xattrs)) if xattrs else (),
@@ -98,7 +98,7 @@ def walked(folder: Path, *, tick: int = 1, xattrs: bool = True, leave: Sequence[
             continue
         status = full.lstat()
         kind = KINDS[stat.S_IFMT(status.st_mode)]
-        attributes = _attributes(full) if xattrs else []
+        attributes = _attributes(full, kind) if xattrs else []
         seen = Seen(
             kind,
             stat.S_IMODE(status.st_mode),
@@ -122,9 +122,11 @@ def walked(folder: Path, *, tick: int = 1, xattrs: bool = True, leave: Sequence[
     }
 
 
-def _attributes(path: Path) -> list[str]:
+def _attributes(path: Path, kind: str) -> list[str]:
+    """Their names; of those of users, files and folders only have any: xattr(7)."""
     try:
-        return os.listxattr(path, follow_symlinks=False)
+        names = os.listxattr(path, follow_symlinks=False)
+        return [name for name in names if kind in (FILE, DIRECTORY) or not name.startswith("user.")]
     except OSError as error:
         # A squashfs on which nothing has any.
         if error.errno != errno.EOPNOTSUPP:
@@ -139,16 +141,38 @@ def _paths(folder: Path) -> Iterator[Path]:
             yield from _paths(path)
 
 
-def _digest(chunks: Iterator[bytes]) -> str:
-    hasher = hashlib.sha256()
+HASHED = 64 << 20
+ENDS = 64 << 10
+"""Of a larger file, its beginning and its end are compared."""
+
+
+def data_digest(data: bytes) -> str:
+    """What `Seen.digest` is for a file's bytes."""
+    return _digest([data] if len(data) <= HASHED else [data[:ENDS], data[-ENDS:]], len(data))
+
+
+def _digest(chunks: Iterable[bytes], size: int) -> str:
+    """The digest of contents, or of the ends of what is large."""
+    hasher = hashlib.sha256(b"%d" % size if size > HASHED else b"")
     for chunk in chunks:
         hasher.update(chunk)
     return hasher.hexdigest()
 
 
+def _hashed(node: Node) -> tuple[Piece, ...]:
+    if node.size <= HASHED:
+        return node.content
+    return cut(node.content, ENDS)[0] + cut(node.content, node.size - ENDS)[1]
+
+
 def _file_digest(path: Path) -> str:
+    size = path.stat().st_size
     with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+        if size <= HASHED:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+        first = stream.read(ENDS)
+        stream.seek(size - ENDS)
+        return _digest((first, stream.read()), size)
 
 
 @contextmanager

@@ -7,8 +7,10 @@ import gzip
 import io
 import json
 import shutil
+import subprocess
 import tarfile
 import tempfile
+import zlib
 from contextlib import suppress
 from pathlib import Path
 
@@ -104,6 +106,48 @@ def _run_tar(data: bytes) -> None:
                             raise AssertionError("content of another size")
         if sorted(path.name for path in folder.iterdir()) != ["store"]:
             raise AssertionError("something was written outside")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _mended(data: bytes) -> bytes:
+    """`data` with right checksums in what seem to be headers: the reader looks at nothing else of them before."""
+    mended = bytearray(data)
+    for at in range(0, len(mended) - 511, 512):
+        if mended[at + 257 : at + 262] == b"ustar":
+            mended[at + 148 : at + 156] = b" " * 8
+            mended[at + 148 : at + 156] = b"%06o\0 " % sum(mended[at : at + 512])
+    return bytes(mended)
+
+
+def _run_formats(data: bytes) -> None:
+    """A layer, through every writer, read back where that takes no mount; programs look at one image in eight."""
+    from compos.compose.component import Component, union
+    from compos.image.model import LAYER_TAR, Image, ImageConfig
+    from compos.image.store import Store
+    from compos.tree.flatten import image_tree
+    from tests.filesystem.formats import FORMATS, differences
+
+    data = _mended(data)
+    programs = {"erofs": ["fsck.erofs"], "squashfs": ["unsquashfs", "-ll"], "ext4": ["e2fsck", "-fn"]}
+    folder = Path(tempfile.mkdtemp(dir="/dev/shm"))
+    try:
+        store = Store(folder / "store")
+        layers = (store.put(data, LAYER_TAR),)
+        with suppress(ComposError):
+            tree = image_tree(store, Image("x", "sha256:" + "0" * 64, ImageConfig("amd64", "linux"), layers, ""))
+            entries = [(path, node) for path, node, _ in union([Component("init[0]", "x", tree)]).nodes]
+            for form in FORMATS:
+                image = folder / form.name
+                with suppress(ComposError):
+                    form.write(entries, image, store.root)
+                    if form.name in ("initramfs", "tar headers") and image.stat().st_size < 64 << 20:
+                        if wrong := differences(form, entries, form.read(image, folder / "out"), store.root):
+                            raise AssertionError(wrong)
+                    elif form.name in programs and not zlib.crc32(data) % 8 and image.stat().st_size < 64 << 20:
+                        done = subprocess.run([*programs[form.name], image], capture_output=True, check=False)
+                        if done.returncode:
+                            raise AssertionError(f"{form.name}: {done.stdout + done.stderr!r}")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -268,7 +312,6 @@ def _run_kernel(data: bytes) -> None:
 def _kernels() -> list[bytes]:
     import lzma
     import struct
-    import subprocess
 
     plain = b"\x7fELF" + b"abcdefgh" * 500 + bytes(1000)
     packed = [gzip.compress(plain), lzma.compress(plain), lzma.compress(plain, lzma.FORMAT_ALONE)]
@@ -360,6 +403,21 @@ TARGETS = {
             _run_tar,
             _tars(),
             (b"GNU.sparse.map", b"20 path=../../x\n", b"13 size=1e9\n", b"ustar\x0000", b"L", b"x", b"S"),
+        ),
+        Target(
+            "formats",
+            _run_formats,
+            _tars(),
+            (
+                b"SCHILY.xattr.user.y",
+                b"30 SCHILY.xattr.trusted.x=yyyy\n",
+                b"TRAILER!!!",
+                b"lost+found",
+                b"1",
+                b"2",
+                b"3",
+                b"5",
+            ),
         ),
         Target("yaml", _run_yaml, _yamls(), WORDS),
         Target("label", _run_label, [b'{"command": ["/a"], "binds": ["/a:/b"], "uid": 5}', *_yamls()[-1:]], WORDS),
