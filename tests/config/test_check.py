@@ -12,9 +12,11 @@ from typing import Any
 
 import pytest
 
+from compos.cli import show
 from compos.config.check import CAPABILITIES, is_template
 from compos.config.fields import CONFIG
 from compos.config.kinds import Identity, ListOf, MapOf, Record, Text, TextMap, Words
+from compos.progress import Silent, listen
 from tests.config.reading import config, errors, ids, mistakes
 
 
@@ -203,10 +205,41 @@ def test_an_unknown_limit_is_named() -> None:
         ("[' rlimit_core , 0, 0', 'Core,0,0']", ["rlimits[1]"]),
     ],
 )
-def test_a_limit_stands_once(limits: str, places: list[str]) -> None:
-    found = errors(f"services: [{{name: a, image: b, rlimits: {limits}}}]")
-    assert [error.id for error in found] == ["config-rlimit"] * len(places)
-    assert [str(error.place).partition("services[0].")[2] for error in found] == places
+def test_a_limit_that_stands_twice_is_said(limits: str, places: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    show.install(1)
+    try:
+        assert not errors(f"services: [{{name: a, image: b, rlimits: {limits}}}]")
+    finally:
+        listen(Silent())
+    said = capsys.readouterr().err
+    assert said.count("a second time") == len(places)
+    assert all(f"services[0].{place}:" in said for place in places)
+
+
+@pytest.mark.parametrize(
+    ("fields", "id"),
+    [
+        ("healthcheck: {test: x, interval: NINESs}", "config-duration"),
+        ("healthcheck: {test: x, interval: 1e308h}", "config-duration"),
+        ("stop_grace_period: NINESh", "config-duration"),
+        ("logging: {options: {max-size: NINESk}}", "config-logging"),
+        ("logging: {options: {max-file: 'NINES'}}", "config-logging"),
+        ("restart: 'on-failure:NINES'", "config-restart"),
+        ("stop_signal: 'NINES'", "config-signal"),
+        ("stop_signal: RTMIN+NINES", "config-signal"),
+        ("rlimits: ['nofile,NINES,1']", "config-rlimit"),
+    ],
+)
+def test_numbers_of_thousands_of_digits(fields: str, id: str) -> None:
+    assert set(ids(fields.replace("NINES", "9" * 5000))) == {id}
+
+
+def test_services_may_wait_for_each_other_in_a_long_row() -> None:
+    rows = [f"- {{name: s{number}, image: a, depends_on: [s{number + 1}]}}" for number in range(3000)]
+    text = "services:\n" + "\n".join(rows)
+    assert not errors(f"{text}\n- {{name: s3000, image: a}}\n")
+    (error,) = errors(f"{text}\n- {{name: s3000, image: a, depends_on: [s2999]}}\n")
+    assert error.message.endswith(": s2999 → s3000 → s2999")
 
 
 @pytest.mark.parametrize("name", ["a" * 241, "ä" * 121, "\u202e", "a\u2028b", "../../x", "a/b", "..", "\x7f"])

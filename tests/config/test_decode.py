@@ -384,3 +384,11 @@ def test_merge_keys_and_aliases() -> None:
     text = "services:\n- &a {name: a, image: b, command: [x]}\n- {<<: *a, name: c, env: []}\n"
     assert config(text).services[1] == ImageEntry("c", "b", Settings(command=("x",), env=()))
     assert setting("env", "command: &c [A=b], env: *c") == ("A=b",)
+
+
+def test_what_is_long_is_not_said_at_length() -> None:
+    """A key of megabytes, and hundreds of thousands of them: work and words are bounded."""
+    (error,) = errors(f"? {'a' * 1_000_000}\n: b\n")
+    assert error.id == "config-unknown-key"
+    assert len(error.message) <= 1001
+    assert len(errors("".join(f"k{number}: v\n" for number in range(20_000)))) == 100

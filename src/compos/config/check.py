@@ -47,9 +47,9 @@ __all__ = [
     "octal",
     "optional_image",
     "platform",
+    "repeated_rlimits",
     "restart",
     "rlimit",
-    "rlimits",
     "seccomp",
     "signal",
     "tmpfs",
@@ -97,6 +97,10 @@ FAILURES = ("continue", "halt", "reboot")
 
 LOCAL_IMAGES = ("oci:", "oci-archive:", "docker-archive:")
 """Begin the names of images in folders and files of this machine."""
+
+
+_MEANT = 200
+"""Characters of a word that may be misspelt; comparing takes the square of it."""
 
 
 class Complaint(NamedTuple):
@@ -202,6 +206,8 @@ def nearest(text: str, known: Iterable[str]) -> str | None:
     """What of `known` the user may have meant, in any case of letters."""
     from difflib import get_close_matches
 
+    if len(text) > _MEANT:
+        return None
     lowered = {name.lower(): name for name in known}
     text = text.lower()
     begun = [name for name in lowered if len(text) > 3 and name.startswith(text)]
@@ -243,16 +249,14 @@ def rlimit(text: str) -> Iterator[Complaint]:
             yield Complaint("config-rlimit", f"{value!r} in {text!r} is not a limit", "Write a number, or unlimited.")
 
 
-def rlimits(texts: Sequence[str]) -> Iterator[Complaint]:
-    """Each limit once: a runtime refuses a container with two of a kind (OCI runtime specification, "POSIX process")."""
-    seen: dict[str, int] = {}
+def repeated_rlimits(texts: Sequence[str]) -> Iterator[tuple[int, str]]:
+    """Where a limit stands again, and its name: the last one counts, if the runtime takes the container at all."""
+    seen = set()
     for number, text in enumerate(texts):
-        name = text.partition(",")[0].strip().upper().removeprefix("RLIMIT_")
+        name = text.partition(",")[0].strip().lower().removeprefix("rlimit_")
         if name in seen:
-            first = texts[seen[name]]
-            hint = "Keep one of them."
-            yield Complaint("config-rlimit", f"{name.lower()} has a limit already: {first!r}", hint, f"[{number}]")
-        seen.setdefault(name, number)
+            yield number, name
+        seen.add(name)
 
 
 def bind(text: str) -> Iterator[Complaint]:

@@ -232,7 +232,7 @@ class Decoder:
 
     def _unknown(self, key: Scalar, kind: Record, path: str) -> str | None:
         """Report a key that does not exist; returns the one that the user may have meant."""
-        near = nearest(key.text, kind.fields)
+        near = None if self._problems.is_full else nearest(key.text, kind.fields)
         hint = f"Did you mean {near!r}?" if near else f"Keys here are: {', '.join(kind.fields)}."
         self.fail("config-unknown-key", f"there is no key {key.text!r}", key.span, path, hint)
         return near

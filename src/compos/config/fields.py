@@ -261,7 +261,7 @@ SETTINGS = _table(
     key("cgroupsPath", TEXT, "Control group of the container."),
     key("resources", RESOURCES, "Control group limits."),
     key("sysctl", TextMap(), "Kernel parameters in the container's namespaces; values in quotes."),
-    key("rlimits", ListOf(Text(check.rlimit), check.rlimits), "Limits, NAME,SOFT,HARD."),
+    key("rlimits", ListOf(Text(check.rlimit)), "Limits, NAME,SOFT,HARD."),
     key("uidMappings", ListOf(ID_MAPPING), "User ids of an own user namespace."),
     key("gidMappings", ListOf(ID_MAPPING), "Group ids of an own user namespace."),
     key("annotations", TextMap(), "Annotations in config.json."),

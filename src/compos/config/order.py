@@ -100,23 +100,27 @@ def _circles(services: Mapping[str, ImageEntry], problems: Problems) -> None:
     """Each circle once, at the dependency that closes it."""
     done: set[str] = set()
     for name in services:
-        _visit(name, services, [], done, problems)
+        _visit(name, services, done, problems)
 
 
-def _visit(name: str, services: Mapping[str, ImageEntry], above: list[str], done: set[str], problems: Problems) -> None:
-    if name in done:
-        return
-    above.append(name)
-    for other in _known(services[name], services):
-        if other in above:
-            circle = " → ".join((*above[above.index(other) :], other))
+def _visit(first: str, services: Mapping[str, ImageEntry], done: set[str], problems: Problems) -> None:
+    """Follow what `first` waits for, without recursion: a chain may be as long as there are services."""
+    above: dict[str, Iterator[str]] = {}
+    waiting = [] if first in done else [first]
+    while waiting:
+        name = waiting[-1]
+        others = above.setdefault(name, _known(services[name], services))
+        other = next((one for one in others if one not in done), None)
+        if other is None:
+            done.add(waiting.pop())
+            del above[name]
+        elif other in above:
+            circle = " → ".join((*waiting[waiting.index(other) :], other))
             key = f"depends_on.{other}" if other in (services[name].settings.depends_on or {}) else "pid"
             mark = services[name].mark.at(key)
             problems.add("config-depends-on", f"services wait for each other: {circle}", mark, hint="Break the circle.")
         else:
-            _visit(other, services, above, done, problems)
-    above.pop()
-    done.add(name)
+            waiting.append(other)
 
 
 def _known(entry: ImageEntry, services: Mapping[str, ImageEntry]) -> Iterator[str]:

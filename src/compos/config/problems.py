@@ -13,6 +13,9 @@ __all__ = ["Problems"]
 MOST = 100
 """Mistakes that are kept: a file with more is not YAML of ours at all."""
 
+MAX_MESSAGE = 1000
+"""Characters of a message: what it quotes may be megabytes long."""
+
 MOST_LINES = 1 << 30
 """More lines than a source can have."""
 
@@ -46,6 +49,8 @@ class Problems:
 
     def error(self, id: str, message: str, mark: Mark, *, hint: str | None = None, width: int = 1) -> ConfigError:
         """The error for a mistake at `mark`, with its source line; it is not noted."""
+        if len(message) > MAX_MESSAGE:
+            message = f"{message[:MAX_MESSAGE]}…"
         return ConfigError(id, message, place=str(mark), hint=hint, excerpt=self._excerpt(mark, width))
 
     def _keep(self, error: ComposError, source: str, line: int, column: int) -> None:
@@ -54,6 +59,11 @@ class Problems:
         if len(self._found) < MOST:
             key = (self._sources.index(source), line, column, error.id, error.message)
             self._found.setdefault(key, error)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether further mistakes are not kept: no work need go into them."""
+        return len(self._found) >= MOST
 
     def __bool__(self) -> bool:
         return bool(self._found)

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from compos.config.check import LOCAL_IMAGES, is_template, mount_type, nearest
+from compos.config.check import LOCAL_IMAGES, is_template, mount_type, nearest, repeated_rlimits
 from compos.config.ids import id_map
 from compos.config.model import Config, File, Id, ImageEntry, Mark, Volume
 from compos.config.order import check_order
 from compos.config.problems import Problems
 from compos.config.sources import is_url
+from compos.progress import notice
 
 __all__ = ["check_names", "check_references"]
 
@@ -34,6 +35,8 @@ def check_references(config: Config, problems: Problems, *, allow_local_files: b
         for key, value in _ids(entry):
             _known_id(value, ids, entry.mark.at(key), problems)
         _volumes(entry, volumes, problems)
+        for number, name in repeated_rlimits(entry.settings.rlimits or ()):
+            notice(f"{entry.mark.at(f'rlimits[{number}]')}: the limit {name} stands here a second time")
     check_order(config, problems)
     for file in config.files:
         for key, value in _ids(file):

@@ -30,7 +30,7 @@ SCRIPTS = frozenset(("contents", "command"))
 
 NAME = re.compile("[A-Za-z_][A-Za-z0-9_]*")
 _USE = re.compile(r"\$(\$?)\{(?:([A-Za-z_][A-Za-z0-9_]*)(?:(:?[-?])([^{}]*))?\})?")
-_MALFORMED = re.compile(r"\$\{[^}\s]*\}?")
+_MALFORMED = re.compile(r"\$\{[^}\s]{0,100}\}?")
 MOST = 1 << 20
 """Characters that one value may grow to."""
 
