@@ -335,6 +335,19 @@ class Memlogd:
         self.ended.add(name)
 
 
+def test_nobody_waits_for_a_memlogd_that_hangs(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    program = compile_driver(
+        "memlogd", parts=(*LOG, "log", "process", "sealed"), folder=tmp_path_factory.mktemp("memlogd")
+    )
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as silent:
+        silent.bind(str(tmp_path / "linuxkit-external-logging.sock"))
+        script = 'mount --bind "$1" /run && exec "$2" hung'
+        command = ["unshare", "-m", "sh", "-c", script, "-", str(tmp_path), str(program)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "compos: log onboot.000-a: memlogd: Resource temporarily unavailable\n"
+
+
 def test_memlogd_gets_the_output_where_it_listens(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     program = compile_driver(
         "memlogd", parts=(*LOG, "log", "process", "sealed"), folder=tmp_path_factory.mktemp("memlogd")

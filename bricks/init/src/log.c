@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -136,9 +137,16 @@ static int send_descriptor(const char *source, int descriptor)
     control.header.cmsg_type = SCM_RIGHTS;
     control.header.cmsg_len = CMSG_LEN(sizeof descriptor);
     memcpy(CMSG_DATA(&control.header), &descriptor, sizeof descriptor);
+    /* One that hangs takes a few messages, and then none. */
+    const struct timeval patience = {.tv_usec = 500000};
     int channel = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    ssize_t sent = channel < 0 ? -1 : sendmsg(channel, &message, MSG_NOSIGNAL);
+    if (channel < 0)
+        return -1;
+    setsockopt(channel, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+    ssize_t sent = sendmsg(channel, &message, MSG_NOSIGNAL);
+    int reason = errno;
     close(channel);
+    errno = reason;
     return sent < 0 ? -1 : 0;
 }
 
@@ -149,7 +157,8 @@ int log_external(const char *source)
         return -1;
     int sent = send_descriptor(source, ends[0]);
     close(ends[0]);
-    if (sent == 0)
+    /* PID 1 writes: it must not wait for somebody who does not read. */
+    if (sent == 0 && fcntl(ends[1], F_SETFL, O_NONBLOCK) == 0)
         return ends[1];
     say("log %s: memlogd: %s", source, strerror(errno));
     close(ends[1]);

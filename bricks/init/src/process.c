@@ -26,6 +26,9 @@ struct relay {
 static int signals = -1;
 static int poller = -1;
 
+/* How long a log that is a pipe may take (milliseconds); a file never takes any time. */
+enum { LOG_PATIENCE = 500 };
+
 /* What is ready in this round. */
 enum { AT_ONCE = 64 };
 static struct epoll_event events[AT_ONCE];
@@ -212,9 +215,9 @@ static bool pass_on(struct relay *relay)
             continue;
         if (count <= 0)
             return count < 0 && errno == EAGAIN;
-        /* A log on a full disk must not stop the container: the console still has it. */
+        /* A log on a full disk, or one that nobody reads, must not stop the container: the console still has it. */
         if (relay->log >= 0 &&
-            ((size_t)count > relay->room || write_patiently(relay->log, bytes, (size_t)count, 0) < 0)) {
+            ((size_t)count > relay->room || write_patiently(relay->log, bytes, (size_t)count, LOG_PATIENCE) < 0)) {
             close(relay->log);
             relay->log = -1;
         }

@@ -80,7 +80,7 @@ static struct limits limits_of(const struct bundle *bundle)
     struct limits limits = {INT64_MAX, "continue"};
     for (size_t i = 0; i < bundle->count; i++) {
         long long number = plan_number(bundle->lines[i].argument[0] ? bundle->lines[i].argument[0] : "");
-        if (bundle->lines[i].word == WORD_TIMEOUT && number > 0)
+        if (bundle->lines[i].word == WORD_TIMEOUT && number > 0 && number < INT64_MAX / 2)
             limits.deadline = process_now() + number;
         if (bundle->lines[i].word == WORD_FAILURE)
             limits.failure = bundle->lines[i].argument[0];
