@@ -22,7 +22,7 @@ def _run(data: bytes) -> None:
     from compos.image.local import import_archive
     from compos.image.names import Origin
     from compos.image.platform import Platform
-    from compos.image.source import Images
+    from compos.image.source import Images, stored_image
     from compos.image.store import Store
     from compos.tree.flatten import image_tree
 
@@ -39,7 +39,8 @@ def _run(data: bytes) -> None:
             with suppress(ComposError), opened(path) as archive:
                 import_archive(store, archive, Origin("archive"))
         with suppress(ComposError):
-            Images(made.store(Store(folder / "other"))).image("x.example/app:1", Platform("linux", "amd64"))
+            other = made.store(Store(folder / "other"))
+            stored_image(other, "x", other.named("x.example/app:1"), Platform("linux", "amd64"))
         if not {path.name for path in folder.iterdir()} <= {"store", "layout", "saved.tar", "other"}:
             raise AssertionError("something was written outside")
     finally:

@@ -17,6 +17,7 @@ import pytest
 from compos.errors import ComposError
 from compos.image.archive import opened
 from compos.image.local import import_archive
+from compos.image.mirrors import Mirrors
 from compos.image.names import Origin
 from compos.image.registry import Registry
 from compos.image.removal import remove
@@ -97,7 +98,9 @@ def pulled_whole(made: Made, _: Path, store: Store, registry: FakeRegistry) -> o
 
 def anothers_store(made: Made, _: Path, store: Store, registry: FakeRegistry) -> object:
     found = made.store(store)
-    image = Images(found).image("x.example/app:1", AMD64)
+    # What its store cannot give is asked of the image's registry, which is this one, and has nothing.
+    mirrors = Mirrors.parse((f"x.example={registry.url}",), {})
+    image = Images(found, registry=Registry(mirrors, wait=lambda _: None)).image("x.example/app:1", AMD64)
     remove(found, "x.example/app:1")
     return image
 
