@@ -49,6 +49,7 @@ onboot:
         mount -t iso9660 -o ro /dev/$iso /mnt/iso && cd /mnt/iso && find . -type f -exec sha256sum '{}' +
         find . -exec stat -c '%n|%f|%u|%g|%Y|%t|%T|' '{}' +
         readlink way
+        readlink far | sha256sum
         echo all read
 """
 TYPES = {
@@ -75,8 +76,15 @@ def tree(store: Path) -> list[tuple[str, Node]]:
     return sorted(nodes.items())
 
 
+FAR = "/".join(["part" * 20] * 51)[:4095]
+"""The longest link that Linux has, in many fields and sectors of an ISO image."""
+
+
 def special() -> list[tuple[str, Node]]:
     return [
+        ("disk", Node(BLOCK, 0o660, mtime=EPOCH, device=(4095, 1_048_575))),
+        ("far", Node(SYMLINK, 0o777, mtime=EPOCH, link=FAR)),
+        ("l" * 253, file(b"", 0o644, EPOCH)),
         ("null", Node(CHARACTER, 0o666, mtime=EPOCH, device=(1, 3))),
         ("pipe", Node(FIFO, 0o600, 5, 6, EPOCH)),
         ("sda300", Node(BLOCK, 0o660, 0, 6, EPOCH, device=(259, 300))),
@@ -114,3 +122,5 @@ def test_a_kernel_reads_them(built: Callable[[str], Path], tmp_path: Path) -> No
         mode = TYPES[node.kind] | node.mode
         assert f"./{path}|{mode:x}|{node.uid}|{node.gid}|{EPOCH // 10**9}|{major:x}|{minor:x}|" in told, path
     assert "docs/deep/../deep/kernel\n" in told
+    far = hashlib.sha256(f"{FAR}\n".encode()).hexdigest()
+    assert f"{far}  -\n" in told

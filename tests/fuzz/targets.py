@@ -137,6 +137,8 @@ def _run_formats(data: bytes) -> None:
         with suppress(ComposError):
             tree = image_tree(store, Image("x", "sha256:" + "0" * 64, ImageConfig("amd64", "linux"), layers, ""))
             entries = [(path, node) for path, node, _ in union([Component("init[0]", "x", tree)]).nodes]
+            # fsck.erofs reads every hole.
+            small = sum(node.size for _, node in entries) < 64 << 20
             for form in FORMATS:
                 image = folder / form.name
                 with suppress(ComposError):
@@ -144,7 +146,7 @@ def _run_formats(data: bytes) -> None:
                     if form.name in ("initramfs", "tar headers") and image.stat().st_size < 64 << 20:
                         if wrong := differences(form, entries, form.read(image, folder / "out"), store.root):
                             raise AssertionError(wrong)
-                    elif form.name in programs and not zlib.crc32(data) % 8 and image.stat().st_size < 64 << 20:
+                    elif form.name in programs and not zlib.crc32(data) % 8 and small:
                         done = subprocess.run([*programs[form.name], image], capture_output=True, check=False)
                         if done.returncode:
                             raise AssertionError(f"{form.name}: {done.stdout + done.stderr!r}")
