@@ -7,6 +7,7 @@ layout, on which its init image is built. Files whose work the boot plan does ar
 from __future__ import annotations
 
 import io
+import subprocess
 import zoneinfo
 from datetime import UTC, datetime
 from pathlib import Path
@@ -105,3 +106,15 @@ def test_the_local_time_is_utc() -> None:
     ):
         assert moment.astimezone(zone).isoformat() == moment.isoformat()
         assert moment.astimezone(zone).tzname() == "UTC"
+
+
+def test_busybox_in_init_has_its_programs_where_scripts_name_them(init: dict[str, Node]) -> None:
+    (links,) = load_recipe(bricks_folder() / "busybox").links.values()
+    listed = subprocess.run(["busybox", "--list-full"], capture_output=True, text=True, check=True).stdout.split()
+    # Later ones than this machine's have more.
+    known = {path.rpartition("/")[2] for path in listed}
+    elsewhere = {path for path in links if not path.startswith("bin/") and path.rpartition("/")[2] in known}
+    assert len(elsewhere) > 100
+    assert elsewhere <= set(listed)
+    assert {"bin/sh", "sbin/ip", "usr/bin/env", "usr/bin/awk", "sbin/mdev"} <= set(links)
+    assert not set(links) & {path for path, node in init.items() if node.kind != DIRECTORY}, "init's own commands stay"

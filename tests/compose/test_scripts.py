@@ -12,6 +12,7 @@ from tests.images import Member, make_image
 
 PLANNED = {"Labels": {"org.compos.init.plan": "1"}}
 SHELL = [Member("bin/busybox", mode=0o755, content="x"), Member("bin/sh", "symlink", content="busybox")]
+ENV = [*SHELL, Member("usr/bin/env", mode=0o755, content="x")]
 LOOP = [Member("bin/sh", "symlink", content="ash"), Member("bin/ash", "symlink", content="sh")]
 MERGED = [
     Member("bin", "symlink", content="usr/bin"),
@@ -36,12 +37,14 @@ def said(folder: Path, script: str, others: list[Member], *, name: str = "002-lo
         ("#!/bin/sh\necho x\n", [], "/bin/sh"),
         ("#! /bin/sh -e\n", LOOP, "/bin/sh"),
         ("#!/usr/bin/env python3", SHELL, "/usr/bin/env"),
+        ("#!/usr/bin/env python3", ENV, "python3"),
+        ("#!/usr/bin/env -S python3 -u", ENV, "python3"),
+        ("#!/usr/bin/env sh\n", ENV, ""),
+        ("#!/usr/bin/env -i A=b sh\n", ENV, ""),
         ("#!/bin/sh", [Member("bin/sh", "dir", 0o755)], "/bin/sh"),
         ("#!/bin/sh\n", SHELL, ""),
         ("#!/bin/sh\n", MERGED, ""),
         ("\x7fELF", [], ""),
-        ("#!\n", [], ""),
-        ("", [], ""),
     ],
 )
 def test_interpreters(
@@ -51,6 +54,33 @@ def test_interpreters(
     error = capsys.readouterr().err
     assert (f"etc/init.d/002-logging of example.org/mem:1 cannot run: it wants {wants}," in error) == bool(wants)
     assert ("cannot run" in error) == bool(wants)
+
+
+SCRIPT = "etc/init.d/001-x"
+
+
+@pytest.mark.parametrize(
+    ("members", "why"),
+    [
+        ([Member(SCRIPT, mode=0o755)], "neither a program nor a script"),
+        ([Member(SCRIPT, mode=0o755, content="#!\n")], "neither a program nor a script"),
+        ([Member(SCRIPT, mode=0o755, content="echo x\n")], "neither a program nor a script"),
+        ([Member(SCRIPT, mode=0o644, content="#!/bin/sh\n"), *SHELL], "it is not executable"),
+        ([Member(SCRIPT, mode=0o755, content="#!/bin/sh\r\n"), *SHELL], "its lines end in CR and LF"),
+        ([Member(SCRIPT, "symlink", content="/nowhere")], "it is a link to no file"),
+        ([Member(SCRIPT, "symlink", content="001-x")], "it is a link to no file"),
+        ([Member(SCRIPT, "symlink", content="../../bin/busybox"), *SHELL], "neither a program nor a script"),
+        ([Member(SCRIPT, "symlink", content="/bin/x"), Member("bin/x", mode=0o755, content="\x7fELF")], ""),
+        ([Member(SCRIPT, mode=0o755, content="#!/opt/perl\n")], "An image in `init` would have to bring it"),
+        ([Member(SCRIPT, mode=0o755, content="#!/bin/sh\n")], "compos/busybox:v1 in `init` has it"),
+        ([Member("etc/shutdown.d/x", mode=0o755, content="#!/bin/sh\n")], "compos/busybox:v1 in `init` has it"),
+    ],
+)
+def test_what_cannot_run(tmp_path: Path, members: list[Member], why: str, capsys: pytest.CaptureFixture[str]) -> None:
+    said(tmp_path, "\x7fELF", members)
+    error = capsys.readouterr().err
+    assert why in error
+    assert error.count("cannot run: ") == bool(why)
 
 
 @pytest.mark.parametrize(("name", "planned"), [("010-onboot", True), ("002-logging", False)])

@@ -1,4 +1,4 @@
-"""Scripts of init images (`etc/init.d`, `etc/shutdown.d`) whose interpreter is not in the system.
+"""Scripts of init images (`etc/init.d`, `etc/shutdown.d`) that our init would run, and that cannot run.
 
 May touch: the store (reading). LinuxKit's init has BusyBox's shell; ours has none, so that a script would end with status 127.
 """
@@ -14,22 +14,31 @@ from compos.image.store import Store
 from compos.tree.contents import Contents
 from compos.tree.node import DIRECTORY, FILE, SYMLINK, Node
 
-__all__ = ["missing_interpreters"]
+__all__ = ["scripts_that_fail"]
 
 FOLDERS = ("etc/init.d", "etc/shutdown.d")
+NOT_RUN = (*BUILT_IN, "010-onshutdown")
 MAX_LINE = 256
 """Bytes of a script's first line that the kernel reads (BINPRM_BUF_SIZE, linux/binfmts.h)."""
 
 MAX_LINKS = 40
 """As in Linux (path_resolution(7))."""
 
+ELF = b"\x7fELF"
+ENV = "env"
+SEARCHED = ("sbin", "usr/sbin", "bin", "usr/bin")
+"""Where `env` looks for programs: init's PATH."""
 
-def missing_interpreters(store: Store, root: Root) -> Iterator[str]:
+IN_BUSYBOX = ("/bin/sh", "/bin/ash", "/bin/busybox", "/bin/env", "/usr/bin/env", "sh", "ash")
+"""What the brick busybox would bring."""
+
+
+def scripts_that_fail(store: Store, root: Root) -> Iterator[str]:
     """A sentence for each script that our init would run and that cannot."""
     scripts = [
-        (path, node, component.source)
+        (path, component.source)
         for path, node, component in root.nodes
-        if path.rpartition("/")[0] in FOLDERS and node.kind == FILE and path.rpartition("/")[2] not in BUILT_IN
+        if path.rpartition("/")[0] in FOLDERS and node.kind != DIRECTORY and path.rpartition("/")[2] not in NOT_RUN
     ]
     if not scripts:
         return
@@ -37,19 +46,43 @@ def missing_interpreters(store: Store, root: Root) -> Iterator[str]:
     if PLAN_PATH not in nodes:
         return
     with Contents(store.root) as contents:
-        for path, node, source in scripts:
-            line = next(contents.chunks(node.content), b"")[:MAX_LINE].partition(b"\n")[0]
-            words = line[2:].split() if line.startswith(b"#!") else []
-            interpreter = words[0].decode("utf-8", "surrogateescape") if words else ""
-            if interpreter and not _is_there(nodes, interpreter):
-                yield (
-                    f"{path} of {source} cannot run: it wants {interpreter}, which is not in the system. "
-                    f"An image in `init` that has it, such as compos/busybox:v1, would help"
-                )
+        for path, source in scripts:
+            node = _found(nodes, path)
+            line = next(contents.chunks(node.content), b"")[:MAX_LINE].partition(b"\n")[0] if node else b""
+            if why := _fault(nodes, node, line):
+                yield f"{path} of {source} cannot run: {why}"
 
 
-def _is_there(nodes: Mapping[str, Node], path: str) -> bool:
-    """Whether a path leads to a file, links followed inside the root."""
+def _fault(nodes: Mapping[str, Node], node: Node | None, line: bytes) -> str:
+    """Why the kernel would not run a file that begins with `line`; empty when it would."""
+    if node is None:
+        return "it is a link to no file of the system"
+    if not node.mode & 0o111:
+        return "it is not executable"
+    if line.startswith(ELF):
+        return ""
+    # The kernel's own blanks (binfmt_script.c): a carriage return is part of the name.
+    words = line[2:].decode("utf-8", "surrogateescape").replace("\t", " ").split(" ") if line.startswith(b"#!") else []
+    words = [word for word in words if word]
+    if not words:
+        return "it is neither a program nor a script that names its interpreter (#!)"
+    if _found(nodes, words[0]) is None:
+        return _wanted(words[0])
+    program = next((word for word in words[1:] if not word.startswith("-")), "")
+    if words[0].rpartition("/")[2] == ENV and program and "/" not in program and "=" not in program:
+        return "" if any(_found(nodes, f"{folder}/{program}") for folder in SEARCHED) else _wanted(program)
+    return ""
+
+
+def _wanted(name: str) -> str:
+    if name.endswith("\r"):
+        return f"its lines end in CR and LF, so that it wants {name!r}"
+    hint = "compos/busybox:v1 in `init` has it" if name in IN_BUSYBOX else "An image in `init` would have to bring it"
+    return f"it wants {name}, which is not in the system. {hint}"
+
+
+def _found(nodes: Mapping[str, Node], path: str) -> Node | None:
+    """The file that a path leads to, links followed inside the root."""
     pending = path.split("/")[::-1]
     real: list[str] = []
     links = 0
@@ -62,14 +95,14 @@ def _is_there(nodes: Mapping[str, Node], path: str) -> bool:
             continue
         node = nodes.get("/".join((*real, part)))
         if node is None or (pending and node.kind not in (DIRECTORY, SYMLINK)):
-            return False
+            return None
         if node.kind == SYMLINK:
             links += 1
             if links > MAX_LINKS:
-                return False
+                return None
             real = [] if node.link.startswith("/") else real
             pending.extend(node.link.split("/")[::-1])
             continue
         real.append(part)
     found = nodes.get("/".join(real))
-    return found is not None and found.kind == FILE
+    return found if found is not None and found.kind == FILE else None

@@ -110,7 +110,7 @@ def described_outputs(
         return [Output(suffix, pieces) for suffix, pieces in groups]
     # Not at the top: a build that finds its result imports no composing.
     from compos.compose.image_user import ignored_users
-    from compos.compose.scripts import missing_interpreters
+    from compos.compose.scripts import scripts_that_fail
     from compos.compose.system import compose_system
     from compos.image.removal import keep_bound, limit_of
 
@@ -128,7 +128,7 @@ def described_outputs(
         sbom=request.sbom,
         machines=machines(request.formats),
     )
-    findings = [*ignored_users(config, parts.images), *missing_interpreters(store, system.root)]
+    findings = [*ignored_users(config, parts.images), *scripts_that_fail(store, system.root)]
     if parts.copies:
         from compos.compose.unchanged import unchanged_sections
 
