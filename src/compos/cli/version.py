@@ -31,13 +31,18 @@ def _commit() -> str:
 
     folder = Path(__file__).parents[3] / ".git"
     try:
+        common = folder
+        if folder.is_file():
+            # A work tree of its own: gitrepository-layout(5), "gitdir" and "commondir".
+            folder = folder.parent / folder.read_text().removeprefix("gitdir: ").strip()
+            common = folder / (folder / "commondir").read_text().strip()
         head = (folder / "HEAD").read_text().strip()
         if not head.startswith("ref: "):
             return head
         name = head.removeprefix("ref: ")
-        if (folder / name).is_file():
-            return (folder / name).read_text().strip()
-        packed = (folder / "packed-refs").read_text().splitlines()
+        if (common / name).is_file():
+            return (common / name).read_text().strip()
+        packed = (common / "packed-refs").read_text().splitlines()
         return next((line.partition(" ")[0] for line in packed if line.endswith(f" {name}")), "")
     except OSError:
         return ""
