@@ -64,3 +64,25 @@ def test_too_large_a_file_is_refused() -> None:
         archive({"big": Node("f", 0o644, size=1 << 32, content=(Hole(1 << 32),))})
     assert caught.value.id == "cpio-file-too-large"
     assert "4,294,967,296" in caught.value.message
+
+
+def test_every_field_of_a_header() -> None:
+    """magic ino mode uid gid nlink mtime filesize devmajor devminor rdevmajor rdevminor namesize check."""
+    node = Node("b", 0o4755, 0xFFFF_FFFE, 70_000, (2**32 - 1) * 10**9, device=(0xFFF, 0xF_FFFF))
+    (header, *_) = cpio_pieces([("dev/x", node)], first=0x2_0001)
+    numbers = (
+        "070701 00020001 000069ed fffffffe 00011170 00000001 ffffffff"
+        " 00000000 00000000 00000000 00000fff 000fffff 00000006 00000000"
+    )
+    assert header == numbers.replace(" ", "").encode() + b"dev/x\0"
+
+
+def test_a_part_of_an_archive_has_no_end() -> None:
+    assert [*cpio_pieces([], end=False)] == []
+    one = [*cpio_pieces([("a", file(b"", 0o644, 0))], end=False)]
+    assert len(one) == 1
+    assert b"".join(piece for piece in cpio_pieces([]) if isinstance(piece, bytes)).endswith(b"TRAILER!!!\0\0\0\0")
+
+
+def test_a_file_of_the_trailers_name_is_a_file() -> None:
+    assert b"\0./TRAILER!!!\0" in archive({"TRAILER!!!": file(b"x", 0o644, 0)}).replace(b"00000000", b"\0")

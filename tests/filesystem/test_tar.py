@@ -86,3 +86,28 @@ def test_what_is_written_is_read_back(tmp_path_factory: object, tree: Tree) -> N
             }
             for name, node in found.items():
                 assert b"".join(contents.chunks(node.content)) == b"".join(contents.chunks(clean[name].content))
+
+
+def test_every_field_of_a_header() -> None:
+    """POSIX.1-2024, pax, "ustar Interchange Format": each number octal, with a NUL behind it."""
+    node = Node("c", 0o4755, 0o7777777, 0o7777776, 0o77777777777 * 10**9, device=(0xFFF, 0xF_FFFF))
+    (header, *_) = tar_pieces([("dev/x", node, {})])
+    numbers = "0004755 7777777 7777776 00000000000 77777777777 ".replace(" ", "\0").encode()
+    devices = b"0007777\0" + b"3777777\0"
+    front, back = (
+        b"dev/x".ljust(100, b"\0") + numbers,
+        b"3" + bytes(100) + b"ustar\0" + b"00" + bytes(64) + devices + bytes(167),
+    )
+    checksum = sum(front) + 8 * ord(" ") + sum(back)
+    assert header == front + b"%06o" % checksum + b"\0 " + back
+    assert len(header) == 512
+
+
+def test_numbers_that_octal_cannot_say_are_records() -> None:
+    node = Node("f", 0o644, 0o10000000, 0, (0o77777777777 + 1) * 10**9)
+    (headers, *_) = tar_pieces([("x", node, {})])
+    assert isinstance(headers, bytes)
+    assert headers[512:].startswith(b"20 mtime=8589934592\n15 uid=2097152\n")
+    header = headers[1024:]
+    assert header[108:116] == b"0000000\0"
+    assert header[136:148] == b"77777777777\0"

@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from compos.compose.root import EPOCH
 from compos.errors import OutputError
+from compos.filesystem.limits import require_node
 from compos.tree.node import DIRECTORY, FILE, Hole, Node, Piece, directory
 
 __all__ = ["ALIGNMENT", "FatImage", "fat_image"]
@@ -126,6 +127,7 @@ def _items(entries: Sequence[tuple[str, Node]]) -> _Item:
         return items[path]
 
     for path, node in entries:
+        require_node(path, node)
         if not path:
             continue
         if node.kind not in (FILE, DIRECTORY):
