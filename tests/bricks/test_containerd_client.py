@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from compos.compose.plan import MAX_SPECIFICATION
+from compos.compose.plan import CONTAINERD_ID, MAX_CONTAINERD_ID, MAX_SPECIFICATION
 from tests.bricks.compiler import SOURCES, compile_driver
 
 DRIVER = Path(__file__).resolve().parent / "init" / "containerd_driver.c"
@@ -160,6 +160,13 @@ def test_the_longest_specification_is_a_request(driver: Path, containerd: Path, 
     spec.write_bytes(spec.read_bytes().ljust(MAX_SPECIFICATION + 4096))
     problem = "error: the container's configuration is longer than a request may be"
     assert call(driver, containerd, "test", "create", "b", spec) == problem
+
+
+def test_containerd_takes_the_names_that_the_build_lets_through(driver: Path, containerd: Path, tmp_path: Path) -> None:
+    spec = bundle(tmp_path, "true")
+    for name in ("web", "a-b_c.d", "a" * 76, "a" * 77, "a--b", "end-", "-a", ".a", "a+b", "a b", "ä", "0"):
+        taken = call(driver, containerd, "test", "create", name, spec) == "ok 0"
+        assert taken == bool(CONTAINERD_ID.fullmatch(name) and len(name) <= MAX_CONTAINERD_ID), name
 
 
 def test_removing_what_still_runs(driver: Path, containerd: Path, tmp_path: Path) -> None:

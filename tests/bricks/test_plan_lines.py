@@ -44,8 +44,13 @@ FIELD = (
     .filter(lambda field: b"\0" not in field)
     .map(lambda field: field.decode("utf-8", "surrogateescape"))
 )
+FREE = [word for word in INSIDE if word != "interface"]
 LINES = st.lists(
-    st.sampled_from(INSIDE).flatmap(lambda word: st.tuples(st.just(word), *[FIELD] * WORDS[word])), max_size=20
+    st.one_of(
+        st.sampled_from(FREE).flatmap(lambda word: st.tuples(st.just(word), *[FIELD] * WORDS[word])),
+        st.sampled_from([("interface", "eth0", "", "", ""), ("interface", "ä" * 7, "veth", "p:"[:1], "root")]),
+    ),
+    max_size=20,
 )
 
 
@@ -75,11 +80,38 @@ def test_any_fields_are_read_as_they_were_written(
         ("test", "a" * MAX_LINE),
         ("test", "\n" * (MAX_LINE // 2)),
         ("test", "ä" * (MAX_LINE // 2)),
+        ("mount", "", "/a" * 2048, "", "bind"),
+        ("directory", "0755", f"/{'a' * 256}"),
+        ("directory", "0755", f"x/{'ä' * 128}/y"),
+        ("cgroup", "a/" * 2041),
+        ("bindns", "net", "/run" * 1024),
+        ("interface", "", "veth", "peer", ""),
+        ("interface", "a" * 16, "", "", ""),
+        ("interface", "ä" * 8, "", "", ""),
+        ("interface", "a b", "", "", ""),
+        ("interface", "..", "", "", ""),
+        ("interface", "eth0", "veth", "a/b", ""),
+        ("interface", "eth0", "veth", "", ""),
+        ("interface", "eth0", "dummy", "peer", ""),
+        ("interface", "eth0", "a" * 16, "", ""),
     ],
 )
 def test_what_init_would_not_read_is_not_written(line: tuple[str, ...]) -> None:
     with pytest.raises(PlanError):
         plan_line(line)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        ("mount", "", f"/{'a/' * 2047}", "", "bind"),
+        ("directory", "0755", f"{'ä' * 127}x/y"),
+        ("cgroup", "a/" * 2040),
+        ("interface", "a" * 15, "a" * 15, "", ""),
+    ],
+)
+def test_what_is_just_short_enough_is_written(line: tuple[str, ...]) -> None:
+    assert plan_line(line)
 
 
 def test_the_longest_line_is_read(reader: Path, tmp_path: Path) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+import subprocess
 
 import pytest
 
-from compos.compose.plan import MAX_PLAN, MAX_SPECIFICATION, boot_plan
+from compos.compose.plan import MAX_PLAN, MAX_SPECIFICATION, RUNC_ID, boot_plan
 from compos.config.model import Volume
 from compos.errors import ConfigError
 from tests.compose.systems import World
@@ -44,6 +45,47 @@ def test_the_longest_container(world: World, labels: dict[str, str], section: st
         world.nodes(yaml.replace("PADDING", "x" * (MAX_SPECIFICATION - short + 1)))
     assert caught.value.id == "container-long"
     assert re.search(r"os\.yml:3", caught.value.place or "")
+
+
+RUNTIMES = {"containerd": ["usr/bin/containerd", "usr/bin/runc"], "runc": ["usr/bin/runc"], "crun": ["usr/bin/crun"]}
+NAMES = {
+    "web": "",
+    "web-1.2_x": "",
+    "a" * 76: "",
+    "a" * 77: "containerd",
+    "a" * 238: "containerd",
+    "a" * 239: "containerd runc crun",
+    "ä" * 119: "containerd runc",
+    ".hidden": "containerd runc crun",
+    "two words": "containerd runc",
+    "a--b": "containerd",
+    "end-": "containerd",
+    "a+b": "containerd",
+    "ä": "containerd runc",
+    "a@b": "containerd runc",
+}
+"""Names of services, and who would not take them."""
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_names_that_nobody_would_run(world: World, runtime: str) -> None:
+    programs = [Member(path, mode=0o755) for path in RUNTIMES[runtime]]
+    world.image("acme/init:1", [[Member("init"), *programs]], {"Labels": LABELS["a profile beside it"]})
+    refused = {}
+    for name in NAMES:
+        try:
+            world.nodes(f"init: ['acme/init:1']\nservices: [{{name: '{name}', image: 'acme/app:1'}}]\n")
+        except ConfigError as error:
+            refused[name] = (error.id, "os.yml:2" in (error.place or ""))
+    wanted = [name for name, whom in NAMES.items() if runtime in whom.split()]
+    assert refused == dict.fromkeys(wanted, ("container-name", True))
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if "/" not in name and name.isascii()])
+def test_runc_takes_the_names_that_we_let_through(name: str) -> None:
+    """It looks at the name before anything else."""
+    done = subprocess.run(["runc", "--root", "/nowhere", "state", name], capture_output=True, text=True, check=False)
+    assert ("invalid" in done.stderr) == (not RUNC_ID.fullmatch(name)), done.stderr
 
 
 def test_another_init_reads_what_it_likes(world: World) -> None:

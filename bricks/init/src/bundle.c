@@ -39,7 +39,8 @@ int bundle_read(struct bundle *bundle, const struct plan *plan, size_t index, si
 static int make_cgroup(const char *name, struct failure *failure)
 {
     char path[PATH_SIZE];
-    snprintf(path, sizeof path, "/sys/fs/cgroup/%s", name);
+    if (snprintf(path, sizeof path, "/sys/fs/cgroup/%s", name) >= (int)sizeof path)
+        return failed(failure, "cgroup %.64s...: its path is too long", name);
     return directory_make(path) < 0 ? failed_errno(failure, "cgroup %s", name) : 0;
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ from compos.config.model import Volume
 from compos.errors import ConfigError
 from compos.tree.node import DIRECTORY, Node
 
-__all__ = ["LABEL", "PATH", "SECCOMP_LABEL", "boot_plan", "require_specification"]
+__all__ = ["LABEL", "PATH", "SECCOMP_LABEL", "boot_plan", "require_startable"]
 
 LABEL = "org.compos.init.plan"
 """An init image with this label carries out the plan; its value is the plan's version."""
@@ -91,6 +92,18 @@ BUILT_IN = ("000-issue", "005-volumes", "010-onboot", "020-containerd")
 
 BEFORE_ONBOOT = "010"
 
+MAX_ID = 255 - len("shutdown.") - len(".out.log")
+"""Bytes of a container's id, of which the names of its logs are made (NAME_MAX, linux/limits.h)."""
+
+MAX_CONTAINERD_ID = 76
+"""Likewise, of a service's (pkg/identifiers/validate.go of containerd)."""
+
+CONTAINERD_ID = re.compile(r"[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*")
+"""Names that containerd takes (the same file)."""
+
+RUNC_ID = re.compile(r"[A-Za-z0-9_+.-]+")
+"""Names that runc takes (libcontainer/factory_linux.go)."""
+
 MAX_PLAN = 16 << 20
 """Bytes of a plan that init reads (`plan_maximum`, bricks/init/src/main.c)."""
 
@@ -147,16 +160,19 @@ def boot_plan(
     return plan
 
 
-def require_specification(bundle: Bundle, size: int, place: str) -> None:
-    """Refuse a `bundle` whose specification init would not read; its `config.json` has `size` bytes.
+def require_startable(bundle: Bundle, size: int, root: Mapping[str, Node], place: str) -> None:
+    """Refuse a `bundle` that init, or what the files `root` bring to run it, would not take.
 
-    `place` is where the container stands. A runtime reads the others itself. Raises `ConfigError` (`container-long`).
+    Its `config.json` has `size` bytes; `place` is where the container stands. Raises `ConfigError` (`container-name`,
+    `container-long`).
     """
+    _require_id(bundle, root, place)
+    # A runtime reads the others itself.
     if bundle.section != "services" and bundle.profile is None:
         return
-    root = len(f"/{bundle.path}/rootfs".encode("utf-8", "surrogateescape")) + 2 - bundle.root_path[1]
+    folder = len(f"/{bundle.path}/rootfs".encode("utf-8", "surrogateescape")) + 2 - bundle.root_path[1]
     profile = len('"seccomp":,') + len(bundle.profile.text) if bundle.profile else 0
-    whole = size + root + profile
+    whole = size + folder + profile
     if whole > MAX_SPECIFICATION:
         raise ConfigError(
             "container-long",
@@ -164,6 +180,25 @@ def require_specification(bundle: Bundle, size: int, place: str) -> None:
             place=place,
             hint="Shorten its environment, command, annotations or mounts; large data can be a file of the system.",
         )
+
+
+def _require_id(bundle: Bundle, root: Mapping[str, Node], place: str) -> None:
+    name, most, hint = bundle.id, MAX_ID, ""
+    if bundle.section == "services" and CONTAINERD in root:
+        most = MAX_CONTAINERD_ID
+        hint = (
+            ""
+            if CONTAINERD_ID.fullmatch(name)
+            else "containerd wants letters and digits, with single -, _ and . between"
+        )
+    elif CRUN not in root and not RUNC_ID.fullmatch(name):
+        hint = "runc wants letters, digits, -, _, + and ."
+    if name.startswith("."):
+        hint = "init takes no name with a dot in front"
+    if len(name.encode("utf-8", "surrogateescape")) > most:
+        hint = f"It may have {most} bytes"
+    if hint:
+        raise ConfigError("container-name", f"no container can be called {name!r} here", place=place, hint=f"{hint}.")
 
 
 def _written(lines: Iterable[tuple[str, ...]]) -> Iterator[bytes]:

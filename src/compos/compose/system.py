@@ -26,7 +26,7 @@ from compos.compose.modules import SUFFIXES
 from compos.compose.parts import Parts
 from compos.compose.plan import LABEL as PLAN_LABEL
 from compos.compose.plan import PATH as PLAN_PATH
-from compos.compose.plan import SECCOMP_LABEL, boot_plan, require_specification
+from compos.compose.plan import SECCOMP_LABEL, boot_plan, require_startable
 from compos.compose.profiles import Profile, chosen_profile, profile_nodes
 from compos.compose.root import EPOCH, MOUNT_POINTS, apart, laid_out
 from compos.compose.sbom import SbomOptions, require_free, sbom_component
@@ -282,7 +282,7 @@ class _Composition:
             components.append(component)
             if self._planned():
                 size = component.tree[f"{bundle.path}/config.json"].size
-                require_specification(bundle, size, str(entry.mark))
+                require_startable(bundle, size, self.base, str(entry.mark))
             bundles.append(bundle if self._shares_profiles() else replace(bundle, no_new_privileges=False))
         return bundles
 
