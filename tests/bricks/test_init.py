@@ -497,7 +497,7 @@ def init(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 BROKEN = (
-    "compos-plan\t1\nstage\tonboot\ncontainer\t000-a\t/a\t\nfly\nstage\tservices\n"
+    "compos-plan\t1\nstage\tonboot\nruntime\t/bin/sh\ncontainer\t000-a\t/a\t\nfly\nstage\tservices\n"
     "container\tweb\t/w\tns\nmount\t/x\ncontainer\tdb\t/d\tns\nstop\t99\t0\nstage\tshutdown\n"
 )
 WATCHED = """
@@ -517,13 +517,13 @@ def test_what_cannot_be_read_is_left_out_loudly(init: Path, tmp_path: Path) -> N
     command = ["unshare", "-pfm", "--mount-proc", "bash", "-c", WATCHED, "-", str(tmp_path), str(init)]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60, check=False)
     console = [re.sub(r" at [\d.]+ s$", "", line.strip()) for line in done.stdout.splitlines()]
-    assert [line for line in console if "plan line 4" in line] == [
-        "compos: plan line 4: unknown word",
-        "compos: plan line 4: the container 000-a is left out",
+    assert [line for line in console if "plan line 5" in line] == [
+        "compos: plan line 5: unknown word",
+        "compos: plan line 5: the container 000-a is left out",
     ]
     assert "compos: onboot 000-a: left out: a line of it cannot be read" in console
     assert "compos: service web: left out: a line of it cannot be read" in console
-    assert "compos: service db: plan line 9: an argument cannot be" in console
+    assert "compos: service db: plan line 10: an argument cannot be" in console
     assert "compos: services started (0 of 2)" in console
     assert "compos: power off" in console
     assert (tmp_path / "status").read_text() == "web\tfailed\t-\t127\ndb\tfailed\t-\t127\n"

@@ -359,7 +359,7 @@ def test_memlogd_gets_the_output_where_it_listens(tmp_path: Path, tmp_path_facto
     command = ["unshare", "-m", "sh", "-c", script, "-", str(run), str(program)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
     assert done.returncode == 0, done.stderr
-    assert done.stdout == "/var/run/web.out.log\n" * 2
+    assert done.stdout == "/var/run/web.out.log\n" * 2 + "/dev/null\n"
     wanted = {"onboot.000-a.out", "web.out"}
     deadline = time.monotonic() + 10
     while memlogd.ended != wanted and time.monotonic() < deadline:

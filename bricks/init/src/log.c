@@ -190,9 +190,10 @@ void log_target(const struct service *service, const char *stream, char *path, s
 {
     char source[512];
     snprintf(source, sizeof source, "%s%s", service->bundle.id, stream);
-    if (access(EXTERNAL, F_OK) == 0 && external_fifo(source, path, size) == 0)
+    bool wanted = service->log.driver != LOG_NONE;
+    if (wanted && access(EXTERNAL, F_OK) == 0 && external_fifo(source, path, size) == 0)
         return;
-    if (service->log.driver == LOG_NONE)
+    if (!wanted)
         snprintf(path, size, "/dev/null");
     else
         fifo_path(path, size, service->bundle.id, stream);

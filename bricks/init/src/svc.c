@@ -171,7 +171,8 @@ static int wait_for(int count, char *arguments[])
         fputs(usage, stderr);
         return 2;
     }
-    for (long tries = 0; tries <= seconds * (1000000 / POLL); tries++) {
+    enum { LOOKS = 1000000 / POLL }; /* a second */
+    for (long tries = 0; (tries + LOOKS - 1) / LOOKS <= seconds; tries++) {
         int result = is(arguments[0], wanted);
         if (result != 0)
             return result < 0 ? complain(arguments[0], "no such service") : 0;

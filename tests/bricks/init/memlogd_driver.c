@@ -1,7 +1,7 @@
 /*
  * memlogd_driver.c: sends lines where memlogd listens: as an onboot container's output goes there, and as the service web's,
  * which starts twice, each time by a helper process that ends when the container has opened its path, which is printed.
- * `hung`: many sources, to somebody who takes no message and reads nothing.
+ * Then where the output of a service without logs goes. `hung`: many sources, to somebody who takes no message and reads nothing.
  */
 #include "log.h"
 
@@ -64,5 +64,11 @@ int main(int count, char *arguments[])
         return 1;
     dprintf(direct, "from onboot\n");
     close(direct);
-    return start("from a service") != 0 || start("started again") != 0;
+    if (start("from a service") != 0 || start("started again") != 0)
+        return 1;
+    struct service quiet = {.bundle = {.id = "quiet"}, .log = {.driver = LOG_NONE}};
+    char path[4096];
+    log_target(&quiet, LOG_OUT, path, sizeof path);
+    puts(path);
+    return 0;
 }
