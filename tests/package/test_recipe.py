@@ -61,7 +61,7 @@ def test_packages_by_architecture(tmp_path: Path) -> None:
         ("image: x\ndebian: {packages: [aa], keep: ['a/*********/b***']}", "recipe-path", "debian.keep[0]", ""),
         ("image: x\nfiles: [{contents: y}]", "config-missing", "files[0]", "path"),
         ("image: x\nfiles: [{path: ../y, contents: y}]", "config-file", "files[0].path", ""),
-        ('image: x\nfiles: [{path: "y\\0", contents: y}]', "recipe-path", "files[0].path", ""),
+        ('image: x\nfiles: [{path: "y\\0", contents: y}]', "config-value", "files[0].path", ""),
         (f"image: x\nfiles: [{{path: {'y' * 256}, contents: y}}]", "recipe-path", "files[0].path", "255"),
         (f"image: x\nfiles: [{{path: {'y/' * 2048}y, contents: y}}]", "recipe-path", "files[0].path", "4095"),
         (f"image: x\nfiles: [{{path: y, symlink: {'y' * 4096}}}]", "recipe-path", "files[0].symlink", "4095"),
