@@ -204,6 +204,16 @@ def test_kernels_that_are_none(
     assert f"error[{error}]" in capsys.readouterr().err
 
 
+def test_a_file_of_no_bytes_is_a_tar_without_modules(lab: Lab) -> None:
+    """As LinuxKit and GNU tar read one."""
+    lab.image("bare", [[Member("kernel", content="K"), Member("kernel.tar")]])
+    built = lab.build("kernel: {image: @bare}")
+    assert {path: entry.text for path, entry in built.tree.items() if entry.kind == "file"} == {
+        "boot/kernel": "K",
+        "boot/cmdline": "",
+    }
+
+
 @pytest.mark.parametrize("kind", ["symlink", "hardlink"])
 def test_a_kernel_that_is_a_link(lab: Lab, kind: str) -> None:
     """N20: LinuxKit writes an empty kernel."""

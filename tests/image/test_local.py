@@ -10,13 +10,16 @@ import shutil
 import subprocess
 import tarfile
 from collections.abc import Callable
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from compos.errors import ComposError, ImageError
+from compos.image.archive import Archive, opened
 from compos.image.digest import digest_of
+from compos.image.local import import_docker
 from compos.image.platform import Platform
 from compos.image.registry import Registry
 from compos.image.source import Images
@@ -193,6 +196,31 @@ def test_shared_layers_are_links(tmp_path: Path) -> None:
     members["1/layer.tar"] = "../0/layer.tar"
     archive_of(tmp_path / "a.tar", members)
     assert contents(Store(tmp_path / "s"), images(tmp_path / "s"), f"docker-archive:{tmp_path}/a.tar") == {"x": "x"}
+
+
+class Listed:
+    """An archive that lists what is read of it."""
+
+    def __init__(self, archive: Archive) -> None:
+        self.has, self.document, self.position = archive.has, archive.document, archive.position
+        self._archive = archive
+        self.read: list[str] = []
+
+    def stream(self, name: str) -> BufferedReader:
+        self.read.append(name)
+        return self._archive.stream(name)
+
+
+def test_layers_are_read_once_and_as_they_lie(tmp_path: Path) -> None:
+    """Going back in a compressed archive means to decompress it once more."""
+    members = saved([layer_tar([Member(f"f{number}", content="x")]) for number in range(3)])
+    archive_of(tmp_path / "a.tar", dict(reversed(members.items())))
+    with opened(tmp_path / "a.tar") as archive:
+        listed = Listed(archive)
+        import_docker(Store(tmp_path / "s"), listed, AMD64, "")
+    assert listed.read == ["2/layer.tar", "1/layer.tar", "0/layer.tar"]
+    found = contents(Store(tmp_path / "t"), images(tmp_path / "t"), f"docker-archive:{tmp_path}/a.tar")
+    assert found == {"f0": "x", "f1": "x", "f2": "x"}
 
 
 TAR = layer_tar([Member("x", content="x")])

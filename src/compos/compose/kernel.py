@@ -122,16 +122,17 @@ def _modules(store: Store, image: Image, tree: Tree, name: str) -> Tree:
             place=image.name,
             hint="Name it with kernel.tar, or write `tar: none` when there are no modules.",
         )
-    if len(node.content) != 1 or not isinstance(node.content[0], Slice):
-        raise _unusable(image, name, "it is empty or sparse")
-    archive = node.content[0]
     overlay = Overlay(image.name)
-    try:
-        with (store.root / archive.source).open("rb") as stream:
-            entries = tuple(admitted(*member[:2]) for member in read_members(stream, archive))
-    except (TarError, GateError) as error:
-        raise _unusable(image, name, str(error)) from error
-    overlay.apply(Layer((), (), entries))
+    # A file of no bytes is a tar of no files.
+    for archive in node.content:
+        if not isinstance(archive, Slice) or archive.size != node.size:
+            raise _unusable(image, name, "it is sparse")
+        try:
+            with (store.root / archive.source).open("rb") as stream:
+                entries = tuple(admitted(*member[:2]) for member in read_members(stream, archive))
+        except (TarError, GateError) as error:
+            raise _unusable(image, name, str(error)) from error
+        overlay.apply(Layer((), (), entries))
     made = apart("kernel", overlay.named())
     made.pop("", None)
     with store.derive("kernel-tar", key) as path_:

@@ -56,8 +56,11 @@ class Archive(Protocol):
     def has(self, name: str) -> bool:
         """Whether there is a regular file of this name."""
 
-    def stream(self, name: str) -> IO[bytes]:
+    def stream(self, name: str) -> BufferedReader:
         """The file, opened; raises `ImageError` (`archive-incomplete`)."""
+
+    def position(self, name: str) -> int:
+        """What to sort files by before they are read: going back in a compressed tar means to decompress it once more."""
 
     def document(self, name: str) -> bytes:
         """A whole small file; raises `ImageError` (`archive-incomplete`)."""
@@ -109,7 +112,7 @@ class _Folder:
         except (OSError, ImageError):
             return False
 
-    def stream(self, name: str) -> IO[bytes]:
+    def stream(self, name: str) -> BufferedReader:
         path = self._find(name)
         # Not blocked by a FIFO that pretends to be a blob.
         try:
@@ -123,6 +126,9 @@ class _Folder:
             os.close(descriptor)
             raise _incomplete(self._path, name)
         return BufferedReader(_Guarded(os.fdopen(descriptor, "rb", buffering=0), self._path), _BUFFER)
+
+    def position(self, name: str) -> int:
+        return 0
 
     def document(self, name: str) -> bytes:
         return _whole(self, self._path, name)
@@ -165,7 +171,7 @@ class _Tar:
     def has(self, name: str) -> bool:
         return self._find(name) is not None
 
-    def stream(self, name: str) -> IO[bytes]:
+    def stream(self, name: str) -> BufferedReader:
         member = self._find(name)
         with _damage(self._path):
             if member is not None and member.issparse() and member.size > MAX_HOLES:
@@ -174,6 +180,10 @@ class _Tar:
         if stream is None:
             raise _incomplete(self._path, name)
         return BufferedReader(_Guarded(stream, self._path), _BUFFER)
+
+    def position(self, name: str) -> int:
+        member = self._find(name)
+        return member.offset_data if member is not None else 0
 
     def document(self, name: str) -> bytes:
         return _whole(self, self._path, name)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from compos.errors import ImageError
 from compos.image.archive import Archive, identity, opened
@@ -126,7 +126,7 @@ def _import_layout(
     root, selected = _select(_entries_of(archive), wanted, platform, documents)
     selected.manifest.require_usable(wanted)
     image_config("", selected, platform, documents)
-    for layer in selected.manifest.layers:
+    for layer in _in_order(archive, selected.manifest.layers):
         _blob(store, archive, layer)
     for attestation in selected.attestations:
         if archive.has(attestation.digest.path):
@@ -256,7 +256,7 @@ def _import_all(store: Store, archive: Archive, root: Descriptor, seen: set[str]
                 _import_all(store, archive, child, seen, depth + 1)
     else:
         foreign = document.foreign_layer()
-        for blob in document.blobs:
+        for blob in _in_order(archive, document.blobs):
             if foreign is None or archive.has(blob.digest.path):
                 _blob(store, archive, blob)
 
@@ -271,6 +271,11 @@ def _document(store: Store, archive: Archive, blob: Descriptor) -> bytes:
     return store.read(blob.digest)
 
 
+def _in_order(archive: Archive, blobs: Sequence[Descriptor]) -> list[Descriptor]:
+    """Blobs as they lie in the archive."""
+    return sorted(blobs, key=lambda blob: archive.position(blob.digest.path))
+
+
 def _blob(store: Store, archive: Archive, blob: Descriptor) -> None:
     if not store.has(blob.digest, blob.size):
         _copy(store, archive, blob.digest.path, blob.media_type, blob.digest, blob.size)
@@ -280,7 +285,14 @@ def _copy(
     store: Store, archive: Archive, name: str, media_type: str, digest: str | None, size: int | None = None
 ) -> Descriptor:
     """Put a file of the archive into the store; `digest` and `size` are what it must have."""
-    with archive.stream(name) as stream, store.writer() as blob:
+    with archive.stream(name) as stream:
+        return _put(store, stream, name, media_type, digest, size)
+
+
+def _put(
+    store: Store, stream: IO[bytes], name: str, media_type: str, digest: str | None, size: int | None = None
+) -> Descriptor:
+    with store.writer() as blob:
         while piece := stream.read(_PIECE):
             blob.write(piece)
             if size is not None and blob.size > size:
@@ -321,12 +333,13 @@ def import_docker(store: Store, archive: Archive, platform: Platform, wanted: st
         raise ImageError(
             "archive-damaged", "manifest.json and config do not have the same layers", hint="Save it again."
         )
-    layers = [_layer(store, archive, name, diff) for name, diff in zip(entry["Layers"], config.diff_ids, strict=True)]
+    named = list(zip(entry["Layers"], config.diff_ids, strict=True))
+    layers = {one: _layer(store, archive, *one) for one in sorted(named, key=lambda layer: archive.position(layer[0]))}
     document = {
         "schemaVersion": 2,
         "mediaType": MANIFEST,
         "config": store.put(settings, CONFIG_TYPE).to_json(),
-        "layers": [layer.to_json() for layer in layers],
+        "layers": [layers[one].to_json() for one in named],
     }
     manifest = store.put(json.dumps(document, sort_keys=True, separators=(",", ":")).encode(), MANIFEST)
     names = [name for name in map(_full_name, entry.get("RepoTags") or ()) if name]
@@ -366,12 +379,13 @@ def _layer(store: Store, archive: Archive, name: str, diff: Digest) -> Descripto
     if store.has(diff):
         return Descriptor(LAYER_TAR, diff, store.path(diff).stat().st_size)
     with archive.stream(name) as stream:
-        start = stream.read(4)
-    for magic, media_type in _MAGIC:
-        if start.startswith(magic):
-            said = _HEX.fullmatch(name)
-            return _copy(store, archive, name, media_type, f"sha256:{said[1]}" if said and "blobs/" in name else None)
-    return _copy(store, archive, name, LAYER_TAR, diff)
+        start = stream.peek(4)
+        for magic, media_type in _MAGIC:
+            if start.startswith(magic):
+                said = _HEX.fullmatch(name)
+                digest = f"sha256:{said[1]}" if said and "blobs/" in name else None
+                return _put(store, stream, name, media_type, digest)
+        return _put(store, stream, name, LAYER_TAR, diff)
 
 
 def _full_name(text: str) -> str:
