@@ -346,6 +346,12 @@ def test_places(text: str, expected: list[tuple[str, str]]) -> None:
     [
         ("servicse: []", "Did you mean 'services'?"),
         ("services: [{name: a, image: b, comand: []}]", "Did you mean 'command'?"),
+        ("services: [{name: a, image: b, maskedPaths: [proc/kcore]}]", "Begin it with a slash, and leave out `..`."),
+        ("services: [{name: a, image: b, maskedPaths: ['']}]", "Begin it with a slash, and leave out `..`."),
+        (
+            "services: [{name: a, image: b, readonlyPaths: [/proc/../sys]}]",
+            "Begin it with a slash, and leave out `..`.",
+        ),
         ("services: [{name: a, image: b, maskedpaths: []}]", "Did you mean 'maskedPaths'?"),
         ("services: [{name: a, image: b, rmlimits: []}]", "Did you mean 'rlimits'?"),
         ("kernel: {zzz: 1}", "Keys here are: image, cmdline, binary, tar, ucode, modules, firmware."),

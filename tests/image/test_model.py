@@ -86,13 +86,16 @@ def test_empty_config_has_defaults() -> None:
     assert ImageConfig.from_bytes(b'{"config": null}') == ImageConfig("", "")
 
 
-@pytest.mark.parametrize(
-    "text", ['{"config": {"Cmd": "sh"}}', '{"config": {"Env": [1]}}', '{"config": [1]}', "x", "[]"]
-)
+@pytest.mark.parametrize("text", ['{"config": {"Cmd": 5}}', '{"config": {"Env": [1]}}', '{"config": [1]}', "x", "[]"])
 def test_config_refuses(text: str) -> None:
     with pytest.raises(ImageError) as caught:
         ImageConfig.from_bytes(text.encode())
     assert caught.value.id == "image-malformed"
+
+
+def test_what_docker_takes_too() -> None:
+    config = ImageConfig.from_bytes(b'{"config": {"Cmd": "sh", "Entrypoint": null, "Labels": {"a": null}}}')
+    assert (config.cmd, config.entrypoint, config.labels) == (("sh",), (), {"a": ""})
 
 
 def document(**keys: object) -> bytes:

@@ -344,6 +344,14 @@ def restart(text: str) -> Iterator[Complaint]:
         yield Complaint("config-restart", f"{text!r} is not a restart policy", hint)
 
 
+def absolute_path(text: str) -> Iterator[Complaint]:
+    """A path that means the same wherever it is read."""
+    if not text.startswith("/") or ".." in text.split("/"):
+        yield Complaint(
+            "config-path", f"{text!r} is not an absolute path", "Begin it with a slash, and leave out `..`."
+        )
+
+
 def seccomp(text: str) -> Iterator[Complaint]:
     """A word, or the path of a profile in the system's root."""
     if text not in SECCOMP and (not text.startswith("/") or text.endswith("/") or ".." in text.split("/")):

@@ -12,6 +12,7 @@ __all__ = ["CONFIG", "ENTRY", "SETTINGS"]
 
 TEXT = Text()
 TEXTS = ListOf(TEXT)
+PATHS = ListOf(Text(check.absolute_path))
 FLAG = Flag()
 SIGNED = Number(-(2**63), 2**63 - 1)
 UNSIGNED = Number(0, 2**64 - 1)
@@ -245,8 +246,8 @@ SETTINGS = _table(
     key("userns", TEXT, _NAMESPACE.format("User", "root")),
     key("hostname", Text(check.host_name), "Host name, in an own uts namespace."),
     key("readonly", FLAG, "Read-only root filesystem [false]."),
-    key("maskedPaths", TEXTS, "Paths that cannot be read [what confinement says]."),
-    key("readonlyPaths", TEXTS, "Paths that cannot be written; given, /sys can be, too [what confinement says]."),
+    key("maskedPaths", PATHS, "Paths that cannot be read [what confinement says]."),
+    key("readonlyPaths", PATHS, "Paths that cannot be written; given, /sys can be, too [what confinement says]."),
     key(
         "seccomp",
         Text(check.seccomp),

@@ -141,8 +141,8 @@ class ImageConfig(NamedTuple):
             architecture=platform.architecture,
             os=platform.os,
             variant=platform.variant,
-            entrypoint=_texts(run.get("Entrypoint"), "Entrypoint"),
-            cmd=_texts(run.get("Cmd"), "Cmd"),
+            entrypoint=_words(run.get("Entrypoint"), "Entrypoint"),
+            cmd=_words(run.get("Cmd"), "Cmd"),
             env=_texts(run.get("Env"), "Env"),
             working_dir=_text(run.get("WorkingDir") or "", "WorkingDir"),
             stop_signal=_text(run.get("StopSignal") or "", "StopSignal"),
@@ -338,7 +338,13 @@ def _texts(value: object, what: str) -> tuple[str, ...]:
 
 def _texts_by_name(value: object, what: str) -> dict[str, str]:
     plain = _object(value, what) if value is not None else {}
-    return {name: _text(text, what) for name, text in plain.items()}
+    # Go reads null as an empty text.
+    return {name: "" if text is None else _text(text, f"{what}: {name[:80]}") for name, text in plain.items()}
+
+
+def _words(value: object, what: str) -> tuple[str, ...]:
+    """A list of texts, or one text that stands for itself, as Docker takes it."""
+    return (value,) if isinstance(value, str) else _texts(value, what)
 
 
 def _malformed(message: str) -> ImageError:

@@ -2,7 +2,8 @@
  * hostile.c: NAME [host]: tries the known ways out of a container and prints one line: which of them a kernel carried out or
  * looked at (with the error that it gave), how many were refused, and what confines the process.
  *
- * Nothing that it tries hurts a machine that lets it: files are opened and not written, clocks set to what they show. With
+ * Only for a guest. It tries to hurt nothing (files are opened and not written, clocks set to what they show), but a machine
+ * that lets it loses a loaded kexec kernel, its process accounting and ctrl-alt-del, and keeps a mount and a control group. With
  * `host` it also reaches for the machine's processes, which a container sees that has the machine's PID namespace.
  */
 #define _GNU_SOURCE
