@@ -273,7 +273,7 @@ def test_services_end_in_reverse_order(direct: Guest) -> None:
     assert at(text, "service needs-slow stopped: signal 9 \\(Killed\\)") <= at(
         text, "service slow stopped: signal 9 \\(Killed\\)"
     )
-    assert text.index("service slow stopped") < text.index("compos: ending all processes")
+    assert text.index("service slow stopped") < text.index("ending all processes")
     assert "reboot: Power down" in text
 
 
