@@ -13,6 +13,7 @@ import subprocess
 import tarfile
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ from tests import initramfs
 from tests.compose.systems import World
 from tests.filesystem.trees import walked
 from tests.images import Member, make_image
+from tests.nobody import NOBODY, as_nobody
 
 WEB = """
 kernel: {image: 'acme/kernel:1', cmdline: console=ttyS0}
@@ -199,28 +201,18 @@ def test_another_user_gets_the_same_bytes(world: World) -> None:
             shutil.copy(world.store.root / name, folder / "store" / name)
         shutil.copy(world.folder / "os.yml", folder / "os.yml")
         for path in [folder, *folder.rglob("*")]:
-            os.chown(path, 65534, 65534)
-        assert as_nobody(folder, ["build", "--arch", "amd64", "--cache", "store", "os.yml"]) == 0
+            os.chown(path, NOBODY, NOBODY)
+        assert as_nobody(partial(build_in, folder)) == 0
         assert {path.name: path.read_bytes() for path in folder.glob("os-*")} == expected
     finally:
         shutil.rmtree(folder)
 
 
-def as_nobody(folder: Path, arguments: list[str]) -> int:
-    """Run the command line in a child that has become another user; this interpreter may lie in root's home."""
-    child = os.fork()
-    if child:
-        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    status = 1
-    try:
-        os.chdir(folder)
-        os.environ.update(HOME=str(folder), TZ="Asia/Tokyo", LANG="C", USER="nobody")
-        os.setgroups([])
-        os.setgid(65534)
-        os.setuid(65534)
-        status = main(arguments)
-    finally:
-        os._exit(status)
+def build_in(folder: Path) -> int:
+    """In the child that has become nobody: a build in another place, time zone and language."""
+    os.chdir(folder)
+    os.environ.update(HOME=str(folder), TZ="Asia/Tokyo", LANG="C", USER="nobody")
+    return main(["build", "--arch", "amd64", "--cache", "store", "os.yml"])
 
 
 def test_a_second_build_takes_the_stored_result(world: World) -> None:
