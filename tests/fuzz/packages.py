@@ -42,7 +42,8 @@ def _in_folder(run: Callable[[Path, bytes], None]) -> Callable[[bytes], None]:
 
 
 def _run_recipe(folder: Path, data: bytes) -> None:
-    from compos.package.recipe import load_recipe, named, recipe_key
+    from compos.package.recipe import load_recipe, named
+    from compos.package.recipe_key import recipe_key
 
     (folder / "build.yml").write_bytes(data)
     recipe = load_recipe(folder)

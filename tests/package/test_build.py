@@ -15,12 +15,13 @@ from compos.image.model import Image
 from compos.image.platform import Platform
 from compos.image.reference import Reference
 from compos.image.store import Store
-from compos.package import bricks
-from compos.package.bricks import Bricks, find_brick, forget_outdated, own_name
+from compos.package import bricks, recipe
+from compos.package.bricks import Bricks, current_bricks, find_brick, own_name
 from compos.package.build import Builder
 from compos.package.debian.mirror import Mirror
 from compos.package.local import LocalPackages
 from compos.package.recipe import load_recipe, named
+from compos.package.recipe_key import has_key, recipe_key
 from compos.tree.contents import Contents
 from compos.tree.flatten import image_tree
 from tests.package.debian.archive_of import DATE, Archive, Key
@@ -247,11 +248,46 @@ def test_a_brick_of_another_recipe_is_forgotten(
     monkeypatch.setattr(bricks, "bricks_folder", lambda: workshop.brick.parent)
     store = Store(tmp_path / "store")
     workshop.build(store)
-    forget_outdated(store, ["compos/tool:v1"], AMD64)
+    assert current_bricks(store, ["compos/tool:v1", "compos/other:v1"], AMD64) == {"compos/tool:v1"}
     assert store.resolve("docker.io/compos/tool:v1") is not None
     (workshop.brick / "tool.conf").write_text("changed")
-    forget_outdated(store, ["compos/tool:v1"], AMD64)
+    assert current_bricks(store, ["compos/tool:v1"], AMD64) == set()
     assert store.resolve("docker.io/compos/tool:v1") is None
+
+
+def test_a_current_brick_is_known_without_its_yaml(
+    workshop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bricks, "bricks_folder", lambda: workshop.brick.parent)
+    store = Store(tmp_path / "store")
+    workshop.build(store)
+    monkeypatch.delattr(recipe, "load_recipe")
+    assert current_bricks(store, ["compos/tool:v1"], AMD64) == {"compos/tool:v1"}
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "",
+        "0" * 64,
+        "[]",
+        "{}",
+        "[1, 2]",
+        '["x", null]',
+        '["x", "../../../etc/passwd"]',
+        '["x", "a\\u0000b"]',
+        "[" * 100_000,
+    ],
+)
+def test_a_key_that_no_compos_has_written(workshop: Workshop, key: str) -> None:
+    assert not has_key(workshop.brick, "compos/tool:v1", "amd64", key)
+
+
+def test_the_key_of_another_name_or_architecture(workshop: Workshop) -> None:
+    key = recipe_key(load_recipe(workshop.brick), "amd64")
+    assert has_key(workshop.brick, "compos/tool:v1", "amd64", key)
+    assert not has_key(workshop.brick, "compos/tool:v2", "amd64", key)
+    assert not has_key(workshop.brick, "compos/tool:v1", "arm64", key.replace("0", "1"))
 
 
 def test_a_file_that_changes_meanwhile(workshop: Workshop, tmp_path: Path) -> None:

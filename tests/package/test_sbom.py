@@ -136,7 +136,7 @@ def test_a_brick_of_an_earlier_compos_serves_and_gets_one_when_it_is_built_again
     earlier = store.put(json.dumps({"schemaVersion": 2, "manifests": kept}).encode(), root.media_type)
     store.tag(image.name, earlier, annotations=root.annotations)
     monkeypatch.setattr(bricks, "bricks_folder", lambda: workshop.brick.parent)
-    bricks.forget_outdated(store, [image.name], AMD64)
+    bricks.current_bricks(store, [image.name], AMD64)
     old = stored_image(store, image.name, earlier, AMD64)
     assert store.resolve(image.name) is not None
     assert (old.digest, list(spdx_documents(store, old))) == (image.digest, [])

@@ -86,7 +86,7 @@ def build(sources: tuple[str, ...], **options: Any) -> None:
     from compos.output.build import described_outputs, find_parts
     from compos.output.formats import choose, require, tools
     from compos.output.job import Request
-    from compos.package.bricks import forget_outdated
+    from compos.package.bricks import current_bricks
     from compos.progress import notice
 
     target = _push_target(options["push"])
@@ -101,14 +101,14 @@ def build(sources: tuple[str, ...], **options: Any) -> None:
     store = open_store(settings)
     named = (*image_references(config), *(image for _, image in layout_volumes(config)))
     needed = tools(formats, options["root"])
-    forget_outdated(store, (*named, *needed), platform, local.recipes)
+    current = current_bricks(store, (*named, *needed), platform, local.recipes)
     source = images(
         store, settings, debian_mirrors(options), pull=options["pull"], local=local, docker=options["docker"]
     )
     sbom = _sbom(options)
     copies = _copies(store, config, source, platform, options, sbom) if options["input_tar"] else None
     parts = find_parts(source, config, platform, copies, needed)
-    _powers(config, parts, refused=options["no_label_powers"])
+    _powers(config, parts, current, refused=options["no_label_powers"])
     if copies and copies.components and sbom:
         notice("The SBOM leaves out what is taken from the earlier build.")
     canonical = {name: parts.images[name].name if name in parts.images else canonical_name(name) for name in named}
@@ -135,13 +135,13 @@ def build(sources: tuple[str, ...], **options: Any) -> None:
         _push(store, settings, base.with_name(f"{base.name}.oci.tar"), target)
 
 
-def _powers(config: Config, parts: Parts, *, refused: bool) -> None:
-    """Name the images whose labels grant them power over the machine; our bricks are known."""
+def _powers(config: Config, parts: Parts, current: set[str], *, refused: bool) -> None:
+    """Name the images whose labels grant them power over the machine; our bricks are known, and `current` are some."""
     from compos.compose.settings import LABEL
     from compos.package.bricks import is_shipped
 
     labelled = {name: image for name, image in parts.images.items() if image.config.labels.get(LABEL)}
-    images = {name: image for name, image in labelled.items() if not is_shipped(name)}
+    images = {name: image for name, image in labelled.items() if name not in current and not is_shipped(name)}
     if not images:
         return
     from compos.compose.powers import label_powers, refuse_powers, told

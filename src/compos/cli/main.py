@@ -47,10 +47,11 @@ class Verbs(click.Group):
         self, context: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """As click does, with a suggestion for a word that is nearly a verb."""
-        import difflib
+        if args and args[0] not in VERBS:
+            import difflib
 
-        if args and args[0] not in VERBS and (near := difflib.get_close_matches(args[0], VERBS, 1)):
-            raise click.UsageError(f"no such command {args[0]!r}. Did you mean {near[0]!r}?", context)
+            if near := difflib.get_close_matches(args[0], VERBS, 1):
+                raise click.UsageError(f"no such command {args[0]!r}. Did you mean {near[0]!r}?", context)
         return super().resolve_command(context, args)
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:

@@ -49,7 +49,8 @@ def build(folders: tuple[str, ...], **options: Any) -> None:
     from compos.image.names import RECIPE
     from compos.image.platform import Platform
     from compos.package.bricks import own_name
-    from compos.package.recipe import load_recipe, recipe_key
+    from compos.package.recipe import load_recipe
+    from compos.package.recipe_key import recipe_key
     from compos.progress import notice
 
     store = open_store(settings)

@@ -16,12 +16,13 @@ from compos.image.names import RECIPE
 from compos.image.platform import Platform
 from compos.image.reference import HUB, NAMESPACE, Reference, is_local, is_reserved
 from compos.image.store import Store
-from compos.package.recipe import Recipe, load_recipe, named, recipe_key
+from compos.package.recipe_key import has_key, recipe_key
 
 if TYPE_CHECKING:
     from compos.package.build import Builder
+    from compos.package.recipe import Recipe
 
-__all__ = ["ORG", "Bricks", "bricks_folder", "find_brick", "forget_outdated", "is_shipped", "own_name"]
+__all__ = ["ORG", "Bricks", "bricks_folder", "current_bricks", "find_brick", "is_shipped", "own_name"]
 
 ORG = NAMESPACE
 
@@ -36,14 +37,23 @@ def bricks_folder() -> Path:
 
 def find_brick(reference: Reference) -> Recipe | None:
     """The recipe of a brick named `compos/NAME:TAG`, from any registry, if it is one of ours."""
+    folder = _brick_folder(reference)
+    if folder is None:
+        return None
+    # Not at the top: a build whose bricks are there reads no recipe.
+    from compos.package.recipe import load_recipe
+
+    recipe = load_recipe(folder)
+    return recipe if reference.tag in ("", recipe.tag) else None
+
+
+def _brick_folder(reference: Reference) -> Path | None:
+    """Where the brick of this name is, whatever the tag."""
     org, _, name = reference.path.rpartition("/")
     if org.rpartition("/")[2] != ORG or reference.digest or not name.replace("-", "").isalnum():
         return None
     folder = bricks_folder() / name
-    if not (folder / "build.yml").is_file():
-        return None
-    recipe = load_recipe(folder)
-    return recipe if reference.tag in ("", recipe.tag) else None
+    return folder if (folder / "build.yml").is_file() else None
 
 
 def is_shipped(text: str) -> bool:
@@ -57,6 +67,8 @@ def is_shipped(text: str) -> bool:
 def own_name(recipe: Recipe) -> str:
     """The canonical name of a package that the user named by its folder. Raises `PackageError` (`package-name`) for the name
     of a brick of ours that is another one: it would get into every system that names that brick."""
+    from compos.package.recipe import named
+
     name = named(recipe)
     reference = Reference.parse(name)
     shipped = find_brick(reference) if reference.domain == HUB else None
@@ -117,6 +129,8 @@ class Bricks:
 def _unknown(reference: Reference) -> ImageError:
     from difflib import get_close_matches
 
+    from compos.package.recipe import load_recipe
+
     name = reference.path.partition("/")[2]
     shipped = {path.parent.name: load_recipe(path.parent).tag for path in bricks_folder().glob("*/build.yml")}
     if name in shipped:
@@ -133,11 +147,15 @@ def _unknown(reference: Reference) -> ImageError:
     )
 
 
-def forget_outdated(
+def current_bricks(
     store: Store, references: Iterable[str], platform: Platform, local: Mapping[str, Recipe] | None = None
-) -> None:
-    """Untag bricks that were built here from another recipe than today's (after an upgrade of compos, or an edit of a
-    package in `local`)."""
+) -> set[str]:
+    """Which of `references` are bricks of ours in the store, as today's recipes make them.
+
+    Bricks that were built here from another recipe than today's (after an upgrade of compos, or an edit of a package in
+    `local`) are untagged.
+    """
+    current = set()
     for text in references:
         if is_local(text):
             continue
@@ -145,6 +163,12 @@ def forget_outdated(
         entry = store.resolve(str(reference))
         if entry is None or not (built := entry.annotations.get(f"{RECIPE}.{platform.architecture}")):
             continue
-        recipe = (local or {}).get(str(reference)) or find_brick(reference)
+        own = (local or {}).get(str(reference))
+        folder = None if own else _brick_folder(reference)
+        if folder and has_key(folder, f"{ORG}/{folder.name}:{reference.tag}", platform.architecture, built):
+            current.add(text)
+            continue
+        recipe = own or find_brick(reference)
         if recipe is not None and built != recipe_key(recipe, platform.architecture):
             store.untag(str(reference))
+    return current

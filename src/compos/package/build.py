@@ -30,8 +30,9 @@ from compos.package.debian.solver import resolve
 from compos.package.files import packages_tree
 from compos.package.indexes import Indexes
 from compos.package.kernel import is_kernels, kernel_tree
-from compos.package.recipe import Recipe, recipe_key
+from compos.package.recipe import Recipe
 from compos.package.recipe_fields import MADE_OF, Debian
+from compos.package.recipe_key import recipe_key
 from compos.package.sbom import brick_document
 from compos.package.select import moved, selected
 from compos.tree.contents import Contents

@@ -11,12 +11,15 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from compos.config.check import LOCAL_IMAGES, TEMPLATE
 from compos.config.sources import folder_of
 from compos.errors import PackageError
 from compos.package.bricks import own_name
-from compos.package.recipe import Recipe, load_recipe
+
+if TYPE_CHECKING:
+    from compos.package.recipe import Recipe
 
 __all__ = ["LocalPackages"]
 
@@ -36,6 +39,8 @@ class LocalPackages:
     def rename(self, text: str, source: str) -> str:
         """The image that `text`, said in the YAML `source`, means. Raises `PackageError`."""
         if text.startswith(TEMPLATE):
+            from compos.package.recipe import load_recipe
+
             recipe = load_recipe(_path(text.removeprefix(TEMPLATE), source, allowed=self._allowed))
             name = own_name(recipe)
             self._recipes[name] = recipe

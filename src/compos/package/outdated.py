@@ -25,7 +25,8 @@ from compos.package.debian.package import Package
 from compos.package.debian.solver import resolve
 from compos.package.debian.version import VERSION, version_key
 from compos.package.indexes import Indexes
-from compos.package.recipe import Recipe, named, recipe_key
+from compos.package.recipe import Recipe, named
+from compos.package.recipe_key import recipe_key
 
 __all__ = ["Brick", "Newer", "Outdated", "bricks_of", "outdated"]
 

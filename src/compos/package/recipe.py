@@ -20,6 +20,7 @@ from compos.errors import ComposError, PackageError
 from compos.image.reference import Reference
 from compos.package import recipe_fields
 from compos.package.recipe_fields import CONFIG_LABEL, MADE_OF, Concatenation, Debian, Document, RecipeDecoder
+from compos.package.recipe_key import digest_of, source_file
 
 __all__ = [
     "ARCHITECTURES",
@@ -27,7 +28,6 @@ __all__ = [
     "Recipe",
     "load_recipe",
     "named",
-    "recipe_key",
 ]
 
 ARCHITECTURES = ("amd64", "arm64", "riscv64")
@@ -71,35 +71,18 @@ class Recipe(NamedTuple):
         """Short name: org/image:tag."""
         return f"{self.org}/{self.image}:{self.tag}"
 
+    @property
+    def sources(self) -> list[str]:
+        """The host files that build.yml names; `${arch}` stands in them as it is written."""
+        return [entry.source for entry in self.files if entry.source]
+
     def digest(self, architecture: str) -> str:
         """What the image of `architecture` depends on in this folder: build.yml and the host files that it names."""
-        hasher = hashlib.sha256(self.content.encode())
-        for entry in self.files:
-            if entry.source:
-                with self.source(entry.source, architecture).open("rb") as stream:
-                    hasher.update(hashlib.file_digest(stream, "sha256").digest())
-        return hasher.hexdigest()
+        return digest_of(self.folder, self.content, self.sources, architecture)
 
     def source(self, path: str, architecture: str) -> Path:
-        """A host file that a `files` entry names; no link leads out of the folder, and it is a regular file.
-
-        Raises `PackageError` (`brick-source`).
-        """
-        found = self.folder / path.replace("${arch}", architecture)
-        if not found.is_file():
-            hint = (
-                "Compile it with: python hatch_build.py " + architecture if "bin/" in path else "Add it to the folder."
-            )
-            what = "is no file" if found.exists() else "is missing"
-            raise PackageError("brick-source", f"the file {path!r} {what}", place=str(found), hint=hint)
-        if not found.resolve().is_relative_to(self.folder.resolve()):
-            raise PackageError(
-                "brick-source",
-                f"the file {path!r} is a link that leads out of the package's folder",
-                place=str(found),
-                hint="Copy the file into the folder.",
-            )
-        return found
+        """The host file that a `files` entry names. Raises `PackageError` (`brick-source`)."""
+        return source_file(self.folder, path, architecture)
 
 
 def load_recipe(folder: Path, *, org: str | None = None) -> Recipe:
@@ -184,15 +167,6 @@ def _tag(folder: Path, found: Document) -> str:
     from compos.package.tag import content_hash, render_tag
 
     return render_tag(template, content_hash(folder, found.extra_sources))
-
-
-VERSION = 2
-"""Counts up when the same recipe gives another image: 2 has the suite's updates and security updates."""
-
-
-def recipe_key(recipe: Recipe, architecture: str) -> str:
-    """Names the recipe and the builder's version; a brick in the store with another key is out of date."""
-    return hashlib.sha256(f"{VERSION} {recipe.name} {recipe.digest(architecture)}".encode()).hexdigest()
 
 
 def named(recipe: Recipe) -> str:
