@@ -102,7 +102,8 @@ def described_outputs(
     Raises `ConfigError`, `ImageError`, `OutputError`.
     """
     sources = read_sources(store, config.files)
-    key = _key(store, config, parts, request, sources)
+    held = _attested(store, parts, request)
+    key = _key(config, parts, request, sources, held)
     remembered = record.load_groups(store.derived("result", key), RECORD, store)
     if remembered is not None:
         groups, notes = remembered
@@ -115,9 +116,10 @@ def described_outputs(
     from compos.image.removal import keep_bound, limit_of
 
     limit = limit_of(store.root)
-    if request.sbom and fetch_attestations:
+    if fetch_attestations and not all(held.values()):
         fetch_attestations(parts.images.values())
-        key = _key(store, config, parts, request, sources)
+        held = _attested(store, parts, request)
+        key = _key(config, parts, request, sources, held)
     system = compose_system(
         store,
         config,
@@ -137,7 +139,7 @@ def described_outputs(
     outputs = make(job, request.formats)
     inline = sum(len(piece) for output in outputs for piece in output.pieces if isinstance(piece, bytes))
     # An SBOM that arrived meanwhile is in the system, and not in the key.
-    if inline <= REMEMBERED and key == _key(store, config, parts, request, sources):
+    if inline <= REMEMBERED and (all(held.values()) or held == _attested(store, parts, request)):
         with store.derive("result", key) as path:
             record.save_groups(path, RECORD, outputs, job.notes)
     keep_bound(store, limit)
@@ -150,15 +152,25 @@ def _tell(notes: Iterable[str]) -> None:
         notice(note)
 
 
-def _key(store: Store, config: Config, parts: Parts, request: Request, sources: Mapping[str, HostFile | None]) -> str:
-    """Every input of a build, as a digest."""
+def _attested(store: Store, parts: Parts, request: Request) -> dict[str, bool]:
+    """Of which images, by reference, the store has all that goes into the SBOM; empty without one."""
+    return {reference: attested(store, image) for reference, image in parts.images.items()} if request.sbom else {}
+
+
+def _key(
+    config: Config,
+    parts: Parts,
+    request: Request,
+    sources: Mapping[str, HostFile | None],
+    held: Mapping[str, bool],
+) -> str:
+    """Every input of a build, as a digest; `held` as `_attested` gives it."""
     hasher = hashlib.sha256()
     names = sorted((reference, image.name, image.digest) for reference, image in parts.images.items())
     layouts = sorted(
         (name, layout.name, layout.root.digest, [blob.digest for blob in layout.blobs])
         for name, layout in parts.layouts.items()
     )
-    attesting = parts.images.values() if request.sbom else ()
     fixed = (
         VERSION,
         __version__,
@@ -177,7 +189,8 @@ def _key(store: Store, config: Config, parts: Parts, request: Request, sources: 
         request.sbom,
         # What is lacking now may be there next time.
         sorted(
-            (image.digest, [one.digest for one in image.attestations], attested(store, image)) for image in attesting
+            (parts.images[name].digest, [one.digest for one in parts.images[name].attestations], whole)
+            for name, whole in held.items()
         ),
         (parts.copies.key, sorted(parts.copies.components)) if parts.copies else None,
         sorted((name, found and found.digest) for name, found in sources.items()),
