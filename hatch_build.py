@@ -1,7 +1,8 @@
-"""Build hook: compiles `init`, the image's PID 1, and assembles the BIOS loader, with the zig compiler of the `ziglang`
-wheel (a build requirement only).
+"""Build hook: compiles `init`, the image's PID 1, and assembles the BIOS loader, with the zig
+compiler of the `ziglang` wheel (a build requirement only).
 
-Also a command: `python hatch_build.py [amd64|arm64|riscv64...]`. The same sources give the same bytes in any folder.
+Also a command: `python hatch_build.py [amd64|arm64|riscv64...]`. The same sources give the same
+bytes in any folder.
 """
 
 from __future__ import annotations
@@ -19,7 +20,14 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-__all__ = ["TARGETS", "CustomBuildHook", "assemble_loader", "compile_init", "host_architecture", "remove_outdated"]
+__all__ = [
+    "TARGETS",
+    "CustomBuildHook",
+    "assemble_loader",
+    "compile_init",
+    "host_architecture",
+    "remove_outdated",
+]
 
 TARGETS = {
     "amd64": "x86_64-linux-musl",
@@ -36,14 +44,23 @@ WARNINGS = (
 )
 
 FLAGS = (
-    *("-std=c11", "-D_GNU_SOURCE=", "-Os", "-static", "-s", "-ffunction-sections", "-fdata-sections"),
+    *(
+        "-std=c11",
+        "-D_GNU_SOURCE=",
+        "-Os",
+        "-static",
+        "-s",
+        "-ffunction-sections",
+        "-fdata-sections",
+    ),
     *("-fno-asynchronous-unwind-tables", "-Wl,--gc-sections", "-Wl,--build-id=none"),
 )
 
 BRICK = Path(__file__).resolve().parent / "bricks" / "init"
 LOADER = Path(__file__).resolve().parent / "src" / "compos" / "boot" / "loader"
 LOADER_ORIGINS = {"mbr": 0x600, "loader": 0x7C00}
-"""Where in memory each part of the BIOS loader runs. It is 16-bit x86 code, whatever machine composes."""
+"""Where in memory each part of the BIOS loader runs. It is 16-bit x86 code, whatever machine
+composes."""
 LOADER_FLAGS = ("-target", "x86-freestanding-none", "-nostdlib", "-static", "-Wl,--build-id=none")
 
 
@@ -53,7 +70,8 @@ def host_architecture() -> str:
 
 
 def compile_init(architecture: str) -> Path:
-    """The program for `architecture`, compiled unless it is there and of just these sources, flags and compiler."""
+    """The program for `architecture`, compiled unless it is there and of just these sources, flags
+    and compiler."""
     program = _program(architecture)
     if _is_current(architecture):
         return program
@@ -71,7 +89,8 @@ def compile_init(architecture: str) -> Path:
 
 
 def assemble_loader() -> None:
-    """The BIOS loader's parts as plain binaries beside their sources, unless they are there and of just these sources."""
+    """The BIOS loader's parts as plain binaries beside their sources, unless they are there and of
+    just these sources."""
     stamp = LOADER / "loader.stamp"
     binaries = [LOADER / f"{name}.bin" for name in LOADER_ORIGINS]
     digest = hashlib.sha256("\0".join([version("ziglang"), *LOADER_FLAGS]).encode())
@@ -84,8 +103,12 @@ def assemble_loader() -> None:
         for (name, origin), binary in zip(LOADER_ORIGINS.items(), binaries, strict=True):
             linked, plain = Path(folder) / f"{name}.elf", Path(folder) / f"{name}.bin"
             layout = Path(folder) / f"{name}.ld"
-            layout.write_text(f"ENTRY(start)\nSECTIONS {{ . = {origin:#x}; .text : {{ *(.text) }} }}\n")
-            _zig("cc", *LOADER_FLAGS, f"-Wl,-T,{layout}", "-o", str(linked), f"{name}.S", cwd=LOADER)
+            layout.write_text(
+                f"ENTRY(start)\nSECTIONS {{ . = {origin:#x}; .text : {{ *(.text) }} }}\n"
+            )
+            _zig(
+                "cc", *LOADER_FLAGS, f"-Wl,-T,{layout}", "-o", str(linked), f"{name}.S", cwd=LOADER
+            )
             _zig("objcopy", "-O", "binary", "-j", ".text", str(linked), str(plain), cwd=LOADER)
             shutil.move(plain, binary)
     stamp.write_text(key)
@@ -112,7 +135,11 @@ def _stamp(architecture: str) -> Path:
 
 def _is_current(architecture: str) -> bool:
     stamp = _stamp(architecture)
-    return _program(architecture).exists() and stamp.exists() and stamp.read_text() == _key(architecture)
+    return (
+        _program(architecture).exists()
+        and stamp.exists()
+        and stamp.read_text() == _key(architecture)
+    )
 
 
 def _options(architecture: str) -> list[str]:
@@ -131,7 +158,8 @@ class CustomBuildHook(BuildHookInterface[Any]):
     """Runs before a wheel or an editable install is put together."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Compiles for this machine, or for all architectures with COMPOS_ALL_ARCHES=1; a source archive needs none."""
+        """Compiles for this machine, or for all architectures with COMPOS_ALL_ARCHES=1; a source
+        archive needs none."""
         if self.target_name != "wheel":
             return
         every = os.environ.get("COMPOS_ALL_ARCHES") == "1"

@@ -1,7 +1,9 @@
-"""From power-on to the first page: the same nginx with and without containerd, root in the initrd and on EROFS.
+"""From power-on to the first page: the same nginx with and without containerd, root in the initrd
+and on EROFS.
 
-A command: `make bench-boot`. Prints a table of medians and writes it to docs/benchmarks-boot.md. The machine is QEMU's q35
-without hardware acceleration, with 2 CPUs and 2 GiB; the systems take turns.
+A command: `make bench-boot`. Prints a table of medians and writes it to docs/benchmarks-boot.md.
+The machine is QEMU's q35 without hardware acceleration, with 2 CPUs and 2 GiB; the systems take
+turns.
 """
 
 from __future__ import annotations
@@ -53,11 +55,13 @@ services:
 HEAD = """\
 # From power-on to the first page
 
-Two `onboot` containers (sysctl, dhcpcd), then nginx as a service, answering over HTTP. QEMU's q35 without hardware
-acceleration, 2 CPUs, 2 GiB, direct kernel boot; {rounds} rounds, the systems taking turns. Written by `make bench-boot`.
+Two `onboot` containers (sysctl, dhcpcd), then nginx as a service, answering over HTTP. QEMU's q35
+without hardware acceleration, 2 CPUs, 2 GiB, direct kernel boot; {rounds} rounds, the systems
+taking turns. Written by `make bench-boot`.
 
-Machine: {machine}; {qemu}. LinuxKit's own init and service programs, same kernel, nginx and options, took 15.4 to 18.9 s,
-median 17.4 s, with containerd from an initrd, on another machine, where firmware and kernel took 1.8 s (the last row).
+Machine: {machine}; {qemu}. LinuxKit's own init and service programs, same kernel, nginx and
+options, took 15.4 to 18.9 s, median 17.4 s, with containerd from an initrd, on another machine,
+where firmware and kernel took 1.8 s (the last row).
 
 | system | median | least | most | kernel, initrd and root |
 |---|---|---|---|---|
@@ -82,7 +86,9 @@ class Case(NamedTuple):
 CONTAINERD = ("init", "runc", "containerd")
 CASES = (
     Case("initrd", "containerd and runc, kernel+initrd", CONTAINERD, "kernel+initrd"),
-    Case("initrd-crun", "containerd and crun, kernel+initrd", (*CONTAINERD, "crun"), "kernel+initrd"),
+    Case(
+        "initrd-crun", "containerd and crun, kernel+initrd", (*CONTAINERD, "crun"), "kernel+initrd"
+    ),
     Case("erofs", "containerd and runc, kernel+erofs", CONTAINERD, "kernel+erofs"),
     Case("erofs-crun", "containerd and crun, kernel+erofs", (*CONTAINERD, "crun"), "kernel+erofs"),
     Case("direct", "crun alone, kernel+initrd", ("init", "crun"), "kernel+initrd"),
@@ -96,7 +102,11 @@ def build(case: Case, folder: Path) -> list[Path]:
     path.write_text(SYSTEM.format(init="\n".join(f"  - compos/{name}:v1" for name in case.init)))
     if compos(["build", "--dir", str(folder), "-f", case.form, str(path)]) != 0:
         raise SystemExit(f"{case.name} cannot be built")
-    return [file for file in folder.glob(f"{case.name}-*") if file.name.removeprefix(case.name).startswith(PARTS)]
+    return [
+        file
+        for file in folder.glob(f"{case.name}-*")
+        if file.name.removeprefix(case.name).startswith(PARTS)
+    ]
 
 
 PARTS = ("-kernel", "-initrd.img", "-erofs-initrd.img", "-erofs.img")
@@ -108,13 +118,20 @@ def boot(case: Case, folder: Path) -> float:
     initrd = "-erofs-initrd.img" if case.form == "kernel+erofs" else "-initrd.img"
     line = [*QEMU, "-kernel", str(folder / f"{case.name}-kernel")]
     line += ["-initrd", str(folder / f"{case.name}{initrd}"), "-append", "console=ttyS0 quiet"]
-    line += ["-netdev", f"user,id=n,hostfwd=tcp:127.0.0.1:{port}-:80", "-device", "virtio-net-pci,netdev=n,romfile="]
+    line += [
+        "-netdev",
+        f"user,id=n,hostfwd=tcp:127.0.0.1:{port}-:80",
+        "-device",
+        "virtio-net-pci,netdev=n,romfile=",
+    ]
     if case.form == "kernel+erofs":
         image = folder / f"{case.name}-erofs.img"
         line += ["-drive", f"if=virtio,format=raw,file={image},snapshot=on"]
     begin = time.monotonic()
     with (folder / f"{case.name}.log").open("wb") as log:
-        guest = subprocess.Popen(line, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
+        guest = subprocess.Popen(
+            line, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+        )
     try:
         wait_for_page(port, 90)
         return time.monotonic() - begin
@@ -126,8 +143,8 @@ def boot(case: Case, folder: Path) -> float:
 def wait_for_page(port: int, seconds: float) -> None:
     """As soon as there is one.
 
-    QEMU takes connections before the guest has a network, and these are answered late or never: so another one is made every
-    few hundredths of a second, and whichever is answered first counts.
+    QEMU takes connections before the guest has a network, and these are answered late or never: so
+    another one is made every few hundredths of a second, and whichever is answered first counts.
     """
     deadline = time.monotonic() + seconds
     with selectors.DefaultSelector() as waiting:
@@ -172,10 +189,15 @@ def _forget(waiting: selectors.BaseSelector, key: selectors.SelectorKey) -> None
 
 
 def floor(folder: Path) -> float:
-    """Seconds from the start of QEMU to the first word of an init that is alone in its initrd: firmware and kernel."""
+    """Seconds from the start of QEMU to the first word of an init that is alone in its initrd:
+    firmware and kernel."""
     initrd = folder / "floor.img"
     program = (ROOT / "bricks/init/bin/amd64/init").read_bytes()
-    nodes = (("dev", directory(0o755, 0)), ("init", file(program, 0o755, 0)), ("proc", directory(0o755, 0)))
+    nodes = (
+        ("dev", directory(0o755, 0)),
+        ("init", file(program, 0o755, 0)),
+        ("proc", directory(0o755, 0)),
+    )
     initrd.write_bytes(b"".join(piece for piece in cpio_pieces(nodes) if isinstance(piece, bytes)))
     line = [*QEMU, "-kernel", str(folder / f"{CASES[0].name}-kernel"), "-initrd", str(initrd)]
     begin = time.monotonic()
@@ -197,7 +219,9 @@ def main() -> None:
     times: dict[str, list[float]] = {case.name: [] for case in CASES}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        sizes = {case.name: sum(file.stat().st_size for file in build(case, folder)) for case in CASES}
+        sizes = {
+            case.name: sum(file.stat().st_size for file in build(case, folder)) for case in CASES
+        }
         lost = 0
         floors = []
         for _ in range(ROUNDS):
@@ -206,20 +230,32 @@ def main() -> None:
                 try:
                     times[case.name].append(boot(case, folder))
                 except TimeoutError:
-                    # QEMU's multi-threaded emulation of x86 dies in about one boot of twenty (Oops: int3 in the guest).
+                    # QEMU's multi-threaded emulation of x86 dies in about one boot of twenty (Oops:
+                    # int3 in the guest).
                     lost += 1
                     continue
                 print(f"{case.title}: {times[case.name][-1]:.1f} s", flush=True)
-    version = subprocess.run(["qemu-system-x86_64", "--version"], capture_output=True, text=True, check=True)
+    version = subprocess.run(
+        ["qemu-system-x86_64", "--version"], capture_output=True, text=True, check=True
+    )
     qemu = version.stdout.splitlines()[0].partition("(")[0].strip()
-    page = HEAD.format(rounds=ROUNDS, machine=f"{os.cpu_count()} CPUs, {platform.machine()}", qemu=qemu)
+    page = HEAD.format(
+        rounds=ROUNDS, machine=f"{os.cpu_count()} CPUs, {platform.machine()}", qemu=qemu
+    )
     for case in CASES:
         own = times[case.name]
         median, size = statistics.median(own), sizes[case.name] / 1e6
-        page += f"| {case.title} | {median:.1f} s | {min(own):.1f} s | {max(own):.1f} s | {size:.1f} MB |\n"
+        page += (
+            f"| {case.title} | {median:.1f} s | {min(own):.1f} s | {max(own):.1f} s | "
+            f"{size:.1f} MB |\n"
+        )
     page += f"| firmware and kernel to the first word of init | {statistics.median(floors):.1f} s "
     page += f"| {min(floors):.1f} s | {max(floors):.1f} s | |\n"
-    page += f"\nBoots that died in QEMU's multi-threaded emulation and are left out: {lost}.\n" if lost else ""
+    page += (
+        f"\nBoots that died in QEMU's multi-threaded emulation and are left out: {lost}.\n"
+        if lost
+        else ""
+    )
     print(page)
     (ROOT / "docs" / "benchmarks-boot.md").write_text(page)
 

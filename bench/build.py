@@ -1,7 +1,8 @@
-"""`make bench`: how long builds take beside `cp` of their outputs and beside the C tools, and how much memory.
+"""`make bench`: how long builds take beside `cp` of their outputs and beside the C tools, and how
+much memory.
 
-Writes docs/benchmarks.md. Cases and yardsticks take turns, so that a noisy machine is noisy for both; ratios count.
-`python bench/build.py CASE...` runs some of the cases and prints them only.
+Writes docs/benchmarks.md. Cases and yardsticks take turns, so that a noisy machine is noisy for
+both; ratios count. `python bench/build.py CASE...` runs some of the cases and prints them only.
 """
 
 from __future__ import annotations
@@ -56,7 +57,8 @@ MADE = ("result", "image")
 
 
 class Row(NamedTuple):
-    """A case: seconds of each round, its yardstick's, the yardstick's name, peak memory in MiB, bytes written."""
+    """A case: seconds of each round, its yardstick's, the yardstick's name, peak memory in MiB,
+    bytes written."""
 
     case: str
     own: list[float]
@@ -70,8 +72,10 @@ class Row(NamedTuple):
         ratios = sorted(own / other for own, other in zip(self.own, self.other, strict=True))
         spread = f"{ratios[0]:.1f} to {ratios[-1]:.1f}" if len(ratios) > 1 else ""
         return (
-            f"| {self.case} | {statistics.median(self.own):.3f} s | {self.yardstick} {statistics.median(self.other):.3f} s "
-            f"| {statistics.median(ratios):.1f} | {spread} | {self.peak:.0f} | {self.size / 1e6:.1f} |"
+            f"| {self.case} | {statistics.median(self.own):.3f} s | {self.yardstick} "
+            f"{statistics.median(self.other):.3f} s "
+            f"| {statistics.median(ratios):.1f} | {spread} | {self.peak:.0f} | "
+            f"{self.size / 1e6:.1f} |"
         )
 
 
@@ -103,7 +107,8 @@ class Bench:
         return self.run("build", "-q", *options, "--dir", str(self.out), str(self.source))
 
     def cp(self) -> float:
-        """The yardstick: `cp` of the outputs over an earlier copy, as a build writes over an earlier one."""
+        """The yardstick: `cp` of the outputs over an earlier copy, as a build writes over an
+        earlier one."""
         os.sync()
         started = time.perf_counter()
         subprocess.run(["cp", "--", *self.outputs(), str(self.copy)], check=True)
@@ -127,7 +132,8 @@ class Bench:
         *options: str,
         rounds: int = ROUNDS,
     ) -> Row:
-        """`case` after a build of `first`; `make` gives YAML and options for each round, and is not measured."""
+        """`case` after a build of `first`; `make` gives YAML and options for each round, and is not
+        measured."""
         self.anew()
         self.build(first, *options)
         self.cp()
@@ -179,7 +185,9 @@ def changes(bench: Bench) -> Iterator[Row]:
     yield bench.repeated("command line", line_changed, WEB)
     yield bench.repeated("one small image of twelve", image_changed, web_with_small())
     yield bench.repeated("`tar`, nothing changed", partial(unchanged, WEB), WEB, "-f", "tar")
-    yield bench.repeated("`kernel+squashfs`, nothing changed", partial(unchanged, WEB), WEB, "-f", "kernel+squashfs")
+    yield bench.repeated(
+        "`kernel+squashfs`, nothing changed", partial(unchanged, WEB), WEB, "-f", "kernel+squashfs"
+    )
 
 
 def tar_anew(bench: Bench) -> Iterator[Row]:
@@ -193,7 +201,8 @@ def tar_anew(bench: Bench) -> Iterator[Row]:
 
 
 def disks(bench: Bench) -> Iterator[Row]:
-    """What each disk format adds to a run that makes kernel and initrd anyway; and all that go together in one run."""
+    """What each disk format adds to a run that makes kernel and initrd anyway; and all that go
+    together in one run."""
     for name in DISKS:
         bench.anew()
         bench.build(WEB, "-f", name)
@@ -218,9 +227,13 @@ def disks(bench: Bench) -> Iterator[Row]:
         bench.forget(*MADE)
         return WEB, ()
 
-    every = ",".join(("kernel+initrd", *(name for name in DISKS if name not in ("iso-bios", "iso-efi"))))
+    every = ",".join(
+        ("kernel+initrd", *(name for name in DISKS if name not in ("iso-bios", "iso-efi")))
+    )
     yield bench.repeated("all of these in one run", forgotten, WEB, "-f", every, rounds=3)
-    yield bench.repeated("all of these, nothing changed", partial(unchanged, WEB), WEB, "-f", every, rounds=3)
+    yield bench.repeated(
+        "all of these, nothing changed", partial(unchanged, WEB), WEB, "-f", every, rounds=3
+    )
 
 
 def timed(*command: str, stdout: int | None = subprocess.DEVNULL) -> float:
@@ -231,10 +244,14 @@ def timed(*command: str, stdout: int | None = subprocess.DEVNULL) -> float:
 
 
 def cold(bench: Bench) -> Iterator[Row]:
-    """Into an empty store from a registry on loopback, beside the C tools: skopeo copy, gzip -d and zstd -3, two at a time."""
+    """Into an empty store from a registry on loopback, beside the C tools: skopeo copy, gzip -d and
+    zstd -3, two at a time."""
     bench.anew()
     bench.build(WEB)
-    names = [str(Reference.parse(name)) for name in dict.fromkeys(image_references(load([str(bench.source)])))]
+    names = [
+        str(Reference.parse(name))
+        for name in dict.fromkeys(image_references(load([str(bench.source)])))
+    ]
     own, other, peak = [], [], 0.0
     with registry(bench.folder, bench.store.root, names) as host:
         paths = "\n".join(name.partition("/")[2] for name in names)
@@ -245,13 +262,15 @@ def cold(bench: Bench) -> Iterator[Row]:
             tools.mkdir()
             other.append(
                 timed(
-                    f"cd {tools}; xargs -P2 -I@ sh -c 'skopeo copy -q --src-tls-verify=false docker://{host}/@ "
+                    f"cd {tools}; xargs -P2 -I@ sh -c 'skopeo copy -q --src-tls-verify=false "
+                    f"docker://{host}/@ "
                     f"dir:$(echo @ | tr / _)' < {bench.folder}/names; "
-                    "find . -type f -size +4k | xargs -P2 -I@ sh -c 'gzip -dcf @ > @.tar'; cat */*.tar | zstd -q -3 -T2 > out"
+                    "find . -type f -size +4k | xargs -P2 -I@ sh -c 'gzip -dcf @ > @.tar'; cat "
+                    "*/*.tar | zstd -q -3 -T2 > out"
                 )
             )
             shutil.rmtree(bench.folder / "cold", ignore_errors=True)
-            mirror = ("--cache", str(bench.folder / "cold"), "--mirror", f"docker.io=http://{host}")
+            mirror = ("--cache", str(bench.folder / "cold"), "--mirror", f"compos=http://{host}")
             seconds, used = bench.build(WEB, *mirror)
             own.append(seconds)
             peak = max(peak, used)
@@ -281,7 +300,9 @@ def large(bench: Bench) -> Iterator[Row]:
     def file_changed(number: int) -> tuple[str, tuple[str, ...]]:
         return f"{text}files:\n  - {{path: etc/x, contents: '{os.getpid()} {number}'}}\n", ()
 
-    yield bench.repeated("2 GB, 100,000 files: nothing changed", partial(unchanged, text), text, rounds=3)
+    yield bench.repeated(
+        "2 GB, 100,000 files: nothing changed", partial(unchanged, text), text, rounds=3
+    )
     yield bench.repeated("2 GB, 100,000 files: one file", file_changed, text, rounds=3)
 
 
@@ -294,8 +315,12 @@ def curve(bench: Bench) -> Iterator[Row]:
         def file_changed(text: str, number: int) -> tuple[str, tuple[str, ...]]:
             return f"{text}files:\n  - {{path: etc/x, contents: '{os.getpid()} {number}'}}\n", ()
 
-        yield bench.repeated(f"{count:,} services: nothing changed", partial(unchanged, text), text, rounds=5)
-        yield bench.repeated(f"{count:,} services: one file", partial(file_changed, text), text, rounds=3)
+        yield bench.repeated(
+            f"{count:,} services: nothing changed", partial(unchanged, text), text, rounds=5
+        )
+        yield bench.repeated(
+            f"{count:,} services: one file", partial(file_changed, text), text, rounds=3
+        )
 
 
 def sizes(bench: Bench) -> str:
@@ -311,19 +336,23 @@ def sizes(bench: Bench) -> str:
                 timed(f"{tool} -c {image} > {bench.folder}/packed")
                 sizes[tool] = (bench.folder / "packed").stat().st_size
     lines = ["| initrd of the web example | MB | beside gzip -6 |", "|---|---|---|"]
-    lines += [f"| {name} | {size / 1e6:.1f} | {size / sizes['gzip -6']:.2f} |" for name, size in sizes.items()]
+    lines += [
+        f"| {name} | {size / 1e6:.1f} | {size / sizes['gzip -6']:.2f} |"
+        for name, size in sizes.items()
+    ]
     return "\n".join(lines) + "\n"
 
 
 HEAD = """\
 # Benchmarks
 
-Written by `make bench` (`bench/build.py`). {cpus} CPUs ({machine}), Python {python}, {system}. Compare the ratios: the machine
-is not idle. Each case and its yardstick take turns; ratios are medians, with the least and the most of all rounds. "web" is
-`examples/web.yml` with all kernel modules: eleven images, 280 MB. Memory is the peak of the process; bytes are the outputs'.
+Written by `make bench` (`bench/build.py`). {cpus} CPUs ({machine}), Python {python}, {system}.
+Compare the ratios: the machine is not idle. Each case and its yardstick take turns; ratios are
+medians, with the least and the most of all rounds. "web" is `examples/web.yml` with all kernel
+modules: eleven images, 280 MB. Memory is the peak of the process; bytes are the outputs'.
 
-For comparison, LinuxKit's own tool on the web example, on another machine: nothing changed 3.86 s (58 times `cp`, 537 MiB),
-`tar` 2.30 s (379 MiB), cold 5.0 s.
+For comparison, LinuxKit's own tool on the web example, on another machine: nothing changed 3.86 s
+(58 times `cp`, 537 MiB), `tar` 2.30 s (379 MiB), cold 5.0 s.
 
 | case | time | yardstick | ratio | spread | MiB | MB |
 |---|---|---|---|---|---|---|
@@ -355,7 +384,10 @@ def main(*wanted: str) -> None:
         print(sizes_table)
     if not wanted:
         head = HEAD.format(
-            cpus=os.cpu_count(), machine=platform.machine(), python=platform.python_version(), system=platform.system()
+            cpus=os.cpu_count(),
+            machine=platform.machine(),
+            python=platform.python_version(),
+            system=platform.system(),
         )
         (ROOT / "docs/benchmarks.md").write_text(head + "\n".join(lines) + "\n\n" + sizes_table)
 

@@ -1,7 +1,8 @@
-"""Our writers beside the C tools: same tree, same compression, interleaved in one run. Writes docs/benchmarks-formats.md.
+"""Our writers beside the C tools: same tree, same compression, interleaved in one run. Writes
+docs/benchmarks-formats.md.
 
-A command: `make bench-formats`. The tree is a copy of folders that every Debian machine has: programs, scripts and texts,
-some hundred megabytes.
+A command: `make bench-formats`. The tree is a copy of folders that every Debian machine has:
+programs, scripts and texts, some hundred megabytes.
 """
 
 from __future__ import annotations
@@ -39,9 +40,10 @@ IDENTITY = bytes(range(16))
 HEAD = """\
 # Writers beside the C tools
 
-The same {size:.0f} MB in {count:,} files ({sources}), the same compression, {rounds} rounds interleaved in one run, on
-{cpus} CPUs ({machine}). Times are wall time with nothing in the store; ratios are ours to theirs, medians. "size" is what the
-file takes on the disk. Written by `make bench-formats`.
+The same {size:.0f} MB in {count:,} files ({sources}), the same compression, {rounds} rounds
+interleaved in one run, on {cpus} CPUs ({machine}). Times are wall time with nothing in the store;
+ratios are ours to theirs, medians. "size" is what the file takes on the disk. Written by `make
+bench-formats`.
 
 | output | ours | theirs | time ratio | size ratio | with |
 |---|---|---|---|---|---|
@@ -56,13 +58,20 @@ def entries(folder: Path) -> list[tuple[str, Node]]:
         common = Node("", status.st_mode & 0o7777, status.st_uid, status.st_gid, status.st_mtime_ns)
         name = str(path.relative_to(folder))
         if path.is_symlink():
-            found.append((name, common._replace(kind=SYMLINK, mode=0o777, link=str(path.readlink()))))
+            found.append(
+                (name, common._replace(kind=SYMLINK, mode=0o777, link=str(path.readlink())))
+            )
         elif path.is_dir():
             found.append((name, common._replace(kind=DIRECTORY)))
         elif path.is_file():
             content = (Slice(name, 0, status.st_size),) if status.st_size else ()
             inode = str(status.st_ino) if status.st_nlink > 1 else ""
-            found.append((name, common._replace(kind=FILE, size=status.st_size, content=content, inode=inode)))
+            found.append(
+                (
+                    name,
+                    common._replace(kind=FILE, size=status.st_size, content=content, inode=inode),
+                )
+            )
     return sorted(found)
 
 
@@ -74,7 +83,12 @@ def written(root: Path, path: Path, pieces: Callable[[], list[Piece]]) -> None:
 
 def tool(*command: object) -> None:
     """A C tool, its words unheard."""
-    subprocess.run([str(word) for word in command], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    subprocess.run(
+        [str(word) for word in command],
+        check=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
 
 
 def main() -> None:
@@ -93,7 +107,18 @@ def main() -> None:
                 write_squashfs(nodes, contents, out, compression=compression)
 
         def mksquashfs(compression: str, *options: str) -> None:
-            tool("mksquashfs", tree, theirs, "-comp", compression, *options, "-processors", 2, "-no-progress", "-quiet")
+            tool(
+                "mksquashfs",
+                tree,
+                theirs,
+                "-comp",
+                compression,
+                *options,
+                "-processors",
+                2,
+                "-no-progress",
+                "-quiet",
+            )
 
         size = sum(node.size for _, node in nodes)
         disk_size = -(-size * 5 // 4 // (1 << 20)) * (1 << 20)
@@ -110,7 +135,11 @@ def main() -> None:
                 write(disk, contents, out, **options)
 
         def streamed() -> None:
-            with (work / "spool").open("wb") as file, ours.open("wb") as out, Contents(work) as contents:
+            with (
+                (work / "spool").open("wb") as file,
+                ours.open("wb") as out,
+                Contents(work) as contents,
+            ):
                 spool = Spool(file, "spool")
                 write_vmdk(disk, contents, spool, identity=IDENTITY)
                 contents.copy(spool.finish(), out.fileno())
@@ -125,7 +154,12 @@ def main() -> None:
                 lambda: squashfs("zstd"),
                 lambda: mksquashfs("zstd", "-Xcompression-level", "9"),
             ),
-            ("squashfs, gzip 9", "mksquashfs", lambda: squashfs("gzip"), lambda: mksquashfs("gzip")),
+            (
+                "squashfs, gzip 9",
+                "mksquashfs",
+                lambda: squashfs("gzip"),
+                lambda: mksquashfs("gzip"),
+            ),
             ("squashfs, xz", "mksquashfs", lambda: squashfs("xz"), lambda: mksquashfs("xz")),
             (
                 "EROFS",
@@ -136,7 +170,9 @@ def main() -> None:
             (
                 "ext4, no journal, 4 KiB blocks",
                 "mke2fs -d",
-                lambda: written(tree, ours, lambda: ext4_pieces(nodes, uuid=IDENTITY, size=disk_size)),
+                lambda: written(
+                    tree, ours, lambda: ext4_pieces(nodes, uuid=IDENTITY, size=disk_size)
+                ),
                 # Left alone, mke2fs takes blocks of 1 KiB below 512 MiB.
                 lambda: tool(
                     *("mke2fs", "-q", "-t", "ext4", "-b", "4096", "-O", "^has_journal"),
@@ -147,9 +183,16 @@ def main() -> None:
                 "ISO 9660",
                 "xorriso",
                 lambda: written(tree, ours, lambda: list(IsoLayout(nodes, volume="X").pieces())),
-                lambda: tool("xorriso", "-as", "mkisofs", "-R", "-J", "-joliet-long", "-o", theirs, tree),
+                lambda: tool(
+                    "xorriso", "-as", "mkisofs", "-R", "-J", "-joliet-long", "-o", theirs, tree
+                ),
             ),
-            ("qcow2", "qemu-img", lambda: written(work, ours, lambda: qcow2_pieces(disk)), lambda: convert("qcow2")),
+            (
+                "qcow2",
+                "qemu-img",
+                lambda: written(work, ours, lambda: qcow2_pieces(disk)),
+                lambda: convert("qcow2"),
+            ),
             (
                 "qcow2, zlib",
                 "qemu-img -c",
@@ -197,7 +240,8 @@ def main() -> None:
             mine, others = (statistics.median(one[at] for one in times) for at in (0, 1))
             ratio = statistics.median(one / two for one, two in times)
             lines.append(
-                f"| {title} | {mine:.2f} s, {sizes[0] * 512 / 1e6:.1f} MB | {others:.2f} s, {sizes[1] * 512 / 1e6:.1f} MB "
+                f"| {title} | {mine:.2f} s, {sizes[0] * 512 / 1e6:.1f} MB | {others:.2f} s, "
+                f"{sizes[1] * 512 / 1e6:.1f} MB "
                 f"| {ratio:.2f} | {sizes[0] / sizes[1]:.3f} | {program} |"
             )
             print(lines[-1], flush=True)

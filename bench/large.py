@@ -1,7 +1,9 @@
-"""Very large systems through every kind of output: a 6 GiB file, 500,000 files, a 20 GiB hole. Right output or a refusal.
+"""Very large systems through every kind of output: a 6 GiB file, 500,000 files, a 20 GiB hole.
+Right output or a refusal.
 
-A command: `python bench/large.py`. Writes docs/large-systems.md: time, peak memory, size of the outputs, or the error's id.
-Needs 25 GB below build/, and the store of the user with the bricks in it.
+A command: `python bench/large.py`. Writes docs/large-systems.md: time, peak memory, size of the
+outputs, or the error's id. Needs 25 GB below build/, and the store of the user with the bricks in
+it.
 """
 
 from __future__ import annotations
@@ -45,9 +47,10 @@ WAYS = (
 HEAD = """\
 # Very large systems
 
-One image each: a file of 6 GiB that compresses to half, 500,000 small files in 500 folders, a file that is a hole of 20 GiB.
-What comes out, in how many seconds, with how much memory at most; or the error by which it is refused. Written by
-`python bench/large.py` ({cpus} CPUs); times include what the store did not have yet.
+One image each: a file of 6 GiB that compresses to half, 500,000 small files in 500 folders, a file
+that is a hole of 20 GiB. What comes out, in how many seconds, with how much memory at most; or the
+error by which it is refused. Written by `python bench/large.py` ({cpus} CPUs); times include what
+the store did not have yet.
 
 | format | root | 6 GiB file | 500,000 files | 20 GiB hole |
 |---|---|---|---|---|
@@ -67,7 +70,9 @@ def archive(name: str) -> Path:
             out.truncate(20 * GIB)
             out.seek(10 * GIB)
             out.write(b"in the middle")
-        subprocess.run(["tar", "-S", "--format=gnu", "-cf", layer, "-C", folder, "hole"], check=True)
+        subprocess.run(
+            ["tar", "-S", "--format=gnu", "-cf", layer, "-C", folder, "hole"], check=True
+        )
     else:
         with tarfile.open(layer, "w") as out:
             if name == "file":
@@ -89,7 +94,9 @@ def archive(name: str) -> Path:
     root = {"type": "layers", "diff_ids": [f"sha256:{digest}"]}
     manifest = [{"Config": "config.json", "RepoTags": [f"large/{name}:1"], "Layers": ["layer.tar"]}]
     documents = {
-        "config.json": json.dumps({"architecture": "amd64", "os": "linux", "config": {}, "rootfs": root}).encode(),
+        "config.json": json.dumps(
+            {"architecture": "amd64", "os": "linux", "config": {}, "rootfs": root}
+        ).encode(),
         "manifest.json": json.dumps(manifest).encode(),
     }
     with tarfile.open(path, "w") as out:
@@ -108,9 +115,23 @@ def measured(name: str, form: str, root: str) -> str:
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir()
     (WORK / "system.yml").write_text(SYSTEM.format(archive=archive(name)))
-    command = [sys.executable, "-m", "compos", "build", "--no-sbom", "--dir", str(out), "-f", form, "--root", root]
+    command = [
+        sys.executable,
+        "-m",
+        "compos",
+        "build",
+        "--no-sbom",
+        "--dir",
+        str(out),
+        "-f",
+        form,
+        "--root",
+        root,
+    ]
     begin = time.monotonic()
-    child = subprocess.Popen([*command, str(WORK / "system.yml")], stderr=subprocess.PIPE, text=True)
+    child = subprocess.Popen(
+        [*command, str(WORK / "system.yml")], stderr=subprocess.PIPE, text=True
+    )
     _, said = child.communicate()
     seconds = time.monotonic() - begin
     memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024
@@ -129,16 +150,22 @@ def main() -> None:
     WORK.mkdir(parents=True, exist_ok=True)
     lines = []
     for form, root in WAYS:
-        # A process of its own: the largest memory of all children so far is all that the kernel tells.
+        # A process of its own: the largest memory of all children so far is all that the kernel
+        # tells.
         cells = [
             subprocess.run(
-                [sys.executable, __file__, name, form, root], capture_output=True, text=True, check=True
+                [sys.executable, __file__, name, form, root],
+                capture_output=True,
+                text=True,
+                check=True,
             ).stdout.strip()
             for name in ("file", "files", "hole")
         ]
         lines.append(f"| `{form}` | {root} | {' | '.join(cells)} |")
         print(lines[-1], flush=True)
-    (ROOT / "docs" / "large-systems.md").write_text(HEAD.format(cpus=os.cpu_count()) + "\n".join(lines) + "\n")
+    (ROOT / "docs" / "large-systems.md").write_text(
+        HEAD.format(cpus=os.cpu_count()) + "\n".join(lines) + "\n"
+    )
     shutil.rmtree(WORK)
 
 

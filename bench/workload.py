@@ -1,4 +1,5 @@
-"""What `make bench` builds: systems of many sizes, images made for them, and a registry on loopback to pull them from.
+"""What `make bench` builds: systems of many sizes, images made for them, and a registry on loopback
+to pull them from.
 
 May touch: the store that it is given, and a folder of its own.
 """
@@ -34,7 +35,8 @@ SMALL = "docker.io/bench/small:1"
 
 
 def _contents(seed: int, size: int) -> bytes:
-    """Bytes that compress to three quarters, as programs that are packed already and texts together do."""
+    """Bytes that compress to three quarters, as programs that are packed already and texts together
+    do."""
     noise = random.Random(seed).randbytes(size * 3 // 4)
     return (noise + bytes(size - len(noise)))[:size]
 
@@ -48,11 +50,14 @@ def _put(store: Store, name: str, tree: Tree) -> None:
 
 
 def small_image(store: Store, version: int) -> None:
-    """An image of 20 files and 2 MB as `SMALL`; another `version` has other contents in one of them."""
+    """An image of 20 files and 2 MB as `SMALL`; another `version` has other contents in one of
+    them."""
     tree: Tree = {"bin": directory(0o755, 0)}
     for number in range(20):
         seed = 1000 + number + (version << 20 if number == 0 else 0)
-        tree[f"bin/{'program' if number == 0 else number}"] = file(_contents(seed, 100_000), 0o755, 0)
+        tree[f"bin/{'program' if number == 0 else number}"] = file(
+            _contents(seed, 100_000), 0o755, 0
+        )
     _put(store, SMALL, tree)
 
 
@@ -73,21 +78,32 @@ def make_large(root: str) -> None:
 
 def large_system(store: Store) -> str:
     """YAML of a system with the 2 GB set."""
-    # In a process of its own: the kernel counts this one's memory as that of the builds that it starts.
+    # In a process of its own: the kernel counts this one's memory as that of the builds that it
+    # starts.
     subprocess.run([sys.executable, __file__, str(store.root)], check=True)
-    services = [f"  - {{name: s{one}, image: docker.io/bench/large{one}:1, command: [/x]}}" for one in range(LARGE[0])]
-    return "\n".join(["kernel: {image: compos/kernel:v1}", "init: [compos/init:v1]", "services:", *services, ""])
+    services = [
+        f"  - {{name: s{one}, image: docker.io/bench/large{one}:1, command: [/x]}}"
+        for one in range(LARGE[0])
+    ]
+    return "\n".join(
+        ["kernel: {image: compos/kernel:v1}", "init: [compos/init:v1]", "services:", *services, ""]
+    )
 
 
 def many_services(count: int) -> str:
     """YAML of `count` services of one image."""
-    services = [f"  - {{name: s{number}, image: {SMALL}, env: [N={number}]}}" for number in range(count)]
-    return "\n".join(["kernel: {image: compos/kernel:v1}", "init: [compos/init:v1]", "services:", *services, ""])
+    services = [
+        f"  - {{name: s{number}, image: {SMALL}, env: [N={number}]}}" for number in range(count)
+    ]
+    return "\n".join(
+        ["kernel: {image: compos/kernel:v1}", "init: [compos/init:v1]", "services:", *services, ""]
+    )
 
 
 @contextmanager
 def registry(folder: Path, store: Path, names: Sequence[str]) -> Iterator[str]:
-    """Debian's docker-registry on loopback with `names` (canonical) in gzip layers; gives its host."""
+    """Debian's docker-registry on loopback with `names` (canonical) in gzip layers; gives its
+    host."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         host = f"127.0.0.1:{probe.getsockname()[1]}"
@@ -98,7 +114,9 @@ def registry(folder: Path, store: Path, names: Sequence[str]) -> Iterator[str]:
         "http": {"addr": host, "secret": "bench"},
     }
     (folder / "registry.yml").write_text(json.dumps(settings))
-    server = subprocess.Popen(["docker-registry", "serve", str(folder / "registry.yml")], stderr=subprocess.DEVNULL)
+    server = subprocess.Popen(
+        ["docker-registry", "serve", str(folder / "registry.yml")], stderr=subprocess.DEVNULL
+    )
     try:
         time.sleep(1)
         for name in names:

@@ -1,6 +1,8 @@
-"""Writes boot-matrix.md: boots every row of tests/boot/matrix.py and tells how long each took to its first page.
+"""Writes boot-matrix.md: boots every row of tests/boot/matrix.py and tells how long each took to
+its first page.
 
-A command: `make matrix`, or `python docs/boot_matrix.py`. It needs the Debian packages of tests/packages.txt.
+A command: `make matrix`, or `python docs/boot_matrix.py`. It needs the Debian packages of
+tests/packages.txt.
 """
 
 from __future__ import annotations
@@ -20,12 +22,12 @@ from tests.boot.matrix import ROWS, Row, boot, build  # noqa: E402  the tests ar
 HEAD = """\
 # What boots where
 
-Every bootable format under each firmware and on each medium that it is for, in QEMU without hardware acceleration: the time
-from power-on until nginx, in a container, answers over HTTP. Written by `make matrix`; each row is also a test
-(`tests/boot/test_matrix.py`).
+Every bootable format under each firmware and on each medium that it is for, in QEMU without
+hardware acceleration: the time from power-on until nginx, in a container, answers over HTTP.
+Written by `make matrix`; each row is also a test (`tests/boot/test_matrix.py`).
 
-Machine: {machine}; {qemu}. The system: kernel, init, runc, containerd, dhcpcd, nginx. "root" tells where the root filesystem
-is: `initrd` is unpacked into memory, all others stay on the medium.
+Machine: {machine}; {qemu}. The system: kernel, init, runc, containerd, dhcpcd, nginx. "root" tells
+where the root filesystem is: `initrd` is unpacked into memory, all others stay on the medium.
 
 | format | firmware | medium | root | architecture | first page |
 |---|---|---|---|---|---|
@@ -42,14 +44,19 @@ def told(row: Row) -> str:
         except AssertionError as error:
             print(error)
             result = "**fails**"
-    line = f"| `{row.format}` | {row.firmware} | {row.medium} | {row.root} | {row.architecture} | {result} |"
+    line = (
+        f"| `{row.format}` | {row.firmware} | {row.medium} | {row.root} | {row.architecture} | "
+        f"{result} |"
+    )
     print(line, flush=True)
     return line
 
 
 def main() -> None:
     """Boot all rows and write the page."""
-    version = subprocess.run(["qemu-system-x86_64", "--version"], capture_output=True, text=True, check=True)
+    version = subprocess.run(
+        ["qemu-system-x86_64", "--version"], capture_output=True, text=True, check=True
+    )
     qemu = version.stdout.splitlines()[0].partition("(")[0].strip()
     head = HEAD.format(machine=f"{os.cpu_count()} CPUs, {platform.machine()}", qemu=qemu)
     lines = [told(row) for row in ROWS]

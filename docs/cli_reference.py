@@ -16,9 +16,10 @@ INTRODUCTION = """\
 
 Made by `docs/cli_reference.py` from the commands themselves; `compos VERB --help` says the same.
 
-Global flags stand before or after the verb. A flag wins over a variable, a variable over a default. Results go to standard
-output, all else to standard error. Exit status: 0, 1 for any error (of usage, too, as LinuxKit has it), 130 when interrupted.
-Each error is told once, with an id that stays. LinuxKit's `$HOME/.moby/linuxkit/config.yml` is not read.
+Global flags stand before or after the verb. A flag wins over a variable, a variable over a default.
+Results go to standard output, all else to standard error. Exit status: 0, 1 for any error (of
+usage, too, as LinuxKit has it), 130 when interrupted. Each error is told once, with an id that
+stays. LinuxKit's `$HOME/.moby/linuxkit/config.yml` is not read.
 
 | verbosity | what is told |
 |---|---|
@@ -35,7 +36,11 @@ def page() -> str:
     context = click.Context(cli, info_name="compos")
     for verb in sorted(VERBS):
         command = cli.get_command(context, verb)
-        parts += _sections(command, click.Context(command, info_name=verb, parent=context)) if command else ()
+        parts += (
+            _sections(command, click.Context(command, info_name=verb, parent=context))
+            if command
+            else ()
+        )
     return "".join(parts)
 
 
@@ -53,7 +58,9 @@ def _sections(command: click.Command, context: click.Context) -> Iterator[str]:
     pieces = [piece for piece in command.collect_usage_pieces(context) if piece]
     usage = " ".join([context.command_path, *pieces])
     yield f"\n## {context.command_path}\n\n    {usage}\n\n{_paragraphs(command.help or '')}\n"
-    own = [one for one in command.params if isinstance(one, click.Option) and one.name not in shared]
+    own = [
+        one for one in command.params if isinstance(one, click.Option) and one.name not in shared
+    ]
     if own:
         yield "\n" + _table(own)
     if isinstance(command, click.Group):
@@ -71,9 +78,17 @@ def _table(options: list[click.Parameter]) -> str:
     for option in options:
         if not isinstance(option, click.Option):
             continue
-        value = "" if option.is_flag else f" {option.metavar or option.make_metavar(click.Context(cli))}"
+        value = (
+            ""
+            if option.is_flag
+            else f" {option.metavar or option.make_metavar(click.Context(cli))}"
+        )
         flags = ", ".join((*option.opts, *option.secondary_opts))
-        default = f" [{option.default}]" if option.show_default and option.default not in (None, False, True) else ""
+        default = (
+            f" [{option.default}]"
+            if option.show_default and option.default not in (None, False, True)
+            else ""
+        )
         cells = (f"`{flags}{value}`", f"{option.help or ''}{default}")
         lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
     return "\n".join(lines) + "\n"

@@ -1,4 +1,5 @@
-"""Draws docs/compose.svg: how a system is composed. `python docs/picture.py` writes it anew; a test compares."""
+"""Draws docs/compose.svg: how a system is composed. `python docs/picture.py` writes it anew; a test
+compares."""
 
 from __future__ import annotations
 
@@ -21,9 +22,15 @@ def box(index: int, title: str, lines: tuple[str, ...]) -> str:
     """One step: a titled box with its lines."""
     left = 10 + index * (WIDTH + GAP)
     parts = [
-        f'<rect x="{left}" y="{TOP}" width="{WIDTH}" height="{HEIGHT}" rx="8" fill="#f4f1ea" stroke="#8a5a2b"/>',
+        (
+            f'<rect x="{left}" y="{TOP}" width="{WIDTH}" height="{HEIGHT}" rx="8" fill="#f4f1ea" '
+            'stroke="#8a5a2b"/>'
+        ),
         f'<rect x="{left}" y="{TOP}" width="{WIDTH}" height="30" rx="8" fill="#b5651d"/>',
-        f'<text x="{left + WIDTH / 2:g}" y="{TOP + 20}" text-anchor="middle" fill="#fff" font-weight="bold">{title}</text>',
+        (
+            f'<text x="{left + WIDTH / 2:g}" y="{TOP + 20}" text-anchor="middle" fill="#fff" '
+            f'font-weight="bold">{title}</text>'
+        ),
     ]
     parts += [
         f'<text x="{left + 12}" y="{TOP + 52 + 18 * number}" fill="#333">{line}</text>'

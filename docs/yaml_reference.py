@@ -1,4 +1,5 @@
-"""Writes docs/yaml-reference.md from the tables that decode the YAML: `python docs/yaml_reference.py`."""
+"""Writes docs/yaml-reference.md from the tables that decode the YAML: `python
+docs/yaml_reference.py`."""
 
 from __future__ import annotations
 
@@ -12,8 +13,9 @@ TARGET = Path(__file__).with_name("yaml-reference.md")
 INTRODUCTION = """\
 # Every key of the YAML
 
-This page is made by `docs/yaml_reference.py` from the tables that read the YAML; `compos schema` prints the same as JSON
-schema. Defaults stand in brackets. `docs/yaml.md` explains how files are put together.
+This page is made by `docs/yaml_reference.py` from the tables that read the YAML; `compos schema`
+prints the same as JSON schema. Defaults stand in brackets. `docs/yaml.md` explains how files are
+put together.
 """
 
 
@@ -35,7 +37,11 @@ def _records() -> list[Record]:
 
     visit(CONFIG)
     # The tables of one architecture are those of a whole file, and a runtime mount is a mount.
-    return [record for name, record in found.items() if name not in ("Overlay", "Overlays", "RuntimeMount", "Trust")]
+    return [
+        record
+        for name, record in found.items()
+        if name not in ("Overlay", "Overlays", "RuntimeMount", "Trust")
+    ]
 
 
 def _section(record: Record) -> str:
@@ -54,9 +60,11 @@ def _type(kind: Any) -> str:
     if isinstance(kind, MapOf):
         return f"list of names, or mapping of {_type(kind.item)}"
     if isinstance(kind, Record):
-        return {"ImageEntry": "container", "Overlays": "mapping by architecture", "RuntimeMount": "Mount"}.get(
-            kind.name, kind.name
-        )
+        return {
+            "ImageEntry": "container",
+            "Overlays": "mapping by architecture",
+            "RuntimeMount": "Mount",
+        }.get(kind.name, kind.name)
     if isinstance(kind, Text) and kind.choices:
         return " or ".join(f"`{choice}`" for choice in kind.choices if choice)
     names = {

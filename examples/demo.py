@@ -1,4 +1,5 @@
-"""`make demo`: compose `web.yml`, boot it in QEMU, fetch the page that the guest serves, and power it down.
+"""`make demo`: compose `web.yml`, boot it in QEMU, fetch the page that the guest serves, and power
+it down.
 
 Exits 0 only if the page came from the guest and the guest went down by itself.
 """
@@ -20,7 +21,8 @@ HERE = Path(__file__).resolve().parent
 OUT = HERE.parent / "build" / "demo"
 COMPOS = [sys.executable, "-m", "compos"]
 BOOT_LIMIT = 180
-"""Seconds until the page must be there; about 15 on an idle machine without hardware virtualisation."""
+"""Seconds until the page must be there; about 15 on an idle machine without hardware
+virtualisation."""
 
 
 def main() -> int:
@@ -28,14 +30,25 @@ def main() -> int:
     OUT.mkdir(parents=True, exist_ok=True)
     times: list[tuple[str, float]] = []
     started = time.monotonic()
-    subprocess.run([*COMPOS, "build", "--dir", str(OUT), str(HERE / "web.yml")], check=True, cwd=HERE)
+    subprocess.run(
+        [*COMPOS, "build", "--dir", str(OUT), str(HERE / "web.yml")], check=True, cwd=HERE
+    )
     times.append(("compose", time.monotonic() - started))
 
     port = free_port()
     started = time.monotonic()
     with (OUT / "console.log").open("wb") as console:
         guest = subprocess.Popen(
-            [*COMPOS, "run", "qemu", "--publish", f"{port}:80", "--state", str(OUT / "state"), str(OUT / "web")],
+            [
+                *COMPOS,
+                "run",
+                "qemu",
+                "--publish",
+                f"{port}:80",
+                "--state",
+                str(OUT / "state"),
+                str(OUT / "web"),
+            ],
             stdin=subprocess.PIPE,
             stdout=console,
             stderr=None,
@@ -72,9 +85,15 @@ def fetch(guest: subprocess.Popen[bytes], url: str, deadline: float) -> str:
     waiting = sys.stderr.isatty()
     while time.monotonic() < deadline:
         if guest.poll() is not None:
-            sys.exit(f"error: the guest ended before it served the page (console: {OUT / 'console.log'})")
+            sys.exit(
+                f"error: the guest ended before it served the page (console: {OUT / 'console.log'})"
+            )
         if waiting:
-            print(f"\rbooting … {BOOT_LIMIT - (deadline - time.monotonic()):.0f} s", end="", file=sys.stderr)
+            print(
+                f"\rbooting … {BOOT_LIMIT - (deadline - time.monotonic()):.0f} s",
+                end="",
+                file=sys.stderr,
+            )
         try:
             with urllib.request.urlopen(url, timeout=2) as answer:
                 if waiting:
@@ -100,12 +119,15 @@ def power_off(guest: subprocess.Popen[bytes]) -> None:
             continue
     if guest.returncode:
         sys.exit(f"error: the guest ended with status {guest.returncode}")
-    if "so long and thanks for all the fish" not in (OUT / "console.log").read_text(errors="replace"):
+    if "so long and thanks for all the fish" not in (OUT / "console.log").read_text(
+        errors="replace"
+    ):
         sys.exit("error: the onshutdown container said nothing")
 
 
 class Watcher(threading.Thread):
-    """Reads the guest's console as it grows and notes when each stage was done, in seconds since the start."""
+    """Reads the guest's console as it grows and notes when each stage was done, in seconds since
+    the start."""
 
     def __init__(self, console: Path) -> None:
         super().__init__(daemon=True)

@@ -1,4 +1,5 @@
-"""Images with attestations as BuildKit stores them, written by hand: the tests' own idea of the format."""
+"""Images with attestations as BuildKit stores them, written by hand: the tests' own idea of the
+format."""
 
 from __future__ import annotations
 
@@ -21,26 +22,45 @@ PROVENANCE = "https://slsa.dev/provenance/v0.2"
 
 def statement(predicate: object, kind: str = SPDX) -> bytes:
     subject = [{"name": "_", "digest": {"sha256": "0" * 64}}]
-    document = {"_type": "https://in-toto.io/Statement/v0.1", "predicateType": kind, "subject": subject}
+    document = {
+        "_type": "https://in-toto.io/Statement/v0.1",
+        "predicateType": kind,
+        "subject": subject,
+    }
     return json.dumps({**document, "predicate": predicate}).encode()
 
 
 def put_attestation(
-    store: Store, about: Descriptor, layers: Sequence[tuple[str, bytes]], *, kind: str = "attestation-manifest"
+    store: Store,
+    about: Descriptor,
+    layers: Sequence[tuple[str, bytes]],
+    *,
+    kind: str = "attestation-manifest",
 ) -> dict[str, Any]:
-    """An attestation manifest about the manifest `about`: its layers are predicate types and statements. Its index entry."""
+    """An attestation manifest about the manifest `about`: its layers are predicate types and
+    statements. Its index entry."""
     blobs = []
     for predicate, data in layers:
         blob = store.put(data, IN_TOTO)
         blobs.append({**blob.to_json(), "annotations": {"in-toto.io/predicate-type": predicate}})
     digests = [blob["digest"] for blob in blobs]
     settings = {"architecture": "unknown", "os": "unknown", "config": {}}
-    config = store.put(json.dumps({**settings, "rootfs": {"type": "layers", "diff_ids": digests}}).encode(), CONFIG)
-    manifest = {"schemaVersion": 2, "mediaType": MANIFEST, "config": config.to_json(), "layers": blobs}
+    config = store.put(
+        json.dumps({**settings, "rootfs": {"type": "layers", "diff_ids": digests}}).encode(), CONFIG
+    )
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": MANIFEST,
+        "config": config.to_json(),
+        "layers": blobs,
+    }
     made = store.put(json.dumps(manifest).encode(), MANIFEST)
     return {
         **made.to_json(),
-        "annotations": {"vnd.docker.reference.digest": about.digest, "vnd.docker.reference.type": kind},
+        "annotations": {
+            "vnd.docker.reference.digest": about.digest,
+            "vnd.docker.reference.type": kind,
+        },
         "platform": {"architecture": "unknown", "os": "unknown"},
     }
 
@@ -54,10 +74,14 @@ def make_attested(
     config: Mapping[str, Any] | None = None,
     wanted: Platform = AMD64,
 ) -> Image:
-    """An index under `name`: an image a platform, whose SBOMs are `documents`, and provenance. Gives the image for `wanted`."""
+    """An index under `name`: an image a platform, whose SBOMs are `documents`, and provenance.
+    Gives the image for `wanted`."""
     entries, attestations = [], []
     for platform, said in documents.items():
-        marked: list[Members] = [*layers, [(f"for-{str(platform).replace('/', '-')}", "file", 0o644, b"")]]
+        marked: list[Members] = [
+            *layers,
+            [(f"for-{str(platform).replace('/', '-')}", "file", 0o644, b"")],
+        ]
         manifest = put_image(store, layers=marked, config=config, platform=platform)[0]
         entries.append({**manifest.to_json(), "platform": platform.to_json()})
         if said:
@@ -84,7 +108,9 @@ def document(*packages: Any, version: str = "SPDX-2.3", **more: Any) -> dict[str
         }
         for one in packages
     ]
-    namespace = hashlib.sha256(json.dumps([made, more], sort_keys=True, default=str).encode()).hexdigest()
+    namespace = hashlib.sha256(
+        json.dumps([made, more], sort_keys=True, default=str).encode()
+    ).hexdigest()
     return {
         "spdxVersion": version,
         "dataLicense": "CC0-1.0",

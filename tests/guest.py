@@ -31,18 +31,36 @@ class Guest:
     def __init__(self, prefix: Path, *options: str, log: Path) -> None:
         self.log = log
         self._seen = 0
-        command = [*COMPOS, "run", "qemu", "--accel", "tcg", "--mem", "1024", "--cpus", "2", *options, str(prefix)]
+        command = [
+            *COMPOS,
+            "run",
+            "qemu",
+            "--accel",
+            "tcg",
+            "--mem",
+            "1024",
+            "--cpus",
+            "2",
+            *options,
+            str(prefix),
+        ]
         with log.open("wb") as console:
-            self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=console, stderr=subprocess.STDOUT)
+            self.process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=console, stderr=subprocess.STDOUT
+            )
 
     def __enter__(self) -> Guest:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         if self.process.poll() is None:
-            # QEMU is the child of our child: ask it through the console's monitor (ctrl-a x), then insist.
+            # QEMU is the child of our child: ask it through the console's monitor (ctrl-a x), then
+            # insist.
             self.type("\x01x")
             try:
                 self.process.wait(10)
@@ -70,7 +88,8 @@ class Guest:
             time.sleep(0.1)
 
     def prompt(self, timeout: float = 120) -> None:
-        """Wait for the shell. What is typed while getty sets the terminal up is lost, so ask until it answers."""
+        """Wait for the shell. What is typed while getty sets the terminal up is lost, so ask until
+        it answers."""
         deadline = time.monotonic() + timeout
         while not re.compile(r"shell is \$-").search(self.text()):
             assert time.monotonic() < deadline, f"no shell on the console:\n{self.text()[-3000:]}"

@@ -1,4 +1,5 @@
-"""Small synthetic OCI images, put straight into a store: any members, compression, platform and media types."""
+"""Small synthetic OCI images, put straight into a store: any members, compression, platform and
+media types."""
 
 from __future__ import annotations
 
@@ -49,7 +50,8 @@ _DOCKER = "application/vnd.docker."
 
 @dataclass(frozen=True)
 class Member:
-    """One member of a layer; `content` is a file's bytes, a link's target, or a device's (major, minor)."""
+    """One member of a layer; `content` is a file's bytes, a link's target, or a device's (major,
+    minor)."""
 
     name: str
     kind: Kind = "file"
@@ -65,7 +67,8 @@ Members = Iterable["Member | tuple[Any, ...]"]
 
 
 def layer_tar(members: Members) -> bytes:
-    """The members as an uncompressed PAX tar, in the given order; tuples are the arguments of `Member`."""
+    """The members as an uncompressed PAX tar, in the given order; tuples are the arguments of
+    `Member`."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as archive:
         for given in members:
@@ -74,14 +77,20 @@ def layer_tar(members: Members) -> bytes:
             info.type = _TYPES[member.kind]
             info.mode = stat.S_IMODE(member.mode)
             info.uid, info.gid, info.mtime = member.uid, member.gid, member.mtime
-            info.pax_headers = {f"SCHILY.xattr.{name}": value for name, value in member.xattrs.items()}
+            info.pax_headers = {
+                f"SCHILY.xattr.{name}": value for name, value in member.xattrs.items()
+            }
             data = b""
             if isinstance(member.content, tuple):
                 info.devmajor, info.devminor = member.content
             elif member.kind in ("symlink", "hardlink"):
-                info.linkname = member.content if isinstance(member.content, str) else member.content.decode()
+                info.linkname = (
+                    member.content if isinstance(member.content, str) else member.content.decode()
+                )
             else:
-                data = member.content.encode() if isinstance(member.content, str) else member.content
+                data = (
+                    member.content.encode() if isinstance(member.content, str) else member.content
+                )
                 info.size = len(data)
             archive.addfile(info, io.BytesIO(data))
     return buffer.getvalue()
@@ -122,7 +131,9 @@ def put_image(
         "config": dict(config or {}),
         "rootfs": {"type": "layers", "diff_ids": [digest_of(tar) for tar in tars]},
     }
-    settings = store.put(as_json(document), f"{_DOCKER}container.image.v1+json" if docker else CONFIG)
+    settings = store.put(
+        as_json(document), f"{_DOCKER}container.image.v1+json" if docker else CONFIG
+    )
     media_type = f"{_DOCKER}distribution.manifest.v2+json" if docker else MANIFEST
     manifest = {
         "schemaVersion": 2,
@@ -143,27 +154,46 @@ def make_image(
     compression: Compression = "gzip",
     docker: bool = False,
 ) -> Image:
-    """An image of one manifest under `name`; `config` holds Docker's keys (`Cmd`, `Env`, `Labels`, ...)."""
+    """An image of one manifest under `name`; `config` holds Docker's keys (`Cmd`, `Env`, `Labels`,
+    ...)."""
     manifest, settings, blobs = put_image(
-        store, layers=layers, config=config, platform=platform, compression=compression, docker=docker
+        store,
+        layers=layers,
+        config=config,
+        platform=platform,
+        compression=compression,
+        docker=docker,
     )
     canonical = str(Reference.parse(name))
     store.tag(canonical, manifest)
     return Image(
-        canonical, manifest.digest, ImageConfig.from_bytes(store.read(settings.digest)), tuple(blobs), settings.digest
+        canonical,
+        manifest.digest,
+        ImageConfig.from_bytes(store.read(settings.digest)),
+        tuple(blobs),
+        settings.digest,
     )
 
 
 def make_index(
-    store: Store, name: str, manifests: Mapping[Platform, Descriptor], *, attestation: Descriptor | None = None
+    store: Store,
+    name: str,
+    manifests: Mapping[Platform, Descriptor],
+    *,
+    attestation: Descriptor | None = None,
 ) -> Descriptor:
-    """An index under `name` over manifests from `put_image`; an attestation stands in it as BuildKit writes it."""
+    """An index under `name` over manifests from `put_image`; an attestation stands in it as
+    BuildKit writes it."""
     children = [
         {**Descriptor(child.media_type, child.digest, child.size, platform=platform).to_json()}
         for platform, child in manifests.items()
     ]
     if attestation:
-        children.append({**attestation.to_json(), "platform": {"architecture": "unknown", "os": "unknown"}})
-    index = store.put(as_json({"schemaVersion": 2, "mediaType": INDEX, "manifests": children}), INDEX)
+        children.append(
+            {**attestation.to_json(), "platform": {"architecture": "unknown", "os": "unknown"}}
+        )
+    index = store.put(
+        as_json({"schemaVersion": 2, "mediaType": INDEX, "manifests": children}), INDEX
+    )
     store.tag(str(Reference.parse(name)), index)
     return index

@@ -1,7 +1,9 @@
-"""An initial RAM disk as Linux reads it: plain or compressed archives one after another, laid over each other.
+"""An initial RAM disk as Linux reads it: plain or compressed archives one after another, laid over
+each other.
 
-Source: Linux, Documentation/driver-api/early-userspace/buffer-format.rst and init/initramfs.c, whose functions are named below.
-Stricter than the kernel, which passes silently over what it cannot use: all that is an error here.
+Source: Linux, Documentation/driver-api/early-userspace/buffer-format.rst and init/initramfs.c,
+whose functions are named below. Stricter than the kernel, which passes silently over what it cannot
+use: all that is an error here.
 """
 
 from __future__ import annotations
@@ -63,7 +65,8 @@ def _require(condition: bool, what: str) -> None:
 
 
 def archives_of(initrd: bytes) -> Iterator[bytes]:
-    """unpack_to_rootfs: the contents, one compressed stream or plain archive after the other; zeros between are skipped."""
+    """unpack_to_rootfs: the contents, one compressed stream or plain archive after the other; zeros
+    between are skipped."""
     at = 0
     while at < len(initrd):
         if initrd[at] == 0:
@@ -101,13 +104,14 @@ def _decompressed(data: bytes) -> tuple[bytes, int]:
         _require(frame.eof, "the frame has no end")
         return plain, len(data) - len(frame.unused_data)
     _require(data[:6] == b"\xfd7zXZ\0", f"a stream that nobody knows: {data[:6]!r}")
-    return subprocess.run(["xz", "-dc", "--single-stream"], input=data, capture_output=True, check=True).stdout, len(
-        data
-    )
+    return subprocess.run(
+        ["xz", "-dc", "--single-stream"], input=data, capture_output=True, check=True
+    ).stdout, len(data)
 
 
 def _members(data: bytes, *, many: bool = False) -> tuple[list[_Member], int]:
-    """The members up to a trailer, or with `many` of all archives in `data`; and the bytes that they have."""
+    """The members up to a trailer, or with `many` of all archives in `data`; and the bytes that
+    they have."""
     found: list[_Member] = []
     at = 0
     while at < len(data):
@@ -116,7 +120,9 @@ def _members(data: bytes, *, many: bool = False) -> tuple[list[_Member], int]:
             continue
         _require(at % 4 == 0, f"a header at {at}")
         header = data[at : at + HEADER]
-        _require(len(header) == HEADER and header[:6] == b"070701", f"no header at {at}: {header[:20]!r}")
+        _require(
+            len(header) == HEADER and header[:6] == b"070701", f"no header at {at}: {header[:20]!r}"
+        )
         digits = [header[6 + 8 * number : 14 + 8 * number] for number in range(13)]
         _require(all(part.isalnum() for part in digits), f"numbers that are none: {header!r}")
         ino, mode, uid, gid, nlink, mtime, size, major, minor, rmajor, rminor, length, check = (
@@ -127,7 +133,9 @@ def _members(data: bytes, *, many: bool = False) -> tuple[list[_Member], int]:
         _require(1 < length <= PATH_MAX, f"a name of {length} bytes with its end")
         name_end = at + HEADER + length
         name = data[at + HEADER : name_end]
-        _require(name[-1:] == b"\0" and b"\0" not in name[:-1], f"a name that ends elsewhere: {name!r}")
+        _require(
+            name[-1:] == b"\0" and b"\0" not in name[:-1], f"a name that ends elsewhere: {name!r}"
+        )
         begin = -(-name_end // 4) * 4
         _require(not any(data[name_end:begin]), "padding that is not zero")
         body = data[begin : begin + size]
@@ -135,7 +143,22 @@ def _members(data: bytes, *, many: bool = False) -> tuple[list[_Member], int]:
         end = -(-(begin + size) // 4) * 4
         _require(end <= len(data) and not any(data[begin + size : end]), "padding behind a body")
         at = end
-        found.append(_Member(ino, mode, uid, gid, nlink, mtime, size, major, minor, (rmajor, rminor), name[:-1], body))
+        found.append(
+            _Member(
+                ino,
+                mode,
+                uid,
+                gid,
+                nlink,
+                mtime,
+                size,
+                major,
+                minor,
+                (rmajor, rminor),
+                name[:-1],
+                body,
+            )
+        )
         if name[:-1] == TRAILER and not many:
             return found, at
     _require(bool(found) and found[-1].name == TRAILER, "no trailer")
@@ -161,21 +184,32 @@ def unpacked(initrd: bytes) -> dict[str, Seen]:
                 _lay(root, links, member)
     for path, file in root.items():
         file.names.add(path)
-    return {path.decode("utf-8", "surrogateescape"): _seen(file) for path, file in root.items() if path}
+    return {
+        path.decode("utf-8", "surrogateescape"): _seen(file) for path, file in root.items() if path
+    }
 
 
-def _lay(root: dict[bytes, _File], links: dict[tuple[int, int, int], _File], member: _Member) -> None:
+def _lay(
+    root: dict[bytes, _File], links: dict[tuple[int, int, int], _File], member: _Member
+) -> None:
     """do_name, do_symlink, do_copy."""
     path = b"/".join(part for part in member.name.split(b"/") if part not in (b"", b"."))
-    _require(b".." not in path.split(b"/") and path != b"", f"a name that is no path: {member.name!r}")
-    _require(all(len(part) <= 255 for part in path.split(b"/")), f"a name that is too long: {path!r}")
+    _require(
+        b".." not in path.split(b"/") and path != b"", f"a name that is no path: {member.name!r}"
+    )
+    _require(
+        all(len(part) <= 255 for part in path.split(b"/")), f"a name that is too long: {path!r}"
+    )
     parent = root.get(path.rpartition(b"/")[0])
     _require(parent is not None and parent.kind == DIRECTORY, f"nothing that {path!r} could be in")
     kind = KINDS[member.mode & 0o170000]
     old = root.get(path)
     # clean_path: what has another type goes, if it is no folder with something in it.
     if old is not None and old.kind != kind:
-        _require(not any(name.startswith(path + b"/") for name in root), f"a full folder in the place of {path!r}")
+        _require(
+            not any(name.startswith(path + b"/") for name in root),
+            f"a full folder in the place of {path!r}",
+        )
         del root[path]
         old = None
     file = _File(kind, member.mode & 0o7777, (member.uid, member.gid), member.mtime * 10**9)
@@ -186,9 +220,14 @@ def _lay(root: dict[bytes, _File], links: dict[tuple[int, int, int], _File], mem
             root[path] = file
         return
     if kind == SYMLINK:
-        _require(1 <= member.size < PATH_MAX and b"\0" not in member.body, f"a target of {member.size} bytes")
+        _require(
+            1 <= member.size < PATH_MAX and b"\0" not in member.body,
+            f"a target of {member.size} bytes",
+        )
         # do_symlink: "clean_path(collected, 0)" removes what is there.
-        root[path] = replace(file, mode=0o777, link=member.body.decode("utf-8", "surrogateescape"), names=set())
+        root[path] = replace(
+            file, mode=0o777, link=member.body.decode("utf-8", "surrogateescape"), names=set()
+        )
         return
     _require(member.nlink >= 1, "no links")
     if kind != FILE:

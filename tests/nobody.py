@@ -1,4 +1,5 @@
-"""Do something as the user nobody, in a child of this process: interpreter and checkout may lie in root's own folder."""
+"""Do something as the user nobody, in a child of this process: interpreter and checkout may lie in
+root's own folder."""
 
 from __future__ import annotations
 
@@ -9,7 +10,8 @@ NOBODY = 65534
 
 
 def as_nobody(action: Callable[[], int]) -> int:
-    """What `action` returns, below 256, in a forked child that has become nobody. It must import nothing new.
+    """What `action` returns, below 256, in a forked child that has become nobody. It must import
+    nothing new.
 
     A child that ends by an exception, which is printed, gives 255.
     """

@@ -11,7 +11,8 @@ END = bytes(1024)
 
 
 class Header(NamedTuple):
-    """One header; `fields` replace what stands at an offset (a number's octal digits, the magic, a sparse map)."""
+    """One header; `fields` replace what stands at an offset (a number's octal digits, the magic, a
+    sparse map)."""
 
     name: bytes
     typeflag: bytes = b"0"
@@ -52,7 +53,9 @@ def _number(value: int, width: int) -> bytes:
     """Octal if it fits, else GNU's base-256."""
     if 0 <= value < 8 ** (width - 1):
         return b"%0*o\0" % (width - 1, value)
-    return (b"\xff" if value < 0 else b"\x80") + (value % (1 << 8 * (width - 1))).to_bytes(width - 1, "big")
+    return (b"\xff" if value < 0 else b"\x80") + (value % (1 << 8 * (width - 1))).to_bytes(
+        width - 1, "big"
+    )
 
 
 def padded(data: bytes) -> bytes:

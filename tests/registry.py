@@ -1,4 +1,5 @@
-"""A small registry inside the test process, on loopback, that serves what it is given and misbehaves on request.
+"""A small registry inside the test process, on loopback, that serves what it is given and
+misbehaves on request.
 
 with FakeRegistry() as registry:
     registry.load(store, "host/name:tag", "name", "tag")
@@ -27,17 +28,28 @@ from compos.image.digest import digest_of
 from compos.image.model import Descriptor, Manifest, parse_document
 from compos.image.store import Store
 
-FaultKind = Literal["status", "reset", "truncate", "short", "long", "corrupt", "chunked", "slow", "redirect", "replace"]
+FaultKind = Literal[
+    "status",
+    "reset",
+    "truncate",
+    "short",
+    "long",
+    "corrupt",
+    "chunked",
+    "slow",
+    "redirect",
+    "replace",
+]
 
 
 @dataclass
 class Fault:
     """What goes wrong with the next `times` requests whose path contains `on`.
 
-    `value` is: `status` → the status; `reset`, `truncate` → bytes sent before the connection ends; `short`, `long` →
-    bytes left out of, or added to, body and announced length; `chunked` → bytes added to a body without length; `slow` →
-    bytes a piece, 10 ms apart. `text` is the target of `redirect`, and the body of `status`. `data` is the body of
-    `replace`.
+    `value` is: `status` → the status; `reset`, `truncate` → bytes sent before the connection ends;
+    `short`, `long` → bytes left out of, or added to, body and announced length; `chunked` → bytes
+    added to a body without length; `slow` → bytes a piece, 10 ms apart. `text` is the target of
+    `redirect`, and the body of `status`. `data` is the body of `replace`.
     """
 
     kind: FaultKind
@@ -81,11 +93,12 @@ class _Server(ThreadingHTTPServer):
 
 
 class FakeRegistry:
-    """Serves `documents` (manifests and indexes by repository and tag or digest) and `blobs` (by digest).
+    """Serves `documents` (manifests and indexes by repository and tag or digest) and `blobs` (by
+    digest).
 
-    `user` and `password` make it ask for Basic; with `realm` (a URL) it asks for Bearer tokens from there and takes those
-    in `tokens`. `ranges` says whether it resumes, `digest_header` what it claims of manifests: the truth where it is None,
-    nothing where it is empty.
+    `user` and `password` make it ask for Basic; with `realm` (a URL) it asks for Bearer tokens from
+    there and takes those in `tokens`. `ranges` says whether it resumes, `digest_header` what it
+    claims of manifests: the truth where it is None, nothing where it is empty.
     """
 
     def __init__(self, *, user: str = "", password: str = "", ranges: bool = True) -> None:
@@ -102,14 +115,19 @@ class FakeRegistry:
         self._faults: list[Fault] = []
         self._lock = threading.Lock()
         self._server = _Server(_handler(self))
-        self._thread = threading.Thread(target=lambda: self._server.serve_forever(0.02), daemon=True)
+        self._thread = threading.Thread(
+            target=lambda: self._server.serve_forever(0.02), daemon=True
+        )
 
     def __enter__(self) -> FakeRegistry:
         self._thread.start()
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._server.shutdown()
         self._server.server_close()
@@ -118,7 +136,9 @@ class FakeRegistry:
 
     def wrap(self, context: ssl.SSLContext) -> None:
         """Speak TLS from now on."""
-        self._server.socket = context.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
+        self._server.socket = context.wrap_socket(
+            self._server.socket, server_side=True, do_handshake_on_connect=False
+        )
 
     @property
     def port(self) -> int:
@@ -202,8 +222,12 @@ def _handler(registry: FakeRegistry) -> type[BaseHTTPRequestHandler]:
                 if registry.token_redirects:
                     status, location = registry.token_redirects.pop(0)
                     return self._send(status, b"", {"Location": location})
-                status, answer = registry.answer_token(request, sent) if registry.answer_token else (404, {})
-                return self._send(status, answer if isinstance(answer, bytes) else json.dumps(answer).encode())
+                status, answer = (
+                    registry.answer_token(request, sent) if registry.answer_token else (404, {})
+                )
+                return self._send(
+                    status, answer if isinstance(answer, bytes) else json.dumps(answer).encode()
+                )
             # Faults are for what is asked for, not for the probe or the login.
             if challenge := registry.challenge(request):
                 return self._send(401, b"{}", {"WWW-Authenticate": challenge})
@@ -242,7 +266,11 @@ def _handler(registry: FakeRegistry) -> type[BaseHTTPRequestHandler]:
             return self._send(status, data, answer, fault)
 
         def _send(
-            self, status: int, data: bytes, headers: dict[str, str] | None = None, fault: Fault | None = None
+            self,
+            status: int,
+            data: bytes,
+            headers: dict[str, str] | None = None,
+            fault: Fault | None = None,
         ) -> None:
             kind = fault.kind if fault else ""
             value = fault.value if fault else 0
@@ -278,7 +306,9 @@ def _handler(registry: FakeRegistry) -> type[BaseHTTPRequestHandler]:
             if abruptly:
                 # What was sent should arrive before the reset.
                 time.sleep(0.05)
-                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                self.connection.setsockopt(
+                    socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+                )
                 self.connection.close()
 
     return Handler

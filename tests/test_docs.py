@@ -1,4 +1,5 @@
-"""The documentation is true: its YAML builds, its picture and reference are their scripts', its links lead somewhere."""
+"""The documentation is true: its YAML builds, its picture and reference are their scripts', its
+links lead somewhere."""
 
 from __future__ import annotations
 
@@ -24,10 +25,13 @@ EXAMPLES = sorted((ROOT / "examples").glob("*.yml"))
 
 
 def fragments() -> list[tuple[Path, int, str]]:
-    """Page, number and text of every YAML in the documentation; `# NAME` in the first line gives it a file name."""
+    """Page, number and text of every YAML in the documentation; `# NAME` in the first line gives it
+    a file name."""
     found = []
     for page in PAGES:
-        for number, text in enumerate(re.findall(r"```yaml\n(.*?)```", page.read_text(), re.DOTALL)):
+        for number, text in enumerate(
+            re.findall(r"```yaml\n(.*?)```", page.read_text(), re.DOTALL)
+        ):
             found.append((page, number, text))
     return found
 
@@ -50,12 +54,19 @@ class Anything(dict[tuple[str, str], tuple[str, bytes]]):
 
 @pytest.fixture(scope="module")
 def mirror(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeRegistry]:
-    """A registry that has every image of the documentation and the examples: each is a whole little system of its own."""
+    """A registry that has every image of the documentation and the examples: each is a whole little
+    system of its own."""
     store = Store(tmp_path_factory.mktemp("images"))
     modules = layer_tar([Member("lib", "dir", 0o755), Member("lib/modules/m.ko", content="module")])
-    members = [Member("kernel", content="KERNEL"), Member("kernel.tar", content=modules), Member("init", mode=0o755)]
+    members = [
+        Member("kernel", content="KERNEL"),
+        Member("kernel.tar", content=modules),
+        Member("init", mode=0o755),
+    ]
     children = {
-        platform: put_image(store, layers=[[*members, Member("arch", content=str(platform))]], platform=platform)[0]
+        platform: put_image(
+            store, layers=[[*members, Member("arch", content=str(platform))]], platform=platform
+        )[0]
         for platform in (Platform("linux", name) for name in ("amd64", "arm64", "riscv64"))
     }
     make_index(store, "any:1", children)
@@ -71,8 +82,12 @@ def build(mirror: FakeRegistry, path: Path, folder: Path) -> int:
     return main(["build", *flags, str(path)])
 
 
-@pytest.mark.parametrize(("page", "number", "text"), SYSTEMS, ids=[f"{page.name}-{n}" for page, n, _ in SYSTEMS])
-def test_yaml_fragments_build(mirror: FakeRegistry, tmp_path: Path, page: Path, number: int, text: str) -> None:
+@pytest.mark.parametrize(
+    ("page", "number", "text"), SYSTEMS, ids=[f"{page.name}-{n}" for page, n, _ in SYSTEMS]
+)
+def test_yaml_fragments_build(
+    mirror: FakeRegistry, tmp_path: Path, page: Path, number: int, text: str
+) -> None:
     for other, other_number, other_text in fragments():
         if other == page:
             (tmp_path / file_name(other_number, other_text)).write_text(other_text)
@@ -91,7 +106,9 @@ def test_examples_build(mirror: FakeRegistry, tmp_path: Path, example: Path) -> 
     ("script", "page"), [("yaml_reference.py", "yaml-reference.md"), ("cli_reference.py", "cli.md")]
 )
 def test_references_are_what_their_scripts_write(script: str, page: str) -> None:
-    assert (ROOT / "docs" / page).read_text() == runpy.run_path(str(ROOT / "docs" / script))["page"]()
+    assert (ROOT / "docs" / page).read_text() == runpy.run_path(str(ROOT / "docs" / script))[
+        "page"
+    ]()
 
 
 def test_the_picture_is_what_its_script_draws() -> None:

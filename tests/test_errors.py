@@ -18,7 +18,10 @@ def test_all_are_one_family() -> None:
 
 
 def test_text_has_sentence_place_and_id() -> None:
-    assert str(ComposError("some-id", "it is broken", place="here:1")) == "it is broken (here:1) [some-id]"
+    assert (
+        str(ComposError("some-id", "it is broken", place="here:1"))
+        == "it is broken (here:1) [some-id]"
+    )
 
 
 def test_several_keep_their_order() -> None:

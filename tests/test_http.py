@@ -1,4 +1,5 @@
-"""Redirects and addresses: the rules that hold for registries, token servers, YAML and everything else."""
+"""Redirects and addresses: the rules that hold for registries, token servers, YAML and everything
+else."""
 
 from __future__ import annotations
 
@@ -61,7 +62,17 @@ def test_redirects_that_are_not_followed(location: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["", "x", "/x", "file:///etc/passwd", "http://[::1", "http://h:99999999/", "http://h:x", "http://a b/"]
+    "url",
+    [
+        "",
+        "x",
+        "/x",
+        "file:///etc/passwd",
+        "http://[::1",
+        "http://h:99999999/",
+        "http://h:x",
+        "http://a b/",
+    ],
 )
 def test_what_is_no_web_address(url: str) -> None:
     with pytest.raises(ComposError) as caught:
@@ -94,7 +105,9 @@ def test_what_is_shown_of_a_url(url: str) -> None:
     assert without_secrets(url) == SHOWN[url]
 
 
-@pytest.mark.parametrize("url", ["http://[::1", "http://u:secret@h:x/", "//", "\x00", "http://u:secret@h/?secret"])
+@pytest.mark.parametrize(
+    "url", ["http://[::1", "http://u:secret@h:x/", "//", "\x00", "http://u:secret@h/?secret"]
+)
 def test_errors_show_no_secrets(url: str) -> None:
     for error in (OSError(1, "x"), ValueError("secret")):
         assert "secret" not in str(network_error(url, error))
@@ -154,7 +167,11 @@ NO_HTTP = [
 @pytest.mark.parametrize("answer", NO_HTTP, ids=range(len(NO_HTTP)))
 @pytest.mark.parametrize("as_they_come", [False, True])
 def test_servers_that_do_not_speak_http(answer: bytes, as_they_come: bool) -> None:
-    with answering(answer) as url, pytest.raises(ComposError) as caught, following("GET", url) as found:
+    with (
+        answering(answer) as url,
+        pytest.raises(ComposError) as caught,
+        following("GET", url) as found,
+    ):
         list(chunks(found.response, url, as_they_come=as_they_come))
     assert caught.value.id.startswith("network-")
     assert len(str(caught.value)) < 1000

@@ -1,4 +1,5 @@
-"""What must not creep: what a build imports, how long that takes, how much memory it needs. `make bench` measures times."""
+"""What must not creep: what a build imports, how long that takes, how much memory it needs. `make
+bench` measures times."""
 
 from __future__ import annotations
 
@@ -31,19 +32,35 @@ def world(tmp_path: Path) -> World:
     made = World(tmp_path)
     noise = random.Random(1)
     members = [
-        Member(f"lib/{number}", mode=0o644, content=noise.randbytes(5000) + bytes(5000)) for number in range(2000)
+        Member(f"lib/{number}", mode=0o644, content=noise.randbytes(5000) + bytes(5000))
+        for number in range(2000)
     ]
-    members += [Member(f"bin/{name}", mode=0o755, content=noise.randbytes(10 << 20) + bytes(10 << 20)) for name in "ab"]
+    members += [
+        Member(f"bin/{name}", mode=0o755, content=noise.randbytes(10 << 20) + bytes(10 << 20))
+        for name in "ab"
+    ]
     made.image("acme/app:1", [members], {"Entrypoint": ["/bin/a"]})
     (tmp_path / "os.yml").write_text(WEB)
     return made
 
 
 def build(world: World, *options: str) -> tuple[int, set[str]]:
-    """A build in an interpreter of its own: its peak memory in MiB, and the modules that it has imported."""
-    arguments = ["build", "-q", "--cache", str(world.store.root), "--arch", "amd64", "--dir", str(world.folder)]
+    """A build in an interpreter of its own: its peak memory in MiB, and the modules that it has
+    imported."""
+    arguments = [
+        "build",
+        "-q",
+        "--cache",
+        str(world.store.root),
+        "--arch",
+        "amd64",
+        "--dir",
+        str(world.folder),
+    ]
     line = [sys.executable, "-c", CODE, *arguments, *options, str(world.folder / "os.yml")]
-    memory, *modules = subprocess.run(line, capture_output=True, text=True, check=True).stdout.split()
+    memory, *modules = subprocess.run(
+        line, capture_output=True, text=True, check=True
+    ).stdout.split()
     return int(memory), set(modules)
 
 
@@ -70,20 +87,29 @@ def test_a_build_stays_small(world: World) -> None:
     memory, modules = build(world)
     assert memory < 60
     needless -= {"compos.compose.system", "compos.image.removal", "array", "random"}
-    assert (needless | {"compos.filesystem.erofs", "compos.filesystem.squashfs", "tarfile"}) & modules == set()
+    assert (
+        needless | {"compos.filesystem.erofs", "compos.filesystem.squashfs", "tarfile"}
+    ) & modules == set()
 
 
 @pytest.mark.parametrize("form", ["kernel+initrd", "tar", "kernel+squashfs", "kernel+erofs"])
 def test_formats_stay_small(world: World, form: str) -> None:
-    world.image("acme/app:1", [[Member("bin/app", mode=0o755, content=bytes(200 << 20))]], {"Entrypoint": ["/bin/app"]})
+    world.image(
+        "acme/app:1",
+        [[Member("bin/app", mode=0o755, content=bytes(200 << 20))]],
+        {"Entrypoint": ["/bin/app"]},
+    )
     memory, _ = build(world, "-f", form)
     assert memory < 150
 
 
 def test_importing_is_quick() -> None:
-    """All that a build of what has not changed imports, in the best of several rounds, above the bare interpreter."""
+    """All that a build of what has not changed imports, in the best of several rounds, above the
+    bare interpreter."""
     wanted = "compos.cli.build, compos.config.load, compos.cli.images, compos.image.source, compos.output.build"
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    environment = {
+        name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"
+    }
 
     def best(code: str) -> float:
         times = []
@@ -97,15 +123,21 @@ def test_importing_is_quick() -> None:
 
 
 def test_records_are_read_as_quickly_as_marshal_reads_tuples(tmp_path: Path) -> None:
-    """marshal is what they were: it checks nothing, so that its time is that of making 30,000 nodes at all."""
+    """marshal is what they were: it checks nothing, so that its time is that of making 30,000 nodes
+    at all."""
     store = Store(tmp_path / "store")
     source = Digest.parse(store.put(bytes(1 << 20), "text/plain").digest).path
     nodes = [
-        (f"usr/lib/package{number // 20}/file{number}", Node("f", 0o644, 0, 0, number, 9, (Slice(source, number, 9),)))
+        (
+            f"usr/lib/package{number // 20}/file{number}",
+            Node("f", 0o644, 0, 0, number, 9, (Slice(source, number, 9),)),
+        )
         for number in range(30_000)
     ]
     record.save_nodes(tmp_path / "record", "tree 1", nodes)
-    plain = marshal.dumps([(name, (*node[:6], tuple(map(tuple, node.content)), *node[7:])) for name, node in nodes])
+    plain = marshal.dumps(
+        [(name, (*node[:6], tuple(map(tuple, node.content)), *node[7:])) for name, node in nodes]
+    )
 
     def unchecked() -> Tree:
         made = {}

@@ -28,9 +28,9 @@ __all__ = [
 class ComposError(Exception):
     """An error with a stable id, what is wrong, where, and what to do.
 
-    `id` is kebab-case and never changes its meaning between releases. `place` is `file:line:column` with a key path, an
-    image and layer, or a URL without secrets. `hint` is one imperative sentence. `excerpt` is preformatted text that
-    shows the place (source line and caret).
+    `id` is kebab-case and never changes its meaning between releases. `place` is `file:line:column`
+    with a key path, an image and layer, or a URL without secrets. `hint` is one imperative
+    sentence. `excerpt` is preformatted text that shows the place (source line and caret).
     """
 
     def __init__(

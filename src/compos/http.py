@@ -1,4 +1,5 @@
-"""HTTP for everything that downloads: one pool, one trust store, one rule for redirects, one way to say what went wrong.
+"""HTTP for everything that downloads: one pool, one trust store, one rule for redirects, one way to
+say what went wrong.
 
 May touch: the network. Knows nothing of registries or Debian.
 """
@@ -52,8 +53,8 @@ _PORTS = {"http": 80, "https": 443}
 def pool(certificates: tuple[str, ...] = ()) -> PoolManager:
     """The process's connection pool.
 
-    `certificates` are PEM files trusted beside the system's. Proxies come from the usual variables. Raises
-    `ComposError` (id `certificate-file`) when a PEM file cannot be used.
+    `certificates` are PEM files trusted beside the system's. Proxies come from the usual variables.
+    Raises `ComposError` (id `certificate-file`) when a PEM file cannot be used.
     """
     import ssl
 
@@ -109,8 +110,8 @@ def request(
 ) -> Iterator[BaseHTTPResponse]:
     """One request without redirects or retries; the body is streamed by `chunks`.
 
-    Raises `ComposError` (ids `network-*`) when no answer arrives, or `url` is no web address. An answer of any status is
-    returned.
+    Raises `ComposError` (ids `network-*`) when no answer arrives, or `url` is no web address. An
+    answer of any status is returned.
     """
     from urllib3.exceptions import HTTPError
 
@@ -119,25 +120,35 @@ def request(
     merged = {**manager.headers, **(headers or {})}
     try:
         response = manager.request(
-            method, url, headers=merged, body=body, preload_content=False, redirect=False, decode_content=False
+            method,
+            url,
+            headers=merged,
+            body=body,
+            preload_content=False,
+            redirect=False,
+            decode_content=False,
         )
     except (HTTPError, OSError, ValueError) as error:
         raise network_error(url, error) from error
     try:
         yield response
     finally:
-        # An unread body would keep the connection from being reused: closing is cheaper than draining.
+        # An unread body would keep the connection from being reused: closing is cheaper than
+        # draining.
         if response.closed or response.length_remaining == 0:
-            response.read()  # an empty body, too, must be read before the connection can serve again
+            # An empty body, too, must be read before the connection can serve again.
+            response.read()
             response.release_conn()
         else:
             response.close()
 
 
 def chunks(response: BaseHTTPResponse, url: str, *, as_they_come: bool = False) -> Iterator[bytes]:
-    """The body in pieces of up to `CHUNK` bytes; raises `ComposError` when the connection breaks or ends early.
+    """The body in pieces of up to `CHUNK` bytes; raises `ComposError` when the connection breaks or
+    ends early.
 
-    With `as_they_come` a piece is what has arrived, however little: what came before a connection broke is not lost.
+    With `as_they_come` a piece is what has arrived, however little: what came before a connection
+    broke is not lost.
     """
     from urllib3.exceptions import HTTPError, ProtocolError
 
@@ -153,7 +164,8 @@ def chunks(response: BaseHTTPResponse, url: str, *, as_they_come: bool = False) 
 
 
 def beginning(response: BaseHTTPResponse, url: str, size: int) -> bytes:
-    """The first `size` bytes of a body, or all of it when it is shorter. Raises as `chunks` does."""
+    """The first `size` bytes of a body, or all of it when it is shorter. Raises as `chunks`
+    does."""
     data = bytearray()
     for piece in chunks(response, url):
         data += piece
@@ -163,7 +175,8 @@ def beginning(response: BaseHTTPResponse, url: str, size: int) -> bytes:
 
 
 class Answer(NamedTuple):
-    """What came at the end of the redirects: from which URL, and whether that is still the server that was asked."""
+    """What came at the end of the redirects: from which URL, and whether that is still the server
+    that was asked."""
 
     response: BaseHTTPResponse
     url: str
@@ -184,9 +197,10 @@ def following(
 ) -> Iterator[Answer]:
     """A request as `request` sends it, redirects followed by the rules of `redirected`.
 
-    The headers `private` (secrets) go to the server of `home` (default: `url`) only, and no more once another one was
-    involved; neither does a body with secrets, `private_body`: then the redirect is an error. Requests other than GET and HEAD
-    follow 307 and 308, and with another redirect status that is the answer. Raises `ComposError` (`network-*`; of redirects
+    The headers `private` (secrets) go to the server of `home` (default: `url`) only, and no more
+    once another one was involved; neither does a body with secrets, `private_body`: then the
+    redirect is an error. Requests other than GET and HEAD follow 307 and 308, and with another
+    redirect status that is the answer. Raises `ComposError` (`network-*`; of redirects
     `network-redirect`).
     """
     web_address(url)
@@ -199,7 +213,9 @@ def following(
         sent = {**(headers or {}), **((private or {}) if at_home else {})}
         with request(method, url, headers=sent, body=body, certificates=certificates) as response:
             location = response.headers.get("Location")
-            followed = response.status in (_REDIRECTS if method in ("GET", "HEAD") else _SAME_METHOD)
+            followed = response.status in (
+                _REDIRECTS if method in ("GET", "HEAD") else _SAME_METHOD
+            )
             if not followed or not location:
                 yield Answer(response, url, at_home)
                 _settle(response)
@@ -216,9 +232,11 @@ def _settle(response: BaseHTTPResponse) -> None:
 
 
 def redirected(url: str, location: str) -> str:
-    """The absolute URL that a `Location` header in the answer of `url` names; what it says of user and password is left out.
+    """The absolute URL that a `Location` header in the answer of `url` names; what it says of user
+    and password is left out.
 
-    Raises `ComposError` (`network-redirect`) for what is no web address, and when TLS would be left.
+    Raises `ComposError` (`network-redirect`) for what is no web address, and when TLS would be
+    left.
     """
     try:
         # Blanks in a header's URL are not right, and everybody takes them.
@@ -231,12 +249,17 @@ def redirected(url: str, location: str) -> str:
 
 
 def web_address(url: str) -> SplitResult:
-    """The parts of an http or https URL with a host. Raises `ComposError` (`network-url`) for anything else."""
+    """The parts of an http or https URL with a host. Raises `ComposError` (`network-url`) for
+    anything else."""
     try:
         parts = urlsplit(url)
-        # Blanks and control characters could end the request's line; `port` raises for what is none.
+        # Blanks and control characters could end the request's line; `port` raises for what is
+        # none.
         usable = (
-            parts.scheme in _PORTS and bool(parts.hostname) and parts.port != 0 and not re.search(r"[\0-\x20\x7f]", url)
+            parts.scheme in _PORTS
+            and bool(parts.hostname)
+            and parts.port != 0
+            and not re.search(r"[\0-\x20\x7f]", url)
         )
     except ValueError:
         usable = False
@@ -251,7 +274,8 @@ def web_address(url: str) -> SplitResult:
 
 
 def same_server(one: str, other: str) -> bool:
-    """Whether two web addresses are on one server; with TLS where there was none before is the same, on the usual ports."""
+    """Whether two web addresses are on one server; with TLS where there was none before is the
+    same, on the usual ports."""
     first, second = _server(one), _server(other)
     return first == second or (
         first[1] == second[1] and (first[0], first[2], *second[::2]) == ("http", 80, "https", 443)
@@ -277,7 +301,8 @@ _SHOWN = 300
 
 
 def without_secrets(url: str) -> str:
-    """`url` as it may be shown: no user, password, query or fragment, no control characters, and not endless."""
+    """`url` as it may be shown: no user, password, query or fragment, no control characters, and
+    not endless."""
     shown = re.sub(r"[?#].*", "", url, flags=re.DOTALL)
     scheme, separator, rest = shown.partition("//")
     host, slash, path = rest.partition("/")
@@ -303,13 +328,15 @@ def network_error(url: str, error: Exception) -> ComposError:
          "Check the host's name and this machine's DNS, or name a mirror."),
         # Before the time-out: urllib3 makes a refused connection a kind of it.
         ((exceptions.NewConnectionError,), *_refused(host)),
-        ((exceptions.ConnectTimeoutError, exceptions.ReadTimeoutError), "network-timeout", f"{host} does not answer",
+        ((exceptions.ConnectTimeoutError, exceptions.ReadTimeoutError), "network-timeout",
+         f"{host} does not answer",
          "Try again, or name a mirror."),
         ((exceptions.SSLError, ssl.SSLError), "network-tls", f"no trusted TLS connection to {host}",
          "For a private CA pass its certificate with --cert-file."),
         ((exceptions.ProxyError,), "network-proxy", f"the proxy on the way to {host} does not work",
          "Check http_proxy, https_proxy and no_proxy."),
-        ((exceptions.IncompleteRead, exceptions.ProtocolError), "network-broken", f"{host} broke off the transfer",
+        ((exceptions.IncompleteRead, exceptions.ProtocolError), "network-broken",
+         f"{host} broke off the transfer",
          "Try again; what was complete is kept."),
         ((exceptions.LocationValueError, ValueError), "network-url", "this is no web address",
          "Write http(s)://HOST[:PORT]/PATH."),
@@ -318,7 +345,9 @@ def network_error(url: str, error: Exception) -> ComposError:
     for kinds, name, message, hint in table:
         if isinstance(cause, kinds):
             return ComposError(name, message, place=without_secrets(url), hint=hint)
-    return ComposError("network-error", f"the request failed: {type(cause).__name__}", place=without_secrets(url))
+    return ComposError(
+        "network-error", f"the request failed: {type(cause).__name__}", place=without_secrets(url)
+    )
 
 
 def _host(url: str) -> str:
@@ -329,7 +358,9 @@ def _host(url: str) -> str:
 
 
 def _refused(host: str) -> tuple[str, str, str]:
-    proxied = any(os.environ.get(name) for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"))
+    proxied = any(
+        os.environ.get(name) for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")
+    )
     hint = "Check that the server runs and that this machine may reach it" + (
         ", and the proxy variables." if proxied else "."
     )

@@ -1,7 +1,8 @@
 """Progress of long work, told by the library and shown by whoever listens.
 
-The library calls `step` and `task` where time is spent; nothing is shown unless a listener was installed (the command
-line installs one). Like `logging`, this spares every function a parameter that it would only pass on.
+The library calls `step` and `task` where time is spent; nothing is shown unless a listener was
+installed (the command line installs one). Like `logging`, this spares every function a parameter
+that it would only pass on.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ class Listener(Protocol):
     """Whoever shows progress. Called from several threads."""
 
     def start(self, name: str, total: int | None) -> Task:
-        """A task begins; `total` is its size in bytes, or None when unknown or not measured in bytes."""
+        """A task begins; `total` is its size in bytes, or None when unknown or not measured in
+        bytes."""
 
     def finish(self, task: Task, seconds: float) -> None:
         """A task has ended, well or not."""

@@ -1,4 +1,5 @@
-"""The boot matrix: every bootable format, under each firmware and on each medium that it is for, until it serves a page."""
+"""The boot matrix: every bootable format, under each firmware and on each medium that it is for,
+until it serves a page."""
 
 from __future__ import annotations
 
@@ -40,7 +41,8 @@ CONSOLES = {"amd64": "ttyS0", "arm64": "ttyAMA0"}
 
 
 class Row(NamedTuple):
-    """One way to boot: `suffix` is the file's, `firmware` direct, SeaBIOS, OVMF or AAVMF; `root` where the root is."""
+    """One way to boot: `suffix` is the file's, `firmware` direct, SeaBIOS, OVMF or AAVMF; `root`
+    where the root is."""
 
     format: str
     suffix: str
@@ -52,7 +54,9 @@ class Row(NamedTuple):
     @property
     def name(self) -> str:
         """For a test."""
-        return "-".join((self.format, self.firmware, self.medium, self.root, self.architecture)).replace(" ", "")
+        return "-".join(
+            (self.format, self.firmware, self.medium, self.root, self.architecture)
+        ).replace(" ", "")
 
 
 def _rows() -> list[Row]:
@@ -71,8 +75,12 @@ def _rows() -> list[Row]:
     for firmware in ("SeaBIOS", "OVMF"):
         rows += [Row("iso", ".iso", firmware, medium) for medium in ("CD", "USB")]
         rows += [Row("iso", ".iso", firmware, "CD", "erofs")]
-        rows += [Row("raw", ".img", firmware, medium) for medium in ("virtio", "SATA", "NVMe", "USB")]
-        rows += [Row("raw", ".img", firmware, medium, "erofs") for medium in ("virtio", "SATA", "NVMe")]
+        rows += [
+            Row("raw", ".img", firmware, medium) for medium in ("virtio", "SATA", "NVMe", "USB")
+        ]
+        rows += [
+            Row("raw", ".img", firmware, medium, "erofs") for medium in ("virtio", "SATA", "NVMe")
+        ]
         rows += [Row("vhd", ".vhd", firmware, "SATA"), Row("vmdk", ".vmdk", firmware, "SATA")]
         rows += [Row("gcp", ".img.tar.gz", firmware, "virtio", "erofs")]
         rows += [Row("qcow2", ".qcow2", firmware, "virtio", "erofs")]
@@ -114,10 +122,26 @@ def command(row: Row, prefix: Path, state: Path, port: int) -> list[str]:
     """QEMU's arguments; `state` is a folder for the firmware's variables."""
     line = ["-m", "1024", "-nographic", "-no-reboot", "-nodefaults", "-serial", "stdio"]
     if row.architecture == "arm64":
-        line = ["qemu-system-aarch64", "-M", "virt", "-cpu", "cortex-a57", "-accel", "tcg", "-smp", "2", *line]
+        line = [
+            "qemu-system-aarch64",
+            "-M",
+            "virt",
+            "-cpu",
+            "cortex-a57",
+            "-accel",
+            "tcg",
+            "-smp",
+            "2",
+            *line,
+        ]
     else:
         line = ["qemu-system-x86_64", "-M", "q35", "-accel", "tcg,thread=single", *line]
-    line += ["-netdev", f"user,id=n,hostfwd=tcp:127.0.0.1:{port}-:80", "-device", "virtio-net-pci,netdev=n,romfile="]
+    line += [
+        "-netdev",
+        f"user,id=n,hostfwd=tcp:127.0.0.1:{port}-:80",
+        "-device",
+        "virtio-net-pci,netdev=n,romfile=",
+    ]
     line += ["-device", "virtio-rng-pci"]
     if row.firmware in ("OVMF", "AAVMF"):
         code, given = (
@@ -136,7 +160,14 @@ def command(row: Row, prefix: Path, state: Path, port: int) -> list[str]:
         middle = {"kernel+initrd": ""}.get(row.format, f"-{row.format.removeprefix('kernel+')}")
         kernel = "vmlinux" if row.format == "firecracker" else "kernel"
         console = f"console={CONSOLES[row.architecture]}"
-        line += ["-kernel", f"{prefix}-{kernel}", "-initrd", f"{prefix}{middle}-initrd.img", "-append", console]
+        line += [
+            "-kernel",
+            f"{prefix}-{kernel}",
+            "-initrd",
+            f"{prefix}{middle}-initrd.img",
+            "-append",
+            console,
+        ]
     if row.medium != "none":
         form = FORMATS.get(image.suffix, "raw")
         line += [
@@ -158,12 +189,17 @@ def boot(row: Row, prefix: Path, state: Path, seconds: float = 150) -> float:
     begin = time.monotonic()
     with log.open("wb") as console:
         guest = subprocess.Popen(
-            command(row, prefix, state, port), stdin=subprocess.DEVNULL, stdout=console, stderr=subprocess.STDOUT
+            command(row, prefix, state, port),
+            stdin=subprocess.DEVNULL,
+            stdout=console,
+            stderr=subprocess.STDOUT,
         )
     try:
         page = fetch(port, seconds)
     except OSError as error:
-        raise AssertionError(f"{row.name} serves nothing:\n{log.read_text(errors='replace')[-3000:]}") from error
+        raise AssertionError(
+            f"{row.name} serves nothing:\n{log.read_text(errors='replace')[-3000:]}"
+        ) from error
     finally:
         guest.kill()
         guest.wait()

@@ -1,6 +1,8 @@
-"""Containers of a booted guest: a hostile one finds no way out, and each row of docs/confinement.md opens what it says.
+"""Containers of a booted guest: a hostile one finds no way out, and each row of docs/confinement.md
+opens what it says.
 
-One guest a runtime: `tests/boot/programs/hostile.c` runs in many small containers and says what the kernel let it do.
+One guest a runtime: `tests/boot/programs/hostile.c` runs in many small containers and says what the
+kernel let it do.
 """
 
 from __future__ import annotations
@@ -29,7 +31,9 @@ ATTEMPTS = 77
 PATHS = "core_pattern modprobe_path drop_caches ip_forward sysrq sysrq_setting irq"
 SYS = "sys_module sys_memory"
 MASKED = "keys timer_list acpi firmware"
-UNFILTERED = "personality_call userfault move_pages quotactl_call io_uring keyctl add_key request_key"
+UNFILTERED = (
+    "personality_call userfault move_pages quotactl_call io_uring keyctl add_key request_key"
+)
 """What the kernel lets everybody call: only the filter refuses it."""
 
 UNFILTERED_TOO = """
@@ -84,11 +88,17 @@ VOLUMES = {
     "binds-rw": ("binds: ['data:/v']", "written"),
     "add-rw": ("binds.add: ['data:/v']", "written"),
     "mounts-rw": ("mounts: [{type: bind, source: data, destination: /v}]", "written"),
-    "mounts-options": ("mounts: [{type: bind, source: data, destination: /v, options: [bind, rw]}]", "written"),
+    "mounts-options": (
+        "mounts: [{type: bind, source: data, destination: /v, options: [bind, rw]}]",
+        "written",
+    ),
     "binds-ro": ("binds: ['fixed:/v:ro']", "read"),
     "add-ro": ("binds.add: ['fixed:/v:ro']", "read"),
     "mounts-ro": ("mounts: [{type: bind, source: fixed, destination: /v, options: [ro]}]", "read"),
-    "mounts-ro-rw": ("mounts: [{type: bind, source: fixed, destination: /v, options: [ro, rw]}]", "read"),
+    "mounts-ro-rw": (
+        "mounts: [{type: bind, source: fixed, destination: /v, options: [ro, rw]}]",
+        "read",
+    ),
     "data-ro": ("mounts: [{type: bind, source: data, destination: /v, options: [ro]}]", "read"),
 }
 """Each way to name a volume."""
@@ -171,7 +181,9 @@ def console(
         for name in ("service", "user"):
             until(guest, rf"attempts of {name}: .* end")
         until(guest, "checked: .*Seccomp: ")
-        assert "still here" in guest.run("echo still here"), "the machine is alive after all attempts"
+        assert "still here" in guest.run("echo still here"), (
+            "the machine is alive after all attempts"
+        )
         assert guest.power_off() == 0
         yield guest.text()
 
@@ -229,7 +241,9 @@ def test_volumes(name: str, console: str) -> None:
     assert f"volume {name} {VOLUMES[name][1]}" in console
 
 
-def test_a_whole_system_as_under_linuxkit(built: Callable[[str], Path], program: Path, tmp_path: Path) -> None:
+def test_a_whole_system_as_under_linuxkit(
+    built: Callable[[str], Path], program: Path, tmp_path: Path
+) -> None:
     prefix = built(system(RUNTIMES["crun"], program, head="confinement: linuxkit"))
     with Guest(prefix, "--state", f"{tmp_path}/state", log=tmp_path / "console.log") as guest:
         guest.expect(r"compos: services started", 300)
@@ -244,11 +258,15 @@ def test_a_whole_system_as_under_linuxkit(built: Callable[[str], Path], program:
 
 def test_cgroup_v1(built: Callable[[str], Path], program: Path, tmp_path: Path) -> None:
     """Its release agent is a program that the kernel runs for whoever may name it."""
-    text = system(RUNTIMES["crun"], program).replace("panic=-1", "panic=-1 linuxkit.unified_cgroup_hierarchy=0")
+    text = system(RUNTIMES["crun"], program).replace(
+        "panic=-1", "panic=-1 linuxkit.unified_cgroup_hierarchy=0"
+    )
     with Guest(built(text), "--state", f"{tmp_path}/state", log=tmp_path / "console.log") as guest:
         guest.expect(r"compos: services started", 300)
         guest.prompt()
-        assert "release_agent" in guest.run("ls /sys/fs/cgroup/*/release_agent /sys/fs/cgroup/release_agent")
+        assert "release_agent" in guest.run(
+            "ls /sys/fs/cgroup/*/release_agent /sys/fs/cgroup/release_agent"
+        )
         assert guest.power_off() == 0
         assert passed(guest.text(), "boot") == set()
         assert passed(guest.text(), "service") == set()

@@ -1,4 +1,5 @@
-"""The other systems that the talk builds on stage: Redis, and WireGuard between two network namespaces."""
+"""The other systems that the talk builds on stage: Redis, and WireGuard between two network
+namespaces."""
 
 from __future__ import annotations
 
@@ -32,7 +33,12 @@ def ask_redis(port: int, command: bytes, seconds: float = 180) -> bytes:
 def test_redis(built: Callable[[str], Path], tmp_path: Path) -> None:
     port = free_port()
     with Guest(
-        built("redis"), "--publish", f"{port}:6379", "--state", f"{tmp_path}/state", log=tmp_path / "console.log"
+        built("redis"),
+        "--publish",
+        f"{port}:6379",
+        "--state",
+        f"{tmp_path}/state",
+        log=tmp_path / "console.log",
     ):
         assert ask_redis(port, b"PING") == b"+PONG\r\n"
         assert ask_redis(port, b"SET fish thanks") == b"+OK\r\n"
@@ -40,10 +46,13 @@ def test_redis(built: Callable[[str], Path], tmp_path: Path) -> None:
 
 
 def test_services(built: Callable[[str], Path], tmp_path: Path) -> None:
-    """What the file that a job has written says, behind a database that had to be healthy first; without containerd."""
+    """What the file that a job has written says, behind a database that had to be healthy first;
+    without containerd."""
     port = free_port()
     log = tmp_path / "console.log"
-    with Guest(built("services"), "--publish", f"{port}:80", "--state", f"{tmp_path}/state", log=log) as guest:
+    with Guest(
+        built("services"), "--publish", f"{port}:80", "--state", f"{tmp_path}/state", log=log
+    ) as guest:
         assert fetch(port, 120) == "prepared\n"
         guest.prompt()
         assert "redis" in guest.run("/usr/bin/svc ps")
@@ -55,7 +64,9 @@ def test_services(built: Callable[[str], Path], tmp_path: Path) -> None:
 
 
 def test_wireguard(built: Callable[[str], Path], tmp_path: Path) -> None:
-    with Guest(built("wireguard"), "--state", f"{tmp_path}/state", log=tmp_path / "console.log") as guest:
+    with Guest(
+        built("wireguard"), "--state", f"{tmp_path}/state", log=tmp_path / "console.log"
+    ) as guest:
         guest.expect(r"services started \(2 of 2\)", 180)
         guest.prompt()
         assert "Hello through the tunnel" in guest.run("wget -qO- http://192.168.2.1/")
@@ -92,7 +103,9 @@ services:
 
 
 def test_failures_are_named_on_the_console(built: Callable[[str], Path], tmp_path: Path) -> None:
-    with Guest(built(FAILING), "--state", f"{tmp_path}/state", log=tmp_path / "console.log") as guest:
+    with Guest(
+        built(FAILING), "--state", f"{tmp_path}/state", log=tmp_path / "console.log"
+    ) as guest:
         guest.expect(r"services started \(1 of 2\)", 180)
         guest.prompt()
         text = guest.text()

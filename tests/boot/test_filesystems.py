@@ -1,4 +1,5 @@
-"""FAT and ISO 9660 mounted by a guest's kernel (this machine's has neither): contents, and what each can say of a file."""
+"""FAT and ISO 9660 mounted by a guest's kernel (this machine's has neither): contents, and what
+each can say of a file."""
 
 from __future__ import annotations
 
@@ -13,7 +14,19 @@ from compos.compose.root import EPOCH
 from compos.filesystem.fat import fat_image
 from compos.filesystem.iso9660 import IsoLayout
 from compos.tree.contents import Contents
-from compos.tree.node import BLOCK, CHARACTER, DIRECTORY, FIFO, FILE, SYMLINK, Hole, Node, Piece, directory, file
+from compos.tree.node import (
+    BLOCK,
+    CHARACTER,
+    DIRECTORY,
+    FIFO,
+    FILE,
+    SYMLINK,
+    Hole,
+    Node,
+    Piece,
+    directory,
+    file,
+)
 from tests.filesystem.trees import blob
 from tests.guest import Guest
 
@@ -71,7 +84,9 @@ def tree(store: Path) -> list[tuple[str, Node]]:
         "docs/deep/kernel": Node(FILE, 0o755, mtime=EPOCH, size=big.size, content=(big,)),
         "docs/" + "n" * 200: file(b"n", 0o644, EPOCH),
         "empty": file(b"", 0o644, EPOCH),
-        "sparse": Node(FILE, 0o644, mtime=EPOCH, size=5_000_005, content=(Hole(5_000_000), b"after")),
+        "sparse": Node(
+            FILE, 0o644, mtime=EPOCH, size=5_000_005, content=(Hole(5_000_000), b"after")
+        ),
     }
     return sorted(nodes.items())
 
@@ -120,7 +135,9 @@ def test_a_kernel_reads_them(built: Callable[[str], Path], tmp_path: Path) -> No
     for path, node in posix:
         major, minor = node.device
         mode = TYPES[node.kind] | node.mode
-        assert f"./{path}|{mode:x}|{node.uid}|{node.gid}|{EPOCH // 10**9}|{major:x}|{minor:x}|" in told, path
+        assert (
+            f"./{path}|{mode:x}|{node.uid}|{node.gid}|{EPOCH // 10**9}|{major:x}|{minor:x}|" in told
+        ), path
     assert "docs/deep/../deep/kernel\n" in told
     far = hashlib.sha256(f"{FAR}\n".encode()).hexdigest()
     assert f"{far}  -\n" in told

@@ -44,9 +44,23 @@ CHANGED = ("dev", "etc/resolv.conf", "proc", "run", "sys", "tmp", "var")
 @pytest.mark.parametrize("compression", ["gzip", "zstd"])
 def test_the_kernel_unpacks_what_is_in_it(compression: str, tmp_path: Path) -> None:
     (tmp_path / "system.yml").write_text(SYSTEM)
-    assert main(["build", "--compress", compression, "--dir", str(tmp_path), str(tmp_path / "system.yml")]) == 0
+    assert (
+        main(
+            [
+                "build",
+                "--compress",
+                compression,
+                "--dir",
+                str(tmp_path),
+                str(tmp_path / "system.yml"),
+            ]
+        )
+        == 0
+    )
     wanted = initramfs.unpacked((tmp_path / "system-initrd.img").read_bytes())
-    with Guest(tmp_path / "system", "--state", f"{tmp_path}/state", log=tmp_path / "console.log") as guest:
+    with Guest(
+        tmp_path / "system", "--state", f"{tmp_path}/state", log=tmp_path / "console.log"
+    ) as guest:
         guest.expect("all listed", 200)
         told = guest.text().replace("\r", "")
     types = {kind: bits for bits, kind in KINDS.items()}
@@ -54,11 +68,18 @@ def test_the_kernel_unpacks_what_is_in_it(compression: str, tmp_path: Path) -> N
     for line in told.splitlines():
         if line.startswith("=./"):
             path, mode, uid, gid, size, _ = line[3:].split("|")
-            found[path] = (int(mode, 16), int(uid), int(gid), int(size) if stat.S_ISREG(int(mode, 16)) else 0)
+            found[path] = (
+                int(mode, 16),
+                int(uid),
+                int(gid),
+                int(size) if stat.S_ISREG(int(mode, 16)) else 0,
+            )
     expected = {
         path: (types[seen.kind] | seen.mode, *seen.owner, seen.size)
         for path, seen in wanted.items()
-        if path.split("/")[0] not in CHANGED and path not in CHANGED and not path.startswith("containers/onboot/")
+        if path.split("/")[0] not in CHANGED
+        and path not in CHANGED
+        and not path.startswith("containers/onboot/")
     }
     assert {path: found.get(path) for path in expected} == expected
     assert expected["TRAILER!!!"][3] == len("not the end")

@@ -1,6 +1,8 @@
-"""What LinuxKit's own init images do and expect, in a booted guest: memlogd as the log of everything, folders to bind.
+"""What LinuxKit's own init images do and expect, in a booted guest: memlogd as the log of
+everything, folders to bind.
 
-`tests/boot/programs/memlogd.c` speaks memlogd's protocol and reads each source to its end, as the real one does.
+`tests/boot/programs/memlogd.c` speaks memlogd's protocol and reads each source to its end, as the
+real one does.
 """
 
 from __future__ import annotations
@@ -49,7 +51,11 @@ def memlogd(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("memlogd")
     program = folder / "memlogd"
     subprocess.run(["gcc", "-static", "-O1", "-Wall", "-Werror", "-o", program, SOURCE], check=True)
-    script = Member("etc/init.d/002-logging", mode=0o755, content="#!/bin/sh\nexec /usr/bin/memlogd -daemonize\n")
+    script = Member(
+        "etc/init.d/002-logging",
+        mode=0o755,
+        content="#!/bin/sh\nexec /usr/bin/memlogd -daemonize\n",
+    )
     layers = [[script, Member("usr/bin/memlogd", mode=0o755, content=program.read_bytes())]]
     make_image(Store(folder / "image"), "memlogd:v1", layers)
     return folder / "image"
@@ -77,4 +83,6 @@ def test_memlogd_gets_all_that_containers_say(
     assert [line for source, line in said if source == "steady.out"] == ["begins", "goes on"]
     assert [line for source, line in said if source == "steady"] == ["complains"]
     restless = [line for source, line in said if source == "restless.out"]
-    assert restless[:4] == ["lives", "ends", "lives", "ends"], "nothing is lost where one ends and the next begins"
+    assert restless[:4] == ["lives", "ends", "lives", "ends"], (
+        "nothing is lost where one ends and the next begins"
+    )

@@ -1,4 +1,5 @@
-"""The boot matrix, a test a row: the format reaches its service under this firmware, on this medium."""
+"""The boot matrix, a test a row: the format reaches its service under this firmware, on this
+medium."""
 
 from __future__ import annotations
 
@@ -14,7 +15,10 @@ from tests.boot.matrix import ROWS, Row, boot, build
 @pytest.mark.parametrize(
     "row",
     # Both workers boot; each row is built where it boots.
-    [pytest.param(row, marks=pytest.mark.xdist_group(f"matrix{at % 2}")) for at, row in enumerate(ROWS)],
+    [
+        pytest.param(row, marks=pytest.mark.xdist_group(f"matrix{at % 2}"))
+        for at, row in enumerate(ROWS)
+    ],
     ids=lambda row: row.name,
 )
 def test_it_boots(row: Row, tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
-"""What becomes of the machine: its watchdog, the next kernel by kexec, cgroup v1, an initrd in xz, and init in a container."""
+"""What becomes of the machine: its watchdog, the next kernel by kexec, cgroup v1, an initrd in xz,
+and init in a container."""
 
 from __future__ import annotations
 
@@ -34,7 +35,9 @@ services:
 """
 
 
-def test_a_watchdog_ends_a_system_whose_init_stands_still(built: Callable[[str], Path], tmp_path: Path) -> None:
+def test_a_watchdog_ends_a_system_whose_init_stands_still(
+    built: Callable[[str], Path], tmp_path: Path
+) -> None:
     prefix = built(SYSTEM.format(words="compos.watchdog=6 linuxkit.unified_cgroup_hierarchy=0"))
     options = ("--device", "i6300esb", "--no-reboot", "--state", str(tmp_path / "state"))
     with Guest(prefix, *options, log=tmp_path / "console.log") as guest:
@@ -42,7 +45,9 @@ def test_a_watchdog_ends_a_system_whose_init_stands_still(built: Callable[[str],
         guest.prompt()
         time.sleep(13)  # twice its time, and it lives
         groups = "/sys/fs/cgroup"
-        mounts = guest.run(f"grep -c 'cgroup {groups}/' /proc/mounts; grep name=systemd /proc/mounts")
+        mounts = guest.run(
+            f"grep -c 'cgroup {groups}/' /proc/mounts; grep name=systemd /proc/mounts"
+        )
         assert f"cgroup {groups}/systemd cgroup" in mounts
         assert "rw" in guest.run(f"grep '{groups}/pids ' /proc/mounts")
         # A frozen PID 1 feeds nobody.
@@ -60,11 +65,16 @@ def test_the_strongest_compression_boots(tmp_path: Path) -> None:
     source = tmp_path / "system.yml"
     source.write_text(SYSTEM.format(words="panic=-1"))
     assert main(["build", "-q", "--compress", "max", "--dir", str(tmp_path), str(source)]) == 0
-    # One stream of what the kernel's decoder takes: CRC-32, and no more than the filter for x86 before LZMA2.
-    listing = subprocess.run(["xz", "-lvv", tmp_path / "system-initrd.img"], capture_output=True, text=True, check=True)
+    # One stream of what the kernel's decoder takes: CRC-32, and no more than the filter for x86
+    # before LZMA2.
+    listing = subprocess.run(
+        ["xz", "-lvv", tmp_path / "system-initrd.img"], capture_output=True, text=True, check=True
+    )
     assert "CRC32" in listing.stdout
     assert re.search(r"--x86 --lzma2=dict=32MiB", listing.stdout)
-    with Guest(tmp_path / "system", "--state", str(tmp_path / "state"), log=tmp_path / "console.log") as guest:
+    with Guest(
+        tmp_path / "system", "--state", str(tmp_path / "state"), log=tmp_path / "console.log"
+    ) as guest:
         guest.prompt()
 
 
@@ -86,13 +96,21 @@ int main(int count, char **argument)
 """
 
 
-def test_a_reboot_goes_to_the_kernel_that_was_loaded(built: Callable[[str], Path], tmp_path: Path) -> None:
+def test_a_reboot_goes_to_the_kernel_that_was_loaded(
+    built: Callable[[str], Path], tmp_path: Path
+) -> None:
     kernel = built(SYSTEM.format(words="panic=-1")).with_suffix("")
     program = tmp_path / "load"
-    subprocess.run(["gcc", "-static", "-x", "c", "-", "-o", program], input=LOAD.encode(), check=True)
+    subprocess.run(
+        ["gcc", "-static", "-x", "c", "-", "-o", program], input=LOAD.encode(), check=True
+    )
     # A system of its own: init without a plan says so, and ends.
     init = (ROOT / "bricks/init/bin/amd64/init").read_bytes()
-    nodes = (("dev", directory(0o755, 0)), ("init", file(init, 0o755, 0)), ("proc", directory(0o755, 0)))
+    nodes = (
+        ("dev", directory(0o755, 0)),
+        ("init", file(init, 0o755, 0)),
+        ("proc", directory(0o755, 0)),
+    )
     initrd = tmp_path / "next.img"
     initrd.write_bytes(b"".join(piece for piece in cpio_pieces(nodes) if isinstance(piece, bytes)))
     files = f"""
@@ -131,16 +149,27 @@ files:
 
 
 def test_the_docker_format_starts_in_a_container(tmp_path: Path) -> None:
-    """Reference 15: `/proc` is there already, so no mounts, no devices, no drivers; the rest as in a machine."""
+    """Reference 15: `/proc` is there already, so no mounts, no devices, no drivers; the rest as in
+    a machine."""
     source = tmp_path / "system.yml"
     source.write_text(CONTAINER)
     assert main(["build", "-q", "-f", "docker", "--dir", str(tmp_path), str(source)]) == 0
     root = tmp_path / "root"
     root.mkdir()
-    subprocess.run(["tar", "-xf", tmp_path / "system.docker", "-C", root, "--warning=none"], check=True)
+    subprocess.run(
+        ["tar", "-xf", tmp_path / "system.docker", "-C", root, "--warning=none"], check=True
+    )
     entry = (root / "Dockerfile").read_text().rpartition("ENTRYPOINT")[2].strip(' []"\n')
     log = tmp_path / "log"
-    line = ["unshare", "--pid", "--mount", "--uts", "--fork", "--kill-child", f"--mount-proc={root}/proc"]
+    line = [
+        "unshare",
+        "--pid",
+        "--mount",
+        "--uts",
+        "--fork",
+        "--kill-child",
+        f"--mount-proc={root}/proc",
+    ]
     line += ["chroot", str(root), entry]
     with log.open("wb") as output:
         engine = subprocess.Popen(line, stdout=output, stderr=subprocess.STDOUT)

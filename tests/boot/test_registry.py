@@ -1,4 +1,5 @@
-"""Our bricks through a real registry: pushed, pulled into an empty store, and the same system comes out."""
+"""Our bricks through a real registry: pushed, pulled into an empty store, and the same system comes
+out."""
 
 from __future__ import annotations
 
@@ -19,7 +20,10 @@ pytestmark = pytest.mark.xdist_group("boot")
 
 
 def test_a_system_from_a_registry(
-    built: Callable[[str], Path], docker_registry: Callable[[], str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    built: Callable[[str], Path],
+    docker_registry: Callable[[], str],
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     local = built("redis")
     host = docker_registry()
@@ -44,10 +48,12 @@ def test_bricks_are_reproducible(built: Callable[[str], Path], tmp_path: Path) -
     (other / "debian").symlink_to(STORE / "debian")
     bricks = [str(ROOT / "bricks" / name) for name in ("runc", "dhcpcd", "redis", "sysctl")]
     assert main(["pkg", "build", "--cache", str(other), *bricks]) == 0
-    # What an earlier compos left in the checkout's store is as good, but its SBOM is not this one's.
+    # What an earlier compos left in the checkout's store is as good, but its SBOM is not this
+    # one's.
     assert main(["pkg", "build", "--cache", str(STORE), "--force", *bricks]) == 0
     for name in ("runc", "dhcpcd", "redis"):
-        # Not the whole index: this store's may list another architecture beside this one, from another test.
+        # Not the whole index: this store's may list another architecture beside this one, from
+        # another test.
         reference = f"docker.io/compos/{name}:v1"
         first, second = (
             stored_image(store, reference, store.named(reference), Platform("linux", "amd64"))

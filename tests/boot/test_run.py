@@ -1,4 +1,5 @@
-"""`run qemu --detached --virtiofs`: a guest that outlives the command and reads and writes a folder of this machine."""
+"""`run qemu --detached --virtiofs`: a guest that outlives the command and reads and writes a folder
+of this machine."""
 
 from __future__ import annotations
 
@@ -44,9 +45,21 @@ def test_a_detached_guest_shares_a_folder(built: Callable[[str], Path], tmp_path
     shared = tmp_path / "shared"
     shared.mkdir()
     (shared / "from-host").write_text("written on the host\n")
-    options = ["--accel", "tcg", "--state", str(tmp_path / "state"), "--detached", "--virtiofs", str(shared)]
+    options = [
+        "--accel",
+        "tcg",
+        "--state",
+        str(tmp_path / "state"),
+        "--detached",
+        "--virtiofs",
+        str(shared),
+    ]
     done = subprocess.run(
-        [*COMPOS, "run", "qemu", *options, str(built(SYSTEM))], capture_output=True, text=True, timeout=60, check=True
+        [*COMPOS, "run", "qemu", *options, str(built(SYSTEM))],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
     )
     match = re.search(r"process (\d+)", done.stderr)
     assert match, done.stderr

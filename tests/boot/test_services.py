@@ -1,4 +1,5 @@
-"""The running system through its console: order, health, restarts, the ends of what must not end, logs, data on disks."""
+"""The running system through its console: order, health, restarts, the ends of what must not end,
+logs, data on disks."""
 
 from __future__ import annotations
 
@@ -110,7 +111,9 @@ services: {GETTY} {PROCESSES}
 
 
 @pytest.fixture(scope="module")
-def direct(built: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guest]:
+def direct(
+    built: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Guest]:
     """A system without containerd; its tests follow one another."""
     folder = tmp_path_factory.mktemp("direct")
     prefix = built(DIRECT)
@@ -121,7 +124,9 @@ def direct(built: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactor
 
 def status(guest: Guest) -> dict[str, list[str]]:
     """The status file: state, health, pid, restarts, exit status and time by service."""
-    lines = re.findall(r"^([\w-]+)\t(\S.*)$", guest.run("cat /run/compos/status").replace("\r", ""), re.MULTILINE)
+    lines = re.findall(
+        r"^([\w-]+)\t(\S.*)$", guest.run("cat /run/compos/status").replace("\r", ""), re.MULTILINE
+    )
     return {name: rest.split("\t") for name, rest in lines}
 
 
@@ -163,7 +168,9 @@ def test_a_crashing_service_backs_off_and_recovers(direct: Guest) -> None:
     found = until(direct, "crashes", "running", "3")
     assert found[3] == "3", "three restarts"
     text = direct.text()
-    ends = [float(one) for one in re.findall(r"service crashes ended: exit status 7 at (\S+) s", text)]
+    ends = [
+        float(one) for one in re.findall(r"service crashes ended: exit status 7 at (\S+) s", text)
+    ]
     starts = [float(one) for one in re.findall(r"service crashes started again at (\S+) s", text)]
     pauses = [start - end for start, end in zip(starts, ends, strict=True)]
     assert len(pauses) == 3
@@ -188,7 +195,9 @@ def share_processes(guest: Guest) -> None:
     until(guest, "watcher", "running")
     time.sleep(1)
     assert len(re.findall(r"watcher: (?:/bin/)?sleep 77777", guest.text())) == 2
-    assert at(guest.text(), "service owner started again") <= at(guest.text(), "service watcher started again")
+    assert at(guest.text(), "service owner started again") <= at(
+        guest.text(), "service watcher started again"
+    )
 
 
 def test_services_share_processes(direct: Guest) -> None:
@@ -202,7 +211,10 @@ def test_svc(direct: Guest) -> None:
     assert re.search(r"slow +running +healthy +\d+ +0 +- ", table)
     assert re.search(r"job +exited +- +- +0 +0 ", table)
     pid = until(direct, "default", "running")[2]
-    assert direct.run("/usr/bin/svc restart default; /usr/bin/svc wait default running").count("svc:") == 0
+    assert (
+        direct.run("/usr/bin/svc restart default; /usr/bin/svc wait default running").count("svc:")
+        == 0
+    )
     deadline = time.monotonic() + 20
     while until(direct, "default", "running")[2] == pid:
         assert time.monotonic() < deadline
@@ -238,7 +250,9 @@ def test_a_fork_bomb(direct: Guest) -> None:
 def test_a_flood_of_logs(direct: Guest) -> None:
     direct.run("touch /run/go-flood")
     until(direct, "flood", "exited", seconds=200)
-    sizes = re.findall(r"(\d+)\s+\S*flood\.out\.log\S*", direct.run("wc -c /var/log/flood.out.log*"))
+    sizes = re.findall(
+        r"(\d+)\s+\S*flood\.out\.log\S*", direct.run("wc -c /var/log/flood.out.log*")
+    )
     assert sizes
     assert sum(map(int, sizes)) <= 2 * 256 * 1024
     assert "all of it" in direct.run("tail -c 20 /var/log/flood.out.log"), "the end is there"
@@ -295,7 +309,9 @@ files:
 
 
 def test_containerd_and_its_shims_may_die(built: Callable[[str], Path], tmp_path: Path) -> None:
-    with Guest(built(UNDER), "--state", str(tmp_path / "state"), log=tmp_path / "console.log") as guest:
+    with Guest(
+        built(UNDER), "--state", str(tmp_path / "state"), log=tmp_path / "console.log"
+    ) as guest:
         guest.prompt()
         share_processes(guest)
         before = until(guest, "steady", "running", "healthy")
@@ -360,10 +376,16 @@ def test_a_disk_survives(clean: bool, built: Callable[[str], Path], tmp_path: Pa
         if clean:
             assert guest.power_off() == 0
     # Without a clean end, the guest has been killed here.
-    check = subprocess.run(["e2fsck", "-f", "-n" if clean else "-p", disk], capture_output=True, text=True, check=False)
+    check = subprocess.run(
+        ["e2fsck", "-f", "-n" if clean else "-p", disk], capture_output=True, text=True, check=False
+    )
     assert check.returncode == 0 if clean else check.returncode <= 1, check.stdout
-    listing = subprocess.run(["debugfs", "-R", "cat /log", disk], capture_output=True, text=True, check=True).stdout
+    listing = subprocess.run(
+        ["debugfs", "-R", "cat /log", disk], capture_output=True, text=True, check=True
+    ).stdout
     assert listing.count("\n") > 5
     if clean:
-        last = subprocess.run(["debugfs", "-R", "cat /last", disk], capture_output=True, text=True, check=True).stdout
+        last = subprocess.run(
+            ["debugfs", "-R", "cat /last", disk], capture_output=True, text=True, check=True
+        ).stdout
         assert last == "last\n", "the service was asked to end, and its disk was there until then"

@@ -1,4 +1,5 @@
-"""Compiles a C driver with parts of `bricks/init/src` for this machine, with sanitizers, so that hostile input is caught."""
+"""Compiles a C driver with parts of `bricks/init/src` for this machine, with sanitizers, so that
+hostile input is caught."""
 
 from __future__ import annotations
 
@@ -11,7 +12,17 @@ SOURCES = Path(__file__).resolve().parents[2] / "bricks" / "init" / "src"
 DRIVERS = Path(__file__).resolve().parent / "init"
 
 FLAGS = (
-    *("-std=c11", "-D_GNU_SOURCE=", "-g", "-O1", "-Wall", "-Wextra", "-Werror", "-Wshadow", "-Wconversion"),
+    *(
+        "-std=c11",
+        "-D_GNU_SOURCE=",
+        "-g",
+        "-O1",
+        "-Wall",
+        "-Wextra",
+        "-Werror",
+        "-Wshadow",
+        "-Wconversion",
+    ),
     *("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"),
 )
 

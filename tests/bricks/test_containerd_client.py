@@ -1,4 +1,5 @@
-"""init's containerd client under sanitizers: Debian's containerd is the real peer, a socket of ours the hostile one."""
+"""init's containerd client under sanitizers: Debian's containerd is the real peer, a socket of ours
+the hostile one."""
 
 from __future__ import annotations
 
@@ -40,7 +41,9 @@ def driver(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def call(driver: Path, *arguments: object) -> str:
-    done = subprocess.run([driver, *map(str, arguments)], capture_output=True, text=True, timeout=90, check=False)
+    done = subprocess.run(
+        [driver, *map(str, arguments)], capture_output=True, text=True, timeout=90, check=False
+    )
     assert done.stderr == "", "the sanitizers have nothing to say"
     return done.stdout.removesuffix("\n")
 
@@ -73,7 +76,8 @@ def accepts(address: Path) -> bool:
 
 @pytest.fixture
 def containerd(driver: Path, tmp_path: Path) -> Iterator[Path]:
-    """A containerd of the test's own; gives its socket. Its containers, in the namespace `test`, end with it."""
+    """A containerd of the test's own; gives its socket. Its containers, in the namespace `test`,
+    end with it."""
     address = tmp_path / "containerd.sock"
     (tmp_path / "config.toml").write_text(
         f'version = 2\nroot = "{tmp_path}/root"\nstate = "{tmp_path}/state"\n'
@@ -81,7 +85,9 @@ def containerd(driver: Path, tmp_path: Path) -> Iterator[Path]:
         f'[grpc]\naddress = "{address}"\n'
     )
     with (tmp_path / "containerd.log").open("wb") as log:
-        process = subprocess.Popen(["containerd", "--config", tmp_path / "config.toml"], stdout=log, stderr=log)
+        process = subprocess.Popen(
+            ["containerd", "--config", tmp_path / "config.toml"], stdout=log, stderr=log
+        )
     try:
         deadline = time.monotonic() + 30
         while not accepts(address):
@@ -89,7 +95,9 @@ def containerd(driver: Path, tmp_path: Path) -> Iterator[Path]:
             time.sleep(0.05)
         yield address
     finally:
-        subprocess.run([driver, address, "test", "remove-all"], capture_output=True, timeout=90, check=False)
+        subprocess.run(
+            [driver, address, "test", "remove-all"], capture_output=True, timeout=90, check=False
+        )
         process.terminate()
         process.wait(30)
 
@@ -114,7 +122,11 @@ def bundle(tmp_path: Path, script: str, padding: int = 0) -> Path:
     shutil.copy("/bin/busybox", root)
     spec = {
         "ociVersion": "1.0.2",
-        "process": {"user": {"uid": 0, "gid": 0}, "args": ["/bin/busybox", "sh", "-c", script], "cwd": "/"},
+        "process": {
+            "user": {"uid": 0, "gid": 0},
+            "args": ["/bin/busybox", "sh", "-c", script],
+            "cwd": "/",
+        },
         "root": {"path": str(tmp_path / "rootfs")},
         "mounts": [{"destination": "/proc", "type": "proc", "source": "proc"}],
         "annotations": {"padding": "x" * padding},
@@ -131,7 +143,10 @@ def test_a_container_from_birth_to_removal(driver: Path, containerd: Path, tmp_p
     out.touch()
     err.touch()
     assert call(driver, containerd, "test", "create", "one", spec) == "ok 0"
-    assert call(driver, containerd, "test", "create", "one", spec) == 'error: container "one": already exists'
+    assert (
+        call(driver, containerd, "test", "create", "one", spec)
+        == 'error: container "one": already exists'
+    )
     info = json.loads(control(containerd, "containers", "info", "one"))
     assert info["Spec"] == json.loads(spec.read_text())
     assert info["Runtime"]["Name"] == "io.containerd.runc.v2"
@@ -149,7 +164,9 @@ def test_a_container_from_birth_to_removal(driver: Path, containerd: Path, tmp_p
     assert call(driver, containerd, "elsewhere", "remove-all") == "ok 0"
 
 
-def test_the_longest_specification_is_a_request(driver: Path, containerd: Path, tmp_path: Path) -> None:
+def test_the_longest_specification_is_a_request(
+    driver: Path, containerd: Path, tmp_path: Path
+) -> None:
     """With the longest names around it; what init reads for longer ones, the build refuses."""
     short = len(bundle(tmp_path, "true").read_bytes())
     spec = bundle(tmp_path, "true", padding=MAX_SPECIFICATION - short)
@@ -162,16 +179,34 @@ def test_the_longest_specification_is_a_request(driver: Path, containerd: Path, 
     assert call(driver, containerd, "test", "create", "b", spec) == problem
 
 
-def test_containerd_takes_the_names_that_the_build_lets_through(driver: Path, containerd: Path, tmp_path: Path) -> None:
+def test_containerd_takes_the_names_that_the_build_lets_through(
+    driver: Path, containerd: Path, tmp_path: Path
+) -> None:
     spec = bundle(tmp_path, "true")
-    for name in ("web", "a-b_c.d", "a" * 76, "a" * 77, "a--b", "end-", "-a", ".a", "a+b", "a b", "ä", "0"):
+    for name in (
+        "web",
+        "a-b_c.d",
+        "a" * 76,
+        "a" * 77,
+        "a--b",
+        "end-",
+        "-a",
+        ".a",
+        "a+b",
+        "a b",
+        "ä",
+        "0",
+    ):
         taken = call(driver, containerd, "test", "create", name, spec) == "ok 0"
         assert taken == bool(CONTAINERD_ID.fullmatch(name) and len(name) <= MAX_CONTAINERD_ID), name
 
 
 def test_removing_what_still_runs(driver: Path, containerd: Path, tmp_path: Path) -> None:
-    """A killed task needs a moment to die, above all one of many processes; no name may stay taken."""
-    spec = bundle(tmp_path, "i=0; while [ $i -lt 50 ]; do sleep 300 & i=$((i+1)); done; echo up; wait")
+    """A killed task needs a moment to die, above all one of many processes; no name may stay
+    taken."""
+    spec = bundle(
+        tmp_path, "i=0; while [ $i -lt 50 ]; do sleep 300 & i=$((i+1)); done; echo up; wait"
+    )
     out = tmp_path / "log"
     for _ in range(4):
         out.write_text("")
@@ -181,10 +216,15 @@ def test_removing_what_still_runs(driver: Path, containerd: Path, tmp_path: Path
         assert call(driver, containerd, "test", "start", "running").startswith("ok ")
         until(lambda: "up" in out.read_text())
         assert call(driver, containerd, "test", "remove-all") == "ok 0"
-        assert control(containerd, "task", "ls", "-q") + control(containerd, "containers", "ls", "-q") == ""
+        assert (
+            control(containerd, "task", "ls", "-q") + control(containerd, "containers", "ls", "-q")
+            == ""
+        )
 
 
-def test_removing_more_than_a_small_answer_holds(driver: Path, containerd: Path, tmp_path: Path) -> None:
+def test_removing_more_than_a_small_answer_holds(
+    driver: Path, containerd: Path, tmp_path: Path
+) -> None:
     spec = bundle(tmp_path, "true", padding=400_000)
     for number in range(6):
         assert call(driver, containerd, "test", "create", f"large-{number}", spec) == "ok 0"
@@ -224,13 +264,17 @@ def answer(message: bytes, *, stream: int = 1) -> bytes:
 
 
 def refusal(status: bytes, message: bytes) -> bytes:
-    return SETTINGS + frame(1, 5, 1, literal(b"grpc-status", status) + literal(b"grpc-message", message))
+    return SETTINGS + frame(
+        1, 5, 1, literal(b"grpc-status", status) + literal(b"grpc-message", message)
+    )
 
 
 STATUS_0 = literal(b"grpc-status", b"0")
 HUFFMAN = (
     (b"\0" + text(bytes.fromhex(STATUS_CODE), huffman=True) + text(b"2"))  # without indexing
-    + (b"\x10" + text(b"grpc-message") + text(bytes.fromhex(FRENCH_CODE), huffman=True))  # never to be indexed
+    + (
+        b"\x10" + text(b"grpc-message") + text(bytes.fromhex(FRENCH_CODE), huffman=True)
+    )  # never to be indexed
 )
 SETTINGS = frame(4, 0, 0, b"")
 OK = answer(b"\x08\x07")
@@ -260,18 +304,30 @@ ANSWERS: dict[str, tuple[bytes, str]] = {
         + frame(1, 5, 1, STATUS_0),
         "ok 7",
     ),
-    "leaving after this call": (SETTINGS + frame(7, 0, 0, b"\x7f\xff\xff\xff\0\0\0\0") + OK, "ok 7"),
+    "leaving after this call": (
+        SETTINGS + frame(7, 0, 0, b"\x7f\xff\xff\xff\0\0\0\0") + OK,
+        "ok 7",
+    ),
     "the server's words": (refusal(b"5", b"no such%20thing%0A"), "error: no such thing"),
-    "words in Huffman's code": (SETTINGS + frame(1, 4, 1, b"\x88") + frame(1, 5, 1, HUFFMAN), f"error: {FRENCH}"),
+    "words in Huffman's code": (
+        SETTINGS + frame(1, 4, 1, b"\x88") + frame(1, 5, 1, HUFFMAN),
+        f"error: {FRENCH}",
+    ),
     "words that are no code": (refusal(b"2", b"100% of %zz%a"), "error: 100% of %zz%a"),
-    "words cut inside a code": (refusal(b"2", b"x" * 1021 + b"%a" + b"b" * 9), "error: " + "x" * 511),
+    "words cut inside a code": (
+        refusal(b"2", b"x" * 1021 + b"%a" + b"b" * 9),
+        "error: " + "x" * 511,
+    ),
     "words for a terminal": (refusal(b"2", b"%1b[2Jgone%00"), "error: ?[2Jgone?"),
     "no words": (refusal(b"14", b""), "error: the server refused the call without a reason"),
     "a status that is no number": (refusal(b"0x0", b""), "error: the server refused"),
     "an empty status": (refusal(b"", b""), "error: the server refused"),
     "silence": (b"", "error: the connection broke"),
     "an oversized frame": (SETTINGS + frame(0, 0, 1, b"", length=1 << 23), MALFORMED),
-    "a frame cut short": (SETTINGS + frame(0, 0, 1, b"abc", length=100), "error: the connection broke"),
+    "a frame cut short": (
+        SETTINGS + frame(0, 0, 1, b"abc", length=100),
+        "error: the connection broke",
+    ),
     "padding longer than the frame": (SETTINGS + frame(0, 8, 1, b"\xff\0"), MALFORMED),
     "padding without its length": (SETTINGS + frame(0, 8, 1, b""), MALFORMED),
     "data on no stream": (SETTINGS + frame(0, 0, 0, b"abc"), MALFORMED),
@@ -282,15 +338,27 @@ ANSWERS: dict[str, tuple[bytes, str]] = {
     "a short ping": (SETTINGS + frame(6, 0, 0, b"1") + OK, MALFORMED),
     "a push": (SETTINGS + frame(5, 4, 1, b"\0\0\0\2\x88") + OK, MALFORMED),
     "a continuation of nothing": (SETTINGS + frame(9, 4, 1, STATUS_0), MALFORMED),
-    "a continuation after the end": (SETTINGS + frame(1, 4, 1, b"\x88") + frame(9, 4, 1, b"\x88") + OK, MALFORMED),
-    "a continuation of another stream": (SETTINGS + frame(1, 0, 1, b"") + frame(9, 4, 3, b"\x88") + OK, MALFORMED),
-    "a frame inside a header block": (SETTINGS + frame(1, 0, 1, b"") + frame(6, 0, 0, b"12345678") + OK, MALFORMED),
+    "a continuation after the end": (
+        SETTINGS + frame(1, 4, 1, b"\x88") + frame(9, 4, 1, b"\x88") + OK,
+        MALFORMED,
+    ),
+    "a continuation of another stream": (
+        SETTINGS + frame(1, 0, 1, b"") + frame(9, 4, 3, b"\x88") + OK,
+        MALFORMED,
+    ),
+    "a frame inside a header block": (
+        SETTINGS + frame(1, 0, 1, b"") + frame(6, 0, 0, b"12345678") + OK,
+        MALFORMED,
+    ),
     "headers without end": (
         SETTINGS + frame(1, 0, 1, b"") + frame(9, 0, 1, b"\x88" * 16384) * 5,
         "error: the answer's headers are too long",
     ),
     "malformed headers": (SETTINGS + frame(1, 5, 1, b"\x00\xff\xff\xff\xff\xff\xff"), BAD_HEADERS),
-    "a header string beyond the block": (SETTINGS + frame(1, 5, 1, b"\x00\x7f\x80\x01abc"), BAD_HEADERS),
+    "a header string beyond the block": (
+        SETTINGS + frame(1, 5, 1, b"\x00\x7f\x80\x01abc"),
+        BAD_HEADERS,
+    ),
     "the dynamic table": (SETTINGS + frame(1, 5, 1, b"\xbe"), BAD_HEADERS),
     "a name of the dynamic table": (SETTINGS + frame(1, 5, 1, b"\x7e\x010"), BAD_HEADERS),
     "entry 0": (SETTINGS + frame(1, 5, 1, b"\x80"), BAD_HEADERS),
@@ -302,7 +370,10 @@ ANSWERS: dict[str, tuple[bytes, str]] = {
         SETTINGS + frame(0, 0, 1, b"\0\0\0\1\0") + frame(1, 5, 1, STATUS_0),
         BAD_ANSWER,
     ),
-    "a compressed message": (SETTINGS + frame(0, 0, 1, b"\1\0\0\0\0") + frame(1, 5, 1, STATUS_0), BAD_ANSWER),
+    "a compressed message": (
+        SETTINGS + frame(0, 0, 1, b"\1\0\0\0\0") + frame(1, 5, 1, STATUS_0),
+        BAD_ANSWER,
+    ),
     "no pid": (SETTINGS + answer(b""), BAD_ANSWER),
     "a pid beyond any": (SETTINGS + answer(b"\x08\xff\xff\xff\xff\x0f"), BAD_ANSWER),
     "a message that is none": (SETTINGS + answer(b"\xff\xff\xff"), BAD_ANSWER),
@@ -399,14 +470,17 @@ def conversation(path: Path, talk: Callable[[Peer], None]) -> Iterator[Peer]:
 
 
 def test_a_long_request_keeps_to_the_windows(driver: Path, tmp_path: Path) -> None:
-    """Windows of 1,000 bytes on the stream and 65,535 on the connection, which are opened bit by bit."""
+    """Windows of 1,000 bytes on the stream and 65,535 on the connection, which are opened bit by
+    bit."""
     spec = tmp_path / "config.json"
     spec.write_bytes(bytes(range(256)) * 400)
     received = bytearray()
 
     def talk(peer: Peer) -> None:
         assert peer.read(24) == b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-        assert peer.next() == (4, 0, 0, b"\0\1\0\0\0\0" + b"\0\2\0\0\0\0"), "no dynamic table, no pushes"
+        assert peer.next() == (4, 0, 0, b"\0\1\0\0\0\0" + b"\0\2\0\0\0\0"), (
+            "no dynamic table, no pushes"
+        )
         assert peer.next()[:3] == (1, 4, 1)
         granted = {0: 65_535, 1: 65_535}
         kind, flags, body = 0, 0, b""
@@ -417,9 +491,12 @@ def test_a_long_request_keeps_to_the_windows(driver: Path, tmp_path: Path) -> No
             received.extend(body)
             granted = {key: value - len(body) for key, value in granted.items()}
         assert granted == {0: 0, 1: 0}, "all that was allowed"
-        # A smaller first window makes the stream's negative (RFC 9113, 6.9.2): 1,000 - 65,535 + 65,000 = 465.
+        # A smaller first window makes the stream's negative (RFC 9113, 6.9.2): 1,000 - 65,535 +
+        # 65,000 = 465.
         peer.connection.sendall(frame(4, 0, 0, b"\0\4" + struct.pack(">I", 1000)))
-        peer.connection.sendall(frame(8, 0, 1, struct.pack(">I", 65_000)) + frame(6, 0, 0, b"are you?"))
+        peer.connection.sendall(
+            frame(8, 0, 1, struct.pack(">I", 65_000)) + frame(6, 0, 0, b"are you?")
+        )
         assert peer.next() == (4, 1, 0, b"")
         assert peer.next() == (6, 1, 0, b"are you?")
         peer.connection.sendall(frame(8, 0, 0, struct.pack(">I", 400)))
@@ -472,7 +549,9 @@ def test_a_container_that_will_not_go(driver: Path, tmp_path: Path) -> None:
             while True:
                 kind, flags, stream, _ = peer.next()
                 if kind == 0 and flags & 1:
-                    peer.connection.sendall(answer(listed if stream % 10 == 1 else b"", stream=stream))
+                    peer.connection.sendall(
+                        answer(listed if stream % 10 == 1 else b"", stream=stream)
+                    )
 
     with conversation(tmp_path / "s", talk) as peer:
         said = call(driver, tmp_path / "s", "test", "remove-all")
@@ -482,10 +561,14 @@ def test_a_container_that_will_not_go(driver: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("drip", [b"", frame(6, 1, 0, b"12345678")])
 def test_no_call_outlives_its_time(tmp_path: Path, drip: bytes) -> None:
-    """Half a second here, a minute in an image: whether the server is silent, or says nothing that helps."""
+    """Half a second here, a minute in an image: whether the server is silent, or says nothing that
+    helps."""
     program = tmp_path / "impatient"
     sources = [DRIVER, *(SOURCES / f"{part}.c" for part in PARTS)]
-    subprocess.run(["gcc", "-std=c11", "-DWIRE_PATIENCE_MS=500", f"-I{SOURCES}", "-o", program, *sources], check=True)
+    subprocess.run(
+        ["gcc", "-std=c11", "-DWIRE_PATIENCE_MS=500", f"-I{SOURCES}", "-o", program, *sources],
+        check=True,
+    )
 
     def talk(peer: Peer) -> None:
         peer.connection.sendall(SETTINGS)

@@ -1,4 +1,5 @@
-"""PID 1's parts, compiled for this machine: the plan's reader, modules, mount options, directories, processes, specs."""
+"""PID 1's parts, compiled for this machine: the plan's reader, modules, mount options, directories,
+processes, specs."""
 
 from __future__ import annotations
 
@@ -50,7 +51,9 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 @pytest.fixture
 def run(programs: Callable[[str], Path]) -> Run:
     def run(name: str, *arguments: str | Path, status: int = 0) -> str:
-        done = subprocess.run([programs(name), *arguments], capture_output=True, timeout=60, check=False)
+        done = subprocess.run(
+            [programs(name), *arguments], capture_output=True, timeout=60, check=False
+        )
         assert done.returncode == status, done.stderr.decode(errors="replace")
         return done.stdout.decode(errors="surrogateescape")
 
@@ -61,7 +64,8 @@ HEADER = "compos-plan\t1\n"
 
 PLANS = {
     "stages and containers": (
-        HEADER + "stage\tboot\ncoldplug\nmount\ta\t/b\ttmpfs\tro\nstage\tonboot\ncontainer\t000-a\t/c\t\n"
+        HEADER
+        + "stage\tboot\ncoldplug\nmount\ta\t/b\ttmpfs\tro\nstage\tonboot\ncontainer\t000-a\t/c\t\n"
         "mount\ta\tb\t\tbind\ncgroup\tx\ncontainer\t001-b\t/d\t\nstage\tservices\ncontainerd\t/c\t/s\n"
         "container\tweb\t/w\tns\nrootpath\t1\t8\nscript\t/late\nmount\ta\t/b\tc\td\nstage\tshutdown\n",
         (
@@ -74,17 +78,29 @@ PLANS = {
         HEADER + "stage\tboot\nsymlink\ta\\tb\\\\c\\nd\t\n",
         "0 3 outside <a\tb\\c\nd> <>\n",
     ),
-    "unknown word": (HEADER + "stage\tboot\nfly\nclock\n", "problem 3: unknown word\n0 4 outside\n"),
+    "unknown word": (
+        HEADER + "stage\tboot\nfly\nclock\n",
+        "problem 3: unknown word\n0 4 outside\n",
+    ),
     "too few fields": (HEADER + "stage\tboot\nmodule\n", "problem 3: wrong number of fields\n"),
     "too many": (HEADER + "stage\tboot\nclock\t\n", "problem 3: wrong number of fields\n"),
     "far too many": (
         HEADER + "stage\tboot\nmodule" + "\ta" * 90 + "\n",
         "problem 3: too many fields, or an unknown escape\n",
     ),
-    "bad escape": (HEADER + "stage\tboot\nmodule\t\\x\n", "problem 3: too many fields, or an unknown escape\n"),
-    "escape at the end": (HEADER + "stage\tboot\nmodule\ta\\\n", "problem 3: too many fields, or an unknown escape\n"),
+    "bad escape": (
+        HEADER + "stage\tboot\nmodule\t\\x\n",
+        "problem 3: too many fields, or an unknown escape\n",
+    ),
+    "escape at the end": (
+        HEADER + "stage\tboot\nmodule\ta\\\n",
+        "problem 3: too many fields, or an unknown escape\n",
+    ),
     "cut off": (HEADER + "stage\tboot\nclock", "problem 3: the last line is cut off\n"),
-    "before the stage": (HEADER + "clock\nstage\tboot\n", "problem 2: line before the first stage\n"),
+    "before the stage": (
+        HEADER + "clock\nstage\tboot\n",
+        "problem 2: line before the first stage\n",
+    ),
     "stage twice": (
         HEADER + "stage\tonboot\nstage\tboot\nclock\nstage\tservices\nclock\n",
         "problem 3: unknown stage, or not in the order boot, onboot, services, shutdown\n2 6 outside\n",
@@ -106,7 +122,10 @@ PLANS = {
         "problem 3: only a container can have this\n",
     ),
     "zero byte": (HEADER + "stage\tboot\nmodule\ta\0b\n", "problem 3: zero byte\n"),
-    "line too long": (HEADER + "stage\tboot\nmodule\t" + "a" * 65536 + "\n", "problem 3: line too long\n"),
+    "line too long": (
+        HEADER + "stage\tboot\nmodule\t" + "a" * 65536 + "\n",
+        "problem 3: line too long\n",
+    ),
     "empty line": (HEADER + "stage\tboot\n\n", "problem 3: unknown word\n"),
     "other version": ("compos-plan\t2\nstage\tboot\nclock\n", "no plan\n"),
     "empty": ("", "no plan\n"),
@@ -129,7 +148,9 @@ def test_broken_plans_break_nothing(run: Run, tmp_path: Path) -> None:
         damaged = bytearray(base)
         for _ in range(chance.randrange(1, 12)):
             place = chance.randrange(len(HEADER), len(damaged))
-            damaged[place : place + chance.randrange(3)] = chance.choice((b"", b"\t", b"\n", b"\\", b"\0", b"\xff"))
+            damaged[place : place + chance.randrange(3)] = chance.choice(
+                (b"", b"\t", b"\n", b"\\", b"\0", b"\xff")
+            )
         path = tmp_path / str(number)
         path.write_bytes(damaged)
         paths.append(path)
@@ -246,7 +267,12 @@ PRIVATE, SLAVE, SHARED, RELATIME = 1 << 18, 1 << 19, 1 << 20, 1 << 21
 OPTIONS = [
     ("", 0, 0, ""),
     ("defaults", 0, 0, ""),
-    ("nodev,nosuid,noexec,relatime,size=10%,mode=755", NODEV | NOSUID | NOEXEC | RELATIME, 0, "size=10%,mode=755"),
+    (
+        "nodev,nosuid,noexec,relatime,size=10%,mode=755",
+        NODEV | NOSUID | NOEXEC | RELATIME,
+        0,
+        "size=10%,mode=755",
+    ),
     ("rbind,ro,rshared", BIND | REC | RDONLY, SHARED | REC, ""),
     ("bind,rw", BIND, 0, ""),
     ("ro,rw", 0, 0, ""),
@@ -333,7 +359,9 @@ PROCESSES = [
 
 
 @pytest.mark.parametrize("case", PROCESSES, ids=[case[0] for case in PROCESSES])
-def test_a_process_is_run_and_its_output_passed_on(case: tuple[str, str, str], run: Run, tmp_path: Path) -> None:
+def test_a_process_is_run_and_its_output_passed_on(
+    case: tuple[str, str, str], run: Run, tmp_path: Path
+) -> None:
     script, written, end = case
     run_output = run("process", tmp_path / "log", "/bin/sh", "-c", script)
     assert end in run_output
@@ -346,7 +374,13 @@ def test_a_missing_program_is_status_127(run: Run, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("number", "power"),
-    [(signal.SIGUSR2, 1), (signal.SIGPWR, 1), (signal.SIGUSR1, 2), (signal.SIGTERM, 3), (signal.SIGINT, 3)],
+    [
+        (signal.SIGUSR2, 1),
+        (signal.SIGPWR, 1),
+        (signal.SIGUSR1, 2),
+        (signal.SIGTERM, 3),
+        (signal.SIGINT, 3),
+    ],
 )
 def test_a_request_for_power_off_ends_the_wait(
     number: int, power: int, programs: Callable[[str], Path], tmp_path: Path
@@ -370,7 +404,8 @@ def test_two_thousand_descriptors_are_all_looked_at(run: Run) -> None:
 
 
 def test_a_process_number_that_comes_again(programs: Callable[[str], Path]) -> None:
-    """A stranger's end is not that of a later process with its number: not of our child, and not of another stranger."""
+    """A stranger's end is not that of a later process with its number: not of our child, and not of
+    another stranger."""
     command = ["unshare", "--pid", "--fork", "--mount-proc", str(programs("loop")), "wrap"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
     assert done.stdout.splitlines() == [
@@ -399,9 +434,7 @@ MISFITS = [
 ]
 
 
-WHERE = (
-    "import fcntl, os; exe = '/proc/self/exe'; print(os.readlink(exe), fcntl.fcntl(os.open(exe, os.O_RDONLY), 1034))"
-)
+WHERE = "import fcntl, os; exe = '/proc/self/exe'; print(os.readlink(exe), fcntl.fcntl(os.open(exe, os.O_RDONLY), 1034))"
 """F_GET_SEALS."""
 
 
@@ -414,8 +447,16 @@ def test_a_runtime_on_a_tmpfs_runs_from_a_sealed_copy(run: Run, tmp_path: Path) 
         assert path.startswith("/proc/1/fd/")
         assert elsewhere == "/elsewhere"
         assert where == "/memfd:runtime (deleted) 15", "all four seals: what runc and crun look for"
-        assert run("sealed", program, "1000", "-Sc", WHERE).splitlines() == [str(program), "/elsewhere", "not copied"]
-    assert run("sealed", python, "999999999", "-Sc", WHERE).splitlines() == [str(python), "/elsewhere", "not copied"]
+        assert run("sealed", program, "1000", "-Sc", WHERE).splitlines() == [
+            str(program),
+            "/elsewhere",
+            "not copied",
+        ]
+    assert run("sealed", python, "999999999", "-Sc", WHERE).splitlines() == [
+        str(python),
+        "/elsewhere",
+        "not copied",
+    ]
     assert run("sealed", "/nowhere", "0").splitlines() == ["/nowhere", "/elsewhere", "not copied"]
 
 
@@ -426,7 +467,9 @@ def test_a_spec_gets_the_absolute_root_path(run: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("misfit", MISFITS, ids=map(str, MISFITS))
-def test_a_root_path_elsewhere_is_refused(misfit: tuple[object, object], run: Run, tmp_path: Path) -> None:
+def test_a_root_path_elsewhere_is_refused(
+    misfit: tuple[object, object], run: Run, tmp_path: Path
+) -> None:
     (tmp_path / "config.json").write_text(SPEC)
     output = run("spec", tmp_path, *map(str, misfit))
     assert output == f"error the plan's rootpath does not fit {tmp_path}/config.json\n"
@@ -451,14 +494,18 @@ def test_a_spec_gets_the_profile_that_it_shares(run: Run, tmp_path: Path) -> Non
 def test_a_profile_elsewhere_is_refused(offset: int, run: Run, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(LINUX)
     (tmp_path / "profile").write_text("{}")
-    output = run("spec", tmp_path, str(LINUX.index('"rootfs"')), "8", str(offset), tmp_path / "profile")
+    output = run(
+        "spec", tmp_path, str(LINUX.index('"rootfs"')), "8", str(offset), tmp_path / "profile"
+    )
     assert output == f"error the plan's seccomp does not fit {tmp_path}/config.json\n"
 
 
 def test_a_container_without_its_profile_does_not_start(run: Run, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(LINUX)
     arguments = (tmp_path, str(LINUX.index('"rootfs"')), "8")
-    assert "No such file" in run("spec", *arguments, str(LINUX.index('"resources"')), tmp_path / "none")
+    assert "No such file" in run(
+        "spec", *arguments, str(LINUX.index('"resources"')), tmp_path / "none"
+    )
     assert "not an offset" in run("spec", *arguments, "x", tmp_path / "none")
 
 
@@ -469,13 +516,20 @@ def test_the_longest_specification(run: Run, tmp_path: Path) -> None:
     assert MAX_PLAN == 16 << 20
     (tmp_path / "profile").write_text("{}")
     more = len(f"{tmp_path}/rootfs") - len("rootfs") + len('"seccomp":{},')
-    place = (str(LINUX.index('"rootfs"')), "8", str(LINUX.index('"resources"')), tmp_path / "profile")
+    place = (
+        str(LINUX.index('"rootfs"')),
+        "8",
+        str(LINUX.index('"resources"')),
+        tmp_path / "profile",
+    )
     for size, fits in ((MAX_SPECIFICATION - more, True), (MAX_SPECIFICATION - more + 1, False)):
         (tmp_path / "config.json").write_text(LINUX.ljust(size))
         output = run("spec", tmp_path, *place)
         assert len(output) == MAX_SPECIFICATION if fits else "bytes with its profile" in output
     (tmp_path / "config.json").write_text(LINUX.ljust(MAX_SPECIFICATION + 1))
-    assert run("spec", tmp_path, *place).endswith(f"config.json is longer than {MAX_SPECIFICATION} bytes\n")
+    assert run("spec", tmp_path, *place).endswith(
+        f"config.json is longer than {MAX_SPECIFICATION} bytes\n"
+    )
 
 
 def test_bad_bundles(run: Run, tmp_path: Path) -> None:
@@ -491,7 +545,14 @@ def test_bad_bundles(run: Run, tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def init(tmp_path_factory: pytest.TempPathFactory) -> Path:
     program = tmp_path_factory.mktemp("init") / "init"
-    flags = ("-std=c11", "-D_GNU_SOURCE=", "-Wall", "-Wextra", "-Werror", "-fsanitize=address,undefined")
+    flags = (
+        "-std=c11",
+        "-D_GNU_SOURCE=",
+        "-Wall",
+        "-Wextra",
+        "-Werror",
+        "-fsanitize=address,undefined",
+    )
     subprocess.run(["gcc", *flags, "-o", program, *sorted(SOURCES.glob("*.c"))], check=True)
     return program
 
@@ -512,10 +573,28 @@ exec "$2"
 
 
 def test_what_cannot_be_read_is_left_out_loudly(init: Path, tmp_path: Path) -> None:
-    """On the console, in the status, and to whoever asks for it; the rest of the plan is carried out."""
+    """On the console, in the status, and to whoever asks for it; the rest of the plan is carried
+    out."""
     (tmp_path / "plan").write_text(BROKEN)
-    command = ["unshare", "-pfm", "--mount-proc", "bash", "-c", WATCHED, "-", str(tmp_path), str(init)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60, check=False)
+    command = [
+        "unshare",
+        "-pfm",
+        "--mount-proc",
+        "bash",
+        "-c",
+        WATCHED,
+        "-",
+        str(tmp_path),
+        str(init),
+    ]
+    done = subprocess.run(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     console = [re.sub(r" at [\d.]+ s$", "", line.strip()) for line in done.stdout.splitlines()]
     assert [line for line in console if "plan line 5" in line] == [
         "compos: plan line 5: unknown word",
@@ -547,7 +626,9 @@ COMMANDS = [
 @pytest.mark.parametrize("case", COMMANDS, ids=[" ".join(case[0]) for case in COMMANDS])
 def test_the_name_decides_what_init_is(case: tuple[list[str], int, str], init: Path) -> None:
     arguments, status, message = case
-    done = subprocess.run(arguments, executable=init, capture_output=True, text=True, timeout=20, check=False)
+    done = subprocess.run(
+        arguments, executable=init, capture_output=True, text=True, timeout=20, check=False
+    )
     assert done.returncode == status
     assert message in done.stderr
     assert bool(message) == bool(done.stderr)

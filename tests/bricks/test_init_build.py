@@ -1,4 +1,5 @@
-"""The build hook: the same sources give the same program in any folder, and an up-to-date one is left alone."""
+"""The build hook: the same sources give the same program in any folder, and an up-to-date one is
+left alone."""
 
 from __future__ import annotations
 
@@ -16,7 +17,9 @@ def copied(folder: Path) -> Path:
     (folder / "bricks/init").mkdir(parents=True)
     shutil.copy(ROOT / "hatch_build.py", folder)
     shutil.copytree(ROOT / "bricks/init/src", folder / "bricks/init/src")
-    shutil.copytree(ROOT / "src/compos/boot/loader", folder / "src/compos/boot/loader", ignore=BUILT)
+    shutil.copytree(
+        ROOT / "src/compos/boot/loader", folder / "src/compos/boot/loader", ignore=BUILT
+    )
     return folder
 
 
@@ -40,7 +43,10 @@ def test_any_folder_gives_the_same_static_program(tmp_path: Path) -> None:
     # A static program has no interpreter; the limit is what PID 1 may weigh.
     assert b"ld-musl" not in programs[0]
     assert len(programs[0]) < 220_000
-    loaders = [(tmp_path / name / "src/compos/boot/loader/loader.bin").read_bytes() for name in ("a", "much/longer/b")]
+    loaders = [
+        (tmp_path / name / "src/compos/boot/loader/loader.bin").read_bytes()
+        for name in ("a", "much/longer/b")
+    ]
     assert loaders[0] == loaders[1]
     assert len(loaders[0]) == 2048, "what El Torito loads at once"
     assert len((tmp_path / "a/src/compos/boot/loader/mbr.bin").read_bytes()) == 440, (

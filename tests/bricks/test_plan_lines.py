@@ -1,4 +1,5 @@
-"""What the build writes into the plan, init reads back the same; what it could not read, the build refuses."""
+"""What the build writes into the plan, init reads back the same; what it could not read, the build
+refuses."""
 
 from __future__ import annotations
 
@@ -19,7 +20,9 @@ from tests.bricks.compiler import SOURCES, compile_driver
 
 def table() -> dict[str, tuple[int, str]]:
     """init's words: how many arguments, and where they may stand."""
-    found = re.findall(r'\[WORD_\w+\] = \{"([^"]+)", (\d), ([A-Z |]+)\}', (SOURCES / "plan.c").read_text())
+    found = re.findall(
+        r'\[WORD_\w+\] = \{"([^"]+)", (\d), ([A-Z |]+)\}', (SOURCES / "plan.c").read_text()
+    )
     return {name: (int(arguments), places) for name, arguments, places in found}
 
 
@@ -30,7 +33,9 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def read(reader: Path, plan: bytes, folder: Path) -> bytes:
     (folder / "plan").write_bytes(plan)
-    return subprocess.run([reader, folder / "plan"], capture_output=True, check=True, timeout=30).stdout
+    return subprocess.run(
+        [reader, folder / "plan"], capture_output=True, check=True, timeout=30
+    ).stdout
 
 
 def test_both_sides_know_the_same_words() -> None:
@@ -47,8 +52,12 @@ FIELD = (
 FREE = [word for word in INSIDE if word != "interface"]
 LINES = st.lists(
     st.one_of(
-        st.sampled_from(FREE).flatmap(lambda word: st.tuples(st.just(word), *[FIELD] * WORDS[word])),
-        st.sampled_from([("interface", "eth0", "", "", ""), ("interface", "ä" * 7, "veth", "p:"[:1], "root")]),
+        st.sampled_from(FREE).flatmap(
+            lambda word: st.tuples(st.just(word), *[FIELD] * WORDS[word])
+        ),
+        st.sampled_from(
+            [("interface", "eth0", "", "", ""), ("interface", "ä" * 7, "veth", "p:"[:1], "root")]
+        ),
     ),
     max_size=20,
 )
@@ -59,10 +68,15 @@ LINES = st.lists(
 def test_any_fields_are_read_as_they_were_written(
     reader: Path, tmp_path_factory: pytest.TempPathFactory, lines: list[tuple[str, ...]]
 ) -> None:
-    plan = HEADER + b"stage\tservices\n" + b"".join(map(plan_line, [("container", "a", "/b", ""), *lines]))
+    plan = (
+        HEADER
+        + b"stage\tservices\n"
+        + b"".join(map(plan_line, [("container", "a", "/b", ""), *lines]))
+    )
     shown = [f"2 3 outside <a> </b> <> +{len(lines)}"]
     shown += [
-        f"2 {number + 4} inside{''.join(f' <{field}>' for field in line[1:])}" for number, line in enumerate(lines)
+        f"2 {number + 4} inside{''.join(f' <{field}>' for field in line[1:])}"
+        for number, line in enumerate(lines)
     ]
     expected = "".join(f"{line}\n" for line in shown).encode("utf-8", "surrogateescape")
     assert read(reader, plan, tmp_path_factory.mktemp("plan")) == expected
@@ -120,13 +134,33 @@ def test_the_longest_line_is_read(reader: Path, tmp_path: Path) -> None:
 
 
 def test_the_build_says_which_container(tmp_path: Path) -> None:
-    runtime = {"mounts": [], "mkdir": [], "cgroups": [], "interfaces": [], "bindNS": {}, "namespace": ""}
+    runtime = {
+        "mounts": [],
+        "mkdir": [],
+        "cgroups": [],
+        "interfaces": [],
+        "bindNS": {},
+        "namespace": "",
+    }
     runtime["bindNS"] = dict.fromkeys(("cgroup", "ipc", "mnt", "net", "pid", "user", "uts"), "")
-    spec = {"ociVersion": "1.2.0", "process": {}, "root": {"path": "rootfs"}, "mounts": [], "linux": {}}
+    spec = {
+        "ociVersion": "1.2.0",
+        "process": {},
+        "root": {"path": "rootfs"},
+        "mounts": [],
+        "linux": {},
+    }
     from compos.compose.container import json_document
 
     where = ("services", "web", "containers/services/web")
-    bundle = Bundle.of(where, json_document(spec), spec, runtime, (("health", *"11111"), ("test", "x" * 70_000)), None)
+    bundle = Bundle.of(
+        where,
+        json_document(spec),
+        spec,
+        runtime,
+        (("health", *"11111"), ("test", "x" * 70_000)),
+        None,
+    )
     with pytest.raises(ConfigError, match="more than 65536 bytes") as caught:
         boot_plan({"onboot": [], "services": [bundle], "onshutdown": []}, (), {}, {})
     assert (caught.value.id, caught.value.place) == ("plan-line", "the container web")
@@ -145,8 +179,11 @@ DAMAGED = {
 
 
 @pytest.mark.parametrize("case", DAMAGED)
-def test_a_line_that_cannot_be_read_takes_its_container_along(reader: Path, tmp_path: Path, case: str) -> None:
-    """Without it the container would be another one than was meant: one without its profile, say."""
+def test_a_line_that_cannot_be_read_takes_its_container_along(
+    reader: Path, tmp_path: Path, case: str
+) -> None:
+    """Without it the container would be another one than was meant: one without its profile,
+    say."""
     after = b"restart\talways\t0\ncontainer\tnext\t/n\tns\nnamespace\tnet\t/x\n"
     output = read(reader, HEADER + WEB + DAMAGED[case] + after, tmp_path).decode()
     problem, told, *lines = output.splitlines()
@@ -162,6 +199,8 @@ def test_a_line_that_cannot_be_read_takes_its_container_along(reader: Path, tmp_
 
 
 def test_a_bad_line_of_the_stage_takes_nothing_along(reader: Path, tmp_path: Path) -> None:
-    output = read(reader, HEADER + WEB + b"namespace\tnet\nstage\nstage\tshutdown\n", tmp_path).decode()
+    output = read(
+        reader, HEADER + WEB + b"namespace\tnet\nstage\nstage\tshutdown\n", tmp_path
+    ).decode()
     assert "left out" not in output
     assert "<web>" in output

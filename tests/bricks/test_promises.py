@@ -1,7 +1,8 @@
 """What LinuxKit's init, runc and containerd images have, and ours have, too: a row a path.
 
-Source: the reference of LinuxKit's runtime and packages, sections 1, 4.4, 5, 10 and 16; folders are those of Alpine's base
-layout, on which its init image is built. Files whose work the boot plan does are not there: inittab, 000-issue, 005-volumes.
+Source: the reference of LinuxKit's runtime and packages, sections 1, 4.4, 5, 10 and 16; folders are
+those of Alpine's base layout, on which its init image is built. Files whose work the boot plan does
+are not there: inittab, 000-issue, 005-volumes.
 """
 
 from __future__ import annotations
@@ -54,7 +55,10 @@ def init(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Node]:
     store = Store(tmp_path_factory.mktemp("store"))
     recipe = load_recipe(bricks_folder() / "init")
     return image_tree(
-        store, Builder(store, nobody).build(recipe, Platform("linux", "amd64"), "docker.io/compos/init:v1")
+        store,
+        Builder(store, nobody).build(
+            recipe, Platform("linux", "amd64"), "docker.io/compos/init:v1"
+        ),
     )
 
 
@@ -90,7 +94,11 @@ def test_other_images(name: str) -> None:
 
 def test_what_only_linuxkits_init_runs_is_passed_over() -> None:
     for name in ("runc", "containerd"):
-        scripts = [Path(path) for links in load_recipe(bricks_folder() / name).links.values() for path in links]
+        scripts = [
+            Path(path)
+            for links in load_recipe(bricks_folder() / name).links.values()
+            for path in links
+        ]
         assert scripts
         for script in scripts:
             assert script.name in (*BUILT_IN, "010-onshutdown")
@@ -110,11 +118,17 @@ def test_the_local_time_is_utc() -> None:
 
 def test_busybox_in_init_has_its_programs_where_scripts_name_them(init: dict[str, Node]) -> None:
     (links,) = load_recipe(bricks_folder() / "busybox").links.values()
-    listed = subprocess.run(["busybox", "--list-full"], capture_output=True, text=True, check=True).stdout.split()
+    listed = subprocess.run(
+        ["busybox", "--list-full"], capture_output=True, text=True, check=True
+    ).stdout.split()
     # Later ones than this machine's have more.
     known = {path.rpartition("/")[2] for path in listed}
-    elsewhere = {path for path in links if not path.startswith("bin/") and path.rpartition("/")[2] in known}
+    elsewhere = {
+        path for path in links if not path.startswith("bin/") and path.rpartition("/")[2] in known
+    }
     assert len(elsewhere) > 100
     assert elsewhere <= set(listed)
     assert {"bin/sh", "sbin/ip", "usr/bin/env", "usr/bin/awk", "sbin/mdev"} <= set(links)
-    assert not set(links) & {path for path, node in init.items() if node.kind != DIRECTORY}, "init's own commands stay"
+    assert not set(links) & {path for path, node in init.items() if node.kind != DIRECTORY}, (
+        "init's own commands stay"
+    )

@@ -1,4 +1,5 @@
-"""The bricks' shell scripts, run by busybox as in the bricks, on folders and programs that stand in for the system's."""
+"""The bricks' shell scripts, run by busybox as in the bricks, on folders and programs that stand in
+for the system's."""
 
 from __future__ import annotations
 
@@ -49,7 +50,11 @@ def test_sysctl(name: str, tmp_path: Path) -> None:
     (settings / "10-own.conf").write_text(text)
     done = shell(BRICKS / "sysctl/sysctl", "-configDir", settings, "-sysctlDir", target)
     assert done.returncode == 0
-    written = {str(file.relative_to(target)): file.read_text() for file in target.rglob("*") if file.is_file()}
+    written = {
+        str(file.relative_to(target)): file.read_text()
+        for file in target.rglob("*")
+        if file.is_file()
+    }
     assert {key: value for key, value in written.items() if value} == expected
     assert (warning in done.stderr) if warning else not done.stderr
 
@@ -59,7 +64,12 @@ def test_sysctl_reads_files_in_the_order_of_their_names(tmp_path: Path) -> None:
     for name, value in (("90-last.conf", 3), ("00-linuxkit.conf", 1), ("50-own.conf", 2)):
         (tmp_path / "sysctl.d" / name).write_text(f"key = {value}\n")
     (tmp_path / "key").write_text("")
-    assert shell(BRICKS / "sysctl/sysctl", "-configDir", tmp_path / "sysctl.d", "-sysctlDir", tmp_path).returncode == 0
+    assert (
+        shell(
+            BRICKS / "sysctl/sysctl", "-configDir", tmp_path / "sysctl.d", "-sysctlDir", tmp_path
+        ).returncode
+        == 0
+    )
     assert (tmp_path / "key").read_text() == "3"
 
 
@@ -78,7 +88,9 @@ AllowedIPs = ::/0, fd01::/48
 """
 
 
-def tunnel(tmp_path: Path, *, interface: str = "wg0") -> tuple[subprocess.CompletedProcess[str], list[str]]:
+def tunnel(
+    tmp_path: Path, *, interface: str = "wg0"
+) -> tuple[subprocess.CompletedProcess[str], list[str]]:
     """Run lk-wg-config on `TUNNEL` with `ip` and `wg` that write down how they were called."""
     log, resolv = tmp_path / "calls", tmp_path / "resolv.conf"
     resolv.write_text("")
@@ -87,7 +99,9 @@ def tunnel(tmp_path: Path, *, interface: str = "wg0") -> tuple[subprocess.Comple
     (tmp_path / f"{interface}.conf").write_text(TUNNEL)
     # /etc/resolv.conf belongs to the container; here it must be another file.
     script = tmp_path / "lk-wg-config"
-    script.write_text((BRICKS / "wireguard/lk-wg-config").read_text().replace("/etc/resolv.conf", str(resolv)))
+    script.write_text(
+        (BRICKS / "wireguard/lk-wg-config").read_text().replace("/etc/resolv.conf", str(resolv))
+    )
     # The brick's shell is dash (busybox's would run its own ip); its other tools are busybox's.
     busybox = shutil.which("busybox")
     assert busybox is not None
@@ -181,15 +195,24 @@ STEPS = {
 def test_dhcpcd_runs_only_the_hooks_that_have_something_to_do(name: str, tmp_path: Path) -> None:
     reason, files, expected = STEPS[name]
     hooks = tmp_path / "usr/lib/dhcpcd/dhcpcd-hooks"
-    for path in (*files, *(f"usr/lib/dhcpcd/dhcpcd-hooks/{n}" for n in ("10-mtu", "20-resolv.conf"))):
+    for path in (
+        *files,
+        *(f"usr/lib/dhcpcd/dhcpcd-hooks/{n}" for n in ("10-mtu", "20-resolv.conf")),
+    ):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).touch()
     (tmp_path / "carrier").write_text("1\n")
-    carrier = (BRICKS / "dhcpcd/05-carrier").read_text().replace("/sys/class/net/$interface/", f"{tmp_path}/")
+    carrier = (
+        (BRICKS / "dhcpcd/05-carrier")
+        .read_text()
+        .replace("/sys/class/net/$interface/", f"{tmp_path}/")
+    )
     # A shell of busybox takes its own ip.
     (hooks / "05-carrier").write_text(carrier.replace("ip link", f"{tmp_path}/bin/ip link"))
     program(tmp_path / "usr/lib/dhcpcd/dhcpcd-run-hooks", f"echo hooks >> {tmp_path}/called")
-    program(tmp_path / "bin/ip", f'[ "$*" = "link set dev eth0 up" ] && echo up >> {tmp_path}/called')
+    program(
+        tmp_path / "bin/ip", f'[ "$*" = "link set dev eth0 up" ] && echo up >> {tmp_path}/called'
+    )
     script = tmp_path / "step"
     text = (BRICKS / "dhcpcd/run").read_text()
     for folder in ("/usr/lib", "/etc", "/run/dhcpcd"):
@@ -210,7 +233,10 @@ def feed(tmp_path: Path, feeder: str, *arguments: str, pool: int = 256) -> subpr
     text = (BRICKS / "rngd/rngd").read_text().replace("/usr/sbin/rngd", f"{tmp_path}/usr/sbin/rngd")
     script.write_text(text.replace("/proc/sys/kernel/random/", f"{tmp_path}/"))
     return subprocess.Popen(
-        ["busybox", "sh", script, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ["busybox", "sh", script, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
 
 
@@ -226,9 +252,17 @@ FEEDING = 'echo "$@" > {0}/called\ntrap "echo ended > {0}/ended; exit 0" TERM\nw
 
 
 def test_rngd_ends_when_told_and_takes_its_feeder_along(tmp_path: Path) -> None:
-    process = feed(tmp_path, FEEDING.format(tmp_path), "-disable-rdrand", "-disable-rdseed", "-s", "32")
+    process = feed(
+        tmp_path, FEEDING.format(tmp_path), "-disable-rdrand", "-disable-rdseed", "-s", "32"
+    )
     wait_for(tmp_path / "called")
-    assert (tmp_path / "called").read_text().split() == ["--foreground", "--no-tpm=1", "--no-drng=1", "-s", "32"]
+    assert (tmp_path / "called").read_text().split() == [
+        "--foreground",
+        "--no-tpm=1",
+        "--no-drng=1",
+        "-s",
+        "32",
+    ]
     process.send_signal(signal.SIGTERM)
     assert process.wait(10) == 0
     wait_for(tmp_path / "ended")

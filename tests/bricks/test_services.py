@@ -1,4 +1,5 @@
-"""PID 1's reader of services and its logging process, compiled with sanitizers: plans, damaged plans, rotation, syslog."""
+"""PID 1's reader of services and its logging process, compiled with sanitizers: plans, damaged
+plans, rotation, syslog."""
 
 from __future__ import annotations
 
@@ -59,7 +60,9 @@ def logger(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_what_a_plan_says_of_services(reader: Path, tmp_path: Path) -> None:
     (tmp_path / "plan").write_text(PLAN)
-    lines = subprocess.run([reader, tmp_path / "plan"], capture_output=True, text=True, check=True).stdout.splitlines()
+    lines = subprocess.run(
+        [reader, tmp_path / "plan"], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
     assert lines == [
         "100 200 400 800 1600 3200 6400 12800 25600 51200 60000 60000 60000 ",
         (
@@ -78,11 +81,15 @@ def test_both_sides_have_the_same_limits() -> None:
     assert (MAX_MILLISECONDS, MAX_COUNT) == (1 << 40, 1_000_000_000)
 
 
-TIMES = st.one_of(st.integers(1, MAX_MILLISECONDS), st.sampled_from([1, MAX_MILLISECONDS])).map(lambda n: f"{n}ms")
+TIMES = st.one_of(st.integers(1, MAX_MILLISECONDS), st.sampled_from([1, MAX_MILLISECONDS])).map(
+    lambda n: f"{n}ms"
+)
 SIZES = st.sampled_from(["1", "64k", str(2**63 - 1)])
 SETTINGS = st.builds(
     lambda times, retries, restart, signal, grace, size, files: Settings(
-        healthcheck=Healthcheck(("CMD", *("x",) * 200), times[0], times[1], retries, times[2], times[3]),
+        healthcheck=Healthcheck(
+            ("CMD", *("x",) * 200), times[0], times[1], retries, times[2], times[3]
+        ),
         restart=restart,
         stop_signal=signal,
         stop_grace_period=grace,
@@ -90,7 +97,9 @@ SETTINGS = st.builds(
     ),
     st.tuples(TIMES, TIMES, TIMES, TIMES),
     st.integers(1, 1000),
-    st.sampled_from(["no", "always", "unless-stopped", "on-failure", "on-failure:1", f"on-failure:{MAX_COUNT}"]),
+    st.sampled_from(
+        ["no", "always", "unless-stopped", "on-failure", "on-failure:1", f"on-failure:{MAX_COUNT}"]
+    ),
     st.sampled_from(["1", "64", "SIGTERM", "RTMIN", "RTMAX"]),
     TIMES,
     SIZES,
@@ -107,9 +116,13 @@ def test_what_the_build_lets_through_init_takes(
     path = tmp_path_factory.mktemp("plan") / "plan"
     head = (("stage", "services"), ("container", "web", "/w", "ns"))
     path.write_bytes(HEADER + b"".join(map(plan_line, (*head, *lines))))
-    shown = subprocess.run([reader, path], capture_output=True, text=True, check=True).stdout.splitlines()[1]
+    shown = subprocess.run(
+        [reader, path], capture_output=True, text=True, check=True
+    ).stdout.splitlines()[1]
     health = next(line for line in lines if line[0] == "health")
-    assert shown.endswith(f"health 200{' <x>' * 200} {'/'.join(health[1:])}"), "each number as it was written"
+    assert shown.endswith(f"health 200{' <x>' * 200} {'/'.join(health[1:])}"), (
+        "each number as it was written"
+    )
     assert f"/{milliseconds(given.stop_grace_period or '')} log" in shown
 
 
@@ -190,7 +203,8 @@ def test_one_file(logger: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("files", ["2", "3"])
 def test_what_cannot_be_moved_is_emptied(logger: Path, tmp_path: Path, files: str) -> None:
-    """A folder in the way of the rotation: no line more than the bound, and the newest are there."""
+    """A folder in the way of the rotation: no line more than the bound, and the newest are
+    there."""
     running = Logger(logger, tmp_path, "file", "100", files, "")
     (running.folder / "web.log.1" / "x").mkdir(parents=True)
     running.write(b"x" * 230 + b"y" * 20)
@@ -211,7 +225,8 @@ def test_a_file_that_is_too_large_already(logger: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["link", "device", "fifo"])
 def test_a_log_is_a_file_and_nothing_else(logger: Path, tmp_path: Path, kind: str) -> None:
-    """Whoever has /var/log may put there what it likes: a link is not followed, a FIFO not waited for."""
+    """Whoever has /var/log may put there what it likes: a link is not followed, a FIFO not waited
+    for."""
     victim = tmp_path / "victim"
     victim.write_text("as it was")
     (tmp_path / "log").mkdir()
@@ -226,8 +241,12 @@ def test_a_log_is_a_file_and_nothing_else(logger: Path, tmp_path: Path, kind: st
     assert victim.read_text() == "as it was"
 
 
-def test_of_two_status_files_none_is_emptied(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
-    program = compile_driver("status", parts=(*SERVICE, "status"), folder=tmp_path_factory.mktemp("status"))
+def test_of_two_status_files_none_is_emptied(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    program = compile_driver(
+        "status", parts=(*SERVICE, "status"), folder=tmp_path_factory.mktemp("status")
+    )
     folder = tmp_path / "compos"
     folder.mkdir()
 
@@ -255,14 +274,17 @@ def test_the_console_as_well(logger: Path, tmp_path: Path) -> None:
 
 
 MESSAGE = re.compile(rb"<27>1 \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z \S+ web - - - (.*)", re.DOTALL)
-"""RFC 5424: facility daemon, severity error, version 1; what a container writes to its standard error."""
+"""RFC 5424: facility daemon, severity error, version 1; what a container writes to its standard
+error."""
 
 
 def test_syslog_over_udp(logger: Path, tmp_path: Path) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
         server.bind(("127.0.0.1", 0))
         server.settimeout(10)
-        running = Logger(logger, tmp_path, "syslog", "4096", "2", f"udp://127.0.0.1:{server.getsockname()[1]}")
+        running = Logger(
+            logger, tmp_path, "syslog", "4096", "2", f"udp://127.0.0.1:{server.getsockname()[1]}"
+        )
         running.write(b"one\ntwo\n")
         received = [server.recv(4096) for _ in range(2)]
         running.end()
@@ -294,7 +316,9 @@ def stream_server() -> Iterator[tuple[int, bytearray]]:
     listener.close()
 
 
-def test_syslog_over_tcp(logger: Path, tmp_path: Path, stream_server: tuple[int, bytearray]) -> None:
+def test_syslog_over_tcp(
+    logger: Path, tmp_path: Path, stream_server: tuple[int, bytearray]
+) -> None:
     port, received = stream_server
     running = Logger(logger, tmp_path, "syslog", "4096", "2", f"tcp://127.0.0.1:{port}")
     running.write(b"early\n")
@@ -313,7 +337,8 @@ def test_syslog_over_tcp(logger: Path, tmp_path: Path, stream_server: tuple[int,
 
 
 class Memlogd:
-    """LinuxKit's protocol (reference 12.2): a datagram with a source's name and a descriptor, read line by line to its end."""
+    """LinuxKit's protocol (reference 12.2): a datagram with a source's name and a descriptor, read
+    line by line to its end."""
 
     def __init__(self, folder: Path) -> None:
         self.lines: dict[str, list[str]] = {}
@@ -325,7 +350,9 @@ class Memlogd:
     def _serve(self) -> None:
         while True:
             name, descriptors, _, _ = socket.recv_fds(self._server, 256, 1)
-            threading.Thread(target=self._read, args=(name.decode(), descriptors[0]), daemon=True).start()
+            threading.Thread(
+                target=self._read, args=(name.decode(), descriptors[0]), daemon=True
+            ).start()
 
     def _read(self, name: str, descriptor: int) -> None:
         # At once: there may be no writer yet.
@@ -335,9 +362,13 @@ class Memlogd:
         self.ended.add(name)
 
 
-def test_nobody_waits_for_a_memlogd_that_hangs(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_nobody_waits_for_a_memlogd_that_hangs(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     program = compile_driver(
-        "memlogd", parts=(*LOG, "log", "process", "sealed"), folder=tmp_path_factory.mktemp("memlogd")
+        "memlogd",
+        parts=(*LOG, "log", "process", "sealed"),
+        folder=tmp_path_factory.mktemp("memlogd"),
     )
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as silent:
         silent.bind(str(tmp_path / "linuxkit-external-logging.sock"))
@@ -348,9 +379,13 @@ def test_nobody_waits_for_a_memlogd_that_hangs(tmp_path: Path, tmp_path_factory:
     assert done.stdout == "compos: log onboot.000-a: memlogd: Resource temporarily unavailable\n"
 
 
-def test_memlogd_gets_the_output_where_it_listens(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_memlogd_gets_the_output_where_it_listens(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     program = compile_driver(
-        "memlogd", parts=(*LOG, "log", "process", "sealed"), folder=tmp_path_factory.mktemp("memlogd")
+        "memlogd",
+        parts=(*LOG, "log", "process", "sealed"),
+        folder=tmp_path_factory.mktemp("memlogd"),
     )
     run = tmp_path / "run"
     run.mkdir()

@@ -1,4 +1,5 @@
-"""The command line as a user meets it: verbs, help, exit status, and errors of one screen that lose nothing."""
+"""The command line as a user meets it: verbs, help, exit status, and errors of one screen that lose
+nothing."""
 
 from __future__ import annotations
 
@@ -30,7 +31,10 @@ def compos(
 def test_version() -> None:
     for arguments in (["version"], ["--version"], ["version", "ignored"]):
         done = compos(*arguments)
-        assert (done.returncode, done.stdout.splitlines()[0]) == (0, f"compos version {__version__}")
+        assert (done.returncode, done.stdout.splitlines()[0]) == (
+            0,
+            f"compos version {__version__}",
+        )
 
 
 def test_help_names_every_verb_and_each_verb_has_help() -> None:
@@ -66,13 +70,21 @@ MISTAKES = {
     "unknown key": ("servics: []\n", "config-unknown-key", "Did you mean"),
     "no YAML": ("init: [\n", "yaml-syntax", ""),
     "empty": ("", "yaml-empty", ""),
-    "unknown image": ("init: ['127.0.0.1:1/acme/none:1']\n", "network-connect", "os.yml:1:8: init[0]: http"),
+    "unknown image": (
+        "init: ['127.0.0.1:1/acme/none:1']\n",
+        "network-connect",
+        "os.yml:1:8: init[0]: http",
+    ),
     "bad capability": (
         "services: [{name: a, image: 'acme/app:1', capabilities: [CAP_CHOWM]}]\n",
         "config-capability",
         "CAP_CHOWN",
     ),
-    "platform": ("init: ['acme/init:1']\n", "image-platform", "os.yml:1:8: init[0]: docker.io/acme/init:1"),
+    "platform": (
+        "init: ['acme/init:1']\n",
+        "image-platform",
+        "os.yml:1:8: init[0]: docker.io/acme/init:1",
+    ),
 }
 
 
@@ -83,7 +95,17 @@ def test_mistakes_in_the_yaml(tmp_path: Path, mistake: str) -> None:
     (tmp_path / "os.yml").write_text(text)
     (tmp_path / "out").mkdir()
     arch = "arm64" if mistake == "platform" else "amd64"
-    done = compos("build", "--cache", str(world.store.root), "--arch", arch, "--dir", "out", "os.yml", cwd=tmp_path)
+    done = compos(
+        "build",
+        "--cache",
+        str(world.store.root),
+        "--arch",
+        arch,
+        "--dir",
+        "out",
+        "os.yml",
+        cwd=tmp_path,
+    )
     assert done.returncode == 1
     assert id in done.stderr
     assert hint in done.stderr
@@ -93,7 +115,9 @@ def test_mistakes_in_the_yaml(tmp_path: Path, mistake: str) -> None:
 
 
 def test_several_mistakes_in_one_run_with_their_places(tmp_path: Path) -> None:
-    (tmp_path / "os.yml").write_text("init: 5\nservices:\n  - name: a\n    image: x\n    readonly: yes\n")
+    (tmp_path / "os.yml").write_text(
+        "init: 5\nservices:\n  - name: a\n    image: x\n    readonly: yes\n"
+    )
     done = compos("build", "os.yml", cwd=tmp_path)
     assert done.stderr.count("error[") == 2
     assert "os.yml:1:7" in done.stderr
@@ -110,7 +134,17 @@ def test_a_corrupted_layer_in_the_store(tmp_path: Path) -> None:
     data[len(data) // 2] ^= 0xFF
     layer.write_bytes(data)
     (tmp_path / "os.yml").write_text("init: ['acme/init:1']\n")
-    done = compos("build", "--cache", str(world.store.root), "--arch", "amd64", "--name", "x", "os.yml", cwd=tmp_path)
+    done = compos(
+        "build",
+        "--cache",
+        str(world.store.root),
+        "--arch",
+        "amd64",
+        "--name",
+        "x",
+        "os.yml",
+        cwd=tmp_path,
+    )
     assert done.returncode == 1
     assert "error[store-corrupt]" in done.stderr
     assert not list(tmp_path.glob("x-*"))
@@ -155,6 +189,15 @@ def test_the_store_is_found_through_the_variables(tmp_path: Path) -> None:
 def test_quiet_says_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     world = World(tmp_path)
     (tmp_path / "os.yml").write_text("init: ['acme/init:1']\n")
-    arguments = ["build", "--cache", str(world.store.root), "--arch", "amd64", "--dir", str(tmp_path), "-q"]
+    arguments = [
+        "build",
+        "--cache",
+        str(world.store.root),
+        "--arch",
+        "amd64",
+        "--dir",
+        str(tmp_path),
+        "-q",
+    ]
     assert main([*arguments, str(tmp_path / "os.yml")]) == 0
     assert capfd.readouterr() == ("", "")

@@ -1,4 +1,5 @@
-"""What goes wrong around a build or a run: each a one-screen error with id, place and hint, nothing left behind."""
+"""What goes wrong around a build or a run: each a one-screen error with id, place and hint, nothing
+left behind."""
 
 from __future__ import annotations
 
@@ -53,7 +54,9 @@ def test_a_wrong_signature_on_the_index(tmp_path: Path, brick: Path) -> None:
     archive.write_all()
     keyring = Key().keyring(tmp_path / "other.gpg")  # somebody else's key
     mirror = {"COMPOS_DEBIAN_MIRROR": archive.root.as_uri(), "COMPOS_DEBIAN_KEYRING": str(keyring)}
-    explained(compos(tmp_path, "pkg", "build", str(brick), **mirror), "debian-signature", "InRelease")
+    explained(
+        compos(tmp_path, "pkg", "build", str(brick), **mirror), "debian-signature", "InRelease"
+    )
     assert "tool" not in compos(tmp_path, "cache", "ls").stdout
 
 
@@ -82,7 +85,11 @@ def test_no_mirror(tmp_path: Path, brick: Path) -> None:
 def test_no_qemu_and_a_port_in_use(tmp_path: Path) -> None:
     for suffix in ("-kernel", "-initrd.img", "-cmdline"):
         (tmp_path / f"os{suffix}").touch()
-    explained(compos(tmp_path, "run", "qemu", "--accel", "tcg", "os", PATH="/nowhere"), "qemu-missing", "qemu-system")
+    explained(
+        compos(tmp_path, "run", "qemu", "--accel", "tcg", "os", PATH="/nowhere"),
+        "qemu-missing",
+        "qemu-system",
+    )
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
@@ -98,7 +105,9 @@ def test_a_full_disk(tmp_path: Path) -> None:
     small.mkdir()
     with FakeRegistry() as registry:
         source = Store(tmp_path / "source")
-        make_image(source, "acme/init:1", [[Member("init", mode=0o755, content=os.urandom(3 << 20))]])
+        make_image(
+            source, "acme/init:1", [[Member("init", mode=0o755, content=os.urandom(3 << 20))]]
+        )
         name = registry.load(source, "docker.io/acme/init:1", "acme/init", "1")
         (tmp_path / "os.yml").write_text(f"init: ['{name}']\n")
         command = [
@@ -125,7 +134,9 @@ def test_a_full_disk(tmp_path: Path) -> None:
             explained(done, "store-full", "small")
             assert not list((small / "store/ingest").iterdir()), "nothing is left of it"
             subprocess.run(["mount", "-o", "remount,size=64m", small], check=True)
-            assert compos(small, "build", "--arch", "amd64", str(tmp_path / "os.yml")).returncode == 0
+            assert (
+                compos(small, "build", "--arch", "amd64", str(tmp_path / "os.yml")).returncode == 0
+            )
             assert (small / "os-initrd.img").stat().st_size > 3 << 20
         finally:
             subprocess.run(["umount", small], check=True)

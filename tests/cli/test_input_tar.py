@@ -1,4 +1,5 @@
-"""`build --input-tar`: an earlier tar serves for images that are nowhere else, never wrongly (4.2, N8 to N13)."""
+"""`build --input-tar`: an earlier tar serves for images that are nowhere else, never wrongly (4.2,
+N8 to N13)."""
 
 from __future__ import annotations
 
@@ -36,9 +37,15 @@ class Site:
         self.folder = folder
         self.registry = registry
         published = Store(folder / "published")
-        label = {"Labels": {"org.mobyproject.config": '{"env": ["FROM=label"], "restart": "always"}'}, "Cmd": ["/web"]}
+        label = {
+            "Labels": {"org.mobyproject.config": '{"env": ["FROM=label"], "restart": "always"}'},
+            "Cmd": ["/web"],
+        }
         images: dict[str, tuple[list[Member], dict[str, Any]]] = {
-            "kernel": ([Member("kernel", content="KERNEL"), Member("kernel.tar", content=KERNEL_TAR)], {}),
+            "kernel": (
+                [Member("kernel", content="KERNEL"), Member("kernel.tar", content=KERNEL_TAR)],
+                {},
+            ),
             "init": (
                 [
                     Member("init", mode=0o755, content="#!"),
@@ -56,9 +63,15 @@ class Site:
                 {},
             ),
             "app": ([Member("app", mode=0o755, content="app", xattrs={"user.x": "y"})], {}),
-            "web": ([Member("web", mode=0o755, content="web"), Member("dev/x", "char", content=(1, 3))], label),
+            "web": (
+                [Member("web", mode=0o755, content="web"), Member("dev/x", "char", content=(1, 3))],
+                label,
+            ),
             "other": ([Member("other", content="other")], {}),
-            "newer": ([Member("kernel", content="NEWER"), Member("kernel.tar", content=KERNEL_TAR)], {}),
+            "newer": (
+                [Member("kernel", content="NEWER"), Member("kernel.tar", content=KERNEL_TAR)],
+                {},
+            ),
             "initial": (
                 [Member("init", mode=0o755, content="#!!"), Member("etc", "dir", 0o700)],
                 {"Labels": {"org.compos.init.plan": "1"}},
@@ -71,7 +84,14 @@ class Site:
     def build(self, out: str, yaml: str, *flags: str, store: str = "store") -> int:
         path = self.folder / "os.yml"
         path.write_text(yaml.replace("HOST", self.registry.host))
-        base = ["build", "--cache", str(self.folder / store), "--no-sbom", "--o", str(self.folder / out)]
+        base = [
+            "build",
+            "--cache",
+            str(self.folder / store),
+            "--no-sbom",
+            "--o",
+            str(self.folder / out),
+        ]
         return main([*base, *flags, str(path)])
 
     def offline(self) -> None:
@@ -102,7 +122,9 @@ def flag(site: Site, name: str = "one.tar") -> list[str]:
     return ["--input-tar", str(site.folder / name)]
 
 
-def test_the_same_yaml_gives_the_same_bytes_without_any_image(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_same_yaml_gives_the_same_bytes_without_any_image(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert site.build("one.tar", YAML) == 0
     site.offline()
     assert site.build("two.tar", YAML, store="empty") == 1
@@ -113,7 +135,9 @@ def test_the_same_yaml_gives_the_same_bytes_without_any_image(site: Site, capsys
     assert f"Copy init[1] files from input tar: {site.registry.host}/more:1" in said
 
 
-def test_the_result_does_not_replace_the_tar(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_result_does_not_replace_the_tar(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
     """As in LinuxKit, which has cut the file to nothing by then."""
     assert site.build("one.tar", YAML) == 0
     before = site.bytes("one.tar")
@@ -159,7 +183,11 @@ CHANGES = {
     "the lower init image": ('["HOST/init:1"', '["HOST/initial:1"', {"kernel", "init[0]"}),
     "the upper init image": ("HOST/more:1", "HOST/other:1", {"kernel", "init[0]", "init[1]"}),
     "one init image less": (', "HOST/more:1"]', "]", {"kernel", "init[0]", "init[1]"}),
-    "a file over an init image": ("path: etc/motd", "path: etc/issue", {"kernel", "init[0]", "init[1]"}),
+    "a file over an init image": (
+        "path: etc/motd",
+        "path: etc/issue",
+        {"kernel", "init[0]", "init[1]"},
+    ),
     "contents of a file": ("contents: hello", "contents: bye", set[str]()),
     "the confinement of all": (
         "\nkernel:",
@@ -167,14 +195,24 @@ CHANGES = {
         {"onboot[0]", "onboot[1]", "services[0]"},
     ),
     "a service's setting": ('binds: ["v:/data"]', 'binds: ["v:/srv"]', {"services[0]"}),
-    "the container with the shared root": ("{name: one,", "{name: first,", {"onboot[0]", "onboot[1]", "services[0]"}),
-    "a volume's image": ('{name: v, image: "HOST/app:1"}', '{name: v, image: "HOST/other:1"}', {"volumes[0]"}),
+    "the container with the shared root": (
+        "{name: one,",
+        "{name: first,",
+        {"onboot[0]", "onboot[1]", "services[0]"},
+    ),
+    "a volume's image": (
+        '{name: v, image: "HOST/app:1"}',
+        '{name: v, image: "HOST/other:1"}',
+        {"volumes[0]"},
+    ),
 }
 """What changes, and the sections that are not copied then."""
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_what_has_changed_is_built_anew(site: Site, change: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_has_changed_is_built_anew(
+    site: Site, change: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     old, new, rebuilt = CHANGES[change]
     changed = YAML.replace(old, new)
     assert changed != YAML
@@ -186,12 +224,16 @@ def test_what_has_changed_is_built_anew(site: Site, change: str, capsys: pytest.
     assert copied(capsys.readouterr().err) == ALL - rebuilt
 
 
-def test_a_profile_that_somebody_has_changed_is_not_taken(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_profile_that_somebody_has_changed_is_not_taken(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert site.build("one.tar", YAML) == 0
     with tarfile.open(site.folder / "one.tar") as archive:
         (name,) = [one for one in archive.getnames() if one.startswith("etc/compos/seccomp/")]
     for number, origin in enumerate(("compos.plan", f"{site.registry.host}/x:1")):
-        changed = changed_tar(site, (name, FILE, "", b'{"defaultAction": "SCMP_ACT_ALLOW"}', "init"), origin=origin)
+        changed = changed_tar(
+            site, (name, FILE, "", b'{"defaultAction": "SCMP_ACT_ALLOW"}', "init"), origin=origin
+        )
         assert site.build("two.tar", YAML, *changed, store=f"empty{number}") == 0
         assert not copied(capsys.readouterr().err) & {"onboot[0]", "onboot[1]", "services[0]"}
 
@@ -205,7 +247,9 @@ def test_ids_that_shift_are_noticed(site: Site) -> None:
     assert site.bytes("two.tar") == site.bytes("fresh.tar")
 
 
-def test_a_decompressed_kernel_is_not_copied(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_decompressed_kernel_is_not_copied(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert site.build("one.tar", YAML) == 0
     assert site.build("two.tar", YAML, *flag(site), "--decompress-kernel", store="empty") == 1
     assert "kernel-compression" in capsys.readouterr().err
@@ -215,7 +259,8 @@ def test_a_decompressed_kernel_is_not_copied(site: Site, capsys: pytest.CaptureF
 def test_both_kinds_of_metadata(site: Site, form: str, capsys: pytest.CaptureFixture[str]) -> None:
     yaml = YAML.replace("metadata: yaml", f"metadata: {form}").replace("console=ttyS0", "a<b&c>d")
     resources = yaml.replace(
-        "binds:", "resources: {memory: {kernelTCP: 5}}, uidMappings: [{hostID: 1, containerID: 2, size: 3}], binds:"
+        "binds:",
+        "resources: {memory: {kernelTCP: 5}}, uidMappings: [{hostID: 1, containerID: 2, size: 3}], binds:",
     )
     assert site.build("one.tar", resources) == 0
     site.offline()
@@ -223,7 +268,9 @@ def test_both_kinds_of_metadata(site: Site, form: str, capsys: pytest.CaptureFix
     assert site.bytes("two.tar") == site.bytes("one.tar")
 
 
-def test_without_metadata_everything_is_built(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_metadata_everything_is_built(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
     yaml = YAML.replace("metadata: yaml", "contents: x")
     assert site.build("one.tar", yaml) == 0
     assert site.build("two.tar", yaml, *flag(site), store="empty") == 0
@@ -256,8 +303,11 @@ def test_a_foreign_tar_with_every_path_many_times(site: Site) -> None:
     assert site.bytes("two.tar") == site.bytes("one.tar")
 
 
-def changed_tar(site: Site, *added: tuple[str, bytes, str, bytes | None, str], origin: str = "") -> list[str]:
-    """The first build's tar with further members (name, type, link, contents, location) behind its own; the flag for it."""
+def changed_tar(
+    site: Site, *added: tuple[str, bytes, str, bytes | None, str], origin: str = ""
+) -> list[str]:
+    """The first build's tar with further members (name, type, link, contents, location) behind its
+    own; the flag for it."""
     with (
         tarfile.open(site.folder / "one.tar") as source,
         tarfile.open(site.folder / "changed.tar", "w", format=tarfile.PAX_FORMAT) as out,
@@ -282,12 +332,18 @@ WEB = "containers/services/web"
 HOSTILE: dict[str, list[tuple[str, bytes, str, bytes | None, str]]] = {
     "a service's file at the root": [("init", FILE, "", b"FOREIGN", "services[0]")],
     "a service's folder at the root": [("etc", DIRECTORY, "", None, "services[0]")],
-    "a service's link above its folder": [("containers/services", SYMLINK, "/etc", None, "services[0]")],
+    "a service's link above its folder": [
+        ("containers/services", SYMLINK, "/etc", None, "services[0]")
+    ],
     "in another service's folder": [("containers/services/other/x", FILE, "", b"1", "services[0]")],
     "a name that begins alike": [(f"{WEB}2/x", FILE, "", b"1", "services[0]")],
     "a volume's file in a container": [(f"{WEB}/x", FILE, "", b"1", "volume[0]")],
     "an init image's file in a container": [(f"{WEB}/x", FILE, "", b"1", "init[0]")],
-    "links in a circle": [("x", LINK, "a", None, ""), ("a", LINK, "b", None, ""), ("b", LINK, "a", None, "")],
+    "links in a circle": [
+        ("x", LINK, "a", None, ""),
+        ("a", LINK, "b", None, ""),
+        ("b", LINK, "a", None, ""),
+    ],
     "a link to itself": [("x", LINK, "x", None, "")],
     "a link to nothing": [("x", LINK, "nothing", None, "")],
     "a link to a folder": [("x", LINK, "etc", None, "")],
@@ -296,7 +352,9 @@ HOSTILE: dict[str, list[tuple[str, bytes, str, bytes | None, str]]] = {
 
 
 @pytest.mark.parametrize("case", HOSTILE)
-def test_tars_that_no_build_writes(site: Site, case: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_tars_that_no_build_writes(
+    site: Site, case: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert site.build("one.tar", YAML) == 0
     assert site.build("two.tar", YAML, *changed_tar(site, *HOSTILE[case]), store="empty") == 1
     said = capsys.readouterr().err
@@ -345,7 +403,9 @@ def test_a_link_across_sections_is_a_file_of_its_own(site: Site) -> None:
         assert (member.isreg(), member.size) == (True, 2)
 
 
-def test_what_is_at_hand_above_what_is_not_is_copied_too(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_at_hand_above_what_is_not_is_copied_too(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
     """A name may mean something else by now: the parts of the base are those of one build."""
     assert site.build("one.tar", YAML) == 0
     only = 'init: ["HOST/more:1"]\n'

@@ -1,4 +1,5 @@
-"""`@pkg:FOLDER` from the command line: built on first use, again after an edit, found by name when a Dockerfile makes it."""
+"""`@pkg:FOLDER` from the command line: built on first use, again after an edit, found by name when
+a Dockerfile makes it."""
 
 from __future__ import annotations
 
@@ -12,9 +13,7 @@ from compos.image.store import Store
 from tests.conformance.lab import read_tree
 from tests.images import Member, make_image
 
-RECIPE = (
-    "image: hello\norg: 127.0.0.1:1/team\nfiles: [{path: hello, contents: %s, mode: '0755'}]\nentrypoint: [/hello]\n"
-)
+RECIPE = "image: hello\norg: 127.0.0.1:1/team\nfiles: [{path: hello, contents: %s, mode: '0755'}]\nentrypoint: [/hello]\n"
 
 
 def git(folder: Path, *arguments: str) -> None:
@@ -50,21 +49,35 @@ def test_in_git_the_tag_is_the_tree(folder: Path) -> None:
     git(folder, "add", ".")
     git(folder, "commit", "-qm", "one")
     tree = subprocess.run(
-        ["git", "-C", str(folder), "rev-parse", "HEAD:pkg/hello"], capture_output=True, text=True, check=True
+        ["git", "-C", str(folder), "rev-parse", "HEAD:pkg/hello"],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert build(folder) == ("one", f"127.0.0.1:1/team/hello:{tree.stdout.strip()}")
     (folder / "pkg/hello/build.yml").write_text(RECIPE % "two")
     text, name = build(folder)
-    assert (text, name.rpartition("-")[0]) == ("two", f"127.0.0.1:1/team/hello:{tree.stdout.strip()}-dirty")
+    assert (text, name.rpartition("-")[0]) == (
+        "two",
+        f"127.0.0.1:1/team/hello:{tree.stdout.strip()}-dirty",
+    )
 
 
-def test_a_package_with_a_dockerfile_is_found_by_name(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (folder / "pkg/hello/build.yml").write_text("image: hello\norg: 127.0.0.1:1/team\nnetwork: true\n")
+def test_a_package_with_a_dockerfile_is_found_by_name(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "pkg/hello/build.yml").write_text(
+        "image: hello\norg: 127.0.0.1:1/team\nnetwork: true\n"
+    )
     (folder / "pkg/hello/Dockerfile").write_text("FROM scratch\n")
     flags = ["--cache", str(folder / "store"), "--o", str(folder / "x.tar")]
     assert main(["build", *flags, str(folder / "os.yml")]) == 1
     assert "os.yml:1:33: services[0].image" in capsys.readouterr().err
-    make_image(Store(folder / "store"), "127.0.0.1:1/team/hello:latest", [[Member("hello", content="docker's")]])
+    make_image(
+        Store(folder / "store"),
+        "127.0.0.1:1/team/hello:latest",
+        [[Member("hello", content="docker's")]],
+    )
     assert build(folder) == ("docker's", "127.0.0.1:1/team/hello:latest")
     assert main(["pkg", "build", "--cache", str(folder / "store"), str(folder / "pkg/hello")]) == 1
     assert "error[package-dockerfile]" in capsys.readouterr().err
@@ -79,7 +92,9 @@ def test_mistakes_have_their_place(folder: Path, capsys: pytest.CaptureFixture[s
     assert "^^^^" in said
 
 
-def test_mistakes_of_the_package_have_both_places(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_mistakes_of_the_package_have_both_places(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (folder / "pkg/hello/build.yml").write_text("image: hello\nimge: x\nconcatenate: [{path: x}]\n")
     assert main(["build", str(folder / "os.yml")]) == 1
     said = capsys.readouterr().err

@@ -31,7 +31,9 @@ def test_only_what_prints_is_printed(text: str, shown: str) -> None:
     shown.encode()
 
 
-@pytest.mark.parametrize("name", ["x\x1b[31m\x1b]0;t\x07.tar", "x[/bold].tar", "x[red]{0}.tar", "x\udcff.tar"])
+@pytest.mark.parametrize(
+    "name", ["x\x1b[31m\x1b]0;t\x07.tar", "x[/bold].tar", "x[red]{0}.tar", "x\udcff.tar"]
+)
 @pytest.mark.parametrize("there", [True, False])
 def test_names_of_files_on_a_terminal(tmp_path: Path, name: str, there: bool) -> None:
     if there:

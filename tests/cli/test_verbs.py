@@ -1,6 +1,6 @@
-"""The small verbs as a user meets them: the store filled, carried and cleared; files served; metadata; completion; help."""
+"""The small verbs as a user meets them: the store filled, carried and cleared; files served;
+metadata; completion; help."""
 
-# ruff: noqa: E501  a case a line; a fixture of another folder
 from __future__ import annotations
 
 import http.client
@@ -43,7 +43,9 @@ def compos(*arguments: str, input: bytes | None = None) -> subprocess.CompletedP
 def fake(tmp_path: Path) -> Iterator[FakeRegistry]:
     store = Store(tmp_path / "published")
     children = {
-        platform: put_image(store, layers=[[*MEMBERS, Member("arch", content=str(platform))]], platform=platform)[0]
+        platform: put_image(
+            store, layers=[[*MEMBERS, Member("arch", content=str(platform))]], platform=platform
+        )[0]
         for platform in (AMD64, ARM64)
     }
     make_index(store, "many:1", children)
@@ -58,7 +60,9 @@ def cache(tmp_path: Path, *arguments: str, store: str = "store") -> int:
 
 
 def names(folder: Path) -> list[str]:
-    return [entry.annotations["org.opencontainers.image.ref.name"] for entry in Store(folder).entries()]
+    return [
+        entry.annotations["org.opencontainers.image.ref.name"] for entry in Store(folder).entries()
+    ]
 
 
 def test_pull_takes_all_platforms_and_adds_the_tag(
@@ -69,14 +73,20 @@ def test_pull_takes_all_platforms_and_adds_the_tag(
     assert names(tmp_path / "store") == ["docker.io/team/many:latest"]
     assert "docker.io/team/many:latest sha256:" in capsys.readouterr().out
     assert len(list((tmp_path / "store/blobs/sha256").iterdir())) == 7
-    assert cache(tmp_path, "pull", "team/many:1", "--platform", "linux/arm64", *mirror, store="one") == 0
+    assert (
+        cache(tmp_path, "pull", "team/many:1", "--platform", "linux/arm64", *mirror, store="one")
+        == 0
+    )
     assert len(list((tmp_path / "one/blobs/sha256").iterdir())) == 4
     assert cache(tmp_path, "pull", f"{fake.host}/team/none") == 1
     assert "error[image-not-found]" in capsys.readouterr().err
 
 
 def test_push_merges_indexes(
-    fake: FakeRegistry, tmp_path: Path, capsys: pytest.CaptureFixture[str], docker_registry: StartRegistry
+    fake: FakeRegistry,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    docker_registry: StartRegistry,
 ) -> None:
     """Into Debian's docker-registry, read by skopeo."""
     store = Store(tmp_path / "store")
@@ -88,11 +98,18 @@ def test_push_merges_indexes(
     assert cache(tmp_path, "push", "amd:1", "--remote-name", target) == 0
     assert cache(tmp_path, "push", "arm:1", "--remote-name", target) == 0
     assert f"{target} exists already" in capsys.readouterr().err
-    assert cache(tmp_path, "push", "arm:1", "--remote-name", target, "--override", "--with-arch-tags") == 0
-    done = subprocess.run(
-        ["skopeo", "inspect", "--tls-verify=false", "--raw", f"docker://{target}"], check=True, capture_output=True
+    assert (
+        cache(tmp_path, "push", "arm:1", "--remote-name", target, "--override", "--with-arch-tags")
+        == 0
     )
-    assert sorted(one["platform"]["architecture"] for one in json.loads(done.stdout)["manifests"]) == ["amd64", "arm64"]
+    done = subprocess.run(
+        ["skopeo", "inspect", "--tls-verify=false", "--raw", f"docker://{target}"],
+        check=True,
+        capture_output=True,
+    )
+    assert sorted(
+        one["platform"]["architecture"] for one in json.loads(done.stdout)["manifests"]
+    ) == ["amd64", "arm64"]
     done = subprocess.run(
         ["skopeo", "inspect", "--tls-verify=false", "--raw", f"docker://{target}-arm64"],
         check=True,
@@ -107,7 +124,8 @@ def test_push_merges_indexes(
 def test_what_a_registry_claims_of_a_tag_decides_nothing(
     fake: FakeRegistry, tmp_path: Path, claimed: str | None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The header is a SHOULD, and proxies drop it: a tag that is there stays, an image that is only here stays."""
+    """The header is a SHOULD, and proxies drop it: a tag that is there stays, an image that is only
+    here stays."""
     target = f"{fake.host}/team/many:1"
     assert cache(tmp_path, "pull", target) == 0
     mine = make_image(Store(tmp_path / "store"), "mine:1", [MEMBERS])
@@ -116,7 +134,8 @@ def test_what_a_registry_claims_of_a_tag_decides_nothing(
     assert cache(tmp_path, "push", "mine:1", "--remote-name", target) == 0
     assert "exists already" in capsys.readouterr().err
     assert {request.method for request in fake.requests} <= {"GET", "HEAD"}
-    # Is it the same? Here it is, whatever the header says; there it is not, even if the header says so.
+    # Is it the same? Here it is, whatever the header says; there it is not, even if the header says
+    # so.
     assert cache(tmp_path, "push", target, "--override") == 0
     assert "is up to date" in capsys.readouterr().err
     Store(tmp_path / "store").tag(target, Store(tmp_path / "store").named(mine.name))
@@ -125,19 +144,35 @@ def test_what_a_registry_claims_of_a_tag_decides_nothing(
     assert target in names(tmp_path / "store")
 
 
-@pytest.mark.parametrize(("form", "transport"), [("oci", "oci-archive"), ("docker", "docker-archive")])
+@pytest.mark.parametrize(
+    ("form", "transport"), [("oci", "oci-archive"), ("docker", "docker-archive")]
+)
 def test_exports_are_read_by_skopeo_and_by_us(
-    fake: FakeRegistry, tmp_path: Path, form: str, transport: str, capsys: pytest.CaptureFixture[str]
+    fake: FakeRegistry,
+    tmp_path: Path,
+    form: str,
+    transport: str,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert cache(tmp_path, "pull", f"{fake.host}/team/many:1") == 0
     out = tmp_path / "out.tar"
     flags = ("--format", form, "--platform", "linux/arm64", "--name", "team/other:v2")
     for _ in range(2):
         out.write_bytes(b"x" * 10_000_000)
-        assert cache(tmp_path, "export", f"{fake.host}/team/many:1", "--outfile", str(out), *flags) == 0
+        assert (
+            cache(tmp_path, "export", f"{fake.host}/team/many:1", "--outfile", str(out), *flags)
+            == 0
+        )
     copied = tmp_path / "copied"
     subprocess.run(
-        ["skopeo", "--override-arch=arm64", "--override-os=linux", "copy", f"{transport}:{out}", f"dir:{copied}"],
+        [
+            "skopeo",
+            "--override-arch=arm64",
+            "--override-os=linux",
+            "copy",
+            f"{transport}:{out}",
+            f"dir:{copied}",
+        ],
         check=True,
         capture_output=True,
     )
@@ -145,13 +180,24 @@ def test_exports_are_read_by_skopeo_and_by_us(
     assert cache(tmp_path, "import", str(out), store="other") == 0
     assert capsys.readouterr().out == "docker.io/team/other:v2\n"
     assert names(tmp_path / "other") == ["docker.io/team/other:v2"]
-    again = compos("cache", "export", "team/other:v2", "--outfile", "-", *flags, "--cache", str(tmp_path / "other"))
+    again = compos(
+        "cache",
+        "export",
+        "team/other:v2",
+        "--outfile",
+        "-",
+        *flags,
+        "--cache",
+        str(tmp_path / "other"),
+    )
     assert again.returncode == 0
     if form == "oci":
         assert again.stdout == out.read_bytes()
 
 
-def test_an_image_that_the_store_has_not_got(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_image_that_the_store_has_not_got(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     for verb in (["rm"], ["push"], ["export", "--outfile", str(tmp_path / "out.tar")]):
         assert cache(tmp_path, *verb, "none:1") == 1
         assert "error[image-not-found]" in capsys.readouterr().err
@@ -183,16 +229,25 @@ def test_a_root_filesystem_is_exported(fake: FakeRegistry, tmp_path: Path) -> No
         }
 
 
-def test_what_skopeo_saves_is_imported_from_standard_input(fake: FakeRegistry, tmp_path: Path) -> None:
+def test_what_skopeo_saves_is_imported_from_standard_input(
+    fake: FakeRegistry, tmp_path: Path
+) -> None:
     store = Store(tmp_path / "made")
     make_image(store, "a.example/team/app:1", [MEMBERS])
     out = tmp_path / "saved.tar"
     subprocess.run(
-        ["skopeo", "copy", f"oci:{store.root}:a.example/team/app:1", f"docker-archive:{out}:a.example/team/app:1"],
+        [
+            "skopeo",
+            "copy",
+            f"oci:{store.root}:a.example/team/app:1",
+            f"docker-archive:{out}:a.example/team/app:1",
+        ],
         check=True,
         capture_output=True,
     )
-    done = compos("cache", "import", "-", "--cache", str(tmp_path / "store"), input=out.read_bytes())
+    done = compos(
+        "cache", "import", "-", "--cache", str(tmp_path / "store"), input=out.read_bytes()
+    )
     assert (done.returncode, done.stdout) == (0, b"a.example/team/app:1\n")
     assert names(tmp_path / "store") == ["a.example/team/app:1"]
 
@@ -233,7 +288,9 @@ def test_remove_keeps_what_others_need(fake: FakeRegistry, tmp_path: Path) -> No
     assert names(store.root) == ["docker.io/library/two:1"]
 
 
-def test_published_only(fake: FakeRegistry, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_published_only(
+    fake: FakeRegistry, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert cache(tmp_path, "pull", f"{fake.host}/team/many:1") == 0
     make_image(Store(tmp_path / "store"), f"{fake.host}/team/mine:1", [MEMBERS])
     assert cache(tmp_path, "rm", f"{fake.host}/team/mine:1", "--published-only") == 0
@@ -252,7 +309,16 @@ def server(tmp_path: Path) -> Iterator[int]:
     (folder / "out").symlink_to(tmp_path / "secret")
     (folder / "in").symlink_to("file.txt")
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [sys.executable, "-m", "compos", "serve", "--port", "127.0.0.1:0", "--directory", str(folder)]
+    command = [
+        sys.executable,
+        "-m",
+        "compos",
+        "serve",
+        "--port",
+        "127.0.0.1:0",
+        "--directory",
+        str(folder),
+    ]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, env=environment)
     assert process.stderr is not None
     line = process.stderr.readline().decode()
@@ -262,11 +328,19 @@ def server(tmp_path: Path) -> Iterator[int]:
     process.stderr.close()
 
 
-def ask(port: int, path: str, method: str = "GET", **headers: str) -> tuple[int, bytes, dict[str, str]]:
+def ask(
+    port: int, path: str, method: str = "GET", **headers: str
+) -> tuple[int, bytes, dict[str, str]]:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-    connection.request(method, path, headers={name.replace("_", "-"): value for name, value in headers.items()})
+    connection.request(
+        method, path, headers={name.replace("_", "-"): value for name, value in headers.items()}
+    )
     response = connection.getresponse()
-    answer = response.status, response.read(), {name.lower(): value for name, value in response.getheaders()}
+    answer = (
+        response.status,
+        response.read(),
+        {name.lower(): value for name, value in response.getheaders()},
+    )
     connection.close()
     return answer
 
@@ -319,7 +393,16 @@ def test_metadata_is_read_by_xorriso(tmp_path: Path) -> None:
     iso.write_bytes(b"x" * 1_000_000)
     assert main(["metadata", "create", str(iso), '{"a": "ü"}']) == 0
     done = subprocess.run(
-        ["xorriso", "-osirrox", "on", "-indev", str(iso), "-extract", "/config", str(tmp_path / "config")],
+        [
+            "xorriso",
+            "-osirrox",
+            "on",
+            "-indev",
+            str(iso),
+            "-extract",
+            "/config",
+            str(tmp_path / "config"),
+        ],
         capture_output=True,
         check=False,
     )
@@ -336,9 +419,14 @@ def test_bash_completes_verbs_and_flags(tmp_path: Path) -> None:
     script = tmp_path / "completion"
     script.write_bytes(compos("completion", "bash").stdout)
     wrapper = tmp_path / "compos"
-    wrapper.write_text(f'#!/bin/sh\nPYTHONPATH="{os.pathsep.join(sys.path)}" exec {sys.executable} -m compos "$@"\n')
+    wrapper.write_text(
+        f'#!/bin/sh\nPYTHONPATH="{os.pathsep.join(sys.path)}" exec {sys.executable} -m compos "$@"\n'
+    )
     wrapper.chmod(0o755)
-    for words, expected in ((["compos", "bu"], "build"), (["compos", "build", "--decom"], "--decompress-kernel")):
+    for words, expected in (
+        (["compos", "bu"], "build"),
+        (["compos", "build", "--decom"], "--decompress-kernel"),
+    ):
         line = f'source {script}; COMP_WORDS=({" ".join(words)}); COMP_CWORD={len(words) - 1}; _compos_completion compos; echo "${{COMPREPLY[@]}}"'
         done = subprocess.run(
             ["bash", "-c", line],
@@ -355,7 +443,11 @@ def test_bash_completes_verbs_and_flags(tmp_path: Path) -> None:
 def test_version() -> None:
     assert compos("version", "--short").stdout.decode() == f"{__version__}\n"
     head = subprocess.run(
-        ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False, cwd=Path(__file__).parent
+        ["git", "rev-parse", "HEAD"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).parent,
     )
     if head.returncode == 0:
         assert compos("version", "--commit").stdout.decode() == head.stdout
@@ -396,7 +488,9 @@ def test_the_index_of_a_pulled_image_is_whole(fake: FakeRegistry, tmp_path: Path
 
 
 @pytest.mark.parametrize("name", ["system", "h.example/x@sha256:" + "0" * 64, ""])
-def test_a_name_that_cannot_be_pushed_is_seen_first(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_name_that_cannot_be_pushed_is_seen_first(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Before the YAML is even read."""
     assert main(["build", "-f", "oci", "--push", name, "not-there.yml"]) == 1
     assert "error[image-reference]" in capsys.readouterr().err

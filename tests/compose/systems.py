@@ -19,7 +19,9 @@ from compos.tree.contents import Contents
 from compos.tree.node import Node
 from tests.images import Member, layer_tar, make_image
 
-KERNEL_TAR = layer_tar([Member("lib", "dir", 0o755), Member("lib/modules/6.1/a.ko", content="module")])
+KERNEL_TAR = layer_tar(
+    [Member("lib", "dir", 0o755), Member("lib/modules/6.1/a.ko", content="module")]
+)
 
 
 class World:
@@ -30,18 +32,32 @@ class World:
         self.store = Store(folder / "store")
         self.images: dict[str, Image] = {}
         self.layouts: dict[str, ImageLayout] = {}
-        self.image("acme/kernel:1", [[Member("kernel", content="KERNEL"), Member("kernel.tar", content=KERNEL_TAR)]])
-        self.image("acme/init:1", [[Member("init", mode=0o755, content="#!"), Member("sbin", "dir", 0o755)]])
-        self.image("acme/app:1", [[Member("bin/app", mode=0o755, content="app")]], {"Entrypoint": ["/bin/app"]})
+        self.image(
+            "acme/kernel:1",
+            [[Member("kernel", content="KERNEL"), Member("kernel.tar", content=KERNEL_TAR)]],
+        )
+        self.image(
+            "acme/init:1",
+            [[Member("init", mode=0o755, content="#!"), Member("sbin", "dir", 0o755)]],
+        )
+        self.image(
+            "acme/app:1",
+            [[Member("bin/app", mode=0o755, content="app")]],
+            {"Entrypoint": ["/bin/app"]},
+        )
 
-    def image(self, name: str, layers: Sequence[Any], config: Mapping[str, Any] | None = None) -> None:
+    def image(
+        self, name: str, layers: Sequence[Any], config: Mapping[str, Any] | None = None
+    ) -> None:
         self.images[name] = make_image(self.store, name, layers, config)
 
     def label(self, name: str, label: object, **config: Any) -> None:
         """An image with LinuxKit's label."""
         text = label if isinstance(label, str) else json.dumps(label)
         labels = {"org.mobyproject.config": text}
-        self.image(name, [[Member("bin/app", mode=0o755, content=name)]], {"Labels": labels, **config})
+        self.image(
+            name, [[Member("bin/app", mode=0o755, content=name)]], {"Labels": labels, **config}
+        )
 
     def config(self, yaml: str) -> Config:
         path = self.folder / "os.yml"
@@ -52,7 +68,9 @@ class World:
         parts = Parts(self.images, self.layouts)
         config = self.config(yaml)
         sources = read_sources(self.store, config.files)
-        return compose_system(self.store, config, parts, lambda form: form.encode(), sources=sources, **options)
+        return compose_system(
+            self.store, config, parts, lambda form: form.encode(), sources=sources, **options
+        )
 
     def nodes(self, yaml: str) -> dict[str, Node]:
         """Path → node of everything, `boot/` included."""
@@ -67,7 +85,9 @@ class World:
         return self.document(entry, "config.json", section)
 
     def document(self, entry: str, name: str, section: str = "services") -> dict[str, Any]:
-        base = "containers/services/app" if section == "services" else f"containers/{section}/000-app"
+        base = (
+            "containers/services/app" if section == "services" else f"containers/{section}/000-app"
+        )
         nodes = self.nodes(f"{section}:\n  - name: app\n    image: acme/app:1\n{entry}")
         value: dict[str, Any] = json.loads(self.text(nodes[f"{base}/{name}"]))
         return value

@@ -1,6 +1,6 @@
-"""Components laid over each other: nothing is lost where links meet folders, and the segments give the root in the kernel."""
+"""Components laid over each other: nothing is lost where links meet folders, and the segments give
+the root in the kernel."""
 
-# ruff: noqa: E501  a case a line
 from __future__ import annotations
 
 import io
@@ -45,7 +45,12 @@ def said_of(node: Node) -> str:
 
 
 def laid(*said: Said) -> Root:
-    return union([Component(f"init[{number}]", f"example/{number}", tree_of(one)) for number, one in enumerate(said)])
+    return union(
+        [
+            Component(f"init[{number}]", f"example/{number}", tree_of(one))
+            for number, one in enumerate(said)
+        ]
+    )
 
 
 MERGED: Said = {"usr": "/", "usr/lib": "/", "usr/lib/own": "own", "lib": "→ usr/lib"}
@@ -138,7 +143,9 @@ def test_a_path_is_not_too_long_where_it_lies_in_the_end() -> None:
 
 
 def test_parents_are_what_the_component_says_where_nobody_has_them() -> None:
-    base = Component("init[0]", "example/0", {"tmp": directory(0o1777, 0), "bin": symlink("usr/bin", 0)})
+    base = Component(
+        "init[0]", "example/0", {"tmp": directory(0o1777, 0), "bin": symlink("usr/bin", 0)}
+    )
     parent = directory(0o700, 0, uid=5)
     files = [
         Component(f"files[{number}]", "linuxkit.files", {path: file(b"x", 0o600, 0)}, parent)
@@ -159,14 +166,21 @@ def test_the_mode_of_the_newest_folder_counts() -> None:
 
     old, new = {"lib": directory(0o711, 0), "lib/x": file(b"", 0o644, 0)}, directory(0o700, 0)
     assert mode_of(old, {"lib": new}) == {"lib": 0o700}
-    assert mode_of(old, {"usr/lib": new, "lib": symlink("usr/lib", 0)}) == {"usr": 0o755, "usr/lib": 0o700}
+    assert mode_of(old, {"usr/lib": new, "lib": symlink("usr/lib", 0)}) == {
+        "usr": 0o755,
+        "usr/lib": 0o700,
+    }
     assert mode_of(old, {"lib": symlink("usr/lib", 0)}) == {"usr": 0o755, "usr/lib": 0o711}
-    assert mode_of({"usr/lib": new, "lib": symlink("usr/lib", 0)}, old) == {"usr": 0o755, "usr/lib": 0o711}
+    assert mode_of({"usr/lib": new, "lib": symlink("usr/lib", 0)}, old) == {
+        "usr": 0o755,
+        "usr/lib": 0o711,
+    }
     assert mode_of(old, {"lib/y": file(b"", 0o644, 0)}) == {"lib": 0o711}
 
 
 def unpacked(root: Root) -> Tree:
-    """The segments one after another, each path as the kernel unpacks it (init/initramfs.c: `do_name`, `clean_path`)."""
+    """The segments one after another, each path as the kernel unpacks it (init/initramfs.c:
+    `do_name`, `clean_path`)."""
     found: Tree = {}
     for _, segment in root.segments:
         for path, node in segment:
@@ -174,7 +188,9 @@ def unpacked(root: Root) -> Tree:
             assert not parent or found[parent].kind == DIRECTORY, f"no folder for {path}"
             old = found.get(path)
             if old is not None and old.kind != node.kind:
-                assert not any(other.startswith(f"{path}/") for other in found), f"rmdir({path}) fails"
+                assert not any(other.startswith(f"{path}/") for other in found), (
+                    f"rmdir({path}) fails"
+                )
             found[path] = node
     return found
 
@@ -213,7 +229,8 @@ def agreed(stack: list[dict[str, str]]) -> Root | None:
 @example([{"a/a": "x", "b": "→ c"}, {"a": "→ b", "b": "x"}])
 @example([{"a": "→ ."}, {"b": "xx", "a/b": "x"}])
 def test_nothing_is_lost(stack: list[dict[str, str]]) -> None:
-    """Every file of every component is where its path leads, unless a newer one has the same place; or both are named."""
+    """Every file of every component is where its path leads, unless a newer one has the same place;
+    or both are named."""
     root = agreed(stack)
     if root is None:
         return
@@ -263,9 +280,14 @@ def archive(said: Said) -> bytes:
     with tarfile.open(fileobj=buffer, mode="w") as out:
         for path, node in sorted(tree_of(said).items()):
             info = tarfile.TarInfo(path)
-            info.type = {DIRECTORY: tarfile.DIRTYPE, SYMLINK: tarfile.SYMTYPE}.get(node.kind, tarfile.REGTYPE)
+            info.type = {DIRECTORY: tarfile.DIRTYPE, SYMLINK: tarfile.SYMTYPE}.get(
+                node.kind, tarfile.REGTYPE
+            )
             info.linkname, info.size, info.mode = node.link, node.size, node.mode
-            out.addfile(info, io.BytesIO(b"".join(piece for piece in node.content if isinstance(piece, bytes))))
+            out.addfile(
+                info,
+                io.BytesIO(b"".join(piece for piece in node.content if isinstance(piece, bytes))),
+            )
     return buffer.getvalue()
 
 

@@ -1,4 +1,5 @@
-"""What confines a container: a row a rule of docs/confinement.md, and containerd's own defaults as the judge of ours.
+"""What confines a container: a row a rule of docs/confinement.md, and containerd's own defaults as
+the judge of ours.
 
 What the rows mean in a booted guest is in tests/boot/test_confinement.py.
 """
@@ -26,7 +27,9 @@ SECTIONS = ("onboot", "services", "onshutdown")
 
 
 def test_paths_are_containerds() -> None:
-    spec = json.loads(subprocess.run(["ctr", "oci", "spec"], capture_output=True, check=True).stdout)
+    spec = json.loads(
+        subprocess.run(["ctr", "oci", "spec"], capture_output=True, check=True).stdout
+    )
     theirs = spec["linux"]
     # Later versions of containerd add to the list; ours has what 2.0 has.
     assert set(theirs["maskedPaths"]) <= set(MASKED)
@@ -37,7 +40,9 @@ def test_paths_are_containerds() -> None:
     assert "ro" in sysfs["options"]
 
 
-def of(settings: Settings, uid: int = 0, mounts: tuple[dict[str, Any], ...] = (), default: str = "") -> Any:
+def of(
+    settings: Settings, uid: int = 0, mounts: tuple[dict[str, Any], ...] = (), default: str = ""
+) -> Any:
     return confinement(settings, uid, mounts, "amd64", default)
 
 
@@ -69,7 +74,9 @@ def test_what_a_capability_opens(capability: str) -> None:
     unmasked = set(MASKED) - set(limits.masked)
     writable = set(READONLY) - set(limits.readonly)
     admin = capability == "CAP_SYS_ADMIN"
-    assert unmasked == (set(MASKED) if admin else {"CAP_SYS_RAWIO": {"/proc/kcore"}}.get(capability, set()))
+    assert unmasked == (
+        set(MASKED) if admin else {"CAP_SYS_RAWIO": {"/proc/kcore"}}.get(capability, set())
+    )
     expected = {
         "CAP_NET_ADMIN": {"/proc/sys"},
         "CAP_SYS_BOOT": {"/proc/sysrq-trigger"},
@@ -87,7 +94,9 @@ def test_the_network_s_settings_are_those_of_cap_net_admin() -> None:
     assert not [path for path in readonly if "/proc/sys/net".startswith(path)]
 
 
-@pytest.mark.parametrize("names", [("all",), ("ALL", "CAP_KILL"), CAPABILITIES], ids=["all", "ALL", "each of them"])
+@pytest.mark.parametrize(
+    "names", [("all",), ("ALL", "CAP_KILL"), CAPABILITIES], ids=["all", "ALL", "each of them"]
+)
 def test_all_capabilities_are_as_under_linuxkit(names: tuple[str, ...]) -> None:
     limits = of(Settings(capabilities=names))
     assert limits == of(Settings(), default="linuxkit")
@@ -162,7 +171,9 @@ KEYS: list[tuple[str, str, Any]] = [
 
 @pytest.mark.parametrize("section", SECTIONS)
 @pytest.mark.parametrize(("entry", "path", "expected"), KEYS)
-def test_keys_replace_a_part(entry: str, path: str, expected: Any, section: str, world: World) -> None:
+def test_keys_replace_a_part(
+    entry: str, path: str, expected: Any, section: str, world: World
+) -> None:
     value: Any = world.spec(f"    {entry}\n", section)
     for key in path.split("."):
         value = value.get(key)
@@ -177,7 +188,11 @@ def test_every_section_is_confined(section: str, world: World) -> None:
 
 
 def test_readonly_paths_of_the_user_open_sys(world: World) -> None:
-    options = next(one for one in world.spec("    readonlyPaths: []\n")["mounts"] if one["destination"] == "/sys")
+    options = next(
+        one
+        for one in world.spec("    readonlyPaths: []\n")["mounts"]
+        if one["destination"] == "/sys"
+    )
     assert "ro" not in options["options"]
 
 
@@ -221,8 +236,15 @@ def test_containers_share_one_profile_file(world: World) -> None:
 def test_health_checks_gain_nothing_either(world: World) -> None:
     """Only where the container has the flag, a check, and an init that knows the line."""
     check = "    healthcheck: {test: [CMD, /x]}\n"
-    entries = ("", check, check + "    noNewPrivileges: false\n", check + "    seccomp: unconfined\n")
-    services = "".join(f"  - name: s{n}\n    image: acme/app:1\n{entry}" for n, entry in enumerate(entries))
+    entries = (
+        "",
+        check,
+        check + "    noNewPrivileges: false\n",
+        check + "    seccomp: unconfined\n",
+    )
+    services = "".join(
+        f"  - name: s{n}\n    image: acme/app:1\n{entry}" for n, entry in enumerate(entries)
+    )
     yaml = f"init: [acme/init:1]\nservices:\n{services}"
     assert "no-new-privileges" not in json.dumps([*world.nodes(yaml)])
     planned(world)
@@ -258,7 +280,9 @@ GOOD = '{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["mkdir"], "a
 
 
 def test_a_profile_of_ones_own(world: World) -> None:
-    spec = json.loads(world.text(world.nodes(OWN.format(GOOD))["containers/services/app/config.json"]))
+    spec = json.loads(
+        world.text(world.nodes(OWN.format(GOOD))["containers/services/app/config.json"])
+    )
     assert spec["linux"]["seccomp"] == json.loads(GOOD)
     planned(world)
     nodes = world.nodes("init: [acme/init:1]\n" + OWN.format(GOOD))
@@ -291,7 +315,9 @@ def test_a_profile_that_is_none(text: str, world: World) -> None:
     assert "os.yml" in (caught.value.place or "")
 
 
-@pytest.mark.parametrize("value", ["/no/such", "/etc", "Unconfined", "etc/own.json", "/a/../b", "''"])
+@pytest.mark.parametrize(
+    "value", ["/no/such", "/etc", "Unconfined", "etc/own.json", "/a/../b", "''"]
+)
 def test_a_profile_that_is_not_there(value: str, world: World) -> None:
     with pytest.raises(ComposError) as caught:
         world.spec(f"    seccomp: {value}\n")

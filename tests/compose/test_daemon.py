@@ -20,7 +20,10 @@ def test_without_settings_containerd_has_no_options() -> None:
 
 def test_options_are_split_at_white_space_and_outputs_kept() -> None:
     text = b'cliopts = " --log-level\\tdebug  -c x"\nstdout = "stdout"\nstderr = "/var/log/c"\n'
-    assert daemon_lines(text) == (("containerd-options", "--log-level debug -c x", "stdout", "/var/log/c"), START)
+    assert daemon_lines(text) == (
+        ("containerd-options", "--log-level debug -c x", "stdout", "/var/log/c"),
+        START,
+    )
 
 
 @pytest.mark.parametrize(
@@ -45,4 +48,6 @@ def test_the_file_is_taken_from_the_root(tmp_path: Path) -> None:
     assert runtime_config({}, tmp_path) == b""
     assert runtime_config({RUNTIME_CONFIG: file(b"x = 1", 0o644, 0)}, tmp_path) == b"x = 1"
     with pytest.raises(ConfigError, match="bytes"):
-        runtime_config({RUNTIME_CONFIG: Node(FILE, 0o644, size=1 << 40, content=(Hole(1 << 40),))}, tmp_path)
+        runtime_config(
+            {RUNTIME_CONFIG: Node(FILE, 0o644, size=1 << 40, content=(Hole(1 << 40),))}, tmp_path
+        )

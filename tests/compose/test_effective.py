@@ -1,4 +1,5 @@
-"""`compos config --images`: what containers get in the end says the same as their `config.json`, and where it comes from."""
+"""`compos config --images`: what containers get in the end says the same as their `config.json`,
+and where it comes from."""
 
 from __future__ import annotations
 

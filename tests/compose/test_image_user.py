@@ -1,4 +1,5 @@
-"""A Dockerfile's USER, which containers do not get: reported, in every build, until somebody says which user it is to be."""
+"""A Dockerfile's USER, which containers do not get: reported, in every build, until somebody says
+which user it is to be."""
 
 from __future__ import annotations
 
@@ -17,11 +18,31 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def said(folder: Path, user: object, entry: str, capsys: pytest.CaptureFixture[str], label: str = "") -> str:
+def said(
+    folder: Path, user: object, entry: str, capsys: pytest.CaptureFixture[str], label: str = ""
+) -> str:
     labels = {"org.mobyproject.config": label} if label else {}
-    make_image(Store(folder / "store"), "a:1", [[Member("x")]], {"Cmd": ["/x"], "User": user, "Labels": labels})
+    make_image(
+        Store(folder / "store"),
+        "a:1",
+        [[Member("x")]],
+        {"Cmd": ["/x"], "User": user, "Labels": labels},
+    )
     (folder / "os.yml").write_text(f"services: [{{name: web, image: 'a:1'{entry}}}]\n")
-    assert main(["build", "--cache", str(folder / "store"), "-f", "tar", "--no-sbom", str(folder / "os.yml")]) == 0
+    assert (
+        main(
+            [
+                "build",
+                "--cache",
+                str(folder / "store"),
+                "-f",
+                "tar",
+                "--no-sbom",
+                str(folder / "os.yml"),
+            ]
+        )
+        == 0
+    )
     return capsys.readouterr().err
 
 
@@ -36,7 +57,9 @@ def said(folder: Path, user: object, entry: str, capsys: pytest.CaptureFixture[s
         ("a\nb\x1b", r"'a\nb\x1b'"),
     ],
 )
-def test_reported(folder: Path, capsys: pytest.CaptureFixture[str], user: object, hint: str) -> None:
+def test_reported(
+    folder: Path, capsys: pytest.CaptureFixture[str], user: object, hint: str
+) -> None:
     for _ in ("composed", "from the store"):
         text = said(folder, user, "", capsys)
         assert "services[web] runs as root, not as the image's user" in text
@@ -54,5 +77,7 @@ def test_reported(folder: Path, capsys: pytest.CaptureFixture[str], user: object
         ("nginx", "", '{"uid": 33}'),
     ],
 )
-def test_nothing_to_report(folder: Path, capsys: pytest.CaptureFixture[str], user: str, entry: str, label: str) -> None:
+def test_nothing_to_report(
+    folder: Path, capsys: pytest.CaptureFixture[str], user: str, entry: str, label: str
+) -> None:
     assert "image's user" not in said(folder, user, entry, capsys, label)

@@ -1,4 +1,5 @@
-"""Kernels out of every container and compression, made by the tools that the kernel's own build calls."""
+"""Kernels out of every container and compression, made by the tools that the kernel's own build
+calls."""
 
 from __future__ import annotations
 
@@ -35,12 +36,17 @@ def packed(tool: str, data: bytes) -> bytes:
 
 
 def kernel(size: int = 300_000, seed: int = 1) -> bytes:
-    """Something that looks like an ELF file: parts that repeat near and far, and parts that do not."""
+    """Something that looks like an ELF file: parts that repeat near and far, and parts that do
+    not."""
     source = random.Random(seed)
     words = [source.randbytes(source.randrange(1, 40)) for _ in range(50)]
     body = bytearray(b"\x7fELF")
     while len(body) < size:
-        body += source.choice(words) if source.random() < 0.8 else source.randbytes(source.randrange(300))
+        body += (
+            source.choice(words)
+            if source.random() < 0.8
+            else source.randbytes(source.randrange(300))
+        )
         if source.random() < 0.02:
             body += bytes(source.randrange(5000))
     return bytes(body[:size])
@@ -57,7 +63,11 @@ def bzimage(payload: bytes, *, setup: int = 3, protocol: int = 0x20F) -> bytes:
 
 
 def zboot(payload: bytes) -> bytes:
-    return struct.pack("<4s4sII8x32s", b"MZ\0\0", b"zimg", 56, len(payload), b"zstd") + payload + b"after"
+    return (
+        struct.pack("<4s4sII8x32s", b"MZ\0\0", b"zimg", 56, len(payload), b"zstd")
+        + payload
+        + b"after"
+    )
 
 
 @pytest.mark.parametrize("tool", TOOLS)
@@ -102,7 +112,9 @@ def test_damaged_data_is_refused_or_read(seed: int, tool: str) -> None:
 SMALL = {tool: packed(tool, kernel(5000)) for tool in ("lz4", "lzo")}
 
 
-@pytest.mark.parametrize(("offset", "magic"), [(0, b"\x7fELF"), (0x38, b"ARM\x64"), (0x38, b"RSC\x05")])
+@pytest.mark.parametrize(
+    ("offset", "magic"), [(0, b"\x7fELF"), (0x38, b"ARM\x64"), (0x38, b"RSC\x05")]
+)
 def test_plain_kernels_stay(offset: int, magic: bytes) -> None:
     data = bytes(offset) + magic + bytes(100)
     assert plain_kernel(data) == data

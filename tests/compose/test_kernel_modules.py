@@ -22,11 +22,17 @@ FOLDER = f"lib/modules/{VERSION}"
 
 
 def nodes(tree: Path) -> Tree:
-    found: Tree = {"lib": directory(0o755, 0), "lib/modules": directory(0o755, 0), FOLDER: directory(0o755, 0)}
+    found: Tree = {
+        "lib": directory(0o755, 0),
+        "lib/modules": directory(0o755, 0),
+        FOLDER: directory(0o755, 0),
+    }
     for path in sorted(tree.rglob("*")):
         name = f"{FOLDER}/{path.relative_to(tree)}"
         if not name.endswith(".bin"):
-            found[name] = directory(0o755, 0) if path.is_dir() else file(path.read_bytes(), 0o644, 0)
+            found[name] = (
+                directory(0o755, 0) if path.is_dir() else file(path.read_bytes(), 0o644, 0)
+            )
     for name, data in index(tree).items():
         found[f"{FOLDER}/{name}"] = file(data, 0o644, 0)
     return found
@@ -34,7 +40,9 @@ def nodes(tree: Path) -> Tree:
 
 def kept(tree: Path, tmp_path: Path, *patterns: str) -> tuple[Tree, dict[str, str]]:
     with Contents(tmp_path) as contents:
-        return kept_modules(contents, nodes(tree), patterns, {"alone": "used by init", "absent": "used by nobody"})
+        return kept_modules(
+            contents, nodes(tree), patterns, {"alone": "used by init", "absent": "used by nobody"}
+        )
 
 
 def test_what_is_named_and_what_that_needs(tree: Path, tmp_path: Path) -> None:
@@ -56,7 +64,9 @@ def test_auto_and_none(tree: Path, tmp_path: Path) -> None:
     assert len(kept(tree, tmp_path, "*")[1]) == len(MODULES)
 
 
-@pytest.mark.parametrize("alias", ["wg-one", "wg_one", "pci:v0001d0002", "fs-wg", "three", "crypto-x"])
+@pytest.mark.parametrize(
+    "alias", ["wg-one", "wg_one", "pci:v0001d0002", "fs-wg", "three", "crypto-x"]
+)
 def test_kmod_reads_the_indexes(tree: Path, tmp_path: Path, alias: str) -> None:
     """`modprobe` finds in ours what it finds in depmod's."""
     made, _ = kept(tree, tmp_path, "*")
@@ -65,7 +75,9 @@ def test_kmod_reads_the_indexes(tree: Path, tmp_path: Path, alias: str) -> None:
         target = root / path
         if node.content or node.kind != "d":
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(b"".join(piece for piece in node.content if isinstance(piece, bytes)))
+            target.write_bytes(
+                b"".join(piece for piece in node.content if isinstance(piece, bytes))
+            )
 
     def shown(base: Path) -> list[str]:
         command = ["modprobe", "-d", str(base), "-S", VERSION, "--show-depends", alias]
@@ -96,7 +108,9 @@ def driver(tmp_path_factory: pytest.TempPathFactory) -> bytes:
         for number, record in enumerate(records)
     ]
     (folder / "x.c").write_text("\n".join(lines) + "\n")
-    subprocess.run(["gcc", "-c", "-ffreestanding", "-o", folder / "x.ko", folder / "x.c"], check=True)
+    subprocess.run(
+        ["gcc", "-c", "-ffreestanding", "-o", folder / "x.ko", folder / "x.c"], check=True
+    )
     return (folder / "x.ko").read_bytes()
 
 
@@ -111,7 +125,9 @@ FIRMWARE_FILES: Tree = {
 
 def firmware(tmp_path: Path, module: bytes, *patterns: str) -> dict[str, str]:
     with Contents(tmp_path) as contents:
-        kept = kept_firmware(contents, FIRMWARE_FILES, {"kernel/x.ko.xz": file(module, 0o644, 0)}, patterns)
+        kept = kept_firmware(
+            contents, FIRMWARE_FILES, {"kernel/x.ko.xz": file(module, 0o644, 0)}, patterns
+        )
     return {path.removeprefix("lib/firmware/"): why for path, why in kept.items()}
 
 
@@ -122,7 +138,9 @@ def test_firmware_that_patterns_name(tmp_path: Path, driver: bytes) -> None:
 
 
 @pytest.mark.parametrize("compress", [bytes, gzip.compress, lzma.compress])
-def test_firmware_that_modules_name(tmp_path: Path, driver: bytes, compress: Callable[[bytes], bytes]) -> None:
+def test_firmware_that_modules_name(
+    tmp_path: Path, driver: bytes, compress: Callable[[bytes], bytes]
+) -> None:
     assert firmware(tmp_path, compress(driver), "auto") == {
         "i915/a.bin": "named by x",
         "qcom/v5.mbn.zst": "named by x",
@@ -134,7 +152,9 @@ def test_firmware_that_modules_name(tmp_path: Path, driver: bytes, compress: Cal
 HOSTILE = {
     "modules.dep": "kernel/a.ko: kernel/none.ko\nno colon\n:\nkernel/\udcff.ko:\nkernel/b\x01.ko:\nk/ä.ko:\n",
     "modules.softdep": "softdep \nsoftdep\nsoftdep a pre: none\n",
-    "modules.alias": "alias\nalias x\nalias " + "y" * 100_000 + " a\nalias  two-blanks a\nalias \udcff a\n",
+    "modules.alias": "alias\nalias x\nalias "
+    + "y" * 100_000
+    + " a\nalias  two-blanks a\nalias \udcff a\n",
     "modules.builtin": "".join("b" * length + ".ko\n" for length in range(1, 3000)),
     "modules.builtin.alias": "alias \n",
 }
@@ -142,7 +162,8 @@ HOSTILE = {
 
 def test_indexes_of_strangers_are_read_as_far_as_they_are_indexes(tmp_path: Path) -> None:
     tree: Tree = {
-        f"{FOLDER}/{name}": file(text.encode("utf-8", "surrogateescape"), 0o644, 0) for name, text in HOSTILE.items()
+        f"{FOLDER}/{name}": file(text.encode("utf-8", "surrogateescape"), 0o644, 0)
+        for name, text in HOSTILE.items()
     }
     tree[f"{FOLDER}/kernel/a.ko"] = file(b"a", 0o644, 0)
     with Contents(tmp_path) as contents:

@@ -14,7 +14,11 @@ from compos.compose.modules import Module, closure, index_files, read_module
 
 VERSION = "6.1.0-test"
 MODULES: dict[str, dict[str, Any]] = {
-    "kernel/drivers/net/wg-one.ko": {"depends": "lib_two,lib_three", "alias": ["pci:v0001*", "fs-wg"], "exports": ""},
+    "kernel/drivers/net/wg-one.ko": {
+        "depends": "lib_two,lib_three",
+        "alias": ["pci:v0001*", "fs-wg"],
+        "exports": "",
+    },
     "kernel/lib/lib-two.ko": {"depends": "lib_three", "softdep": ["pre: crc32c"], "exports": "two"},
     "kernel/lib/lib_three.ko": {"depends": "", "alias": ["three"], "exports": "three"},
     "kernel/fs/alone.ko": {"depends": "", "exports": ""},
@@ -37,7 +41,9 @@ def tree(tmp_path: Path) -> Path:
         target.parent.mkdir(parents=True, exist_ok=True)
         stem = target.stem
         records = [f"depends={facts['depends']}", f"name={stem.replace('-', '_')}"]
-        records += [f"{key}={value}" for key in ("alias", "softdep") for value in facts.get(key, ())]
+        records += [
+            f"{key}={value}" for key in ("alias", "softdep") for value in facts.get(key, ())
+        ]
         lines = [
             f'static const char i{number}[] __attribute__((section(".modinfo"), used, aligned(1))) = "{record}";'
             for number, record in enumerate(records)
@@ -52,7 +58,9 @@ def tree(tmp_path: Path) -> Path:
         subprocess.run(["gcc", "-c", "-ffreestanding", "-o", target, source], check=True)
     (base / "modules.order").write_text("".join(f"{path}\n" for path in MODULES))
     (base / "modules.builtin").write_text("kernel/crypto/built_in.ko\n")
-    (base / "modules.builtin.modinfo").write_bytes(b"built_in.alias=crypto-x\0built_in.license=GPL\0")
+    (base / "modules.builtin.modinfo").write_bytes(
+        b"built_in.alias=crypto-x\0built_in.license=GPL\0"
+    )
     subprocess.run(["depmod", "-b", tmp_path, VERSION], check=True, capture_output=True)
     return base
 
@@ -60,7 +68,9 @@ def tree(tmp_path: Path) -> Path:
 def index(tree: Path) -> dict[str, bytes]:
     modules = [read_module(path, (tree / path).read_bytes()) for path in MODULES]
     builtin = (tree / "modules.builtin.modinfo").read_bytes()
-    return index_files(modules, order=(tree / "modules.order").read_bytes(), builtin_modinfo=builtin)
+    return index_files(
+        modules, order=(tree / "modules.order").read_bytes(), builtin_modinfo=builtin
+    )
 
 
 def lines(data: bytes) -> list[str]:
@@ -74,13 +84,18 @@ def test_as_depmod_writes_it(tree: Path, name: str) -> None:
 
 def test_dependencies_as_depmod_finds_them(tree: Path) -> None:
     def parsed(data: bytes) -> dict[str, list[str]]:
-        return {line.split(":")[0]: line.split(":")[1].split() for line in data.decode().splitlines()}
+        return {
+            line.split(":")[0]: line.split(":")[1].split() for line in data.decode().splitlines()
+        }
 
     ours, theirs = parsed(index(tree)["modules.dep"]), parsed((tree / "modules.dep").read_bytes())
     assert {path: sorted(needed) for path, needed in ours.items()} == {
         path: sorted(needed) for path, needed in theirs.items()
     }
-    assert ours["kernel/drivers/net/wg-one.ko"] == ["kernel/lib/lib-two.ko", "kernel/lib/lib_three.ko"]
+    assert ours["kernel/drivers/net/wg-one.ko"] == [
+        "kernel/lib/lib-two.ko",
+        "kernel/lib/lib_three.ko",
+    ]
 
 
 def test_built_in_aliases(tree: Path) -> None:
@@ -99,7 +114,9 @@ def test_closure_comes_in_load_order_and_survives_circles() -> None:
 
 def test_programs_say_what_they_need() -> None:
     elf = read_elf(Path("/usr/sbin/depmod").resolve().read_bytes())
-    listed = subprocess.run(["readelf", "-d", "/usr/sbin/depmod"], capture_output=True, text=True, check=True).stdout
+    listed = subprocess.run(
+        ["readelf", "-d", "/usr/sbin/depmod"], capture_output=True, text=True, check=True
+    ).stdout
     assert [name for name in elf.needed if f"[{name}]" not in listed] == []
     assert len(elf.needed) == listed.count("(NEEDED)")
     assert elf.interpreter.startswith("/lib")
@@ -107,7 +124,10 @@ def test_programs_say_what_they_need() -> None:
 
 def test_damaged_elf_files_are_errors_or_harmless(tree: Path) -> None:
     source = random.Random(5)
-    for data in (Path("/usr/sbin/depmod").resolve().read_bytes(), (tree / "kernel/fs/alone.ko").read_bytes()):
+    for data in (
+        Path("/usr/sbin/depmod").resolve().read_bytes(),
+        (tree / "kernel/fs/alone.ko").read_bytes(),
+    ):
         for _ in range(400):
             damaged = bytearray(data)
             for _ in range(source.randint(1, 6)):

@@ -18,13 +18,19 @@ LABELS = {
     "a profile beside it": {"org.compos.init.plan": "1", "org.compos.init.seccomp": "1"},
     "a profile in it": {"org.compos.init.plan": "1"},
 }
-SYSTEM = "init: ['acme/init:1']\nSECTION:\n  - {name: web, image: 'acme/app:1', env: ['X=PADDING']}\n"
+SYSTEM = (
+    "init: ['acme/init:1']\nSECTION:\n  - {name: web, image: 'acme/app:1', env: ['X=PADDING']}\n"
+)
 
 
 def specification(world: World, yaml: str, base: str) -> int:
     """How long the specification is that init makes."""
     nodes = world.nodes(yaml)
-    line = next(line for line in world.text(nodes["etc/compos/plan"]).splitlines() if line.startswith("rootpath\t"))
+    line = next(
+        line
+        for line in world.text(nodes["etc/compos/plan"]).splitlines()
+        if line.startswith("rootpath\t")
+    )
     size = nodes[f"{base}/config.json"].size - int(line.split("\t")[2]) + len(f'"/{base}/rootfs"')
     profiles = [node.size for path, node in nodes.items() if path.startswith("etc/compos/seccomp/")]
     return size + sum(len('"seccomp":,') + profile for profile in profiles)
@@ -32,7 +38,9 @@ def specification(world: World, yaml: str, base: str) -> int:
 
 @pytest.mark.parametrize("labels", LABELS.values(), ids=LABELS)
 @pytest.mark.parametrize(("section", "base"), [("services", "web"), ("onboot", "000-web")])
-def test_the_longest_container(world: World, labels: dict[str, str], section: str, base: str) -> None:
+def test_the_longest_container(
+    world: World, labels: dict[str, str], section: str, base: str
+) -> None:
     world.image("acme/init:1", [[Member("init")]], {"Labels": labels})
     yaml = SYSTEM.replace("SECTION", section)
     if section == "onboot" and len(labels) == 1:
@@ -48,7 +56,11 @@ def test_the_longest_container(world: World, labels: dict[str, str], section: st
     assert re.search(r"os\.yml:3", caught.value.place or "")
 
 
-RUNTIMES = {"containerd": ["usr/bin/containerd", "usr/bin/runc"], "runc": ["usr/bin/runc"], "crun": ["usr/bin/crun"]}
+RUNTIMES = {
+    "containerd": ["usr/bin/containerd", "usr/bin/runc"],
+    "runc": ["usr/bin/runc"],
+    "crun": ["usr/bin/crun"],
+}
 NAMES = {
     "web": "",
     "web-1.2_x": "",
@@ -71,11 +83,15 @@ NAMES = {
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_names_that_nobody_would_run(world: World, runtime: str) -> None:
     programs = [Member(path, mode=0o755) for path in RUNTIMES[runtime]]
-    world.image("acme/init:1", [[Member("init"), *programs]], {"Labels": LABELS["a profile beside it"]})
+    world.image(
+        "acme/init:1", [[Member("init"), *programs]], {"Labels": LABELS["a profile beside it"]}
+    )
     refused = {}
     for name in NAMES:
         try:
-            world.nodes(f"init: ['acme/init:1']\nservices: [{{name: '{name}', image: 'acme/app:1'}}]\n")
+            world.nodes(
+                f"init: ['acme/init:1']\nservices: [{{name: '{name}', image: 'acme/app:1'}}]\n"
+            )
         except ConfigError as error:
             refused[name] = (error.id, "os.yml:2" in (error.place or ""))
     wanted = [name for name, whom in NAMES.items() if runtime in whom.split()]

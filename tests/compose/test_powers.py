@@ -1,4 +1,5 @@
-"""What of an image's label is power over the machine, whether the YAML takes it back, and who says it."""
+"""What of an image's label is power over the machine, whether the YAML takes it back, and who says
+it."""
 
 from __future__ import annotations
 
@@ -62,7 +63,9 @@ POWERS: list[tuple[dict[str, Any], list[str]]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("label", "expected"), POWERS, ids=[json.dumps(label) for label, _ in POWERS])
+@pytest.mark.parametrize(
+    ("label", "expected"), POWERS, ids=[json.dumps(label) for label, _ in POWERS]
+)
 def test_powers(label: dict[str, Any], expected: list[str]) -> None:
     found = [power.what for power in powers(decode_label(json.dumps(label), "x"))]
     assert found == [what.replace("/../../x", "/x") for what in expected]
@@ -90,7 +93,9 @@ def test_the_yaml_takes_it_back(label: dict[str, Any], entry: str, world: World)
 def test_adding_to_it_does_not(world: World) -> None:
     world.label("acme/app:1", {"capabilities": ["all"], "binds": ["/:/h"], "pid": "host"})
     entry = "    capabilities.add: [CAP_CHOWN]\n    binds.add: ['/a:/a']\n    pid: ''\n"
-    (found,) = label_powers(world.config(f"services:\n  - name: app\n    image: acme/app:1\n{entry}"), world.images)
+    (found,) = label_powers(
+        world.config(f"services:\n  - name: app\n    image: acme/app:1\n{entry}"), world.images
+    )
     assert [power.key for power in found[2]] == ["capabilities", "pid", "binds"]
 
 
@@ -108,7 +113,9 @@ def test_all_of_them_are_refused_at_once(world: World) -> None:
 
 def test_config_marks_them(world: World) -> None:
     world.label("acme/app:1", {"pid": "host", "capabilities": ["all"], "net": "host"})
-    config = world.config("services:\n  - name: app\n    image: acme/app:1\n    capabilities.add: [CAP_KILL]\n")
+    config = world.config(
+        "services:\n  - name: app\n    image: acme/app:1\n    capabilities.add: [CAP_KILL]\n"
+    )
     text = resolved_yaml(effective(config, world.images), with_origins=True)
     name = world.images["acme/app:1"].name
     assert f"pid: host  # label of {name} (power over the machine)" in text
@@ -124,19 +131,41 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where `init` and `app` are OCI layouts; the latter's label grants much."""
     from compos.image.store import Store
 
-    label = {"org.mobyproject.config": json.dumps({"capabilities": ["all"], "pid": "host", "binds": ["/:/h"]})}
+    label = {
+        "org.mobyproject.config": json.dumps(
+            {"capabilities": ["all"], "pid": "host", "binds": ["/:/h"]}
+        )
+    }
     make_image(Store(tmp_path / "init"), "init", [[Member("init", mode=0o755, content="#!")]])
-    make_image(Store(tmp_path / "app"), "app", [[Member("app", mode=0o755, content="a")]], {"Labels": label})
+    make_image(
+        Store(tmp_path / "app"),
+        "app",
+        [[Member("app", mode=0o755, content="a")]],
+        {"Labels": label},
+    )
     (tmp_path / "os.yml").write_text(BUILD)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
 def test_a_build_names_them_each_time(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    command = ["build", "--cache", str(folder / "store"), "--arch", "amd64", "--no-sbom", "-f", "tar", "os.yml"]
+    command = [
+        "build",
+        "--cache",
+        str(folder / "store"),
+        "--arch",
+        "amd64",
+        "--no-sbom",
+        "-f",
+        "tar",
+        "os.yml",
+    ]
     for _ in range(2):
         assert main(command) == 0
-        assert "grants all capabilities, the machine's processes, the machine's /" in capsys.readouterr().err
+        assert (
+            "grants all capabilities, the machine's processes, the machine's /"
+            in capsys.readouterr().err
+        )
     assert main([*command, "--quiet"]) == 0
     assert "grants" not in capsys.readouterr().err
     (folder / "os.tar").unlink()

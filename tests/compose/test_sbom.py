@@ -1,4 +1,5 @@
-"""The system's bill of materials: valid for tools that we did not write, the same every time, whatever images say."""
+"""The system's bill of materials: valid for tools that we did not write, the same every time,
+whatever images say."""
 
 from __future__ import annotations
 
@@ -31,7 +32,9 @@ def world(tmp_path: Path) -> World:
 def attest(world: World, name: str, *documents: object, files: str = "app", **config: Any) -> Image:
     """An image with `documents`; `files` makes it another image than others."""
     layers = [[("bin/app", "file", 0o755, files.encode())]]
-    world.images[name] = make_attested(world.store, name, {AMD64: documents}, layers=layers, config=config)
+    world.images[name] = make_attested(
+        world.store, name, {AMD64: documents}, layers=layers, config=config
+    )
     return world.images[name]
 
 
@@ -45,8 +48,16 @@ def sbom(world: World, yaml: str, **options: Any) -> dict[str, Any]:
 
 def raw(world: World, yaml: str, options: SbomOptions) -> str:
     system = world.compose(yaml, sbom=options)
-    ((node, component),) = [(node, owner) for path, node, owner in system.with_boot() if path == options.path]
-    assert (node.kind, node.mode, node.uid, node.gid, node.mtime // 10**9) == ("f", 0o644, 0, 0, 1492533000)
+    ((node, component),) = [
+        (node, owner) for path, node, owner in system.with_boot() if path == options.path
+    ]
+    assert (node.kind, node.mode, node.uid, node.gid, node.mtime // 10**9) == (
+        "f",
+        0o644,
+        0,
+        0,
+        1492533000,
+    )
     assert component.source == ""
     with Contents(world.store.root) as contents:
         return b"".join(contents.chunks(node.content)).decode()
@@ -76,7 +87,8 @@ def names(value: Mapping[str, Any], kind: str = "packages") -> list[str]:
 
 def relations(value: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     return [
-        (one["spdxElementId"], one["relationshipType"], one["relatedSpdxElement"]) for one in value["relationships"]
+        (one["spdxElementId"], one["relationshipType"], one["relatedSpdxElement"])
+        for one in value["relationships"]
     ]
 
 
@@ -93,12 +105,19 @@ def test_a_system_of_silent_images_has_one_too(world: World, options: dict[str, 
     value = json.loads(text)
     assert problems(value) == []
     if options["format"] == "spdx":
-        assert (value["spdxVersion"], value["dataLicense"], value["name"]) == ("SPDX-2.3", "CC0-1.0", "sbom")
+        assert (value["spdxVersion"], value["dataLicense"], value["name"]) == (
+            "SPDX-2.3",
+            "CC0-1.0",
+            "sbom",
+        )
         assert value["creationInfo"]["created"] == "2017-04-18T16:30:00Z"
         assert "docker.io/acme/init:1" in value["comment"]
         assert "packages" not in value
     else:
-        assert (value["specVersion"], value["metadata"]["timestamp"]) == ("1.6", "2017-04-18T16:30:00Z")
+        assert (value["specVersion"], value["metadata"]["timestamp"]) == (
+            "1.6",
+            "2017-04-18T16:30:00Z",
+        )
         assert names(value, "components") == ["docker.io/acme/init"]
 
 
@@ -144,15 +163,23 @@ services: [{name: web, image: 'acme/web:2'}]
         name: f"{folder}p/{name}.deb" for name, folder in folders.items()
     }
     assert "packageFileName" not in value["packages"][0], "nothing is said of nothing"
-    assert value["packages"][4]["packageFileName"] == "containers/volumes/data/lower", "empty: the folder itself"
+    assert value["packages"][4]["packageFileName"] == "containers/volumes/data/lower", (
+        "empty: the folder itself"
+    )
     assert [file["fileName"] for file in value["files"]] == [
         f"{folder}{path}" for folder in folders.values() for path in ("bin/app", "lib/x")
     ]
 
 
 def test_an_image_counts_once_at_its_first_place(world: World) -> None:
-    attest(world, "acme/app:2", document("a", files=[{"fileName": "x", "SPDXID": "SPDXRef-F", "checksums": [SHA1]}]))
-    world.images["acme/other:2"] = world.images["acme/app:2"]._replace(name="docker.io/acme/other:2")
+    attest(
+        world,
+        "acme/app:2",
+        document("a", files=[{"fileName": "x", "SPDXID": "SPDXRef-F", "checksums": [SHA1]}]),
+    )
+    world.images["acme/other:2"] = world.images["acme/app:2"]._replace(
+        name="docker.io/acme/other:2"
+    )
     value = sbom(
         world,
         """
@@ -165,14 +192,20 @@ services: [{name: a, image: 'acme/app:2'}, {name: b, image: 'acme/other:2'}]
 
 
 def test_references_follow_renamed_identifiers(world: World) -> None:
-    """Two images with the same identifiers and licence names for different things, and one thing that is the same (N24)."""
+    """Two images with the same identifiers and licence names for different things, and one thing
+    that is the same (N24)."""
 
     def said(name: str, licence: str) -> dict[str, Any]:
         package = {
             "name": name, "SPDXID": "SPDXRef-P", "downloadLocation": "NOASSERTION",
             "licenseConcluded": "MIT AND (LicenseRef-x OR LicenseRef-same)", "licenseDeclared": "DocumentRef-ext:LicenseRef-x",
         }  # fmt: skip
-        file = {"fileName": name, "SPDXID": "SPDXRef-F", "checksums": [SHA1], "licenseInfoInFiles": ["LicenseRef-x"]}
+        file = {
+            "fileName": name,
+            "SPDXID": "SPDXRef-F",
+            "checksums": [SHA1],
+            "licenseInfoInFiles": ["LicenseRef-x"],
+        }
         relationships = [
             ("SPDXRef-DOCUMENT", "DESCRIBES", "SPDXRef-P"), ("SPDXRef-P", "CONTAINS", "SPDXRef-F"),
             ("SPDXRef-P", "DEPENDS_ON", "DocumentRef-ext:SPDXRef-Q"), ("SPDXRef-P", "DEPENDS_ON", "NONE"),
@@ -185,7 +218,11 @@ def test_references_follow_renamed_identifiers(world: World) -> None:
                 {"licenseId": "LicenseRef-same", "extractedText": "the same"},
             ],
             externalDocumentRefs=[
-                {"externalDocumentId": "DocumentRef-ext", "spdxDocument": f"https://x.invalid/{name}", "checksum": SHA1}
+                {
+                    "externalDocumentId": "DocumentRef-ext",
+                    "spdxDocument": f"https://x.invalid/{name}",
+                    "checksum": SHA1,
+                }
             ],
             relationships=[
                 {"spdxElementId": one, "relationshipType": kind, "relatedSpdxElement": two}
@@ -208,9 +245,18 @@ def test_references_follow_renamed_identifiers(world: World) -> None:
             ("SPDXRef-P@", "DEPENDS_ON", "DocumentRef-ext@:SPDXRef-Q"), ("SPDXRef-P@", "DEPENDS_ON", "NONE"),
         ]
     ]  # fmt: skip
-    licences = {one["licenseId"]: one["extractedText"] for one in value["hasExtractedLicensingInfos"]}
-    assert licences == {"LicenseRef-x": "one's", "LicenseRef-same": "the same", f"LicenseRef-x{end}": "two's"}
-    assert value["packages"][1]["licenseConcluded"] == f"MIT AND (LicenseRef-x{end} OR LicenseRef-same)"
+    licences = {
+        one["licenseId"]: one["extractedText"] for one in value["hasExtractedLicensingInfos"]
+    }
+    assert licences == {
+        "LicenseRef-x": "one's",
+        "LicenseRef-same": "the same",
+        f"LicenseRef-x{end}": "two's",
+    }
+    assert (
+        value["packages"][1]["licenseConcluded"]
+        == f"MIT AND (LicenseRef-x{end} OR LicenseRef-same)"
+    )
     assert value["packages"][1]["licenseDeclared"] == f"DocumentRef-ext{end}:LicenseRef-x"
     assert value["files"][1]["licenseInfoInFiles"] == [f"LicenseRef-x{end}"]
 
@@ -300,18 +346,29 @@ def test_what_is_kept_of_odd_values(world: World) -> None:
         "downloadLocation": "NOASSERTION",
         "checksums": [SHA1],
         "externalRefs": [
-            {"referenceCategory": "PACKAGE-MANAGER", "referenceType": "purl", "referenceLocator": "pkg:npm/x@1"},
+            {
+                "referenceCategory": "PACKAGE-MANAGER",
+                "referenceType": "purl",
+                "referenceLocator": "pkg:npm/x@1",
+            },
             {"referenceCategory": "OTHER", "referenceType": "own", "referenceLocator": "z"},
         ],
     }
-    assert (second["SPDXID"], second["licenseDeclared"]) == ("SPDXRef-packages-1", "LicenseRef-unknown")
+    assert (second["SPDXID"], second["licenseDeclared"]) == (
+        "SPDXRef-packages-1",
+        "LicenseRef-unknown",
+    )
 
 
 @pytest.mark.parametrize("version", ["SPDX-2.1", "SPDX-2.2", "SPDX-2.3"])
 def test_earlier_versions_are_raised(world: World, version: str) -> None:
     package = {"name": "a", "SPDXID": "SPDXRef-a", "hasFiles": ["SPDXRef-f"]}
     file = {"fileName": "f", "SPDXID": "SPDXRef-f", "checksums": [SHA1]}
-    attest(world, "acme/one:2", document(package, files=[file], documentDescribes=["SPDXRef-a"], version=version))
+    attest(
+        world,
+        "acme/one:2",
+        document(package, files=[file], documentDescribes=["SPDXRef-a"], version=version),
+    )
     value = sbom(world, "init: ['acme/one:2']\n")
     assert value["spdxVersion"] == "SPDX-2.3"
     assert relations(value) == [
@@ -334,7 +391,9 @@ INVALID: dict[str, object] = {
     "a file without a name": document(files=[{}]),
     "relationships that are none": document(relationships=[7]),
     "a relationship of a number": document(
-        relationships=[{"spdxElementId": 1, "relationshipType": "OTHER", "relatedSpdxElement": "NONE"}]
+        relationships=[
+            {"spdxElementId": 1, "relationshipType": "OTHER", "relatedSpdxElement": "NONE"}
+        ]
     ),
     "hasFiles of a number": document({"name": "a", "SPDXID": "SPDXRef-a", "hasFiles": 5}),
     "described numbers": document(documentDescribes=[5]),
@@ -369,7 +428,9 @@ def test_the_namespace_is_of_the_content(world: World, tmp_path: Path) -> None:
     }
     assert len(spaces) == 3
     assert all(space.startswith("https://compos.invalid/") for space in spaces)
-    serials = {sbom(other, yaml, format="cyclonedx", created=at)["serialNumber"] for at in (None, None, 5)}
+    serials = {
+        sbom(other, yaml, format="cyclonedx", created=at)["serialNumber"] for at in (None, None, 5)
+    }
     assert len(serials) == 2
 
 
@@ -388,20 +449,44 @@ def test_cyclonedx_has_images_packages_and_files(world: World) -> None:
     own = {"name": "self", "SPDXID": "SPDXRef-self", "primaryPackagePurpose": "CONTAINER"}
     files = [
         {"fileName": "etc/a", "SPDXID": "SPDXRef-a", "checksums": [SHA1]},
-        {"fileName": "usr/lib/x", "SPDXID": "SPDXRef-x", "checksums": [{**SHA1, "checksumValue": "0" * 40}]},
+        {
+            "fileName": "usr/lib/x",
+            "SPDXID": "SPDXRef-x",
+            "checksums": [{**SHA1, "checksumValue": "0" * 40}],
+        },
     ]
-    needs = {"spdxElementId": "SPDXRef-libc", "relationshipType": "DEPENDENCY_OF", "relatedSpdxElement": "SPDXRef-app"}
+    needs = {
+        "spdxElementId": "SPDXRef-libc",
+        "relationshipType": "DEPENDENCY_OF",
+        "relatedSpdxElement": "SPDXRef-app",
+    }
     application = {"name": "app", "SPDXID": "SPDXRef-app", "primaryPackagePurpose": "APPLICATION"}
     image = attest(
         world,
         "h.example:5000/acme/one:2",
-        document(own, package, application, files=files, documentDescribes=["SPDXRef-self"], relationships=[needs]),
+        document(
+            own,
+            package,
+            application,
+            files=files,
+            documentDescribes=["SPDXRef-self"],
+            relationships=[needs],
+        ),
     )
     value = sbom(
-        world, "init: ['h.example:5000/acme/one:2', 'acme/init:1']\n", format="cyclonedx", path="sbom.cdx.json"
+        world,
+        "init: ['h.example:5000/acme/one:2', 'acme/init:1']\n",
+        format="cyclonedx",
+        path="sbom.cdx.json",
     )
     components = {one["name"]: one for one in value["components"]}
-    assert list(components) == ["h.example:5000/acme/one", "docker.io/acme/init", "libc6", "app", "etc/a"]
+    assert list(components) == [
+        "h.example:5000/acme/one",
+        "docker.io/acme/init",
+        "libc6",
+        "app",
+        "etc/a",
+    ]
     digest = image.digest.removeprefix("sha256:")
     assert components["h.example:5000/acme/one"] == {
         "type": "container",
@@ -448,7 +533,13 @@ def test_other_places(world: World) -> None:
 
 @pytest.mark.parametrize(
     ("prefix", "path", "joined"),
-    [("", "/usr/x", "usr/x"), ("a/b", "./c", "a/b/c"), ("a", "../../x", "a/x"), ("a", "", "a"), ("", "", "")],
+    [
+        ("", "/usr/x", "usr/x"),
+        ("a/b", "./c", "a/b/c"),
+        ("a", "../../x", "a/x"),
+        ("a", "", "a"),
+        ("", "", ""),
+    ],
 )
 def test_paths_stay_below_their_folder(prefix: str, path: str, joined: str) -> None:
     assert joined_path(prefix, path) == joined
@@ -459,14 +550,29 @@ def test_a_tar_has_it_without_records(world: World, tmp_path: Path) -> None:
 
     make_attested(world.store, "acme/one:2", {AMD64: [document("a")], ARM64: [document("b")]})
     (tmp_path / "os.yml").write_text("init: ['acme/one:2']\n")
-    arguments = ["build", "-q", "--cache", str(world.store.root), "--arch", "amd64", "--o", str(tmp_path / "x.tar")]
+    arguments = [
+        "build",
+        "-q",
+        "--cache",
+        str(world.store.root),
+        "--arch",
+        "amd64",
+        "--o",
+        str(tmp_path / "x.tar"),
+    ]
     assert main([*arguments, str(tmp_path / "os.yml")]) == 0
     with tarfile.open(tmp_path / "x.tar") as archive:
         member = archive.getmember("sbom.spdx.json")
         stream = archive.extractfile(member)
         assert stream is not None
         value = json.load(io.BytesIO(stream.read()))
-    assert (member.mode, member.uid, member.gid, member.mtime, member.pax_headers) == (0o644, 0, 0, 1492533000, {})
+    assert (member.mode, member.uid, member.gid, member.mtime, member.pax_headers) == (
+        0o644,
+        0,
+        0,
+        1492533000,
+        {},
+    )
     assert names(value) == ["a"]
 
 
@@ -483,14 +589,25 @@ def test_a_tar_has_it_without_records(world: World, tmp_path: Path) -> None:
 )
 def test_flags(world: World, tmp_path: Path, flags: Sequence[str], name: str | None) -> None:
     found = built(world, tmp_path, *flags)
-    assert [path for path in found if path.endswith(".json") or path == "y"] == ([name] if name else [])
+    assert [path for path in found if path.endswith(".json") or path == "y"] == (
+        [name] if name else []
+    )
 
 
 def built(world: World, folder: Path, *flags: str) -> dict[str, bytes]:
     from compos.cli.main import main
 
     (folder / "os.yml").write_text(INIT)
-    arguments = ["build", "-q", "--cache", str(world.store.root), "--arch", "amd64", "--o", str(folder / "x.tar")]
+    arguments = [
+        "build",
+        "-q",
+        "--cache",
+        str(world.store.root),
+        "--arch",
+        "amd64",
+        "--o",
+        str(folder / "x.tar"),
+    ]
     assert main([*arguments, *flags, str(folder / "os.yml")]) == 0
     with tarfile.open(folder / "x.tar") as archive:
         return {
@@ -500,9 +617,13 @@ def built(world: World, folder: Path, *flags: str) -> dict[str, bytes]:
         }
 
 
-def test_the_time_is_asked_for(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_time_is_asked_for(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def created(*flags: str) -> str:
-        text: str = json.loads(built(world, tmp_path, *flags)["sbom.spdx.json"])["creationInfo"]["created"]
+        text: str = json.loads(built(world, tmp_path, *flags)["sbom.spdx.json"])["creationInfo"][
+            "created"
+        ]
         return text
 
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
@@ -513,7 +634,10 @@ def test_the_time_is_asked_for(world: World, tmp_path: Path, monkeypatch: pytest
 
 
 def test_usage(
-    world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    world: World,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from compos.cli.main import main
 
@@ -527,7 +651,8 @@ def test_usage(
 
 
 def test_an_unchanged_system_is_not_composed_again(world: World, tmp_path: Path) -> None:
-    """The SBOM is an input as any other: its loss and its return are noticed, its presence costs a look."""
+    """The SBOM is an input as any other: its loss and its return are noticed, its presence costs a
+    look."""
     image = make_attested(world.store, "acme/init:1", {AMD64: [document("a")]})
     results = world.store.root / "derived/result"
     first = built(world, tmp_path)
@@ -547,11 +672,19 @@ def test_an_unchanged_system_is_not_composed_again(world: World, tmp_path: Path)
 def test_sections_of_an_earlier_build_are_not_in_it(
     world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """And an SBOM that was in the tar does not stop init from being copied: this build writes one there, too."""
+    """And an SBOM that was in the tar does not stop init from being copied: this build writes one
+    there, too."""
     from compos.cli.main import main
 
-    world.images["acme/init:2"] = make_attested(world.store, "acme/init:2", {AMD64: [document("init")]})
-    make_attested(world.store, "acme/app:2", {AMD64: [document("app")]}, layers=[[("app", "file", 0o755, b"")]])
+    world.images["acme/init:2"] = make_attested(
+        world.store, "acme/init:2", {AMD64: [document("init")]}
+    )
+    make_attested(
+        world.store,
+        "acme/app:2",
+        {AMD64: [document("app")]},
+        layers=[[("app", "file", 0o755, b"")]],
+    )
     (tmp_path / "os.yml").write_text(
         "init: ['acme/init:2']\nservices: [{name: web, image: 'acme/app:2'}]\n"
         "files: [{path: etc/os.yml, metadata: yaml}]\n"
@@ -559,7 +692,10 @@ def test_sections_of_an_earlier_build_are_not_in_it(
     common = ["--cache", str(world.store.root), "--arch", "amd64"]
 
     def build(out: str, *flags: str) -> dict[str, Any]:
-        assert main(["build", *common, "--o", str(tmp_path / out), *flags, str(tmp_path / "os.yml")]) == 0
+        assert (
+            main(["build", *common, "--o", str(tmp_path / out), *flags, str(tmp_path / "os.yml")])
+            == 0
+        )
         with tarfile.open(tmp_path / out) as archive:
             stream = archive.extractfile("sbom.spdx.json")
             assert stream is not None
@@ -569,7 +705,9 @@ def test_sections_of_an_earlier_build_are_not_in_it(
     assert names(build("one.tar", "--sbom-output", "/sbom.spdx.json")) == ["init", "app"]
     world.store.untag("docker.io/acme/init:2")
     capsys.readouterr()
-    again = build("two.tar", "--sbom-output", "/sbom.spdx.json", "--input-tar", str(tmp_path / "one.tar"))
+    again = build(
+        "two.tar", "--sbom-output", "/sbom.spdx.json", "--input-tar", str(tmp_path / "one.tar")
+    )
     said = capsys.readouterr().err
     assert "Copy init[0] files" in said
     assert "The SBOM leaves out" in said

@@ -1,4 +1,5 @@
-"""Scripts of init images that want an interpreter which is not there are reported, with what would help."""
+"""Scripts of init images that want an interpreter which is not there are reported, with what would
+help."""
 
 from __future__ import annotations
 
@@ -11,7 +12,10 @@ from compos.image.store import Store
 from tests.images import Member, make_image
 
 PLANNED = {"Labels": {"org.compos.init.plan": "1"}}
-SHELL = [Member("bin/busybox", mode=0o755, content="x"), Member("bin/sh", "symlink", content="busybox")]
+SHELL = [
+    Member("bin/busybox", mode=0o755, content="x"),
+    Member("bin/sh", "symlink", content="busybox"),
+]
 ENV = [*SHELL, Member("usr/bin/env", mode=0o755, content="x")]
 LOOP = [Member("bin/sh", "symlink", content="ash"), Member("bin/ash", "symlink", content="sh")]
 MERGED = [
@@ -21,13 +25,30 @@ MERGED = [
 ]
 
 
-def said(folder: Path, script: str, others: list[Member], *, name: str = "002-logging", planned: bool = True) -> str:
+def said(
+    folder: Path,
+    script: str,
+    others: list[Member],
+    *,
+    name: str = "002-logging",
+    planned: bool = True,
+) -> str:
     store = Store(folder / "store")
-    make_image(store, "example.org/init:1", [[Member("init", mode=0o755)]], PLANNED if planned else {})
-    make_image(store, "example.org/mem:1", [[Member(f"etc/init.d/{name}", mode=0o755, content=script), *others]], {})
+    make_image(
+        store, "example.org/init:1", [[Member("init", mode=0o755)]], PLANNED if planned else {}
+    )
+    make_image(
+        store,
+        "example.org/mem:1",
+        [[Member(f"etc/init.d/{name}", mode=0o755, content=script), *others]],
+        {},
+    )
     (folder / "os.yml").write_text("init: ['example.org/init:1', 'example.org/mem:1']\n")
     out = str(folder / "os.tar")
-    assert main(["build", "--cache", str(store.root), "--no-sbom", "--o", out, str(folder / "os.yml")]) == 0
+    assert (
+        main(["build", "--cache", str(store.root), "--no-sbom", "--o", out, str(folder / "os.yml")])
+        == 0
+    )
     return out
 
 
@@ -48,11 +69,17 @@ def said(folder: Path, script: str, others: list[Member], *, name: str = "002-lo
     ],
 )
 def test_interpreters(
-    tmp_path: Path, script: str, others: list[Member], wants: str, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    script: str,
+    others: list[Member],
+    wants: str,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     said(tmp_path, script, others)
     error = capsys.readouterr().err
-    assert (f"etc/init.d/002-logging of example.org/mem:1 cannot run: it wants {wants}," in error) == bool(wants)
+    assert (
+        f"etc/init.d/002-logging of example.org/mem:1 cannot run: it wants {wants}," in error
+    ) == bool(wants)
     assert ("cannot run" in error) == bool(wants)
 
 
@@ -66,17 +93,37 @@ SCRIPT = "etc/init.d/001-x"
         ([Member(SCRIPT, mode=0o755, content="#!\n")], "neither a program nor a script"),
         ([Member(SCRIPT, mode=0o755, content="echo x\n")], "neither a program nor a script"),
         ([Member(SCRIPT, mode=0o644, content="#!/bin/sh\n"), *SHELL], "it is not executable"),
-        ([Member(SCRIPT, mode=0o755, content="#!/bin/sh\r\n"), *SHELL], "its lines end in CR and LF"),
+        (
+            [Member(SCRIPT, mode=0o755, content="#!/bin/sh\r\n"), *SHELL],
+            "its lines end in CR and LF",
+        ),
         ([Member(SCRIPT, "symlink", content="/nowhere")], "it is a link to no file"),
         ([Member(SCRIPT, "symlink", content="001-x")], "it is a link to no file"),
-        ([Member(SCRIPT, "symlink", content="../../bin/busybox"), *SHELL], "neither a program nor a script"),
-        ([Member(SCRIPT, "symlink", content="/bin/x"), Member("bin/x", mode=0o755, content="\x7fELF")], ""),
-        ([Member(SCRIPT, mode=0o755, content="#!/opt/perl\n")], "An image in `init` would have to bring it"),
+        (
+            [Member(SCRIPT, "symlink", content="../../bin/busybox"), *SHELL],
+            "neither a program nor a script",
+        ),
+        (
+            [
+                Member(SCRIPT, "symlink", content="/bin/x"),
+                Member("bin/x", mode=0o755, content="\x7fELF"),
+            ],
+            "",
+        ),
+        (
+            [Member(SCRIPT, mode=0o755, content="#!/opt/perl\n")],
+            "An image in `init` would have to bring it",
+        ),
         ([Member(SCRIPT, mode=0o755, content="#!/bin/sh\n")], "compos/busybox:v1 in `init` has it"),
-        ([Member("etc/shutdown.d/x", mode=0o755, content="#!/bin/sh\n")], "compos/busybox:v1 in `init` has it"),
+        (
+            [Member("etc/shutdown.d/x", mode=0o755, content="#!/bin/sh\n")],
+            "compos/busybox:v1 in `init` has it",
+        ),
     ],
 )
-def test_what_cannot_run(tmp_path: Path, members: list[Member], why: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_cannot_run(
+    tmp_path: Path, members: list[Member], why: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     said(tmp_path, "\x7fELF", members)
     error = capsys.readouterr().err
     assert why in error

@@ -1,4 +1,5 @@
-"""The table of system calls: against the profile that other people ship, and against the names that libseccomp knows."""
+"""The table of system calls: against the profile that other people ship, and against the names that
+libseccomp knows."""
 
 from __future__ import annotations
 
@@ -17,7 +18,17 @@ THEIRS = Path("/usr/share/containers/seccomp.json")
 
 NAMESPACES = {"clone", "clone3", "setns", "unshare"}
 MOUNTS = {
-    *("fsconfig", "fsmount", "fsopen", "fspick", "mount", "mount_setattr", "move_mount", "open_tree", "pivot_root"),
+    *(
+        "fsconfig",
+        "fsmount",
+        "fsopen",
+        "fspick",
+        "mount",
+        "mount_setattr",
+        "move_mount",
+        "open_tree",
+        "pivot_root",
+    ),
     *("umount", "umount2"),
 }
 KEYS = {"add_key", "keyctl", "request_key"}
@@ -25,8 +36,17 @@ STRICTER = {
     *NAMESPACES,
     *MOUNTS,
     *KEYS,
-    # Podman leaves to the kernel's check of capabilities what Docker asks for them; io_uring passes by the filter.
-    *("get_mempolicy", "mbind", "pidfd_getfd", "reboot", "set_mempolicy", "set_mempolicy_home_node", "syslog"),
+    # Podman leaves to the kernel's check of capabilities what Docker asks for them; io_uring passes
+    # by the filter.
+    *(
+        "get_mempolicy",
+        "mbind",
+        "pidfd_getfd",
+        "reboot",
+        "set_mempolicy",
+        "set_mempolicy_home_node",
+        "syslog",
+    ),
     *("io_uring_enter", "io_uring_register", "io_uring_setup"),
     # Filtered by arguments.
     *("personality", "socket"),
@@ -82,7 +102,10 @@ def ours(capabilities: set[str], architecture: str = "amd64") -> list[dict[str, 
 
 def allowed(rules: list[dict[str, Any]]) -> set[str]:
     return {
-        name for rule in rules if rule["action"] == "SCMP_ACT_ALLOW" and not rule.get("args") for name in rule["names"]
+        name
+        for rule in rules
+        if rule["action"] == "SCMP_ACT_ALLOW" and not rule.get("args")
+        for name in rule["names"]
     }
 
 
@@ -134,8 +157,15 @@ def test_architectures(architecture: str, expected: list[str] | None) -> None:
 def test_arguments() -> None:
     rules = ours(set())
     clone = next(rule for rule in rules if rule["names"] == ["clone"])
-    assert clone["args"] == [{"index": 0, "value": 0x7E020000, "op": "SCMP_CMP_MASKED_EQ", "valueTwo": 0}]
-    assert next(rule for rule in ours(set(), "s390x") if rule["names"] == ["clone"])["args"][0]["index"] == 1
+    assert clone["args"] == [
+        {"index": 0, "value": 0x7E020000, "op": "SCMP_CMP_MASKED_EQ", "valueTwo": 0}
+    ]
+    assert (
+        next(rule for rule in ours(set(), "s390x") if rule["names"] == ["clone"])["args"][0][
+            "index"
+        ]
+        == 1
+    )
     families = [rule["args"][0] for rule in rules if rule["names"] == ["socket"]]
     # No comparison that a number with more than 32 bits passes.
     assert {argument["op"] for argument in families} == {"SCMP_CMP_LT", "SCMP_CMP_EQ"}
@@ -155,4 +185,6 @@ def test_unknown_calls_and_clone3_are_not_implemented() -> None:
 def test_it_is_small_and_always_the_same() -> None:
     assert len(profile((), "amd64")) < 8192
     assert profile({"CAP_KILL", "CAP_CHOWN"}, "amd64") == profile((), "amd64")
-    assert profile(("CAP_BPF", "CAP_SYSLOG"), "amd64") == profile(("CAP_SYSLOG", "CAP_BPF"), "amd64")
+    assert profile(("CAP_BPF", "CAP_SYSLOG"), "amd64") == profile(
+        ("CAP_SYSLOG", "CAP_BPF"), "amd64"
+    )

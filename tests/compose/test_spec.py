@@ -1,6 +1,6 @@
-"""`config.json`: a table from the reference's rules (yaml-and-build.md 1.5 to 1.15) to what the document says."""
+"""`config.json`: a table from the reference's rules (yaml-and-build.md 1.5 to 1.15) to what the
+document says."""
 
-# ruff: noqa: E501  a rule a line
 from __future__ import annotations
 
 import json
@@ -81,7 +81,9 @@ RULES: list[tuple[str, str, str, Any]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("entry", "path", "expected"), [rule[1:] for rule in RULES], ids=[rule[0] for rule in RULES])
+@pytest.mark.parametrize(
+    ("entry", "path", "expected"), [rule[1:] for rule in RULES], ids=[rule[0] for rule in RULES]
+)
 def test_rules(world: World, entry: str, path: str, expected: Any) -> None:
     assert at(world.spec(entry), path) == expected
 
@@ -98,7 +100,15 @@ def test_all_capabilities(world: World) -> None:
 def test_keys_come_in_linuxkits_order(world: World) -> None:
     entry = "    hostname: h\n    annotations: {a: b}\n    env: [A=b]\n    rlimits: ['cpu,1,2']\n    oomScoreAdj: 1\n"
     spec = world.spec(entry)
-    assert list(spec) == ["ociVersion", "process", "root", "hostname", "mounts", "annotations", "linux"]
+    assert list(spec) == [
+        "ociVersion",
+        "process",
+        "root",
+        "hostname",
+        "mounts",
+        "annotations",
+        "linux",
+    ]
     assert list(spec["process"]) == [
         *("user", "args", "env", "cwd", "capabilities", "rlimits", "noNewPrivileges", "oomScoreAdj")
     ]
@@ -130,14 +140,20 @@ MERGES: list[tuple[str, dict[str, Any], str, str, Any]] = [
 
 
 @pytest.mark.parametrize(
-    ("label", "entry", "path", "expected"), [case[1:] for case in MERGES], ids=[case[0] for case in MERGES]
+    ("label", "entry", "path", "expected"),
+    [case[1:] for case in MERGES],
+    ids=[case[0] for case in MERGES],
 )
-def test_merging_with_the_label(world: World, label: Any, entry: str, path: str, expected: Any) -> None:
+def test_merging_with_the_label(
+    world: World, label: Any, entry: str, path: str, expected: Any
+) -> None:
     world.label("acme/app:1", label, Entrypoint=["/bin/app"])
     assert at(world.spec(entry), path) == expected
 
 
-@pytest.mark.parametrize("label", ["[1]", "{name: x}", "{nett: host}", "{net: 1}", "{capabilities: [CAP_NO]}"])
+@pytest.mark.parametrize(
+    "label", ["[1]", "{name: x}", "{nett: host}", "{net: 1}", "{capabilities: [CAP_NO]}"]
+)
 def test_a_bad_label_is_an_error_that_names_the_image(world: World, label: str) -> None:
     world.label("acme/app:1", label)
     with pytest.raises(ComposError) as caught:
@@ -154,9 +170,11 @@ def test_volumes_are_translated_in_binds_and_mounts(world: World) -> None:
         "/a": "/containers/volumes/data/merged",
         "/b": "/containers/volumes/data/merged",
     }
-    assert {"containers/volumes/data/lower", "containers/volumes/data/tmp", "containers/volumes/data/merged"} <= set(
-        nodes
-    )
+    assert {
+        "containers/volumes/data/lower",
+        "containers/volumes/data/tmp",
+        "containers/volumes/data/merged",
+    } <= set(nodes)
 
 
 def test_a_readonly_volume_cannot_be_bound_writable(world: World) -> None:

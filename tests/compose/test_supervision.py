@@ -1,4 +1,5 @@
-"""The plan's lines about order, health, restarts and logs; and who waits for a health check that nobody has."""
+"""The plan's lines about order, health, restarts and logs; and who waits for a health check that
+nobody has."""
 
 from __future__ import annotations
 
@@ -11,7 +12,10 @@ from compos.errors import ConfigError
 
 def test_nothing_said_gives_no_line() -> None:
     assert supervision_lines(Settings()) == ()
-    assert supervision_lines(Settings(restart="no", on_failure="continue", stop_grace_period="10s")) == ()
+    assert (
+        supervision_lines(Settings(restart="no", on_failure="continue", stop_grace_period="10s"))
+        == ()
+    )
 
 
 def test_everything_said() -> None:

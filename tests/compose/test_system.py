@@ -1,6 +1,6 @@
-"""The root filesystem's layout: paths, modes, placeholders and contents as the reference has them (section 3)."""
+"""The root filesystem's layout: paths, modes, placeholders and contents as the reference has them
+(section 3)."""
 
-# ruff: noqa: E501  a layer a line
 from __future__ import annotations
 
 import gzip
@@ -42,7 +42,9 @@ def test_kernel(world: World) -> None:
     nodes = {path: node for path, node, _ in system.with_boot()}
     assert world.text(nodes["lib/modules/6.1/a.ko"]) == "module"
     assert (nodes["boot/cmdline"].mode, nodes["boot/kernel"].mtime) == (0o644, EPOCH)
-    assert "boot" in {path for path, _, _ in system.root.nodes}, "the empty directory stays in the initrd"
+    assert "boot" in {path for path, _, _ in system.root.nodes}, (
+        "the empty directory stays in the initrd"
+    )
 
 
 @pytest.mark.parametrize(
@@ -61,7 +63,8 @@ def test_kernel_mistakes(world: World, kernel: str, id: str) -> None:
 
 def test_kernel_without_modules_and_behind_a_link(world: World) -> None:
     world.image(
-        "acme/linked:1", [[Member("vmlinuz-6", content="K6"), Member("kernel", "symlink", content="vmlinuz-6")]]
+        "acme/linked:1",
+        [[Member("vmlinuz-6", content="K6"), Member("kernel", "symlink", content="vmlinuz-6")]],
     )
     system = world.compose("kernel:\n  image: acme/linked:1\n  tar: none\n")
     assert system.kernel is not None
@@ -72,20 +75,30 @@ def test_bundles(world: World) -> None:
     nodes = world.nodes(WEB)
     first = "containers/onboot/000-one"
     assert world.text(nodes[f"{first}/lower/bin/app"]) == "app"
-    for path in (f"{first}/tmp", f"{first}/rootfs", f"{first}/lower/proc", f"{first}/lower/dev/shm"):
+    for path in (
+        f"{first}/tmp",
+        f"{first}/rootfs",
+        f"{first}/lower/proc",
+        f"{first}/lower/dev/shm",
+    ):
         assert (nodes[path].kind, nodes[path].mode) == ("d", 0o755)
     # The same image again: no files of its own, its root mounts lead to the first one's.
     assert "containers/services/web/rootfs/bin/app" not in nodes
     mounts = json.loads(world.text(nodes["containers/services/web/runtime.json"]))["mounts"]
     assert mounts == [
-        {"destination": "/containers/services/web/rootfs", "source": f"/{first}/lower", "options": ["bind"]}
+        {
+            "destination": "/containers/services/web/rootfs",
+            "source": f"/{first}/lower",
+            "options": ["bind"],
+        }
     ]
     assert "containers/onshutdown/000-bye/config.json" in nodes
 
 
 def test_runtime_document_of_a_writable_container(world: World) -> None:
     document = world.document(
-        "    runtime: {mkdir: [/x], bindNS: {net: /run/n}, interfaces: [{name: w, add: wireguard}]}\n", "runtime.json"
+        "    runtime: {mkdir: [/x], bindNS: {net: /run/n}, interfaces: [{name: w, add: wireguard}]}\n",
+        "runtime.json",
     )
     base = "/containers/services/app"
     assert list(document) == ["cgroups", "mounts", "mkdir", "interfaces", "bindNS", "namespace"]
@@ -94,7 +107,15 @@ def test_runtime_document_of_a_writable_container(world: World) -> None:
         f"upperdir={base}/tmp/upper",
         f"workdir={base}/tmp/work",
     ]
-    assert document["bindNS"] == {"cgroup": "", "ipc": "", "mnt": "", "net": "/run/n", "pid": "", "user": "", "uts": ""}
+    assert document["bindNS"] == {
+        "cgroup": "",
+        "ipc": "",
+        "mnt": "",
+        "net": "/run/n",
+        "pid": "",
+        "user": "",
+        "uts": "",
+    }
     assert document["interfaces"] == [{"name": "w", "add": "wireguard", "createInRoot": False}]
 
 
@@ -215,7 +236,9 @@ services:
 def test_who_may_see_disks_waits_for_them(world: World, binds: str, place: int | None) -> None:
     world.image("acme/init:1", [[Member("init")]], {"Labels": {"org.compos.init.plan": "1"}})
     lines = world.text(world.nodes(DISKS.replace("BINDS", binds))["etc/compos/plan"]).splitlines()
-    waiting = [line.split("\t")[0:2] for line in lines if line == "disks" or line.startswith("container\t")]
+    waiting = [
+        line.split("\t")[0:2] for line in lines if line == "disks" or line.startswith("container\t")
+    ]
     names = [["container", "000-a"], ["container", "001-b"], ["container", "c"]]
     if place is not None:
         names.insert(place, ["disks"])
@@ -259,7 +282,9 @@ services:
   - {{name: beside, image: 'acme/app:1', pid: 'service:web'}}
   - {{name: web, image: 'acme/app:1', {own}}}
 """)
-    spaces = json.loads(world.text(nodes["containers/services/beside/config.json"]))["linux"]["namespaces"]
+    spaces = json.loads(world.text(nodes["containers/services/beside/config.json"]))["linux"][
+        "namespaces"
+    ]
     found = [space.get("path") for space in spaces if space["type"] == "pid"]
     assert found == ([path] if path else [])
     runtime = json.loads(world.text(nodes["containers/services/web/runtime.json"]))
@@ -271,7 +296,14 @@ services:
 def test_segments_add_up_to_the_root(world: World) -> None:
     """Laid down one after another, as the kernel unpacks them, the segments give the final tree."""
     world.image(
-        "acme/b:1", [[Member("init", "dir", 0o711), Member("init/x"), Member("sbin", "symlink", content="init")]]
+        "acme/b:1",
+        [
+            [
+                Member("init", "dir", 0o711),
+                Member("init/x"),
+                Member("sbin", "symlink", content="init"),
+            ]
+        ],
     )
     world.image("acme/c:1", [[Member("sbin/y", content="y"), Member("etc", "dir", 0o751)]])
     system = world.compose(
@@ -290,15 +322,22 @@ def test_segments_add_up_to_the_root(world: World) -> None:
 def test_a_decompressed_kernel(world: World) -> None:
     plain = b"\x7fELF" + bytes(5000)
     world.image(
-        "acme/packed:1", [[Member("kernel", mode=0o644, content=gzip.compress(plain)), Member("x", content="no")]]
+        "acme/packed:1",
+        [[Member("kernel", mode=0o644, content=gzip.compress(plain)), Member("x", content="no")]],
     )
     yaml = "kernel: {image: 'acme/packed:1', tar: none}"
     for _ in range(2):
         system = world.compose(yaml, decompress_kernel=True)
         assert system.kernel is not None
-        assert (system.kernel.size, system.kernel.mtime, system.kernel.mode) == (len(plain), EPOCH, 0o644)
+        assert (system.kernel.size, system.kernel.mtime, system.kernel.mode) == (
+            len(plain),
+            EPOCH,
+            0o644,
+        )
         with Contents(world.store.root) as contents:
             assert b"".join(contents.chunks(system.kernel.content)) == plain
     with pytest.raises(ImageError) as caught:
-        world.compose("kernel: {image: 'acme/packed:1', tar: none, binary: x}", decompress_kernel=True)
+        world.compose(
+            "kernel: {image: 'acme/packed:1', tar: none, binary: x}", decompress_kernel=True
+        )
     assert caught.value.id == "kernel-compression"

@@ -28,7 +28,10 @@ def errors(text: str | bytes) -> list[ComposError]:
 
 def mistakes(text: str | bytes) -> list[tuple[str, str]]:
     """Id and place (without the source's name) of each mistake in `text`."""
-    return [(error.id, (error.place or "").removeprefix("<stdin>").removeprefix(":")) for error in errors(text)]
+    return [
+        (error.id, (error.place or "").removeprefix("<stdin>").removeprefix(":"))
+        for error in errors(text)
+    ]
 
 
 def settings(fields: str) -> Settings:

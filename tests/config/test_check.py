@@ -1,4 +1,5 @@
-"""Syntax inside strings, and keys that need or exclude each other: reference 1.4, 1.8 to 1.13, 2.4, 3.7.
+"""Syntax inside strings, and keys that need or exclude each other: reference 1.4, 1.8 to 1.13, 2.4,
+3.7.
 
 Defects put right: N15, N16, N18, N19, N22.
 """
@@ -21,8 +22,11 @@ from tests.config.reading import config, errors, ids, mistakes
 
 
 def test_the_capabilities_are_the_kernel_s() -> None:
-    """util-linux (essential in Debian) names those of the running kernel in the order of their numbers."""
-    listed = subprocess.run(["setpriv", "--list-caps"], capture_output=True, text=True, check=True).stdout.split()
+    """util-linux (essential in Debian) names those of the running kernel in the order of their
+    numbers."""
+    listed = subprocess.run(
+        ["setpriv", "--list-caps"], capture_output=True, text=True, check=True
+    ).stdout.split()
     known = [f"CAP_{name.upper()}" for name in listed]
     assert len(CAPABILITIES) == 41
     assert list(CAPABILITIES)[: len(known)] == known[:41]
@@ -35,7 +39,12 @@ ACCEPTED = [
     "capabilities: []",
     *(
         f"rlimits: ['{text}']"
-        for text in ("nofile,1,2", "RLIMIT_NOFILE, 1 , 2", "core,unlimited,UNLIMITED", "as,0,18446744073709551615")
+        for text in (
+            "nofile,1,2",
+            "RLIMIT_NOFILE, 1 , 2",
+            "core,unlimited,UNLIMITED",
+            "as,0,18446744073709551615",
+        )
     ),
     "binds: ['/a:/b', '/a:/b:ro,rshared', '/a:b']",
     "tmpfs: ['/a', '/a:', '/a:x,y']",
@@ -74,7 +83,10 @@ def test_accepted(fields: str) -> None:
                 "nofile,٣,1",
             )
         ),
-        *((f"binds: ['{text}']", "config-mount", "binds[0]") for text in ("/a", "/a:/b:ro:x", "/a:", ":/b", "", ":")),
+        *(
+            (f"binds: ['{text}']", "config-mount", "binds[0]")
+            for text in ("/a", "/a:/b:ro:x", "/a:", ":/b", "", ":")
+        ),
         ("binds.add: ['/a']", "config-mount", "binds.add[0]"),
         *((f"tmpfs: ['{text}']", "config-mount", "tmpfs[0]") for text in ("", ":x", "/a:x:y")),
         ("mounts: [{source: /a, destination: /b}]", "config-mount", "mounts[0]"),
@@ -97,12 +109,16 @@ def test_refused(fields: str, id: str, path: str) -> None:
 
 @pytest.mark.parametrize("name", ["a/b", "..", ".", "", "/", "a\\0b", "a\\nb"])
 def test_container_names_stay_in_their_folder(name: str) -> None:
-    assert mistakes(f'onboot: [{{image: b, name: "{name}"}}]') == [("config-name", "1:27: onboot[0].name")]
+    assert mistakes(f'onboot: [{{image: b, name: "{name}"}}]') == [
+        ("config-name", "1:27: onboot[0].name")
+    ]
 
 
 @pytest.mark.parametrize("name", ["", "A", "a.b", "a/b", "ä", "a b"])
 def test_volume_names(name: str) -> None:
-    assert mistakes(f"volumes: [{{name: '{name}'}}]") == [("config-volume", "1:18: volumes[0].name")]
+    assert mistakes(f"volumes: [{{name: '{name}'}}]") == [
+        ("config-volume", "1:18: volumes[0].name")
+    ]
 
 
 @pytest.mark.parametrize("text", ["linux/arm/v7/x", "linux/", "", "/"])
@@ -127,7 +143,9 @@ def test_platforms(text: str) -> None:
         ("a/b:c@sha256:d", None),
     ],
 )
-@pytest.mark.parametrize("text", ['init: ["{}"]', 'kernel: {{image: "{}"}}', 'services: [{{name: a, image: "{}"}}]'])
+@pytest.mark.parametrize(
+    "text", ['init: ["{}"]', 'kernel: {{image: "{}"}}', 'services: [{{name: a, image: "{}"}}]']
+)
 def test_image_names(name: str, id: str | None, text: str) -> None:
     expected = [] if id is None or (not name and "kernel" in text) else [id]
     assert [error.id for error in errors(text.format(name))] == expected
@@ -188,7 +206,9 @@ def test_files(entry: str, expected: str | None) -> None:
     ],
 )
 def test_hints(fields: str, hint: str) -> None:
-    assert [error.hint for error in errors(f"services: [{{name: a, image: b, {fields}}}]")] == [hint]
+    assert [error.hint for error in errors(f"services: [{{name: a, image: b, {fields}}}]")] == [
+        hint
+    ]
 
 
 def test_an_unknown_limit_is_named() -> None:
@@ -205,7 +225,9 @@ def test_an_unknown_limit_is_named() -> None:
         ("[' rlimit_core , 0, 0', 'Core,0,0']", ["rlimits[1]"]),
     ],
 )
-def test_a_limit_that_stands_twice_is_said(limits: str, places: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_limit_that_stands_twice_is_said(
+    limits: str, places: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     show.install(1)
     try:
         assert not errors(f"services: [{{name: a, image: b, rlimits: {limits}}}]")
@@ -235,14 +257,18 @@ def test_numbers_of_thousands_of_digits(fields: str, id: str) -> None:
 
 
 def test_services_may_wait_for_each_other_in_a_long_row() -> None:
-    rows = [f"- {{name: s{number}, image: a, depends_on: [s{number + 1}]}}" for number in range(3000)]
+    rows = [
+        f"- {{name: s{number}, image: a, depends_on: [s{number + 1}]}}" for number in range(3000)
+    ]
     text = "services:\n" + "\n".join(rows)
     assert not errors(f"{text}\n- {{name: s3000, image: a}}\n")
     (error,) = errors(f"{text}\n- {{name: s3000, image: a, depends_on: [s2999]}}\n")
     assert error.message.endswith(": s2999 → s3000 → s2999")
 
 
-@pytest.mark.parametrize("name", ["a" * 241, "ä" * 121, "\u202e", "a\u2028b", "../../x", "a/b", "..", "\x7f"])
+@pytest.mark.parametrize(
+    "name", ["a" * 241, "ä" * 121, "\u202e", "a\u2028b", "../../x", "a/b", "..", "\x7f"]
+)
 def test_names_that_cannot_be_folders(name: str) -> None:
     document = json.dumps({"services": [{"name": name, "image": "b"}]})
     assert [error.id for error in errors(document)] == ["config-name"]
@@ -250,7 +276,9 @@ def test_names_that_cannot_be_folders(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["a" * 241, "", "A", "a/b", "..", ".", "a b", "ä"])
 def test_names_that_cannot_be_volumes(name: str) -> None:
-    assert [error.id for error in errors(json.dumps({"volumes": [{"name": name}]}))] == ["config-volume"]
+    assert [error.id for error in errors(json.dumps({"volumes": [{"name": name}]}))] == [
+        "config-volume"
+    ]
 
 
 @pytest.mark.parametrize("name", ["a" * 65, "a b", "a\nb", "\x1b[31m", "ä" * 33])
@@ -279,7 +307,8 @@ def texts(kind: Any, value: str = "a") -> Iterator[Any]:
 
 
 def test_nul_ends_every_string_in_linux() -> None:
-    """By the tables: a key that somebody adds is tried, too. Contents of files may hold anything."""
+    """By the tables: a key that somebody adds is tried, too. Contents of files may hold
+    anything."""
     tried = list(texts(CONFIG, "a\0b"))
     assert len(tried) > 100
     for document in tried:

@@ -84,18 +84,23 @@ def test_the_standard_example() -> None:
         ),
         onshutdown=(
             ImageEntry(
-                "shutdown", "busybox:latest", Settings(command=("/bin/echo", "so long and thanks for all the fish"))
+                "shutdown",
+                "busybox:latest",
+                Settings(command=("/bin/echo", "so long and thanks for all the fish")),
             ),
         ),
         services=(
             ImageEntry(
-                "getty", "linuxkit/getty:05eca453695984a69617f1f1f0bcdae7f7032967", Settings(env=("INSECURE=true",))
+                "getty",
+                "linuxkit/getty:05eca453695984a69617f1f1f0bcdae7f7032967",
+                Settings(env=("INSECURE=true",)),
             ),
             ImageEntry(
                 "nginx",
                 "nginx:1.19.5-alpine",
                 Settings(
-                    capabilities=("CAP_NET_BIND_SERVICE", "CAP_CHOWN"), binds=("/etc/resolv.conf:/etc/resolv.conf",)
+                    capabilities=("CAP_NET_BIND_SERVICE", "CAP_CHOWN"),
+                    binds=("/etc/resolv.conf:/etc/resolv.conf",),
                 ),
             ),
         ),
@@ -110,7 +115,11 @@ def test_nothing_is_a_system_too(text: str) -> None:
 
 SECTIONS: list[tuple[str, str, Any]] = [
     ("kernel: {}", "kernel", Kernel()),
-    ("kernel: {image: a, cmdline: b, binary: c, tar: '', ucode: e}", "kernel", Kernel("a", "b", "c", "", "e")),
+    (
+        "kernel: {image: a, cmdline: b, binary: c, tar: '', ucode: e}",
+        "kernel",
+        Kernel("a", "b", "c", "", "e"),
+    ),
     ("init: [a, 'b:1', \"@pkg:./c\"]", "init", ("a", "b:1", "@pkg:./c")),
     ("init: []", "init", ()),
     ("volumes: [{name: a}]", "volumes", (Volume("a"),)),
@@ -131,7 +140,9 @@ SECTIONS: list[tuple[str, str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize(("text", "section", "value"), SECTIONS, ids=[text for text, _, _ in SECTIONS])
+@pytest.mark.parametrize(
+    ("text", "section", "value"), SECTIONS, ids=[text for text, _, _ in SECTIONS]
+)
 def test_sections(text: str, section: str, value: Any) -> None:
     assert getattr(config(text), section) == value
 
@@ -142,7 +153,10 @@ SETTINGS: list[tuple[str, str, Any]] = [
     *((f"{name}: x", name, "x") for name in TEXT_FIELDS),
     *((f"{name}: ''", name, "") for name in TEXT_FIELDS),
     *((f"{name}: [a, '']", name, ("a", "")) for name in LIST_FIELDS),
-    *((f"{name}: []", name, ()) for name in (*LIST_FIELDS, "capabilities", "ambient", "binds", "mounts", "rlimits")),
+    *(
+        (f"{name}: []", name, ())
+        for name in (*LIST_FIELDS, "capabilities", "ambient", "binds", "mounts", "rlimits")
+    ),
     ("capabilities: [CAP_CHOWN]", "capabilities", ("CAP_CHOWN",)),
     ("capabilities: [ALL]", "capabilities", ("ALL",)),
     ("capabilities.add: [CAP_CHOWN, CAP_BPF]", "capabilities_add", ("CAP_CHOWN", "CAP_BPF")),
@@ -249,7 +263,9 @@ SETTINGS: list[tuple[str, str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize(("fields", "name", "value"), SETTINGS, ids=[fields[:50] for fields, _, _ in SETTINGS])
+@pytest.mark.parametrize(
+    ("fields", "name", "value"), SETTINGS, ids=[fields[:50] for fields, _, _ in SETTINGS]
+)
 def test_settings(fields: str, name: str, value: Any) -> None:
     text = f"services: [{{name: b, image: b, {fields}}}]\nonboot: [{{name: a, image: b}}]\n"
     assert getattr(config(text).services[0].settings, name) == value
@@ -346,15 +362,24 @@ def test_places(text: str, expected: list[tuple[str, str]]) -> None:
     [
         ("servicse: []", "Did you mean 'services'?"),
         ("services: [{name: a, image: b, comand: []}]", "Did you mean 'command'?"),
-        ("services: [{name: a, image: b, maskedPaths: [proc/kcore]}]", "Begin it with a slash, and leave out `..`."),
-        ("services: [{name: a, image: b, maskedPaths: ['']}]", "Begin it with a slash, and leave out `..`."),
+        (
+            "services: [{name: a, image: b, maskedPaths: [proc/kcore]}]",
+            "Begin it with a slash, and leave out `..`.",
+        ),
+        (
+            "services: [{name: a, image: b, maskedPaths: ['']}]",
+            "Begin it with a slash, and leave out `..`.",
+        ),
         (
             "services: [{name: a, image: b, readonlyPaths: [/proc/../sys]}]",
             "Begin it with a slash, and leave out `..`.",
         ),
         ("services: [{name: a, image: b, maskedpaths: []}]", "Did you mean 'maskedPaths'?"),
         ("services: [{name: a, image: b, rmlimits: []}]", "Did you mean 'rlimits'?"),
-        ("kernel: {zzz: 1}", "Keys here are: image, cmdline, binary, tar, ucode, modules, firmware."),
+        (
+            "kernel: {zzz: 1}",
+            "Keys here are: image, cmdline, binary, tar, ucode, modules, firmware.",
+        ),
         ("services: [{name: a, image: b, readonly: yes}]", "Write true."),
         ("services: [{name: a, image: b, command: [5]}]", "Put it in quotes: '5'."),
         ("services: [{name: a, image: b, command: sh}]", "Write it as a list: [sh]."),
@@ -367,13 +392,18 @@ def test_hints(text: str, hint: str) -> None:
 
 
 def test_marks_lead_to_the_value() -> None:
-    system = config("init:\n- a\n- b\nservices:\n- name: a\n  image: b\n  binds: ['/a:/b',\n   '/c:/d']\n")
+    system = config(
+        "init:\n- a\n- b\nservices:\n- name: a\n  image: b\n  binds: ['/a:/b',\n   '/c:/d']\n"
+    )
     entry = system.services[0]
     assert str(entry.mark) == "<stdin>:5:3: services[0]"
     assert str(entry.mark.at("image")) == "<stdin>:6:10: services[0].image"
     assert str(entry.mark.at("binds[1]")) == "<stdin>:8:4: services[0].binds[1]"
     assert entry.mark.at("command") is entry.mark
-    assert [str(mark) for mark in system.init_marks] == ["<stdin>:2:3: init[0]", "<stdin>:3:3: init[1]"]
+    assert [str(mark) for mark in system.init_marks] == [
+        "<stdin>:2:3: init[0]",
+        "<stdin>:3:3: init[1]",
+    ]
 
 
 def test_places_are_no_part_of_the_value() -> None:

@@ -1,4 +1,5 @@
-"""Every value of the model is in the digest, whatever it is and wherever it stands; places are not."""
+"""Every value of the model is in the digest, whatever it is and wherever it stands; places are
+not."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ from compos.config.digest import digest
 from compos.config.model import Config, File, ImageEntry, Mark, Settings
 from tests.config.reading import config
 
-# The model is read by its types: a field that somebody adds is tried without a line here, and a new type fails.
+# The model is read by its types: a field that somebody adds is tried without a line here, and a new
+# type fails.
 
 
 def variants(hint: Any) -> Iterator[Any]:
@@ -33,7 +35,11 @@ def variants(hint: Any) -> Iterator[Any]:
     elif hint in (Settings, Config) or hasattr(hint, "_fields"):
         yield from records(hint)
     elif origin is Mapping:
-        values = list(variants(arguments[1])) if arguments[1] is not Config else [Config(init=("a",)), Config()]
+        values = (
+            list(variants(arguments[1]))
+            if arguments[1] is not Config
+            else [Config(init=("a",)), Config()]
+        )
         yield from ({"key": value} for value in values)
         yield from ({"other": values[0]}, {})
     else:
@@ -68,7 +74,11 @@ def moved(value: Any) -> Any:
         return type(value)(*map(moved, value))
     if isinstance(value, tuple):
         return tuple(map(moved, value))
-    return {name: moved(inner) for name, inner in value.items()} if isinstance(value, Mapping) else value
+    return (
+        {name: moved(inner) for name, inner in value.items()}
+        if isinstance(value, Mapping)
+        else value
+    )
 
 
 def test_every_value_counts() -> None:
@@ -104,7 +114,8 @@ def test_the_same_yaml_elsewhere_is_the_same() -> None:
 )
 def test_what_looks_alike_is_not(one: dict[str, Any], other: dict[str, Any]) -> None:
     first, second = (
-        digest(Config(services=(ImageEntry("a", "b", Settings(**settings)),))) for settings in (one, other)
+        digest(Config(services=(ImageEntry("a", "b", Settings(**settings)),)))
+        for settings in (one, other)
     )
     assert first != second
 
@@ -127,10 +138,14 @@ def test_it_is_not_slower_than_a_repr() -> None:
     entry = ImageEntry(
         "a",
         "b",
-        Settings(capabilities=("all",), binds=("/a:/b", "/c:/d"), command=("/bin/x", "-y"), net="host"),
+        Settings(
+            capabilities=("all",), binds=("/a:/b", "/c:/d"), command=("/bin/x", "-y"), net="host"
+        ),
         Mark("a"),
     )
-    many = Config(services=tuple(entry._replace(name=f"service-{number}") for number in range(1000)))
+    many = Config(
+        services=tuple(entry._replace(name=f"service-{number}") for number in range(1000))
+    )
 
     def best(work: Any) -> float:
         times = []

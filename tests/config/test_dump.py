@@ -1,4 +1,5 @@
-"""Printing: reference 2.5 and 3.8, defect N9. PyYAML, which reads YAML 1.1, is the second reader."""
+"""Printing: reference 2.5 and 3.8, defect N9. PyYAML, which reads YAML 1.1, is the second
+reader."""
 
 from __future__ import annotations
 
@@ -129,7 +130,10 @@ def test_dry_run() -> None:
 
 
 def test_metadata_as_yaml() -> None:
-    assert metadata_document(config(PRINTED), "yaml", {"a": "docker.io/library/a"}).decode() == METADATA
+    assert (
+        metadata_document(config(PRINTED), "yaml", {"a": "docker.io/library/a"}).decode()
+        == METADATA
+    )
 
 
 def test_metadata_as_json() -> None:
@@ -138,7 +142,15 @@ def test_metadata_as_json() -> None:
     assert ">" not in text
     assert "&" not in text
     document = json.loads(text)
-    assert list(document) == ["kernel", "init", "onboot", "onshutdown", "services", "files", "volumes"]
+    assert list(document) == [
+        "kernel",
+        "init",
+        "onboot",
+        "onshutdown",
+        "services",
+        "files",
+        "volumes",
+    ]
     # LinuxKit writes empty sections of the JSON form as null.
     assert document["onshutdown"] is None
     assert config(text.replace(": null", ": []")) == config(EVERYTHING)
@@ -171,7 +183,23 @@ TEXT = st.one_of(
     st.text(),
     st.text("ab \n\t:#-'\"|>&*!%@`,[]{}?~0123456789.eExXoO_+=<", max_size=12),
     st.sampled_from(
-        ["yes", "No", "null", "~", "0o17", "0x1F", "1e3", ".inf", "1_0", "08", "2001-01-01", "1:30", "<<", "=", "---"]
+        [
+            "yes",
+            "No",
+            "null",
+            "~",
+            "0o17",
+            "0x1F",
+            "1e3",
+            ".inf",
+            "1_0",
+            "08",
+            "2001-01-01",
+            "1:30",
+            "<<",
+            "=",
+            "---",
+        ]
     ),
 ).filter(lambda text: not any("\ud800" <= c <= "\udfff" for c in text))
 VALUES = st.recursive(
@@ -185,7 +213,9 @@ def normal(value: Any) -> Any:
     """Lists of lists do not occur in our YAML, and are not printed."""
     if isinstance(value, list):
         return [normal(item) for item in value if not isinstance(item, list)]
-    return {key: normal(inner) for key, inner in value.items()} if isinstance(value, dict) else value
+    return (
+        {key: normal(inner) for key, inner in value.items()} if isinstance(value, dict) else value
+    )
 
 
 @given(st.dictionaries(TEXT, VALUES.map(normal), min_size=1, max_size=4), st.booleans())
@@ -198,7 +228,9 @@ def test_other_readers_read_the_same(document: dict[str, Any], indented: bool) -
 WITHOUT_NUL = TEXT.filter(lambda text: "\0" not in text)
 
 
-@given(st.lists(WITHOUT_NUL, max_size=4), st.dictionaries(WITHOUT_NUL, WITHOUT_NUL, max_size=3), TEXT)
+@given(
+    st.lists(WITHOUT_NUL, max_size=4), st.dictionaries(WITHOUT_NUL, WITHOUT_NUL, max_size=3), TEXT
+)
 @settings(max_examples=300, deadline=None)
 def test_whatever_strings_there_are_they_can_be_read_again(
     command: list[str], sysctl: dict[str, str], contents: str
@@ -216,10 +248,32 @@ def test_whatever_strings_there_are_they_can_be_read_again(
 
 
 @pytest.mark.parametrize(
-    "value", ["a: b", "a #b", "#", "- a", "a:", ":a", "'", '"', "@a", "%a", "*a", "&a", "!a", "|", ">", "?", "[a", "{a"]
+    "value",
+    [
+        "a: b",
+        "a #b",
+        "#",
+        "- a",
+        "a:",
+        ":a",
+        "'",
+        '"',
+        "@a",
+        "%a",
+        "*a",
+        "&a",
+        "!a",
+        "|",
+        ">",
+        "?",
+        "[a",
+        "{a",
+    ],
 )
 def test_strings_with_a_meaning_are_quoted(value: str) -> None:
-    assert yaml.safe_load(yaml_text({"k": [value], value: "v"}, indent=2, dashes_indented=False)) == {
+    assert yaml.safe_load(
+        yaml_text({"k": [value], value: "v"}, indent=2, dashes_indented=False)
+    ) == {
         "k": [value],
         value: "v",
     }

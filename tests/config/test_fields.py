@@ -46,7 +46,9 @@ def test_every_key_fills_a_field(record: Record) -> None:
 def test_every_field_is_filled() -> None:
     filled: dict[type, set[str]] = {}
     for record in RECORDS:
-        filled.setdefault(record.model, set()).update(field.name for field in record.fields.values())
+        filled.setdefault(record.model, set()).update(
+            field.name for field in record.fields.values()
+        )
     filled[model.Settings] = filled[model.ImageEntry]
     made = {
         kind
@@ -97,7 +99,11 @@ def test_the_schema_is_whole() -> None:
         ("ImageEntry", "command", {"type": "array", "items": {"type": "string"}}),
         ("ImageEntry", "sysctl", {"type": "object", "additionalProperties": {"type": "string"}}),
         ("ImageEntry", "resources", {"$ref": "#/$defs/Resources"}),
-        ("Volume", "format", {"anyOf": [{"enum": ["filesystem", "oci"]}, {"type": "string", "pattern": r"\$\{"}]}),
+        (
+            "Volume",
+            "format",
+            {"anyOf": [{"enum": ["filesystem", "oci"]}, {"type": "string", "pattern": r"\$\{"}]},
+        ),
         ("Volume", "name", {"type": "string", "pattern": r"^(?:[a-z0-9_-]+)$|\$\{"}),
     ],
 )

@@ -23,7 +23,8 @@ def test_counted_over_onboot_onshutdown_services() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "number"), [(None, 0), ("", 0), ("root", 0), (0, 0), (5, 5), ("a", 100), (2**32 - 1, 2**32 - 1)]
+    ("value", "number"),
+    [(None, 0), ("", 0), ("root", 0), (0, 0), (5, 5), ("a", 100), (2**32 - 1, 2**32 - 1)],
 )
 def test_resolved(value: Id | None, number: int) -> None:
     assert resolve_id(value, {"a": 100}) == number

@@ -1,4 +1,5 @@
-"""Included files and parts for one architecture: order, relative names, circles, what a remote file may name."""
+"""Included files and parts for one architecture: order, relative names, circles, what a remote file
+may name."""
 
 from __future__ import annotations
 
@@ -60,7 +61,9 @@ def test_a_file_that_several_include_counts_once(folder: Path) -> None:
     assert config.init == ("a", "b")
 
 
-@pytest.mark.parametrize("circle", [{"os": "include: [os.yml]"}, {"os": "include: [a.yml]", "a": "include: [os.yml]"}])
+@pytest.mark.parametrize(
+    "circle", [{"os": "include: [os.yml]"}, {"os": "include: [a.yml]", "a": "include: [os.yml]"}]
+)
 def test_circles(folder: Path, circle: dict[str, str]) -> None:
     write(folder, **circle)
     (error,) = wrong("os.yml")
@@ -86,7 +89,11 @@ def test_variables_of_the_outer_file_win(folder: Path) -> None:
         b="variables: {TAG: inner, X: '1'}\ninit: ['theirs:${TAG}', 'x:${X}']",
     )
     assert load(["os.yml"]).init == ("theirs:outer", "x:1", "own:outer")
-    assert load(["os.yml"], variables={"TAG": Variable("flag", "--set")}).init == ("theirs:flag", "x:1", "own:flag")
+    assert load(["os.yml"], variables={"TAG": Variable("flag", "--set")}).init == (
+        "theirs:flag",
+        "x:1",
+        "own:flag",
+    )
     assert load(["b.yml"]).init == ("theirs:inner", "x:1")
 
 
@@ -99,7 +106,11 @@ def test_parts_for_one_architecture(folder: Path) -> None:
     )
     arm = load(["os.yml", "more.yml"], architecture="arm64")
     assert arm.kernel is not None
-    assert (arm.kernel.image, arm.kernel.cmdline, arm.init) == ("k", "console=ttyAMA0", ("a", "b", "d"))
+    assert (arm.kernel.image, arm.kernel.cmdline, arm.init) == (
+        "k",
+        "console=ttyAMA0",
+        ("a", "b", "d"),
+    )
     assert str(arm.init_marks[1]) == "os.yml:4:54: arch.arm64.init[0]"
     assert str(arm.kernel.mark.at("cmdline")).endswith("arch.arm64.kernel.cmdline")
     assert load(["os.yml"], architecture="amd64").init == ("a",)
@@ -109,7 +120,11 @@ def test_parts_for_one_architecture(folder: Path) -> None:
 def test_parts_for_every_architecture_are_checked(folder: Path) -> None:
     write(folder, os="arch: {x86: {}, arm64: {init: 5, arch: {}}}")
     errors = wrong("os.yml")
-    assert [error.id for error in errors] == ["config-unknown-key", "config-type", "config-unknown-key"]
+    assert [error.id for error in errors] == [
+        "config-unknown-key",
+        "config-type",
+        "config-unknown-key",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -140,7 +155,9 @@ def test_a_fetched_file_includes_nothing_of_this_machine(name: str) -> None:
 def test_included_files_are_bounded(tmp_path: Path) -> None:
     for number in range(1100):
         (tmp_path / f"{number}.yml").write_text("init: [a]\n")
-    (tmp_path / "os.yml").write_text("include:\n" + "".join(f"- {number}.yml\n" for number in range(1100)))
+    (tmp_path / "os.yml").write_text(
+        "include:\n" + "".join(f"- {number}.yml\n" for number in range(1100))
+    )
     with pytest.raises(ComposError) as caught:
         load([str(tmp_path / "os.yml")])
     assert caught.value.id == "config-include"

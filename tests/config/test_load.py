@@ -1,4 +1,5 @@
-"""Sources, merging, labels, and several mistakes in one run: reference 1.6, 2.1, 2.2, 2.4, 4, defects N6, N14."""
+"""Sources, merging, labels, and several mistakes in one run: reference 1.6, 2.1, 2.2, 2.4, 4,
+defects N6, N14."""
 
 from __future__ import annotations
 
@@ -48,7 +49,10 @@ def site() -> Iterator[str]:
     server.pages = {  # type: ignore[attr-defined]
         "/a.yml?token=secret": (200, b"init: [a]", None),
         "/moved": (302, b"", "/a.yml?token=secret"),
-        **{f"/moved/{status}": (status, b"", "/a.yml?token=secret") for status in (301, 303, 307, 308)},
+        **{
+            f"/moved/{status}": (status, b"", "/a.yml?token=secret")
+            for status in (301, 303, 307, 308)
+        },
         "/moved/nowhere": (302, b"init: [a]", None),
         "/large": (200, b"# " + b"x" * (16 << 20), None),
         "/circle": (302, b"", "/circle"),
@@ -70,7 +74,9 @@ def site() -> Iterator[str]:
     server.server_close()
 
 
-@pytest.mark.parametrize("page", ["/a.yml?token=secret", "/moved", *(f"/moved/{n}" for n in (301, 303, 307, 308))])
+@pytest.mark.parametrize(
+    "page", ["/a.yml?token=secret", "/moved", *(f"/moved/{n}" for n in (301, 303, 307, 308))]
+)
 def test_urls(site: str, page: str) -> None:
     assert load([site + page]).init == ("a",)
 
@@ -97,9 +103,13 @@ def test_urls_that_give_no_system(site: str, page: str, id: str) -> None:
 
 @pytest.mark.parametrize("page", ["/source", "/to-source", "/local"])
 @pytest.mark.parametrize("included", [False, True])
-def test_what_was_fetched_reads_nothing_here(site: str, page: str, included: bool, tmp_path: Path) -> None:
+def test_what_was_fetched_reads_nothing_here(
+    site: str, page: str, included: bool, tmp_path: Path
+) -> None:
     """Directly, through a redirect, included by a local file, and included by what was fetched."""
-    (tmp_path / "os.yml").write_text(f"include: ['{site}{page}']\nfiles: [{{path: x, source: /etc/hostname}}]\n")
+    (tmp_path / "os.yml").write_text(
+        f"include: ['{site}{page}']\nfiles: [{{path: x, source: /etc/hostname}}]\n"
+    )
     sources = [str(tmp_path / "os.yml") if included else site + page]
     with pytest.raises(CombinedError) as caught:
         load(sources, architecture="amd64")
@@ -111,7 +121,10 @@ def test_what_was_fetched_reads_nothing_here(site: str, page: str, included: boo
         ("config-local-file", f"{name}:6:42: arch.amd64.files[0].source"),
     ]
     if page == "/local":
-        expected += [("config-template", "local:2:8: init[0]"), ("config-template", "local:3:28: volumes[0].image")]
+        expected += [
+            ("config-template", "local:2:8: init[0]"),
+            ("config-template", "local:3:28: volumes[0].image"),
+        ]
     assert sorted(found) == sorted(expected)
     assert all("--allow-local-files" in str(error.hint) for error in caught.value.errors)
     assert len(load(sources, architecture="amd64", allow_local_files=True).files) == 4 + included
@@ -126,9 +139,15 @@ def test_a_server_that_is_not_there(site: str) -> None:
 def test_files_and_standard_input(tmp_path: Path) -> None:
     (tmp_path / "a.yml").write_text("init: [a]")
     (tmp_path / "b.yml").write_text("init: [b]")
-    found = load([str(tmp_path / "a.yml"), "-", str(tmp_path / "b.yml")], stdin=lambda: b"init: [c]")
+    found = load(
+        [str(tmp_path / "a.yml"), "-", str(tmp_path / "b.yml")], stdin=lambda: b"init: [c]"
+    )
     assert found.init == ("a", "c", "b")
-    assert [mark.file for mark in found.init_marks] == [str(tmp_path / "a.yml"), "<stdin>", str(tmp_path / "b.yml")]
+    assert [mark.file for mark in found.init_marks] == [
+        str(tmp_path / "a.yml"),
+        "<stdin>",
+        str(tmp_path / "b.yml"),
+    ]
 
 
 def test_all_sources_are_looked_at(tmp_path: Path) -> None:
@@ -138,8 +157,18 @@ def test_all_sources_are_looked_at(tmp_path: Path) -> None:
     (tmp_path / "c.yml").write_text("init: [a]\nfoo: 1\n")
     missing = str(tmp_path / "missing.yml")
     with pytest.raises(CombinedError) as caught:
-        load([missing, *(str(tmp_path / name) for name in ("a.yml", "b.yml", "c.yml")), str(tmp_path), "\0"])
-    assert [(error.id, Path((error.place or "").partition(":")[0]).name) for error in caught.value.errors] == [
+        load(
+            [
+                missing,
+                *(str(tmp_path / name) for name in ("a.yml", "b.yml", "c.yml")),
+                str(tmp_path),
+                "\0",
+            ]
+        )
+    assert [
+        (error.id, Path((error.place or "").partition(":")[0]).name)
+        for error in caught.value.errors
+    ] == [
         ("config-source", "missing.yml"),
         ("config-image", "a.yml"),
         ("config-unknown-key", "a.yml"),
@@ -195,7 +224,9 @@ def test_kernels_are_merged_by_field(tmp_path: Path, one: str, other: str, kerne
 
 def test_a_kernel_s_image_is_placed_in_the_file_that_names_it(tmp_path: Path) -> None:
     kernel = merged(
-        tmp_path, "kernel: {image: a, binary: c, tar: d}", "kernel: {cmdline: b, binary: '', tar: e, image: ''}"
+        tmp_path,
+        "kernel: {image: a, binary: c, tar: d}",
+        "kernel: {cmdline: b, binary: '', tar: e, image: ''}",
     ).kernel
     assert kernel is not None
     assert str(kernel.mark.at("binary")) == f"{tmp_path}/0.yml:1:28: kernel.binary"
@@ -212,7 +243,12 @@ def test_lists_are_appended(tmp_path: Path) -> None:
         "{onshutdown: [{name: x, image: c}], services: [{name: x, image: d}]}",
     )
     assert found.init == ("a", "a")
-    assert [entry.image for entry in (*found.onboot, *found.onshutdown, *found.services)] == ["a", "b", "c", "d"]
+    assert [entry.image for entry in (*found.onboot, *found.onshutdown, *found.services)] == [
+        "a",
+        "b",
+        "c",
+        "d",
+    ]
     assert [file.contents for file in found.files] == ["a", "b"]
     assert [volume.name for volume in found.volumes] == ["a", "b"]
 
@@ -269,7 +305,9 @@ VOLUMES = "volumes: [{name: rw}, {name: ro, readonly: true}]\n"
     ],
 )
 @pytest.mark.parametrize("apart", [False, True])
-def test_volumes_and_containers_that_are_named(tmp_path: Path, fields: str, id: str | None, apart: bool) -> None:
+def test_volumes_and_containers_that_are_named(
+    tmp_path: Path, fields: str, id: str | None, apart: bool
+) -> None:
     """What another file declares counts too, whichever comes first (N6)."""
     text = f"services: [{{name: b, image: b, {fields}}}]\n"
     other = VOLUMES + "onboot: [{name: other, image: b}]\n"
@@ -293,13 +331,19 @@ def test_files_of_containers() -> None:
 
 def test_a_mistake_brings_no_complaints_about_what_it_hides() -> None:
     assert [
-        error.id for error in errors("{volumes: [{nam: a}], services: [{name: a, image: b, binds: ['a:/b']}]}")
+        error.id
+        for error in errors(
+            "{volumes: [{nam: a}], services: [{name: a, image: b, binds: ['a:/b']}]}"
+        )
     ] == ["config-unknown-key"]
 
 
 def test_the_excerpt_shows_what_is_meant() -> None:
     (error,) = errors("services:\n  - name: a\n    image: b\n    comand: [x]\n")
-    assert str(error) == "there is no key 'comand' (<stdin>:4:5: services[0].comand) [config-unknown-key]"
+    assert (
+        str(error)
+        == "there is no key 'comand' (<stdin>:4:5: services[0].comand) [config-unknown-key]"
+    )
     assert error.excerpt == "  |\n4 |     comand: [x]\n  |     ^^^^^^"
 
 
@@ -332,7 +376,10 @@ LABELS = [
     (" \n", Settings()),
     ("# x", Settings()),
     ("{}", Settings()),
-    ('{"binds": ["vol:/a", "/b:/c"], "readonly": false}', Settings(binds=("vol:/a", "/b:/c"), readonly=False)),
+    (
+        '{"binds": ["vol:/a", "/b:/c"], "readonly": false}',
+        Settings(binds=("vol:/a", "/b:/c"), readonly=False),
+    ),
     ("binds:\n- /a:/b\nuid: nobody\n", Settings(binds=("/a:/b",), uid="nobody")),
     ("capabilities.add: [CAP_CHOWN]", Settings(capabilities_add=("CAP_CHOWN",))),
 ]
@@ -361,7 +408,9 @@ def test_labels_with_mistakes(text: str, ids: list[str]) -> None:
         decode_label(text, "img:1")
     found = caught.value.errors if isinstance(caught.value, CombinedError) else (caught.value,)
     assert [error.id for error in found] == ids
-    assert all((error.place or "").startswith("label org.mobyproject.config of img:1:") for error in found)
+    assert all(
+        (error.place or "").startswith("label org.mobyproject.config of img:1:") for error in found
+    )
 
 
 def test_the_examples_are_valid() -> None:

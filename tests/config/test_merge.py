@@ -46,13 +46,17 @@ def test_what_either_kernel_says_is_kept(name: str) -> None:
     ],
 )
 def test_kernels(name: str, base: Any, over: Any, merged: Any) -> None:
-    kernel = merge(Config(kernel=Kernel(**{name: base})), Config(kernel=Kernel(**{name: over}))).kernel
+    kernel = merge(
+        Config(kernel=Kernel(**{name: base})), Config(kernel=Kernel(**{name: over}))
+    ).kernel
     assert getattr(kernel, name) == merged
 
 
 def test_places_come_along() -> None:
     base = Kernel(image="a", mark=Mark("a.yml", 1, 1, "kernel", {"image": Mark("a.yml", 2, 3)}))
-    over = Kernel(image="", cmdline="x", mark=Mark("b.yml", 1, 1, "kernel", {"cmdline": Mark("b.yml", 2, 3)}))
+    over = Kernel(
+        image="", cmdline="x", mark=Mark("b.yml", 1, 1, "kernel", {"cmdline": Mark("b.yml", 2, 3)})
+    )
     kernel = merge(Config(kernel=base), Config(kernel=over)).kernel
     assert kernel is not None
     assert (kernel.mark.at("image").file, kernel.mark.at("cmdline").file) == ("a.yml", "b.yml")

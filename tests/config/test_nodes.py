@@ -43,7 +43,10 @@ def plain(node: Node | None) -> object:
         ("a: &x 5\nb: *x\n", {"a": 5, "b": 5}),
         ("- &k {a: 1, b: 2}\n- <<: *k\n  b: 3\n", [{"a": 1, "b": 2}, {"a": 1, "b": 3}]),
         ("- &k {a: 1}\n- b: 3\n  <<: *k\n", [{"a": 1}, {"a": 1, "b": 3}]),
-        ("- &k {a: 1}\n- &l {a: 2, c: 4}\n- {<<: [*k, *l]}\n", [{"a": 1}, {"a": 2, "c": 4}, {"a": 1, "c": 4}]),
+        (
+            "- &k {a: 1}\n- &l {a: 2, c: 4}\n- {<<: [*k, *l]}\n",
+            [{"a": 1}, {"a": 2, "c": 4}, {"a": 1, "c": 4}],
+        ),
         ("{'<<': x}", {"<<": "x"}),
         ("a\n---\n[broken\n", "a"),
         ("# only a comment\n", "nothing"),
@@ -100,7 +103,10 @@ def test_mistakes(text: str, id: str, place: str) -> None:
     [
         ("init:\n\t- b\n", "Indent with blanks: YAML allows no tabs there."),
         ("init: [@pkg:x]\n", "Put a value that begins with @, ` or % in quotes."),
-        ("init: b: c\n", "Put a value with a colon and a blank in it in quotes, or check the indentation."),
+        (
+            "init: b: c\n",
+            "Put a value with a colon and a blank in it in quotes, or check the indentation.",
+        ),
     ],
 )
 def test_hints(text: str, hint: str) -> None:
@@ -111,7 +117,10 @@ def test_hints(text: str, hint: str) -> None:
     "text",
     [
         "a: &a [x,x,x,x,x,x,x,x,x]\n"
-        + "".join(f"{b}: &{b} [{','.join([f'*{a}'] * 9)}]\n" for a, b in zip("abcdefghi", "bcdefghij", strict=True)),
+        + "".join(
+            f"{b}: &{b} [{','.join([f'*{a}'] * 9)}]\n"
+            for a, b in zip("abcdefghi", "bcdefghij", strict=True)
+        ),
         "- &m0 {k: v}\n" + "".join(f"- &m{n + 1} {{<<: *m{n}, k{n}: v}}\n" for n in range(2000)),
         "[" * 100_000,
         "- " * 100_000,
@@ -141,7 +150,11 @@ def test_what_is_not_utf8() -> None:
         ("a: [1,\n 'x\n", "2:2", "not closed"),
         ("{init: [a], files: [{path: a, contents: 'x}]}\n", "1:41", "not closed"),
         ("a: 'x\n---\nb: c\n", "1:4", "not closed (found unexpected document indicator in line 2)"),
-        ("a: 'x\nb: 'y'\n", "2:5", "Close the quote that begins in line 1, column 4: it ends only here."),
+        (
+            "a: 'x\nb: 'y'\n",
+            "2:5",
+            "Close the quote that begins in line 1, column 4: it ends only here.",
+        ),
         ("a: [1, 2\nb: 3\n", "2:2", "Close the [ of line 1, column 4."),
         ("a: {x: 1\nb: 3\n", "2:2", "Close the { of line 1, column 4."),
         ("a: [1, {x: 2]\n", "1:13", "Close the { of line 1, column 8."),

@@ -1,4 +1,5 @@
-"""Dependencies, health checks, restarts and shared namespaces in the YAML: what is said of mistakes, and where."""
+"""Dependencies, health checks, restarts and shared namespaces in the YAML: what is said of
+mistakes, and where."""
 
 from __future__ import annotations
 
@@ -6,7 +7,13 @@ from collections.abc import Callable
 
 import pytest
 
-from compos.config.quantities import MAX_COUNT, MAX_MILLISECONDS, milliseconds, octets, signal_number
+from compos.config.quantities import (
+    MAX_COUNT,
+    MAX_MILLISECONDS,
+    milliseconds,
+    octets,
+    signal_number,
+)
 from tests.config.reading import errors
 
 
@@ -18,14 +25,20 @@ def service(settings: str, other: str = "") -> str:
     "text",
     [
         service("depends_on: [db]"),
-        service("depends_on: {db: {condition: service_healthy}}", "healthcheck: {test: [CMD, /bin/true]}"),
         service(
-            "depends_on: {db: {condition: service_completed_successfully, restart: true}}", "restart: on-failure:3"
+            "depends_on: {db: {condition: service_healthy}}",
+            "healthcheck: {test: [CMD, /bin/true]}",
+        ),
+        service(
+            "depends_on: {db: {condition: service_completed_successfully, restart: true}}",
+            "restart: on-failure:3",
         ),
         service("depends_on: {nobody: {required: false}}"),
         service("healthcheck: {test: exit 0, interval: 1m30s, start_period: 5s, retries: 2}"),
         service("restart: unless-stopped, stop_signal: SIGUSR1, stop_grace_period: 1m"),
-        service("logging: {driver: syslog, options: {syslog-address: 'tcp://[::1]:514', max-size: 64k}}"),
+        service(
+            "logging: {driver: syslog, options: {syslog-address: 'tcp://[::1]:514', max-size: 64k}}"
+        ),
         service("net: 'service:db', ipc: 'service:db'", "net: new"),
         "onboot: [{name: a, image: b, timeout: 30s, on_failure: reboot}]",
         "kernel: {image: k, modules: auto, firmware: ['i915/*']}",
@@ -44,14 +57,22 @@ def test_what_can_be_said(text: str) -> None:
             "config-depends-on",
             "services wait for each other: web → db → web",
         ),
-        (service("depends_on: [web]"), "config-depends-on", "services wait for each other: web → web"),
         (
-            service("depends_on: {db: {condition: service_completed_successfully}}", "restart: always"),
+            service("depends_on: [web]"),
+            "config-depends-on",
+            "services wait for each other: web → web",
+        ),
+        (
+            service(
+                "depends_on: {db: {condition: service_completed_successfully}}", "restart: always"
+            ),
             "config-depends-on",
             "'db' is restarted (always) and never completes",
         ),
         (
-            service("depends_on: {db: {condition: service_healthy}}", "healthcheck: {disable: true}"),
+            service(
+                "depends_on: {db: {condition: service_healthy}}", "healthcheck: {disable: true}"
+            ),
             "config-depends-on",
             "'db' has its health check switched off and is never healthy",
         ),
@@ -60,18 +81,42 @@ def test_what_can_be_said(text: str) -> None:
             "config-value",
             "'healthy' is none of: service_started, service_healthy, service_completed_successfully",
         ),
-        (service("healthcheck: {test: [/bin/true]}"), "config-healthcheck", "'/bin/true' is not a test"),
-        (service("healthcheck: {interval: 0s}"), "config-healthcheck", "interval is shorter than a millisecond"),
+        (
+            service("healthcheck: {test: [/bin/true]}"),
+            "config-healthcheck",
+            "'/bin/true' is not a test",
+        ),
+        (
+            service("healthcheck: {interval: 0s}"),
+            "config-healthcheck",
+            "interval is shorter than a millisecond",
+        ),
         (service("healthcheck: {interval: '5'}"), "config-duration", "'5' is not a duration"),
         (service("restart: sometimes"), "config-restart", "'sometimes' is not a restart policy"),
         (service("restart: 'always:3'"), "config-restart", "'always:3' is not a restart policy"),
         (service("stop_signal: SIGNONE"), "config-signal", "there is no signal 'SIGNONE'"),
         (service("timeout: 5s"), "config-place", "timeout means nothing in services"),
-        ("onboot: [{name: a, image: b, restart: always}]", "config-place", "restart means nothing in onboot"),
-        (service("logging: {driver: syslog}"), "config-logging", "the driver syslog needs the server's address"),
-        (service("logging: {options: {max-sise: 1m}}"), "config-logging", "there is no logging option 'max-sise'"),
+        (
+            "onboot: [{name: a, image: b, restart: always}]",
+            "config-place",
+            "restart means nothing in onboot",
+        ),
+        (
+            service("logging: {driver: syslog}"),
+            "config-logging",
+            "the driver syslog needs the server's address",
+        ),
+        (
+            service("logging: {options: {max-sise: 1m}}"),
+            "config-logging",
+            "there is no logging option 'max-sise'",
+        ),
         (service("net: 'service:dd'"), "config-namespace", "there is no service named 'dd'"),
-        (service("net: 'service:web'"), "config-namespace", "a service shares with others, not with itself"),
+        (
+            service("net: 'service:web'"),
+            "config-namespace",
+            "a service shares with others, not with itself",
+        ),
         (
             service("net: 'service:db'", "net: 'service:web'"),
             "config-namespace",
@@ -109,7 +154,15 @@ def test_the_place_is_the_dependency() -> None:
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("30s", 30000), ("1m30s", 90000), ("500ms", 500), ("1.5h", 5_400_000), ("10", None), ("", None), ("5s ", None)],
+    [
+        ("30s", 30000),
+        ("1m30s", 90000),
+        ("500ms", 500),
+        ("1.5h", 5_400_000),
+        ("10", None),
+        ("", None),
+        ("5s ", None),
+    ],
 )
 def test_durations(text: str, value: int | None) -> None:
     assert milliseconds(text) == value
@@ -122,18 +175,26 @@ HUGE = "9" * 5000
 @pytest.mark.parametrize(
     ("read", "largest", "larger"),
     [
-        (milliseconds, f"{MAX_MILLISECONDS}ms", (f"{MAX_MILLISECONDS + 1}ms", f"{HUGE}h", f"{HUGE}ms{HUGE}s")),
+        (
+            milliseconds,
+            f"{MAX_MILLISECONDS}ms",
+            (f"{MAX_MILLISECONDS + 1}ms", f"{HUGE}h", f"{HUGE}ms{HUGE}s"),
+        ),
         (octets, str(2**63 - 1), (str(2**63), f"{2**33}g", HUGE, f"{HUGE}k")),
         (signal_number, "64", ("65", HUGE, f"RTMIN+{HUGE}", f"RTMAX-{HUGE}")),
     ],
 )
-def test_what_is_too_large(read: Callable[[str], int | None], largest: str, larger: tuple[str, ...]) -> None:
+def test_what_is_too_large(
+    read: Callable[[str], int | None], largest: str, larger: tuple[str, ...]
+) -> None:
     assert read(largest)
     assert read(f"{'0' * 5000}{largest}") == read(largest)
     assert [read(text) for text in larger] == [None] * len(larger)
 
 
-@pytest.mark.parametrize("text", [f"on-failure:{MAX_COUNT + 1}", f"on-failure:{HUGE}", "on-failure:0", "on-failure:٣"])
+@pytest.mark.parametrize(
+    "text", [f"on-failure:{MAX_COUNT + 1}", f"on-failure:{HUGE}", "on-failure:0", "on-failure:٣"]
+)
 def test_what_no_restart_policy_is(text: str) -> None:
     (error,) = errors(service(f"restart: '{text}'"))
     assert error.id == "config-restart"
@@ -148,7 +209,10 @@ def test_sizes_and_signals() -> None:
         None,
         None,
     ]
-    assert [signal_number(text) for text in ("SIGTERM", "quit", "9", "RTMIN+3", "RTMAX", "0", "SIGX", "65")] == [
+    assert [
+        signal_number(text)
+        for text in ("SIGTERM", "quit", "9", "RTMIN+3", "RTMAX", "0", "SIGX", "65")
+    ] == [
         *(15, 3, 9, 37, 64),
         *(None, None, None),
     ]

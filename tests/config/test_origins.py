@@ -1,4 +1,5 @@
-"""`compos config`: what is printed means the same when read again, and every value's place is right."""
+"""`compos config`: what is printed means the same when read again, and every value's place is
+right."""
 
 from __future__ import annotations
 
@@ -96,12 +97,16 @@ def test_defaults_of_variables_are_told(folder: Path) -> None:
 @pytest.mark.parametrize("architecture", ["amd64", "arm64"])
 def test_what_is_printed_means_the_same(path: Path, architecture: str, tmp_path: Path) -> None:
     config = load([str(path)], architecture=architecture)
-    for number, text in enumerate((resolved_yaml(config, with_origins=True), resolved_json(config))):
+    for number, text in enumerate(
+        (resolved_yaml(config, with_origins=True), resolved_json(config))
+    ):
         again = tmp_path / f"{number}.yml"
         again.write_text(text)
         assert load([str(again)]) == config
     # Another reader takes the comments for comments, too.
-    assert yaml.safe_load(resolved_yaml(config, with_origins=True)) == json.loads(resolved_json(config))
+    assert yaml.safe_load(resolved_yaml(config, with_origins=True)) == json.loads(
+        resolved_json(config)
+    )
 
 
 def test_every_printed_value_has_a_place(folder: Path) -> None:

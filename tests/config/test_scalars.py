@@ -39,10 +39,36 @@ CASES: list[tuple[str, Value]] = [
     ("null", None),
     ("Null", None),
     ("", None),
-    *((text, text) for text in ("2001-01-01", "2001-12-14t21:59:43.10-05:00", "1:30", "1.2.3", "127.0.0.1", "0b2")),
     *(
         (text, text)
-        for text in ("0x", "0x_", "0b", "0o", "0o8", "-", "+", ".", "-.", "..", "_1", "1e", "e3", "+-1", "0xg")
+        for text in (
+            "2001-01-01",
+            "2001-12-14t21:59:43.10-05:00",
+            "1:30",
+            "1.2.3",
+            "127.0.0.1",
+            "0b2",
+        )
+    ),
+    *(
+        (text, text)
+        for text in (
+            "0x",
+            "0x_",
+            "0b",
+            "0o",
+            "0o8",
+            "-",
+            "+",
+            ".",
+            "-.",
+            "..",
+            "_1",
+            "1e",
+            "e3",
+            "+-1",
+            "0xg",
+        )
     ),
     *((text, text) for text in ("nan", "inf", "nUll", "/dev", "<<", "=", "-1s", "٣")),
 ]
@@ -80,7 +106,8 @@ def test_tagged(text: str, tag: str, value: Value) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "tag"), [("x", "int"), ("yes", "bool"), ("1.5", "int"), ("x", "!own"), ("eA==", "binary")]
+    ("text", "tag"),
+    [("x", "int"), ("yes", "bool"), ("1.5", "int"), ("x", "!own"), ("eA==", "binary")],
 )
 def test_tagged_wrongly(text: str, tag: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011  it has no message

@@ -78,7 +78,9 @@ def values(kind: Any, depth: int = 0) -> st.SearchStrategy[Any]:
     """Values that the tables allow, as far as types go."""
     if isinstance(kind, Record):
         fields = {
-            key: values(field.kind, depth + 1) for key, field in kind.fields.items() if depth < 4 or field.required
+            key: values(field.kind, depth + 1)
+            for key, field in kind.fields.items()
+            if depth < 4 or field.required
         }
         required = {key for key, field in kind.fields.items() if field.required}
         return st.fixed_dictionaries(
@@ -90,7 +92,9 @@ def values(kind: Any, depth: int = 0) -> st.SearchStrategy[Any]:
     if isinstance(kind, Words):
         return st.lists(st.just("a"), max_size=2) | st.just("a")
     if isinstance(kind, MapOf):
-        return st.dictionaries(st.sampled_from(["a", "b"]), values(kind.item, depth + 1), max_size=2)
+        return st.dictionaries(
+            st.sampled_from(["a", "b"]), values(kind.item, depth + 1), max_size=2
+        )
     if isinstance(kind, Flag):
         return st.booleans()
     if isinstance(kind, (Number, Identity)):
@@ -98,7 +102,11 @@ def values(kind: Any, depth: int = 0) -> st.SearchStrategy[Any]:
     if isinstance(kind, Text):
         if kind.choices:
             return st.sampled_from(kind.choices)
-        return st.from_regex(kind.pattern, fullmatch=True) if kind.pattern else st.sampled_from(["a", "b/c", "x y"])
+        return (
+            st.from_regex(kind.pattern, fullmatch=True)
+            if kind.pattern
+            else st.sampled_from(["a", "b/c", "x y"])
+        )
     return st.dictionaries(st.sampled_from(["a", "b"]), st.just("c"), max_size=2)
 
 

@@ -59,7 +59,11 @@ def test_scripts_keep_what_nobody_has_declared() -> None:
     config = read(text)
     assert config.files[0].contents == script
     config = read(text, PORT="8080")
-    meant = script.replace("${PORT:-80}", "8080").replace("$8080", "${PORT}").replace("$${PORT}", "${PORT}")
+    meant = (
+        script.replace("${PORT:-80}", "8080")
+        .replace("$8080", "${PORT}")
+        .replace("$${PORT}", "${PORT}")
+    )
     assert config.files[0].contents == meant
     assert (config.services[0].settings.command or ())[1] == meant
 
@@ -91,9 +95,16 @@ def test_escapes_and_repetition_through_aliases() -> None:
 
 
 def test_mistakes_are_told_together_with_their_places() -> None:
-    errors = wrong("init:\n- a:${VERSOIN}\n- b:${}\n- 'c:${X:?say which}'\n- 'd:${Y'\n", VERSION="v")
+    errors = wrong(
+        "init:\n- a:${VERSOIN}\n- b:${}\n- 'c:${X:?say which}'\n- 'd:${Y'\n", VERSION="v"
+    )
     assert [error.id for error in errors] == ["config-variable"] * 4
-    assert [(error.place or "").split(":")[1:3] for error in errors] == [["2", "3"], ["3", "3"], ["4", "3"], ["5", "3"]]
+    assert [(error.place or "").split(":")[1:3] for error in errors] == [
+        ["2", "3"],
+        ["3", "3"],
+        ["4", "3"],
+        ["5", "3"],
+    ]
     assert "VERSION" in (errors[0].hint or "")
     assert "say which" in errors[2].message
 
@@ -140,7 +151,9 @@ def test_an_empty_section_says_that_variables_are_in_use() -> None:
     assert [error.id for error in wrong("variables: {}\ninit: ['a:${TAG}']")] == ["config-variable"]
 
 
-@pytest.mark.parametrize("value", ["${A}", "${A:-b}", "$${A}", "$$${A:?b}", "${}", "${ x", "$${", "a${", "$A ${A}${B}"])
+@pytest.mark.parametrize(
+    "value", ["${A}", "${A:-b}", "$${A}", "$$${A:?b}", "${}", "${ x", "$${", "a${", "$A ${A}${B}"]
+)
 def test_what_is_left_is_escaped_when_it_is_printed(value: str) -> None:
     text = json.dumps({"kernel": {"cmdline": value}, "files": [{"path": "a", "contents": value}]})
     config = read(text)

@@ -1,4 +1,5 @@
-"""Cases of containers: settings in the YAML and in the image's label, and what a document of the bundle must say."""
+"""Cases of containers: settings in the YAML and in the image's label, and what a document of the
+bundle must say."""
 
 from __future__ import annotations
 
@@ -13,8 +14,8 @@ ABSENT = "(absent)"
 
 @dataclass(frozen=True)
 class Case:
-    """One container: `yaml` are its settings in flow style; `where` is a path in `document`: keys with dots between them,
-    `[/destination]` for a mount.
+    """One container: `yaml` are its settings in flow style; `where` is a path in `document`: keys
+    with dots between them, `[/destination]` for a mount.
     """
 
     rule: str
@@ -27,13 +28,16 @@ class Case:
 
 
 def build_cases(lab: Lab, cases: Iterable[Case], rest: str = "") -> Built:
-    """One build with a service for each case, named `cN`. LinuxKit's rules are looked at: nothing else confines them."""
+    """One build with a service for each case, named `cN`. LinuxKit's rules are looked at: nothing
+    else confines them."""
     entries = []
     for number, case in enumerate(cases):
         # Contents of its own: containers with the same image would share its files.
         members = [*APP]
         lab.image(f"case{number:03d}", [members], case.config, case.label)
-        entries.append(f"- {{name: c{number}, image: @case{number:03d}{', ' if case.yaml else ''}{case.yaml}}}")
+        entries.append(
+            f"- {{name: c{number}, image: @case{number:03d}{', ' if case.yaml else ''}{case.yaml}}}"
+        )
     return lab.build("services:\n" + "\n".join(entries) + "\n" + rest, confinement="linuxkit")
 
 

@@ -1,7 +1,8 @@
-"""Builds for the conformance tests: images in a registry of the test's own, YAML, and the tar that comes out.
+"""Builds for the conformance tests: images in a registry of the test's own, YAML, and the tar that
+comes out.
 
-Images go through the registry and the command line, and the tar is read by Python's `tarfile`, the last of equal paths
-winning, so that nothing of the product judges itself.
+Images go through the registry and the command line, and the tar is read by Python's `tarfile`, the
+last of equal paths winning, so that nothing of the product judges itself.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ T = 1492533000
 
 LABEL = "org.mobyproject.config"
 APP = [Member("bin", "dir", 0o755), Member("bin/app", mode=0o755, content="app")]
-KERNEL_TAR = layer_tar([Member("lib", "dir", 0o755, mtime=5), Member("lib/modules/m.ko", content="module", mtime=5)])
+KERNEL_TAR = layer_tar(
+    [Member("lib", "dir", 0o755, mtime=5), Member("lib/modules/m.ko", content="module", mtime=5)]
+)
 KERNEL = [
     Member("kernel", mode=0o640, content="KERNEL", mtime=7),
     Member("kernel.tar", content=KERNEL_TAR),
@@ -79,7 +82,9 @@ class Built:
 
     def below(self, folder: str) -> set[str]:
         """Paths in `folder`, relative to it."""
-        return {path.removeprefix(f"{folder}/") for path in self.tree if path.startswith(f"{folder}/")}
+        return {
+            path.removeprefix(f"{folder}/") for path in self.tree if path.startswith(f"{folder}/")
+        }
 
 
 @dataclass
@@ -94,7 +99,10 @@ class Lab:
     def __post_init__(self) -> None:
         self.published = Store(self.folder / "published")
         self.image("kernel", [KERNEL])
-        self.image("init", [[Member("init", mode=0o755, content="#!"), Member("etc", "dir", 0o750, mtime=3)]])
+        self.image(
+            "init",
+            [[Member("init", mode=0o755, content="#!"), Member("etc", "dir", 0o750, mtime=3)]],
+        )
         self.image("app", [APP], {"Entrypoint": ["/bin/app"]})
 
     def image(
@@ -113,7 +121,9 @@ class Lab:
         self.count += 1
         tag = f"{name}:{self.count}"
         make_image(self.published, tag, layers, settings, compression=compression)
-        self.names[name] = self.registry.load(self.published, f"docker.io/library/{tag}", name, str(self.count))
+        self.names[name] = self.registry.load(
+            self.published, f"docker.io/library/{tag}", name, str(self.count)
+        )
         return self.names[name]
 
     def run(self, yaml: str, *flags: str, files: Mapping[str, str] | None = None) -> int:
@@ -127,10 +137,24 @@ class Lab:
             (self.folder / name).write_text(text)
             sources.append(str(self.folder / name))
         flags = flags or ("--o", str(self.folder / "out.tar"))
-        return main(["build", "--cache", str(self.folder / "store"), "--arch", "amd64", "--no-sbom", *flags, *sources])
+        return main(
+            [
+                "build",
+                "--cache",
+                str(self.folder / "store"),
+                "--arch",
+                "amd64",
+                "--no-sbom",
+                *flags,
+                *sources,
+            ]
+        )
 
-    def build(self, yaml: str, files: Mapping[str, str] | None = None, confinement: str = "") -> Built:
-        """What a tar of `yaml` (and of further `files`, merged) holds; `confinement` is the key's value, if any."""
+    def build(
+        self, yaml: str, files: Mapping[str, str] | None = None, confinement: str = ""
+    ) -> Built:
+        """What a tar of `yaml` (and of further `files`, merged) holds; `confinement` is the key's
+        value, if any."""
         head = f"confinement: {confinement}\n" if confinement else ""
         assert self.run(head + yaml, files=files) == 0
         return Built(read_tree(self.folder / "out.tar"))

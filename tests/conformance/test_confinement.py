@@ -24,14 +24,21 @@ def test_by_default_a_container_is_confined(lab: Lab) -> None:
     assert "/proc/kcore" in spec["linux"]["maskedPaths"]
     assert "/proc/sys" in spec["linux"]["readonlyPaths"]
     assert spec["linux"]["resources"]["devices"] == [{"allow": False, "access": "rwm"}]
-    assert "ro" in next(mount for mount in spec["mounts"] if mount["destination"] == "/sys")["options"]
-    # An init that knows no plan, such as LinuxKit's, reads config.json as it is: the profile stands there.
+    assert (
+        "ro" in next(mount for mount in spec["mounts"] if mount["destination"] == "/sys")["options"]
+    )
+    # An init that knows no plan, such as LinuxKit's, reads config.json as it is: the profile stands
+    # there.
     assert spec["linux"]["seccomp"]["defaultAction"] == "SCMP_ACT_ERRNO"
 
 
 @pytest.mark.parametrize(
     ("yaml", "confinement"),
-    [(PLAIN, "linuxkit"), (PLAIN.replace("@app", "@app, capabilities: [all]"), ""), (PLAIN, "default")],
+    [
+        (PLAIN, "linuxkit"),
+        (PLAIN.replace("@app", "@app, capabilities: [all]"), ""),
+        (PLAIN, "default"),
+    ],
     ids=["the whole system", "all capabilities", "default"],
 )
 def test_who_is_not(yaml: str, confinement: str, lab: Lab) -> None:
@@ -63,7 +70,9 @@ def test_a_file_may_undo_what_it_includes(lab: Lab) -> None:
 
 
 def test_a_foreign_init_finds_a_whole_profile_for_each_container(lab: Lab) -> None:
-    built = lab.build("services: [{name: a, image: @app}, {name: b, image: @app, seccomp: unconfined}]")
+    built = lab.build(
+        "services: [{name: a, image: @app}, {name: b, image: @app, seccomp: unconfined}]"
+    )
     assert "seccomp" in built.json(SPEC)["linux"]
     assert "seccomp" not in built.json("containers/services/b/config.json")["linux"]
     assert json.dumps(built.json(SPEC)["linux"]["seccomp"]).count('"execve"') == 1

@@ -1,6 +1,6 @@
-"""How `config.json` and `runtime.json` are written: keys, their order, escapes, indentation (1.14, 1.15)."""
+"""How `config.json` and `runtime.json` are written: keys, their order, escapes, indentation (1.14,
+1.15)."""
 
-# ruff: noqa: E501  a case a line
 from __future__ import annotations
 
 import json
@@ -45,12 +45,26 @@ def built(lab: Lab) -> Built:
 
 def test_key_order(built: Built) -> None:
     spec = built.json("containers/services/full/config.json")
-    assert list(spec) == ["ociVersion", "process", "root", "hostname", "mounts", "annotations", "linux"]
+    assert list(spec) == [
+        "ociVersion",
+        "process",
+        "root",
+        "hostname",
+        "mounts",
+        "annotations",
+        "linux",
+    ]
     assert list(spec["process"]) == [
         "user", "args", "env", "cwd", "capabilities", "rlimits", "noNewPrivileges", "oomScoreAdj",
     ]  # fmt: skip
     assert list(spec["process"]["user"]) == ["uid", "gid", "additionalGids"]
-    assert list(spec["process"]["capabilities"]) == ["bounding", "effective", "inheritable", "permitted", "ambient"]
+    assert list(spec["process"]["capabilities"]) == [
+        "bounding",
+        "effective",
+        "inheritable",
+        "permitted",
+        "ambient",
+    ]
     assert list(spec["mounts"][0]) == ["destination", "type", "source", "options"]
     assert list(spec["root"]) == ["path", "readonly"]
     assert list(spec["linux"]) == [
@@ -65,7 +79,12 @@ def test_key_order(built: Built) -> None:
 def test_what_is_always_there_and_nothing_else(built: Built) -> None:
     spec = built.json("containers/services/plain/config.json")
     assert list(spec) == ["ociVersion", "process", "root", "mounts", "linux"]
-    assert spec["process"] == {"user": {"uid": 0, "gid": 0}, "args": ["/bin/app"], "cwd": "/", "capabilities": {}}
+    assert spec["process"] == {
+        "user": {"uid": 0, "gid": 0},
+        "args": ["/bin/app"],
+        "cwd": "/",
+        "capabilities": {},
+    }
     assert spec["root"] == {"path": "rootfs"}
     assert spec["linux"] == {"resources": {}, "namespaces": [{"type": "pid"}, {"type": "mount"}]}
 
@@ -88,7 +107,12 @@ def test_runtime_keys_in_order(built: Built) -> None:
         assert list(runtime) == ["cgroups", "mounts", "mkdir", "interfaces", "bindNS", "namespace"]
         assert list(runtime["bindNS"]) == ["cgroup", "ipc", "mnt", "net", "pid", "user", "uts"]
     plain = built.json("containers/services/plain/runtime.json")
-    assert (plain["cgroups"], plain["mkdir"], plain["interfaces"], plain["namespace"]) == ([], [], [], "")
+    assert (plain["cgroups"], plain["mkdir"], plain["interfaces"], plain["namespace"]) == (
+        [],
+        [],
+        [],
+        "",
+    )
     assert set(plain["bindNS"].values()) == {""}
 
 

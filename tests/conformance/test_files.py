@@ -1,6 +1,6 @@
-"""The `files` section: what is made, with which mode and owner, with which parents; and what is refused (1.3, 3.7, M9)."""
+"""The `files` section: what is made, with which mode and owner, with which parents; and what is
+refused (1.3, 3.7, M9)."""
 
-# ruff: noqa: E501  a case a line
 from __future__ import annotations
 
 import json
@@ -49,7 +49,9 @@ def here(lab: Lab) -> Path:
 @pytest.mark.parametrize("rule", FILES)
 def test_files(lab: Lab, here: Path, rule: str) -> None:
     entry, path, expected = FILES[rule]
-    built = lab.build(f"services: [{{name: app, image: @app}}]\nfiles: [{entry.replace('HERE', str(here))}]")
+    built = lab.build(
+        f"services: [{{name: app, image: @app}}]\nfiles: [{entry.replace('HERE', str(here))}]"
+    )
     found = built.tree[path]
     assert (found.kind, found.mode, found.uid, found.gid, found.link or found.text) == expected
     assert found.mtime == T
@@ -61,7 +63,9 @@ def test_a_source_in_the_home_folder_and_in_the_working_folder(
 ) -> None:
     monkeypatch.setenv("HOME", str(here))
     monkeypatch.chdir(here)
-    built = lab.build("files: [{path: a, source: ~/plain}, {path: b, source: plain}, {path: c, source: large}]")
+    built = lab.build(
+        "files: [{path: a, source: ~/plain}, {path: b, source: plain}, {path: c, source: large}]"
+    )
     assert built.tree["a"].text == built.tree["b"].text == "plain file"
     assert built.tree["c"].content == (here / "large").read_bytes()
 
@@ -88,7 +92,13 @@ def test_parents_have_the_entry_s_mode_and_owner(lab: Lab, rule: str) -> None:
     built = lab.build(f"files: [{{path: a/b/c, contents: x, uid: 1, gid: 2, {mode}}}]")
     for path in ("a", "a/b"):
         entry = built.tree[path]
-        assert (entry.kind, entry.mode, entry.uid, entry.gid, entry.mtime) == ("dir", expected, 1, 2, T)
+        assert (entry.kind, entry.mode, entry.uid, entry.gid, entry.mtime) == (
+            "dir",
+            expected,
+            1,
+            2,
+            T,
+        )
 
 
 def test_parents_are_made_once_a_section(lab: Lab) -> None:
@@ -109,7 +119,8 @@ def test_explicit_entries_are_made_again(lab: Lab) -> None:
 
 
 def test_folders_of_images_keep_their_mode(lab: Lab) -> None:
-    """3.7.5, M9: `etc/x` without a mode would make /etc 0700 in LinuxKit, and `tmp/x` close /tmp."""
+    """3.7.5, M9: `etc/x` without a mode would make /etc 0700 in LinuxKit, and `tmp/x` close
+    /tmp."""
     lab.image("tmp", [[Member("tmp", "dir", 0o1777, uid=3)]])
     built = lab.build(
         "init: [@init, @tmp]\nfiles: [{path: etc/x, contents: x}, {path: tmp/x, contents: x, mode: '0644'}]"
@@ -117,7 +128,9 @@ def test_folders_of_images_keep_their_mode(lab: Lab) -> None:
     assert built.tree["etc"].mode == 0o750
     assert (built.tree["tmp"].mode, built.tree["tmp"].uid) == (0o1777, 3)
     assert built.tree["init"].text == "#!"
-    built = lab.build("init: [@init, @tmp]\nfiles: [{path: tmp, directory: true, mode: '0711', uid: 4}]")
+    built = lab.build(
+        "init: [@init, @tmp]\nfiles: [{path: tmp, directory: true, mode: '0711', uid: 4}]"
+    )
     assert (built.tree["tmp"].mode, built.tree["tmp"].uid) == (0o711, 4)
 
 
@@ -129,7 +142,9 @@ def test_files_inside_containers(lab: Lab) -> None:
 
 
 def test_files_through_links_of_images(lab: Lab) -> None:
-    lab.image("usr", [[Member("usr/lib", "dir", 0o755), Member("lib", "symlink", 0o777, "usr/lib"), *APP]])
+    lab.image(
+        "usr", [[Member("usr/lib", "dir", 0o755), Member("lib", "symlink", 0o777, "usr/lib"), *APP]]
+    )
     entries = "{path: lib/x, contents: x}, {path: lib/new/y, contents: y, mode: '0644'}, {path: lib, directory: true, mode: '0750'}"
     built = lab.build(f"init: [@usr]\nfiles: [{entries}]")
     assert (built.tree["lib"].kind, built.tree["lib"].link) == ("symlink", "usr/lib")
@@ -139,11 +154,20 @@ def test_files_through_links_of_images(lab: Lab) -> None:
 
 def test_files_through_links_in_containers_stay_there(lab: Lab) -> None:
     lab.image(
-        "hostile", [[Member("run", "symlink", 0o777, "/etc"), Member("up", "symlink", 0o777, "../../../../etc"), *APP]]
+        "hostile",
+        [
+            [
+                Member("run", "symlink", 0o777, "/etc"),
+                Member("up", "symlink", 0o777, "../../../../etc"),
+                *APP,
+            ]
+        ],
     )
     base = "containers/services/a/lower"
     entries = f"{{path: {base}/run/x, contents: x}}, {{path: {base}/up/y, contents: y}}"
-    built = lab.build(f"init: [@init]\nservices: [{{name: a, image: @hostile}}]\nfiles: [{entries}]")
+    built = lab.build(
+        f"init: [@init]\nservices: [{{name: a, image: @hostile}}]\nfiles: [{entries}]"
+    )
     assert (built.tree[f"{base}/etc/x"].text, built.tree[f"{base}/etc/y"].text) == ("x", "y")
     assert not {"etc/x", "etc/y"} & set(built.tree)
 
@@ -188,17 +212,36 @@ def test_metadata(lab: Lab, form: str) -> None:
     entry = built.tree["etc/os"]
     assert (entry.kind, entry.mode, entry.mtime) == ("file", 0o600, T)
     document = (json.loads if form == "json" else pyyaml.safe_load)(entry.text)
-    assert list(document) == ["kernel", "init", "onboot", "onshutdown", "services", "files", "volumes"]
+    assert list(document) == [
+        "kernel",
+        "init",
+        "onboot",
+        "onshutdown",
+        "services",
+        "files",
+        "volumes",
+    ]
     assert document["kernel"] == {"image": lab.names["kernel"], "cmdline": "a b", "tar": "none"}
     assert document["init"] == [lab.names["init"]]
     assert document["onshutdown"] == (None if form == "json" else [])
     one, web = document["onboot"][0], document["services"][0]
     assert list(one) == ["name", "image", "binds", "resources", "uidMappings"]
-    assert (one["image"], one["binds"], one["resources"]) == (lab.names["app"], ["v:/v"], {"memory": {"kernelTCP": 1}})
+    assert (one["image"], one["binds"], one["resources"]) == (
+        lab.names["app"],
+        ["v:/v"],
+        {"memory": {"kernelTCP": 1}},
+    )
     assert one["uidMappings"] == [{"hostID": 1, "containerID": 2, "size": 3}]
     assert list(web) == ["name", "image", "capabilities.add", "mounts"]
     assert web["mounts"] == [
-        {"destination": "/b", "type": "bind", "source": "/a", "options": [], "uidmappings": [], "gidmappings": []}
+        {
+            "destination": "/b",
+            "type": "bind",
+            "source": "/a",
+            "options": [],
+            "uidmappings": [],
+            "gidmappings": [],
+        }
     ]
     assert document["files"][0] == {
         "path": "etc/x",
@@ -220,11 +263,15 @@ def test_metadata_of_images_without_host(lab: Lab) -> None:
     lab.image("lib", [APP])
     mirror = ("--mirror", f"docker.io={lab.registry.url}", "--o", str(lab.folder / "out.tar"))
     lab.registry.load(
-        lab.published, f"docker.io/library/lib:{lab.names['lib'].rpartition(':')[2]}", "library/short", "1"
+        lab.published,
+        f"docker.io/library/lib:{lab.names['lib'].rpartition(':')[2]}",
+        "library/short",
+        "1",
     )
     assert (
         lab.run(
-            "init: ['short:1']\nvolumes: [{name: v, image: 'short:1'}]\nfiles: [{path: m, metadata: yaml}]", *mirror
+            "init: ['short:1']\nvolumes: [{name: v, image: 'short:1'}]\nfiles: [{path: m, metadata: yaml}]",
+            *mirror,
         )
         == 0
     )

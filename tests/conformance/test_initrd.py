@@ -59,12 +59,18 @@ def unpacked(initrd: bytes, folder: Path) -> Path:
             "--preserve-modification-time",
             "--quiet",
         ]
-        subprocess.run(command, input=rest[:end] + bytes(512), check=True, cwd=target, capture_output=True)
+        subprocess.run(
+            command, input=rest[:end] + bytes(512), check=True, cwd=target, capture_output=True
+        )
         stream = io.BytesIO(rest[end:])
 
 
 def test_names_of_the_outputs(folder: Path) -> None:
-    assert sorted(path.name for path in folder.iterdir()) == ["n-cmdline", "n-initrd.img", "n-kernel"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "n-cmdline",
+        "n-initrd.img",
+        "n-kernel",
+    ]
     assert (folder / "n-kernel").read_text() == "KERNEL"
     assert (folder / "n-cmdline").read_text() == "a b"
 
@@ -93,8 +99,11 @@ def test_without_a_kernel_there_is_only_an_initrd(lab: Lab, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("flags", "names"), [([], {"os-kernel", "os-initrd.img", "os-cmdline"}), (["--name", "z", "-f", "tar"], {"z.tar"})]
+    ("flags", "names"),
+    [([], {"os-kernel", "os-initrd.img", "os-cmdline"}), (["--name", "z", "-f", "tar"], {"z.tar"})],
 )
 def test_default_names(lab: Lab, tmp_path: Path, flags: list[str], names: set[str]) -> None:
     assert lab.run("kernel: {image: @kernel, cmdline: x}", "--dir", str(tmp_path), *flags) == 0
-    assert {path.name for path in tmp_path.iterdir()} - {"os-initrd.img"} == names - {"os-initrd.img"}
+    assert {path.name for path in tmp_path.iterdir()} - {"os-initrd.img"} == names - {
+        "os-initrd.img"
+    }

@@ -1,9 +1,10 @@
-"""Where things lie: sections in their order, bundles, shared roots, volumes, records, times (3.1, 3.4 to 3.6, M6, M8, M10)."""
+"""Where things lie: sections in their order, bundles, shared roots, volumes, records, times (3.1,
+3.4 to 3.6, M6, M8, M10)."""
 
-# ruff: noqa: E501  a case a line
 from __future__ import annotations
 
 import tarfile
+from typing import Literal
 
 import pytest
 
@@ -69,18 +70,43 @@ def test_records_of_what_has_no_image(built: Built) -> None:
 
 
 BUNDLES = {
-    "writable, first": ("onboot/000-one", {"lower", "config.json", "runtime.json", "tmp", "rootfs"}, "lower", True),
+    "writable, first": (
+        "onboot/000-one",
+        {"lower", "config.json", "runtime.json", "tmp", "rootfs"},
+        "lower",
+        True,
+    ),
     "read-only, shared": ("onboot/001-two", {"config.json", "runtime.json", "rootfs"}, "", False),
-    "read-only, first": ("onboot/002-three", {"config.json", "runtime.json", "rootfs"}, "rootfs", True),
+    "read-only, first": (
+        "onboot/002-three",
+        {"config.json", "runtime.json", "rootfs"},
+        "rootfs",
+        True,
+    ),
     "writable, shared with a read-only one": (
         "onboot/003-three",
         {"config.json", "runtime.json", "tmp", "rootfs"},
         "",
         False,
     ),
-    "over sections": ("onshutdown/000-bye", {"config.json", "runtime.json", "tmp", "rootfs"}, "", False),
-    "services have no number": ("services/web", {"config.json", "runtime.json", "tmp", "rootfs"}, "", False),
-    "read-only service": ("services/alone", {"config.json", "runtime.json", "rootfs"}, "rootfs", True),
+    "over sections": (
+        "onshutdown/000-bye",
+        {"config.json", "runtime.json", "tmp", "rootfs"},
+        "",
+        False,
+    ),
+    "services have no number": (
+        "services/web",
+        {"config.json", "runtime.json", "tmp", "rootfs"},
+        "",
+        False,
+    ),
+    "read-only service": (
+        "services/alone",
+        {"config.json", "runtime.json", "rootfs"},
+        "rootfs",
+        True,
+    ),
 }
 
 
@@ -92,7 +118,13 @@ def test_bundles(built: Built, rule: str) -> None:
     assert top == members
     for name in ("config.json", "runtime.json"):
         entry = built.tree[f"{base}/{name}"]
-        assert (entry.kind, entry.mode, entry.uid, entry.gid, entry.mtime) == ("file", 0o644, 0, 0, T)
+        assert (entry.kind, entry.mode, entry.uid, entry.gid, entry.mtime) == (
+            "file",
+            0o644,
+            0,
+            0,
+            T,
+        )
     for name in members - {"config.json", "runtime.json"}:
         entry = built.tree[f"{base}/{name}"]
         assert (entry.kind, entry.mode, entry.mtime) == ("dir", 0o755, T)
@@ -121,7 +153,12 @@ def test_mounts_of_the_root(built: Built, container: str) -> None:
     expected = [
         {"destination": f"{base}/tmp", "type": "tmpfs", "source": "tmpfs"},
         {"destination": f"{base}/tmp", "options": ["remount", "private"]},
-        {"destination": f"{base}/rootfs", "type": "overlay", "source": "overlay", "options": overlay},
+        {
+            "destination": f"{base}/rootfs",
+            "type": "overlay",
+            "source": "overlay",
+            "options": overlay,
+        },
     ]
     if not writable:
         expected = [{"destination": f"{base}/rootfs", "source": f"/{root}", "options": ["bind"]}]
@@ -137,7 +174,13 @@ def test_ancestors(built: Built) -> None:
         "containers/services/web",
     ):
         entry = built.tree[path]
-        assert (entry.kind, entry.mode, entry.uid, entry.gid, entry.mtime) == ("dir", 0o755, 0, 0, T), path
+        assert (entry.kind, entry.mode, entry.uid, entry.gid, entry.mtime) == (
+            "dir",
+            0o755,
+            0,
+            0,
+            T,
+        ), path
 
 
 def test_volumes(built: Built) -> None:
@@ -154,13 +197,22 @@ def test_volumes(built: Built) -> None:
     ("kernel", "files"),
     [
         ("", {"boot/kernel": "KERNEL", "boot/cmdline": "", "lib/modules/m.ko": "module"}),
-        ("cmdline: 'x y'", {"boot/kernel": "KERNEL", "boot/cmdline": "x y", "lib/modules/m.ko": "module"}),
-        ("binary: deep/vmlinuz", {"boot/kernel": "DEEP", "boot/cmdline": "", "lib/modules/m.ko": "module"}),
+        (
+            "cmdline: 'x y'",
+            {"boot/kernel": "KERNEL", "boot/cmdline": "x y", "lib/modules/m.ko": "module"},
+        ),
+        (
+            "binary: deep/vmlinuz",
+            {"boot/kernel": "DEEP", "boot/cmdline": "", "lib/modules/m.ko": "module"},
+        ),
         ("binary: ''", {"boot/kernel": "KERNEL", "boot/cmdline": "", "lib/modules/m.ko": "module"}),
         ("tar: none", {"boot/kernel": "KERNEL", "boot/cmdline": ""}),
         ("tar: ''", {"boot/kernel": "KERNEL", "boot/cmdline": ""}),
         ("tar: other.tar", {"boot/kernel": "KERNEL", "boot/cmdline": "", "other": "o"}),
-        ("tar: none, ucode: ucode.bin", {"boot/kernel": "KERNEL", "boot/cmdline": "", "boot/ucode.cpio": "UCODE"}),
+        (
+            "tar: none, ucode: ucode.bin",
+            {"boot/kernel": "KERNEL", "boot/cmdline": "", "boot/ucode.cpio": "UCODE"},
+        ),
         ("tar: none, ucode: missing", {"boot/kernel": "KERNEL", "boot/cmdline": ""}),
     ],
 )
@@ -172,12 +224,17 @@ def test_kernel(lab: Lab, kernel: str, files: dict[str, str]) -> None:
     mode = 0o755 if "deep" in kernel else 0o640
     assert (built.tree["boot/kernel"].mode, built.tree["boot/kernel"].mtime) == (mode, T)
     if "boot/ucode.cpio" in files:
-        assert (built.tree["boot/ucode.cpio"].mode, built.tree["boot/ucode.cpio"].mtime) == (0o600, T)
+        assert (built.tree["boot/ucode.cpio"].mode, built.tree["boot/ucode.cpio"].mtime) == (
+            0o600,
+            T,
+        )
     if "lib/modules/m.ko" in files:
         assert built.tree["lib/modules/m.ko"].mtime == 5
 
 
-@pytest.mark.parametrize("yaml", ["kernel: {cmdline: x}", "{}", "null", "kernel: {tar: a, binary: b, ucode: c}"])
+@pytest.mark.parametrize(
+    "yaml", ["kernel: {cmdline: x}", "{}", "null", "kernel: {tar: a, binary: b, ucode: c}"]
+)
 def test_without_a_kernel_image_there_is_no_boot(lab: Lab, yaml: str) -> None:
     """1.1."""
     assert lab.build(yaml).tree == {}
@@ -189,7 +246,12 @@ def test_without_a_kernel_image_there_is_no_boot(lab: Lab, yaml: str) -> None:
         ([[Member("x", content="x")]], "", "kernel-missing"),
         ([[Member("kernel", content="k")]], "", "kernel-tar-missing"),
         (
-            [[Member("kernel", content="k"), Member("kernel.tar", content=b"\x1f\x8b\x08" + bytes(1000))]],
+            [
+                [
+                    Member("kernel", content="k"),
+                    Member("kernel.tar", content=b"\x1f\x8b\x08" + bytes(1000)),
+                ]
+            ],
             "",
             "kernel-tar-damaged",
         ),
@@ -197,7 +259,11 @@ def test_without_a_kernel_image_there_is_no_boot(lab: Lab, yaml: str) -> None:
     ],
 )
 def test_kernels_that_are_none(
-    lab: Lab, layers: list[list[Member]], kernel: str, error: str, capsys: pytest.CaptureFixture[str]
+    lab: Lab,
+    layers: list[list[Member]],
+    kernel: str,
+    error: str,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     lab.image("bad", layers)
     assert lab.run(f"kernel: {{image: @bad, {kernel}}}") == 1
@@ -215,15 +281,19 @@ def test_a_file_of_no_bytes_is_a_tar_without_modules(lab: Lab) -> None:
 
 
 @pytest.mark.parametrize("kind", ["symlink", "hardlink"])
-def test_a_kernel_that_is_a_link(lab: Lab, kind: str) -> None:
+def test_a_kernel_that_is_a_link(lab: Lab, kind: Literal["symlink", "hardlink"]) -> None:
     """N20: LinuxKit writes an empty kernel."""
-    lab.image("links", [[Member("vmlinuz-6", content="REAL"), Member("kernel", kind, content="vmlinuz-6")]])  # type: ignore[arg-type]
+    link = Member("kernel", kind, content="vmlinuz-6")
+    lab.image("links", [[Member("vmlinuz-6", content="REAL"), link]])
     assert lab.build("kernel: {image: @links, tar: none}").tree["boot/kernel"].text == "REAL"
 
 
 def test_later_sections_lie_over_earlier_ones(lab: Lab) -> None:
-    """3.4: kernel, init, volumes, onboot, onshutdown, services, files, whatever their order in the file."""
-    lab.image("first", [[Member("same", content="first"), Member("lib/modules/m.ko", content="init's")]])
+    """3.4: kernel, init, volumes, onboot, onshutdown, services, files, whatever their order in the
+    file."""
+    lab.image(
+        "first", [[Member("same", content="first"), Member("lib/modules/m.ko", content="init's")]]
+    )
     lab.image("second", [[Member("same", content="second"), Member("etc/x", content="second")]])
     built = lab.build(
         "files: [{path: etc/x, contents: file, mode: '0644'}]\ninit: [@first, @second]\nkernel: {image: @kernel}\n"
@@ -239,10 +309,20 @@ def test_apk_databases_are_merged(lab: Lab) -> None:
     lab.image("apk1", [[Member(path, mode=0o600, content="P:one\n", uid=4, mtime=9)]])
     lab.image("apk2", [[Member(path, mode=0o600, content="P:two\n\n")]])
     alone = lab.build("init: [@apk1, @init]").tree[path]
-    assert (alone.text, alone.mode, alone.origin) == ("P:one\n", 0o600, (lab.names["apk1"], "init[0]"))
+    assert (alone.text, alone.mode, alone.origin) == (
+        "P:one\n",
+        0o600,
+        (lab.names["apk1"], "init[0]"),
+    )
     merged = lab.build("init: [@apk1, @init, @apk2]").tree[path]
     assert merged.text == "P:one\n\n\nP:two\n\n\n\n"
-    assert (merged.kind, merged.mode, merged.uid, merged.gid, merged.mtime) == ("file", 0o644, 0, 0, 0)
+    assert (merged.kind, merged.mode, merged.uid, merged.gid, merged.mtime) == (
+        "file",
+        0o644,
+        0,
+        0,
+        0,
+    )
     assert merged.origin == ("LINUXKIT.apkinit", "init")
 
 
@@ -256,11 +336,16 @@ def test_merged_files(lab: Lab) -> None:
         },
     )
     assert built.tree["boot/cmdline"].text == "two"
-    assert {"init", "bin/app", "containers/services/a/lower/bin/app", "containers/services/b/config.json"} <= set(
-        built.tree
-    )
+    assert {
+        "init",
+        "bin/app",
+        "containers/services/a/lower/bin/app",
+        "containers/services/b/config.json",
+    } <= set(built.tree)
     assert built.tree["containers/services/b/config.json"].origin[1] == "services[1]"
-    mounts = {one["destination"]: one for one in built.json("containers/services/b/config.json")["mounts"]}
+    mounts = {
+        one["destination"]: one for one in built.json("containers/services/b/config.json")["mounts"]
+    }
     assert mounts["/v"]["source"] == "/containers/volumes/v/merged"
     assert mounts["/w"]["source"] == "/containers/volumes/w/merged"
 
@@ -277,7 +362,11 @@ def test_the_archive_is_pax_and_ends_in_two_blocks(lab: Lab, built: Built) -> No
 
 
 def test_same_image_in_init_and_volume_is_unpacked_each_time(built: Built) -> None:
-    assert built.tree["bin/app"].text == built.tree["containers/volumes/data/lower/bin/app"].text == "app"
+    assert (
+        built.tree["bin/app"].text
+        == built.tree["containers/volumes/data/lower/bin/app"].text
+        == "app"
+    )
 
 
 def test_image_members_with_the_same_name_in_several_inits_keep_hard_links(lab: Lab) -> None:

@@ -1,6 +1,6 @@
-"""Where each setting of a container comes from: YAML, label, image, default; and where it goes (1.5, 1.6, 1.14, M1 to M5)."""
+"""Where each setting of a container comes from: YAML, label, image, default; and where it goes
+(1.5, 1.6, 1.14, M1 to M5)."""
 
-# ruff: noqa: E501  a case a line
 from __future__ import annotations
 
 from typing import Any, NamedTuple
@@ -12,9 +12,11 @@ from tests.conformance.lab import Built, Lab
 
 
 class Setting(NamedTuple):
-    """A key with a value in YAML and one in the label, what each becomes at `where`, and what stands there without both.
+    """A key with a value in YAML and one in the label, what each becomes at `where`, and what
+    stands there without both.
 
-    `empty` is the empty value: of class ptr it overrides and becomes `emptied`; of class str it does not.
+    `empty` is the empty value: of class ptr it overrides and becomes `emptied`; of class str it
+    does not.
     """
 
     key: str
@@ -127,8 +129,17 @@ def cases() -> list[Case]:
         made += [
             Case(f"{rule}: default", "", where, one.default, document=document),
             Case(f"{rule}: from the YAML", yaml, where, one.expected, document=document),
-            Case(f"{rule}: from the label", "", where, one.theirs, f"{{{label}}}", document=document),
-            Case(f"{rule}: the YAML wins", yaml, where, one.expected, f"{{{label}}}", document=document),
+            Case(
+                f"{rule}: from the label", "", where, one.theirs, f"{{{label}}}", document=document
+            ),
+            Case(
+                f"{rule}: the YAML wins",
+                yaml,
+                where,
+                one.expected,
+                f"{{{label}}}",
+                document=document,
+            ),
         ]
         emptied = one.theirs if one.kind == "str" else one.emptied
         made.append(
@@ -200,4 +211,6 @@ def built(lab: Lab) -> Built:
 def test_settings(built: Built, number: int) -> None:
     case = CASES[number]
     value = found(built, number, case)
-    assert (len(value) if isinstance(case.expected, int) and isinstance(value, list) else value) == case.expected
+    assert (
+        len(value) if isinstance(case.expected, int) and isinstance(value, list) else value
+    ) == case.expected

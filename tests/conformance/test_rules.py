@@ -7,7 +7,10 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 SECTIONS = (
-    [f"1.{n}" for n in range(16)] + [f"2.{n}" for n in range(1, 6)] + [f"3.{n}" for n in range(1, 11)] + ["4.1", "4.2"]
+    [f"1.{n}" for n in range(16)]
+    + [f"2.{n}" for n in range(1, 6)]
+    + [f"3.{n}" for n in range(1, 11)]
+    + ["4.1", "4.2"]
 )
 QUIRKS = [f"M{n}" for n in range(1, 14)] + [f"N{n}" for n in range(1, 27)]
 ELSEWHERE = {"N8": "docs/plan-format.md: a read-only volume is mounted so by init"}
@@ -15,11 +18,17 @@ ELSEWHERE = {"N8": "docs/plan-format.md: a read-only volume is mounted so by ini
 
 def rows() -> dict[str, list[str]]:
     table = re.findall(r"^\| (\S+) \|.*\| (.*) \|$", (HERE / "rules.md").read_text(), re.MULTILINE)
-    return {rule: re.findall(r"`([^`]+)`", tests) for rule, tests in table if rule not in ("rule", "---")}
+    return {
+        rule: re.findall(r"`([^`]+)`", tests)
+        for rule, tests in table
+        if rule not in ("rule", "---")
+    }
 
 
 def test_every_rule_has_a_test() -> None:
-    missing = [rule for rule in (*SECTIONS, *QUIRKS) if rule not in rows() and rule not in ELSEWHERE]
+    missing = [
+        rule for rule in (*SECTIONS, *QUIRKS) if rule not in rows() and rule not in ELSEWHERE
+    ]
     assert missing == []
 
 
@@ -28,4 +37,6 @@ def test_every_test_exists() -> None:
         assert tests, rule
         for test in tests:
             file, _, name = test.partition("::")
-            assert re.search(rf"^def {name}\(", (HERE / file).read_text(), re.MULTILINE), f"{rule}: {test}"
+            assert re.search(rf"^def {name}\(", (HERE / file).read_text(), re.MULTILINE), (
+                f"{rule}: {test}"
+            )

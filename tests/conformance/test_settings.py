@@ -1,6 +1,6 @@
-"""What single settings become in `config.json`: ids, capabilities, mounts, devices, namespaces, resources, limits (1.7 to 1.13)."""
+"""What single settings become in `config.json`: ids, capabilities, mounts, devices, namespaces,
+resources, limits (1.7 to 1.13)."""
 
-# ruff: noqa: E501  a case a line
 from __future__ import annotations
 
 from typing import Any
@@ -20,7 +20,9 @@ def everything(*extra: str) -> dict[str, list[str]]:
     }
 
 
-def sets(effective: list[str], others: list[str], ambient: list[str] | None = None) -> dict[str, list[str]]:
+def sets(
+    effective: list[str], others: list[str], ambient: list[str] | None = None
+) -> dict[str, list[str]]:
     found = {
         "bounding": others,
         "effective": effective,
@@ -37,8 +39,15 @@ IDS = [
     Case("1.7 octal integer", "uid: 0644", "process.user.uid", 420),
     Case("1.7 empty string", "uid: '', gid: ''", "process.user", {"uid": 0, "gid": 0}),
     Case("1.7 root", "uid: root, gid: root", "process.user", {"uid": 0, "gid": 0}),
-    Case("1.7 a container's name", "uid: boot, gid: down", "process.user", {"uid": 100, "gid": 101}),
-    Case("1.7 further groups", "additionalGids: [1, root, boot]", "process.user.additionalGids", [1, 0, 100]),
+    Case(
+        "1.7 a container's name", "uid: boot, gid: down", "process.user", {"uid": 100, "gid": 101}
+    ),
+    Case(
+        "1.7 further groups",
+        "additionalGids: [1, root, boot]",
+        "process.user.additionalGids",
+        [1, 0, 100],
+    ),
     Case("1.7 no further groups", "additionalGids: []", "process.user.additionalGids", ABSENT),
     Case("1.7 a container's name in the label", "", "process.user.uid", 101, "{uid: down}"),
 ]
@@ -65,7 +74,9 @@ def mount(destination: str, kind: str, source: str, *options: str) -> dict[str, 
 
 
 DEV = mount("/dev", "tmpfs", "tmpfs", "nosuid", "strictatime", "mode=755", "size=65536k")
-PTS = mount("/dev/pts", "devpts", "devpts", "nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620")
+PTS = mount(
+    "/dev/pts", "devpts", "devpts", "nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"
+)
 PROC = mount("/proc", "proc", "proc", "nosuid", "nodev", "noexec", "relatime")
 SYS = mount("/sys", "sysfs", "sysfs", "nosuid", "noexec", "nodev")
 CGROUP = mount("/sys/fs/cgroup", "cgroup", "cgroup", "nosuid", "noexec", "nodev", "relatime", "ro")
@@ -138,11 +149,14 @@ SPACES = {"net": "network", "ipc": "ipc", "uts": "uts", "pid": "pid", "userns": 
 
 
 def spaces(key: str, entry: dict[str, str] | None) -> list[dict[str, str]]:
-    """The namespaces of a container that says `key`, in order: network, ipc, uts, pid, user, mount."""
+    """The namespaces of a container that says `key`, in order: network, ipc, uts, pid, user,
+    mount."""
     own = {"pid": {"type": "pid"}} | ({SPACES[key]: entry} if entry else {})
     if key == "pid" and entry is None:
         own.pop("pid")
-    return [own[kind] for kind in ("network", "ipc", "uts", "pid", "user") if kind in own] + [{"type": "mount"}]
+    return [own[kind] for kind in ("network", "ipc", "uts", "pid", "user") if kind in own] + [
+        {"type": "mount"}
+    ]
 
 
 NAMESPACES = [
@@ -236,12 +250,16 @@ def test_settings(built: Built, number: int) -> None:
 
 
 def test_ids_count_over_sections(lab: Lab) -> None:
-    """1.7: from 100 over onboot, onshutdown, services, in this order; of equal names the later one's number counts."""
+    """1.7: from 100 over onboot, onshutdown, services, in this order; of equal names the later
+    one's number counts."""
     built = lab.build(
         "services: [{name: a, image: @app, uid: c, gid: a}]\nonshutdown: [{name: c, image: @app}]\n"
         "onboot: [{name: a, image: @app, uid: b}, {name: b, image: @app}, {name: b, image: @app}]\n"
         "files: [{path: f, contents: x, uid: a, gid: b}]"
     )
-    assert built.json("containers/services/a/config.json")["process"]["user"] == {"uid": 103, "gid": 104}
+    assert built.json("containers/services/a/config.json")["process"]["user"] == {
+        "uid": 103,
+        "gid": 104,
+    }
     assert built.json("containers/onboot/000-a/config.json")["process"]["user"]["uid"] == 102
     assert (built.tree["f"].uid, built.tree["f"].gid) == (104, 102)

@@ -1,6 +1,6 @@
-"""Images unpacked: what is dropped, replaced and added, and how layers lie over each other (3.2, 3.3, M7, N1, N2, N4, N16, N21)."""
+"""Images unpacked: what is dropped, replaced and added, and how layers lie over each other (3.2,
+3.3, M7, N1, N2, N4, N16, N21)."""
 
-# ruff: noqa: E501  a case a line
 from __future__ import annotations
 
 import pytest
@@ -65,7 +65,9 @@ def test_dropped(built: Built, path: str) -> None:
     assert f"{BASE}/{path}" not in built.tree
 
 
-@pytest.mark.parametrize("path", ["sub/Dockerfile", "sub/.dockerenv", "sub/etc/hosts", "dev/shm/kept"])
+@pytest.mark.parametrize(
+    "path", ["sub/Dockerfile", "sub/.dockerenv", "sub/etc/hosts", "dev/shm/kept"]
+)
 def test_dropped_by_exact_name_only(built: Built, path: str) -> None:
     assert built.tree[f"{BASE}/{path}"].text == "kept"
 
@@ -88,7 +90,11 @@ def test_resolv_conf_of_init_and_volumes_is_a_link(built: Built) -> None:
     """M7."""
     for base in ("", "containers/volumes/v/lower/"):
         entry = built.tree[f"{base}etc/resolv.conf"]
-        assert (entry.kind, entry.link, entry.mtime) == ("symlink", "/run/resolvconf/resolv.conf", T)
+        assert (entry.kind, entry.link, entry.mtime) == (
+            "symlink",
+            "/run/resolvconf/resolv.conf",
+            T,
+        )
 
 
 def test_mtab(built: Built) -> None:
@@ -96,10 +102,17 @@ def test_mtab(built: Built) -> None:
     assert (own.kind, own.text, own.mtime) == ("file", "own mtab", T)
     for base in ("", "containers/services/bare/lower/", "containers/volumes/v/lower/"):
         made = built.tree[f"{base}etc/mtab"]
-        assert (made.kind, made.link, made.mode, made.mtime) == ("symlink", "/proc/mounts", 0o755, T)
+        assert (made.kind, made.link, made.mode, made.mtime) == (
+            "symlink",
+            "/proc/mounts",
+            0o755,
+            T,
+        )
 
 
-@pytest.mark.parametrize("base", ["containers/services/bare/lower/", "containers/volumes/v/lower/", ""])
+@pytest.mark.parametrize(
+    "base", ["containers/services/bare/lower/", "containers/volumes/v/lower/", ""]
+)
 @pytest.mark.parametrize("path", ["dev", "dev/pts", "dev/shm", "proc", "sys"])
 def test_missing_folders_are_made(built: Built, base: str, path: str) -> None:
     entry = built.tree[base + path]
@@ -117,7 +130,14 @@ def test_folders_that_are_there_keep_mode_and_owner(built: Built) -> None:
 def test_other_members_stay_as_they_are(built: Built) -> None:
     tree = built.tree
     suid = tree[f"{BASE}/bin/suid"]
-    assert (suid.kind, suid.mode, suid.uid, suid.gid, suid.mtime, suid.text) == ("file", 0o4755, 1, 2, 1234567890, "s")
+    assert (suid.kind, suid.mode, suid.uid, suid.gid, suid.mtime, suid.text) == (
+        "file",
+        0o4755,
+        1,
+        2,
+        1234567890,
+        "s",
+    )
     assert suid.records["SCHILY.xattr.user.k"] == "v"
     assert suid.records["SCHILY.xattr.security.capability"] == "c"
     assert (tree[f"{BASE}/link"].kind, tree[f"{BASE}/link"].link, tree[f"{BASE}/link"].mtime) == (
@@ -130,7 +150,11 @@ def test_other_members_stay_as_they_are(built: Built) -> None:
         f"{BASE}/bin/suid",
         "s",
     )
-    assert (tree[f"{BASE}/fifo"].kind, tree[f"{BASE}/fifo"].mode, tree[f"{BASE}/fifo"].mtime) == ("fifo", 0o640, 16)
+    assert (tree[f"{BASE}/fifo"].kind, tree[f"{BASE}/fifo"].mode, tree[f"{BASE}/fifo"].mtime) == (
+        "fifo",
+        0o640,
+        16,
+    )
     block = tree[f"{BASE}/block"]
     assert (block.kind, block.device, block.mode, block.uid) == ("block", (8, 1), 0o660, 3)
     assert (tree[f"{BASE}/dev/zero"].kind, tree[f"{BASE}/dev/zero"].device) == ("char", (1, 5))
@@ -178,7 +202,9 @@ def test_links_in_place_of_files_that_are_replaced(lab: Lab, path: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["../x", "a/../../x", "/../x"])
-def test_members_that_leave_the_root(lab: Lab, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_members_that_leave_the_root(
+    lab: Lab, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     """N16: refused, or kept inside as a kernel's chroot would."""
     lab.image("hostile", [[Member(name, content="x")]])
     if lab.run("init: [@hostile]") == 0:

@@ -1,6 +1,6 @@
-"""What is refused, with which id, always with status 1 and nothing written (1.0, 2.4, 6.2 N15 to N22)."""
+"""What is refused, with which id, always with status 1 and nothing written (1.0, 2.4, 6.2 N15 to
+N22)."""
 
-# ruff: noqa: E501  a case a line
 from __future__ import annotations
 
 import pytest
@@ -134,12 +134,17 @@ def test_labels_that_are_refused(lab: Lab, rule: str, capsys: pytest.CaptureFixt
 
 def test_all_mistakes_at_once(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
     assert (
-        lab.run("inti: []\nkernel: {cmdline: 5}\nfiles: [{path: a}]\nservices: [{name: a, image: @app, net: 5}]") == 1
+        lab.run(
+            "inti: []\nkernel: {cmdline: 5}\nfiles: [{path: a}]\nservices: [{name: a, image: @app, net: 5}]"
+        )
+        == 1
     )
     assert capsys.readouterr().err.count("error[") == 4
 
 
-@pytest.mark.parametrize("yaml", ["{}", "null", "trust: {image: [a], org: [b]}", "init: []\n---\nother: document"])
+@pytest.mark.parametrize(
+    "yaml", ["{}", "null", "trust: {image: [a], org: [b]}", "init: []\n---\nother: document"]
+)
 def test_accepted(lab: Lab, yaml: str) -> None:
     """1.1."""
     assert lab.build(yaml).tree == {}
@@ -161,5 +166,7 @@ def test_same_names_in_different_sections(lab: Lab) -> None:
 
 def test_anchors_and_merge_keys(lab: Lab) -> None:
     """1.0."""
-    built = lab.build("services:\n- &base {name: a, image: @app, env: [A=1]}\n- {<<: *base, name: b}\n")
+    built = lab.build(
+        "services:\n- &base {name: a, image: @app, env: [A=1]}\n- {<<: *base, name: b}\n"
+    )
     assert built.json("containers/services/b/config.json")["process"]["env"] == ["A=1"]

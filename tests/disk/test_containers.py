@@ -39,14 +39,22 @@ PIECES: dict[str, tuple[str, Callable[[Disk], list[Piece]]]] = {
     "vhdx": ("vhdx", lambda disk: vhdx_pieces(disk, ID)),
 }
 WRITERS: dict[str, tuple[str, Callable[[Disk, Contents, BinaryIO], object]]] = {
-    "qcow2-zlib": ("qcow2", lambda disk, contents, out: write_qcow2(disk, contents, out, compression="zlib")),
-    "qcow2-zstd": ("qcow2", lambda disk, contents, out: write_qcow2(disk, contents, out, compression="zstd")),
+    "qcow2-zlib": (
+        "qcow2",
+        lambda disk, contents, out: write_qcow2(disk, contents, out, compression="zlib"),
+    ),
+    "qcow2-zstd": (
+        "qcow2",
+        lambda disk, contents, out: write_qcow2(disk, contents, out, compression="zstd"),
+    ),
     "vmdk": ("vmdk", lambda disk, contents, out: spooled(write_vmdk, disk, contents, out)),
 }
 ALL = [*PIECES, *WRITERS]
 
 
-def spooled(write: Callable[..., None], disk: Disk, contents: Contents, out: BinaryIO, **options: object) -> None:
+def spooled(
+    write: Callable[..., None], disk: Disk, contents: Contents, out: BinaryIO, **options: object
+) -> None:
     """What a writer makes lies in the store, and its pieces are copied from there."""
     with (contents.root / "spool").open("wb") as file:
         spool = Spool(file, "spool")
@@ -70,7 +78,9 @@ def write(name: str, disk: Disk, path: Path, store: Path) -> str:
 
 
 def qemu_img(*arguments: object) -> str:
-    done = subprocess.run(["qemu-img", *map(str, arguments)], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["qemu-img", *map(str, arguments)], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -121,14 +131,22 @@ def test_qemu_reads_it(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ALL)
-@settings(max_examples=12, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=12, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
+)
 @given(data=st.data())
-def test_generated(name: str, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+def test_generated(
+    name: str, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
     store = tmp_path_factory.mktemp("disk")
     disk: list[Piece] = []
     for _ in range(data.draw(st.integers(1, 12))):
         size = data.draw(
-            st.one_of(st.integers(1, 5000), st.integers(1, 3 * MIB), st.sampled_from((65536, 2 * MIB, 40 * MIB)))
+            st.one_of(
+                st.integers(1, 5000),
+                st.integers(1, 3 * MIB),
+                st.sampled_from((65536, 2 * MIB, 40 * MIB)),
+            )
         )
         if data.draw(st.booleans()) or size > 4 * MIB:
             disk.append(Hole(size))
@@ -178,7 +196,9 @@ def test_limits() -> None:
     assert caught.value.id == "vhdx-too-large"
 
 
-@pytest.mark.parametrize(("name", "title"), [('a "b" & <c>', None), ("a\udcff\n\x01b", "a___b"), ("ünï", None)])
+@pytest.mark.parametrize(
+    ("name", "title"), [('a "b" & <c>', None), ("a\udcff\n\x01b", "a___b"), ("ünï", None)]
+)
 def test_an_appliance(tmp_path: Path, name: str, title: str | None) -> None:
     disk: list[Piece] = [b"boot" * 128, Hole(3 * MIB)]
     write("vmdk", disk, tmp_path / "disk.vmdk", tmp_path)
@@ -203,11 +223,18 @@ def test_an_appliance(tmp_path: Path, name: str, title: str | None) -> None:
 
 
 def packed_disk(store: Path) -> tuple[list[Piece], bytes]:
-    """A disk with a piece that is known to be compressed, at a place that is no border of anything; and its contents."""
+    """A disk with a piece that is known to be compressed, at a place that is no border of anything;
+    and its contents."""
     (store / "derived/image").mkdir(parents=True)
     noise = b"".join(hashlib.sha256(b"%d" % number).digest() for number in range(100_000))
     (store / "derived/image/x").write_bytes(noise)
-    disk: list[Piece] = [b"boot", Hole(70_000), Slice("derived/image/x", 5, 3_100_000), b"end", Hole(5 * MIB)]
+    disk: list[Piece] = [
+        b"boot",
+        Hole(70_000),
+        Slice("derived/image/x", 5, 3_100_000),
+        b"end",
+        Hole(5 * MIB),
+    ]
     disk.append(Hole(-disk_size(disk) % 512))
     whole = raw(disk, store / "raw", store).read_bytes()
     assert whole[70_004 : 70_004 + 3_100_000] == noise[5 : 5 + 3_100_000]
@@ -221,7 +248,12 @@ def test_what_is_compressed_stays_where_it_is(tmp_path: Path) -> None:
     qemu_img("check", "-f", "vmdk", tmp_path / "disk")
     assert (tmp_path / "spool").stat().st_size < 300_000, "grains at its ends and the tables only"
     with (tmp_path / "tar").open("wb") as out, Contents(tmp_path) as contents:
-        spooled(lambda disk, contents, spool, **_: write_gzip_tar("x", disk, contents, spool), disk, contents, out)
+        spooled(
+            lambda disk, contents, spool, **_: write_gzip_tar("x", disk, contents, spool),
+            disk,
+            contents,
+            out,
+        )
     assert (tmp_path / "spool").stat().st_size < 2 * MIB + 10_000
     done = subprocess.run(["tar", "-xzf", "tar"], cwd=tmp_path, capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (0, b""), "GNU tar and gzip, which checks the sum"

@@ -1,4 +1,5 @@
-"""Every format that a tree is written in, with whoever reads it back: a kernel that mounts it, or the format's own program."""
+"""Every format that a tree is written in, with whoever reads it back: a kernel that mounts it, or
+the format's own program."""
 
 from __future__ import annotations
 
@@ -31,8 +32,9 @@ MAX_READ = 256 << 20
 
 
 class Format(NamedTuple):
-    """`write` makes a file of a tree (or raises `OutputError`); `read` gives what its judge finds in it; times have a
-    resolution (`tick`, ns) and bounds (seconds); `seen` drops of a path what the format or its judge cannot say, or all."""
+    """`write` makes a file of a tree (or raises `OutputError`); `read` gives what its judge finds
+    in it; times have a resolution (`tick`, ns) and bounds (seconds); `seen` drops of a path what
+    the format or its judge cannot say, or all."""
 
     name: str
     write: Callable[[Entries, Path, Path], None]
@@ -46,7 +48,8 @@ def differences(form: Format, entries: Entries, found: dict[str, Seen], store: P
     """What `form`'s judge found that is not so in `entries`, a line a path."""
     first, last = form.times
     clamped = [
-        (path, node._replace(mtime=min(max(node.mtime, first * SECOND), last * SECOND))) for path, node in entries
+        (path, node._replace(mtime=min(max(node.mtime, first * SECOND), last * SECOND)))
+        for path, node in entries
     ]
     wanted = _narrowed(form, described(clamped, store, tick=form.tick))
     found = _narrowed(form, found)
@@ -61,7 +64,9 @@ def _told(wanted: Seen | None, found: Seen | None) -> str:
     if wanted is None or found is None:
         return "is too much" if found else "is lacking"
     pairs = zip(wanted._fields, wanted, found, strict=True)
-    return "; ".join(f"{what} {ours!r:.300} is {theirs!r:.300}" for what, ours, theirs in pairs if ours != theirs)
+    return "; ".join(
+        f"{what} {ours!r:.300} is {theirs!r:.300}" for what, ours, theirs in pairs if ours != theirs
+    )
 
 
 def _narrowed(form: Format, found: dict[str, Seen]) -> dict[str, Seen]:
@@ -77,7 +82,9 @@ def _put(pieces: Iterable[Piece], path: Path, store: Path) -> None:
 
 def _run(*command: str | Path, cwd: Path | None = None) -> str:
     done = subprocess.run(command, cwd=cwd, capture_output=True, check=False)
-    assert done.returncode == 0, f"{command[0]}: {(done.stdout + done.stderr).decode(errors='replace')[-2000:]}"
+    assert done.returncode == 0, (
+        f"{command[0]}: {(done.stdout + done.stderr).decode(errors='replace')[-2000:]}"
+    )
     return done.stdout.decode(errors="replace")
 
 
@@ -119,7 +126,9 @@ def _read_initramfs(image: Path, folder: Path) -> dict[str, Seen]:
 def _read_cpio(image: Path, folder: Path) -> dict[str, Seen]:
     folder.mkdir()
     with image.open("rb") as stream:
-        done = subprocess.run(["cpio", "-idm", "--quiet"], cwd=folder, stdin=stream, capture_output=True, check=False)
+        done = subprocess.run(
+            ["cpio", "-idm", "--quiet"], cwd=folder, stdin=stream, capture_output=True, check=False
+        )
     assert done.returncode == 0, done.stderr.decode(errors="replace")
     return walked(folder, tick=SECOND, xattrs=False)
 
@@ -177,7 +186,9 @@ def _read_tarfile(image: Path, folder: Path) -> dict[str, Seen]:
                 frozenset(),
             )
     linked = {name: frozenset(names) for names in together.values() for name in names}
-    return {name: seen._replace(links=linked.get(name, frozenset())) for name, seen in found.items()}
+    return {
+        name: seen._replace(links=linked.get(name, frozenset())) for name, seen in found.items()
+    }
 
 
 def _mounted(kind: str) -> Callable[[Path, Path], dict[str, Seen]]:
@@ -198,7 +209,18 @@ def _checked(check: list[str], kind: str) -> Callable[[Path, Path], dict[str, Se
 
 
 def _read_iso(image: Path, folder: Path) -> dict[str, Seen]:
-    _run("xorriso", "-abort_on", "FAILURE", "-osirrox", "on:device_files", "-indev", image, "-extract", "/", folder)
+    _run(
+        "xorriso",
+        "-abort_on",
+        "FAILURE",
+        "-osirrox",
+        "on:device_files",
+        "-indev",
+        image,
+        "-extract",
+        "/",
+        folder,
+    )
     return walked(folder, tick=SECOND, xattrs=False)
 
 
@@ -207,7 +229,9 @@ def _all(path: str, seen: Seen) -> Seen:
     del path
     if seen.kind in (FILE, DIRECTORY):
         return seen
-    return seen._replace(xattrs=tuple(pair for pair in seen.xattrs if not pair[0].startswith("user.")))
+    return seen._replace(
+        xattrs=tuple(pair for pair in seen.xattrs if not pair[0].startswith("user."))
+    )
 
 
 def _no_lost_found(path: str, seen: Seen) -> Seen | None:
@@ -234,7 +258,8 @@ def _extracted(path: str, seen: Seen) -> Seen:
 
 
 def _iso(path: str, seen: Seen) -> Seen | None:
-    """Neither hard links nor attributes; xorriso restores no owners and times of links, and reads some devices otherwise."""
+    """Neither hard links nor attributes; xorriso restores no owners and times of links, and reads
+    some devices otherwise."""
     if seen.kind in (CHARACTER, BLOCK) and seen.device[1] > 0xFF:
         return None
     seen = seen._replace(xattrs=(), links=frozenset())
@@ -248,13 +273,23 @@ FORMATS = (
     Format("cpio", _write_cpio, _read_cpio, SECOND, U32, _gnu_cpio),
     Format("tar", _write_tar, _read_tar, SECOND, EVER, _extracted),
     Format(
-        "tar headers", _write_tar, _read_tarfile, SECOND, (-(2**63) // SECOND, 2**63 // SECOND), lambda _, seen: seen
+        "tar headers",
+        _write_tar,
+        _read_tarfile,
+        SECOND,
+        (-(2**63) // SECOND, 2**63 // SECOND),
+        lambda _, seen: seen,
     ),
     Format("erofs", _write_erofs, _checked(["fsck.erofs"], "erofs"), 1, (0, 2**63 // SECOND), _all),
     Format("erofs zstd", _write_packed_erofs, _mounted("erofs"), 1, (0, 2**63 // SECOND), _all),
     Format("squashfs", _write_squashfs, _mounted("squashfs"), SECOND, U32, _all),
     Format(
-        "ext4", _write_ext4, _checked(["e2fsck", "-fn"], "ext4"), 1, (-(2**31), (3 << 32) + 2**31 - 1), _no_lost_found
+        "ext4",
+        _write_ext4,
+        _checked(["e2fsck", "-fn"], "ext4"),
+        1,
+        (-(2**31), (3 << 32) + 2**31 - 1),
+        _no_lost_found,
     ),
     Format("iso", _write_iso, _read_iso, SECOND, (-(2**31), 5869583999), _iso),
 )

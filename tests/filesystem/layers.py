@@ -1,4 +1,5 @@
-"""Layers for property tests: bytes that are nearly tars, and tars whose members say what no honest writer says."""
+"""Layers for property tests: bytes that are nearly tars, and tars whose members say what no honest
+writer says."""
 
 from __future__ import annotations
 
@@ -23,7 +24,9 @@ class Tar(bytes):
 
 NUMBERS = st.one_of(
     st.integers(0, 100_000),
-    st.sampled_from((65_535, 65_536, 2**21, 2**31, 2**32 - 2, 2**32 - 1, 2**32, 2**55, 2**62, -1, -(2**40))),
+    st.sampled_from(
+        (65_535, 65_536, 2**21, 2**31, 2**32 - 2, 2**32 - 1, 2**32, 2**55, 2**62, -1, -(2**40))
+    ),
 )
 """What stands in a header where no bounds are kept: ids, sizes, devices, modes."""
 
@@ -33,32 +36,61 @@ TIMES = st.one_of(
     st.sampled_from((-1, 2**31, 2**32 - 1, 2**32, 2**33, -(2**31), -(2**31) - 1, 2**62, -(2**62))),
 )
 DEVICES = st.tuples(st.integers(0, 4095), st.one_of(st.integers(0, 300), st.integers(0, 2**20 - 1)))
-SIZES = st.one_of(st.integers(0, 300), st.sampled_from((0, 511, 512, 4031, 4095, 4096, 4097, 131_071, 131_073)))
+SIZES = st.one_of(
+    st.integers(0, 300), st.sampled_from((0, 511, 512, 4031, 4095, 4096, 4097, 131_071, 131_073))
+)
 
 NAMES = st.one_of(
     st.sampled_from((b"a", b"b", b"c", b"d", b"e")),
     st.sampled_from(
-        (b"a", b"b", b"c", b"d", b"e", b".", b"..", b"", b"TRAILER!!!", b"lost+found", b"\n", b"\xff", b"n" * 253)
+        (
+            b"a",
+            b"b",
+            b"c",
+            b"d",
+            b"e",
+            b".",
+            b"..",
+            b"",
+            b"TRAILER!!!",
+            b"lost+found",
+            b"\n",
+            b"\xff",
+            b"n" * 253,
+        )
     ),
-    st.binary(min_size=1, max_size=20).map(lambda raw: raw.translate(bytes.maketrans(b"/\0", b"--"))),
+    st.binary(min_size=1, max_size=20).map(
+        lambda raw: raw.translate(bytes.maketrans(b"/\0", b"--"))
+    ),
 )
-ODD_NAMES = st.sampled_from((b".wh.a", b".wh.d", b".wh..wh..opq", b"n" * 255, b"n" * 256, b"nul\0", b".wh.", b"a"))
+ODD_NAMES = st.sampled_from(
+    (b".wh.a", b".wh.d", b".wh..wh..opq", b"n" * 255, b"n" * 256, b"nul\0", b".wh.", b"a")
+)
 TARGETS = st.one_of(
     st.sampled_from((b"a", b"d", b"../a", b"/d/b", b"/", b"..", b"a//b", b"a/", b"../../../x")),
     st.binary(min_size=1, max_size=90).map(lambda raw: raw.replace(b"\0", b"-")),
 )
 LONG_TARGETS = st.sampled_from((b"t" * 59, b"t" * 60, b"t" * 1000, b"t" * 4095, b"p/" * 300))
 ODD_TARGETS = st.sampled_from((b"t" * 4096, b"", b"a\0b"))
-KINDS = st.sampled_from((b"0", b"0", b"0", b"5", b"5", b"5", b"2", b"1", b"1", b"3", b"4", b"6", b"7"))
+KINDS = st.sampled_from(
+    (b"0", b"0", b"0", b"5", b"5", b"5", b"2", b"1", b"1", b"3", b"4", b"6", b"7")
+)
 ODD_KINDS = st.sampled_from((b"S", b"\0", b"x", b"Z", b"L", b"M", b"0"))
-XATTRS = st.sampled_from(("user.a", "user.b", "user.a b", "trusted.t", "security.s", "user." + "k" * 250))
-ODD_XATTRS = st.sampled_from(("user.", "other.x", "system.y", "user", "user." + "k" * 251, "user.\0"))
+XATTRS = st.sampled_from(
+    ("user.a", "user.b", "user.a b", "trusted.t", "security.s", "user." + "k" * 250)
+)
+ODD_XATTRS = st.sampled_from(
+    ("user.", "other.x", "system.y", "user", "user." + "k" * 251, "user.\0")
+)
 VALUES = st.one_of(st.binary(max_size=30), st.integers(0, 3000).map(bytes))
-ODD_KEYS = st.sampled_from(("path", "linkpath", "size", "uid", "gid", "mtime", "GNU.sparse.major", "GNU.sparse.map"))
+ODD_KEYS = st.sampled_from(
+    ("path", "linkpath", "size", "uid", "gid", "mtime", "GNU.sparse.major", "GNU.sparse.map")
+)
 
 
 class _Wild:
-    """Whether a layer keeps to what is possible: one member that is not makes the reader refuse all."""
+    """Whether a layer keeps to what is possible: one member that is not makes the reader refuse
+    all."""
 
     def __init__(self, draw: st.DrawFn) -> None:
         self._draw = draw
@@ -103,7 +135,9 @@ def _sparse(draw: st.DrawFn, wild: _Wild) -> bytes:
         data += bytes([65 + len(data) % 26]) * length
         at += length
     real = (
-        at + draw(st.sampled_from((0, 1, 4095, 2**17))) + wild(st.just(0), st.sampled_from((2**32, 2**41, 2**60, -1)))
+        at
+        + draw(st.sampled_from((0, 1, 4095, 2**17)))
+        + wild(st.just(0), st.sampled_from((2**32, 2**41, 2**60, -1)))
     )
     records = {
         "GNU.sparse.major": b"0",
@@ -147,7 +181,8 @@ def _member(draw: st.DrawFn, wild: _Wild, files: list[bytes]) -> bytes:
 
 @st.composite
 def layers(draw: st.DrawFn) -> Tar:
-    """A layer of a few members; three of four keep to Linux's bounds, and one in eight has been changed somewhere."""
+    """A layer of a few members; three of four keep to Linux's bounds, and one in eight has been
+    changed somewhere."""
     wild = _Wild(draw)
     files: list[bytes] = []
     layer = b"".join(_member(draw, wild, files) for _ in range(draw(st.integers(1, 14)))) + END

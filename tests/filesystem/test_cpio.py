@@ -33,7 +33,9 @@ def test_gnu_cpio_extracts_the_same_tree(tmp_path: Path) -> None:
     (tmp_path / "store/blob").write_bytes(bytes(range(256)) * 4000)
     tree: Tree = {
         "bin": directory(0o755, 10**9),
-        "bin/sh": Node("f", 0o4755, 5, 6, 1_500_000_000 * 10**9, 300_001, (Slice("blob", 7, 300_001),)),
+        "bin/sh": Node(
+            "f", 0o4755, 5, 6, 1_500_000_000 * 10**9, 300_001, (Slice("blob", 7, 300_001),)
+        ),
         "bin/hole": Node("f", 0o600, size=10_005, content=(b"start", Hole(10_000))),
         "bin/one": Node("f", 0o644, size=3, content=(b"abc",), inode="x"),
         "bin/two": Node("f", 0o644, size=3, content=(b"abc",), inode="x"),
@@ -45,10 +47,19 @@ def test_gnu_cpio_extracts_the_same_tree(tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
     subprocess.run(
-        ["cpio", "-idm", "--quiet"], cwd=out, input=archive(tree, tmp_path / "store"), check=True, capture_output=True
+        ["cpio", "-idm", "--quiet"],
+        cwd=out,
+        input=archive(tree, tmp_path / "store"),
+        check=True,
+        capture_output=True,
     )
     status = (out / "bin/sh").stat()
-    assert (status.st_mode & 0o7777, status.st_uid, status.st_gid, status.st_mtime) == (0o4755, 5, 6, 1_500_000_000)
+    assert (status.st_mode & 0o7777, status.st_uid, status.st_gid, status.st_mtime) == (
+        0o4755,
+        5,
+        6,
+        1_500_000_000,
+    )
     assert (out / "bin/sh").read_bytes() == (bytes(range(256)) * 4000)[7:300_008]
     assert (out / "bin/hole").read_bytes() == b"start" + bytes(10_000)
     assert (out / "bin/one").stat().st_ino == (out / "bin/two").stat().st_ino
@@ -67,7 +78,8 @@ def test_too_large_a_file_is_refused() -> None:
 
 
 def test_every_field_of_a_header() -> None:
-    """magic ino mode uid gid nlink mtime filesize devmajor devminor rdevmajor rdevminor namesize check."""
+    """magic ino mode uid gid nlink mtime filesize devmajor devminor rdevmajor rdevminor namesize
+    check."""
     node = Node("b", 0o4755, 0xFFFF_FFFE, 70_000, (2**32 - 1) * 10**9, device=(0xFFF, 0xF_FFFF))
     (header, *_) = cpio_pieces([("dev/x", node)], first=0x2_0001)
     numbers = (
@@ -81,8 +93,12 @@ def test_a_part_of_an_archive_has_no_end() -> None:
     assert [*cpio_pieces([], end=False)] == []
     one = [*cpio_pieces([("a", file(b"", 0o644, 0))], end=False)]
     assert len(one) == 1
-    assert b"".join(piece for piece in cpio_pieces([]) if isinstance(piece, bytes)).endswith(b"TRAILER!!!\0\0\0\0")
+    assert b"".join(piece for piece in cpio_pieces([]) if isinstance(piece, bytes)).endswith(
+        b"TRAILER!!!\0\0\0\0"
+    )
 
 
 def test_a_file_of_the_trailers_name_is_a_file() -> None:
-    assert b"\0./TRAILER!!!\0" in archive({"TRAILER!!!": file(b"x", 0o644, 0)}).replace(b"00000000", b"\0")
+    assert b"\0./TRAILER!!!\0" in archive({"TRAILER!!!": file(b"x", 0o644, 0)}).replace(
+        b"00000000", b"\0"
+    )

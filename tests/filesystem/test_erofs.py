@@ -60,7 +60,9 @@ def test_an_empty_root(tmp_path: Path) -> None:
         assert (status.st_mode & 0o7777, status.st_uid, status.st_mtime) == (0o700, 3, 5)
 
 
-@settings(max_examples=40, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=40, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
+)
 @given(st.data())
 def test_generated(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     store = tmp_path_factory.mktemp("erofs")
@@ -84,7 +86,9 @@ def test_compressed(tmp_path: Path) -> None:
     entries = [*sample(tmp_path), *more]
     image = write_compressed(entries, tmp_path / "root", tmp_path)
     assert image.stat().st_size < len(text) // 4 + len(noise) + 1_500_000
-    assert image.read_bytes() == write_compressed(entries, tmp_path / "again", tmp_path).read_bytes()
+    assert (
+        image.read_bytes() == write_compressed(entries, tmp_path / "again", tmp_path).read_bytes()
+    )
     with loop_mounted(image, "erofs", tmp_path / "mnt") as folder:
         assert walked(folder) == described(entries, tmp_path)
         with (folder / "text").open("rb") as stream:
@@ -93,9 +97,13 @@ def test_compressed(tmp_path: Path) -> None:
                 assert stream.read(5000) == text[offset : offset + 5000]
 
 
-@settings(max_examples=40, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=40, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
+)
 @given(st.data())
-def test_generated_and_compressed(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+def test_generated_and_compressed(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
     store = tmp_path_factory.mktemp("erofs")
     entries = data.draw(trees(store))
     image = write_compressed(entries, store / "root", store)
@@ -105,14 +113,18 @@ def test_generated_and_compressed(tmp_path_factory: pytest.TempPathFactory, data
 
 def test_wide_huge_and_sparse(tmp_path: Path) -> None:
     entries: Entries = [("many", directory(0o755, 0))]
-    entries += [(f"many/file-{number:06}", file(b"%d" % number, 0o644, 0)) for number in range(70_000)]
+    entries += [
+        (f"many/file-{number:06}", file(b"%d" % number, 0o644, 0)) for number in range(70_000)
+    ]
     huge: tuple[Piece, ...] = (Hole(1 << 20), b"begin", Hole(20 << 30), b"end")
     entries.append(("sparse", Node(FILE, 0o644, size=sum(map(piece_size, huge)), content=huge)))
     entries.append(("void", Node(FILE, 0o644, size=5 << 30, content=(Hole(5 << 30),))))
     image = write(entries, tmp_path / "root.erofs", tmp_path)
     assert image.stat().st_size < 30 << 20
     with loop_mounted(image, "erofs", tmp_path / "mnt") as folder:
-        assert sorted(path.name for path in (folder / "many").iterdir()) == [path[5:] for path, _ in entries[1:70_001]]
+        assert sorted(path.name for path in (folder / "many").iterdir()) == [
+            path[5:] for path, _ in entries[1:70_001]
+        ]
         assert (folder / "many/file-012345").read_bytes() == b"12345"
         assert (folder / "void").stat().st_size == 5 << 30
         with (folder / "sparse").open("rb") as stream:
@@ -123,7 +135,9 @@ def test_wide_huge_and_sparse(tmp_path: Path) -> None:
 
 def test_equal_contents_lie_there_once(tmp_path: Path) -> None:
     content = (b"x" * 100_000,)
-    entries: Entries = [(f"f{number}", Node(FILE, 0o644, size=100_000, content=content)) for number in range(50)]
+    entries: Entries = [
+        (f"f{number}", Node(FILE, 0o644, size=100_000, content=content)) for number in range(50)
+    ]
     image = write(entries, tmp_path / "root.erofs", tmp_path)
     check(image)
     assert image.stat().st_size < 400_000
@@ -136,7 +150,9 @@ def test_known_bytes(tmp_path: Path) -> None:
     assert image[1024 + 48 : 1024 + 64] == UUID
     assert image[1024 + 12] == 12, "blocks of 4096 bytes"
     assert crc32c(b"123456789") ^ 0xFFFFFFFF == 0xE3069283, "RFC 3720's check value"
-    dumped = subprocess.run(["dump.erofs", "-s", tmp_path / "a"], capture_output=True, text=True, check=True).stdout
+    dumped = subprocess.run(
+        ["dump.erofs", "-s", tmp_path / "a"], capture_output=True, text=True, check=True
+    ).stdout
     assert "00010203-0405-0607-0809-0a0b0c0d0e0f" in dumped
 
 

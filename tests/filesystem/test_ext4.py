@@ -21,7 +21,9 @@ Entries = list[tuple[str, Node]]
 LEAVE = ("lost+found",)
 
 
-def write(entries: Entries, path: Path, store: Path, *, size: int | None = None, journal: bool = False) -> Path:
+def write(
+    entries: Entries, path: Path, store: Path, *, size: int | None = None, journal: bool = False
+) -> Path:
     pieces = ext4_pieces(entries, uuid=UUID, size=size, journal=journal, label="root")
     assert sum(map(piece_size, pieces)) % 4096 == 0
     path.unlink(missing_ok=True)
@@ -31,7 +33,9 @@ def write(entries: Entries, path: Path, store: Path, *, size: int | None = None,
 
 
 def check(image: Path) -> None:
-    done = subprocess.run(["e2fsck", "-fn", image], capture_output=True, text=True, errors="replace", check=False)
+    done = subprocess.run(
+        ["e2fsck", "-fn", image], capture_output=True, text=True, errors="replace", check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -61,7 +65,9 @@ def test_an_empty_root(tmp_path: Path) -> None:
         assert (status.st_mode & 0o7777, status.st_uid, status.st_mtime) == (0o700, 3, 5)
 
 
-@settings(max_examples=40, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=40, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
+)
 @given(st.data())
 def test_generated(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     store = tmp_path_factory.mktemp("ext4")
@@ -74,7 +80,9 @@ def test_generated(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 
 def test_wide_huge_and_sparse(tmp_path: Path) -> None:
     entries: Entries = [("many", directory(0o755, 0))]
-    entries += [(f"many/file-{number:06}", file(b"%d" % number, 0o644, 0)) for number in range(70_000)]
+    entries += [
+        (f"many/file-{number:06}", file(b"%d" % number, 0o644, 0)) for number in range(70_000)
+    ]
     huge: tuple[Piece, ...] = (Hole(MIB), b"begin", Hole(20 * GIB), b"end")
     entries.append(("sparse", Node(FILE, 0o644, size=sum(map(piece_size, huge)), content=huge)))
     comb = tuple(piece for number in range(3000) for piece in (b"%d" % number, Hole(20_000)))
@@ -82,7 +90,9 @@ def test_wide_huge_and_sparse(tmp_path: Path) -> None:
     image = write(entries, tmp_path / "root", tmp_path)
     check(image)
     with loop_mounted(image, "ext4", tmp_path / "mnt") as folder:
-        assert sorted(path.name for path in (folder / "many").iterdir()) == [path[5:] for path, _ in entries[1:70_001]]
+        assert sorted(path.name for path in (folder / "many").iterdir()) == [
+            path[5:] for path, _ in entries[1:70_001]
+        ]
         assert (folder / "many/file-054321").read_bytes() == b"54321"
         assert (folder / "comb").read_bytes() == b"".join(
             one if isinstance(one, bytes) else bytes(one.size) for one in comb
@@ -96,7 +106,9 @@ def test_wide_huge_and_sparse(tmp_path: Path) -> None:
 @pytest.mark.parametrize("size", [4 * MIB, 100 * MIB, GIB, 25 * GIB])
 @pytest.mark.parametrize("journal", [False, True])
 def test_sizes(tmp_path: Path, size: int, journal: bool) -> None:
-    image = write([("x", file(b"x", 0o644, 0))], tmp_path / "root", tmp_path, size=size, journal=journal)
+    image = write(
+        [("x", file(b"x", 0o644, 0))], tmp_path / "root", tmp_path, size=size, journal=journal
+    )
     assert image.stat().st_size == size
     assert image.stat().st_blocks * 512 < 3 * MIB, "what is empty is not stored"
     check(image)
@@ -111,7 +123,9 @@ def test_known_bytes(tmp_path: Path) -> None:
     assert image[1024 + 0x38 : 1024 + 0x3A] == b"\x53\xef"
     assert image[1024 + 0x68 : 1024 + 0x78] == UUID
     assert image[1024 + 0x30 : 1024 + 0x34] == (1492533000).to_bytes(4, "little")
-    told = subprocess.run(["dumpe2fs", "-h", tmp_path / "a"], capture_output=True, text=True, check=True).stdout
+    told = subprocess.run(
+        ["dumpe2fs", "-h", tmp_path / "a"], capture_output=True, text=True, check=True
+    ).stdout
     assert "metadata_csum" in told
     assert "Filesystem state:         clean" in told
 
@@ -122,7 +136,13 @@ def test_what_it_cannot_hold(tmp_path: Path) -> None:
             ext4_pieces([("x", node)], uuid=UUID, size=size)
         return str(caught.value.id)
 
-    assert refused(Node(FILE, 0o644, size=20 << 40, content=(Hole(20 << 40),))) == "ext4-file-too-large"
-    assert refused(Node(FILE, 0o644, size=5 * MIB, content=(b"x" * 5 * MIB,)), size=4 * MIB) == "ext4-too-small"
+    assert (
+        refused(Node(FILE, 0o644, size=20 << 40, content=(Hole(20 << 40),)))
+        == "ext4-file-too-large"
+    )
+    assert (
+        refused(Node(FILE, 0o644, size=5 * MIB, content=(b"x" * 5 * MIB,)), size=4 * MIB)
+        == "ext4-too-small"
+    )
     assert refused(Node(FILE, 0o644, xattrs=(("other.name", b""),))) == "xattr-unknown"
     assert refused(Node(FILE, 0o644, xattrs=(("user.big", bytes(5000)),))) == "xattr-too-large"

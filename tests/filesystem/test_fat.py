@@ -42,7 +42,9 @@ def extracted(path: Path, folder: Path) -> dict[str, bytes]:
         env={"MTOOLS_SKIP_CHECK": "1", "LC_ALL": "C.UTF-8", "PATH": "/usr/bin:/bin"},
     )
     return {
-        str(found.relative_to(folder)): found.read_bytes() for found in sorted(folder.rglob("*")) if found.is_file()
+        str(found.relative_to(folder)): found.read_bytes()
+        for found in sorted(folder.rglob("*"))
+        if found.is_file()
     }
 
 
@@ -51,7 +53,10 @@ def test_files_come_back(tmp_path: Path) -> None:
     entries = [
         ("EFI", directory(0o755, TIME)),
         ("EFI/BOOT", directory(0o755, TIME)),
-        ("EFI/BOOT/BOOTX64.EFI", Node(FILE, 0o644, mtime=TIME, size=kernel.size, content=(kernel,))),
+        (
+            "EFI/BOOT/BOOTX64.EFI",
+            Node(FILE, 0o644, mtime=TIME, size=kernel.size, content=(kernel,)),
+        ),
         ("a long name with spaces.and.dots.txt", file(b"long\n", 0o644, TIME)),
         ("a long name with spaces.and.other.txt", file(b"other\n", 0o644, TIME)),
         ("café ☃.txt", file(b"snow\n", 0o644, TIME)),
@@ -69,13 +74,17 @@ def test_files_come_back(tmp_path: Path) -> None:
     start = image.starts["EFI/BOOT/BOOTX64.EFI"]
     assert start % ALIGNMENT == 0
     assert path.read_bytes()[start : start + kernel.size] == bytes(range(256)) * 40_000
-    listing = subprocess.run(["mdir", "-i", path, "::"], capture_output=True, text=True, check=True).stdout
+    listing = subprocess.run(
+        ["mdir", "-i", path, "::"], capture_output=True, text=True, check=True
+    ).stdout
     assert "COMPOS" in listing
     assert "1234-5678" in listing
     assert "2017-07-14" in listing
 
 
-@pytest.mark.parametrize("size", [MIB, 31 * MIB, 33 * MIB, 34 * MIB, 36 * MIB, 100 * MIB, 300 * MIB, 20_000 * MIB])
+@pytest.mark.parametrize(
+    "size", [MIB, 31 * MIB, 33 * MIB, 34 * MIB, 36 * MIB, 100 * MIB, 300 * MIB, 20_000 * MIB]
+)
 def test_sizes(tmp_path: Path, size: int) -> None:
     image = fat_image([("x", file(b"x", 0o644, TIME))], serial=1, size=size)
     assert sum(map(piece_size, image.pieces)) >= size
@@ -87,7 +96,10 @@ def test_sizes(tmp_path: Path, size: int) -> None:
 
 def test_a_folder_of_thousands(tmp_path: Path) -> None:
     entries = [("many", directory(0o755, TIME))]
-    entries += [(f"many/file number {number:05}", file(b"%d" % number, 0o644, TIME)) for number in range(5000)]
+    entries += [
+        (f"many/file number {number:05}", file(b"%d" % number, 0o644, TIME))
+        for number in range(5000)
+    ]
     path = write(fat_image(entries, serial=1), tmp_path / "fat.img", tmp_path)
     checked(path)
     found = extracted(path, tmp_path / "out")
@@ -96,13 +108,19 @@ def test_a_folder_of_thousands(tmp_path: Path) -> None:
 
 
 NAMES = st.one_of(
-    st.text("abcXYZ019-_ .+", min_size=1, max_size=14), st.text(min_size=1, max_size=30), st.just("L" * 200)
+    st.text("abcXYZ019-_ .+", min_size=1, max_size=14),
+    st.text(min_size=1, max_size=30),
+    st.just("L" * 200),
 )
 
 
-@settings(max_examples=25, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=25, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
+)
 @given(st.lists(st.tuples(NAMES, st.integers(0, 3), st.integers(0, 70_000)), max_size=30))
-def test_generated(tmp_path_factory: pytest.TempPathFactory, items: list[tuple[str, int, int]]) -> None:
+def test_generated(
+    tmp_path_factory: pytest.TempPathFactory, items: list[tuple[str, int, int]]
+) -> None:
     folder = tmp_path_factory.mktemp("fat")
     nodes: dict[str, Node] = {}
     folders = [""]
@@ -122,7 +140,11 @@ def test_generated(tmp_path_factory: pytest.TempPathFactory, items: list[tuple[s
     image_path = write(image, folder / "fat.img", folder)
     checked(image_path)
     with Contents(folder) as contents:
-        expected = {name: b"".join(contents.chunks(node.content)) for name, node in nodes.items() if node.kind == FILE}
+        expected = {
+            name: b"".join(contents.chunks(node.content))
+            for name, node in nodes.items()
+            if node.kind == FILE
+        }
     data = image_path.read_bytes()
     for name, start in image.starts.items():
         assert data[start : start + len(expected[name])] == expected[name]
@@ -137,7 +159,10 @@ def test_what_it_cannot_hold() -> None:
         return str(caught.value.id)
 
     assert refused("link", symlink("x", 0)) == "fat-cannot-hold"
-    assert refused("big", Node(FILE, 0o644, size=1 << 32, content=(Hole(1 << 32),))) == "fat-file-too-large"
+    assert (
+        refused("big", Node(FILE, 0o644, size=1 << 32, content=(Hole(1 << 32),)))
+        == "fat-file-too-large"
+    )
     assert refused("a:b", file(b"", 0o644, 0)) == "fat-name"
     assert refused("dot.", file(b"", 0o644, 0)) == "fat-name"
     assert refused("\udcff", file(b"", 0o644, 0)) == "fat-name"

@@ -21,7 +21,9 @@ SIZES = (0, 1, 32 << 10, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK + 5)
 
 def text(size: int, seed: int) -> bytes:
     source = random.Random(seed)
-    return b"".join(b"line %d of the text\n" % source.randrange(5000) for _ in range(size // 20 + 1))[:size]
+    return b"".join(
+        b"line %d of the text\n" % source.randrange(5000) for _ in range(size // 20 + 1)
+    )[:size]
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -33,13 +35,21 @@ def test_a_checksum_of_joined_bytes(size: int) -> None:
 def test_one_stream_of_parts(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     bodies = [text(size, seed) for seed, size in enumerate(SIZES)]
-    parts = [stored(store, "test", f"{seed}", "gzip-part", partial(list, [body])) for seed, body in enumerate(bodies)]
+    parts = [
+        stored(store, "test", f"{seed}", "gzip-part", partial(list, [body]))
+        for seed, body in enumerate(bodies)
+    ]
     whole = b"".join(bodies) + b"the end"
     with Contents(store.root) as contents:
         made = b"".join(contents.chunks(joined(contents, parts, b"the end", GZIP_LEVEL)))
     (tmp_path / "whole.gz").write_bytes(made)
     subprocess.run(["gzip", "-t", tmp_path / "whole.gz"], check=True)
-    assert subprocess.run(["gzip", "-dc", tmp_path / "whole.gz"], capture_output=True, check=True).stdout == whole
+    assert (
+        subprocess.run(
+            ["gzip", "-dc", tmp_path / "whole.gz"], capture_output=True, check=True
+        ).stdout
+        == whole
+    )
     one = zlib.decompressobj(31)
     assert one.decompress(made) == whole
     assert one.eof
@@ -59,4 +69,6 @@ def test_a_part_is_the_same_whoever_compresses_it(tmp_path: Path) -> None:
 
 def test_no_parts_are_an_empty_stream(tmp_path: Path) -> None:
     with Contents(tmp_path) as contents:
-        assert gzip.decompress(b"".join(contents.chunks(joined(contents, [], b"", GZIP_LEVEL)))) == b""
+        assert (
+            gzip.decompress(b"".join(contents.chunks(joined(contents, [], b"", GZIP_LEVEL)))) == b""
+        )

@@ -27,7 +27,11 @@ def write(layout: IsoLayout, path: Path, store: Path, **more: bytes) -> Path:
 
 def xorriso(*arguments: str) -> str:
     done = subprocess.run(
-        ["xorriso", "-abort_on", "WARNING", *arguments], capture_output=True, text=True, errors="replace", check=False
+        ["xorriso", "-abort_on", "WARNING", *arguments],
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -44,8 +48,8 @@ def expected(entries: Entries, store: Path) -> dict[str, Seen]:
 
 
 def common(entries: Entries) -> Entries:
-    """`entries` without what xorriso does not restore: devices, and links with a part of over 255 bytes. Linux reads names of
-    253 bytes."""
+    """`entries` without what xorriso does not restore: devices, and links with a part of over 255
+    bytes. Linux reads names of 253 bytes."""
     return sorted(
         ("/".join(name[:253] for name in path.split("/")), node._replace(link=node.link[:200]))
         for path, node in entries
@@ -54,10 +58,12 @@ def common(entries: Entries) -> Entries:
 
 
 def alike(found: dict[str, Seen]) -> dict[str, Seen]:
-    """Without hard links, which the format has not, and links' times and owners, which xorriso does not restore."""
+    """Without hard links, which the format has not, and links' times and owners, which xorriso does
+    not restore."""
     plain = {path: seen._replace(links=frozenset()) for path, seen in found.items()}
     return {
-        path: seen._replace(mtime=0, owner=(0, 0)) if seen.kind == SYMLINK else seen for path, seen in plain.items()
+        path: seen._replace(mtime=0, owner=(0, 0)) if seen.kind == SYMLINK else seen
+        for path, seen in plain.items()
     }
 
 
@@ -65,19 +71,27 @@ def test_one_of_everything(tmp_path: Path) -> None:
     entries = common(sample(tmp_path))
     image = write(IsoLayout(entries, volume="COMPOS"), tmp_path / "x.iso", tmp_path)
     assert extracted(image, tmp_path / "out") == expected(entries, tmp_path)
-    told = subprocess.run(["isoinfo", "-d", "-i", image], capture_output=True, text=True, check=True).stdout
+    told = subprocess.run(
+        ["isoinfo", "-d", "-i", image], capture_output=True, text=True, check=True
+    ).stdout
     assert "Volume id: COMPOS" in told
     assert "Joliet with UCS level 3 found" in told
     assert "Rock Ridge signatures" in told
-    joliet = subprocess.run(["isoinfo", "-J", "-f", "-i", image], capture_output=True, check=True).stdout
+    joliet = subprocess.run(
+        ["isoinfo", "-J", "-f", "-i", image], capture_output=True, check=True
+    ).stdout
     assert b"_/" + b"n" * 100 in joliet
     assert b"/bin-more" in joliet
     assert b"long-link" not in joliet
-    plain = subprocess.run(["isoinfo", "-f", "-i", image], capture_output=True, text=True, check=True).stdout
+    plain = subprocess.run(
+        ["isoinfo", "-f", "-i", image], capture_output=True, text=True, check=True
+    ).stdout
     assert "/BIN/BUSY.;1" in plain
 
 
-@settings(max_examples=30, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=30, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
+)
 @given(st.data())
 def test_generated(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     store = tmp_path_factory.mktemp("iso")
@@ -88,21 +102,42 @@ def test_generated(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 
 def test_long_links_and_deep_folders(tmp_path: Path) -> None:
     entries: Entries = [("/".join("d" * depth), directory(0o755, SECOND)) for depth in range(1, 40)]
-    links = ["/", "..", "../../x/y", "/" + "/".join(["part" * 20] * 12), "a" * 255 + "/" + "b" * 255, "."]
-    entries += [(f"link{number}", Node(SYMLINK, 0o777, mtime=SECOND, link=link)) for number, link in enumerate(links)]
+    links = [
+        "/",
+        "..",
+        "../../x/y",
+        "/" + "/".join(["part" * 20] * 12),
+        "a" * 255 + "/" + "b" * 255,
+        ".",
+    ]
+    entries += [
+        (f"link{number}", Node(SYMLINK, 0o777, mtime=SECOND, link=link))
+        for number, link in enumerate(links)
+    ]
     image = write(IsoLayout(sorted(entries), volume="X"), tmp_path / "x.iso", tmp_path)
     assert extracted(image, tmp_path / "out") == expected(entries, tmp_path)
 
 
 def test_wide_and_large(tmp_path: Path) -> None:
     entries: Entries = [("many", directory(0o755, SECOND))]
-    entries += [(f"many/{'same beginning ' * 3}{number:06}", file(b"", 0o644, SECOND)) for number in range(20_000)]
+    entries += [
+        (f"many/{'same beginning ' * 3}{number:06}", file(b"", 0o644, SECOND))
+        for number in range(20_000)
+    ]
     # Two extents: the second one begins behind the first one's 4 GiB - 2 KiB.
-    entries.append(("sparse", Node(FILE, 0o644, mtime=SECOND, size=5 << 30, content=(Hole((5 << 30) - 3), b"end"))))
+    entries.append(
+        (
+            "sparse",
+            Node(FILE, 0o644, mtime=SECOND, size=5 << 30, content=(Hole((5 << 30) - 3), b"end")),
+        )
+    )
     image = write(IsoLayout(entries, volume="X"), tmp_path / "x.iso", tmp_path)
     assert image.stat().st_blocks * 512 < 20 << 20, "holes take no space"
     listing = subprocess.run(
-        ["xorriso", "-indev", image, "-find", "/", "-exec", "lsdl"], capture_output=True, text=True, check=True
+        ["xorriso", "-indev", image, "-find", "/", "-exec", "lsdl"],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     lines = listing.stdout.splitlines()
     assert len(lines) == 20_003
@@ -117,16 +152,25 @@ def test_wide_and_large(tmp_path: Path) -> None:
 def test_boot_catalogue(tmp_path: Path) -> None:
     loader = file(b"B" * 2048, 0o644, SECOND)
     esp = file(b"E" * 40_960, 0o644, SECOND)
-    entries = [("boot", Node(DIRECTORY, 0o755, mtime=SECOND)), ("boot/loader", loader), ("esp.img", esp)]
+    entries = [
+        ("boot", Node(DIRECTORY, 0o755, mtime=SECOND)),
+        ("boot/loader", loader),
+        ("esp.img", esp),
+    ]
     boot = [BootImage(0x00, "boot/loader", 4), BootImage(0xEF, "esp.img", 0)]
     layout = IsoLayout(entries, volume="X", boot=boot)
     image = tmp_path / "x.iso"
     with image.open("wb") as out, Contents(tmp_path) as contents:
         contents.copy(layout.pieces(filled={"boot/loader": b"L" * 2048}), out.fileno())
     told = subprocess.run(
-        ["xorriso", "-indev", image, "-report_el_torito", "plain"], capture_output=True, text=True, check=True
+        ["xorriso", "-indev", image, "-report_el_torito", "plain"],
+        capture_output=True,
+        text=True,
+        check=True,
     )
-    lines = [line.split() for line in told.stdout.splitlines() if line.startswith("El Torito boot img")]
+    lines = [
+        line.split() for line in told.stdout.splitlines() if line.startswith("El Torito boot img")
+    ]
     assert [line[6] for line in lines] == ["BIOS", "UEFI"]
     assert [line[7:10] for line in lines] == [["y", "none", "0x0000"], ["y", "none", "0x0000"]]
     assert int(lines[0][-1]) * 2048 == layout.starts["boot/loader"]
@@ -136,7 +180,10 @@ def test_boot_catalogue(tmp_path: Path) -> None:
 
 def test_the_same_twice_and_known_bytes(tmp_path: Path) -> None:
     entries = common(sample(tmp_path))
-    one, two = (write(IsoLayout(entries, volume="COMPOS"), tmp_path / name, tmp_path).read_bytes() for name in "ab")
+    one, two = (
+        write(IsoLayout(entries, volume="COMPOS"), tmp_path / name, tmp_path).read_bytes()
+        for name in "ab"
+    )
     assert one == two
     assert one[16 * 2048 :][:8] == b"\x01CD001\x01\x00"
     assert one[16 * 2048 + 40 :][:32] == b"COMPOS".ljust(32)

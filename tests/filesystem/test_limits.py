@@ -1,6 +1,6 @@
-"""What each format can hold to the last byte and one more: read back by its judge, or refused by name."""
+"""What each format can hold to the last byte and one more: read back by its judge, or refused by
+name."""
 
-# ruff: noqa: E501  a case a line
 from __future__ import annotations
 
 import subprocess
@@ -40,7 +40,8 @@ def xattrs(*pairs: tuple[str, bytes]) -> Tree:
 
 def linked(count: int) -> Tree:
     return {
-        f"h{number:05}": Node(FILE, 0o644, mtime=EPOCH, size=1, content=(b"x",), inode="i") for number in range(count)
+        f"h{number:05}": Node(FILE, 0o644, mtime=EPOCH, size=1, content=(b"x",), inode="i")
+        for number in range(count)
     }
 
 
@@ -116,12 +117,16 @@ HELD: list[tuple[str, tuple[str, ...], Tree]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("name", "tree"), [(f"{case}: {name}", tree) for case, names, tree in HELD for name in names])
+@pytest.mark.parametrize(
+    ("name", "tree"), [(f"{case}: {name}", tree) for case, names, tree in HELD for name in names]
+)
 def test_what_is_held_is_read_back(name: str, tree: Tree, tmp_path: Path) -> None:
     form = FORMAT[name.partition(": ")[2]]
     entries = sorted(tree.items())
     form.write(entries, tmp_path / "image", tmp_path)
-    assert differences(form, entries, form.read(tmp_path / "image", tmp_path / "out"), tmp_path) == []
+    assert (
+        differences(form, entries, form.read(tmp_path / "image", tmp_path / "out"), tmp_path) == []
+    )
 
 
 def test_ext4_has_65000_links(tmp_path: Path) -> None:
@@ -134,7 +139,11 @@ def test_ext4_has_65000_links(tmp_path: Path) -> None:
 REFUSED: list[tuple[str, str, Tree]] = [
     ("initramfs", "cpio-file-too-large", hole(1 << 32)),
     ("initramfs", "cpio-path-too-long", folders(2049)),
-    ("initramfs", "too-many-holes", {f"h{number}": hole((1 << 32) - 1)["h"] for number in range(17)}),
+    (
+        "initramfs",
+        "too-many-holes",
+        {f"h{number}": hole((1 << 32) - 1)["h"] for number in range(17)},
+    ),
     ("tar", "too-many-holes", hole((1 << 40) + 1)),
     ("tar", "tar-xattr-name", xattrs(("user.a=b", b"v"))),
     ("squashfs", "too-many-holes", hole(1 << 60)),
@@ -142,7 +151,11 @@ REFUSED: list[tuple[str, str, Tree]] = [
     ("squashfs", "xattr-unknown", xattrs(("user.", b"v"))),
     ("erofs", "erofs-file-too-large", hole((1 << 44) + 1)),
     ("erofs", "xattr-too-large", xattrs(("user.v", b"v" * 65_536))),
-    ("erofs", "xattr-too-large", xattrs(*((f"user.{number}", b"v" * 43_684) for number in range(6)))),
+    (
+        "erofs",
+        "xattr-too-large",
+        xattrs(*((f"user.{number}", b"v" * 43_684) for number in range(6))),
+    ),
     ("erofs", "xattr-unknown", xattrs(("user.", b"v"))),
     ("erofs", "xattr-unknown", xattrs(("system.posix_acl_accessX", b"v"))),
     ("ext4", "ext4-file-too-large", hole(1 << 44)),
@@ -157,8 +170,12 @@ REFUSED: list[tuple[str, str, Tree]] = [
 ]
 
 
-@pytest.mark.parametrize(("name", "id", "tree"), REFUSED, ids=[f"{name} {id}" for name, id, _ in REFUSED])
-def test_what_is_not_held_is_refused_by_name(name: str, id: str, tree: Tree, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "id", "tree"), REFUSED, ids=[f"{name} {id}" for name, id, _ in REFUSED]
+)
+def test_what_is_not_held_is_refused_by_name(
+    name: str, id: str, tree: Tree, tmp_path: Path
+) -> None:
     with pytest.raises(OutputError) as caught:
         FORMAT[name].write(sorted(tree.items()), tmp_path / "image", tmp_path)
     assert caught.value.id == id
@@ -181,7 +198,11 @@ NOWHERE: list[tuple[str, str, Node]] = [
     ("a link to nothing", "x", symlink("", EPOCH)),
     ("a link with a NUL", "x", symlink("a\0b", EPOCH)),
     ("a link of 4,096 bytes", "x", symlink("t" * 4096, EPOCH)),
-    ("an attribute's name of 256 bytes", "x", Node(FILE, 0o644, xattrs=(("user." + "n" * 251, b""),))),
+    (
+        "an attribute's name of 256 bytes",
+        "x",
+        Node(FILE, 0o644, xattrs=(("user." + "n" * 251, b""),)),
+    ),
     ("an attribute's name with a NUL", "x", Node(FILE, 0o644, xattrs=(("user.a\0b", b""),))),
     ("a value of 65,537 bytes", "x", Node(FILE, 0o644, xattrs=(("user.a", bytes(65_537)),))),
 ]
@@ -189,9 +210,13 @@ NOWHERE: list[tuple[str, str, Node]] = [
 
 @pytest.mark.parametrize("form", FORMATS, ids=lambda form: form.name)
 @pytest.mark.parametrize(
-    ("path", "node"), [(path, node) for _, path, node in NOWHERE], ids=[case for case, _, _ in NOWHERE]
+    ("path", "node"),
+    [(path, node) for _, path, node in NOWHERE],
+    ids=[case for case, _, _ in NOWHERE],
 )
-def test_what_linux_cannot_have_is_written_by_nobody(form: Format, path: str, node: Node, tmp_path: Path) -> None:
+def test_what_linux_cannot_have_is_written_by_nobody(
+    form: Format, path: str, node: Node, tmp_path: Path
+) -> None:
     """Not even when it did not come through the gate."""
     entries = [("d", directory(0o755, EPOCH)), (path, node)]
     with pytest.raises(OutputError) as caught:
@@ -203,7 +228,8 @@ def test_the_error_says_which_entry_and_why() -> None:
     with pytest.raises(OutputError) as caught:
         require_node("dev/sda", Node(BLOCK, 0o600, device=(4096, 1)))
     assert (
-        caught.value.message == "Linux cannot hold 'dev/sda': its device's major number 4,096 is not one of 0 to 4,095"
+        caught.value.message
+        == "Linux cannot hold 'dev/sda': its device's major number 4,096 is not one of 0 to 4,095"
     )
 
 

@@ -1,4 +1,5 @@
-"""From a layer's bytes to every format and back: the same tree, or an error by name, and an image that its checker likes."""
+"""From a layer's bytes to every format and back: the same tree, or an error by name, and an image
+that its checker likes."""
 
 from __future__ import annotations
 
@@ -30,7 +31,10 @@ def read_layers(store: Store, *tars: bytes) -> Tree | None:
     """What an image of these layers holds; None when one is refused by name."""
     blobs = tuple(store.put(tar, LAYER_TAR) for tar in tars)
     try:
-        return image_tree(store, Image("example/app:1", "sha256:" + "0" * 64, ImageConfig("amd64", "linux"), blobs, ""))
+        return image_tree(
+            store,
+            Image("example/app:1", "sha256:" + "0" * 64, ImageConfig("amd64", "linux"), blobs, ""),
+        )
     except ComposError:
         return None
 
@@ -46,7 +50,9 @@ def holds(form: Format, entries: Entries, folder: Path) -> bool:
         form.write(entries, folder / "alone", folder)
     except ComposError:
         return False
-    return (folder / "alone").stat().st_size < MAX_READ or form.name.startswith(("erofs", "squashfs", "ext4"))
+    return (folder / "alone").stat().st_size < MAX_READ or form.name.startswith(
+        ("erofs", "squashfs", "ext4")
+    )
 
 
 @settings(
@@ -57,7 +63,9 @@ def holds(form: Format, entries: Entries, folder: Path) -> bool:
     suppress_health_check=list(HealthCheck),
 )
 @given(tars=st.lists(layers(), min_size=EACH, max_size=EACH))
-def test_what_is_written_is_read_back(tmp_path_factory: pytest.TempPathFactory, tars: list[bytes]) -> None:
+def test_what_is_written_is_read_back(
+    tmp_path_factory: pytest.TempPathFactory, tars: list[bytes]
+) -> None:
     folder = tmp_path_factory.mktemp("trip")
     store = Store(folder)
     found = [tree for tar in tars if (tree := read_layers(store, tar)) is not None]
@@ -69,22 +77,35 @@ def test_what_is_written_is_read_back(tmp_path_factory: pytest.TempPathFactory, 
         entries = rooted(whole)
         image = folder / f"image {form.name}"
         form.write(entries, image, folder)
-        if image.stat().st_size >= MAX_READ and form.name.startswith(("initramfs", "cpio", "tar", "iso")):
+        if image.stat().st_size >= MAX_READ and form.name.startswith(
+            ("initramfs", "cpio", "tar", "iso")
+        ):
             continue
         assert differences(form, entries, form.read(image, folder / form.name), folder) == []
 
 
 @settings(
-    max_examples=40, deadline=None, phases=[Phase.generate], derandomize=True, suppress_health_check=list(HealthCheck)
+    max_examples=40,
+    deadline=None,
+    phases=[Phase.generate],
+    derandomize=True,
+    suppress_health_check=list(HealthCheck),
 )
 @given(tars=st.lists(layers(), min_size=2, max_size=5))
-def test_archives_of_components_give_the_root(tmp_path_factory: pytest.TempPathFactory, tars: list[bytes]) -> None:
+def test_archives_of_components_give_the_root(
+    tmp_path_factory: pytest.TempPathFactory, tars: list[bytes]
+) -> None:
     """One archive a component, one after another, as the kernel reads them."""
     folder = tmp_path_factory.mktemp("segments")
     store = Store(folder)
     trees = [tree for tar in tars if (tree := read_layers(store, tar)) is not None]
     try:
-        root = union([Component(f"init[{number}]", "x", apart(str(number), tree)) for number, tree in enumerate(trees)])
+        root = union(
+            [
+                Component(f"init[{number}]", "x", apart(str(number), tree))
+                for number, tree in enumerate(trees)
+            ]
+        )
         pieces = [piece for _, nodes in root.segments if nodes for piece in cpio_pieces(nodes)]
     except ComposError:
         return

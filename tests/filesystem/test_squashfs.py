@@ -21,7 +21,9 @@ ALL: tuple[SquashfsCompression, ...] = ("zstd", "xz", "gzip")
 Entries = list[tuple[str, Node]]
 
 
-def write(entries: Entries, path: Path, store: Path, compression: SquashfsCompression = "zstd") -> Path:
+def write(
+    entries: Entries, path: Path, store: Path, compression: SquashfsCompression = "zstd"
+) -> Path:
     with path.open("w+b") as out, Contents(store) as contents:
         size = write_squashfs(entries, contents, out, compression=compression)
     assert path.stat().st_size == size
@@ -31,7 +33,11 @@ def write(entries: Entries, path: Path, store: Path, compression: SquashfsCompre
 
 def unsquashfs(*arguments: object) -> str:
     done = subprocess.run(
-        ["unsquashfs", *map(str, arguments)], capture_output=True, text=True, errors="replace", check=False
+        ["unsquashfs", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -58,7 +64,9 @@ def test_an_empty_root(tmp_path: Path) -> None:
         assert (status.st_mode & 0o7777, status.st_uid, status.st_mtime) == (0o700, 3, 5)
 
 
-@settings(max_examples=40, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=40, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
+)
 @given(st.data())
 def test_generated(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     store = tmp_path_factory.mktemp("squashfs")
@@ -73,14 +81,18 @@ def test_generated(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 
 def test_wide_huge_and_sparse(tmp_path: Path) -> None:
     entries: Entries = [("many", directory(0o755, 0))]
-    entries += [(f"many/file-{number:06}", file(b"%d" % number, 0o644, 0)) for number in range(70_000)]
+    entries += [
+        (f"many/file-{number:06}", file(b"%d" % number, 0o644, 0)) for number in range(70_000)
+    ]
     huge: tuple[Piece, ...] = (Hole(1 << 20), b"begin", Hole(20 << 30), b"end")
     entries.append(("sparse", Node(FILE, 0o644, size=sum(map(piece_size, huge)), content=huge)))
     entries.append(("void", Node(FILE, 0o644, size=5 << 30, content=(Hole(5 << 30),))))
     image = write(entries, tmp_path / "root", tmp_path)
     assert image.stat().st_size < 5 << 20
     with loop_mounted(image, "squashfs", tmp_path / "mnt") as folder:
-        assert sorted(path.name for path in (folder / "many").iterdir()) == [path[5:] for path, _ in entries[1:70_001]]
+        assert sorted(path.name for path in (folder / "many").iterdir()) == [
+            path[5:] for path, _ in entries[1:70_001]
+        ]
         assert (folder / "many/file-054321").read_bytes() == b"54321"
         assert (folder / "void").stat().st_size == 5 << 30
         with (folder / "sparse").open("rb") as stream:
@@ -91,14 +103,22 @@ def test_wide_huge_and_sparse(tmp_path: Path) -> None:
 
 def test_equal_contents_are_stored_once(tmp_path: Path) -> None:
     contents = [(b"%d" % (number % 2) * 300_000,) for number in range(50)]
-    entries: Entries = [(f"f{at:02}", Node(FILE, 0o644, size=300_000, content=one)) for at, one in enumerate(contents)]
+    entries: Entries = [
+        (f"f{at:02}", Node(FILE, 0o644, size=300_000, content=one))
+        for at, one in enumerate(contents)
+    ]
     assert write(entries, tmp_path / "root", tmp_path).stat().st_size < 20_000
     noise = random.Random(1).randbytes(300_000)
     for number in range(5):
         (tmp_path / f"layer{number}").write_bytes(bytes(number) + noise)
-    same = [(f"f{at}", Node(FILE, 0o644, size=300_000, content=(Slice(f"layer{at}", at, 300_000),))) for at in range(5)]
+    same = [
+        (f"f{at}", Node(FILE, 0o644, size=300_000, content=(Slice(f"layer{at}", at, 300_000),)))
+        for at in range(5)
+    ]
     image = write([*same, ("last", file(b"end", 0o644, 0))], tmp_path / "root", tmp_path)
-    assert image.stat().st_size < 700_000, "equal bytes of different layers; only the ends in fragments are there again"
+    assert image.stat().st_size < 700_000, (
+        "equal bytes of different layers; only the ends in fragments are there again"
+    )
     with loop_mounted(image, "squashfs", tmp_path / "mnt") as folder:
         assert {(folder / f"f{at}").read_bytes() == noise for at in range(5)} == {True}
         assert (folder / "last").read_bytes() == b"end"

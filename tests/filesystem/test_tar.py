@@ -17,7 +17,11 @@ from compos.tree.tar import read_members
 
 def write(tree: Tree, path: Path) -> None:
     with Contents(path.parent) as contents:
-        path.write_bytes(b"".join(contents.chunks(tar_pieces((name, node, {}) for name, node in sorted(tree.items())))))
+        path.write_bytes(
+            b"".join(
+                contents.chunks(tar_pieces((name, node, {}) for name, node in sorted(tree.items())))
+            )
+        )
 
 
 def test_gnu_tar_extracts_the_same_tree(tmp_path: Path) -> None:
@@ -35,7 +39,9 @@ def test_gnu_tar_extracts_the_same_tree(tmp_path: Path) -> None:
     write(tree, tmp_path / "a.tar")
     out = tmp_path / "out"
     out.mkdir()
-    subprocess.run(["tar", "--xattrs", "--xattrs-include=*", "-xpf", "../a.tar"], cwd=out, check=True)
+    subprocess.run(
+        ["tar", "--xattrs", "--xattrs-include=*", "-xpf", "../a.tar"], cwd=out, check=True
+    )
     status = (out / long).stat()
     assert (status.st_mode & 0o7777, status.st_uid, status.st_gid) == (0o640, 3_000_000, 7)
     assert status.st_mtime_ns == 1_600_000_000_123_456_789
@@ -46,9 +52,9 @@ def test_gnu_tar_extracts_the_same_tree(tmp_path: Path) -> None:
     assert b"caf\xc3\xa9\xff" in {os.fsencode(path.name) for path in out.iterdir()}
 
 
-names = st.text(st.characters(exclude_characters="/\0", exclude_categories=()), min_size=1, max_size=140).filter(
-    lambda name: name not in (".", "..") and "\n" not in name
-)
+names = st.text(
+    st.characters(exclude_characters="/\0", exclude_categories=()), min_size=1, max_size=140
+).filter(lambda name: name not in (".", "..") and "\n" not in name)
 
 
 @settings(max_examples=60, deadline=None)
@@ -85,7 +91,9 @@ def test_what_is_written_is_read_back(tmp_path_factory: object, tree: Tree) -> N
                 name: node._replace(content=()) for name, node in clean.items()
             }
             for name, node in found.items():
-                assert b"".join(contents.chunks(node.content)) == b"".join(contents.chunks(clean[name].content))
+                assert b"".join(contents.chunks(node.content)) == b"".join(
+                    contents.chunks(clean[name].content)
+                )
 
 
 def test_every_field_of_a_header() -> None:

@@ -1,6 +1,8 @@
-"""Trees to write and to compare: odd ones for hypothesis, and what a mounted or extracted folder holds.
+"""Trees to write and to compare: odd ones for hypothesis, and what a mounted or extracted folder
+holds.
 
-A tree here is what writers get: a list of (path, node) sorted by path, contents in files of a store.
+A tree here is what writers get: a list of (path, node) sorted by path, contents in files of a
+store.
 """
 
 from __future__ import annotations
@@ -19,7 +21,18 @@ from hypothesis import strategies as st
 
 from compos.compose.root import EPOCH
 from compos.tree.contents import Contents, cut, piece_size
-from compos.tree.node import BLOCK, CHARACTER, DIRECTORY, FIFO, FILE, SYMLINK, Hole, Node, Piece, Slice
+from compos.tree.node import (
+    BLOCK,
+    CHARACTER,
+    DIRECTORY,
+    FIFO,
+    FILE,
+    SYMLINK,
+    Hole,
+    Node,
+    Piece,
+    Slice,
+)
 
 __all__ = ["Seen", "blob", "data_digest", "described", "loop_mounted", "sample", "trees", "walked"]
 
@@ -36,7 +49,8 @@ KINDS = {
 
 
 class Seen(NamedTuple):
-    """What a path is, told alike by a tree and by a folder. `links` are all paths of the same file."""
+    """What a path is, told alike by a tree and by a folder. `links` are all paths of the same
+    file."""
 
     kind: str
     mode: int
@@ -63,7 +77,8 @@ def blob(store: Path, data: bytes) -> Slice:
 def described(
     entries: Sequence[tuple[str, Node]], store: Path, *, tick: int = 1, xattrs: bool = True
 ) -> dict[str, Seen]:
-    """What should be found; `tick` is the format's resolution of times in ns, without `xattrs` none are told."""
+    """What should be found; `tick` is the format's resolution of times in ns, without `xattrs` none
+    are told."""
     together: dict[str, set[str]] = {}
     for path, node in entries:
         if node.inode:
@@ -89,7 +104,9 @@ def described(
         }
 
 
-def walked(folder: Path, *, tick: int = 1, xattrs: bool = True, leave: Sequence[str] = ()) -> dict[str, Seen]:
+def walked(
+    folder: Path, *, tick: int = 1, xattrs: bool = True, leave: Sequence[str] = ()
+) -> dict[str, Seen]:
     """What is in `folder`, but for `leave` (lost+found)."""
     found: dict[str, tuple[Seen, int, int]] = {}
     for full in _paths(folder):
@@ -107,8 +124,12 @@ def walked(folder: Path, *, tick: int = 1, xattrs: bool = True, leave: Sequence[
             status.st_size if kind == FILE else 0,
             _file_digest(full) if kind == FILE else "",
             os.readlink(full) if kind == SYMLINK else "",  # noqa: PTH115 (a Path would tidy it)
-            (os.major(status.st_rdev), os.minor(status.st_rdev)) if kind in (CHARACTER, BLOCK) else (0, 0),
-            tuple(sorted((key, os.getxattr(full, key, follow_symlinks=False)) for key in attributes)),
+            (os.major(status.st_rdev), os.minor(status.st_rdev))
+            if kind in (CHARACTER, BLOCK)
+            else (0, 0),
+            tuple(
+                sorted((key, os.getxattr(full, key, follow_symlinks=False)) for key in attributes)
+            ),
             frozenset(),
         )
         found[name] = (seen, status.st_ino, status.st_nlink if kind != DIRECTORY else 1)
@@ -233,19 +254,27 @@ def _name(raw: bytes) -> str:
 
 NAMES = st.one_of(
     st.text("abcXYZ.-_ ", min_size=1, max_size=12),
-    st.text(st.characters(exclude_categories=["Cs"], exclude_characters="/\0"), min_size=1, max_size=20),
+    st.text(
+        st.characters(exclude_categories=["Cs"], exclude_characters="/\0"), min_size=1, max_size=20
+    ),
     st.binary(min_size=1, max_size=60).map(_name),
     st.just("l" * 255),
 ).filter(lambda name: name not in (".", "..") and len(os.fsencode(name)) <= 255)
 
-TIMES = st.one_of(st.just(EPOCH), st.integers(0, 2**32 * 10**9 - 1), st.integers(0, 2**31 - 1).map(lambda s: s * 10**9))
+TIMES = st.one_of(
+    st.just(EPOCH),
+    st.integers(0, 2**32 * 10**9 - 1),
+    st.integers(0, 2**31 - 1).map(lambda s: s * 10**9),
+)
 IDS = st.sampled_from((0, 0, 0, 1, 1000, 65534, 70_000, 2**32 - 2))
 MODES = st.one_of(st.sampled_from((0o644, 0o755, 0o4755, 0o1777)), st.integers(0, 0o7777))
 SIZES = st.one_of(
-    st.integers(0, 200), st.sampled_from((4095, 4096, 4097, 131_071, 131_072, 131_073, 300_000, 1_100_000))
+    st.integers(0, 200),
+    st.sampled_from((4095, 4096, 4097, 131_071, 131_072, 131_073, 300_000, 1_100_000)),
 )
 XATTR_NAMES = st.one_of(
-    st.text("abc", min_size=1, max_size=40).map(lambda key: f"user.{key}"), st.sampled_from(("trusted.t", "security.s"))
+    st.text("abc", min_size=1, max_size=40).map(lambda key: f"user.{key}"),
+    st.sampled_from(("trusted.t", "security.s")),
 )
 XATTRS = st.dictionaries(XATTR_NAMES, st.binary(max_size=300), max_size=4)
 """`security.s` is a namespace's attribute that no module interprets."""
@@ -253,7 +282,8 @@ XATTRS = st.dictionaries(XATTR_NAMES, st.binary(max_size=300), max_size=4)
 
 @st.composite
 def trees(draw: st.DrawFn, store: Path, *, longest: int = 60) -> Entries:
-    """A tree of up to `longest` nodes: deep or wide, empty or not, with holes, links, devices and odd names."""
+    """A tree of up to `longest` nodes: deep or wide, empty or not, with holes, links, devices and
+    odd names."""
     folders = [""]
     nodes: dict[str, Node] = {}
     files: list[str] = []
@@ -263,7 +293,11 @@ def trees(draw: st.DrawFn, store: Path, *, longest: int = 60) -> Entries:
         if path in nodes or len(os.fsencode(path)) > 2000:
             continue
         common = Node("", 0, draw(IDS), draw(IDS), draw(TIMES))
-        kind = draw(st.sampled_from((FILE, FILE, FILE, DIRECTORY, DIRECTORY, SYMLINK, CHARACTER, BLOCK, FIFO, "hard")))
+        kind = draw(
+            st.sampled_from(
+                (FILE, FILE, FILE, DIRECTORY, DIRECTORY, SYMLINK, CHARACTER, BLOCK, FIFO, "hard")
+            )
+        )
         if kind == "hard" and files:
             first = draw(st.sampled_from(files))
             nodes[first] = nodes[first]._replace(inode=nodes[first].inode or f"i{number}")
@@ -284,7 +318,9 @@ def trees(draw: st.DrawFn, store: Path, *, longest: int = 60) -> Entries:
         else:
             content = _content(draw, store)
             size = sum(map(piece_size, content))
-            nodes[path] = common._replace(kind=FILE, mode=mode, size=size, content=content, xattrs=_some(draw))
+            nodes[path] = common._replace(
+                kind=FILE, mode=mode, size=size, content=content, xattrs=_some(draw)
+            )
             files.append(path)
     return sorted(nodes.items())
 
@@ -308,7 +344,9 @@ def _content(draw: st.DrawFn, store: Path) -> tuple[Piece, ...]:
         elif form == 2:
             pieces.append(blob(store, bytes(size)))
         else:
-            raw = b"".join(hashlib.sha256(b"%d.%d" % (seed, block)).digest() for block in range(size // 64 + 1))
+            raw = b"".join(
+                hashlib.sha256(b"%d.%d" % (seed, block)).digest() for block in range(size // 64 + 1)
+            )
             whole = blob(store, (raw + b"text " * size)[:size])
             start = draw(st.integers(0, min(size - 1, 100)))
             pieces.append(Slice(whole.source, start, size - start))

@@ -1,1 +1,2 @@
-"""Mutation fuzzing of what reads other people's bytes: `python -m tests.fuzz tar --seconds 60`, and in CI for a short time."""
+"""Mutation fuzzing of what reads other people's bytes: `python -m tests.fuzz tar --seconds 60`, and
+in CI for a short time."""

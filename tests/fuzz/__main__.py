@@ -1,4 +1,5 @@
-"""`python -m tests.fuzz [TARGET...] [--seconds N] [--seed S]`: fuzz targets one after another and tell what was found."""
+"""`python -m tests.fuzz [TARGET...] [--seconds N] [--seed S]`: fuzz targets one after another and
+tell what was found."""
 
 from __future__ import annotations
 
@@ -25,7 +26,9 @@ def main() -> int:
         print(f"{name}: {count} inputs, seed {options.seed}, {len(findings)} findings", flush=True)
         for finding in findings:
             found += 1
-            print(f"--- {len(finding.data)} bytes: {finding.data[:200]!r}\n{finding.what}", flush=True)
+            print(
+                f"--- {len(finding.data)} bytes: {finding.data[:200]!r}\n{finding.what}", flush=True
+            )
             if options.keep:
                 options.keep.mkdir(parents=True, exist_ok=True)
                 (options.keep / f"{name}-{found}").write_bytes(finding.data)

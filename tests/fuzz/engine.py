@@ -1,7 +1,9 @@
-"""The fuzzer: seeds from a corpus, mutated by a seeded generator, fed to a target in a child process that is watched.
+"""The fuzzer: seeds from a corpus, mutated by a seeded generator, fed to a target in a child
+process that is watched.
 
-A target is a function from bytes to nothing. A `ComposError` (or an error that the target's module documents) is a right
-answer; any other exception, a hang, a child that dies or outgrows its memory is a finding, told with the input that caused it.
+A target is a function from bytes to nothing. A `ComposError` (or an error that the target's module
+documents) is a right answer; any other exception, a hang, a child that dies or outgrows its memory
+is a finding, told with the input that caused it.
 """
 
 from __future__ import annotations
@@ -94,7 +96,8 @@ def _mutate(source: random.Random, target: Target, data: bytearray) -> None:
 
 
 def fuzz(target: Target, *, seed: int, seconds: float, most: int = 5) -> tuple[int, list[Finding]]:
-    """Run `target` for `seconds`; gives how many inputs it took and what was found (at most `most`)."""
+    """Run `target` for `seconds`; gives how many inputs it took and what was found (at most
+    `most`)."""
     deadline = time.monotonic() + seconds
     findings: list[Finding] = []
     count = batch = 0
@@ -131,7 +134,8 @@ def _batch(target: Target, seed: int, batch: int, deadline: float) -> tuple[int,
         return last, Finding(inputs[last], trace.decode("utf-8", "replace"))
     if status != 0:
         return last, Finding(
-            inputs[last], f"the process ended with status {status} (SIGALRM is a hang, SIGKILL too much memory)"
+            inputs[last],
+            f"the process ended with status {status} (SIGALRM is a hang, SIGKILL too much memory)",
         )
     return last + 1, None
 

@@ -1,4 +1,5 @@
-"""Fuzzed: an image's four documents at once, whose digests stay right whatever is changed in them; into a build's tree."""
+"""Fuzzed: an image's four documents at once, whose digests stay right whatever is changed in them;
+into a build's tree."""
 
 from __future__ import annotations
 
@@ -27,7 +28,12 @@ def _run(data: bytes) -> None:
     from compos.tree.flatten import image_tree
 
     texts = (data.split(SEPARATOR) + [b""] * len(DOCUMENTS))[: len(DOCUMENTS)]
-    made = Made({name: text.decode("utf-8", "surrogateescape") for name, text in zip(DOCUMENTS, texts, strict=True)})
+    made = Made(
+        {
+            name: text.decode("utf-8", "surrogateescape")
+            for name, text in zip(DOCUMENTS, texts, strict=True)
+        }
+    )
     folder = Path(tempfile.mkdtemp(dir="/dev/shm"))
     try:
         store = Store(folder / "store")
@@ -41,7 +47,12 @@ def _run(data: bytes) -> None:
         with suppress(ComposError):
             other = made.store(Store(folder / "other"))
             stored_image(other, "x", other.named("x.example/app:1"), Platform("linux", "amd64"))
-        if not {path.name for path in folder.iterdir()} <= {"store", "layout", "saved.tar", "other"}:
+        if not {path.name for path in folder.iterdir()} <= {
+            "store",
+            "layout",
+            "saved.tar",
+            "other",
+        }:
             raise AssertionError("something was written outside")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -62,4 +73,11 @@ WORDS = (
     b'"@layer"',
     SEPARATOR,
 )
-TARGETS = (Target("image", _run, [SEPARATOR.join(json.dumps(one).encode() for one in DOCUMENTS.values())], WORDS),)
+TARGETS = (
+    Target(
+        "image",
+        _run,
+        [SEPARATOR.join(json.dumps(one).encode() for one in DOCUMENTS.values())],
+        WORDS,
+    ),
+)

@@ -1,4 +1,5 @@
-"""What is fuzzed of packages: recipes, apt's configuration, a mirror's indexes and lists, package files."""
+"""What is fuzzed of packages: recipes, apt's configuration, a mirror's indexes and lists, package
+files."""
 
 from __future__ import annotations
 
@@ -56,7 +57,9 @@ def _run_index(folder: Path, data: bytes) -> None:
     from compos.package.debian.release import read_release
 
     with suppress(ComposError):
-        read_release(data.decode("utf-8", "replace"), suite="trixie", place="place", now=1_795_252_544)
+        read_release(
+            data.decode("utf-8", "replace"), suite="trixie", place="place", now=1_795_252_544
+        )
     (folder / "sources.list.d").mkdir()
     (folder / "sources.list").write_bytes(data)
     (folder / "sources.list.d/debian.sources").write_bytes(data)
@@ -117,12 +120,24 @@ def _debs() -> list[bytes]:
 
 
 def _recipes() -> list[bytes]:
-    return [path.read_bytes() for path in sorted((ROOT / "bricks").glob("*/build.yml")) if path.stat().st_size < 4000]
+    return [
+        path.read_bytes()
+        for path in sorted((ROOT / "bricks").glob("*/build.yml"))
+        if path.stat().st_size < 4000
+    ]
 
 
 def _lists() -> list[bytes]:
-    first = stanza("first", "1:1-1~a", depends="a (>= 1) | b:any, c", source="s (2)", provides="virtual (= 1), other")
-    return [f"{first}\n{stanza('twice', '2', provides='virtual', conflicts='x', breaks='y (<< 2)')}\n".encode()]
+    first = stanza(
+        "first",
+        "1:1-1~a",
+        depends="a (>= 1) | b:any, c",
+        source="s (2)",
+        provides="virtual (= 1), other",
+    )
+    return [
+        f"{first}\n{stanza('twice', '2', provides='virtual', conflicts='x', breaks='y (<< 2)')}\n".encode()
+    ]
 
 
 TARGETS = (
@@ -138,5 +153,10 @@ TARGETS = (
         WORDS,
     ),
     Target("debian-list", _run_list, _lists(), WORDS),
-    Target("deb", _in_folder(_run_deb), _debs(), (b"ustar\x0000", b"`\n", b"data.tar", b"../", b"9999999999")),
+    Target(
+        "deb",
+        _in_folder(_run_deb),
+        _debs(),
+        (b"ustar\x0000", b"`\n", b"data.tar", b"../", b"9999999999"),
+    ),
 )

@@ -21,8 +21,22 @@ HEAD = b"compos-record 3 tree 1\n"
 BLOB = f"blobs/sha256/{hashlib.sha256(bytes(1000)).hexdigest()}"
 NODES = (
     ("bin", directory(0o755, -7)),
-    ("bin/a", Node(FILE, 0o4755, 1, 2, 10**18, 1000, (Slice(BLOB, 0, 1000),), xattrs=(("user.a", b"\0"),))),
-    ("bin/b", Node(FILE, 0o644, size=560, content=(Slice(BLOB, 9, 400), Hole(150), b"0123456789"), inode="1:bin/b")),
+    (
+        "bin/a",
+        Node(
+            FILE, 0o4755, 1, 2, 10**18, 1000, (Slice(BLOB, 0, 1000),), xattrs=(("user.a", b"\0"),)
+        ),
+    ),
+    (
+        "bin/b",
+        Node(
+            FILE,
+            0o644,
+            size=560,
+            content=(Slice(BLOB, 9, 400), Hole(150), b"0123456789"),
+            inode="1:bin/b",
+        ),
+    ),
     ("bin/\udcff", file(b"x", 0o644, 0)),
     ("dev", Node("c", 0o600, device=(4095, 1))),
     ("link", symlink("../x", 1)),
@@ -60,7 +74,9 @@ def _run_record(body: bytes) -> None:
             raise AssertionError(f"a path that leaves: {name!r}")
         size = 0
         for piece in node.content:
-            if isinstance(piece, Slice) and (piece.source != BLOB or not 0 <= piece.offset <= 1000 - piece.size):
+            if isinstance(piece, Slice) and (
+                piece.source != BLOB or not 0 <= piece.offset <= 1000 - piece.size
+            ):
                 raise AssertionError(f"outside of the store: {piece}")
             size += len(piece) if isinstance(piece, bytes) else piece.size
         if node.content and (node.kind != FILE or size != node.size or size < 0):
@@ -90,6 +106,11 @@ def _run_seals(data: bytes) -> None:
 
 
 TARGETS = (
-    Target("record", _run_record, _bodies(), (b"\0" * 8, b"\xff" * 8, b"/../", b"../", b"index.json", b"derived/x/y")),
+    Target(
+        "record",
+        _run_record,
+        _bodies(),
+        (b"\0" * 8, b"\xff" * 8, b"/../", b"../", b"index.json", b"derived/x/y"),
+    ),
     Target("seals", _run_seals, _seals(), (b"compos-seals 1\n", b"\0" * 61)),
 )

@@ -1,6 +1,6 @@
-"""What is fuzzed, with valid inputs to start from: tar, YAML, labels, image documents, archives, SBOMs, kernels, ELF."""
+"""What is fuzzed, with valid inputs to start from: tar, YAML, labels, image documents, archives,
+SBOMs, kernels, ELF."""
 
-# ruff: noqa: E501  inputs are long
 from __future__ import annotations
 
 import gzip
@@ -32,10 +32,16 @@ def _tars() -> list[bytes]:
             (".wh.a", "d/.wh..wh..opq", "../x", "/abs", "."),
         ):
             buffer = io.BytesIO()
-            with tarfile.open(fileobj=buffer, mode="w", format=form, errors="surrogateescape") as archive:
+            with tarfile.open(
+                fileobj=buffer, mode="w", format=form, errors="surrogateescape"
+            ) as archive:
                 for number, name in enumerate(names):
                     info = tarfile.TarInfo(name)
-                    info.size, info.mtime, info.uid = 700 * number, 1.5 if form == tarfile.PAX_FORMAT else 1, 70000
+                    info.size, info.mtime, info.uid = (
+                        700 * number,
+                        1.5 if form == tarfile.PAX_FORMAT else 1,
+                        70000,
+                    )
                     if form == tarfile.PAX_FORMAT:
                         info.pax_headers = {"SCHILY.xattr.user.x": "v", "comment": "c"}
                     archive.addfile(info, io.BytesIO(bytes(info.size)))
@@ -93,9 +99,13 @@ def _run_tar(data: bytes) -> None:
     try:
         store = Store(folder / "store")
         first = store.put(gzip.compress(data[: len(data) // 2], 1), LAYER_GZIP)
-        layers = (first, store.put(data, LAYER_TAR)) if len(data) % 2 else (store.put(data, LAYER_TAR),)
+        layers = (
+            (first, store.put(data, LAYER_TAR)) if len(data) % 2 else (store.put(data, LAYER_TAR),)
+        )
         with suppress(ComposError):
-            tree = image_tree(store, Image("x", "sha256:" + "0" * 64, ImageConfig("amd64", "linux"), layers, ""))
+            tree = image_tree(
+                store, Image("x", "sha256:" + "0" * 64, ImageConfig("amd64", "linux"), layers, "")
+            )
             for path, node in tree.items():
                 if path.startswith("/") or ".." in path.split("/"):
                     raise AssertionError(f"a path that leaves: {path!r}")
@@ -111,7 +121,8 @@ def _run_tar(data: bytes) -> None:
 
 
 def _mended(data: bytes) -> bytes:
-    """`data` with right checksums in what seem to be headers: the reader looks at nothing else of them before."""
+    """`data` with right checksums in what seem to be headers: the reader looks at nothing else of
+    them before."""
     mended = bytearray(data)
     for at in range(0, len(mended) - 511, 512):
         if mended[at + 257 : at + 262] == b"ustar":
@@ -121,7 +132,8 @@ def _mended(data: bytes) -> bytes:
 
 
 def _run_formats(data: bytes) -> None:
-    """A layer, through every writer, read back where that takes no mount; programs look at one image in eight."""
+    """A layer, through every writer, read back where that takes no mount; programs look at one
+    image in eight."""
     from compos.compose.component import Component, union
     from compos.image.model import LAYER_TAR, Image, ImageConfig
     from compos.image.store import Store
@@ -129,25 +141,40 @@ def _run_formats(data: bytes) -> None:
     from tests.filesystem.formats import FORMATS, differences
 
     data = _mended(data)
-    programs = {"erofs": ["fsck.erofs"], "squashfs": ["unsquashfs", "-ll"], "ext4": ["e2fsck", "-fn"]}
+    programs = {
+        "erofs": ["fsck.erofs"],
+        "squashfs": ["unsquashfs", "-ll"],
+        "ext4": ["e2fsck", "-fn"],
+    }
     folder = Path(tempfile.mkdtemp(dir="/dev/shm"))
     try:
         store = Store(folder / "store")
         layers = (store.put(data, LAYER_TAR),)
         with suppress(ComposError):
-            tree = image_tree(store, Image("x", "sha256:" + "0" * 64, ImageConfig("amd64", "linux"), layers, ""))
-            entries = [(path, node) for path, node, _ in union([Component("init[0]", "x", tree)]).nodes]
+            tree = image_tree(
+                store, Image("x", "sha256:" + "0" * 64, ImageConfig("amd64", "linux"), layers, "")
+            )
+            entries = [
+                (path, node) for path, node, _ in union([Component("init[0]", "x", tree)]).nodes
+            ]
             # fsck.erofs reads every hole.
             small = sum(node.size for _, node in entries) < 64 << 20
             for form in FORMATS:
                 image = folder / form.name
                 with suppress(ComposError):
                     form.write(entries, image, store.root)
-                    if form.name in ("initramfs", "tar headers") and image.stat().st_size < 64 << 20:
-                        if wrong := differences(form, entries, form.read(image, folder / "out"), store.root):
+                    if (
+                        form.name in ("initramfs", "tar headers")
+                        and image.stat().st_size < 64 << 20
+                    ):
+                        if wrong := differences(
+                            form, entries, form.read(image, folder / "out"), store.root
+                        ):
                             raise AssertionError(wrong)
                     elif form.name in programs and not zlib.crc32(data) % 8 and small:
-                        done = subprocess.run([*programs[form.name], image], capture_output=True, check=False)
+                        done = subprocess.run(
+                            [*programs[form.name], image], capture_output=True, check=False
+                        )
                         if done.returncode:
                             raise AssertionError(f"{form.name}: {done.stdout + done.stderr!r}")
     finally:
@@ -181,7 +208,9 @@ def _run_yaml(data: bytes) -> None:
     from compos.config.variables import Variable
 
     try:
-        config = load(["-"], architecture="arm64", variables={"A": Variable("1", "--set")}, stdin=lambda: data)
+        config = load(
+            ["-"], architecture="arm64", variables={"A": Variable("1", "--set")}, stdin=lambda: data
+        )
     except ComposError as error:
         for one in getattr(error, "errors", (error,)):
             if not one.place or "\n" in one.message:
@@ -292,7 +321,10 @@ def _archives() -> list[bytes]:
     with tempfile.TemporaryDirectory() as name:
         store = Store(Path(name))
         make_image(
-            store, "a.example/team/app:1", [[Member("a", content="x")], [Member("b", content="y")]], {"Cmd": ["/a"]}
+            store,
+            "a.example/team/app:1",
+            [[Member("a", content="x")], [Member("b", content="y")]],
+            {"Cmd": ["/a"]},
         )
         canonical = str(Reference.parse("a.example/team/app:1"))
         root = store.resolve(canonical)
@@ -300,7 +332,9 @@ def _archives() -> list[bytes]:
         image = stored_image(store, canonical, root, AMD64)
         for form in ("oci", "docker"):
             with Contents(store.root) as contents:
-                made.append(b"".join(contents.chunks(export_pieces(store, image, AMD64, form, canonical))))
+                made.append(
+                    b"".join(contents.chunks(export_pieces(store, image, AMD64, form, canonical)))
+                )
     return made
 
 
@@ -318,7 +352,9 @@ def _kernels() -> list[bytes]:
     plain = b"\x7fELF" + b"abcdefgh" * 500 + bytes(1000)
     packed = [gzip.compress(plain), lzma.compress(plain), lzma.compress(plain, lzma.FORMAT_ALONE)]
     tools = (["lz4", "-l", "-c"], ["lzop", "-c"], ["zstd", "-q", "-c"], ["bzip2", "-c"])
-    packed += [subprocess.run(tool, input=plain, capture_output=True, check=True).stdout for tool in tools]
+    packed += [
+        subprocess.run(tool, input=plain, capture_output=True, check=True).stdout for tool in tools
+    ]
     made = []
     for payload in packed:
         header = bytearray(1024)
@@ -356,7 +392,9 @@ def _run_sbom(data: bytes) -> None:
     try:
         store = Store(folder)
         digest = Digest("sha256:" + "cd" * 32)
-        made = put_attestation(store, "x", Descriptor(MANIFEST, digest, 1), Platform("linux", "amd64"), document)
+        made = put_attestation(
+            store, "x", Descriptor(MANIFEST, digest, 1), Platform("linux", "amd64"), document
+        )
         image = Image("x.example/a:1", digest, ImageConfig("amd64", "linux"), (), digest, (made,))
         for form in ("spdx", "cyclonedx"):
             with suppress(ComposError):
@@ -404,7 +442,15 @@ TARGETS = {
             "tar",
             _run_tar,
             _tars(),
-            (b"GNU.sparse.map", b"20 path=../../x\n", b"13 size=1e9\n", b"ustar\x0000", b"L", b"x", b"S"),
+            (
+                b"GNU.sparse.map",
+                b"20 path=../../x\n",
+                b"13 size=1e9\n",
+                b"ustar\x0000",
+                b"L",
+                b"x",
+                b"S",
+            ),
         ),
         Target(
             "formats",
@@ -422,11 +468,20 @@ TARGETS = {
             ),
         ),
         Target("yaml", _run_yaml, _yamls(), WORDS),
-        Target("label", _run_label, [b'{"command": ["/a"], "binds": ["/a:/b"], "uid": 5}', *_yamls()[-1:]], WORDS),
+        Target(
+            "label",
+            _run_label,
+            [b'{"command": ["/a"], "binds": ["/a:/b"], "uid": 5}', *_yamls()[-1:]],
+            WORDS,
+        ),
         Target("documents", _run_document, _documents(), _json_words()),
         Target("archive", _run_archive, _archives(), _json_words()),
         Target("kernel", _run_kernel, _kernels()),
-        Target("elf", _run_elf, [Path("/bin/true").read_bytes()[:40_000], Path("/bin/true").read_bytes()]),
+        Target(
+            "elf",
+            _run_elf,
+            [Path("/bin/true").read_bytes()[:40_000], Path("/bin/true").read_bytes()],
+        ),
         Target("sbom", _run_sbom, _sboms(), _json_words()),
         *images.TARGETS,
         *packages.TARGETS,

@@ -64,7 +64,8 @@ StartRegistry = Callable[..., str]
 
 @pytest.fixture
 def docker_registry(tmp_path: Path) -> Iterator[StartRegistry]:
-    """Starts Debian's docker-registry; gives its host and port. Keyword `auth` is its configuration's `auth`."""
+    """Starts Debian's docker-registry; gives its host and port. Keyword `auth` is its
+    configuration's `auth`."""
     processes: list[subprocess.Popen[bytes]] = []
 
     def start(*, auth: dict[str, object] | None = None) -> str:
@@ -81,7 +82,9 @@ def docker_registry(tmp_path: Path) -> Iterator[StartRegistry]:
             }
             path = tmp_path / "registry.yml"
             path.write_text(json.dumps(configuration))
-            process = subprocess.Popen(["docker-registry", "serve", path], stderr=subprocess.DEVNULL)
+            process = subprocess.Popen(
+                ["docker-registry", "serve", path], stderr=subprocess.DEVNULL
+            )
             processes.append(process)
             if _answers(process, host):
                 return host

@@ -1,7 +1,8 @@
-"""Images whose documents say what nobody expects: an index, a manifest and a config as JSON texts, served by every door.
+"""Images whose documents say what nobody expects: an index, a manifest and a config as JSON texts,
+served by every door.
 
-A document is a template: `@layer`, `@config` and `@manifest` stand for the digests, `@layer.size` and so on for the sizes of
-what they name, so that a change in one of them leaves the others right.
+A document is a template: `@layer`, `@config` and `@manifest` stand for the digests, `@layer.size`
+and so on for the sizes of what they name, so that a change in one of them leaves the others right.
 """
 
 from __future__ import annotations
@@ -33,7 +34,10 @@ CONFIG: dict[str, Any] = {
         "WorkingDir": "/",
         "User": "root",
         "StopSignal": "SIGTERM",
-        "Labels": {"org.mobyproject.config": '{"binds": ["/dev:/dev"]}', "org.compos.modules": "ext4"},
+        "Labels": {
+            "org.mobyproject.config": '{"binds": ["/dev:/dev"]}',
+            "org.compos.modules": "ext4",
+        },
         "Volumes": {"/data": {}},
     },
     "rootfs": {"type": "layers", "diff_ids": ["@layer"]},
@@ -62,12 +66,19 @@ INDEX: dict[str, Any] = {
             "mediaType": f"{_OCI}manifest.v1+json",
             "digest": "@manifest",
             "size": "@manifest.size",
-            "platform": {"os": "linux", "architecture": "amd64", "variant": "v1", "os.features": ["x"]},
+            "platform": {
+                "os": "linux",
+                "architecture": "amd64",
+                "variant": "v1",
+                "os.features": ["x"],
+            },
             "annotations": {"org.opencontainers.image.ref.name": "x.example/app:1"},
         }
     ],
 }
-SAVED: list[Any] = [{"Config": "config.json", "RepoTags": ["x.example/app:1"], "Layers": ["layer.tar"]}]
+SAVED: list[Any] = [
+    {"Config": "config.json", "RepoTags": ["x.example/app:1"], "Layers": ["layer.tar"]}
+]
 DOCUMENTS: dict[str, Any] = {"config": CONFIG, "manifest": MANIFEST, "index": INDEX, "saved": SAVED}
 """What there is to change; `saved` is the manifest.json of `docker save`."""
 
@@ -113,7 +124,11 @@ class Made:
     def archive(self, path: Path) -> Path:
         """What `docker save` once wrote."""
         with tarfile.open(path, "w") as archive:
-            members = {"config.json": self["config"], "layer.tar": LAYER, "manifest.json": self.saved}
+            members = {
+                "config.json": self["config"],
+                "layer.tar": LAYER,
+                "manifest.json": self.saved,
+            }
             for name, data in members.items():
                 info = tarfile.TarInfo(name)
                 info.size = len(data)
@@ -140,7 +155,8 @@ class Made:
 
 
 def changed(name: str, values: Mapping[str, str]) -> Iterator[tuple[str, dict[str, str]]]:
-    """For each place in the document `name` and each of the JSON texts `values`: what was changed, and all four texts."""
+    """For each place in the document `name` and each of the JSON texts `values`: what was changed,
+    and all four texts."""
     texts = {key: json.dumps(value) for key, value in DOCUMENTS.items()}
     for place, put in _places(DOCUMENTS[name]):
         for what, text in values.items():
@@ -151,10 +167,18 @@ def _places(document: Any) -> Iterator[tuple[str, Callable[[str], str]]]:
     """Every place in a JSON document, with what puts a JSON text there."""
     mark = "the place that is changed"
 
-    def walk(value: Any, place: str, whole: Callable[[Any], Any]) -> Iterator[tuple[str, Callable[[str], str]]]:
+    def walk(
+        value: Any, place: str, whole: Callable[[Any], Any]
+    ) -> Iterator[tuple[str, Callable[[str], str]]]:
         text = json.dumps(whole(mark))
         yield place, lambda new: text.replace(json.dumps(mark), new)
-        inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+        inside = (
+            value.items()
+            if isinstance(value, dict)
+            else enumerate(value)
+            if isinstance(value, list)
+            else ()
+        )
         for key, inner in inside:
             at = f".{key}" if isinstance(value, dict) else f"[{key}]"
             yield from walk(inner, place + at, partial(_with, whole, value, key))

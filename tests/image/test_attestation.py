@@ -1,4 +1,5 @@
-"""SBOMs beside images: fetched with them and only with them, verified, read, told when they cannot be had, pushed."""
+"""SBOMs beside images: fetched with them and only with them, verified, read, told when they cannot
+be had, pushed."""
 
 from __future__ import annotations
 
@@ -43,8 +44,11 @@ def notices() -> Iterator[list[str]]:
 
 
 def served(fake: FakeRegistry, source: Store, name: str = "xx:1") -> tuple[str, Image]:
-    """An index for two platforms, each with an SBOM, in the registry: its reference there, and amd64's image."""
-    image = make_attested(source, name, {AMD64: [document("for-amd64")], ARM64: [document("for-arm64")]})
+    """An index for two platforms, each with an SBOM, in the registry: its reference there, and
+    amd64's image."""
+    image = make_attested(
+        source, name, {AMD64: [document("for-amd64")], ARM64: [document("for-arm64")]}
+    )
     repository, _, tag = name.partition(":")
     return fake.load(source, image.name, repository, tag), image
 
@@ -74,12 +78,21 @@ def test_an_sbom_comes_with_its_image_alone(
     assert root is not None
     (manifest,) = image.attestations
     parts = json.loads(store.read(manifest.digest))
-    wanted = [root.digest, image.digest, image.config_digest, *(layer.digest for layer in image.layers)]
+    wanted = [
+        root.digest,
+        image.digest,
+        image.config_digest,
+        *(layer.digest for layer in image.layers),
+    ]
     wanted += [manifest.digest, *(part["digest"] for part in [parts["config"], *parts["layers"]])]
-    assert there == {digest.removeprefix("sha256:") for digest in wanted}, "nothing of the other platform"
+    assert there == {digest.removeprefix("sha256:") for digest in wanted}, (
+        "nothing of the other platform"
+    )
 
 
-def test_the_second_build_asks_nobody(fake: FakeRegistry, source: Store, store: Store, registry: Registry) -> None:
+def test_the_second_build_asks_nobody(
+    fake: FakeRegistry, source: Store, store: Store, registry: Registry
+) -> None:
     name, _ = served(fake, source)
     image = Images(store, registry=registry).image(name, AMD64)
     fake.requests.clear()
@@ -92,7 +105,9 @@ def test_the_second_build_asks_nobody(fake: FakeRegistry, source: Store, store: 
 def test_each_variant_has_its_own(store: Store) -> None:
     """LinuxKit fails here (N24): two manifests of one architecture."""
     six, seven = Platform("linux", "arm", "v6"), Platform("linux", "arm", "v7")
-    image = make_attested(store, "xx:1", {six: [document("six")], seven: [document("seven")]}, wanted=seven)
+    image = make_attested(
+        store, "xx:1", {six: [document("six")], seven: [document("seven")]}, wanted=seven
+    )
     assert names(store, image) == ["seven"]
     root = store.resolve(image.name)
     assert root is not None
@@ -103,9 +118,17 @@ def test_several_documents_and_several_manifests(store: Store) -> None:
     manifest = put_image(store)[0]
     entries = [
         {**manifest.to_json(), "platform": AMD64.to_json()},
-        put_attestation(store, manifest, [(SPDX, statement(document("a"))), (SPDX, statement(document("b")))]),
-        put_attestation(store, manifest, [(PROVENANCE, statement({}, PROVENANCE)), (SPDX, statement(document("c")))]),
-        put_attestation(store, manifest, [(SPDX, statement(document("of something else")))], kind="other"),
+        put_attestation(
+            store, manifest, [(SPDX, statement(document("a"))), (SPDX, statement(document("b")))]
+        ),
+        put_attestation(
+            store,
+            manifest,
+            [(PROVENANCE, statement({}, PROVENANCE)), (SPDX, statement(document("c")))],
+        ),
+        put_attestation(
+            store, manifest, [(SPDX, statement(document("of something else")))], kind="other"
+        ),
     ]
     index = store.put(json.dumps({"schemaVersion": 2, "manifests": entries}).encode(), INDEX)
     assert names(store, stored_image(store, "xx", index, AMD64)) == ["a", "b", "c"]
@@ -142,7 +165,9 @@ def test_it_is_completed_when_it_can_be(
     image = images.image(name, AMD64)
     for layers in (True, False):
         forget(store, image, layers=layers)
-        assert Images(store, registry=registry).image(name, AMD64) == image, "looked up as quickly as ever"
+        assert Images(store, registry=registry).image(name, AMD64) == image, (
+            "looked up as quickly as ever"
+        )
         assert names(store, image) == []
         fake.requests.clear()
         Images(store, registry=registry).fetch_attestations([image])
@@ -162,7 +187,9 @@ def test_without_a_network_one_attempt_is_enough(
 ) -> None:
     with FakeRegistry() as fake:
         found = [
-            Images(store, registry=registry).image(served(fake, source, f"{letter * 2}:1")[0], AMD64)
+            Images(store, registry=registry).image(
+                served(fake, source, f"{letter * 2}:1")[0], AMD64
+            )
             for letter in "abc"
         ]
     for image in {image.attestations: image for image in found}.values():
@@ -172,7 +199,9 @@ def test_without_a_network_one_attempt_is_enough(
     assert found[0].name in notices[0]
 
 
-def test_a_wrong_digest_is_an_error(fake: FakeRegistry, source: Store, store: Store, registry: Registry) -> None:
+def test_a_wrong_digest_is_an_error(
+    fake: FakeRegistry, source: Store, store: Store, registry: Registry
+) -> None:
     name, original = served(fake, source)
     blob = json.loads(source.read(original.attestations[0].digest))["layers"][0]["digest"]
     fake.misbehave(Fault("corrupt", on=blob, times=9))
@@ -224,7 +253,10 @@ def test_ours_is_like_buildkits(store: Store) -> None:
     assert shape(store, ours.to_json()) == shape(store, theirs)
     said = json.loads(store.read(json.loads(store.read(ours.digest))["layers"][0]["digest"]))
     assert said["subject"] == [
-        {"name": "pkg:docker/a/b:1?platform=linux%2Famd64", "digest": {"sha256": manifest.digest.partition(":")[2]}}
+        {
+            "name": "pkg:docker/a/b:1?platform=linux%2Famd64",
+            "digest": {"sha256": manifest.digest.partition(":")[2]},
+        }
     ]
 
 
@@ -251,7 +283,16 @@ def test_it_travels_through_a_real_registry(
     assert (pulled.digest, pulled.attestations) == (image.digest, image.attestations)
     assert names(store, pulled) == ["one"]
     out = tmp_path / "out"
-    copy = ["skopeo", "copy", "--all", "--src-tls-verify=false", f"docker://{host}/x/y:1", f"oci:{out}:t"]
+    copy = [
+        "skopeo",
+        "copy",
+        "--all",
+        "--src-tls-verify=false",
+        f"docker://{host}/x/y:1",
+        f"oci:{out}:t",
+    ]
     subprocess.run(copy, check=True, capture_output=True)
     (manifest,) = image.attestations
-    assert (out / "blobs" / manifest.digest.replace(":", "/")).read_bytes() == source.read(manifest.digest)
+    assert (out / "blobs" / manifest.digest.replace(":", "/")).read_bytes() == source.read(
+        manifest.digest
+    )

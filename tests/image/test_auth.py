@@ -1,4 +1,5 @@
-"""Challenges as servers write them, and the token flow against a small token server in this process."""
+"""Challenges as servers write them, and the token flow against a small token server in this
+process."""
 
 from __future__ import annotations
 
@@ -21,7 +22,10 @@ CHALLENGES = {
     "Basic realm=x": [Challenge("basic", {"realm": "x"})],
     "Negotiate": [Challenge("negotiate")],
     'Bearer realm="https://a/t?x=1,2",service="s",scope="repository:a/b:pull,push"': [
-        Challenge("bearer", {"realm": "https://a/t?x=1,2", "service": "s", "scope": "repository:a/b:pull,push"})
+        Challenge(
+            "bearer",
+            {"realm": "https://a/t?x=1,2", "service": "s", "scope": "repository:a/b:pull,push"},
+        )
     ],
     'BEARER Realm = "a\\"b" , SERVICE=s': [Challenge("bearer", {"realm": 'a"b', "service": "s"})],
     'Negotiate, Basic realm="x", Bearer realm="y"': [
@@ -53,7 +57,8 @@ def ask(fake: FakeRegistry, registry: Registry) -> str | None:
 
 
 def bearer(fake: FakeRegistry, answer: object, status: int = 200) -> list[tuple[Request, bytes]]:
-    """Have `fake` ask for tokens, and give `answer` for them; what its token server is asked is recorded."""
+    """Have `fake` ask for tokens, and give `answer` for them; what its token server is asked is
+    recorded."""
     asked: list[tuple[Request, bytes]] = []
     fake.realm = f"{fake.url}/token?first=1"
     fake.tokens = {"good"}
@@ -73,7 +78,11 @@ def test_anonymous_token(fake: FakeRegistry, key: str) -> None:
     assert ask(fake, registry)
     assert ask(fake, registry)
     assert len(asked) == 1, "one token serves for the session"
-    assert query(asked[0][0]) == {"first": "1", "service": 'fake, "quoted"', "scope": "repository:x:pull"}
+    assert query(asked[0][0]) == {
+        "first": "1",
+        "service": 'fake, "quoted"',
+        "scope": "repository:x:pull",
+    }
     assert "authorization" not in asked[0][0].headers
 
 
@@ -156,7 +165,9 @@ def test_realms_that_are_no_place(fake: FakeRegistry, realm: str) -> None:
 
 def test_a_token_server_without_tls_gets_nothing_from_a_registry_with(fake: FakeRegistry) -> None:
     asked = bearer(fake, {"token": "good"})
-    authenticator = Authenticator("place", lambda: Credentials("me", "pw"), scope="s", may_send=is_here)
+    authenticator = Authenticator(
+        "place", lambda: Credentials("me", "pw"), scope="s", may_send=is_here
+    )
     challenges = [Challenge("bearer", {"realm": f"{fake.url}/token"})]
     with pytest.raises(ComposError) as caught:
         authenticator.answer(challenges, None, base="https://h.example")
@@ -165,7 +176,9 @@ def test_a_token_server_without_tls_gets_nothing_from_a_registry_with(fake: Fake
     authenticator.answer(challenges, None, base="http://127.0.0.1:1")
     assert authenticator.header == "Bearer good"
     authenticator.answer(challenges, None, base="http://127.0.0.1:1")
-    assert len(asked) == 1, "another thread's request failed before the token was there: it takes the same"
+    assert len(asked) == 1, (
+        "another thread's request failed before the token was there: it takes the same"
+    )
 
 
 def test_basic(fake: FakeRegistry) -> None:
@@ -250,7 +263,15 @@ def test_an_identity_token_is_posted_again_on_the_same_server(fake: FakeRegistry
 
 @pytest.mark.parametrize(
     "answer",
-    ["[" * 500_000, '{"token":' * 200_000, '{"token": NaN}', "9" * 5000, " " * (1 << 20) + "{}", "\x00", "\udcff"],
+    [
+        "[" * 500_000,
+        '{"token":' * 200_000,
+        '{"token": NaN}',
+        "9" * 5000,
+        " " * (1 << 20) + "{}",
+        "\x00",
+        "\udcff",
+    ],
 )
 def test_tokens_that_are_none(fake: FakeRegistry, answer: str) -> None:
     bearer(fake, answer.encode("utf-8", "surrogatepass"))
@@ -269,10 +290,13 @@ def test_tokens_that_are_none(fake: FakeRegistry, answer: str) -> None:
 )
 @pytest.mark.parametrize("scheme", ["basic", "bearer"])
 def test_no_password_over_plain_http(credentials: Credentials, scheme: str) -> None:
-    """A registry without TLS that is not this machine's, and that nobody agreed to: nothing is sent anywhere."""
+    """A registry without TLS that is not this machine's, and that nobody agreed to: nothing is sent
+    anywhere."""
     authenticator = Authenticator("place", lambda: credentials, scope="s", may_send=is_here)
     with pytest.raises(ComposError) as caught:
-        authenticator.answer([Challenge(scheme, {"realm": "http://10.0.0.5/token"})], None, base="http://10.0.0.5")
+        authenticator.answer(
+            [Challenge(scheme, {"realm": "http://10.0.0.5/token"})], None, base="http://10.0.0.5"
+        )
     assert caught.value.id == "registry-auth"
     if scheme == "bearer" or credentials.user:
         assert "--insecure-registry 10.0.0.5" in str(caught.value.hint)

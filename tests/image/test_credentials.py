@@ -52,7 +52,9 @@ AUTHS = {
 def test_auths(case: str, tmp_path: Path) -> None:
     auths, endpoint, expected = AUTHS[case]
     write(tmp_path / "config.json", {"auths": auths})
-    assert find_credentials(endpoint, {"HOME": "/nowhere", "DOCKER_CONFIG": str(tmp_path)}) == expected
+    assert (
+        find_credentials(endpoint, {"HOME": "/nowhere", "DOCKER_CONFIG": str(tmp_path)}) == expected
+    )
 
 
 def test_order_of_files(tmp_path: Path) -> None:
@@ -76,10 +78,14 @@ def test_order_of_files(tmp_path: Path) -> None:
     write(docker, {"auths": {"elsewhere": auth("x", "x")}})
     found = find_credentials(HOST, environment)
     assert found is not None
-    assert found.user == str(podman), "a file that says nothing about the host does not end the search"
+    assert found.user == str(podman), (
+        "a file that says nothing about the host does not end the search"
+    )
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"auths": 1}', '{"auths": {"h.example:5000": {"auth": "%%%"}}}'])
+@pytest.mark.parametrize(
+    "text", ["{", "[]", '{"auths": 1}', '{"auths": {"h.example:5000": {"auth": "%%%"}}}']
+)
 def test_files_that_cannot_be_understood(text: str, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(text)
     with pytest.raises(ImageError) as caught:
@@ -103,8 +109,16 @@ SAYS = 'read server; printf \'{"ServerURL":"%s","Username":"me","Secret":"for %s
     [
         ({"credHelpers": {HOST.host: "test"}}, HOST, Credentials("me", f"for {HOST.host}")),
         ({"credsStore": "test"}, HOST, Credentials("me", f"for {HOST.host}")),
-        ({"credsStore": "test"}, HUB_ENDPOINT, Credentials("me", f"for https://{HUB_HOSTS[0]}/v1/")),
-        ({"credsStore": "other", "credHelpers": {HOST.host: "test"}}, HOST, Credentials("me", f"for {HOST.host}")),
+        (
+            {"credsStore": "test"},
+            HUB_ENDPOINT,
+            Credentials("me", f"for https://{HUB_HOSTS[0]}/v1/"),
+        ),
+        (
+            {"credsStore": "other", "credHelpers": {HOST.host: "test"}},
+            HOST,
+            Credentials("me", f"for {HOST.host}"),
+        ),
         ({"credHelpers": {"elsewhere": "test"}}, HOST, None),
         ({"credsStore": "../test"}, HOST, None),
         ({"credsStore": "not-installed"}, HOST, None),
@@ -119,7 +133,9 @@ def test_helpers(
 ) -> None:
     helper(tmp_path, "test", SAYS, monkeypatch)
     write(tmp_path / "config.json", document)
-    assert find_credentials(endpoint, {"HOME": "/nowhere", "DOCKER_CONFIG": str(tmp_path)}) == expected
+    assert (
+        find_credentials(endpoint, {"HOME": "/nowhere", "DOCKER_CONFIG": str(tmp_path)}) == expected
+    )
 
 
 @pytest.mark.parametrize(
@@ -163,7 +179,12 @@ def test_entries_that_are_none(entry: object, tmp_path: Path) -> None:
 
 def test_line_ends_in_base64_count_for_nothing(tmp_path: Path) -> None:
     """As Go's decoder has it, which docker and podman read these files with."""
-    entry = {"auth": auth("me", "pass:word")["auth"][:6] + "\r\n" + auth("me", "pass:word")["auth"][6:] + "\n"}
+    entry = {
+        "auth": auth("me", "pass:word")["auth"][:6]
+        + "\r\n"
+        + auth("me", "pass:word")["auth"][6:]
+        + "\n"
+    }
     write(tmp_path / "config.json", {"auths": {"h.example:5000": entry}})
     assert find_credentials(HOST, {"HOME": "/nowhere", "DOCKER_CONFIG": str(tmp_path)}) == ME
 

@@ -30,7 +30,16 @@ def test_digests(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        *("", "sha256", "sha256:", f":{HEX}", f"sha256:{HEX[1:]}", f"sha256:{HEX}0", f"sha256:{HEX.upper()}", HEX),
+        *(
+            "",
+            "sha256",
+            "sha256:",
+            f":{HEX}",
+            f"sha256:{HEX[1:]}",
+            f"sha256:{HEX}0",
+            f"sha256:{HEX.upper()}",
+            HEX,
+        ),
         *(
             "/etc:passwd",
             "..:index.json",
@@ -40,7 +49,14 @@ def test_digests(text: str) -> None:
             "a/b:c",
             "a:b/c",
         ),
-        *(f"sha256:{HEX}\n", f"sha256:{HEX}\0", f"SHA256:{HEX}", f"sha256:sha256:{HEX}", "x:" + "a" * 300, "é:a"),
+        *(
+            f"sha256:{HEX}\n",
+            f"sha256:{HEX}\0",
+            f"SHA256:{HEX}",
+            f"sha256:sha256:{HEX}",
+            "x:" + "a" * 300,
+            "é:a",
+        ),
         *(None, 5, ["sha256"], {"a": 1}),
     ],
 )

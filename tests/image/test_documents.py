@@ -1,4 +1,5 @@
-"""Whatever an image's documents say, through whatever door they come: an image, or an error with id, place and hint.
+"""Whatever an image's documents say, through whatever door they come: an image, or an error with
+id, place and hint.
 
 And nothing outside of the store is touched, in bounded time.
 """
@@ -98,9 +99,12 @@ def pulled_whole(made: Made, _: Path, store: Store, registry: FakeRegistry) -> o
 
 def anothers_store(made: Made, _: Path, store: Store, registry: FakeRegistry) -> object:
     found = made.store(store)
-    # What its store cannot give is asked of the image's registry, which is this one, and has nothing.
+    # What its store cannot give is asked of the image's registry, which is this one, and has
+    # nothing.
     mirrors = Mirrors.parse((f"x.example={registry.url}",), {})
-    image = Images(found, registry=Registry(mirrors, wait=lambda _: None)).image("x.example/app:1", AMD64)
+    image = Images(found, registry=Registry(mirrors, wait=lambda _: None)).image(
+        "x.example/app:1", AMD64
+    )
     remove(found, "x.example/app:1")
     return image
 
@@ -126,13 +130,17 @@ STRIDE = 1 if os.environ.get("COMPOS_ALL_DOCUMENTS") else 31
 """Of the 20,000 changes every so many-th is tried; all of them (10 minutes) on request."""
 
 
-@pytest.mark.parametrize(("door", "document"), [(door, name) for door in DOORS for name in DOORS[door][1]])
+@pytest.mark.parametrize(
+    ("door", "document"), [(door, name) for door in DOORS for name in DOORS[door][1]]
+)
 def test_every_value_at_every_place(tmp_path: Path, door: str, document: str) -> None:
     enter, _ = DOORS[door]
     wrong = []
     first = [*DOORS].index(door) % STRIDE
     with FakeRegistry() as registry:
-        for number, (what, texts) in enumerate(islice(changed(document, VALUES), first, None, STRIDE)):
+        for number, (what, texts) in enumerate(
+            islice(changed(document, VALUES), first, None, STRIDE)
+        ):
             folder = tmp_path / str(number) / "inner"
             folder.mkdir(parents=True)
             outside = folder.parent / "outside"

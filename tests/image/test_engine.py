@@ -1,4 +1,5 @@
-"""`--docker`: a Docker engine (of the test's own, on a unix socket) is asked first, and passed over when it cannot help."""
+"""`--docker`: a Docker engine (of the test's own, on a unix socket) is asked first, and passed over
+when it cannot help."""
 
 from __future__ import annotations
 
@@ -76,7 +77,12 @@ def archive(folder: Path, text: str) -> bytes:
     store = Store(folder / f"made-{text}")
     make_image(store, "engine.example/app:1", [[Member("from", content=text)]], {"Cmd": ["/x"]})
     path = folder / f"{text}.tar"
-    command = ["skopeo", "copy", f"oci:{store.root}:engine.example/app:1", f"docker-archive:{path}:app:1"]
+    command = [
+        "skopeo",
+        "copy",
+        f"oci:{store.root}:engine.example/app:1",
+        f"docker-archive:{path}:app:1",
+    ]
     subprocess.run(command, check=True, capture_output=True)
     return path.read_bytes()
 
@@ -114,7 +120,8 @@ def test_the_engine_wins_over_the_registry(engine: Engine, tmp_path: Path) -> No
         assert build(tmp_path, name) == "registry"
         assert build(tmp_path, name, "--docker") == "engine"
         assert engine.asked == [
-            f"/images/{name.replace(':', '%3A').replace('/', '%2F')}/{what}" for what in ("json", "get")
+            f"/images/{name.replace(':', '%3A').replace('/', '%2F')}/{what}"
+            for what in ("json", "get")
         ]
         # An image of the same id is not exported again; another one is.
         assert build(tmp_path, name, "--docker") == "engine"
@@ -126,7 +133,9 @@ def test_the_engine_wins_over_the_registry(engine: Engine, tmp_path: Path) -> No
         assert len(engine.asked) == asked
 
 
-@pytest.mark.parametrize("trouble", ["none", "another machine's", "an error", "nonsense", "no engine", "a TCP host"])
+@pytest.mark.parametrize(
+    "trouble", ["none", "another machine's", "an error", "nonsense", "no engine", "a TCP host"]
+)
 def test_the_engine_is_passed_over(
     engine: Engine, tmp_path: Path, trouble: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -135,7 +144,9 @@ def test_the_engine_is_passed_over(
     with FakeRegistry() as registry:
         name = registry.load(published, "x.example/app:1", "app", "1")
         if trouble != "none":
-            engine.images[name] = b"nonsense" if trouble == "nonsense" else archive(tmp_path, "engine")
+            engine.images[name] = (
+                b"nonsense" if trouble == "nonsense" else archive(tmp_path, "engine")
+            )
         if trouble == "another machine's":
             engine.architecture = ARM64.architecture
         if trouble == "an error":
@@ -155,14 +166,28 @@ def test_nothing_is_copied_from_an_earlier_build_that_is_at_hand(
     if where == "the engine":
         engine.images[name] = archive(tmp_path, "engine")
     else:
-        make_image(Store(tmp_path / "store"), name, [[Member("from", content="store")]], {"Cmd": ["/x"]})
+        make_image(
+            Store(tmp_path / "store"), name, [[Member("from", content="store")]], {"Cmd": ["/x"]}
+        )
     if "without" in where:
         monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
-    (tmp_path / "os.yml").write_text(f"init: ['{name}']\nfiles: [{{path: etc/os.yml, metadata: yaml}}]\n")
-    base = ["build", "--cache", str(tmp_path / "store"), "--arch", "amd64", "--docker", str(tmp_path / "os.yml")]
+    (tmp_path / "os.yml").write_text(
+        f"init: ['{name}']\nfiles: [{{path: etc/os.yml, metadata: yaml}}]\n"
+    )
+    base = [
+        "build",
+        "--cache",
+        str(tmp_path / "store"),
+        "--arch",
+        "amd64",
+        "--docker",
+        str(tmp_path / "os.yml"),
+    ]
     first, second = tmp_path / "first.tar", tmp_path / "second.tar"
     assert main([*base, "--o", str(first)]) == 0
     assert main([*base, "--o", str(second), "--input-tar", str(first)]) == 0
     assert second.read_bytes() == first.read_bytes()
     if where == "the engine":
-        assert [path.rpartition("/")[2] for path in engine.asked] == ["json", "get", "json"], "asked once a build"
+        assert [path.rpartition("/")[2] for path in engine.asked] == ["json", "get", "json"], (
+            "asked once a build"
+        )

@@ -9,7 +9,13 @@ from compos.image.json_document import parse_json
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [(b"{}", {}), ("[1]", [1]), (b'"\\u00e4"', "ä"), (b"\xef\xbb\xbf{}", {}), (b"1e400", float("inf"))],
+    [
+        (b"{}", {}),
+        ("[1]", [1]),
+        (b'"\\u00e4"', "ä"),
+        (b"\xef\xbb\xbf{}", {}),
+        (b"1e400", float("inf")),
+    ],
 )
 def test_values(text: bytes | str, value: object) -> None:
     assert parse_json(text) == value

@@ -1,4 +1,5 @@
-"""Images as they were published, for volumes of the format oci: which blobs, in which store, and what is refused."""
+"""Images as they were published, for volumes of the format oci: which blobs, in which store, and
+what is refused."""
 
 from __future__ import annotations
 
@@ -57,7 +58,9 @@ def test_only_what_was_asked_for_is_downloaded(published: Store, tmp_path: Path)
     store = Store(tmp_path / "store")
     with FakeRegistry() as registry:
         name = serve(registry, published, "many")
-        layout = Images(store).layout(name, [Platform.parse("linux/arm64"), Platform.parse("linux/arm/v7")], AMD64)
+        layout = Images(store).layout(
+            name, [Platform.parse("linux/arm64"), Platform.parse("linux/arm/v7")], AMD64
+        )
         fetched = len(registry.requests)
         assert Images(store).layout(name, [ARM64], AMD64).root == layout.root
         assert len(registry.requests) == fetched
@@ -66,10 +69,16 @@ def test_only_what_was_asked_for_is_downloaded(published: Store, tmp_path: Path)
     assert len(list((store.root / "blobs/sha256").iterdir())) == 7
 
 
-@pytest.mark.parametrize(("image", "platform"), [("many", "linux/riscv64"), ("single", "linux/amd64")])
-def test_platforms_that_are_not_there(published: Store, tmp_path: Path, image: str, platform: str) -> None:
+@pytest.mark.parametrize(
+    ("image", "platform"), [("many", "linux/riscv64"), ("single", "linux/amd64")]
+)
+def test_platforms_that_are_not_there(
+    published: Store, tmp_path: Path, image: str, platform: str
+) -> None:
     with FakeRegistry() as registry, pytest.raises(ImageError) as caught:
-        Images(Store(tmp_path / "store")).layout(serve(registry, published, image), [Platform.parse(platform)], AMD64)
+        Images(Store(tmp_path / "store")).layout(
+            serve(registry, published, image), [Platform.parse(platform)], AMD64
+        )
     assert caught.value.id == "image-platform"
 
 
@@ -99,16 +108,35 @@ def test_other_tools_read_the_volume(
     with FakeRegistry() as registry:
         name = serve(registry, published, image)
         yaml.write_text(f"volumes: [{{name: v, image: '{name}', format: oci, {platforms}}}]")
-        assert main(["build", "--cache", str(tmp_path / "store"), "--no-sbom", "--o", str(out), str(yaml)]) == 0
+        assert (
+            main(
+                [
+                    "build",
+                    "--cache",
+                    str(tmp_path / "store"),
+                    "--no-sbom",
+                    "--o",
+                    str(out),
+                    str(yaml),
+                ]
+            )
+            == 0
+        )
     with tarfile.open(out) as archive:
         members = {member.name: member for member in archive}
         prefix = "containers/volumes/v/lower/"
-        assert {name for name in members if name.startswith("containers/volumes/v/") and name.count("/") == 3} == {
-            f"containers/volumes/v/{name}" for name in ("lower", "tmp", "merged")
-        }
+        assert {
+            name
+            for name in members
+            if name.startswith("containers/volumes/v/") and name.count("/") == 3
+        } == {f"containers/volumes/v/{name}" for name in ("lower", "tmp", "merged")}
         for path, member in members.items():
             if path.startswith(prefix):
-                assert (member.mtime, member.uid, member.mode) == (0, 0, 0o755 if member.isdir() else 0o644), path
+                assert (member.mtime, member.uid, member.mode) == (
+                    0,
+                    0,
+                    0o755 if member.isdir() else 0o644,
+                ), path
         assert members[f"{prefix}oci-layout"].pax_headers["LINUXKIT.source"] == name
         archive.extractall(tmp_path / "out", filter="data")
     folder = tmp_path / "out" / prefix
@@ -124,7 +152,9 @@ def test_other_tools_read_the_volume(
         ]
         subprocess.run(command, check=True, capture_output=True)
         assert (copied / "manifest.json").is_file()
-    raw = subprocess.run(["skopeo", "inspect", "--raw", f"oci:{folder}:{name}"], check=True, capture_output=True)
+    raw = subprocess.run(
+        ["skopeo", "inspect", "--raw", f"oci:{folder}:{name}"], check=True, capture_output=True
+    )
     root = published.resolve(f"docker.io/library/{image}:1")
     assert root is not None
     assert raw.stdout == published.read(root.digest)
@@ -141,19 +171,35 @@ def test_bricks_are_built_and_never_fetched(tmp_path: Path, pull: bool) -> None:
             store,
             mirrors=Mirrors.parse((f"docker.io=http://{registry.host}",), {}),
             pull=pull,
-            missing=lambda reference, _: make_image(store, str(reference), [[Member("made", content="now")]]),
+            missing=lambda reference, _: make_image(
+                store, str(reference), [[Member("made", content="now")]]
+            ),
         )
         layout = source.layout("compos/data:v1", None, AMD64)
         assert registry.requests == []
-    assert layout.root.digest == make_image(Store(tmp_path / "same"), "x:1", [[Member("made", content="now")]]).digest
+    assert (
+        layout.root.digest
+        == make_image(Store(tmp_path / "same"), "x:1", [[Member("made", content="now")]]).digest
+    )
 
 
 def test_foreign_layers_are_refused(tmp_path: Path) -> None:
     store = Store(tmp_path / "published")
-    settings = store.put(as_json({"os": "linux", "architecture": "amd64"}), "application/vnd.oci.image.config.v1+json")
-    foreign = {**settings.to_json(), "mediaType": "application/vnd.oci.image.layer.nondistributable.v1.tar"}
+    settings = store.put(
+        as_json({"os": "linux", "architecture": "amd64"}),
+        "application/vnd.oci.image.config.v1+json",
+    )
+    foreign = {
+        **settings.to_json(),
+        "mediaType": "application/vnd.oci.image.layer.nondistributable.v1.tar",
+    }
     media_type = "application/vnd.oci.image.manifest.v1+json"
-    manifest = {"schemaVersion": 2, "mediaType": media_type, "config": settings.to_json(), "layers": [foreign]}
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": media_type,
+        "config": settings.to_json(),
+        "layers": [foreign],
+    }
     store.tag("docker.io/library/foreign:1", store.put(as_json(manifest), media_type))
     with FakeRegistry() as registry, pytest.raises(ImageError) as caught:
         Images(Store(tmp_path / "store")).layout(serve(registry, store, "foreign"), None, AMD64)
@@ -164,7 +210,8 @@ def unusable(store: Store, what: str) -> Descriptor:
     """A manifest that no registry can complete, or whose bytes nobody can verify."""
     media_type = "application/vnd.oci.image.manifest.v1+json"
     settings = store.put(
-        as_json({"os": "windows", "architecture": "amd64"}), "application/vnd.oci.image.config.v1+json"
+        as_json({"os": "windows", "architecture": "amd64"}),
+        "application/vnd.oci.image.config.v1+json",
     )
     layer = {**settings.to_json(), "mediaType": "application/vnd.oci.image.layer.v1.tar"}
     if what == "a foreign layer":
@@ -172,13 +219,20 @@ def unusable(store: Store, what: str) -> Descriptor:
         layer["urls"] = ["https://mcr.example/layer"]
     if what == "a layer's sha512":
         layer["digest"] = f"sha512:{'ab' * 64}"
-    manifest = {"schemaVersion": 2, "mediaType": media_type, "config": settings.to_json(), "layers": [layer]}
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": media_type,
+        "config": settings.to_json(),
+        "layers": [layer],
+    }
     made = store.put(as_json(manifest), media_type)
     return made._replace(digest=Digest.parse(f"sha512:{'cd' * 64}")) if what == "sha512" else made
 
 
 @pytest.mark.parametrize("what", ["a foreign layer", "a layer's sha512", "sha512"])
-def test_what_can_be_taken_is_taken(tmp_path: Path, what: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_can_be_taken_is_taken(
+    tmp_path: Path, what: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     """`cache pull` of an image for Windows, too: what it does not take it says."""
     source = Store(tmp_path / "source")
     linux = put_image(source, layers=[MEMBERS])[0]
@@ -189,7 +243,10 @@ def test_what_can_be_taken_is_taken(tmp_path: Path, what: str, capsys: pytest.Ca
     with FakeRegistry() as registry:
         for blob in (source.root / "blobs/sha256").iterdir():
             registry.blobs[f"sha256:{blob.name}"] = blob.read_bytes()
-            registry.documents["many", f"sha256:{blob.name}"] = (linux.media_type, blob.read_bytes())
+            registry.documents["many", f"sha256:{blob.name}"] = (
+                linux.media_type,
+                blob.read_bytes(),
+            )
         registry.documents["many", "1"] = (INDEX, as_json(document))
         name = f"{registry.host}/many:1"
         assert main(["cache", "pull", "--cache", str(tmp_path / "store"), name]) == 0

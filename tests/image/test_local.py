@@ -1,4 +1,5 @@
-"""Images in folders and files of this machine: what skopeo writes is read, what is damaged or hostile is refused by name."""
+"""Images in folders and files of this machine: what skopeo writes is read, what is damaged or
+hostile is refused by name."""
 
 from __future__ import annotations
 
@@ -44,13 +45,19 @@ class NoNetwork(Registry):
 
 
 def images(folder: Path) -> Images:
-    return Images(Store(folder), registry=NoNetwork(), missing=lambda *_: pytest.fail("asked for a brick"))
+    return Images(
+        Store(folder), registry=NoNetwork(), missing=lambda *_: pytest.fail("asked for a brick")
+    )
 
 
 def contents(store: Store, images: Images, name: str, platform: Platform = AMD64) -> dict[str, str]:
     tree = image_tree(store, images.image(name, platform))
     with Contents(store.root) as reader:
-        return {path: b"".join(reader.chunks(node.content)).decode() for path, node in tree.items() if node.kind == "f"}
+        return {
+            path: b"".join(reader.chunks(node.content)).decode()
+            for path, node in tree.items()
+            if node.kind == "f"
+        }
 
 
 @pytest.fixture
@@ -79,7 +86,9 @@ def test_a_layout(layout: Path, tmp_path: Path) -> None:
 def test_the_name_does_not_depend_on_the_folder(layout: Path, tmp_path: Path) -> None:
     other = tmp_path / "deep/er/layout"
     shutil.copytree(layout, other)
-    names = {images(tmp_path / "store").image(f"oci:{path}", AMD64).name for path in (layout, other)}
+    names = {
+        images(tmp_path / "store").image(f"oci:{path}", AMD64).name for path in (layout, other)
+    }
     assert len(names) == 1
 
 
@@ -99,7 +108,11 @@ def test_archives(layout: Path, tmp_path: Path, form: str, packed: bool) -> None
     store = Store(tmp_path / "store")
     for name in (f"{form}:{path}", f"{form}:{path}:a.example/team/web:v1"):
         assert contents(store, images(tmp_path / "store"), name) == {"etc/two": "two"}
-        assert images(tmp_path / "store").image(name, AMD64).name.startswith("a.example/team/web:v1@sha256:")
+        assert (
+            images(tmp_path / "store")
+            .image(name, AMD64)
+            .name.startswith("a.example/team/web:v1@sha256:")
+        )
 
 
 def test_layers_of_docker_archives_stay_plain(layout: Path, tmp_path: Path) -> None:
@@ -134,13 +147,17 @@ def test_an_archive_is_read_again_when_it_changes(
 def test_platforms_and_nested_indexes(tmp_path: Path) -> None:
     store = Store(tmp_path / "made")
     children = {
-        platform: put_image(store, layers=[[Member("arch", content=str(platform))]], platform=platform)[0]
+        platform: put_image(
+            store, layers=[[Member("arch", content=str(platform))]], platform=platform
+        )[0]
         for platform in (AMD64, ARM64)
     }
     make_index(store, "a.example/many:1", children)
     found = images(tmp_path / "store")
     for platform in (AMD64, ARM64):
-        assert contents(Store(tmp_path / "store"), found, f"oci:{store.root}", platform) == {"arch": str(platform)}
+        assert contents(Store(tmp_path / "store"), found, f"oci:{store.root}", platform) == {
+            "arch": str(platform)
+        }
     with pytest.raises(ImageError) as caught:
         found.image(f"oci:{store.root}", Platform("linux", "riscv64"))
     assert caught.value.id == "image-platform"
@@ -155,10 +172,14 @@ def test_several_images_need_a_name(tmp_path: Path) -> None:
         found.image(f"oci:{store.root}", AMD64)
     assert caught.value.id == "archive-image"
     assert "a.example/xy:1, a.example/xy:2" in (caught.value.hint or "")
-    assert contents(Store(tmp_path / "store"), found, f"oci:{store.root}:a.example/xy:2") == {"n": "2"}
+    assert contents(Store(tmp_path / "store"), found, f"oci:{store.root}:a.example/xy:2") == {
+        "n": "2"
+    }
     digest = store.resolve("a.example/xy:1")
     assert digest is not None
-    assert contents(Store(tmp_path / "store"), found, f"oci:{store.root}@{digest.digest}") == {"n": "1"}
+    assert contents(Store(tmp_path / "store"), found, f"oci:{store.root}@{digest.digest}") == {
+        "n": "1"
+    }
 
 
 def archive_of(path: Path, members: dict[str, bytes | str]) -> None:
@@ -186,7 +207,11 @@ def saved(layers: list[bytes], **changes: object) -> dict[str, bytes | str]:
     name = f"{digest_of(settings).removeprefix('sha256:')}.json"
     names = [f"{number}/layer.tar" for number in range(len(layers))]
     entry = {"Config": name, "RepoTags": ["web:v1"], "Layers": names, **changes}
-    return {**dict(zip(names, layers, strict=True)), name: settings, "manifest.json": json.dumps([entry]).encode()}
+    return {
+        **dict(zip(names, layers, strict=True)),
+        name: settings,
+        "manifest.json": json.dumps([entry]).encode(),
+    }
 
 
 def test_shared_layers_are_links(tmp_path: Path) -> None:
@@ -195,7 +220,9 @@ def test_shared_layers_are_links(tmp_path: Path) -> None:
     members: dict[str, bytes | str] = saved([tar, tar])
     members["1/layer.tar"] = "../0/layer.tar"
     archive_of(tmp_path / "a.tar", members)
-    assert contents(Store(tmp_path / "s"), images(tmp_path / "s"), f"docker-archive:{tmp_path}/a.tar") == {"x": "x"}
+    assert contents(
+        Store(tmp_path / "s"), images(tmp_path / "s"), f"docker-archive:{tmp_path}/a.tar"
+    ) == {"x": "x"}
 
 
 class Listed:
@@ -219,7 +246,9 @@ def test_layers_are_read_once_and_as_they_lie(tmp_path: Path) -> None:
         listed = Listed(archive)
         import_docker(Store(tmp_path / "s"), listed, AMD64, "")
     assert listed.read == ["2/layer.tar", "1/layer.tar", "0/layer.tar"]
-    found = contents(Store(tmp_path / "t"), images(tmp_path / "t"), f"docker-archive:{tmp_path}/a.tar")
+    found = contents(
+        Store(tmp_path / "t"), images(tmp_path / "t"), f"docker-archive:{tmp_path}/a.tar"
+    )
     assert found == {"f0": "x", "f1": "x", "f2": "x"}
 
 
@@ -276,7 +305,8 @@ def foreign(folder: Path) -> str:
 
 
 def headed(kind: bytes, size: int) -> Callable[[Path], str]:
-    """A small archive whose first member says that it has `size` bytes, and is zeros behind that."""
+    """A small archive whose first member says that it has `size` bytes, and is zeros behind
+    that."""
 
     def make(folder: Path) -> str:
         info = tarfile.TarInfo("x")
@@ -370,7 +400,9 @@ def test_refused(tmp_path: Path, case: str) -> None:
         images(tmp_path / "store").image(name, AMD64)
     assert caught.value.id == error
     assert caught.value.hint
-    assert name.partition(":")[0] in str(caught.value.place) or str(tmp_path) in str(caught.value.place)
+    assert name.partition(":")[0] in str(caught.value.place) or str(tmp_path) in str(
+        caught.value.place
+    )
 
 
 def test_a_docker_archive_for_another_machine(tmp_path: Path) -> None:
@@ -387,8 +419,15 @@ def test_what_a_layout_attests_comes_along(tmp_path: Path) -> None:
     manifest = put_image(store, layers=[ONE])[0]
     attestation = put_attestation(store, "x", manifest, AMD64, {"spdxVersion": "SPDX-2.3"})
     children = [{**manifest.to_json(), "platform": AMD64.to_json()}, attestation.to_json()]
-    index = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": children}
-    store.tag("a.example/team/app:1", store.put(json.dumps(index).encode(), "application/vnd.oci.image.index.v1+json"))
+    index = {
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.index.v1+json",
+        "manifests": children,
+    }
+    store.tag(
+        "a.example/team/app:1",
+        store.put(json.dumps(index).encode(), "application/vnd.oci.image.index.v1+json"),
+    )
     image = images(tmp_path / "store").image(f"oci:{store.root}", AMD64)
     assert list(spdx_documents(Store(tmp_path / "store"), image)) == [{"spdxVersion": "SPDX-2.3"}]
     assert image.name == f"a.example/team/app:1@{manifest.digest}"

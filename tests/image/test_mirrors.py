@@ -39,7 +39,9 @@ def test_endpoint(specifications: list[str], variable: str, name: str, endpoint:
     assert mirrors.endpoint(Reference.parse(name)) == endpoint
 
 
-@pytest.mark.parametrize("text", ["m:1", "ftp://m", "h=m:1", "http://", "=http://m", "h.example=", "x=y=http://"])
+@pytest.mark.parametrize(
+    "text", ["m:1", "ftp://m", "h=m:1", "http://", "=http://m", "h.example=", "x=y=http://"]
+)
 def test_nonsense(text: str) -> None:
     with pytest.raises(ImageError) as caught:
         Mirrors.parse([text], {})
@@ -99,7 +101,10 @@ def test_schemes(host: str) -> None:
 )
 def test_plain_http_where_the_user_agreed(agreed: str, host: str, schemes: tuple[str, ...]) -> None:
     reference = Reference.parse(f"{host}/x/y")
-    for mirrors in (Mirrors.parse([], {}, [agreed]), Mirrors.parse([], {"COMPOS_INSECURE_REGISTRIES": f"a, {agreed}"})):
+    for mirrors in (
+        Mirrors.parse([], {}, [agreed]),
+        Mirrors.parse([], {"COMPOS_INSECURE_REGISTRIES": f"a, {agreed}"}),
+    ):
         endpoint = mirrors.endpoint(reference)
         assert endpoint.schemes == schemes
         assert endpoint.may_send_secrets(f"https://{host}/")
@@ -107,7 +112,8 @@ def test_plain_http_where_the_user_agreed(agreed: str, host: str, schemes: tuple
 
 
 @pytest.mark.parametrize(
-    "text", ["http://h.example", "h.example/x", "u@h", ":5000", "h:x", "h:99999999", "[::1", "10.0.0.0/99"]
+    "text",
+    ["http://h.example", "h.example/x", "u@h", ":5000", "h:x", "h:99999999", "[::1", "10.0.0.0/99"],
 )
 def test_what_is_no_registry(text: str) -> None:
     with pytest.raises(ImageError) as caught:

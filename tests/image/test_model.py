@@ -29,7 +29,9 @@ CHILD = {"mediaType": MANIFEST, "digest": DIGEST, "size": 3}
 
 
 def test_descriptor_round_trip() -> None:
-    descriptor = Descriptor(MANIFEST, DIGEST, 3, {"b": "1", "a": "2"}, Platform("linux", "arm", "v7"))
+    descriptor = Descriptor(
+        MANIFEST, DIGEST, 3, {"b": "1", "a": "2"}, Platform("linux", "arm", "v7")
+    )
     assert Descriptor.from_json(json.loads(json.dumps(descriptor.to_json()))) == descriptor
     assert list(descriptor.to_json()) == ["mediaType", "digest", "size", "platform", "annotations"]
     assert len({descriptor, descriptor}) == 1
@@ -86,7 +88,9 @@ def test_empty_config_has_defaults() -> None:
     assert ImageConfig.from_bytes(b'{"config": null}') == ImageConfig("", "")
 
 
-@pytest.mark.parametrize("text", ['{"config": {"Cmd": 5}}', '{"config": {"Env": [1]}}', '{"config": [1]}', "x", "[]"])
+@pytest.mark.parametrize(
+    "text", ['{"config": {"Cmd": 5}}', '{"config": {"Env": [1]}}', '{"config": [1]}', "x", "[]"]
+)
 def test_config_refuses(text: str) -> None:
     with pytest.raises(ImageError) as caught:
         ImageConfig.from_bytes(text.encode())
@@ -94,7 +98,9 @@ def test_config_refuses(text: str) -> None:
 
 
 def test_what_docker_takes_too() -> None:
-    config = ImageConfig.from_bytes(b'{"config": {"Cmd": "sh", "Entrypoint": null, "Labels": {"a": null}}}')
+    config = ImageConfig.from_bytes(
+        b'{"config": {"Cmd": "sh", "Entrypoint": null, "Labels": {"a": null}}}'
+    )
     assert (config.cmd, config.entrypoint, config.labels) == (("sh",), (), {"a": ""})
 
 
@@ -109,14 +115,22 @@ def test_kinds_are_told_by_media_type_and_by_shape() -> None:
     assert kind == MANIFEST
     assert isinstance(manifest, Manifest)
     assert len(manifest.blobs) == 1, "one digest, one download"
-    kind, index = parse_document(document(schemaVersion=2, manifests=[CHILD]), media_type="text/plain")
+    kind, index = parse_document(
+        document(schemaVersion=2, manifests=[CHILD]), media_type="text/plain"
+    )
     assert (kind, index) == (INDEX, Index((Descriptor(MANIFEST, DIGEST, 3),)))
     docker = "application/vnd.docker.distribution.manifest.list.v2+json"
-    assert parse_document(document(mediaType=docker, manifests=[CHILD]), media_type=INDEX)[0] == docker
+    assert (
+        parse_document(document(mediaType=docker, manifests=[CHILD]), media_type=INDEX)[0] == docker
+    )
 
 
 def test_foreign_layers_are_refused() -> None:
-    layer = {**CHILD, "mediaType": "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip", "urls": ["http://x"]}
+    layer = {
+        **CHILD,
+        "mediaType": "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
+        "urls": ["http://x"],
+    }
     _, manifest = parse_document(document(config={**CHILD, "mediaType": CONFIG}, layers=[layer]))
     assert isinstance(manifest, Manifest)
     with pytest.raises(ImageError) as caught:
@@ -126,7 +140,10 @@ def test_foreign_layers_are_refused() -> None:
 
 def child(platform: str | None, letter: str, media_type: str = MANIFEST) -> Descriptor:
     return Descriptor(
-        media_type, Digest(f"sha256:{letter * 64}"), 1, platform=Platform.parse(platform) if platform else None
+        media_type,
+        Digest(f"sha256:{letter * 64}"),
+        1,
+        platform=Platform.parse(platform) if platform else None,
     )
 
 
@@ -144,7 +161,8 @@ INDEX_WITH_ALL = Index(
 
 
 @pytest.mark.parametrize(
-    ("wanted", "letter"), [("linux/amd64", "3"), ("linux/arm", "5"), ("linux/arm/v7", "5"), ("linux/arm/v6", "4")]
+    ("wanted", "letter"),
+    [("linux/amd64", "3"), ("linux/arm", "5"), ("linux/arm/v7", "5"), ("linux/arm/v6", "4")],
 )
 def test_the_best_entry(wanted: str, letter: str) -> None:
     found = INDEX_WITH_ALL.best(Platform.parse(wanted))
@@ -163,7 +181,17 @@ JSON = st.recursive(
         st.lists(inner, max_size=3)
         | st.dictionaries(
             st.sampled_from(
-                ["mediaType", "digest", "size", "config", "layers", "manifests", "platform", "schemaVersion", "os"]
+                [
+                    "mediaType",
+                    "digest",
+                    "size",
+                    "config",
+                    "layers",
+                    "manifests",
+                    "platform",
+                    "schemaVersion",
+                    "os",
+                ]
             ),
             inner,
             max_size=5,

@@ -1,4 +1,5 @@
-"""Names of our bricks stand for our bricks, whatever door a stranger's image comes through; and each image has an origin."""
+"""Names of our bricks stand for our bricks, whatever door a stranger's image comes through; and
+each image has an origin."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ from tests.registry import FakeRegistry
 
 @pytest.fixture(autouse=True)
 def _nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A store of the test's own, and no Debian mirror: a brick that is built after all ends in an error by name."""
+    """A store of the test's own, and no Debian mirror: a brick that is built after all ends in an
+    error by name."""
     monkeypatch.setenv("COMPOS_CACHE", str(tmp_path / "store"))
     monkeypatch.setenv("COMPOS_DEBIAN_MIRROR", "http://127.0.0.1:9/none")
     monkeypatch.delenv("LINUXKIT_MIRROR", raising=False)
@@ -37,7 +39,8 @@ def _nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("index.docker.io/compos/init:v1", True),
         ("registry-1.docker.io/compos/init:v1", True),
         (f"compos/init@sha256:{'ab' * 32}", True),
-        # The first part of three is read as a host; one that cannot be a host belongs to the public hub.
+        # The first part of three is read as a host; one that cannot be a host belongs to the public
+        # hub.
         ("compos/a/b:1", True),
         ("registry.example/compos/init:v1", False),
         ("localhost/compos/init:v1", False),
@@ -76,7 +79,9 @@ def published(registry: FakeRegistry, name: str) -> None:
     made.publish(registry)
     reference = Reference.parse(name)
     for (_, version), document in [*registry.documents.items()]:
-        registry.documents[reference.origin[1], reference.version if version == "1" else version] = document
+        registry.documents[
+            reference.origin[1], reference.version if version == "1" else version
+        ] = document
 
 
 DOORS = {"an archive": imported, "docker save": imported_saved, "cache pull": pulled}
@@ -85,7 +90,9 @@ FOREIGN = ["compos/typo:v1", "compos/init:v99", "docker.io/compos/typo:v1", "com
 
 @pytest.mark.parametrize("door", DOORS)
 @pytest.mark.parametrize("name", FOREIGN)
-def test_nobody_fills_our_names(tmp_path: Path, door: str, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_nobody_fills_our_names(
+    tmp_path: Path, door: str, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert DOORS[door](name, tmp_path) == 1
     said = capsys.readouterr().err
     assert "error[name-reserved]" in said or "error[brick-unknown]" in said, said
@@ -94,15 +101,27 @@ def test_nobody_fills_our_names(tmp_path: Path, door: str, name: str, capsys: py
 
 
 @pytest.mark.parametrize("door", DOORS)
-def test_who_asks_for_it_gets_it(tmp_path: Path, door: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_who_asks_for_it_gets_it(
+    tmp_path: Path, door: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     """And a build then uses it: whoever set the flag said so."""
     assert DOORS[door]("compos/typo:v1", tmp_path, "--allow-brick-names") == 0
     (tmp_path / "os.yml").write_text("init: ['compos/typo:v1']\n")
-    command = ["build", "--arch", "amd64", "--no-sbom", "--o", str(tmp_path / "os.tar"), str(tmp_path / "os.yml")]
+    command = [
+        "build",
+        "--arch",
+        "amd64",
+        "--no-sbom",
+        "--o",
+        str(tmp_path / "os.tar"),
+        str(tmp_path / "os.yml"),
+    ]
     assert main(command) == 0
     capsys.readouterr()
     assert main(["cache", "ls"]) == 0
-    assert capsys.readouterr().out.splitlines()[1].split()[2] == ("registry" if door == "cache pull" else "archive")
+    assert capsys.readouterr().out.splitlines()[1].split()[2] == (
+        "registry" if door == "cache pull" else "archive"
+    )
 
 
 Builds = Callable[[Path, FakeRegistry], list[str]]
@@ -110,17 +129,30 @@ Builds = Callable[[Path, FakeRegistry], list[str]]
 
 def build(folder: Path, text: str, *flags: str) -> list[str]:
     (folder / "os.yml").write_text(text)
-    return ["build", "--arch", "amd64", "--no-sbom", *flags, "--o", str(folder / "os.tar"), str(folder / "os.yml")]
+    return [
+        "build",
+        "--arch",
+        "amd64",
+        "--no-sbom",
+        *flags,
+        "--o",
+        str(folder / "os.tar"),
+        str(folder / "os.yml"),
+    ]
 
 
 BUILDS: dict[str, Builds] = {
     "an image": lambda folder, registry: build(folder, "init: ['NAME']"),
     "an image with --pull": lambda folder, registry: build(folder, "init: ['NAME']", "--pull"),
-    "a volume": lambda folder, registry: build(folder, "volumes: [{name: v, image: 'NAME', format: oci}]"),
+    "a volume": lambda folder, registry: build(
+        folder, "volumes: [{name: v, image: 'NAME', format: oci}]"
+    ),
     "a volume with --pull": lambda folder, registry: build(
         folder, "volumes: [{name: v, image: 'NAME', format: oci}]", "--pull"
     ),
-    "a mirror for everything": lambda folder, registry: build(folder, "init: ['NAME']", "--mirror", registry.url),
+    "a mirror for everything": lambda folder, registry: build(
+        folder, "init: ['NAME']", "--mirror", registry.url
+    ),
 }
 
 
@@ -129,7 +161,11 @@ BUILDS: dict[str, Builds] = {
     "name", ["compos/typo:v1", "compos/init:v99", "compos/a/b:1", "index.docker.io/compos/typo:v1"]
 )
 def test_builds_never_ask_the_hub_for_them(
-    tmp_path: Path, how: str, name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    how: str,
+    name: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     with FakeRegistry() as registry:
         monkeypatch.setenv("LINUXKIT_MIRROR", f"docker.io={registry.url}")
@@ -146,11 +182,16 @@ def test_builds_never_ask_the_hub_for_them(
 def test_a_registry_of_bricks_is_asked(tmp_path: Path) -> None:
     with FakeRegistry() as registry:
         published(registry, "compos/typo:v1")
-        assert main(build(tmp_path, "init: ['compos/typo:v1']", "--mirror", f"compos={registry.url}")) == 0
+        assert (
+            main(build(tmp_path, "init: ['compos/typo:v1']", "--mirror", f"compos={registry.url}"))
+            == 0
+        )
         assert registry.requests
 
 
-def test_what_another_tool_put_into_the_store_is_no_brick(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_another_tool_put_into_the_store_is_no_brick(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """LinuxKit and skopeo write the same index.json."""
     named("docker.io/compos/typo:v1", tmp_path).store(Store(tmp_path / "store"))
     assert main(build(tmp_path, "init: ['compos/typo:v1']")) == 1
@@ -182,7 +223,9 @@ def test_the_engine_has_no_bricks(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     engine.server.server_close()
 
 
-def test_a_name_that_changes_hands_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_name_that_changes_hands_is_reported(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "a").mkdir()
     assert imported("x.example/app:1", tmp_path / "a") == 0
     (was,) = Store(tmp_path / "store").entries()
@@ -204,7 +247,10 @@ def test_origins_in_the_list(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert main(build(tmp_path, f"init: ['{local}']")) == 0
     capsys.readouterr()
     assert main(["cache", "ls"]) == 0
-    origins = {line.split()[0]: " ".join(line.split()[2:]) for line in capsys.readouterr().out.splitlines()[1:]}
+    origins = {
+        line.split()[0]: " ".join(line.split()[2:])
+        for line in capsys.readouterr().out.splitlines()[1:]
+    }
     assert origins == {
         f"{host}/app:1": f"registry {host}",
         "x.example/app:1": "archive layout",

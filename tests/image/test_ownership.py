@@ -1,4 +1,5 @@
-"""Whose a store is. As root, which these tests are: others are made with chown, and by dropping to another user."""
+"""Whose a store is. As root, which these tests are: others are made with chown, and by dropping to
+another user."""
 
 from __future__ import annotations
 
@@ -142,7 +143,11 @@ def test_whatever_the_umask_a_store_stays_ones_own(tmp_path: Path) -> None:
         os.umask(old)
     assert (tmp_path / "new").stat().st_mode & 0o777 == 0o700
     assert (tmp_path / "new/store").stat().st_mode & 0o777 == 0o700
-    assert all(not path.stat().st_mode & 0o022 for path in store.root.rglob("*") if path.name not in (".lock", ".use"))
+    assert all(
+        not path.stat().st_mode & 0o022
+        for path in store.root.rglob("*")
+        if path.name not in (".lock", ".use")
+    )
 
 
 def test_files_of_others_become_ours_or_are_made_anew(used: Store) -> None:

@@ -17,7 +17,9 @@ def test_round_trip(text: str) -> None:
     assert Platform.from_json(platform.to_json()) == platform
 
 
-@pytest.mark.parametrize("text", ["", "amd64", "linux/", "/amd64", "linux/arm/v7/x", "Linux/amd64", "linux/amd64\n"])
+@pytest.mark.parametrize(
+    "text", ["", "amd64", "linux/", "/amd64", "linux/arm/v7/x", "Linux/amd64", "linux/amd64\n"]
+)
 def test_nonsense(text: str) -> None:
     with pytest.raises(ImageError) as caught:
         Platform.parse(text)
@@ -29,7 +31,9 @@ def test_names_of_machines_are_not_platforms_of_images() -> None:
 
 
 def test_host_is_what_dpkg_says() -> None:
-    debian = subprocess.run(["dpkg", "--print-architecture"], capture_output=True, check=True, text=True).stdout.strip()
+    debian = subprocess.run(
+        ["dpkg", "--print-architecture"], capture_output=True, check=True, text=True
+    ).stdout.strip()
     names = {"armhf": "arm", "i386": "386", "ppc64el": "ppc64le"}
     assert Platform.host().architecture == names.get(debian, debian)
     assert Platform.host().os == "linux"

@@ -25,7 +25,11 @@ def test_push_round_trip(docker_registry: StartRegistry, source: Store, store: S
     root = push(source, "h.example/x/y:1", registry=Registry(), target=f"{host}/p/q:2")
     assert root.digest == image.digest
     pulled = Images(store).image(f"{host}/p/q:2", AMD64)
-    assert (pulled.digest, pulled.layers, pulled.config) == (image.digest, image.layers, image.config)
+    assert (pulled.digest, pulled.layers, pulled.config) == (
+        image.digest,
+        image.layers,
+        image.config,
+    )
     # Again under another tag and under its digest: what the registry has is not even read.
     source.path(image.layers[1].digest).unlink()
     push(source, "h.example/x/y:1", registry=Registry(), target=f"{host}/p/q:3")
@@ -40,7 +44,9 @@ def test_what_is_not_in_the_store(source: Store) -> None:
 
 
 @pytest.mark.parametrize("harm", ["damaged", "gone"])
-def test_a_damaged_blob_is_not_sent(docker_registry: StartRegistry, source: Store, harm: str) -> None:
+def test_a_damaged_blob_is_not_sent(
+    docker_registry: StartRegistry, source: Store, harm: str
+) -> None:
     host = docker_registry()
     image = make_image(source, "x/y:1", [FILE])
     path = source.path(image.layers[0].digest)
@@ -54,9 +60,14 @@ def test_a_damaged_blob_is_not_sent(docker_registry: StartRegistry, source: Stor
     assert Registry().digest(Reference.parse(f"{host}/x/y:1")) is None
 
 
-def test_an_index_of_which_a_platform_is_missing(docker_registry: StartRegistry, source: Store) -> None:
+def test_an_index_of_which_a_platform_is_missing(
+    docker_registry: StartRegistry, source: Store
+) -> None:
     host = docker_registry()
-    manifests = {platform: put_image(source, layers=[FILE], platform=platform)[0] for platform in (AMD64, ARM64)}
+    manifests = {
+        platform: put_image(source, layers=[FILE], platform=platform)[0]
+        for platform in (AMD64, ARM64)
+    }
     make_index(source, "x/y:1", manifests)
     source.path(manifests[ARM64].digest).unlink()
     with pytest.raises(ComposError) as caught:

@@ -1,4 +1,5 @@
-"""The client against Debian's docker-registry, with skopeo as the peer, and against a registry that misbehaves."""
+"""The client against Debian's docker-registry, with skopeo as the peer, and against a registry that
+misbehaves."""
 
 from __future__ import annotations
 
@@ -42,7 +43,13 @@ def test_pulls_what_skopeo_pushed(
     host = docker_registry()
     image = make_image(source, "x/y:1", LAYERS, {"Cmd": ["run"]})
     form = ["--format", "v2s2"] if docker else []
-    skopeo("copy", "--dest-tls-verify=false", *form, f"oci:{source.root}:{image.name}", f"docker://{host}/x/y:1")
+    skopeo(
+        "copy",
+        "--dest-tls-verify=false",
+        *form,
+        f"oci:{source.root}:{image.name}",
+        f"docker://{host}/x/y:1",
+    )
     pulled = Images(store, registry=registry).image(f"{host}/x/y:1", AMD64)
     assert pulled.name == f"{host}/x/y:1"
     assert pulled.config.cmd == ("run",)
@@ -52,20 +59,33 @@ def test_pulls_what_skopeo_pushed(
     assert said["Digest"] == pulled.digest
 
 
-def test_skopeo_reads_what_push_sent(docker_registry: StartRegistry, source: Store, tmp_path: Path) -> None:
+def test_skopeo_reads_what_push_sent(
+    docker_registry: StartRegistry, source: Store, tmp_path: Path
+) -> None:
     host = docker_registry()
     registry = Registry()
     image = make_image(source, "x/y:1", LAYERS, compression="zstd")
     push(source, "x/y:1", registry=registry, target=f"{host}/a/b/c:tag")
     assert registry.digest(Reference.parse(f"{host}/a/b/c:tag")) == image.digest
     assert registry.digest(Reference.parse(f"{host}/a/b/c:other")) is None
-    skopeo("copy", "--src-tls-verify=false", f"docker://{host}/a/b/c:tag", f"oci:{tmp_path / 'out'}:t")
-    same_image(Store(tmp_path / "out"), source, [image.config_digest, *(layer.digest for layer in image.layers)])
+    skopeo(
+        "copy", "--src-tls-verify=false", f"docker://{host}/a/b/c:tag", f"oci:{tmp_path / 'out'}:t"
+    )
+    same_image(
+        Store(tmp_path / "out"),
+        source,
+        [image.config_digest, *(layer.digest for layer in image.layers)],
+    )
 
 
-def test_index_goes_round(docker_registry: StartRegistry, source: Store, store: Store, registry: Registry) -> None:
+def test_index_goes_round(
+    docker_registry: StartRegistry, source: Store, store: Store, registry: Registry
+) -> None:
     host = docker_registry()
-    manifests = {platform: put_image(source, layers=LAYERS[:1], platform=platform)[0] for platform in (AMD64, ARM64)}
+    manifests = {
+        platform: put_image(source, layers=LAYERS[:1], platform=platform)[0]
+        for platform in (AMD64, ARM64)
+    }
     index = make_index(source, "x/y:1", manifests)
     push(source, "x/y:1", registry=registry, target=f"{host}/x/y:1")
     image = Images(store, registry=registry).image(f"{host}/x/y:1", ARM64)
@@ -79,7 +99,11 @@ def test_index_goes_round(docker_registry: StartRegistry, source: Store, store: 
 
 
 def test_basic_authentication(
-    docker_registry: StartRegistry, source: Store, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    docker_registry: StartRegistry,
+    source: Store,
+    store: Store,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     passwords = tmp_path / "htpasswd"
     passwords.write_text(HTPASSWD)
@@ -89,7 +113,15 @@ def test_basic_authentication(
         push(source, "x/y:1", registry=Registry(), target=f"{host}/x/y:1")
     assert caught.value.id == "registry-auth"
     skopeo(
-        "login", "--tls-verify=false", "--authfile", str(tmp_path / "auth.json"), "-u", "tester", "-p", "secret", host
+        "login",
+        "--tls-verify=false",
+        "--authfile",
+        str(tmp_path / "auth.json"),
+        "-u",
+        "tester",
+        "-p",
+        "secret",
+        host,
     )
     monkeypatch.setenv("REGISTRY_AUTH_FILE", str(tmp_path / "auth.json"))
     push(source, "x/y:1", registry=Registry(), target=f"{host}/x/y:1")
@@ -112,7 +144,11 @@ def pull(store: Store, registry: Registry, name: str) -> Descriptor:
 
 def remains(store: Store) -> list[str]:
     """What lies about in the store that should not."""
-    return [path.name for path in (store.root / "ingest").iterdir()] if (store.root / "ingest").exists() else []
+    return (
+        [path.name for path in (store.root / "ingest").iterdir()]
+        if (store.root / "ingest").exists()
+        else []
+    )
 
 
 # Faults after which the image arrives all the same: the fault, and the waits between attempts.
@@ -134,7 +170,13 @@ PASSING = {
 @pytest.mark.parametrize("on", ["/manifests/", "/blobs/"])
 @pytest.mark.parametrize("case", PASSING)
 def test_faults_that_pass(
-    fake: FakeRegistry, source: Store, store: Store, registry: Registry, waits: list[float], case: str, on: str
+    fake: FakeRegistry,
+    source: Store,
+    store: Store,
+    registry: Registry,
+    waits: list[float],
+    case: str,
+    on: str,
 ) -> None:
     image = make_image(source, "x:1", [LAYERS[0]])
     name = fake.load(source, image.name, "xx", "1")
@@ -146,17 +188,24 @@ def test_faults_that_pass(
     same_image(store, source, [layer.digest for layer in image.layers])
 
 
-def test_resumes_where_it_broke(fake: FakeRegistry, source: Store, store: Store, registry: Registry) -> None:
+def test_resumes_where_it_broke(
+    fake: FakeRegistry, source: Store, store: Store, registry: Registry
+) -> None:
     image = make_image(source, "x:1", [LAYERS[1]], compression="plain")
     layer = image.layers[0]
-    fake.misbehave(Fault("truncate", on=layer.digest, value=300_000), Fault("reset", on=layer.digest, value=50_000))
+    fake.misbehave(
+        Fault("truncate", on=layer.digest, value=300_000),
+        Fault("reset", on=layer.digest, value=50_000),
+    )
     assert pull(store, registry, fake.load(source, image.name, "xx", "1")).digest == image.digest
     asked = [request.headers.get("range") for request in fake.asked(layer.digest)]
     assert asked == [None, "bytes=300000-", "bytes=350000-"]
     assert store.read(layer.digest) == source.read(layer.digest)
 
 
-def test_goes_on_after_a_short_body(fake: FakeRegistry, source: Store, store: Store, registry: Registry) -> None:
+def test_goes_on_after_a_short_body(
+    fake: FakeRegistry, source: Store, store: Store, registry: Registry
+) -> None:
     image = make_image(source, "x:1", [LAYERS[0]])
     fake.misbehave(Fault("short", on="/blobs/", value=10))
     assert pull(store, registry, fake.load(source, image.name, "xx", "1")).digest == image.digest
@@ -176,7 +225,10 @@ def test_starts_anew_where_ranges_are_unknown(
 LASTING = {
     "server error": (Fault("status", value=503, times=9), "registry-error"),
     "rate limit": (Fault("status", value=429, times=9), "registry-rate-limit"),
-    "long rate limit": (Fault("status", value=429, headers={"Retry-After": "3600"}), "registry-rate-limit"),
+    "long rate limit": (
+        Fault("status", value=429, headers={"Retry-After": "3600"}),
+        "registry-rate-limit",
+    ),
     "forbidden": (Fault("status", value=403), "registry-denied"),
     "gone": (Fault("status", value=404), "image-not-found"),
     "teapot": (Fault("status", value=418), "registry-error"),
@@ -193,7 +245,12 @@ LASTING = {
 
 @pytest.mark.parametrize("case", LASTING)
 def test_faults_that_last(
-    fake: FakeRegistry, source: Store, store: Store, registry: Registry, waits: list[float], case: str
+    fake: FakeRegistry,
+    source: Store,
+    store: Store,
+    registry: Registry,
+    waits: list[float],
+    case: str,
 ) -> None:
     image = make_image(source, "x:1", [LAYERS[0]])
     name = fake.load(source, image.name, "xx", "1")
@@ -213,7 +270,9 @@ def test_faults_that_last(
 def test_too_long_is_refused_before_it_is_read(
     fake: FakeRegistry, source: Store, store: Store, registry: Registry
 ) -> None:
-    image = make_image(source, "x:1", [[("big", "file", 0o644, bytes(9 << 20))]], compression="plain")
+    image = make_image(
+        source, "x:1", [[("big", "file", 0o644, bytes(9 << 20))]], compression="plain"
+    )
     name = fake.load(source, image.name, "xx", "1")
     layer = image.layers[0]
     fake.blobs[layer.digest] += b"more"
@@ -229,7 +288,9 @@ def test_a_link_that_breaks_often_gets_there(
     fake: FakeRegistry, source: Store, store: Store, registry: Registry
 ) -> None:
     """Failures are counted in a row: a mebibyte of progress starts the count anew."""
-    image = make_image(source, "x:1", [[("big", "file", 0o644, bytes(9 << 20))]], compression="plain")
+    image = make_image(
+        source, "x:1", [[("big", "file", 0o644, bytes(9 << 20))]], compression="plain"
+    )
     fake.misbehave(Fault("truncate", on=image.layers[0].digest, times=7, value=1_200_000))
     assert pull(store, registry, fake.load(source, image.name, "xx", "1")).digest == image.digest
 
@@ -238,15 +299,32 @@ MANIFEST_V1 = "application/vnd.docker.distribution.manifest.v1+prettyjws"
 
 # What a registry may send for a tag: media type, body, the error's id, a word of the message.
 DOCUMENTS = {
-    "schema 1": (MANIFEST_V1, as_json({"schemaVersion": 1, "name": "x"}), "image-media-type", "schema 1"),
-    "schema 1, undeclared": ("text/plain", as_json({"schemaVersion": 1}), "image-media-type", "schema 1"),
-    "chart": ("application/json", as_json({"mediaType": "application/vnd.x"}), "image-media-type", "vnd.x"),
+    "schema 1": (
+        MANIFEST_V1,
+        as_json({"schemaVersion": 1, "name": "x"}),
+        "image-media-type",
+        "schema 1",
+    ),
+    "schema 1, undeclared": (
+        "text/plain",
+        as_json({"schemaVersion": 1}),
+        "image-media-type",
+        "schema 1",
+    ),
+    "chart": (
+        "application/json",
+        as_json({"mediaType": "application/vnd.x"}),
+        "image-media-type",
+        "vnd.x",
+    ),
     "no JSON": (MANIFEST, b"<html>", "image-malformed", "JSON"),
     "a list": (MANIFEST, b"[]", "image-malformed", "object"),
     "both": (MANIFEST, as_json({"manifests": [], "layers": []}), "image-malformed", "at once"),
     "bad digest": (
         MANIFEST,
-        as_json({"config": {"mediaType": "a", "digest": "sha256:../../x", "size": 1}, "layers": []}),
+        as_json(
+            {"config": {"mediaType": "a", "digest": "sha256:../../x", "size": 1}, "layers": []}
+        ),
         "image-malformed",
         "digest",
     ),
@@ -266,7 +344,9 @@ def test_documents_that_are_refused(fake: FakeRegistry, registry: Registry, case
     assert fake.host in str(caught.value.place)
 
 
-def test_a_manifest_must_have_its_digest(fake: FakeRegistry, source: Store, registry: Registry) -> None:
+def test_a_manifest_must_have_its_digest(
+    fake: FakeRegistry, source: Store, registry: Registry
+) -> None:
     image = make_image(source, "x:1", [LAYERS[0]])
     fake.load(source, image.name, "xx", "1")
     fake.misbehave(Fault("replace", on="/manifests/", data=as_json({"config": {}, "layers": []})))

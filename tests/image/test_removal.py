@@ -1,4 +1,5 @@
-"""Making room: what was not used for long goes first, what is used stays, images go by name only."""
+"""Making room: what was not used for long goes first, what is used stays, images go by name
+only."""
 
 from __future__ import annotations
 
@@ -46,7 +47,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Of a store that nobody uses: each function below opens it for itself, and a store in use gives nothing away."""
+    """Of a store that nobody uses: each function below opens it for itself, and a store in use
+    gives nothing away."""
     return tmp_path / "store"
 
 
@@ -87,7 +89,9 @@ def test_what_is_no_size(text: str) -> None:
         parse_size(text)
 
 
-@pytest.mark.parametrize(("text", "age"), [("0d", 0), ("30m", 1800), ("12h", 43200), ("7d", 604800), ("2w", 1209600)])
+@pytest.mark.parametrize(
+    ("text", "age"), [("0d", 0), ("30m", 1800), ("12h", 43200), ("7d", 604800), ("2w", 1209600)]
+)
 def test_ages(text: str, age: int) -> None:
     assert parse_age(text) == age
 
@@ -128,7 +132,13 @@ def test_what_was_used_last_stays(root: Path, clock: Clock) -> None:
 
 def test_packages_and_damaged_blobs_go_too_and_releases_stay(root: Path, clock: Clock) -> None:
     derive(root, "a")
-    for name in ("debian/packages/old", "debian/packages/read", "debian/lists/old", "debian/releases/x", "damaged/x"):
+    for name in (
+        "debian/packages/old",
+        "debian/packages/read",
+        "debian/lists/old",
+        "debian/releases/x",
+        "damaged/x",
+    ):
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(bytes(10))
@@ -139,7 +149,9 @@ def test_packages_and_damaged_blobs_go_too_and_releases_stay(root: Path, clock: 
     assert clean_older(Store(root), 7 * DAY) == 30
     assert not left.exists()
     names = sorted(
-        str(path.relative_to(root)) for path in root.rglob("*") if path.parts[-2] in ("packages", "releases")
+        str(path.relative_to(root))
+        for path in root.rglob("*")
+        if path.parts[-2] in ("packages", "releases")
     )
     assert names == ["debian/packages/read", "debian/releases/x"]
     assert clean_to(Store(root), 0) == 1010
@@ -199,7 +211,9 @@ class TestBound:
             "store = Store(Path(sys.argv[1])); store.derived('kind', 'a'); print('using', flush=True); sys.stdin.read()"
         )
         command = [sys.executable, "-c", script, str(root)]
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        with subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as other:
             assert other.stdout is not None
             assert other.stdout.readline() == "using\n"
             store = Store(root)
@@ -212,9 +226,12 @@ class TestBound:
         assert keys(root) == ["c"]
 
     @pytest.mark.parametrize(
-        ("text", "expected"), [("20G", 20 << 30), ("none", None), ("0", 0), ("1.5M", 3 << 19), ("", "usual")]
+        ("text", "expected"),
+        [("20G", 20 << 30), ("none", None), ("0", 0), ("1.5M", 3 << 19), ("", "usual")],
     )
-    def test_its_size(self, root: Path, text: str, expected: int | str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_its_size(
+        self, root: Path, text: str, expected: int | str | None, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setenv(LIMIT_VARIABLE, text)
         derive(root, "a")
         disk = os.statvfs(root)
@@ -232,7 +249,17 @@ def test_cleaning_waits_for_a_build(root: Path) -> None:
     derive(root, "a")
     store = Store(root)
     assert store.derived("kind", "a")
-    command = [sys.executable, "-m", "compos", "cache", "clean", "--keep", "0", "--cache", str(root)]
+    command = [
+        sys.executable,
+        "-m",
+        "compos",
+        "cache",
+        "clean",
+        "--keep",
+        "0",
+        "--cache",
+        str(root),
+    ]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as cleaning:
         with pytest.raises(subprocess.TimeoutExpired):
             cleaning.wait(1)

@@ -1,4 +1,5 @@
-"""Seals: a file is used unread only if nothing has touched it since it was whole, on this machine, in this store."""
+"""Seals: a file is used unread only if nothing has touched it since it was whole, on this machine,
+in this store."""
 
 from __future__ import annotations
 
@@ -29,7 +30,8 @@ def derive(store: Store, key: str = "key", content: bytes = CONTENT) -> Path:
 
 
 def rewritten(path: Path, content: bytes) -> None:
-    """Other bytes in place, with the old time of modification: what only the kernel's time of change tells."""
+    """Other bytes in place, with the old time of modification: what only the kernel's time of
+    change tells."""
     before = path.stat()
     with path.open("r+b") as stream:
         stream.write(content)
@@ -74,7 +76,8 @@ def test_other_bytes_with_the_old_times_are_noticed(
 
 @pytest.mark.parametrize("tool", ["cp -a", "tar", "tar without times"])
 def test_a_restored_store_is_read_once(store: Store, tmp_path: Path, tool: str) -> None:
-    """A copy that keeps names, lengths and times: nothing holds by itself, and what is whole is taken, once."""
+    """A copy that keeps names, lengths and times: nothing holds by itself, and what is whole is
+    taken, once."""
     derive(store)
     derive(store, "harmed")
     blob, other = store.put(CONTENT, "text/plain"), store.put(b"other", "text/plain")
@@ -83,8 +86,12 @@ def test_a_restored_store_is_read_once(store: Store, tmp_path: Path, tool: str) 
         subprocess.run(["cp", "-a", store.root, copy], check=True)
     else:
         copy.mkdir(mode=0o700)
-        archive = subprocess.run(["tar", "-C", store.root, "-c", "."], check=True, capture_output=True).stdout
-        subprocess.run(["tar", "-C", copy, "-x", *(["-m"] if tool != "tar" else [])], input=archive, check=True)
+        archive = subprocess.run(
+            ["tar", "-C", store.root, "-c", "."], check=True, capture_output=True
+        ).stdout
+        subprocess.run(
+            ["tar", "-C", copy, "-x", *(["-m"] if tool != "tar" else [])], input=archive, check=True
+        )
     rewritten(copy / "derived/kind/harmed", FORGED)
     rewritten(copy / "blobs" / other.digest.replace(":", "/"), b"OTHER")
     restored = Store(copy)
@@ -108,12 +115,15 @@ def test_without_its_seals_a_derived_result_is_not_believed(store: Store) -> Non
     assert fresh.has(blob.digest)
 
 
-@pytest.mark.parametrize("lost", [False, True], ids=["all on the disk", "the beginning was not yet"])
+@pytest.mark.parametrize(
+    "lost", [False, True], ids=["all on the disk", "the beginning was not yet"]
+)
 def test_after_a_new_start_derived_results_are_read_once(
     store: Store, lost: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A loss of power may leave a file of the right length whose beginning, written last, never reached the disk: the
-    journal of a file system orders names and lengths, not rewritten blocks. Here the state of the inode stays, too."""
+    """A loss of power may leave a file of the right length whose beginning, written last, never
+    reached the disk: the journal of a file system orders names and lengths, not rewritten blocks.
+    Here the state of the inode stays, too."""
     path, blob = derive(store), store.put(CONTENT, "text/plain")
     if lost:
         with path.open("r+b") as stream:
@@ -141,14 +151,21 @@ def test_blobs_are_synced_before_they_are_sealed(store: Store, tmp_path: Path) -
     trace = tmp_path / "trace"
     watched = "trace=fsync,fdatasync,rename,renameat,renameat2,write"
     subprocess.run(
-        ["strace", "-f", "-y", "-o", trace, "-e", watched, sys.executable, "-c", code, store.root], check=True
+        ["strace", "-f", "-y", "-o", trace, "-e", watched, sys.executable, "-c", code, store.root],
+        check=True,
     )
-    calls = [line for line in trace.read_text().splitlines() if re.search(r"/blob[>\"]|/seals>", line)]
+    calls = [
+        line for line in trace.read_text().splitlines() if re.search(r"/blob[>\"]|/seals>", line)
+    ]
     names = [call.split(None, 1)[1].partition("(")[0] for call in calls]
-    assert names == ["write", "fsync", "rename", "write", "write"], "the head of a new file of seals, and a seal"
+    assert names == ["write", "fsync", "rename", "write", "write"], (
+        "the head of a new file of seals, and a seal"
+    )
 
 
-def test_when_files_were_used_is_known_to_the_hour(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_when_files_were_used_is_known_to_the_hour(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     derive(store)
     size = (store.root / "seals").stat().st_size
     for _ in range(3):
@@ -226,7 +243,9 @@ def test_places_in_a_file_that_was_written_anew(tmp_path: Path) -> None:
         assert (found is not None) or number not in (7, 19)
 
 
-@pytest.mark.parametrize("harm", ["cut", "cut in the head", "zeros", "noise", "a folder", "a link", "empty"])
+@pytest.mark.parametrize(
+    "harm", ["cut", "cut in the head", "zeros", "noise", "a folder", "a link", "empty"]
+)
 def test_a_damaged_file_of_seals(store: Store, harm: str, tmp_path: Path) -> None:
     """Costs what it lists, and nothing else; what comes later is whole."""
     derive(store)

@@ -1,4 +1,5 @@
-"""Which manifest an index means: variants, entries without a platform, indexes inside of indexes, bounds."""
+"""Which manifest an index means: variants, entries without a platform, indexes inside of indexes,
+bounds."""
 
 from __future__ import annotations
 
@@ -11,7 +12,13 @@ from compos.errors import ImageError
 from compos.image.digest import digest_of
 from compos.image.model import CONFIG, INDEX, MANIFEST, Descriptor
 from compos.image.platform import Platform
-from compos.image.selection import MAX_DOCUMENT, Selected, all_manifests, image_config, select_manifest
+from compos.image.selection import (
+    MAX_DOCUMENT,
+    Selected,
+    all_manifests,
+    image_config,
+    select_manifest,
+)
 
 AMD64 = Platform("linux", "amd64")
 
@@ -40,7 +47,9 @@ class Shelf:
     def image(self, word: str, **config: str) -> dict[str, Any]:
         """An entry for an image; `word` makes it different from others."""
         made = self.put({"config": {"Cmd": [word]}, **config}, CONFIG)
-        return self.put({"schemaVersion": 2, "mediaType": MANIFEST, "config": made, "layers": []}, MANIFEST)
+        return self.put(
+            {"schemaVersion": 2, "mediaType": MANIFEST, "config": made, "layers": []}, MANIFEST
+        )
 
     def index(self, *entries: dict[str, Any]) -> dict[str, Any]:
         return self.put({"schemaVersion": 2, "mediaType": INDEX, "manifests": [*entries]}, INDEX)
@@ -78,7 +87,9 @@ VARIANTS = [
 
 
 @pytest.mark.parametrize(("wanted", "there", "right"), VARIANTS)
-def test_what_the_wanted_machine_surely_runs(shelf: Shelf, wanted: str, there: list[str], right: str) -> None:
+def test_what_the_wanted_machine_surely_runs(
+    shelf: Shelf, wanted: str, there: list[str], right: str
+) -> None:
     platform = Platform.parse(wanted)
     parts = {"os": platform.os, "architecture": platform.architecture}
     root = shelf.index(*(on(one, shelf.image(one, **parts)) for one in there))
@@ -96,7 +107,10 @@ def test_what_no_wanted_machine_runs(shelf: Shelf) -> None:
 def test_entries_without_a_platform_are_tried_by_their_configs(shelf: Shelf) -> None:
     other = shelf.image("other", os="linux", architecture="arm64")
     mine = shelf.image("mine", os="linux", architecture="amd64")
-    artifact = {**shelf.image("artifact", os="linux", architecture="amd64"), "artifactType": "application/x"}
+    artifact = {
+        **shelf.image("artifact", os="linux", architecture="amd64"),
+        "artifactType": "application/x",
+    }
     attestation = {
         **shelf.image("attestation", os="linux", architecture="amd64"),
         "annotations": {"vnd.docker.reference.type": "attestation-manifest"},
@@ -117,7 +131,9 @@ def test_a_config_may_leave_the_platform_to_the_index(shelf: Shelf, config: dict
 
 def test_an_index_that_lies_about_the_platform(shelf: Shelf) -> None:
     with pytest.raises(ImageError, match="only for linux/arm64"):
-        shelf.word(shelf.index(on("linux/amd64", shelf.image("x", os="linux", architecture="arm64"))))
+        shelf.word(
+            shelf.index(on("linux/amd64", shelf.image("x", os="linux", architecture="arm64")))
+        )
 
 
 UNKNOWN = {"mediaType": "application/vnd.example.thing", "digest": "sha512:" + "a" * 128, "size": 1}
@@ -126,7 +142,9 @@ UNKNOWN = {"mediaType": "application/vnd.example.thing", "digest": "sha512:" + "
 def test_entries_that_nobody_needs_may_be_anything(shelf: Shelf) -> None:
     wide = on("linux/arm64", {"mediaType": MANIFEST, "digest": "sha512:" + "b" * 128, "size": 7})
     made_up = {"mediaType": MANIFEST, "digest": "blake3+x:" + "Ab_-=9", "size": 7}
-    root = shelf.index(UNKNOWN, wide, on("linux/s390x", made_up), on("linux/amd64", shelf.image("x")))
+    root = shelf.index(
+        UNKNOWN, wide, on("linux/s390x", made_up), on("linux/amd64", shelf.image("x"))
+    )
     assert shelf.word(root) == "x"
     with pytest.raises(ImageError, match="cannot be verified") as caught:
         shelf.select(root, Platform("linux", "arm64"))
@@ -167,7 +185,10 @@ def _index_and(shelf: Shelf, root: dict[str, Any]) -> tuple[Any, Shelf]:
 
 
 def many(shelf: Shelf, number: int) -> list[dict[str, Any]]:
-    return [shelf.put({"schemaVersion": 2, "mediaType": INDEX, "manifests": [], "n": n}, INDEX) for n in range(number)]
+    return [
+        shelf.put({"schemaVersion": 2, "mediaType": INDEX, "manifests": [], "n": n}, INDEX)
+        for n in range(number)
+    ]
 
 
 def test_bounds(shelf: Shelf) -> None:
@@ -182,7 +203,9 @@ def test_bounds(shelf: Shelf) -> None:
 
 def test_the_error_names_a_few_of_many_platforms(shelf: Shelf) -> None:
     entries = [on(f"linux/x{number}", shelf.image("x")) for number in range(500)]
-    entries.append({**shelf.image("x"), "platform": {"os": "o" * 10_000, "architecture": "a" * 10_000}})
+    entries.append(
+        {**shelf.image("x"), "platform": {"os": "o" * 10_000, "architecture": "a" * 10_000}}
+    )
     with pytest.raises(ImageError) as caught:
         shelf.select(shelf.index(*entries))
     assert caught.value.id == "image-platform"

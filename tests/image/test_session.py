@@ -56,7 +56,9 @@ def test_credentials_stay_away_once_another_host_was_involved(
     fake.misbehave(Fault("redirect", on="/manifests/1", text=f"{storage.url}/v2/xx/manifests/back"))
     storage.misbehave(Fault("redirect", on="/manifests/back", text=f"{fake.url}/v2/xx/manifests/2"))
     with pytest.raises(ComposError) as caught:
-        Registry(credentials=lambda _: Credentials("me", "pw")).digest(Reference.parse(f"{fake.host}/xx:1"))
+        Registry(credentials=lambda _: Credentials("me", "pw")).digest(
+            Reference.parse(f"{fake.host}/xx:1")
+        )
     assert caught.value.id == "registry-denied"
     assert "authorization" not in fake.asked("/manifests/2")[0].headers
 
@@ -66,7 +68,9 @@ def test_a_login_page_elsewhere_gets_nothing(fake: FakeRegistry, storage: FakeRe
     storage.user, storage.password = "me", "pw"
     fake.misbehave(Fault("redirect", on="/manifests/1", text=f"{storage.url}/v2/xx/manifests/1"))
     with pytest.raises(ComposError) as caught:
-        Registry(credentials=lambda _: Credentials("me", "pw")).digest(Reference.parse(f"{fake.host}/xx:1"))
+        Registry(credentials=lambda _: Credentials("me", "pw")).digest(
+            Reference.parse(f"{fake.host}/xx:1")
+        )
     assert caught.value.id == "registry-denied"
     assert [request.headers.get("authorization") for request in storage.requests] == [None]
 
@@ -82,7 +86,13 @@ def test_tls_is_not_left() -> None:
     session = Session(Endpoint("h.example", "xx"), "h.example/xx", credentials=lambda _: None)
     assert session.follow("https://h.example/a/b", "c") == "https://h.example/a/c"
     assert session.follow("http://h.example/a", "https://x/y") == "https://x/y"
-    for location in ("http://h.example/a", "ftp://h.example/", "javascript:x", "https://[::1", "https://h:x/"):
+    for location in (
+        "http://h.example/a",
+        "ftp://h.example/",
+        "javascript:x",
+        "https://[::1",
+        "https://h:x/",
+    ):
         with pytest.raises(ComposError) as caught:
             session.follow("https://h.example/a", location)
         assert caught.value.id == "registry-redirect"
@@ -105,13 +115,18 @@ def tls(fake: FakeRegistry, tmp_path: Path) -> str:
     return str(certificate)
 
 
-def test_tls_with_a_certificate_of_ones_own(fake: FakeRegistry, tls: str, source: Store, store: Store) -> None:
+def test_tls_with_a_certificate_of_ones_own(
+    fake: FakeRegistry, tls: str, source: Store, store: Store
+) -> None:
     image = make_image(source, "x:1", [FILE])
     name = fake.load(source, image.name, "xx", "1")
     registry = Registry(certificates=(tls,))
     assert Images(store, registry=registry).image(name, AMD64).digest == image.digest
     mirrors = Mirrors.parse([f"https://{fake.host}"], {})
-    assert Registry(mirrors, certificates=(tls,)).digest(Reference.parse("h.example/xx:1")) == image.digest
+    assert (
+        Registry(mirrors, certificates=(tls,)).digest(Reference.parse("h.example/xx:1"))
+        == image.digest
+    )
 
 
 def test_an_untrusted_certificate_is_not_worked_around(fake: FakeRegistry, tls: str) -> None:
@@ -124,9 +139,14 @@ def test_mirror_keeps_the_name(fake: FakeRegistry, source: Store, store: Store) 
     image = make_image(source, "x:1", [FILE])
     fake.load(source, image.name, "pre/team/app", "1")
     mirrors = Mirrors.parse([f"h.example={fake.url}/pre"], {})
-    assert Images(store, mirrors=mirrors).image("h.example/team/app:1", AMD64).name == "h.example/team/app:1"
+    assert (
+        Images(store, mirrors=mirrors).image("h.example/team/app:1", AMD64).name
+        == "h.example/team/app:1"
+    )
     assert store.resolve("h.example/team/app:1")
-    assert {request.path.split("/")[2] for request in fake.requests} == {"pre"}, "no probe where the scheme is given"
+    assert {request.path.split("/")[2] for request in fake.requests} == {"pre"}, (
+        "no probe where the scheme is given"
+    )
 
 
 @pytest.mark.parametrize("trouble", ["not there", "no server", "an error", "a damaged layer"])
@@ -157,7 +177,11 @@ def test_a_mirror_that_does_not_serve_is_passed_over(
 
 
 def test_proxies_are_used_and_passed_by(
-    fake: FakeRegistry, storage: FakeRegistry, source: Store, store: Store, monkeypatch: pytest.MonkeyPatch
+    fake: FakeRegistry,
+    storage: FakeRegistry,
+    source: Store,
+    store: Store,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """`storage` is the proxy: it is asked for whole URLs."""
     image = make_image(source, "x:1", [FILE])
@@ -172,7 +196,9 @@ def test_proxies_are_used_and_passed_by(
     assert Images(store).image(name, AMD64).digest == image.digest
 
 
-def test_what_a_registry_says_is_shown_without_secrets_and_control_codes(fake: FakeRegistry) -> None:
+def test_what_a_registry_says_is_shown_without_secrets_and_control_codes(
+    fake: FakeRegistry,
+) -> None:
     said = {"errors": [{"code": "DENIED", "message": "no \x1b[31mway for top-secret " + "x" * 500}]}
     fake.user, fake.password = "me", "top-secret"
     fake.misbehave(Fault("status", on="/manifests/", value=403, text=json.dumps(said)))
@@ -193,10 +219,13 @@ def test_rate_limit_names_the_time(fake: FakeRegistry) -> None:
 
 
 @pytest.mark.parametrize(
-    "location", ["http://127.0.0.1:99999999/", "http://[::1/", "file:///etc/passwd", "http://u:pw@/"]
+    "location",
+    ["http://127.0.0.1:99999999/", "http://[::1/", "file:///etc/passwd", "http://u:pw@/"],
 )
 @pytest.mark.parametrize("on", ["/manifests/1", "/blobs/"])
-def test_redirects_to_no_address(fake: FakeRegistry, source: Store, store: Store, location: str, on: str) -> None:
+def test_redirects_to_no_address(
+    fake: FakeRegistry, source: Store, store: Store, location: str, on: str
+) -> None:
     name = fake.load(source, make_image(source, "x:1", [FILE]).name, "xx", "1")
     fake.misbehave(Fault("redirect", on=on, text=location, times=9))
     with pytest.raises(ComposError) as caught:
@@ -213,7 +242,11 @@ def test_user_and_password_in_a_location_are_not_sent(
     name = fake.load(source, image.name, "xx", "1")
     storage.load(source, image.name, "xx", "1")
     fake.misbehave(
-        Fault("redirect", on="/blobs/", text=f"http://u:pw@{storage.host}/v2/xx/blobs/{image.layers[0].digest}")
+        Fault(
+            "redirect",
+            on="/blobs/",
+            text=f"http://u:pw@{storage.host}/v2/xx/blobs/{image.layers[0].digest}",
+        )
     )
     with pytest.raises(ComposError):
         Images(store).image(name, AMD64)
@@ -221,15 +254,21 @@ def test_user_and_password_in_a_location_are_not_sent(
     assert not any("authorization" in request.headers for request in storage.requests)
 
 
-def test_retries_keep_secrets_at_home(fake: FakeRegistry, storage: FakeRegistry, source: Store, store: Store) -> None:
+def test_retries_keep_secrets_at_home(
+    fake: FakeRegistry, storage: FakeRegistry, source: Store, store: Store
+) -> None:
     """Whatever fails on another host, and however often it is tried again there."""
     image = make_image(source, "x:1", [FILE])
     name = fake.load(source, image.name, "xx", "1")
     storage.load(source, image.name, "xx", "1")
     fake.user, fake.password = "me", "pw"
     digest = image.layers[0].digest
-    fake.misbehave(Fault("redirect", on=digest, text=f"{storage.url}/v2/xx/blobs/{digest}", times=9))
-    storage.misbehave(Fault("status", on=digest, value=503, times=2), Fault("truncate", on=digest, value=3))
+    fake.misbehave(
+        Fault("redirect", on=digest, text=f"{storage.url}/v2/xx/blobs/{digest}", times=9)
+    )
+    storage.misbehave(
+        Fault("status", on=digest, value=503, times=2), Fault("truncate", on=digest, value=3)
+    )
     registry = Registry(credentials=lambda _: Credentials("me", "pw"), wait=lambda _: None)
     assert Images(store, registry=registry).image(name, AMD64).layers == image.layers
     assert len(storage.requests) == 4
@@ -247,17 +286,23 @@ def test_a_private_registry_is_not_asked_without_tls(fake: FakeRegistry) -> None
     assert f"--insecure-registry {fake.host}" in str(caught.value.hint)
     assert fake.requests == []
     agreed = Session(
-        Endpoint(fake.host, "xx", ("https", "http"), ("127.0.0.1",)), "x", credentials=lambda _: Credentials("me", "pw")
+        Endpoint(fake.host, "xx", ("https", "http"), ("127.0.0.1",)),
+        "x",
+        credentials=lambda _: Credentials("me", "pw"),
     )
     with agreed.request("GET", agreed.url("manifests/1"), allowed=(404,)) as response:
         assert response.status == 404
-    assert [request.headers.get("authorization", "")[:5] for request in fake.asked("/manifests/")] == ["", "Basic"]
+    assert [
+        request.headers.get("authorization", "")[:5] for request in fake.asked("/manifests/")
+    ] == ["", "Basic"]
 
 
 @pytest.mark.parametrize("status", [307, 308])
 def test_uploads_may_be_sent_on(fake: FakeRegistry, storage: FakeRegistry, status: int) -> None:
     """A body is sent again as it was, the password is not."""
-    session = Session(Endpoint(fake.host, "xx", ("http",)), "x", credentials=lambda _: Credentials("me", "pw"))
+    session = Session(
+        Endpoint(fake.host, "xx", ("http",)), "x", credentials=lambda _: Credentials("me", "pw")
+    )
     fake.user, fake.password = "me", "pw"
     fake.misbehave(
         Fault(
@@ -270,14 +315,19 @@ def test_uploads_may_be_sent_on(fake: FakeRegistry, storage: FakeRegistry, statu
     )
     with session.request("POST", session.url("blobs/uploads/"), body=b"abc", allowed=(404,)):
         pass
-    assert [(one.method, one.headers.get("content-length")) for one in storage.requests] == [("POST", "3")]
+    assert [(one.method, one.headers.get("content-length")) for one in storage.requests] == [
+        ("POST", "3")
+    ]
     assert "authorization" not in storage.requests[0].headers
 
 
 def test_uploads_do_not_leave_tls() -> None:
     session = Session(Endpoint("h.example", "xx"), "h.example/xx", credentials=lambda _: None)
     with pytest.raises(ComposError) as caught:
-        session.follow("https://h.example/v2/xx/blobs/uploads/", "http://h.example/v2/xx/blobs/uploads/1?state=secret")
+        session.follow(
+            "https://h.example/v2/xx/blobs/uploads/",
+            "http://h.example/v2/xx/blobs/uploads/1?state=secret",
+        )
     assert caught.value.id == "registry-redirect"
     assert "secret" not in str(caught.value)
 

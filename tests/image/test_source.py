@@ -1,4 +1,5 @@
-"""What a build asks for: store first, then bricks, then the registry; only what is needed; repaired when damaged."""
+"""What a build asks for: store first, then bricks, then the registry; only what is needed; repaired
+when damaged."""
 
 from __future__ import annotations
 
@@ -32,8 +33,13 @@ def images(store: Store, registry: Registry) -> Images:
 
 def both(source: Store, fake: FakeRegistry) -> str:
     """An index for two platforms with an attestation, in the registry; its reference."""
-    manifests = {AMD64: put_image(source, layers=[ONE])[0], ARM64: put_image(source, layers=[TWO], platform=ARM64)[0]}
-    attestation = put_image(source, layers=[[("sbom", "file", 0o644, "x")]], platform=Platform("unknown", "unknown"))[0]
+    manifests = {
+        AMD64: put_image(source, layers=[ONE])[0],
+        ARM64: put_image(source, layers=[TWO], platform=ARM64)[0],
+    }
+    attestation = put_image(
+        source, layers=[[("sbom", "file", 0o644, "x")]], platform=Platform("unknown", "unknown")
+    )[0]
     make_index(source, "xx:1", manifests, attestation=attestation)
     return fake.load(source, "docker.io/library/xx:1", "xx", "1")
 
@@ -42,17 +48,26 @@ def blobs(store: Store) -> set[str]:
     return {path.name for path in (store.root / "blobs" / "sha256").iterdir()}
 
 
-def test_only_the_wanted_platform_is_fetched(fake: FakeRegistry, source: Store, store: Store, images: Images) -> None:
+def test_only_the_wanted_platform_is_fetched(
+    fake: FakeRegistry, source: Store, store: Store, images: Images
+) -> None:
     name = both(source, fake)
     image = images.image(name, ARM64)
     root = store.resolve(name)
     assert root is not None
-    wanted = [root.digest, image.digest, image.config_digest, *(layer.digest for layer in image.layers)]
+    wanted = [
+        root.digest,
+        image.digest,
+        image.config_digest,
+        *(layer.digest for layer in image.layers),
+    ]
     assert blobs(store) == {digest.removeprefix("sha256:") for digest in wanted}
     assert image.config.architecture == "arm64"
 
 
-def test_the_second_build_asks_nobody(fake: FakeRegistry, source: Store, store: Store, images: Images) -> None:
+def test_the_second_build_asks_nobody(
+    fake: FakeRegistry, source: Store, store: Store, images: Images
+) -> None:
     name = both(source, fake)
     first = images.image(name, AMD64)
     fake.requests.clear()
@@ -109,7 +124,9 @@ HARMS: dict[str, Harm] = {
 
 
 @pytest.mark.parametrize("harm", HARMS)
-def test_damage_is_repaired(fake: FakeRegistry, source: Store, store: Store, images: Images, harm: str) -> None:
+def test_damage_is_repaired(
+    fake: FakeRegistry, source: Store, store: Store, images: Images, harm: str
+) -> None:
     name = both(source, fake)
     image = images.image(name, AMD64)
     HARMS[harm](store, image)
@@ -122,7 +139,9 @@ def test_damage_is_repaired(fake: FakeRegistry, source: Store, store: Store, ima
 
 
 @pytest.mark.parametrize("harm", HARMS)
-def test_damage_without_a_network(source: Store, store: Store, registry: Registry, harm: str) -> None:
+def test_damage_without_a_network(
+    source: Store, store: Store, registry: Registry, harm: str
+) -> None:
     with FakeRegistry() as fake:
         name = both(source, fake)
         image = Images(store, registry=registry).image(name, AMD64)
@@ -148,19 +167,26 @@ def test_a_damaged_layer_is_repaired_by_the_next_run(
     assert store.read(image.layers[0].digest) == source.read(image.layers[0].digest)
 
 
-def test_a_platform_that_is_not_there(fake: FakeRegistry, source: Store, store: Store, images: Images) -> None:
+def test_a_platform_that_is_not_there(
+    fake: FakeRegistry, source: Store, store: Store, images: Images
+) -> None:
     name = both(source, fake)
     for _ in range(2):
         with pytest.raises(ComposError) as caught:
             images.image(name, RISCV)
         assert caught.value.id == "image-platform"
-        assert caught.value.message == "the image is not there for linux/riscv64, only for linux/amd64, linux/arm64"
+        assert (
+            caught.value.message
+            == "the image is not there for linux/riscv64, only for linux/amd64, linux/arm64"
+        )
         assert caught.value.place == name
         images.image(name, AMD64)
     assert len(store.entries()) == 1
 
 
-def test_a_single_image_for_another_machine(fake: FakeRegistry, source: Store, store: Store, images: Images) -> None:
+def test_a_single_image_for_another_machine(
+    fake: FakeRegistry, source: Store, store: Store, images: Images
+) -> None:
     image = make_image(source, "xx:1", [ONE], platform=ARM64)
     name = fake.load(source, image.name, "xx", "1")
     with pytest.raises(ComposError) as caught:
@@ -174,7 +200,9 @@ def test_a_single_image_for_another_machine(fake: FakeRegistry, source: Store, s
     assert caught.value.id == "image-platform"
 
 
-def test_variants_may_be_left_out_of_configs(source: Store, store: Store, fake: FakeRegistry, images: Images) -> None:
+def test_variants_may_be_left_out_of_configs(
+    source: Store, store: Store, fake: FakeRegistry, images: Images
+) -> None:
     manifest = put_image(source, layers=[ONE], platform=Platform("linux", "arm"))[0]
     make_index(source, "xx:1", {Platform("linux", "arm", "v6"): manifest})
     name = fake.load(source, "docker.io/library/xx:1", "xx", "1")
@@ -202,7 +230,9 @@ def test_several_at_once(fake: FakeRegistry, source: Store, store: Store, images
     base = [("base", "file", 0o644, bytes(300_000))]
     names = []
     for number in range(8):
-        image = make_image(source, f"x{number}:1", [base, [("n", "file", 0o644, str(number))]], compression="plain")
+        image = make_image(
+            source, f"x{number}:1", [base, [("n", "file", 0o644, str(number))]], compression="plain"
+        )
         names.append(fake.load(source, image.name, f"x{number}", "1"))
     digest = image.layers[0].digest
     fake.misbehave(Fault("slow", on=digest, value=30_000))
@@ -214,13 +244,19 @@ def test_several_at_once(fake: FakeRegistry, source: Store, store: Store, images
     assert len(fake.asked("/manifests/1")) == 8
 
 
-def test_errors_stand_in_the_order_of_the_images(fake: FakeRegistry, source: Store, images: Images) -> None:
+def test_errors_stand_in_the_order_of_the_images(
+    fake: FakeRegistry, source: Store, images: Images
+) -> None:
     name = both(source, fake)
     fake.misbehave(Fault("slow", on="none1", value=1))
     wanted = [(f"{fake.host}/none1:1", AMD64), (name, AMD64), ("NONSENSE", AMD64), (name, RISCV)]
     with pytest.raises(CombinedError) as caught:
         images.images(wanted)
-    assert [error.id for error in caught.value.errors] == ["image-not-found", "image-reference", "image-platform"]
+    assert [error.id for error in caught.value.errors] == [
+        "image-not-found",
+        "image-reference",
+        "image-platform",
+    ]
     with pytest.raises(ComposError) as single:
         images.images(wanted[:2])
     assert single.value.id == "image-not-found"
@@ -230,7 +266,9 @@ def test_errors_stand_in_the_order_of_the_images(fake: FakeRegistry, source: Sto
 def test_an_interrupt_does_not_wait_for_downloads(
     fake: FakeRegistry, source: Store, store: Store, images: Images
 ) -> None:
-    image = make_image(source, "xx:1", [[("big", "file", 0o644, bytes(1_000_000))]], compression="plain")
+    image = make_image(
+        source, "xx:1", [[("big", "file", 0o644, bytes(1_000_000))]], compression="plain"
+    )
     name = fake.load(source, image.name, "xx", "1")
     fake.misbehave(Fault("slow", on=image.layers[0].digest, value=1000))
     timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
@@ -252,7 +290,9 @@ def test_a_digest_is_asked_for_by_digest(fake: FakeRegistry, source: Store, imag
     assert not fake.asked("/manifests/other")
 
 
-def test_documents_that_do_not_fit_together(fake: FakeRegistry, source: Store, images: Images) -> None:
+def test_documents_that_do_not_fit_together(
+    fake: FakeRegistry, source: Store, images: Images
+) -> None:
     manifest, config, layers = put_image(source, layers=[ONE])
     document = {"schemaVersion": 2, "mediaType": manifest.media_type, "config": config.to_json(),
                 "layers": [layers[0].to_json()] * 2}  # fmt: skip
@@ -276,9 +316,18 @@ def test_an_index_in_an_index(fake: FakeRegistry, source: Store, images: Images)
 
 
 def test_an_index_of_indexes(fake: FakeRegistry, source: Store, images: Images) -> None:
-    arm, amd = (put_image(source, layers=[ONE], platform=platform)[0] for platform in (ARM64, AMD64))
-    inner = [make_index(source, f"inner:{number}", one) for number, one in enumerate(({ARM64: arm}, {AMD64: amd}))]
-    document = {"schemaVersion": 2, "mediaType": INDEX, "manifests": [one.to_json() for one in inner]}
+    arm, amd = (
+        put_image(source, layers=[ONE], platform=platform)[0] for platform in (ARM64, AMD64)
+    )
+    inner = [
+        make_index(source, f"inner:{number}", one)
+        for number, one in enumerate(({ARM64: arm}, {AMD64: amd}))
+    ]
+    document = {
+        "schemaVersion": 2,
+        "mediaType": INDEX,
+        "manifests": [one.to_json() for one in inner],
+    }
     source.tag("docker.io/library/outer:1", source.put(as_json(document), INDEX))
     name = fake.load(source, "docker.io/library/outer:1", "xx", "1")
     assert images.image(name, AMD64).digest == amd.digest

@@ -1,4 +1,5 @@
-"""The content store: what is written, what is verified, what is left after every kind of failure."""
+"""The content store: what is written, what is verified, what is left after every kind of
+failure."""
 
 from __future__ import annotations
 
@@ -42,7 +43,9 @@ def files(store: Store) -> set[str]:
         ({"HOME": "/h", "COMPOS_CACHE": ""}, "/h/.cache/compos"),
     ],
 )
-def test_default_root(environment: dict[str, str], expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_default_root(
+    environment: dict[str, str], expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     assert default_root() == Path(expected)
@@ -72,7 +75,9 @@ def test_two_ways_to_the_same_store_give_the_same_bytes(tmp_path: Path) -> None:
         make_image(store, "xy:1", [FILE], {"Labels": {"b": "1", "a": "2"}})
     one, other = stores
     assert files(one) == files(other)
-    assert all((one.root / name).read_bytes() == (other.root / name).read_bytes() for name in files(one))
+    assert all(
+        (one.root / name).read_bytes() == (other.root / name).read_bytes() for name in files(one)
+    )
 
 
 def test_writer(store: Store) -> None:
@@ -89,9 +94,15 @@ def test_writer(store: Store) -> None:
 
 @pytest.mark.parametrize(
     ("digest", "size", "expected"),
-    [(digest_of(b"x"), None, "digest-mismatch"), (None, 4, "download-truncated"), (None, 2, "digest-mismatch")],
+    [
+        (digest_of(b"x"), None, "digest-mismatch"),
+        (None, 4, "download-truncated"),
+        (None, 2, "digest-mismatch"),
+    ],
 )
-def test_writer_refuses_another_blob(store: Store, digest: str | None, size: int | None, expected: str) -> None:
+def test_writer_refuses_another_blob(
+    store: Store, digest: str | None, size: int | None, expected: str
+) -> None:
     with store.writer() as blob:
         blob.write(b"abc")
         with pytest.raises(ImageError) as caught:
@@ -187,13 +198,24 @@ for action in (lambda: store.put(b"new", "text/plain"), lambda: store.untag("h/x
 def in_namespace(mount: str, script: str, folder: Path) -> str:
     """What a script prints after a mount that nobody else sees."""
     words = [sys.executable, "-c", script, str(folder)]
-    command = ["unshare", "--mount", "--map-root-user", "sh", "-c", f'{mount} && exec "$@"', "sh", *words]
+    command = [
+        "unshare",
+        "--mount",
+        "--map-root-user",
+        "sh",
+        "-c",
+        f'{mount} && exec "$@"',
+        "sh",
+        *words,
+    ]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
 def test_full_disk(tmp_path: Path) -> None:
     """On a real disk of 1 MB."""
-    printed = in_namespace(f"mount -t tmpfs -o size=1m none {tmp_path}", LITTLE_DISK, tmp_path / "store")
+    printed = in_namespace(
+        f"mount -t tmpfs -o size=1m none {tmp_path}", LITTLE_DISK, tmp_path / "store"
+    )
     assert printed == "store-full\nstore-full\n[] b'small'\n"
 
 
@@ -279,7 +301,12 @@ def test_names(store: Store) -> None:
 
 def test_what_other_tools_wrote_in_the_index_survives(store: Store) -> None:
     store.put(b"x", MANIFEST)
-    foreign = {"mediaType": MANIFEST, "digest": digest_of(b"x"), "size": 1, "artifactType": "theirs"}
+    foreign = {
+        "mediaType": MANIFEST,
+        "digest": digest_of(b"x"),
+        "size": 1,
+        "artifactType": "theirs",
+    }
     (store.root / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [foreign]}))
     store.tag("h/a:1", Descriptor(MANIFEST, digest_of(b"x"), 1))
     assert json.loads((store.root / "index.json").read_text())["manifests"][0] == foreign
@@ -302,8 +329,12 @@ def _tag_many(root: Path, prefix: str) -> None:
 
 def test_names_from_several_processes_and_threads(store: Store) -> None:
     context = multiprocessing.get_context("fork")
-    processes = [context.Process(target=_tag_many, args=(store.root, f"p{number}")) for number in range(2)]
-    threads = [threading.Thread(target=_tag_many, args=(store.root, f"t{number}")) for number in range(2)]
+    processes = [
+        context.Process(target=_tag_many, args=(store.root, f"p{number}")) for number in range(2)
+    ]
+    threads = [
+        threading.Thread(target=_tag_many, args=(store.root, f"t{number}")) for number in range(2)
+    ]
     workers: list[multiprocessing.process.BaseProcess | threading.Thread] = [*processes, *threads]
     for worker in workers:
         worker.start()
@@ -322,7 +353,9 @@ def test_leftovers_of_a_killed_process_go(store: Store) -> None:
     with Store(store.root).writer() as mine:
         mine.write(b"x")
         Store(store.root).put(b"y", "text/plain")
-        assert len(list((store.root / "ingest").iterdir())) == 1, "what is being written stays, what was left is gone"
+        assert len(list((store.root / "ingest").iterdir())) == 1, (
+            "what is being written stays, what was left is gone"
+        )
         mine.commit("text/plain")
 
 
@@ -381,7 +414,12 @@ def test_remove_keeps_what_others_need(store: Store) -> None:
     one = make_image(store, "one:1", [FILE, OTHER])
     two = make_image(store, "two:1", [FILE])
     make_index(
-        store, "three:1", {AMD64: put_image(store, layers=[OTHER])[0], ARM64: Descriptor(MANIFEST, digest_of(b"no"), 2)}
+        store,
+        "three:1",
+        {
+            AMD64: put_image(store, layers=[OTHER])[0],
+            ARM64: Descriptor(MANIFEST, digest_of(b"no"), 2),
+        },
     )
     manifests = [one.digest, one.config_digest]
     freed = sum(store.path(digest).stat().st_size for digest in manifests)

@@ -44,13 +44,24 @@ def world(tmp_path: Path) -> World:
     return World(tmp_path)
 
 
-def build(world: World, *options: str, yaml: str = WEB, out: str = "out", name: str = "os.yml") -> dict[str, bytes]:
+def build(
+    world: World, *options: str, yaml: str = WEB, out: str = "out", name: str = "os.yml"
+) -> dict[str, bytes]:
     """Run `compos build`; returns the outputs by name."""
     folder = world.folder / out
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     (world.folder / name).write_text(yaml)
-    arguments = ["build", "--cache", str(world.store.root), "--arch", "amd64", "--dir", str(folder), *options]
+    arguments = [
+        "build",
+        "--cache",
+        str(world.store.root),
+        "--arch",
+        "amd64",
+        "--dir",
+        str(folder),
+        *options,
+    ]
     assert main([*arguments, str(world.folder / name)]) == 0
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
@@ -60,7 +71,9 @@ def unpacked(initrd: bytes, folder: Path) -> dict[str, tuple[int, bytes]]:
     folder.mkdir()
     for archive in archives(initrd):
         # No -d: the kernel makes no parents either.
-        subprocess.run(["cpio", "-ium", "--quiet"], cwd=folder, input=archive, check=True, capture_output=True)
+        subprocess.run(
+            ["cpio", "-ium", "--quiet"], cwd=folder, input=archive, check=True, capture_output=True
+        )
     found = {}
     for root, folders, files in os.walk(folder):
         for name in (*folders, *files):
@@ -71,13 +84,16 @@ def unpacked(initrd: bytes, folder: Path) -> dict[str, tuple[int, bytes]]:
 
 
 def archives(initrd: bytes) -> list[bytes]:
-    """The cpio archives in `initrd`: frames of zstd or streams of xz, told apart by the C tool's own listing of each."""
+    """The cpio archives in `initrd`: frames of zstd or streams of xz, told apart by the C tool's
+    own listing of each."""
     zstd = initrd.startswith(b"\x28\xb5\x2f\xfd")
     magic, tool = (b"\x28\xb5\x2f\xfd", "zstd") if zstd else (b"\xfd7zXZ\0", "xz")
     starts = [at for at in range(len(initrd)) if initrd.startswith(magic, at)]
     found, begin = [], 0
     for end in [*starts[1:], len(initrd)]:
-        done = subprocess.run([tool, "-dcq"], input=initrd[begin:end], capture_output=True, check=False)
+        done = subprocess.run(
+            [tool, "-dcq"], input=initrd[begin:end], capture_output=True, check=False
+        )
         if done.returncode == 0 and done.stdout:
             found.append(done.stdout)
             begin = end
@@ -101,13 +117,26 @@ def test_kernel_and_initrd(world: World, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("compression", ["zstd", "max"])
-def test_directories_come_before_what_is_in_them(world: World, compression: str, tmp_path: Path) -> None:
-    yaml = WEB + "  - {path: containers/services/web/extra/x, contents: x}\nvolumes: [{name: data}]\n"
-    members = [Member("init", mode=0o755), Member("etc/init.d", "dir", 0o755), Member("etc/init.d/050-x", mode=0o755)]
+def test_directories_come_before_what_is_in_them(
+    world: World, compression: str, tmp_path: Path
+) -> None:
+    yaml = (
+        WEB + "  - {path: containers/services/web/extra/x, contents: x}\nvolumes: [{name: data}]\n"
+    )
+    members = [
+        Member("init", mode=0o755),
+        Member("etc/init.d", "dir", 0o755),
+        Member("etc/init.d/050-x", mode=0o755),
+    ]
     world.image("acme/init:1", [members], {"Labels": {"org.compos.init.plan": "1"}})
     initrd = build(world, "--compress", compression, yaml=yaml)["os-initrd.img"]
     found = unpacked(initrd, tmp_path / "root")
-    assert {"etc/compos/plan", "etc/motd", "containers/services/web/extra/x", "lib/modules/6.1/a.ko"} <= set(found)
+    assert {
+        "etc/compos/plan",
+        "etc/motd",
+        "containers/services/web/extra/x",
+        "lib/modules/6.1/a.ko",
+    } <= set(found)
 
 
 def test_tar_has_everything_once_with_its_source(world: World) -> None:
@@ -119,8 +148,14 @@ def test_tar_has_everything_once_with_its_source(world: World) -> None:
     assert names == sorted(names)
     records = {member.name: member.pax_headers for member in members}
     assert records["boot/kernel"]["LINUXKIT.location"] == "kernel"
-    assert records["init"] == {"LINUXKIT.source": "docker.io/acme/init:1", "LINUXKIT.location": "init[0]"}
-    assert records["etc/motd"] == {"LINUXKIT.source": "linuxkit.files", "LINUXKIT.location": "files[0]"}
+    assert records["init"] == {
+        "LINUXKIT.source": "docker.io/acme/init:1",
+        "LINUXKIT.location": "init[0]",
+    }
+    assert records["etc/motd"] == {
+        "LINUXKIT.source": "linuxkit.files",
+        "LINUXKIT.location": "files[0]",
+    }
     assert records["containers/services/web/config.json"]["LINUXKIT.location"] == "services[0]"
 
 
@@ -128,7 +163,11 @@ def test_tar_kernel_initrd(world: World) -> None:
     both = build(world, "--format", "kernel+initrd,tar-kernel-initrd")
     with tarfile.open(fileobj=io.BytesIO(both["os-initrd.tar"])) as archive:
         assert archive.getnames() == ["kernel", "initrd.img", "cmdline"]
-        for member, file in (("kernel", "os-kernel"), ("initrd.img", "os-initrd.img"), ("cmdline", "os-cmdline")):
+        for member, file in (
+            ("kernel", "os-kernel"),
+            ("initrd.img", "os-initrd.img"),
+            ("cmdline", "os-cmdline"),
+        ):
             stream = archive.extractfile(member)
             assert stream is not None
             assert stream.read() == both[file]
@@ -142,14 +181,22 @@ def test_microcode_stands_in_front(world: World) -> None:
     assert initrd.startswith(b"070701early\0\x28\xb5\x2f\xfd")
 
 
-LINKED = [Member("a", content="shared"), Member("b", "hardlink", content="a"), Member("c/d", "hardlink", content="a")]
+LINKED = [
+    Member("a", content="shared"),
+    Member("b", "hardlink", content="a"),
+    Member("c/d", "hardlink", content="a"),
+]
 """In two containers: each has inodes of its own."""
 
 
 @pytest.mark.parametrize("compression", ["gzip", "none"])
-def test_one_archive_for_programs_that_read_one(world: World, compression: str, tmp_path: Path) -> None:
+def test_one_archive_for_programs_that_read_one(
+    world: World, compression: str, tmp_path: Path
+) -> None:
     world.image("acme/app:1", [LINKED])
-    world.image("acme/more:1", [[Member("a", content="other"), Member("b", "hardlink", content="a")]])
+    world.image(
+        "acme/more:1", [[Member("a", content="other"), Member("b", "hardlink", content="a")]]
+    )
     yaml = WEB + "onshutdown: [{name: more, image: 'acme/more:1'}]\n"
     initrd = build(world, "--compress", compression, yaml=yaml)["os-initrd.img"]
     assert initrd.startswith(b"\x1f\x8b" if compression == "gzip" else b"070701")
@@ -164,9 +211,9 @@ def test_one_archive_for_programs_that_read_one(world: World, compression: str, 
         folder.mkdir()
         subprocess.run(tool, cwd=folder, input=plain, check=True, capture_output=True)
         found = walked(folder, tick=10**9, xattrs=False)
-        assert {path: (seen.kind, seen.mode, seen.digest, seen.link) for path, seen in found.items()} == {
-            path: (seen.kind, seen.mode, seen.digest, seen.link) for path, seen in wanted.items()
-        }
+        assert {
+            path: (seen.kind, seen.mode, seen.digest, seen.link) for path, seen in found.items()
+        } == {path: (seen.kind, seen.mode, seen.digest, seen.link) for path, seen in wanted.items()}
         linked = {path: seen.links for path, seen in wanted.items() if seen.kind == "f"}
         assert {path: found[path].links for path in linked} == linked
 
@@ -175,7 +222,9 @@ def test_a_small_change_compresses_one_part(world: World) -> None:
     build(world, "--compress", "gzip")
     before = {path.name for path in (world.store.root / "derived/segment").iterdir()}
     build(world, "--compress", "gzip", yaml=WEB.replace("hello", "goodbye"))
-    assert len({path.name for path in (world.store.root / "derived/segment").iterdir()} - before) == 1
+    assert (
+        len({path.name for path in (world.store.root / "derived/segment").iterdir()} - before) == 1
+    )
 
 
 def test_two_builds_are_identical_whatever_surrounds_them(world: World) -> None:
@@ -192,7 +241,8 @@ def test_two_builds_are_identical_whatever_surrounds_them(world: World) -> None:
 
 
 def test_another_user_gets_the_same_bytes(world: World) -> None:
-    """`nobody`, with a home, a store and a clock zone of its own; sources are readable to everybody."""
+    """`nobody`, with a home, a store and a clock zone of its own; sources are readable to
+    everybody."""
     expected = build(world)
     folder = Path(tempfile.mkdtemp(dir="/tmp"))
     try:
@@ -225,7 +275,9 @@ def test_a_second_build_takes_the_stored_result(world: World) -> None:
     assert not (world.store.root / "derived/tree").exists(), "nothing was composed"
 
 
-@pytest.mark.parametrize("kind", ["result", "segment", "tree", "layer", "layer-index", "kernel-tar"])
+@pytest.mark.parametrize(
+    "kind", ["result", "segment", "tree", "layer", "layer-index", "kernel-tar"]
+)
 @pytest.mark.parametrize("damage", ["deleted", "cut"])
 def test_derived_results_may_vanish_or_break(world: World, kind: str, damage: str) -> None:
     first = build(world)
@@ -261,18 +313,30 @@ def test_a_changed_image_and_a_changed_host_file_change_the_output(world: World)
     (world.folder / "source").write_text("two")
     second = build(world, yaml=yaml)
     assert first != second
-    make_image(world.store, "acme/app:1", [[Member("bin/app", content="new")]], {"Entrypoint": ["/bin/app"]})
+    make_image(
+        world.store,
+        "acme/app:1",
+        [[Member("bin/app", content="new")]],
+        {"Entrypoint": ["/bin/app"]},
+    )
     assert build(world, yaml=yaml) != second
 
 
-def test_one_output_to_a_file_and_to_standard_output(world: World, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+def test_one_output_to_a_file_and_to_standard_output(
+    world: World, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
     expected = build(world, "--format", "tar")["os.tar"]
     cache = ["--cache", str(world.store.root), "--arch", "amd64"]
-    assert main(["build", *cache, "--o", str(world.folder / "x.tar"), str(world.folder / "os.yml")]) == 0
+    assert (
+        main(["build", *cache, "--o", str(world.folder / "x.tar"), str(world.folder / "os.yml")])
+        == 0
+    )
     assert (world.folder / "x.tar").read_bytes() == expected
     capfdbinary.readouterr()
     assert main(["build", *cache, "-q", "--o", "-", str(world.folder / "os.yml")]) == 0
-    assert hashlib.sha256(capfdbinary.readouterr().out).digest() == hashlib.sha256(expected).digest()
+    assert (
+        hashlib.sha256(capfdbinary.readouterr().out).digest() == hashlib.sha256(expected).digest()
+    )
 
 
 @pytest.mark.parametrize(
@@ -292,13 +356,17 @@ def test_impossible_formats(names: list[str], to_file: bool, id: str) -> None:
 def test_format_defaults() -> None:
     assert [format.name for format in choose([], to_file=False)] == ["kernel+initrd"]
     assert [format.name for format in choose([], to_file=True)] == ["tar"]
-    assert [format.name for format in choose(["kernel+initrd,tar-kernel-initrd"], to_file=False)] == [
+    assert [
+        format.name for format in choose(["kernel+initrd,tar-kernel-initrd"], to_file=False)
+    ] == [
         "kernel+initrd",
         "tar-kernel-initrd",
     ]
 
 
-def test_a_build_keeps_the_store_within_its_bound(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_build_keeps_the_store_within_its_bound(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What an earlier one made goes, what this one uses stays, and nothing is made again for it."""
     other = WEB.replace("hello", "other").replace("ttyS0", "ttyS0 other=1")
     expected = build(world), build(world, yaml=other)
@@ -309,9 +377,17 @@ def test_a_build_keeps_the_store_within_its_bound(world: World, monkeypatch: pyt
     gc.collect()  # stores of builds in this process, which still count as users
     assert build(world, yaml=other) == expected[1]
     assert not before & {path.name for path in (world.store.root / "derived/result").iterdir()}
-    made = {path: path.stat().st_ino for path in (world.store.root / "derived").rglob("*") if path.is_file()}
+    made = {
+        path: path.stat().st_ino
+        for path in (world.store.root / "derived").rglob("*")
+        if path.is_file()
+    }
     assert build(world, yaml=other) == expected[1]
-    assert made == {path: path.stat().st_ino for path in (world.store.root / "derived").rglob("*") if path.is_file()}
+    assert made == {
+        path: path.stat().st_ino
+        for path in (world.store.root / "derived").rglob("*")
+        if path.is_file()
+    }
     assert build(world) == expected[0]
     monkeypatch.setenv("COMPOS_CACHE_LIMIT", "much")
     assert build(world) == expected[0], "nothing was made"

@@ -1,4 +1,5 @@
-"""Host files that change while a build runs: it has the bytes of one moment, and the next build is not misled."""
+"""Host files that change while a build runs: it has the bytes of one moment, and the next build is
+not misled."""
 
 from __future__ import annotations
 
@@ -110,12 +111,16 @@ def test_a_file_that_changes_at_any_point_of_a_build(world: World) -> None:
 
 
 def entry(world: World, source: str) -> Callable[[], object]:
-    (world.folder / "x.yml").write_text(f"init: ['acme/init:1']\nfiles: [{{path: x, source: '{source}'}}]\n")
+    (world.folder / "x.yml").write_text(
+        f"init: ['acme/init:1']\nfiles: [{{path: x, source: '{source}'}}]\n"
+    )
     config = load([str(world.folder / "x.yml")])
     return lambda: read_sources(world.store, config.files)[source]
 
 
-def test_a_file_that_never_stays_the_same_is_an_error(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_never_stays_the_same_is_an_error(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     put(world, "one")
     changes = iter(range(100))
     read = entry(world, str(world.folder / "large"))
@@ -156,7 +161,12 @@ sys.exit(main(sys.argv[1:]))
 
 @pytest.mark.parametrize(
     ("source", "expected"),
-    [("/dev/zero", "files-source"), ("/dev/null", ""), ("FOLDER", "files-source"), ("FOLDER/none", "files-source")],
+    [
+        ("/dev/zero", "files-source"),
+        ("/dev/null", ""),
+        ("FOLDER", "files-source"),
+        ("FOLDER/none", "files-source"),
+    ],
 )
 def test_what_is_no_file(world: World, source: str, expected: str) -> None:
     source = source.replace("FOLDER", str(world.folder))

@@ -1,5 +1,5 @@
-"""Builds that are killed, that share a store, that find it damaged, full or read-only, and clocks that jump: never a wrong
-output under its final name, and the next build succeeds."""
+"""Builds that are killed, that share a store, that find it damaged, full or read-only, and clocks
+that jump: never a wrong output under its final name, and the next build succeeds."""
 
 from __future__ import annotations
 
@@ -32,7 +32,9 @@ def world(tmp_path: Path) -> World:
     made = World(tmp_path)
     noise = random.Random(1)
     made.image(
-        "acme/app:1", [[Member("bin/app", mode=0o755, content=noise.randbytes(3 << 20))]], {"Entrypoint": ["/bin/app"]}
+        "acme/app:1",
+        [[Member("bin/app", mode=0o755, content=noise.randbytes(3 << 20))]],
+        {"Entrypoint": ["/bin/app"]},
     )
     return made
 
@@ -56,7 +58,17 @@ def begin(world: World, yaml: str, *options: str, out: str = "out") -> int:
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, 1)
         os.dup2(null, 2)
-        arguments = ["build", "-q", "--cache", str(world.store.root), "--arch", "amd64", "--dir", str(folder), *FORMATS]
+        arguments = [
+            "build",
+            "-q",
+            "--cache",
+            str(world.store.root),
+            "--arch",
+            "amd64",
+            "--dir",
+            str(folder),
+            *FORMATS,
+        ]
         status = main([*arguments, *options, str(source)])
     finally:
         os._exit(status)
@@ -68,7 +80,11 @@ def ended(child: int) -> int:
 
 def outputs(world: World, out: str = "out") -> Files:
     """What is there under final names."""
-    return {path.name: path.read_bytes() for path in (world.folder / out).iterdir() if path.name[0] != "."}
+    return {
+        path.name: path.read_bytes()
+        for path in (world.folder / out).iterdir()
+        if path.name[0] != "."
+    }
 
 
 def forget(world: World, choice: random.Random) -> None:
@@ -81,7 +97,9 @@ def forget(world: World, choice: random.Random) -> None:
 
 def test_killed_at_any_moment(world: World) -> None:
     choice = random.Random(7)
-    expected = {version: build(world, *FORMATS, yaml=changed(version)) for version in ("one", "two")}
+    expected = {
+        version: build(world, *FORMATS, yaml=changed(version)) for version in ("one", "two")
+    }
     started = time.monotonic()
     assert ended(begin(world, changed("one"))) == 0
     usual = max(time.monotonic() - started, 0.05)
@@ -112,7 +130,9 @@ def test_many_builds_at_once(world: World) -> None:
     choice = random.Random(3)
     for _ in range(6):
         forget(world, choice)
-        builds = [(version, f"out-{version}-{number}") for version in versions for number in range(2)]
+        builds = [
+            (version, f"out-{version}-{number}") for version in versions for number in range(2)
+        ]
         children = [begin(world, changed(version), out=out) for version, out in builds]
         children += [begin(world, changed("one"), out="together") for _ in range(2)]
         assert [ended(child) for child in children] == [0] * len(children)
@@ -137,7 +157,9 @@ def test_a_disk_that_is_full_at_any_byte(world: World) -> None:
             shutil.rmtree(place / "store/derived", ignore_errors=True)
             shutil.rmtree(place / "out", ignore_errors=True)
             used = sum(path.stat().st_blocks for path in place.rglob("*")) // 2
-            subprocess.run(["mount", "-o", f"remount,size={max(size, used + 100)}k", place], check=True)
+            subprocess.run(
+                ["mount", "-o", f"remount,size={max(size, used + 100)}k", place], check=True
+            )
             status = ended(begin(small, WEB))
             found = outputs(small)
             if status:
@@ -165,7 +187,17 @@ def test_a_read_only_store(world: World, capfd: pytest.CaptureFixture[str]) -> N
     subprocess.run(["mount", "--bind", root, root], check=True)
     try:
         subprocess.run(["mount", "-o", "remount,bind,ro", root], check=True)
-        arguments = ["build", "-q", "--cache", str(root), "--arch", "amd64", "--dir", str(out), *FORMATS]
+        arguments = [
+            "build",
+            "-q",
+            "--cache",
+            str(root),
+            "--arch",
+            "amd64",
+            "--dir",
+            str(out),
+            *FORMATS,
+        ]
         assert main([*arguments, str(world.folder / "os.yml")]) == 0
         assert {path.name: path.read_bytes() for path in out.iterdir()} == expected
         capfd.readouterr()
@@ -193,7 +225,9 @@ def test_a_clock_that_jumps(world: World, years: int, monkeypatch: pytest.Monkey
 
 def stored(root: Path) -> Iterator[Path]:
     for folder in ("derived", "blobs"):
-        yield from sorted(path for path in (root / folder).rglob("*") if path.is_file() and path.stat().st_size)
+        yield from sorted(
+            path for path in (root / folder).rglob("*") if path.is_file() and path.stat().st_size
+        )
 
 
 def flip(path: Path) -> None:
@@ -206,7 +240,8 @@ def flip(path: Path) -> None:
 
 
 def test_a_flipped_byte_anywhere_is_noticed(world: World) -> None:
-    """A derived result is made again; a blob has no second source here, so it is an error that names the image."""
+    """A derived result is made again; a blob has no second source here, so it is an error that
+    names the image."""
     expected = build(world, *FORMATS)
     kept = world.folder / "kept"
     shutil.copytree(world.store.root, kept)

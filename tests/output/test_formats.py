@@ -1,4 +1,5 @@
-"""Every output format of a small system: files, sizes, reproducibility, limits; partition tables against sgdisk and sfdisk."""
+"""Every output format of a small system: files, sizes, reproducibility, limits; partition tables
+against sgdisk and sfdisk."""
 
 from __future__ import annotations
 
@@ -68,7 +69,8 @@ def bzimage(machine: int = 0x8664) -> bytes:
 
 
 def tool(world: World, name: str, members: Sequence[Member], platform: Platform = AMD64) -> None:
-    """An image of formats, as from a registry of bricks: a name of ours alone does not let it in."""
+    """An image of formats, as from a registry of bricks: a name of ours alone does not let it
+    in."""
     make_image(world.store, name, [members], platform=platform)
     name = str(Reference.parse(name))
     world.store.tag(name, world.store.named(name), annotations={ORIGIN: "registry of bricks"})
@@ -87,7 +89,9 @@ def filled(world: World) -> World:
                 "lib/modules/6.1/modules.dep",
                 content="kernel/erofs.ko: kernel/crc.ko\nkernel/crc.ko:\nkernel/other.ko:\n",
             ),
-            Member("lib/modules/6.1/modules.alias", content="alias fs-erofs erofs\nalias x other\n"),
+            Member(
+                "lib/modules/6.1/modules.alias", content="alias fs-erofs erofs\nalias x other\n"
+            ),
             Member("lib/modules/6.1/kernel/erofs.ko", content="erofs"),
             Member("lib/modules/6.1/kernel/crc.ko", content="crc"),
             Member("lib/modules/6.1/kernel/other.ko", content="other"),
@@ -111,22 +115,47 @@ def build(world: World, *options: str, folder: str = "out", yaml: str = YAML) ->
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir()
     (world.folder / "os.yml").write_text(yaml)
-    arguments = ["build", "--cache", str(world.store.root), "--arch", "amd64", "--dir", str(out), *options]
+    arguments = [
+        "build",
+        "--cache",
+        str(world.store.root),
+        "--arch",
+        "amd64",
+        "--dir",
+        str(out),
+        *options,
+    ]
     assert main([*arguments, str(world.folder / "os.yml")]) == 0
     return out
 
 
-def refused(world: World, capfd: pytest.CaptureFixture[str], *options: str, yaml: str = YAML) -> str:
+def refused(
+    world: World, capfd: pytest.CaptureFixture[str], *options: str, yaml: str = YAML
+) -> str:
     out = world.folder / "refused"
     out.mkdir(exist_ok=True)
     (world.folder / "os.yml").write_text(yaml)
-    arguments = ["build", "--cache", str(world.store.root), "--arch", "amd64", "--dir", str(out), *options]
+    arguments = [
+        "build",
+        "--cache",
+        str(world.store.root),
+        "--arch",
+        "amd64",
+        "--dir",
+        str(out),
+        *options,
+    ]
     assert main([*arguments, str(world.folder / "os.yml")]) == 1
     assert list(out.iterdir()) == [], "nothing is left behind"
     return capfd.readouterr().err
 
 
-ALL = [(name, root) for name, one in FORMATS.items() if "amd64" in one.architectures for root in ("initrd", "erofs")]
+ALL = [
+    (name, root)
+    for name, one in FORMATS.items()
+    if "amd64" in one.architectures
+    for root in ("initrd", "erofs")
+]
 
 
 @pytest.mark.parametrize(("name", "root"), [*ALL, ("raw", "squashfs"), ("iso", "squashfs")])
@@ -153,28 +182,39 @@ def test_gpt(world: World) -> None:
     for form, partitions in (("raw", 2), ("raw-efi", 1)):
         for root in ("initrd", "erofs"):
             image = next(build(world, "-f", form, "--root", root).iterdir())
-            done = subprocess.run(["sgdisk", "-v", image], capture_output=True, text=True, check=True)
+            done = subprocess.run(
+                ["sgdisk", "-v", image], capture_output=True, text=True, check=True
+            )
             assert "No problems found" in done.stdout
-            shown = subprocess.run(["sgdisk", "-p", image], capture_output=True, text=True, check=True).stdout
+            shown = subprocess.run(
+                ["sgdisk", "-p", image], capture_output=True, text=True, check=True
+            ).stdout
             assert "EF00" in shown
             assert ("8300" in shown) == (root == "erofs")
-            assert sum(line.strip()[:1].isdigit() for line in shown.splitlines()) == partitions + (root == "erofs")
+            assert sum(line.strip()[:1].isdigit() for line in shown.splitlines()) == partitions + (
+                root == "erofs"
+            )
             assert image.stat().st_size % MIB == 0
 
 
 def test_mbr(world: World) -> None:
     image = build(world, "-f", "raw-bios", "--root", "squashfs") / "os-bios.img"
-    shown = json.loads(subprocess.run(["sfdisk", "-J", image], capture_output=True, check=True).stdout)[
-        "partitiontable"
-    ]
+    shown = json.loads(
+        subprocess.run(["sfdisk", "-J", image], capture_output=True, check=True).stdout
+    )["partitiontable"]
     assert shown["label"] == "dos"
-    assert [(one["type"], one.get("bootable", False)) for one in shown["partitions"]] == [("c", True), ("83", False)]
+    assert [(one["type"], one.get("bootable", False)) for one in shown["partitions"]] == [
+        ("c", True),
+        ("83", False),
+    ]
     assert shown["partitions"][0]["start"] == 2048
     listing = subprocess.run(
         ["mdir", "-b", "-i", f"{image}@@1M", "::"], capture_output=True, text=True, check=True
     ).stdout
     assert sorted(listing.split()) == ["::/cmdline", "::/initrd.img", "::/kernel"]
-    kernel = subprocess.run(["mtype", "-i", f"{image}@@1M", "::/kernel"], capture_output=True, check=True).stdout
+    kernel = subprocess.run(
+        ["mtype", "-i", f"{image}@@1M", "::/kernel"], capture_output=True, check=True
+    ).stdout
     assert kernel == bzimage()
 
 
@@ -186,32 +226,57 @@ def test_the_uki(world: World, tmp_path: Path) -> None:
     for section, expected in ((".linux", bzimage()), (".cmdline", b'console=ttyS0 quote="a b"')):
         out = tmp_path / "section"
         subprocess.run(
-            ["objcopy", "-O", "binary", "--dump-section", f"{section}={out}", program, "/dev/null"], check=True
+            ["objcopy", "-O", "binary", "--dump-section", f"{section}={out}", program, "/dev/null"],
+            check=True,
         )
         assert out.read_bytes()[: len(expected)] == expected
         assert not out.read_bytes()[len(expected) :].strip(b"\0")
     out = tmp_path / "initrd"
-    subprocess.run(["objcopy", "-O", "binary", "--dump-section", f".initrd={out}", program, "/dev/null"], check=True)
+    subprocess.run(
+        ["objcopy", "-O", "binary", "--dump-section", f".initrd={out}", program, "/dev/null"],
+        check=True,
+    )
     assert out.read_bytes().startswith(b"UCODE\0\0\0\x28\xb5\x2f\xfd"), "microcode stands in front"
     key, certificate, signed = tmp_path / "key", tmp_path / "certificate", tmp_path / "signed.efi"
-    request = ["openssl", "req", "-newkey", "rsa:2048", "-nodes", "-x509", "-subj", "/CN=x", "-days", "2"]
+    request = [
+        "openssl",
+        "req",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-x509",
+        "-subj",
+        "/CN=x",
+        "-days",
+        "2",
+    ]
     subprocess.run([*request, "-keyout", key, "-out", certificate], check=True, capture_output=True)
     subprocess.run(
-        ["sbsign", "--key", key, "--cert", certificate, "--output", signed, program], check=True, capture_output=True
+        ["sbsign", "--key", key, "--cert", certificate, "--output", signed, program],
+        check=True,
+        capture_output=True,
     )
-    verified = subprocess.run(["sbverify", "--cert", certificate, signed], capture_output=True, text=True, check=False)
+    verified = subprocess.run(
+        ["sbverify", "--cert", certificate, signed], capture_output=True, text=True, check=False
+    )
     assert "Signature verification OK" in verified.stdout, verified.stderr
 
 
 def test_the_small_initrd(world: World, tmp_path: Path) -> None:
     initrd = (build(world, "-f", "kernel+erofs") / "os-erofs-initrd.img").read_bytes()
     assert initrd.startswith(b"UCODE")
-    plain = subprocess.run(["zstd", "-dcq"], input=initrd[8:], capture_output=True, check=True).stdout
+    plain = subprocess.run(
+        ["zstd", "-dcq"], input=initrd[8:], capture_output=True, check=True
+    ).stdout
     subprocess.run(["cpio", "-idm", "--quiet"], input=plain, cwd=tmp_path, check=True)
     assert (tmp_path / "init").read_text() == "our init"
     modules = tmp_path / "lib/modules/6.1"
-    assert sorted(path.name for path in modules.rglob("*.ko")) == ["crc.ko", "erofs.ko"], "what is needed, no more"
-    assert (modules / "modules.dep").read_text() == "kernel/erofs.ko: kernel/crc.ko\nkernel/crc.ko:\n"
+    assert sorted(path.name for path in modules.rglob("*.ko")) == ["crc.ko", "erofs.ko"], (
+        "what is needed, no more"
+    )
+    assert (
+        modules / "modules.dep"
+    ).read_text() == "kernel/erofs.ko: kernel/crc.ko\nkernel/crc.ko:\n"
     assert (modules / "modules.alias").read_text() == "alias fs-erofs erofs\n"
     lines = (tmp_path / "etc/compos/root").read_text().splitlines()
     assert lines[:2] == ["compos-root\t1", "filesystem\terofs"]
@@ -231,18 +296,30 @@ def test_the_root_image_is_the_root(world: World, tmp_path: Path) -> None:
     assert (tmp_path / "root/boot").is_dir()
     assert list((tmp_path / "root/boot").iterdir()) == []
     subprocess.run(["fsck.erofs", out / "os-erofs.img"], check=True, capture_output=True)
-    found = subprocess.run(["isoinfo", "-R", "-x", "/etc/motd", "-i", out / "os.iso"], capture_output=True, check=True)
+    found = subprocess.run(
+        ["isoinfo", "-R", "-x", "/etc/motd", "-i", out / "os.iso"], capture_output=True, check=True
+    )
     assert found.stdout == b"hello"
 
 
 def test_sizes(world: World) -> None:
-    """Each cloud's rule; --size overrules the default. Google's are whole GiB, whatever is asked for."""
+    """Each cloud's rule; --size overrules the default. Google's are whole GiB, whatever is asked
+    for."""
     gib = 1 << 30
-    sizes = {"aws": gib, "qcow2-bios": gib, "vmdk": gib, "dynamic-vhd": 25 * gib, "vhdx": 25 * gib, "vhd": gib}
+    sizes = {
+        "aws": gib,
+        "qcow2-bios": gib,
+        "vmdk": gib,
+        "dynamic-vhd": 25 * gib,
+        "vhdx": 25 * gib,
+        "vhd": gib,
+    }
     for name, size in sizes.items():
         image = next(build(world, "-f", name).iterdir())
         told = json.loads(
-            subprocess.run(["qemu-img", "info", "--output=json", image], capture_output=True, check=True).stdout
+            subprocess.run(
+                ["qemu-img", "info", "--output=json", image], capture_output=True, check=True
+            ).stdout
         )
         expected = size + 512 if name == "vhd" else size
         assert told["virtual-size"] in (size, expected), name
@@ -263,16 +340,23 @@ def test_a_disk_that_is_too_small(world: World, capfd: pytest.CaptureFixture[str
     for name in DISKS:
         said = refused(world, capfd, "-f", name, "--size", "1M")
         assert "disk-too-small" in said
-        assert "the system needs 5 MiB; the disk would have 1" in said or "MiB; the disk would have 1" in said
+        assert (
+            "the system needs 5 MiB; the disk would have 1" in said
+            or "MiB; the disk would have 1" in said
+        )
         assert "--size" in said
 
 
-def test_formats_that_would_overwrite_each_other(world: World, capfd: pytest.CaptureFixture[str]) -> None:
+def test_formats_that_would_overwrite_each_other(
+    world: World, capfd: pytest.CaptureFixture[str]
+) -> None:
     assert "format-conflict" in refused(world, capfd, "-f", "vhd,dynamic-vhd")
     assert "format-conflict" in refused(world, capfd, "-f", "iso-bios,kernel+iso")
     assert "format-conflict" in refused(world, capfd, "-f", "qcow2,qcow2-bios")
     together = build(
-        world, "-f", "kernel+initrd,kernel+erofs,kernel+squashfs,iso-efi,raw-bios,raw-efi,raw,uki,vmdk,vhd,oci"
+        world,
+        "-f",
+        "kernel+initrd,kernel+erofs,kernel+squashfs,iso-efi,raw-bios,raw-efi,raw,uki,vmdk,vhd,oci",
     )
     assert len(list(together.iterdir())) == 15
 
@@ -304,15 +388,21 @@ def test_limits_of_the_loader() -> None:
 
 def test_an_artifact_goes_to_a_registry(world: World, tmp_path: Path) -> None:
     archive = build(world, "-f", "oci") / "os.oci.tar"
-    done = subprocess.run(["skopeo", "inspect", "--raw", f"oci-archive:{archive}"], capture_output=True, check=True)
+    done = subprocess.run(
+        ["skopeo", "inspect", "--raw", f"oci-archive:{archive}"], capture_output=True, check=True
+    )
     manifest = json.loads(done.stdout)
     assert manifest["artifactType"] == "application/vnd.compos.system.v1"
-    assert [layer["annotations"]["org.opencontainers.image.title"] for layer in manifest["layers"]] == [
+    assert [
+        layer["annotations"]["org.opencontainers.image.title"] for layer in manifest["layers"]
+    ] == [
         "kernel",
         "initrd.img",
         "cmdline",
     ]
-    subprocess.run(["skopeo", "copy", "-q", f"oci-archive:{archive}", f"dir:{tmp_path / 'copy'}"], check=True)
+    subprocess.run(
+        ["skopeo", "copy", "-q", f"oci-archive:{archive}", f"dir:{tmp_path / 'copy'}"], check=True
+    )
     digest = manifest["layers"][0]["digest"].removeprefix("sha256:")
     assert (tmp_path / "copy" / digest).read_bytes() == bzimage()
 
@@ -330,10 +420,16 @@ def test_a_card_for_the_raspberry_pi(world: World, tmp_path: Path) -> None:
 
     arm = Platform("linux", "arm64")
     kernel = layer_tar(
-        [Member("boot/dtb/broadcom/bcm2837-rpi-3-b.dtb", content="tree"), Member("lib/modules/x", content="m")]
+        [
+            Member("boot/dtb/broadcom/bcm2837-rpi-3-b.dtb", content="tree"),
+            Member("lib/modules/x", content="m"),
+        ]
     )
     images = {
-        "acme/arm:1": [Member("kernel", content=bzimage(0xAA64)), Member("kernel.tar", content=kernel)],
+        "acme/arm:1": [
+            Member("kernel", content=bzimage(0xAA64)),
+            Member("kernel.tar", content=kernel),
+        ],
         "acme/init:1": [Member("init", mode=0o755, content="#!")],
         "docker.io/compos/rpi3:v1": [
             Member("usr/lib/raspi-firmware/bootcode.bin", content="boot"),
@@ -346,7 +442,11 @@ def test_a_card_for_the_raspberry_pi(world: World, tmp_path: Path) -> None:
     out = build(world, "-f", "rpi3", "--arch", "arm64", yaml=yaml)
     with tarfile.open(out / "os.tar") as archive:
         archive.extractall(tmp_path / "card", filter="data")
-    for name, kind in (("kernel.uimg", "Kernel Image (gzip"), ("initrd.uimg", "RAMDisk Image"), ("boot.scr", "Script")):
+    for name, kind in (
+        ("kernel.uimg", "Kernel Image (gzip"),
+        ("initrd.uimg", "RAMDisk Image"),
+        ("boot.scr", "Script"),
+    ):
         told = subprocess.run(
             ["mkimage", "-l", tmp_path / "card" / name], capture_output=True, text=True, check=True
         ).stdout
@@ -357,7 +457,9 @@ def test_a_card_for_the_raspberry_pi(world: World, tmp_path: Path) -> None:
     assert "rw quiet" in (tmp_path / "card/boot.script").read_text()
 
 
-def test_an_artifact_is_pushed_by_reference(world: World, docker_registry: Callable[[], str]) -> None:
+def test_an_artifact_is_pushed_by_reference(
+    world: World, docker_registry: Callable[[], str]
+) -> None:
     host = docker_registry()
     build(world, "-f", "oci", "--push", f"{host}/acme/system:7")
     done = subprocess.run(

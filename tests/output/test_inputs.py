@@ -1,4 +1,5 @@
-"""Everything that goes into a build has its part in the result's key: each input is changed in turn, and the output changes."""
+"""Everything that goes into a build has its part in the result's key: each input is changed in
+turn, and the output changes."""
 
 from __future__ import annotations
 
@@ -36,7 +37,9 @@ OPTIONS: Mapping[str, tuple[str, ...]] = {
 
 
 @pytest.mark.parametrize("option", OPTIONS)
-def test_every_option_has_a_result_of_its_own(world: World, option: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_option_has_a_result_of_its_own(
+    world: World, option: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1234567890")
     first = build(world)
     before = results(world)
@@ -65,7 +68,9 @@ def kernel(*, image: str = "KERNEL", tar: bytes = KERNEL_TAR) -> Callable[[World
 
 
 def app(content: str, **config: object) -> Callable[[World], None]:
-    return lambda world: world.image("acme/app:1", [[Member("bin/app", mode=0o755, content=content)]], config)
+    return lambda world: world.image(
+        "acme/app:1", [[Member("bin/app", mode=0o755, content=content)]], config
+    )
 
 
 def host(name: str, content: str) -> Callable[[World], None]:
@@ -75,7 +80,9 @@ def host(name: str, content: str) -> Callable[[World], None]:
 INPUTS: Mapping[str, Callable[[World], None]] = {
     "the kernel": kernel(image="KERNAL"),
     "its modules": kernel(tar=TAR),
-    "the init image": lambda world: world.image("acme/init:1", [[Member("init", mode=0o755, content="#?")]]),
+    "the init image": lambda world: world.image(
+        "acme/init:1", [[Member("init", mode=0o755, content="#?")]]
+    ),
     "a file of an image": app("apq", Entrypoint=["/bin/app"]),
     "an image's environment": app("app", Entrypoint=["/bin/app"], Env=["A=1"]),
     "an image's label": app("app", Labels={"org.mobyproject.config": '{"readonly": true}'}),

@@ -1,4 +1,5 @@
-"""Files under users' names: never through what others have put there, all of them or none, and nothing left behind."""
+"""Files under users' names: never through what others have put there, all of them or none, and
+nothing left behind."""
 
 from __future__ import annotations
 
@@ -40,7 +41,9 @@ def names(folder: Path) -> list[str]:
 
 
 def write(folder: Path, *suffixes: str, content: bytes = b"new") -> list[Path]:
-    return write_outputs(folder, folder / "os", [Output(suffix, (content, Hole(5))) for suffix in suffixes])
+    return write_outputs(
+        folder, folder / "os", [Output(suffix, (content, Hole(5))) for suffix in suffixes]
+    )
 
 
 def test_new_and_earlier_outputs(tmp_path: Path, way: str) -> None:
@@ -97,7 +100,9 @@ def test_what_another_user_put_there_is_nobodys_output(tmp_path: Path, way: str)
         (0o4755, 0o022, False, 0o755),
     ],
 )
-def test_permissions(tmp_path: Path, way: str, earlier: int | None, umask: int, secret: bool, expected: int) -> None:
+def test_permissions(
+    tmp_path: Path, way: str, earlier: int | None, umask: int, secret: bool, expected: int
+) -> None:
     path = tmp_path / "x"
     if earlier is not None:
         path.write_bytes(b"")
@@ -143,7 +148,8 @@ def test_what_is_no_file_stays(tmp_path: Path, what: str) -> None:
 
 @pytest.fixture
 def immutable(tmp_path: Path) -> Iterator[Path]:
-    """An earlier output that looks like any other and cannot be renamed: FS_IMMUTABLE_FL, on a file system that has it."""
+    """An earlier output that looks like any other and cannot be renamed: FS_IMMUTABLE_FL, on a file
+    system that has it."""
     disk, folder = tmp_path / "disk", tmp_path / "mounted"
     with disk.open("wb") as stream:
         stream.truncate(8 << 20)
@@ -175,7 +181,9 @@ def test_when_the_last_cannot_be_put_the_others_change_back(immutable: Path, way
     assert (folder / "os-link").is_symlink()
 
 
-def test_interrupted_while_they_are_put(tmp_path: Path, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupted_while_they_are_put(
+    tmp_path: Path, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "os-a").write_bytes(b"old")
     put = Place.put
 
@@ -203,7 +211,9 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_a_killed_build_leaves_nothing(tmp_path: Path) -> None:
-    done = subprocess.run([sys.executable, "-c", KILLED, tmp_path / "os"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, tmp_path / "os"], capture_output=True, text=True, check=False
+    )
     assert done.returncode == -signal.SIGKILL
     assert done.stdout == "[]\n"
     assert names(tmp_path) == []
@@ -235,7 +245,9 @@ def test_long_names(tmp_path: Path, way: str) -> None:
     assert caught.value.id == "output-failed"
 
 
-@pytest.mark.parametrize("name", [".", "..", "/", "", "x/", "stdout", "missing/x", "file/x", "a" * 300])
+@pytest.mark.parametrize(
+    "name", [".", "..", "/", "", "x/", "stdout", "missing/x", "file/x", "a" * 300]
+)
 def test_names_that_are_none(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Errors, and never `internal`."""
     (tmp_path / "x").mkdir()
@@ -259,7 +271,13 @@ def test_metadata_is_the_users_alone(tmp_path: Path) -> None:
     assert (tmp_path / "victim").read_bytes() == b"victim"
 
 
-def test_metadata_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for name, expected in ((tmp_path / "none/m.iso", "output-folder"), (".", "output-name"), ("..", "output-failed")):
+def test_metadata_that_cannot_be_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, expected in (
+        (tmp_path / "none/m.iso", "output-folder"),
+        (".", "output-name"),
+        ("..", "output-failed"),
+    ):
         assert main(["metadata", "create", str(name), "x"]) == 1
         assert f"error[{expected}]" in capsys.readouterr().err

@@ -49,7 +49,11 @@ def test_a_full_disk(store: Path, tmp_path: Path) -> None:
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", folder], check=True)
     try:
         with pytest.raises(ComposError) as caught:
-            write_outputs(store, folder / "os", [Output("-a", (b"x",)), Output("-b", (Slice("blob", 0, 1 << 20),))])
+            write_outputs(
+                store,
+                folder / "os",
+                [Output("-a", (b"x",)), Output("-b", (Slice("blob", 0, 1 << 20),))],
+            )
         assert caught.value.id == "disk-full"
         assert list(folder.iterdir()) == []
     finally:

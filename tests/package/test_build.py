@@ -1,4 +1,5 @@
-"""Bricks built from a small signed archive: contents, reproducibility, what builds them and what forgets them."""
+"""Bricks built from a small signed archive: contents, reproducibility, what builds them and what
+forgets them."""
 
 from __future__ import annotations
 
@@ -53,7 +54,11 @@ class Workshop:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.archive = Archive(folder / "archive", Key())
-        files = {"bin/tool": b"#!tool", "usr/share/certs/b.pem": b"B\n", "usr/share/certs/a.pem": b"A\n"}
+        files = {
+            "bin/tool": b"#!tool",
+            "usr/share/certs/b.pem": b"B\n",
+            "usr/share/certs/a.pem": b"A\n",
+        }
         self.archive.add_deb("tool", files, depends="lib")
         self.archive.add_deb("lib", {"usr/lib/unused": b"x"})
         self.archive.write_all()
@@ -88,7 +93,10 @@ def test_a_bricks_files(workshop: Workshop, tmp_path: Path) -> None:
     }
     with Contents(store.root) as contents:
         assert b"".join(contents.chunks(tree["etc/all.pem"].content)) == b"A\nB\n"
-    assert (tree["bin/a"].link, tree["usr/local/bin/b"].link) == ("../opt/tool", "../../../opt/tool")
+    assert (tree["bin/a"].link, tree["usr/local/bin/b"].link) == (
+        "../opt/tool",
+        "../../../opt/tool",
+    )
     assert (tree["etc/tool.conf"].mode, tree["data"].kind, tree["etc"].mode) == (0o600, "d", 0o755)
     assert image.config.cmd == ("/usr/bin/tool",)
     assert image.config.labels == {"org.mobyproject.config": '{"pid":"host"}'}
@@ -97,7 +105,9 @@ def test_a_bricks_files(workshop: Workshop, tmp_path: Path) -> None:
 def test_two_stores_get_the_same_bytes(workshop: Workshop, tmp_path: Path) -> None:
     first, second = Store(tmp_path / "one"), Store(tmp_path / "two" / "deeper")
     assert workshop.build(first) == workshop.build(second)
-    blobs = [{path.name for path in (store.root / "blobs/sha256").iterdir()} for store in (first, second)]
+    blobs = [
+        {path.name for path in (store.root / "blobs/sha256").iterdir()} for store in (first, second)
+    ]
     assert blobs[0] == blobs[1]
     assert (first.root / "index.json").read_bytes() == (second.root / "index.json").read_bytes()
 
@@ -105,7 +115,9 @@ def test_two_stores_get_the_same_bytes(workshop: Workshop, tmp_path: Path) -> No
 def test_the_sbom_names_the_indexes(workshop: Workshop, tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     (document,) = spdx_documents(store, workshop.build(store))
-    signed = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(parsedate_to_datetime(DATE).timestamp()))
+    signed = time.strftime(
+        "%Y-%m-%dT%H:%M:%SZ", time.gmtime(parsedate_to_datetime(DATE).timestamp())
+    )
     suites = ("trixie", "trixie-security", "trixie-updates")
     listed = ", ".join(f"{suite} of {signed}" for suite in suites)
     assert document["creationInfo"]["comment"] == f"Debian's indexes: {listed}"
@@ -113,7 +125,9 @@ def test_the_sbom_names_the_indexes(workshop: Workshop, tmp_path: Path) -> None:
 
 def test_other_architectures_stay_in_the_index(workshop: Workshop, tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
-    (workshop.brick / "build.yml").write_text("image: tool\norg: compos\ntag: v1\nfiles: [{path: x, contents: y}]\n")
+    (workshop.brick / "build.yml").write_text(
+        "image: tool\norg: compos\ntag: v1\nfiles: [{path: x, contents: y}]\n"
+    )
     recipe = load_recipe(workshop.brick)
     for architecture in ("amd64", "arm64"):
         workshop.builder(store).build(recipe, Platform("linux", architecture), named(recipe))
@@ -214,14 +228,29 @@ def test_who_is_asked_for_a_brick(
     [
         ({}, True),
         ({"tool.conf": "other"}, False),
-        ({"build.yml": "image: tool\norg: compos\ntag: v1\nfiles: [{path: x, contents: y}]\n"}, False),
+        (
+            {"build.yml": "image: tool\norg: compos\ntag: v1\nfiles: [{path: x, contents: y}]\n"},
+            False,
+        ),
         ({"build.yml": "image: tool\norg: mine\ntag: v1\nfiles: [{path: x, contents: y}]\n"}, True),
-        ({"build.yml": "image: tool\norg: compos\ntag: v2\nfiles: [{path: x, contents: y}]\n"}, True),
-        ({"build.yml": "image: tool\norg: host.test/compos\ntag: v1\nfiles: [{path: x, contents: y}]\n"}, True),
+        (
+            {"build.yml": "image: tool\norg: compos\ntag: v2\nfiles: [{path: x, contents: y}]\n"},
+            True,
+        ),
+        (
+            {
+                "build.yml": "image: tool\norg: host.test/compos\ntag: v1\nfiles: [{path: x, contents: y}]\n"
+            },
+            True,
+        ),
     ],
 )
 def test_names_of_shipped_bricks_are_taken(
-    workshop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: dict[str, str], accepted: bool
+    workshop: Workshop,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    change: dict[str, str],
+    accepted: bool,
 ) -> None:
     monkeypatch.setattr(bricks, "bricks_folder", lambda: workshop.brick.parent)
     copy = tmp_path / "copy"
@@ -233,7 +262,11 @@ def test_names_of_shipped_bricks_are_taken(
     template = LocalPackages()
     if accepted:
         name = named(load_recipe(copy))
-        assert own_name(load_recipe(copy)) == template.rename("@pkg:copy", str(tmp_path / "os.yml")) == name
+        assert (
+            own_name(load_recipe(copy))
+            == template.rename("@pkg:copy", str(tmp_path / "os.yml"))
+            == name
+        )
     else:
         with pytest.raises(PackageError, match="package-name"):
             own_name(load_recipe(copy))

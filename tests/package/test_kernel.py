@@ -23,7 +23,10 @@ else:
     from backports import zstd
 
 BASE = "usr/lib/modules/6.12"
-KERNEL: Tree = {"boot/vmlinuz-6.12": file(b"kernel", 0o600, 0), f"{BASE}/modules.builtin": file(b"", 0o644, 0)}
+KERNEL: Tree = {
+    "boot/vmlinuz-6.12": file(b"kernel", 0o600, 0),
+    f"{BASE}/modules.builtin": file(b"", 0o644, 0),
+}
 
 
 def members(store: Store, tree: Tree) -> dict[str, bytes]:

@@ -1,4 +1,5 @@
-"""What Debian has newer than in the store's bricks: updates, security updates, kernels with new names; and what CI sees."""
+"""What Debian has newer than in the store's bricks: updates, security updates, kernels with new
+names; and what CI sees."""
 
 from __future__ import annotations
 
@@ -41,7 +42,8 @@ class Debian:
         (self.folder / "tool/build.yml").write_text(text)
 
     def publish(self, kind: str, name: str, version: str) -> None:
-        """A newer package in the suite's `updates` or `security` updates, or in the suite itself."""
+        """A newer package in the suite's `updates` or `security` updates, or in the suite
+        itself."""
         suite = self.archive.beside(kind) if kind else self.archive
         depends = "lib, empty" if name == "tool" else ""
         suite.add_deb(name, {f"usr/lib/{name}": version.encode()}, version, depends=depends)
@@ -57,11 +59,24 @@ class Debian:
 
     def outdated(self) -> list[Outdated]:
         recipes = [load_recipe(self.folder / "tool")]
-        return [outdated(self.store, self.builder().indexes, brick) for brick in bricks_of(self.store, recipes)]
+        return [
+            outdated(self.store, self.builder().indexes, brick)
+            for brick in bricks_of(self.store, recipes)
+        ]
 
     def run(self, *flags: str) -> int:
         mirrors = ("--debian-mirror", self.archive.root.as_uri())
-        return main(["pkg", "outdated", "--cache", str(self.store.root), *mirrors, *flags, str(self.folder / "tool")])
+        return main(
+            [
+                "pkg",
+                "outdated",
+                "--cache",
+                str(self.store.root),
+                *mirrors,
+                *flags,
+                str(self.folder / "tool"),
+            ]
+        )
 
 
 @pytest.fixture
@@ -80,14 +95,24 @@ def test_nothing_newer(debian: Debian) -> None:
 @pytest.mark.parametrize(
     ("published", "expected"),
     [
-        ([("updates", "lib", "2")], Newer("lib", "1", "lib", "2", "trixie-updates", security=False)),
-        ([("security", "lib", "1+deb13u1")], Newer("lib", "1", "lib", "1+deb13u1", "trixie-security", security=True)),
-        # A security update stays one when something newer, or the next point release, has overtaken it.
+        (
+            [("updates", "lib", "2")],
+            Newer("lib", "1", "lib", "2", "trixie-updates", security=False),
+        ),
+        (
+            [("security", "lib", "1+deb13u1")],
+            Newer("lib", "1", "lib", "1+deb13u1", "trixie-security", security=True),
+        ),
+        # A security update stays one when something newer, or the next point release, has overtaken
+        # it.
         (
             [("security", "lib", "2"), ("updates", "lib", "3")],
             Newer("lib", "1", "lib", "3", "trixie-updates", security=True),
         ),
-        ([("security", "lib", "2"), ("", "lib", "2")], Newer("lib", "1", "lib", "2", "trixie", security=True)),
+        (
+            [("security", "lib", "2"), ("", "lib", "2")],
+            Newer("lib", "1", "lib", "2", "trixie", security=True),
+        ),
     ],
 )
 def test_newer(debian: Debian, published: Sequence[tuple[str, str, str]], expected: Newer) -> None:
@@ -116,13 +141,17 @@ def test_a_package_of_which_nothing_is_in_the_brick(debian: Debian) -> None:
 
 
 def test_a_kernel_has_another_name_with_each_version(debian: Debian) -> None:
-    debian.archive.add_deb("linux-image-6.12.9+deb13-amd64", {"boot/vmlinuz": b"9"}, "6.12.9-1", source="linux")
+    debian.archive.add_deb(
+        "linux-image-6.12.9+deb13-amd64", {"boot/vmlinuz": b"9"}, "6.12.9-1", source="linux"
+    )
     debian.archive.add_meta("linux-image-amd64", "6.12.9-1", "linux-image-6.12.9+deb13-amd64")
     debian.archive.write()
     debian.recipe("image: tool\norg: test\ntag: v1\ndebian: {packages: [linux-image-amd64]}\n")
     debian.build()
     security = debian.archive.beside("security")
-    security.add_deb("linux-image-6.12.10+deb13-amd64", {"boot/vmlinuz": b"10"}, "6.12.10-1", source="linux")
+    security.add_deb(
+        "linux-image-6.12.10+deb13-amd64", {"boot/vmlinuz": b"10"}, "6.12.10-1", source="linux"
+    )
     security.add_meta("linux-image-amd64", "6.12.10-1", "linux-image-6.12.10+deb13-amd64")
     security.write()
     (found,) = debian.outdated()
@@ -142,7 +171,12 @@ def test_another_recipe(debian: Debian) -> None:
     debian.build()
     debian.recipe(RECIPE + "cmd: [tool]\n")
     (found,) = debian.outdated()
-    assert (found.brick.changed, found.newer, found.security, found.packages) == (True, True, False, ())
+    assert (found.brick.changed, found.newer, found.security, found.packages) == (
+        True,
+        True,
+        False,
+        (),
+    )
 
 
 def test_what_ci_sees(debian: Debian, capsys: pytest.CaptureFixture[str]) -> None:
@@ -165,15 +199,28 @@ def test_what_ci_sees(debian: Debian, capsys: pytest.CaptureFixture[str]) -> Non
     ]
     assert debian.run("--security", "--json") == 100
     (brick,) = json.loads(capsys.readouterr().out)["bricks"]
-    assert (brick["name"], brick["outdated"], brick["security"]) == ("docker.io/test/tool:v1", True, True)
+    assert (brick["name"], brick["outdated"], brick["security"]) == (
+        "docker.io/test/tool:v1",
+        True,
+        True,
+    )
     assert [one["package"] for one in brick["packages"] if one["security"]] == ["lib"]
     assert debian.run("--security", "--rebuild") == 0
     assert debian.run() == 0
 
 
-def test_a_mirror_without_security_updates(debian: Debian, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_mirror_without_security_updates(
+    debian: Debian, capsys: pytest.CaptureFixture[str]
+) -> None:
     (debian.archive.beside("security").root / "dists/trixie-security/InRelease").unlink()
-    build = ["pkg", "build", "--cache", str(debian.store.root), "--debian-mirror", debian.archive.root.as_uri()]
+    build = [
+        "pkg",
+        "build",
+        "--cache",
+        str(debian.store.root),
+        "--debian-mirror",
+        debian.archive.root.as_uri(),
+    ]
     assert main([*build, str(debian.folder / "tool")]) == 1
     said = capsys.readouterr().err
     assert "error[debian-no-security]" in said
@@ -189,9 +236,18 @@ def test_a_mirror_without_security_updates(debian: Debian, capsys: pytest.Captur
     assert "trixie-security (security)" in capsys.readouterr().out
 
 
-def test_a_mirror_without_updates_is_noticed(debian: Debian, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_mirror_without_updates_is_noticed(
+    debian: Debian, capsys: pytest.CaptureFixture[str]
+) -> None:
     (debian.archive.root / "dists/trixie-updates/InRelease").unlink()
-    build = ["pkg", "build", "--cache", str(debian.store.root), "--debian-mirror", debian.archive.root.as_uri()]
+    build = [
+        "pkg",
+        "build",
+        "--cache",
+        str(debian.store.root),
+        "--debian-mirror",
+        debian.archive.root.as_uri(),
+    ]
     assert main([*build, str(debian.folder / "tool")]) == 0
     assert "trixie-updates is left out" in capsys.readouterr().err
 
@@ -215,7 +271,14 @@ def test_another_organisation(
     assert main(["pkg", "show-tag", "--canonical", "--org", "flag", folder]) == 0
     names = ["flag/tool:v1", "variable/tool:v1", "docker.io/flag/tool:v1"]
     assert capsys.readouterr().out.split() == names
-    build = ["pkg", "build", "--cache", str(debian.store.root), "--debian-mirror", debian.archive.root.as_uri()]
+    build = [
+        "pkg",
+        "build",
+        "--cache",
+        str(debian.store.root),
+        "--debian-mirror",
+        debian.archive.root.as_uri(),
+    ]
     assert main([*build, folder]) == 0
     assert debian.store.resolve("docker.io/variable/tool:v1") is not None
     assert debian.run("--org", "no/../where") == 1

@@ -23,19 +23,30 @@ def recipe(folder: Path, text: str) -> Path:
 
 def test_defaults_and_names(tmp_path: Path) -> None:
     found = load_recipe(recipe(tmp_path, "image: foo\n"))
-    assert (found.name, found.arches, found.debian) == ("linuxkit/foo:latest", ("amd64", "arm64", "riscv64"), None)
+    assert (found.name, found.arches, found.debian) == (
+        "linuxkit/foo:latest",
+        ("amd64", "arm64", "riscv64"),
+        None,
+    )
 
 
 def test_the_label_is_compact_json(tmp_path: Path) -> None:
     found = load_recipe(recipe(tmp_path, "image: foo\nconfig: {pid: host, binds: ['/a:/b']}\n"))
-    assert json.loads(found.settings.labels["org.mobyproject.config"]) == {"pid": "host", "binds": ["/a:/b"]}
+    assert json.loads(found.settings.labels["org.mobyproject.config"]) == {
+        "pid": "host",
+        "binds": ["/a:/b"],
+    }
 
 
 def test_packages_by_architecture(tmp_path: Path) -> None:
     text = "image: k\ndebian: {packages: [aa, {amd64: bb, riscv64: cc}]}\n"
     debian = load_recipe(recipe(tmp_path, text)).debian
     assert debian is not None
-    assert [debian.names(arch) for arch in ("amd64", "arm64", "riscv64")] == [("aa", "bb"), ("aa",), ("aa", "cc")]
+    assert [debian.names(arch) for arch in ("amd64", "arm64", "riscv64")] == [
+        ("aa", "bb"),
+        ("aa",),
+        ("aa", "cc"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -51,31 +62,101 @@ def test_packages_by_architecture(tmp_path: Path) -> None:
         ("image: x\ndebian: {suite: trixie}", "config-missing", ":2:9", "packages"),
         ("image: x\ndebian: {pakages: [a]}", "config-unknown-key", ":2:10", "packages"),
         ("image: x\ndebian: {packages: [a b]}", "recipe-name", "debian.packages[0]", ""),
-        ("image: x\ndebian: {packages: [{amd46: aa}]}", "config-unknown-key", "debian.packages[0]", "amd64"),
+        (
+            "image: x\ndebian: {packages: [{amd46: aa}]}",
+            "config-unknown-key",
+            "debian.packages[0]",
+            "amd64",
+        ),
         ("image: x\ndebian: {packages: [5]}", "config-type", "debian.packages[0]", ""),
-        ("image: x\ndebian: {packages: [aa], suite: ../../x}", "recipe-name", "debian.suite", "trixie"),
-        ("image: x\ndebian: {packages: [aa], components: [../x]}", "recipe-name", "debian.components[0]", ""),
-        ("image: x\ndebian: {packages: [aa], move: {usr: ../x}}", "recipe-path", "debian.move.usr", ""),
+        (
+            "image: x\ndebian: {packages: [aa], suite: ../../x}",
+            "recipe-name",
+            "debian.suite",
+            "trixie",
+        ),
+        (
+            "image: x\ndebian: {packages: [aa], components: [../x]}",
+            "recipe-name",
+            "debian.components[0]",
+            "",
+        ),
+        (
+            "image: x\ndebian: {packages: [aa], move: {usr: ../x}}",
+            "recipe-path",
+            "debian.move.usr",
+            "",
+        ),
         ("image: x\ndebian: {packages: [aa], move: {../usr: x}}", "recipe-path", "debian.move", ""),
         ("image: x\ndebian: {packages: [aa], move: [a]}", "config-type", "debian.move", ""),
-        ("image: x\ndebian: {packages: [aa], keep: ['a/*********/b***']}", "recipe-path", "debian.keep[0]", ""),
+        (
+            "image: x\ndebian: {packages: [aa], keep: ['a/*********/b***']}",
+            "recipe-path",
+            "debian.keep[0]",
+            "",
+        ),
         ("image: x\nfiles: [{contents: y}]", "config-missing", "files[0]", "path"),
         ("image: x\nfiles: [{path: ../y, contents: y}]", "config-file", "files[0].path", ""),
         ('image: x\nfiles: [{path: "y\\0", contents: y}]', "config-value", "files[0].path", ""),
-        (f"image: x\nfiles: [{{path: {'y' * 256}, contents: y}}]", "recipe-path", "files[0].path", "255"),
-        (f"image: x\nfiles: [{{path: {'y/' * 2048}y, contents: y}}]", "recipe-path", "files[0].path", "4095"),
-        (f"image: x\nfiles: [{{path: y, symlink: {'y' * 4096}}}]", "recipe-path", "files[0].symlink", "4095"),
+        (
+            f"image: x\nfiles: [{{path: {'y' * 256}, contents: y}}]",
+            "recipe-path",
+            "files[0].path",
+            "255",
+        ),
+        (
+            f"image: x\nfiles: [{{path: {'y/' * 2048}y, contents: y}}]",
+            "recipe-path",
+            "files[0].path",
+            "4095",
+        ),
+        (
+            f"image: x\nfiles: [{{path: y, symlink: {'y' * 4096}}}]",
+            "recipe-path",
+            "files[0].symlink",
+            "4095",
+        ),
         ("image: x\nfiles: [{path: y, source: ../y}]", "recipe-source", "files[0].source", ""),
-        (f"image: x\nfiles: [{{path: y, source: {'y' * 5000}}}]", "recipe-path", "files[0].source", "4095"),
+        (
+            f"image: x\nfiles: [{{path: y, source: {'y' * 5000}}}]",
+            "recipe-path",
+            "files[0].source",
+            "4095",
+        ),
         (f"image: x\ndockerfile: {'y' * 256}", "recipe-path", "dockerfile", "255"),
-        ("image: x\nfiles: [{path: y, source: /etc/passwd}]", "recipe-source", "files[0].source", ""),
-        ("image: x\nfiles: [{path: y, metadata: json}]", "config-unknown-key", "files[0].metadata", ""),
-        ("image: x\nfiles: [{path: y, contents: z, mode: 0644}]", "config-type", "files[0].mode", "'0644'"),
+        (
+            "image: x\nfiles: [{path: y, source: /etc/passwd}]",
+            "recipe-source",
+            "files[0].source",
+            "",
+        ),
+        (
+            "image: x\nfiles: [{path: y, metadata: json}]",
+            "config-unknown-key",
+            "files[0].metadata",
+            "",
+        ),
+        (
+            "image: x\nfiles: [{path: y, contents: z, mode: 0644}]",
+            "config-type",
+            "files[0].mode",
+            "'0644'",
+        ),
         ("image: x\nfiles: [{path: y, contents: z, uid: -1}]", "config-range", "files[0].uid", ""),
         ("image: x\nconcatenate: [{path: x}]", "config-missing", "concatenate[0]", "sources"),
         ("image: x\nconcatenate: [{sources: [a]}]", "config-missing", "concatenate[0]", "path"),
-        ("image: x\nconcatenate: [{path: x, sources: []}]", "config-missing", "concatenate[0].sources", ""),
-        ("image: x\nconcatenate: [{path: x, sources: a}]", "config-type", "concatenate[0].sources", "[a]"),
+        (
+            "image: x\nconcatenate: [{path: x, sources: []}]",
+            "config-missing",
+            "concatenate[0].sources",
+            "",
+        ),
+        (
+            "image: x\nconcatenate: [{path: x, sources: a}]",
+            "config-type",
+            "concatenate[0].sources",
+            "[a]",
+        ),
         ("image: x\nconcatenate: {}", "config-type", "concatenate", ""),
         ("image: x\nlinks: [a]", "config-type", "links", ""),
         ("image: x\nlinks: {a: b}", "config-type", "links.a", "[b]"),
@@ -86,7 +167,12 @@ def test_packages_by_architecture(tmp_path: Path) -> None:
         ("image: x\nenv: [PATH]", "recipe-variable", "env[0]", ""),
         ("image: x\nlabels: {a: 5}", "config-type", "labels.a", "'5'"),
         ("image: x\nconfig: {bind: ['/a:/b']}", "config-unknown-key", "config.bind", "binds"),
-        ("image: x\nconfig: {capabilities: [CAP_NOTHING]}", "config-capability", "config.capabilities[0]", ""),
+        (
+            "image: x\nconfig: {capabilities: [CAP_NOTHING]}",
+            "config-capability",
+            "config.capabilities[0]",
+            "",
+        ),
         (
             "image: x\nconfig: {pid: host}\nlabels: {org.mobyproject.config: '{}'}",
             "recipe-label",
@@ -98,7 +184,12 @@ def test_packages_by_architecture(tmp_path: Path) -> None:
         ("image: x\nextra-sources: [a]", "package-extra-source", "extra-sources[0]", ""),
         ("image: x\nfiles: []\ndockerfile: D", "recipe-dockerfile", "dockerfile", ""),
         ("image: x\nfiles: []\nbuildArgs: [A=1]", "recipe-dockerfile", "buildArgs", ""),
-        ("image: x\nfiles: []\ndepends: {docker-images: {list: [a]}}", "recipe-dockerfile", "depends", ""),
+        (
+            "image: x\nfiles: []\ndepends: {docker-images: {list: [a]}}",
+            "recipe-dockerfile",
+            "depends",
+            "",
+        ),
         (
             "image: x\ndepends: {docker-images: {target: a, target-dir: b}}",
             "recipe-depends",
@@ -167,14 +258,17 @@ def test_linuxkits_own_keys_and_booleans(tmp_path: Path, word: str) -> None:
         ("suite: trixie-backports", ("trixie-backports",)),
     ],
 )
-def test_a_suite_comes_with_its_updates(tmp_path: Path, debian: str, suites: tuple[str, ...]) -> None:
+def test_a_suite_comes_with_its_updates(
+    tmp_path: Path, debian: str, suites: tuple[str, ...]
+) -> None:
     found = load_recipe(recipe(tmp_path, f"image: x\ndebian: {{packages: [aa], {debian}}}\n"))
     assert found.debian is not None
     assert found.debian.suites == suites
 
 
 def keys(table: Record, start: str = "") -> set[str]:
-    """The keys of `table` and, dotted, those of the tables in it, but for those of a system's YAML."""
+    """The keys of `table` and, dotted, those of the tables in it, but for those of a system's
+    YAML."""
     found = set()
     for name, field in table.fields.items():
         found.add(start + name)
@@ -226,7 +320,9 @@ def test_sources_stay_in_the_folder(tmp_path: Path) -> None:
         assert caught.value.id == "brick-source"
 
 
-@pytest.mark.parametrize("name", sorted(path.parent.name for path in bricks_folder().glob("*/build.yml")))
+@pytest.mark.parametrize(
+    "name", sorted(path.parent.name for path in bricks_folder().glob("*/build.yml"))
+)
 def test_our_bricks(name: str) -> None:
     found = load_recipe(bricks_folder() / name)
     assert found.name == f"compos/{name}:v1"

@@ -1,4 +1,5 @@
-"""A brick's own SBOM: its Debian packages exactly, its files, as an attestation that another architecture's build keeps."""
+"""A brick's own SBOM: its Debian packages exactly, its files, as an attestation that another
+architecture's build keeps."""
 
 from __future__ import annotations
 
@@ -38,19 +39,29 @@ def test_what_it_says(workshop: Workshop, tmp_path: Path) -> None:
     assert set(packages) == {"compos/tool", "tool"}
     tool = packages["tool"]
     deb = next(workshop.archive.root.rglob("tool_*.deb"))
-    assert tool["checksums"] == [{"algorithm": "SHA256", "checksumValue": hashlib.sha256(deb.read_bytes()).hexdigest()}]
+    assert tool["checksums"] == [
+        {"algorithm": "SHA256", "checksumValue": hashlib.sha256(deb.read_bytes()).hexdigest()}
+    ]
     (reference,) = tool["externalRefs"]
-    assert reference["referenceLocator"].startswith(f"pkg:deb/debian/tool@{tool['versionInfo']}?arch=")
+    assert reference["referenceLocator"].startswith(
+        f"pkg:deb/debian/tool@{tool['versionInfo']}?arch="
+    )
     (conf,) = document["files"]
     assert conf["fileName"] == "./etc/tool.conf"
-    assert {"algorithm": "SHA256", "checksumValue": hashlib.sha256(b"conf").hexdigest()} in conf["checksums"]
-    relations = {(one["spdxElementId"], one["relationshipType"]) for one in document["relationships"]}
+    assert {"algorithm": "SHA256", "checksumValue": hashlib.sha256(b"conf").hexdigest()} in conf[
+        "checksums"
+    ]
+    relations = {
+        (one["spdxElementId"], one["relationshipType"]) for one in document["relationships"]
+    }
     assert relations == {("SPDXRef-DOCUMENT", "DESCRIBES"), ("SPDXRef-Image", "CONTAINS")}
     root = store.resolve(image.name)
     assert root is not None
     assert stored_image(store, image.name, root, AMD64) == image
     assert tool["sourceInfo"] == f"built package from: tool {tool['versionInfo']}"
-    assert packages["compos/tool"]["checksums"][0]["checksumValue"] == image.digest.removeprefix("sha256:")
+    assert packages["compos/tool"]["checksums"][0]["checksumValue"] == image.digest.removeprefix(
+        "sha256:"
+    )
 
 
 SOME = """
@@ -66,7 +77,8 @@ concatenate:
 
 
 def test_packages_that_something_is_taken_from(workshop: Workshop, tmp_path: Path) -> None:
-    """A file's part and an empty file are something; a dependency, a folder and what is dropped are nothing."""
+    """A file's part and an empty file are something; a dependency, a folder and what is dropped are
+    nothing."""
     workshop.archive.add_deb("certificates", {"usr/share/ca/a.pem": b"A"}, depends="more")
     workshop.archive.add_deb("more", {"usr/bin/other": b"x"})
     workshop.archive.add_deb("mark", {"usr/lib/mark": b""}, depends="aside")
@@ -75,7 +87,12 @@ def test_packages_that_something_is_taken_from(workshop: Workshop, tmp_path: Pat
     (workshop.brick / "build.yml").write_text(SOME)
     store = Store(tmp_path / "store")
     (document,) = spdx_documents(store, workshop.build(store))
-    assert [package["name"] for package in document["packages"]] == ["compos/tool", "certificates", "mark", "tool"]
+    assert [package["name"] for package in document["packages"]] == [
+        "compos/tool",
+        "certificates",
+        "mark",
+        "tool",
+    ]
 
 
 def test_it_is_reproducible_and_valid(workshop: Workshop, tmp_path: Path) -> None:
@@ -93,7 +110,9 @@ def test_it_is_reproducible_and_valid(workshop: Workshop, tmp_path: Path) -> Non
 
 def test_other_architectures_keep_theirs(workshop: Workshop, tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
-    (workshop.brick / "build.yml").write_text("image: tool\norg: compos\ntag: v1\nfiles: [{path: a, contents: x}]\n")
+    (workshop.brick / "build.yml").write_text(
+        "image: tool\norg: compos\ntag: v1\nfiles: [{path: a, contents: x}]\n"
+    )
     recipe = load_recipe(workshop.brick)
     name = named(recipe)
     for architecture in ("arm64", "amd64", "amd64"):
@@ -113,7 +132,9 @@ def test_other_architectures_keep_theirs(workshop: Workshop, tmp_path: Path) -> 
         assert document["name"].endswith(platform.architecture)
 
 
-def test_it_travels_with_the_image(workshop: Workshop, tmp_path: Path, docker_registry: StartRegistry) -> None:
+def test_it_travels_with_the_image(
+    workshop: Workshop, tmp_path: Path, docker_registry: StartRegistry
+) -> None:
     host = docker_registry()
     store, other = Store(tmp_path / "store"), Store(tmp_path / "other")
     image = workshop.build(store)
@@ -133,7 +154,9 @@ def test_a_brick_of_an_earlier_compos_serves_and_gets_one_when_it_is_built_again
     _, index = parse_document(store.read(root.digest))
     assert isinstance(index, Index)
     kept = [one.to_json() for one in index.manifests if one.digest == image.digest]
-    earlier = store.put(json.dumps({"schemaVersion": 2, "manifests": kept}).encode(), root.media_type)
+    earlier = store.put(
+        json.dumps({"schemaVersion": 2, "manifests": kept}).encode(), root.media_type
+    )
     store.tag(image.name, earlier, annotations=root.annotations)
     monkeypatch.setattr(bricks, "bricks_folder", lambda: workshop.brick.parent)
     bricks.current_bricks(store, [image.name], AMD64)

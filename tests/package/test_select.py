@@ -91,7 +91,9 @@ def linked(tmp_path: Path) -> Tree:
         f"{libraries}/libother.so.1": file(b"not needed", 0o644, 0),
         f"{libraries}/libc.so.6": file(b"libc", 0o644, 0),
         f"{libraries}/ld-linux-x86-64.so.2": file(b"loader", 0o755, 0),
-        "usr/lib64/ld-linux-x86-64.so.2": symlink("../lib/x86_64-linux-gnu/ld-linux-x86-64.so.2", 0),
+        "usr/lib64/ld-linux-x86-64.so.2": symlink(
+            "../lib/x86_64-linux-gnu/ld-linux-x86-64.so.2", 0
+        ),
     }
     return tree
 
@@ -99,7 +101,11 @@ def linked(tmp_path: Path) -> Tree:
 def test_needed_libraries_and_the_loader_come_along(linked: Tree) -> None:
     chosen = selected(linked, ["usr/bin/app"], (), read, "brick")
     libraries = "usr/lib/x86_64-linux-gnu"
-    assert {f"{libraries}/libone.so.1", f"{libraries}/libtwo.so.2", f"{libraries}/libtwo.so.2.1"} <= set(chosen)
+    assert {
+        f"{libraries}/libone.so.1",
+        f"{libraries}/libtwo.so.2",
+        f"{libraries}/libtwo.so.2.1",
+    } <= set(chosen)
     assert f"{libraries}/libother.so.1" not in chosen
     assert chosen["lib64/ld-linux-x86-64.so.2"].link == "/usr/lib64/ld-linux-x86-64.so.2"
     assert f"{libraries}/ld-linux-x86-64.so.2" in chosen
@@ -120,5 +126,7 @@ def test_only_programs_are_read_for_what_they_need() -> None:
         return b""
 
     many = {f"usr/share/d{number}/f{number}": file(b"x" * 100, 0o644, 0) for number in range(3)}
-    assert set(many) < set(selected({**many, "usr/share/d1": directory(0o755, 0)}, ["usr/share/**"], (), nothing, "b"))
+    assert set(many) < set(
+        selected({**many, "usr/share/d1": directory(0o755, 0)}, ["usr/share/**"], (), nothing, "b")
+    )
     assert asked == [100] * 3

@@ -1,4 +1,5 @@
-"""Sizes of parts: together they are what a tar of the system holds, each is what its section brings."""
+"""Sizes of parts: together they are what a tar of the system holds, each is what its section
+brings."""
 
 from __future__ import annotations
 
@@ -52,16 +53,22 @@ def inspected(system: list[str], capsys: pytest.CaptureFixture[str]) -> dict[str
     return {part["location"]: part for part in json.loads(capsys.readouterr().out)["parts"]}
 
 
-def test_together_they_are_the_system(system: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_together_they_are_the_system(
+    system: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["build", "-f", "tar", "--no-sbom", "--dir", str(tmp_path), *system]) == 0
     with tarfile.open(tmp_path / "os.tar") as archive:
         members = [member for member in archive if not member.isdir()]
     parts = inspected(system, capsys).values()
-    assert sum(part["size"] for part in parts) == sum(member.size for member in members if member.isreg())
+    assert sum(part["size"] for part in parts) == sum(
+        member.size for member in members if member.isreg()
+    )
     assert sum(part["files"] for part in parts) == len(members)
 
 
-def test_each_has_what_its_entry_brings(system: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_each_has_what_its_entry_brings(
+    system: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     parts = inspected(system, capsys)
     assert [*parts] == [
         *("kernel", "init[0]", "volumes[v]", "onboot[one]", "services[web]", "services[other]"),
@@ -70,7 +77,9 @@ def test_each_has_what_its_entry_brings(system: list[str], capsys: pytest.Captur
     assert parts["kernel"]["source"] == "example.org/kernel:1"
     assert parts["kernel"]["size"] == 5000 + len("console=ttyS0") + 1
     assert parts["kernel"]["packed"] > 5000, "the kernel's file is not compressed again"
-    assert parts["services[other]"]["size"] > 1_000_000 > 10_000 > parts["services[other]"]["packed"]
+    assert (
+        parts["services[other]"]["size"] > 1_000_000 > 10_000 > parts["services[other]"]["packed"]
+    )
     assert parts["services[web]"]["size"] < 200_000, "its files are those of onboot[one]"
     assert parts["files"]["size"] == 5
 

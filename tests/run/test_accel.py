@@ -13,12 +13,15 @@ from compos import progress
 from compos.run.accel import choose_accel, kernel_boots
 
 PROOF = "VFS: Unable to mount root fs on unknown-block(0,0)"
-# The last argument is the serial port's file. What a broken KVM did on the machine where this was written: an assertion
-# with `-cpu host`; with others 40 bytes on the console, this complaint, and a QEMU that stays.
+# The last argument is the serial port's file. What a broken KVM did on the machine where this was
+# written: an assertion with `-cpu host`; with others 40 bytes on the console, this complaint, and a
+# QEMU that stays.
 SAY = 'for last; do :; done\nexec 3> "${last#file:}"\n'
 PANIC = f"#!/bin/sh\n{SAY}echo '{PROOF}' >&3\n"
 PANIC_AND_STAY = f"#!/bin/sh\n{SAY}echo '{PROOF}' >&3\nexec sleep 60\n"
-SLOW_PANIC = f"#!/bin/sh\n{SAY}for i in 1 2 3 4; do echo line >&3; sleep 0.4; done\necho '{PROOF}' >&3\n"
+SLOW_PANIC = (
+    f"#!/bin/sh\n{SAY}for i in 1 2 3 4; do echo line >&3; sleep 0.4; done\necho '{PROOF}' >&3\n"
+)
 EARLY_CRASH = f"#!/bin/sh\n{SAY}echo early console >&3\n"
 HANG = f"#!/bin/sh\n{SAY}echo early console >&3\nexec sleep 60\n"
 COMPLAINT = "#!/bin/sh\necho 'KVM internal error. Suberror: 1' >&2\nexec sleep 60\n"
@@ -48,7 +51,9 @@ def fake(tmp_path: Path, script: str) -> str:
         (SILENT, False, 0),
     ],
 )
-def test_only_a_kernel_that_came_through_counts(tmp_path: Path, script: str, works: bool, seconds: float) -> None:
+def test_only_a_kernel_that_came_through_counts(
+    tmp_path: Path, script: str, works: bool, seconds: float
+) -> None:
     started = time.monotonic()
     qemu = fake(tmp_path, script)
     assert kernel_boots(qemu, tmp_path / "kernel", arch="x86_64", stall=1, limit=3) is works
@@ -58,8 +63,14 @@ def test_only_a_kernel_that_came_through_counts(tmp_path: Path, script: str, wor
 @pytest.mark.parametrize(
     ("arch", "wanted"),
     [
-        ("x86_64", "-cpu host -machine q35 -accel kvm .*-append earlyprintk=ttyS0 console=ttyS0 panic=-1"),
-        ("aarch64", "-cpu host -machine virt,gic-version=host -accel kvm .*-append earlycon console=ttyAMA0 panic=-1"),
+        (
+            "x86_64",
+            "-cpu host -machine q35 -accel kvm .*-append earlyprintk=ttyS0 console=ttyS0 panic=-1",
+        ),
+        (
+            "aarch64",
+            "-cpu host -machine virt,gic-version=host -accel kvm .*-append earlycon console=ttyAMA0 panic=-1",
+        ),
         ("riscv64", "-cpu host -machine virt -accel kvm .*-append earlycon console=ttyS0 panic=-1"),
     ],
 )
@@ -93,7 +104,9 @@ def notices(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return listener.texts
 
 
-def choose(tmp_path: Path, qemu: str, kernel: Path | None, arch: str = platform.machine(), asked: str = "") -> str:
+def choose(
+    tmp_path: Path, qemu: str, kernel: Path | None, arch: str = platform.machine(), asked: str = ""
+) -> str:
     device = tmp_path / "kvm"
     device.touch()
     verdicts, boot = tmp_path / "verdicts", tmp_path / "boot"
@@ -108,7 +121,9 @@ def test_a_good_verdict_is_remembered(tmp_path: Path, notices: list[str]) -> Non
     assert notices == []
 
 
-def test_a_bad_verdict_is_remembered_and_told_every_time(tmp_path: Path, notices: list[str]) -> None:
+def test_a_bad_verdict_is_remembered_and_told_every_time(
+    tmp_path: Path, notices: list[str]
+) -> None:
     qemu = fake(tmp_path, ABORT)
     assert choose(tmp_path, qemu, tmp_path / "kernel") == "tcg"
     (tmp_path / "qemu").chmod(0o644)
@@ -163,6 +178,8 @@ def test_no_device(tmp_path: Path, notices: list[str]) -> None:
         ("", True, "tcg"),
     ],
 )
-def test_what_is_asked_for_needs_no_probe(tmp_path: Path, asked: str, foreign: bool, accel: str) -> None:
+def test_what_is_asked_for_needs_no_probe(
+    tmp_path: Path, asked: str, foreign: bool, accel: str
+) -> None:
     arch = "vax" if foreign else platform.machine()
     assert choose(tmp_path, "/no/qemu", tmp_path / "kernel", arch, asked) == accel

@@ -19,7 +19,9 @@ def touch(folder: Path, *names: str) -> None:
 def test_kernel_and_initrd(tmp_path: Path) -> None:
     touch(tmp_path, "os-kernel", "os-initrd.img", "os-cmdline")
     boot = find_boot(tmp_path / "os")
-    assert boot == Boot(tmp_path / "os", tmp_path / "os-kernel", tmp_path / "os-initrd.img", "root=x")
+    assert boot == Boot(
+        tmp_path / "os", tmp_path / "os-kernel", tmp_path / "os-initrd.img", "root=x"
+    )
 
 
 def test_a_folder_of_the_prefix_s_name_is_not_meant(tmp_path: Path) -> None:
@@ -74,7 +76,9 @@ def test_the_initrd_that_finds_a_root_is_taken(tmp_path: Path) -> None:
 
 def test_a_program_for_uefi(tmp_path: Path) -> None:
     touch(tmp_path, "os.efi")
-    assert find_boot(tmp_path / "os.efi") == Boot(tmp_path / "os", kernel=tmp_path / "os.efi", uefi=True)
+    assert find_boot(tmp_path / "os.efi") == Boot(
+        tmp_path / "os", kernel=tmp_path / "os.efi", uefi=True
+    )
 
 
 def test_a_description_is_not_booted(tmp_path: Path) -> None:
@@ -96,7 +100,9 @@ def test_a_description_is_not_booted(tmp_path: Path) -> None:
         ([], "iso", "os.iso", "iso-bios"),
     ],
 )
-def test_what_is_missing_is_named(tmp_path: Path, present: list[str], kind: str, missing: str, form: str) -> None:
+def test_what_is_missing_is_named(
+    tmp_path: Path, present: list[str], kind: str, missing: str, form: str
+) -> None:
     touch(tmp_path, *present)
     with pytest.raises(RunError) as caught:
         find_boot(tmp_path / "os", kind=kind)

@@ -29,7 +29,17 @@ def test_syntax(text: str, disk: Disk) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "size=2T", "a,colour=red", "format=raw", "a,format=", "a,size=1.5G", "a,size=-1", "a,size=G"]
+    "text",
+    [
+        "",
+        "size=2T",
+        "a,colour=red",
+        "format=raw",
+        "a,format=",
+        "a,size=1.5G",
+        "a,size=-1",
+        "a,size=G",
+    ],
 )
 def test_bad_syntax_is_an_error(text: str) -> None:
     with pytest.raises(RunError) as caught:
@@ -42,7 +52,9 @@ def test_missing_disks_are_made_and_existing_ones_kept(tmp_path: Path, form: str
     (first, second) = make_disks((Disk(Path(), 64, form), Disk(Path(), 16, form)), tmp_path)
     assert (first.path.name, second.path.name) == ("disk.img", "disk1.img")
     information = json.loads(
-        subprocess.run(["qemu-img", "info", "--output=json", first.path], capture_output=True, check=True).stdout
+        subprocess.run(
+            ["qemu-img", "info", "--output=json", first.path], capture_output=True, check=True
+        ).stdout
     )
     assert (information["format"], information["virtual-size"]) == (form, 64 << 20)
     before = first.path.read_bytes()

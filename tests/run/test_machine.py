@@ -34,7 +34,13 @@ def start(folder: Path, *arguments: str, **variables: str) -> subprocess.Popen[s
     return subprocess.Popen(
         [sys.executable, "-m", "compos", "--cache", folder / "cache", "run", *arguments],
         cwd=folder,
-        env={**os.environ, "PATH": path, "PYTHONPATH": SOURCES, "LINUXKIT_QEMU_ACCEL": "tcg", **variables},
+        env={
+            **os.environ,
+            "PATH": path,
+            "PYTHONPATH": SOURCES,
+            "LINUXKIT_QEMU_ACCEL": "tcg",
+            **variables,
+        },
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -59,7 +65,10 @@ def test_exit_status(folder: Path, script: str, status: int, told: str) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_signals_reach_qemu(folder: Path, number: signal.Signals) -> None:
-    qemu(folder, "trap 'echo ended > ended; exit 0' TERM INT HUP\necho $$ > pid\nwhile :; do sleep 0.05; done")
+    qemu(
+        folder,
+        "trap 'echo ended > ended; exit 0' TERM INT HUP\necho $$ > pid\nwhile :; do sleep 0.05; done",
+    )
     process = start(folder, "--arch", "x86_64", "os")
     deadline = time.monotonic() + 30
     while not (folder / "pid").exists():
@@ -102,7 +111,12 @@ def test_mistakes_end_with_one(folder: Path, arguments: list[str], told: str) ->
 
 def test_the_flag_is_over_the_variable(folder: Path) -> None:
     qemu(folder, 'echo "$@"')
-    for arguments, accel in (([], "tcg,tb-size=64"), (["--accel", "tcg,tb-size=32"], "tcg,tb-size=32")):
-        process = start(folder, *arguments, "--arch", "x86_64", "os", LINUXKIT_QEMU_ACCEL="tcg,tb-size=64")
+    for arguments, accel in (
+        ([], "tcg,tb-size=64"),
+        (["--accel", "tcg,tb-size=32"], "tcg,tb-size=32"),
+    ):
+        process = start(
+            folder, *arguments, "--arch", "x86_64", "os", LINUXKIT_QEMU_ACCEL="tcg,tb-size=64"
+        )
         output, _ = process.communicate(timeout=30)
         assert f"-machine q35 -accel {accel} " in output

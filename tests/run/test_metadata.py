@@ -1,4 +1,5 @@
-"""The metadata CD, read back by the rules of ECMA-119 as a reader applies them; the layout is LinuxKit's."""
+"""The metadata CD, read back by the rules of ECMA-119 as a reader applies them; the layout is
+LinuxKit's."""
 
 from __future__ import annotations
 
@@ -53,7 +54,9 @@ def test_layout_and_label() -> None:
     assert image[17 * 2048 :][:7] == b"\xffCD001\x01"
     assert struct.unpack_from("<BBIH", image, 18 * 2048) == (1, 0, 20, 1)
     assert struct.unpack_from(">BBIH", image, 19 * 2048) == (1, 0, 20, 1)
-    assert image[16 * 2048 + 881] == 1  # 8.4.31, file structure version: every field before it has its size
+    assert (
+        image[16 * 2048 + 881] == 1
+    )  # 8.4.31, file structure version: every field before it has its size
 
 
 def test_a_longer_one_leaves_no_tail(tmp_path: Path) -> None:

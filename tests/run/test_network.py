@@ -24,7 +24,19 @@ def test_publish(text: str, rule: Publish) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["80", "0:80", "80:65536", "80:80/sctp", "a:b", "", "80:80:80:80", "999.0.0.1:80:80", "1.2:80:80", "٨٠:80"]
+    "text",
+    [
+        "80",
+        "0:80",
+        "80:65536",
+        "80:80/sctp",
+        "a:b",
+        "",
+        "80:80:80:80",
+        "999.0.0.1:80:80",
+        "1.2:80:80",
+        "٨٠:80",
+    ],
 )
 def test_bad_publish_is_an_error(text: str) -> None:
     with pytest.raises(RunError) as caught:

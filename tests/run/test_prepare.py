@@ -1,4 +1,5 @@
-"""From a request to options: the state directory, and that nothing is made when something is wrong."""
+"""From a request to options: the state directory, and that nothing is made when something is
+wrong."""
 
 from __future__ import annotations
 
@@ -22,7 +23,9 @@ def request_(tmp_path: Path) -> Request:
     qemu = tmp_path / "my-qemu"
     qemu.write_text("#!/bin/sh\n")
     qemu.chmod(0o755)
-    return Request(tmp_path / "os", tmp_path / "verdicts", arch="amd64", accel="tcg", qemu=str(qemu))
+    return Request(
+        tmp_path / "os", tmp_path / "verdicts", arch="amd64", accel="tcg", qemu=str(qemu)
+    )
 
 
 def test_the_state_directory_is_filled(tmp_path: Path, request_: Request) -> None:
@@ -31,7 +34,11 @@ def test_the_state_directory_is_filled(tmp_path: Path, request_: Request) -> Non
     assert options.state == state
     assert sorted(path.name for path in state.iterdir()) == ["data.iso", "disk.img", "mac-addr"]
     assert options.mac == (state / "mac-addr").read_text()
-    assert (options.arch, options.metadata, options.qemu) == ("x86_64", state / "data.iso", str(tmp_path / "my-qemu"))
+    assert (options.arch, options.metadata, options.qemu) == (
+        "x86_64",
+        state / "data.iso",
+        str(tmp_path / "my-qemu"),
+    )
 
 
 def test_state_of_a_disk_and_of_an_iso(tmp_path: Path, request_: Request) -> None:

@@ -17,7 +17,9 @@ from compos.run.network import Publish
 from compos.run.qemu import Options, command_line, find_qemu, guest_arch
 
 KERNEL = Boot(Path("os"), Path("os-kernel"), Path("os-initrd.img"), "quiet")
-ROOT = Boot(Path("os"), Path("os-kernel"), cmdline="quiet", disk=Disk(Path("os-squashfs.img"), format="raw"))
+ROOT = Boot(
+    Path("os"), Path("os-kernel"), cmdline="quiet", disk=Disk(Path("os-squashfs.img"), format="raw")
+)
 BASE = Options(KERNEL, Path("state"), "52:54:00:12:34:56")
 
 
@@ -31,18 +33,27 @@ def text(options: Options) -> str:
         (BASE, "qemu-system-x86_64 -smp 1 -m 1024 "),
         (BASE, "-machine q35 -accel tcg,thread=single"),
         (BASE, "-kernel os-kernel -initrd os-initrd.img -append quiet"),
-        (BASE, "-device virtio-net-pci,netdev=t0,romfile=,mac=52:54:00:12:34:56 -netdev user,id=t0 -nographic"),
+        (
+            BASE,
+            "-device virtio-net-pci,netdev=t0,romfile=,mac=52:54:00:12:34:56 -netdev user,id=t0 -nographic",
+        ),
         (replace(BASE, publish=(Publish(8080, 80),)), "user,id=t0,hostfwd=tcp:127.0.0.1:8080-:80"),
         (replace(BASE, accel="tcg,thread=multi"), "-machine q35 -accel tcg,thread=multi"),
         (replace(BASE, accel="kvm"), "-cpu host -machine q35 -accel kvm"),
         (replace(BASE, arch="aarch64"), "-cpu cortex-a57 -machine virt -accel tcg"),
-        (replace(BASE, arch="aarch64", accel="kvm"), "-cpu host -machine virt,gic-version=host -accel kvm"),
+        (
+            replace(BASE, arch="aarch64", accel="kvm"),
+            "-cpu host -machine virt,gic-version=host -accel kvm",
+        ),
         (replace(BASE, arch="aarch64", accel="hvf"), "-cpu host -machine virt -accel hvf"),
         (
             replace(BASE, arch="aarch64", accel="kvm:tcg"),
             "-cpu max -machine virt,gic-version=max -accel kvm -accel tcg",
         ),
-        (replace(BASE, accel="kvm:tcg"), "-cpu max -machine q35 -accel kvm -accel tcg,thread=single"),
+        (
+            replace(BASE, accel="kvm:tcg"),
+            "-cpu max -machine q35 -accel kvm -accel tcg,thread=single",
+        ),
         (replace(BASE, arch="riscv64"), "qemu-system-riscv64 -smp 1"),
         (replace(BASE, arch="riscv64"), "-machine virt -accel tcg"),
         (replace(BASE, boot=ROOT), "-drive file=os-squashfs.img,format=raw,index=0,media=disk"),
@@ -61,7 +72,10 @@ def text(options: Options) -> str:
             replace(BASE, firmware=Firmware(Path("code"), Path("vars"))),
             "-drive if=pflash,unit=0,format=raw,readonly=on,file=code -drive if=pflash,unit=1,format=raw,file=vars",
         ),
-        (replace(BASE, metadata=Path("data.iso")), "-drive file=data.iso,format=raw,index=2,media=cdrom -kernel"),
+        (
+            replace(BASE, metadata=Path("data.iso")),
+            "-drive file=data.iso,format=raw,index=2,media=cdrom -kernel",
+        ),
         (
             replace(BASE, boot=Boot(Path("x"), iso=Path("x.iso")), metadata=Path("data.iso")),
             "file=x.iso,format=raw,index=2,media=cdrom -drive file=data.iso,format=raw,index=3,media=cdrom",
@@ -70,7 +84,10 @@ def text(options: Options) -> str:
         (replace(BASE, networking="none"), "-net none"),
         (replace(BASE, networking="tap,tap3"), "tap,id=t0,ifname=tap3,script=no,downscript=no"),
         (replace(BASE, networking="bridge,br0"), "bridge,id=t0,br=br0"),
-        (replace(BASE, disks=(Disk(Path("a,b"), format="raw"),)), "file=a,,b,format=raw,index=0,media=disk"),
+        (
+            replace(BASE, disks=(Disk(Path("a,b"), format="raw"),)),
+            "file=a,,b,format=raw,index=0,media=disk",
+        ),
         (
             replace(BASE, boot=Boot(Path("os"), iso=Path("os.iso"))),
             "-boot d -drive file=os.iso,format=raw,index=2,media=cdrom",
@@ -109,9 +126,19 @@ def drives(options: Options) -> dict[str, int]:
 def test_drives_and_cds_never_share_an_index() -> None:
     disks = tuple(Disk(Path(f"d{number}")) for number in range(3))
     assert drives(replace(BASE, disks=disks)) == {"d0": 0, "d1": 1, "d2": 2}
-    assert drives(replace(BASE, disks=disks, metadata=Path("m"))) == {"d0": 0, "d1": 1, "d2": 3, "m": 2}
+    assert drives(replace(BASE, disks=disks, metadata=Path("m"))) == {
+        "d0": 0,
+        "d1": 1,
+        "d2": 3,
+        "m": 2,
+    }
     disk = Boot(Path("x"), disk=Disk(Path("x")))
-    assert drives(replace(BASE, boot=disk, disks=disks[:2], metadata=Path("m"))) == {"x": 0, "d0": 1, "d1": 3, "m": 2}
+    assert drives(replace(BASE, boot=disk, disks=disks[:2], metadata=Path("m"))) == {
+        "x": 0,
+        "d0": 1,
+        "d1": 3,
+        "m": 2,
+    }
     iso = Boot(Path("x"), iso=Path("x.iso"))
     assert drives(replace(BASE, boot=iso, disks=disks, metadata=Path("m"))) == {
         "d0": 0,
@@ -128,7 +155,10 @@ def test_gui_has_no_console() -> None:
 
 def test_qemu_accepts_it(tmp_path: Path) -> None:
     """Stopped at the first instruction, told to quit through its monitor."""
-    files = [tmp_path / name for name in ("disk,1.img", "disk:2.img", "disk3.img", "code", "vars", "data.iso")]
+    files = [
+        tmp_path / name
+        for name in ("disk,1.img", "disk:2.img", "disk3.img", "code", "vars", "data.iso")
+    ]
     for file in files:
         file.write_bytes(bytes(1 << 20))
     options = replace(
@@ -143,7 +173,16 @@ def test_qemu_accepts_it(tmp_path: Path) -> None:
         no_reboot=True,
         devices=("virtio-balloon",),
     )
-    line = [*command_line(options), "-S", "-display", "none", "-monitor", "stdio", "-serial", "null"]
+    line = [
+        *command_line(options),
+        "-S",
+        "-display",
+        "none",
+        "-monitor",
+        "stdio",
+        "-serial",
+        "null",
+    ]
     line.remove("-nographic")
     done = subprocess.run(line, input=b"quit\n", capture_output=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, b"")

@@ -1,4 +1,5 @@
-"""A folder over HTTP against a raw socket: what may be asked for, what is answered, and what a bad client can hold."""
+"""A folder over HTTP against a raw socket: what may be asked for, what is answered, and what a bad
+client can hold."""
 
 from __future__ import annotations
 
@@ -61,7 +62,8 @@ def port(folder: Path) -> Iterator[int]:
 
 @pytest.fixture
 def ask(port: int) -> Ask:
-    """Send bytes, return all that comes until the server closes the connection, or nothing has come for a while."""
+    """Send bytes, return all that comes until the server closes the connection, or nothing has come
+    for a while."""
 
     def send(data: bytes, wait: float = 2) -> bytes:
         with socket.create_connection(("127.0.0.1", port)) as connection:
@@ -80,7 +82,9 @@ def ask(port: int) -> Ask:
 
 def get(path: bytes | str, *headers: str, method: str = "GET") -> bytes:
     path = path.encode() if isinstance(path, str) else path
-    lines = b"".join(header.encode() + b"\r\n" for header in ("Host: x", "Connection: close", *headers))
+    lines = b"".join(
+        header.encode() + b"\r\n" for header in ("Host: x", "Connection: close", *headers)
+    )
     return method.encode() + b" " + path + b" HTTP/1.1\r\n" + lines + b"\r\n"
 
 
@@ -153,7 +157,14 @@ def test_listings(ask: Ask, folder: Path) -> None:
     (folder / "empty/<script>&\"'").write_text("")
     (folder / "empty/javascript:x").write_text("")
     page = body(ask(get("/")))
-    for name in (b">file<", b">sub/<", b">in<", b'href="%FF"', b'href="C%3A"', b'href="a%20b%2520%C3%BC"'):
+    for name in (
+        b">file<",
+        b">sub/<",
+        b">in<",
+        b'href="%FF"',
+        b'href="C%3A"',
+        b'href="a%20b%2520%C3%BC"',
+    ):
         assert name in page
     for name in (b"out", b"secret", b"up", b"fifo", b"socket", b"dangling", b"round", b"dev"):
         assert b">" + name not in page
@@ -178,7 +189,10 @@ RANGES = [
 def test_ranges(ask: Ask, asked: str, code: int, content: bytes) -> None:
     answer = ask(get("/file").replace(b"Host: x", b"Range: " + asked.encode("latin-1")))
     # All of it may be said either way; http.server's own answer to no range is the plain one.
-    assert (status(answer) if content != CONTENT or asked != "bytes=0-" else 206, body(answer)) == (code, content)
+    assert (status(answer) if content != CONTENT or asked != "bytes=0-" else 206, body(answer)) == (
+        code,
+        content,
+    )
     assert f"Content-Length: {len(content)}\r\n".encode() in answer
     if code == 416:
         assert b"Content-Range: bytes */10\r\n" in answer
@@ -208,13 +222,23 @@ def test_conditions(ask: Ask) -> None:
     head = ask(get("/file", method="HEAD"))
     assert (status(head), body(head)) == (200, b"")
     assert b"Content-Length: 10\r\n" in head
-    modified = next(line[15:] for line in head.decode().splitlines() if line.startswith("Last-Modified: "))
+    modified = next(
+        line[15:] for line in head.decode().splitlines() if line.startswith("Last-Modified: ")
+    )
     assert status(ask(get("/file", f"If-Modified-Since: {modified}"))) == 304
     assert status(ask(get("/file", f"If-Modified-Since: {modified}", "If-None-Match: x"))) == 200
-    for date in ("x", "Thu, 01 Jan 1970 00:00:00 GMT", "Thu, 01 Jan 99999999999999 00:00:00 GMT", "9" * 5000):
+    for date in (
+        "x",
+        "Thu, 01 Jan 1970 00:00:00 GMT",
+        "Thu, 01 Jan 99999999999999 00:00:00 GMT",
+        "9" * 5000,
+    ):
         assert status(ask(get("/file", f"If-Modified-Since: {date}"))) == 200
     assert status(ask(get("/file", "Range: bytes=1-2", f"If-Range: {modified}"))) == 206
-    assert status(ask(get("/file", "Range: bytes=1-2", "If-Range: Thu, 01 Jan 1970 00:00:00 GMT"))) == 200
+    assert (
+        status(ask(get("/file", "Range: bytes=1-2", "If-Range: Thu, 01 Jan 1970 00:00:00 GMT")))
+        == 200
+    )
     assert status(ask(get("/none", "Range: bytes=0-"))) == 416
 
 
@@ -225,7 +249,11 @@ def test_a_body_is_not_the_next_request(ask: Ask, method: str) -> None:
     kept = ask(request + b"Content-Length: %d\r\n\r\n" % len(inner) + inner + get("/none"))
     assert kept.count(b"HTTP/1.1 ") == 2
     assert b"404" not in kept
-    for header in (b"Transfer-Encoding: chunked", b"Content-Length: 9999999999", b"Content-Length: " + b"9" * 5000):
+    for header in (
+        b"Transfer-Encoding: chunked",
+        b"Content-Length: 9999999999",
+        b"Content-Length: " + b"9" * 5000,
+    ):
         assert ask(request + header + b"\r\n\r\n" + inner, 0.5).count(b"HTTP/1.1 ") == 1
     for header in (
         b"Content-Length: x",
@@ -307,7 +335,9 @@ def test_connections_are_bounded(port: int, monkeypatch: pytest.MonkeyPatch, fol
 
 
 @pytest.mark.parametrize("path", [b"/\x1b[31m", b"/%1b%0a", b"/" + b"x" * 60_000])
-def test_the_log_is_one_plain_line(ask: Ask, path: bytes, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_log_is_one_plain_line(
+    ask: Ask, path: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
     ask(get(path))
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1
@@ -317,13 +347,20 @@ def test_the_log_is_one_plain_line(ask: Ask, path: bytes, capsys: pytest.Capture
 
 @pytest.mark.parametrize(
     ("text", "address"),
-    [("127.0.0.1:80", ("127.0.0.1", 80)), (":8080", ("", 8080)), ("80", ("127.0.0.1", 80)), ("[::1]:80", ("::1", 80))],
+    [
+        ("127.0.0.1:80", ("127.0.0.1", 80)),
+        (":8080", ("", 8080)),
+        ("80", ("127.0.0.1", 80)),
+        ("[::1]:80", ("::1", 80)),
+    ],
 )
 def test_addresses(text: str, address: tuple[str, int]) -> None:
     assert parse_address(text) == address
 
 
-@pytest.mark.parametrize("text", ["", "x", ":", ":x", ":65536", ":-1", ":" + "9" * 5000, ":\u0661", "1:2:x"])
+@pytest.mark.parametrize(
+    "text", ["", "x", ":", ":x", ":65536", ":-1", ":" + "9" * 5000, ":\u0661", "1:2:x"]
+)
 def test_what_is_no_address(text: str) -> None:
     with pytest.raises(RunError) as caught:
         parse_address(text)
@@ -331,7 +368,8 @@ def test_what_is_no_address(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("host", "folder_name"), [("\x00", "."), ("a..b", "."), ("x" * 300, "."), ("127.0.0.1", "\x00"), ("", "none")]
+    ("host", "folder_name"),
+    [("\x00", "."), ("a..b", "."), ("x" * 300, "."), ("127.0.0.1", "\x00"), ("", "none")],
 )
 def test_what_cannot_be_served(host: str, folder_name: str) -> None:
     with pytest.raises(RunError):

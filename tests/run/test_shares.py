@@ -31,7 +31,10 @@ def test_found_in_path_or_beside_qemu() -> None:
     for given, programs, found in (
         (
             "",
-            {"virtiofsd": "/usr/bin/virtiofsd", "/usr/lib/qemu/virtiofsd": "/usr/lib/qemu/virtiofsd"},
+            {
+                "virtiofsd": "/usr/bin/virtiofsd",
+                "/usr/lib/qemu/virtiofsd": "/usr/lib/qemu/virtiofsd",
+            },
             "/usr/bin/virtiofsd",
         ),
         ("", {"/usr/lib/qemu/virtiofsd": "/usr/lib/qemu/virtiofsd"}, "/usr/lib/qemu/virtiofsd"),

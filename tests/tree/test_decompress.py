@@ -45,8 +45,14 @@ SOUND = {
     "zstd of nothing": (compress(b"", "zstd"), b""),
     "zstd and zeros": (ZSTD + bytes(9), PLAIN),
     "a skippable frame first": (skippable(b"note") + ZSTD, PLAIN),
-    "skippable frames of every kind": (b"".join(skippable(b"n", kind) for kind in range(16)) + ZSTD, PLAIN),
-    "skippable frames between and behind": (ZSTD + skippable(b"") + ZSTD + skippable(b"note"), PLAIN + PLAIN),
+    "skippable frames of every kind": (
+        b"".join(skippable(b"n", kind) for kind in range(16)) + ZSTD,
+        PLAIN,
+    ),
+    "skippable frames between and behind": (
+        ZSTD + skippable(b"") + ZSTD + skippable(b"note"),
+        PLAIN + PLAIN,
+    ),
     "a large skippable frame": (skippable(bytes(500_000)) + ZSTD, PLAIN),
     "nothing but a skippable frame": (skippable(b"note"), b""),
     "frames in a skippable frame": (skippable(ZSTD) + ZSTD, PLAIN),
@@ -63,7 +69,9 @@ def test_sound(name: str) -> None:
 def test_the_formats_own_tools_agree(name: str) -> None:
     data, plain = SOUND[name]
     tool = "gzip" if data.startswith(b"\x1f\x8b") else "zstd"
-    done = subprocess.run([tool, "--decompress", "--stdout"], input=data, capture_output=True, check=True)
+    done = subprocess.run(
+        [tool, "--decompress", "--stdout"], input=data, capture_output=True, check=True
+    )
     assert done.stdout == plain
 
 
@@ -126,7 +134,9 @@ class Nowhere(io.RawIOBase):
 def exploded(bounds: Bounds) -> tuple[ImageError, int]:
     bomb, out = Bomb(), Nowhere()
     with pytest.raises(ImageError) as caught:
-        decompress(bomb.read(6), cast("io.BytesIO", bomb), cast("io.BytesIO", out), "example/app:1", bounds)
+        decompress(
+            bomb.read(6), cast("io.BytesIO", bomb), cast("io.BytesIO", out), "example/app:1", bounds
+        )
     assert caught.value.id == "layer-too-large"
     return caught.value, out.count
 

@@ -1,6 +1,5 @@
 """Layers become the tree that the OCI image specification means."""
 
-# ruff: noqa: E501  a case a line
 from __future__ import annotations
 
 from pathlib import Path
@@ -18,7 +17,9 @@ from tests.images import Member, make_image
 
 def tree_of(store: Store, *layers: list[Member], compression: str = "gzip") -> Tree:
     image = make_image(store, "example/app:1", layers, compression=compression)  # type: ignore[arg-type]
-    return flatten((read_layer(store, layer, image.name) for layer in image.layers), image.name).tree
+    return flatten(
+        (read_layer(store, layer, image.name) for layer in image.layers), image.name
+    ).tree
 
 
 def text(store: Store, tree: Tree, path: str) -> str:
@@ -35,11 +36,19 @@ def store(tmp_path: Path) -> Store:
 def test_later_layers_win(store: Store, compression: str) -> None:
     tree = tree_of(
         store,
-        [Member("etc", "dir", 0o755), Member("etc/a", content="old"), Member("etc/b", content="kept")],
+        [
+            Member("etc", "dir", 0o755),
+            Member("etc/a", content="old"),
+            Member("etc/b", content="kept"),
+        ],
         [Member("etc/a", content="new", mode=0o600)],
         compression=compression,
     )
-    assert (text(store, tree, "etc/a"), tree["etc/a"].mode, text(store, tree, "etc/b")) == ("new", 0o600, "kept")
+    assert (text(store, tree, "etc/a"), tree["etc/a"].mode, text(store, tree, "etc/b")) == (
+        "new",
+        0o600,
+        "kept",
+    )
 
 
 CASES: list[tuple[str, list[list[Member]], set[str]]] = [
@@ -59,17 +68,26 @@ CASES: list[tuple[str, list[list[Member]], set[str]]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("layers", "paths"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
+@pytest.mark.parametrize(
+    ("layers", "paths"), [case[1:] for case in CASES], ids=[case[0] for case in CASES]
+)
 def test_paths(store: Store, layers: list[list[Member]], paths: set[str]) -> None:
     assert set(tree_of(store, *layers)) == paths
 
 
 def test_hard_links_share_an_inode_and_outlive_their_target(store: Store) -> None:
     tree = tree_of(
-        store, [Member("a", content="x"), Member("b", "hardlink", content="a"), Member("c", "hardlink", content="b")]
+        store,
+        [
+            Member("a", content="x"),
+            Member("b", "hardlink", content="a"),
+            Member("c", "hardlink", content="b"),
+        ],
     )
     assert tree["a"].inode == tree["b"].inode == tree["c"].inode != ""
-    tree = tree_of(store, [Member("a", content="x"), Member("b", "hardlink", content="a")], [Member(".wh.a")])
+    tree = tree_of(
+        store, [Member("a", content="x"), Member("b", "hardlink", content="a")], [Member(".wh.a")]
+    )
     assert set(tree) == {"b"}
     assert text(store, tree, "b") == "x"
 
@@ -79,7 +97,14 @@ def test_hard_links_share_an_inode_and_outlive_their_target(store: Store) -> Non
     [
         ([Member("b", "hardlink", content="../../etc/shadow")], "layer-hard-link"),
         ([Member("b", "hardlink", content="missing")], "layer-hard-link"),
-        ([Member("a", "symlink", content="b"), Member("b", "symlink", content="a"), Member("a/x")], "layer-link-loop"),
+        (
+            [
+                Member("a", "symlink", content="b"),
+                Member("b", "symlink", content="a"),
+                Member("a/x"),
+            ],
+            "layer-link-loop",
+        ),
     ],
 )
 def test_hostile_layers_are_refused(store: Store, members: list[Member], id: str) -> None:
@@ -115,12 +140,16 @@ def test_a_truncated_compressed_layer_is_damaged(store: Store) -> None:
     data = compress(layer_tar([Member("a", content="x" * 100_000)]), "gzip")
     layer = store.put(data[:-20], LAYER_GZIP)
     put_image(store)
-    image = Image("example/app:1", "sha256:" + "0" * 64, ImageConfig("amd64", "linux"), (layer,), "")
+    image = Image(
+        "example/app:1", "sha256:" + "0" * 64, ImageConfig("amd64", "linux"), (layer,), ""
+    )
     with pytest.raises(ImageError) as caught:
         image_tree(store, image)
     assert caught.value.id == "layer-damaged"
 
 
 def test_directories_that_no_layer_names_are_not_the_images(store: Store) -> None:
-    image = make_image(store, "example/app:1", [[Member("a/b/c"), Member("d/e"), Member("d", "dir", 0o700)]])
+    image = make_image(
+        store, "example/app:1", [[Member("a/b/c"), Member("d/e"), Member("d", "dir", 0o700)]]
+    )
     assert set(image_tree(store, image)) == {"a/b/c", "d", "d/e"}

@@ -1,6 +1,6 @@
-"""What no Linux file system can hold is refused by name when a layer is read, and what is odd and can be held is not."""
+"""What no Linux file system can hold is refused by name when a layer is read, and what is odd and
+can be held is not."""
 
-# ruff: noqa: E501  a case a line
 from __future__ import annotations
 
 import subprocess
@@ -24,7 +24,10 @@ LONG = b"d/" * 2047 + b"x"
 def tree_of(root: Path, *tars: bytes) -> Tree:
     store = Store(root / "store")
     blobs = tuple(store.put(tar, LAYER_TAR) for tar in tars)
-    return image_tree(store, Image("example/app:1", "sha256:" + "0" * 64, ImageConfig("amd64", "linux"), blobs, ""))
+    return image_tree(
+        store,
+        Image("example/app:1", "sha256:" + "0" * 64, ImageConfig("amd64", "linux"), blobs, ""),
+    )
 
 
 REFUSED: list[tuple[str, bytes, str]] = [
@@ -61,7 +64,9 @@ REFUSED: list[tuple[str, bytes, str]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("layer", "reason"), [case[1:] for case in REFUSED], ids=[case[0] for case in REFUSED])
+@pytest.mark.parametrize(
+    ("layer", "reason"), [case[1:] for case in REFUSED], ids=[case[0] for case in REFUSED]
+)
 def test_refused(tmp_path: Path, layer: bytes, reason: str) -> None:
     if reason == "the root" and layer.startswith(b"\0"):
         # A header that begins with a NUL must not be taken for the end of the archive.
@@ -97,14 +102,18 @@ ODD: list[tuple[str, bytes, str, Node]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("layer", "path", "node"), [case[1:] for case in ODD], ids=[case[0] for case in ODD])
+@pytest.mark.parametrize(
+    ("layer", "path", "node"), [case[1:] for case in ODD], ids=[case[0] for case in ODD]
+)
 def test_odd_and_taken(tmp_path: Path, layer: bytes, path: str, node: Node) -> None:
     assert tree_of(tmp_path, layer + END) == {path: node}
 
 
 def test_a_hidden_name_may_be_as_long_as_a_name(tmp_path: Path) -> None:
     name = b"n" * 255
-    lower, upper = (pax({"path": path}) + bytes(Header(b"x")) + END for path in (name, b".wh." + name))
+    lower, upper = (
+        pax({"path": path}) + bytes(Header(b"x")) + END for path in (name, b".wh." + name)
+    )
     assert tree_of(tmp_path, lower, upper) == {}
 
 
@@ -115,10 +124,15 @@ def test_modes_have_twelve_bits(kind: str) -> None:
 
 
 def test_a_hard_link_is_clean_on_both_ends() -> None:
-    assert admitted("./a", Node(HARD_LINK, 0, link="../b//c")) == ("a", Node(HARD_LINK, 0, link="b/c"))
+    assert admitted("./a", Node(HARD_LINK, 0, link="../b//c")) == (
+        "a",
+        Node(HARD_LINK, 0, link="b/c"),
+    )
 
 
-@pytest.mark.parametrize(("name", "path"), [("/", ""), (".", ""), ("..", ""), ("a/..", ""), ("./a//b/", "a/b")])
+@pytest.mark.parametrize(
+    ("name", "path"), [("/", ""), (".", ""), ("..", ""), ("a/..", ""), ("./a//b/", "a/b")]
+)
 def test_clean(name: str, path: str) -> None:
     assert clean(name) == path
 
@@ -126,7 +140,8 @@ def test_clean(name: str, path: str) -> None:
 def sparse_map(chunks: int) -> bytes:
     """A sparse file of the PAX format 0.0, whose records repeat."""
     pairs = b"".join(
-        record(b"GNU.sparse.offset", b"%d" % number) + record(b"GNU.sparse.numbytes", b"0") for number in range(chunks)
+        record(b"GNU.sparse.offset", b"%d" % number) + record(b"GNU.sparse.numbytes", b"0")
+        for number in range(chunks)
     )
     body = record(b"GNU.sparse.size", b"%d" % chunks) + pairs
     return bytes(Header(b"pax", b"x", len(body))) + padded(body) + bytes(Header(b"x"))
@@ -134,8 +149,12 @@ def sparse_map(chunks: int) -> bytes:
 
 PROPORTIONATE: dict[str, bytes] = {
     "many records": pax({f"a{number}": b"" for number in range(70_000)}) + bytes(Header(b"x")),
-    "a header for all, again and again": (pax({f"a{n}": b"" for n in range(999)}, b"g") + bytes(Header(b"x"))) * 300,
-    "a header for all, and many files": pax({f"a{n}": b"" for n in range(70_000)}, b"g") + bytes(Header(b"x")) * 20_000,
+    "a header for all, again and again": (
+        pax({f"a{n}": b"" for n in range(999)}, b"g") + bytes(Header(b"x"))
+    )
+    * 300,
+    "a header for all, and many files": pax({f"a{n}": b"" for n in range(70_000)}, b"g")
+    + bytes(Header(b"x")) * 20_000,
     "a sparse map in records": sparse_map(18_000),
 }
 
@@ -150,7 +169,10 @@ def test_time_is_in_proportion(tmp_path: Path, case: str) -> None:
         return time.process_time() - started
 
     plain = seconds(
-        b"".join(bytes(Header(b"f%d" % number)) for number in range(len(PROPORTIONATE[case]) // 512)), "plain"
+        b"".join(
+            bytes(Header(b"f%d" % number)) for number in range(len(PROPORTIONATE[case]) // 512)
+        ),
+        "plain",
     )
     assert seconds(PROPORTIONATE[case], "case") < 20 * plain + 0.5
 
@@ -173,7 +195,9 @@ with tempfile.TemporaryDirectory() as name:
 
 def peak_of(layer: str) -> tuple[list[str], int]:
     """What was said, and KiB of memory that reading took, in a process of its own."""
-    done = subprocess.run([sys.executable, "-c", PEAK, layer], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", PEAK, layer], capture_output=True, text=True, check=True
+    )
     *said, peak = done.stdout.split()
     return said, int(peak)
 

@@ -1,5 +1,5 @@
-"""Arbitrary stacks of layers give the tree that GNU tar makes in a folder, whiteouts applied as the OCI image specification
-("Applying Changesets") says."""
+"""Arbitrary stacks of layers give the tree that GNU tar makes in a folder, whiteouts applied as the
+OCI image specification ("Applying Changesets") says."""
 
 # ruff: noqa: PTH118  one rule a line; paths are bytes where names are not UTF-8
 from __future__ import annotations
@@ -91,7 +91,9 @@ layers = st.builds(
 def layer_bytes(layer: Drawn, *, dots: bool = False) -> bytes:
     """The layer as a tar; with `dots`, names take the detours that were drawn."""
     buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w", format=layer.format, errors="surrogateescape") as archive:
+    with tarfile.open(
+        fileobj=buffer, mode="w", format=layer.format, errors="surrogateescape"
+    ) as archive:
         for member in layer.members:
             *parents, base = member.path
             if member.kind == "whiteout":
@@ -109,7 +111,9 @@ def layer_bytes(layer: Drawn, *, dots: bool = False) -> bytes:
             data = member.content if member.kind == "file" else b""
             info.size = len(data)
             if member.kind == "file" and member.xattr and layer.format == tarfile.PAX_FORMAT:
-                info.pax_headers = {"SCHILY.xattr.user.x": member.xattr.decode("utf-8", "surrogateescape")}
+                info.pax_headers = {
+                    "SCHILY.xattr.user.x": member.xattr.decode("utf-8", "surrogateescape")
+                }
             archive.addfile(info, io.BytesIO(data))
     return buffer.getvalue()
 
@@ -118,9 +122,10 @@ Steps = tuple[str, ...]
 
 
 def sound(stack: list[Drawn]) -> list[Drawn]:
-    """The stack without what no image builder writes and GNU tar refuses or decides by chance: members below what is no
-    folder (links have a test of their own); folders that stand twice in a layer, or in place of something of the same layer;
-    hard links to nothing, to folders and symbolic links, or to themselves."""
+    """The stack without what no image builder writes and GNU tar refuses or decides by chance:
+    members below what is no folder (links have a test of their own); folders that stand twice in a
+    layer, or in place of something of the same layer; hard links to nothing, to folders and
+    symbolic links, or to themselves."""
     kinds: dict[Steps, str] = {}
     links: dict[Steps, Steps] = {}
     kept = []
@@ -128,14 +133,18 @@ def sound(stack: list[Drawn]) -> list[Drawn]:
         hidden = [member for member in layer.members if member.kind in ("whiteout", "opaque")]
         # Folders in place of links that something is hidden below have a test of their own, too.
         drawn = [
-            one for one in layer.members if not (hidden and one.kind == "dir" and kinds.get(one.path) == "symlink")
+            one
+            for one in layer.members
+            if not (hidden and one.kind == "dir" and kinds.get(one.path) == "symlink")
         ]
         before = dict(kinds)
         for member in hidden:
             whole = member.kind == "whiteout"
             _forget(
                 kinds,
-                _led(before, links, member.path if whole else (*member.path, ""))[: None if whole else -1],
+                _led(before, links, member.path if whole else (*member.path, ""))[
+                    : None if whole else -1
+                ],
                 itself=whole,
             )
         chosen = _sound_members(drawn, kinds)
@@ -157,7 +166,9 @@ def _led(kinds: dict[Steps, str], links: dict[Steps, Steps], path: Steps) -> Ste
 
 
 def _forget(kinds: dict[Steps, str], path: Steps, *, itself: bool) -> None:
-    for other in [other for other in kinds if other[: len(path)] == path and (itself or other != path)]:
+    for other in [
+        other for other in kinds if other[: len(path)] == path and (itself or other != path)
+    ]:
         del kinds[other]
 
 
@@ -176,7 +187,9 @@ def _sound_members(drawn: list[Made], kinds: dict[Steps, str]) -> list[Made]:
         if path in here and "dir" in (here[path], kind) and (here[path] != kind or path in said):
             continue
         target = {**kinds, **here}.get(member.target, "dir")
-        if kind == "hardlink" and (target in ("dir", "symlink") or member.target[: len(path)] == path):
+        if kind == "hardlink" and (
+            target in ("dir", "symlink") or member.target[: len(path)] == path
+        ):
             continue
         if kind != "dir":
             _forget(kinds, path, itself=True)
@@ -209,7 +222,8 @@ def apply(folder: Path, data: bytes) -> None:
     for path in hidden:
         remove(path)
     for path in replaced:
-        # GNU tar leaves a folder that is not empty; in layers, what stands in its place replaces it.
+        # GNU tar leaves a folder that is not empty; in layers, what stands in its place replaces
+        # it.
         if path.is_dir() and not path.is_symlink():
             remove(path)
     with tempfile.NamedTemporaryFile() as file:
@@ -259,14 +273,26 @@ def seen(folder: Path) -> tuple[dict[str, Any], set[frozenset[str]]]:
             mode = 0 if kind == stat.S_IFLNK else stat.S_IMODE(status.st_mode)
             mtime = 0 if kind == stat.S_IFDIR else int(status.st_mtime)
             device = (
-                (os.major(status.st_rdev), os.minor(status.st_rdev)) if kind in (stat.S_IFCHR, stat.S_IFBLK) else (0, 0)
+                (os.major(status.st_rdev), os.minor(status.st_rdev))
+                if kind in (stat.S_IFCHR, stat.S_IFBLK)
+                else (0, 0)
             )
             xattrs = (
                 tuple((name, os.getxattr(path, name)) for name in sorted(os.listxattr(path)))
                 if kind == stat.S_IFREG
                 else ()
             )
-            found[key] = (kind, mode, status.st_uid, status.st_gid, mtime, content, link, device, xattrs)
+            found[key] = (
+                kind,
+                mode,
+                status.st_uid,
+                status.st_gid,
+                mtime,
+                content,
+                link,
+                device,
+                xattrs,
+            )
             if kind == stat.S_IFREG:
                 inodes[status.st_ino].add(key)
     return found, {frozenset(group) for group in inodes.values() if len(group) > 1}
@@ -288,7 +314,9 @@ def ours(folder: Path, stack: list[Drawn]) -> tuple[dict[str, Any], set[frozense
     for one in stack:
         data = compress(layer_bytes(one, dots=True), one.compression)  # type: ignore[arg-type]
         blobs.append(store.put(data, MEDIA_TYPES[one.compression]))
-    tree = image_tree(store, Image("x", "sha256:" + "0" * 64, ImageConfig("amd64", "linux"), tuple(blobs), ""))
+    tree = image_tree(
+        store, Image("x", "sha256:" + "0" * 64, ImageConfig("amd64", "linux"), tuple(blobs), "")
+    )
     found: dict[str, Any] = {}
     groups: dict[str, set[str]] = defaultdict(set)
     with Contents(store.root) as contents:
@@ -297,11 +325,22 @@ def ours(folder: Path, stack: list[Drawn]) -> tuple[dict[str, Any], set[frozense
             mode = 0 if kind == stat.S_IFLNK else node.mode
             mtime = 0 if kind == stat.S_IFDIR else node.mtime // 10**9
             data = b"".join(contents.chunks(node.content))
-            found[path] = (kind, mode, node.uid, node.gid, mtime, data, node.link, node.device, node.xattrs)
+            found[path] = (
+                kind,
+                mode,
+                node.uid,
+                node.gid,
+                mtime,
+                data,
+                node.link,
+                node.device,
+                node.xattrs,
+            )
             if node.inode and kind == stat.S_IFREG:
                 groups[node.inode].add(path)
             for parent in ancestors(path):
-                # What no layer says is left to whoever lays the tree out: root's, 0755, as GNU tar makes it.
+                # What no layer says is left to whoever lays the tree out: root's, 0755, as GNU tar
+                # makes it.
                 if parent not in tree:
                     found[parent] = IMPLIED
     return found, {frozenset(group) for group in groups.values() if len(group) > 1}
@@ -322,7 +361,11 @@ def drawn(kind: str, *path: str, target: tuple[str, ...] = (), content: bytes = 
 @example(
     [
         Drawn(
-            [drawn("file", "a", content=b"1"), drawn("hardlink", "b", target=("a",)), drawn("file", "a", content=b"2")],
+            [
+                drawn("file", "a", content=b"1"),
+                drawn("hardlink", "b", target=("a",)),
+                drawn("file", "a", content=b"2"),
+            ],
             tarfile.PAX_FORMAT,
             "plain",
         )
@@ -331,7 +374,9 @@ def drawn(kind: str, *path: str, target: tuple[str, ...] = (), content: bytes = 
 @example(
     [
         Drawn([drawn("file", "a", content=b"1")], tarfile.GNU_FORMAT, "gzip"),
-        Drawn([drawn("whiteout", "a"), drawn("file", "a", content=b"2")], tarfile.PAX_FORMAT, "zstd"),
+        Drawn(
+            [drawn("whiteout", "a"), drawn("file", "a", content=b"2")], tarfile.PAX_FORMAT, "zstd"
+        ),
     ]
 )
 def test_any_stack_is_as_gnu_tar_has_it(stack: list[Drawn]) -> None:
@@ -377,8 +422,14 @@ def test_members_below_links_go_where_the_link_leads(target: str, below: list[st
     with tempfile.TemporaryDirectory() as name:
         store = Store(Path(name) / "store")
         blobs = tuple(store.put(data, LAYER_TAR) for data in tars)
-        tree = image_tree(store, Image("x", "sha256:" + "0" * 64, ImageConfig("amd64", "linux"), blobs, ""))
-    real = os.path.normpath(os.path.join(target, *below)) if target != "b" else os.path.join("b", *below)
+        tree = image_tree(
+            store, Image("x", "sha256:" + "0" * 64, ImageConfig("amd64", "linux"), blobs, "")
+        )
+    real = (
+        os.path.normpath(os.path.join(target, *below))
+        if target != "b"
+        else os.path.join("b", *below)
+    )
     assert tree[real].kind == "f"
     assert tree["a"].kind == "l"
     assert not [path for path in tree if ".." in path.split("/") or path.startswith("/")]

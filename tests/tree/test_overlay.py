@@ -1,6 +1,6 @@
-"""Layers over each other: links, whiteouts and hard links as container engines have them, and work in proportion."""
+"""Layers over each other: links, whiteouts and hard links as container engines have them, and work
+in proportion."""
 
-# ruff: noqa: E501  a case a line
 from __future__ import annotations
 
 import time
@@ -10,7 +10,17 @@ import pytest
 
 from compos.errors import ImageError
 from compos.tree.layer import Layer
-from compos.tree.node import DIRECTORY, FILE, HARD_LINK, SYMLINK, Node, Tree, directory, file, symlink
+from compos.tree.node import (
+    DIRECTORY,
+    FILE,
+    HARD_LINK,
+    SYMLINK,
+    Node,
+    Tree,
+    directory,
+    file,
+    symlink,
+)
 from compos.tree.overlay import Overlay
 
 Entries = Iterable[tuple[str, Node]]
@@ -165,5 +175,9 @@ def test_time_is_in_proportion(case: str) -> None:
 
 def test_named_folders_only() -> None:
     tree = laid(layer([("a/b/c", text("")), ("d/e", text("")), ("d", directory(0o700, 0))]))
-    assert {path: node.kind for path, node in tree.items()} == {"a/b/c": FILE, "d/e": FILE, "d": DIRECTORY}
+    assert {path: node.kind for path, node in tree.items()} == {
+        "a/b/c": FILE,
+        "d/e": FILE,
+        "d": DIRECTORY,
+    }
     assert SYMLINK not in {node.kind for node in tree.values()}

@@ -36,19 +36,26 @@ def tables(draw: st.DrawFn) -> list[tuple[str, list[Any]]]:
 
 
 @given(tables())
-def test_columns_come_back(tmp_path_factory: pytest.TempPathFactory, table: list[tuple[str, list[Any]]]) -> None:
+def test_columns_come_back(
+    tmp_path_factory: pytest.TempPathFactory, table: list[tuple[str, list[Any]]]
+) -> None:
     path = tmp_path_factory.getbasetemp() / "columns"
     columns.save(path, "x 1", table)
-    assert columns.load(path, "x 1", "".join(kind for kind, _ in table)) == [values for _, values in table]
+    assert columns.load(path, "x 1", "".join(kind for kind, _ in table)) == [
+        values for _, values in table
+    ]
     assert columns.load(path, "x 2", "".join(kind for kind, _ in table)) is None
     assert columns.load(path, "x 1", "".join(kind for kind, _ in table) + "s") is None
 
 
 @given(tables(), st.data())
 def test_damaged_columns_are_none(
-    tmp_path_factory: pytest.TempPathFactory, table: list[tuple[str, list[Any]]], data: st.DataObject
+    tmp_path_factory: pytest.TempPathFactory,
+    table: list[tuple[str, list[Any]]],
+    data: st.DataObject,
 ) -> None:
-    """Cut at any byte, or with another byte anywhere; and so, too, when the checksum was made for it."""
+    """Cut at any byte, or with another byte anywhere; and so, too, when the checksum was made for
+    it."""
     path = tmp_path_factory.getbasetemp() / "columns"
     columns.save(path, "x 1", table)
     kinds = "".join(kind for kind, _ in table)
@@ -56,9 +63,13 @@ def test_damaged_columns_are_none(
     path.write_bytes(whole[: data.draw(st.integers(0, len(whole) - 1))])
     assert columns.load(path, "x 1", kinds) is None
     at = data.draw(st.integers(0, len(whole) - 1))
-    path.write_bytes(whole[:at] + bytes([whole[at] ^ data.draw(st.integers(1, 255))]) + whole[at + 1 :])
+    path.write_bytes(
+        whole[:at] + bytes([whole[at] ^ data.draw(st.integers(1, 255))]) + whole[at + 1 :]
+    )
     assert columns.load(path, "x 1", kinds) is None
-    forge(path, lambda body: body[: at % (len(body) or 1)] + data.draw(st.binary(max_size=30)), whole)
+    forge(
+        path, lambda body: body[: at % (len(body) or 1)] + data.draw(st.binary(max_size=30)), whole
+    )
     columns.load(path, "x 1", kinds)
 
 
@@ -85,10 +96,28 @@ RESULT = "derived/layer/x.tar"
 NODES: list[tuple[str, Node]] = [
     ("", directory(0o700, 5)),
     ("bin", directory(0o755, -7)),
-    ("bin/a", Node(FILE, 0o4755, 1, (1 << 32) - 1, 10**18, 1000, (Slice(BLOB, 0, 1000),), xattrs=(("user.a", b"\0"),))),
+    (
+        "bin/a",
+        Node(
+            FILE,
+            0o4755,
+            1,
+            (1 << 32) - 1,
+            10**18,
+            1000,
+            (Slice(BLOB, 0, 1000),),
+            xattrs=(("user.a", b"\0"),),
+        ),
+    ),
     (
         "bin/b",
-        Node(FILE, 0o644, size=560, content=(Slice(RESULT, 100, 400), Hole(150), b"0123456789"), inode="1:bin/b"),
+        Node(
+            FILE,
+            0o644,
+            size=560,
+            content=(Slice(RESULT, 100, 400), Hole(150), b"0123456789"),
+            inode="1:bin/b",
+        ),
     ),
     ("bin/\udcff\n", file(b"x", 0o644, 0)),
     ("bin/empty", Node(FILE, 0o644)),
@@ -100,7 +129,10 @@ NODES: list[tuple[str, Node]] = [
 
 def test_nodes_come_back(store: Store, tmp_path: Path) -> None:
     record.save_nodes(tmp_path / "r", "tree 1", NODES, (("gone", "a/b"), ("opaque",)))
-    assert record.load_nodes(tmp_path / "r", "tree 1", store) == (NODES, (("gone", "a/b"), ("opaque",)))
+    assert record.load_nodes(tmp_path / "r", "tree 1", store) == (
+        NODES,
+        (("gone", "a/b"), ("opaque",)),
+    )
     assert record.load_tree(tmp_path / "r", "tree 1", store) == dict(NODES)
     assert record.load_nodes(tmp_path / "r", "tree 2", store) is None
     assert record.load_groups(tmp_path / "r", "tree 1", store) is None
@@ -111,7 +143,9 @@ def test_nodes_come_back(store: Store, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("harm", ["gone", "short", "other bytes", "a link"])
 @pytest.mark.parametrize("source", [BLOB, RESULT])
-def test_stored_files_must_be_there_unharmed(store: Store, tmp_path: Path, source: str, harm: str) -> None:
+def test_stored_files_must_be_there_unharmed(
+    store: Store, tmp_path: Path, source: str, harm: str
+) -> None:
     record.save_nodes(tmp_path / "r", "tree 1", NODES)
     path = store.root / source
     data = path.read_bytes()
@@ -129,9 +163,13 @@ LONG = 1 << 40
 
 
 HOSTILE: dict[str, list[tuple[str, Node]]] = {
-    "a file outside of the store": [("a", GOOD._replace(content=(Slice("../../etc/shadow", 0, 1000),)))],
+    "a file outside of the store": [
+        ("a", GOOD._replace(content=(Slice("../../etc/shadow", 0, 1000),)))
+    ],
     "an absolute one": [("a", GOOD._replace(content=(Slice("/etc/shadow", 0, 1000),)))],
-    "one by way of the store": [("a", GOOD._replace(content=(Slice("blobs/sha256/../../../x", 0, 1000),)))],
+    "one by way of the store": [
+        ("a", GOOD._replace(content=(Slice("blobs/sha256/../../../x", 0, 1000),)))
+    ],
     "the store's own": [("a", GOOD._replace(content=(Slice("index.json", 0, 1000),)))],
     "a hidden one": [("a", GOOD._replace(content=(Slice("derived/layer/.x", 0, 1000),)))],
     "a name with a line break": [("a", GOOD._replace(content=(Slice(f"{BLOB}\n", 0, 1000),)))],
@@ -141,7 +179,9 @@ HOSTILE: dict[str, list[tuple[str, Node]]] = {
     "another size": [("a", GOOD._replace(size=999))],
     "a size without content": [("a", GOOD._replace(content=()))],
     "content of a folder": [("a", GOOD._replace(kind="d"))],
-    "a hole below zero": [("a", GOOD._replace(size=1000, content=(Slice(BLOB, 0, 1000), Hole(1), Hole(-1))))],
+    "a hole below zero": [
+        ("a", GOOD._replace(size=1000, content=(Slice(BLOB, 0, 1000), Hole(1), Hole(-1))))
+    ],
     "an unknown kind": [("a", GOOD._replace(kind="x"))],
     "a mode of 13 bits": [("a", GOOD._replace(mode=0o10000))],
     "a device of 13 bits": [("a", Node("c", 0o600, device=(4096, 1)))],
@@ -179,7 +219,13 @@ def test_a_forged_record_is_a_tree_or_none(store: Store, tmp_path: Path, seed: i
         changed = bytearray(body)
         for _ in range(choice.randint(1, 3)):
             at = choice.randrange(len(changed))
-            new = choice.choice([b"", bytes([choice.randrange(256)]), struct.pack("<Q", choice.choice([0, 1, LONG]))])
+            new = choice.choice(
+                [
+                    b"",
+                    bytes([choice.randrange(256)]),
+                    struct.pack("<Q", choice.choice([0, 1, LONG])),
+                ]
+            )
             changed[at : at + len(new)] = new
         return bytes(changed)
 
@@ -189,11 +235,17 @@ def test_a_forged_record_is_a_tree_or_none(store: Store, tmp_path: Path, seed: i
         assert ".." not in path.split("/")
         assert node.kind in "bcdfhlp"
         assert all(isinstance(one, Slice | Hole | bytes) for one in node.content)
-        assert node.size == sum(len(p) if isinstance(p, bytes) else p.size for p in node.content) or not node.content
+        assert (
+            node.size == sum(len(p) if isinstance(p, bytes) else p.size for p in node.content)
+            or not node.content
+        )
         assert 0 <= node.uid < 1 << 32
 
 
-GROUPS: list[tuple[str, tuple[Piece, ...]]] = [("-kernel", (b"head", Slice(BLOB, 0, 9), Hole(3))), ("-x", ())]
+GROUPS: list[tuple[str, tuple[Piece, ...]]] = [
+    ("-kernel", (b"head", Slice(BLOB, 0, 9), Hole(3))),
+    ("-x", ()),
+]
 
 
 def test_groups_and_texts_come_back(store: Store, tmp_path: Path) -> None:
@@ -217,7 +269,10 @@ def test_what_no_record_can_hold_is_not_kept(store: Store, tmp_path: Path) -> No
         b"",
         b"compos-record 2 cpython-311 " + bytes(40),
         b"compos-record 3 tree 1\n" + hashlib.sha256(b"").digest(),
-        b"compos-record 3 tree 1\n" + hashlib.sha256(b"s" + b"\xff" * 16).digest() + b"s" + b"\xff" * 16,
+        b"compos-record 3 tree 1\n"
+        + hashlib.sha256(b"s" + b"\xff" * 16).digest()
+        + b"s"
+        + b"\xff" * 16,
         random.Random(1).randbytes(1000),
     ],
 )
@@ -238,7 +293,8 @@ def test_whatever_lies_there_is_made_anew(store: Store, content: bytes) -> None:
 
 @pytest.mark.parametrize("what", HOSTILE)
 def test_a_hostile_record_is_made_anew(store: Store, what: str) -> None:
-    """With the checksum, the name and the seal of an image's tree, which names files outside of the store, or the like."""
+    """With the checksum, the name and the seal of an image's tree, which names files outside of the
+    store, or the like."""
     image = make_image(store, "xy:1", [[Member("etc/a", content="one")]])
     expected = image_tree(store, image)
     (path,) = (store.root / "derived/tree").iterdir()

@@ -37,10 +37,16 @@ def test_reads_what_gnu_tar_writes(tmp_path: Path, form: str) -> None:
     if form not in ("v7", "ustar"):
         (root / ("n" * 120)).write_bytes(b"long")
     archive = tmp_path / "a.tar"
-    subprocess.run(["tar", f"--format={form}", "--sort=name", "-C", root, "-cf", archive, "."], check=True)
+    subprocess.run(
+        ["tar", f"--format={form}", "--sort=name", "-C", root, "-cf", archive, "."], check=True
+    )
     found = {member.name.strip("./"): member for member in members_of(archive)}
     assert bytes_of(archive, found["dir/file"]) == b"contents\n" * 100
-    assert (found["dir"].node.kind, found["link"].node.kind, found["link"].node.link) == ("d", "l", "dir/file")
+    assert (found["dir"].node.kind, found["link"].node.kind, found["link"].node.link) == (
+        "d",
+        "l",
+        "dir/file",
+    )
     assert (found["hard"].node.kind, found["hard"].node.link) == ("h", "./dir/file")
     assert (found["empty"].node.kind, found["empty"].node.size) == ("f", 0)
     assert found["dir/file"].node.mtime // 10**9 == int((root / "dir/file").stat().st_mtime)
@@ -51,7 +57,13 @@ def test_reads_what_gnu_tar_writes(tmp_path: Path, form: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "form", [["--format=oldgnu"], ["--sparse-version=0.0"], ["--sparse-version=0.1"], ["--sparse-version=1.0"]]
+    "form",
+    [
+        ["--format=oldgnu"],
+        ["--sparse-version=0.0"],
+        ["--sparse-version=0.1"],
+        ["--sparse-version=1.0"],
+    ],
 )
 def test_reads_sparse_files_of_gnu_tar(tmp_path: Path, form: list[str]) -> None:
     sparse = tmp_path / "sparse"
@@ -63,7 +75,9 @@ def test_reads_sparse_files_of_gnu_tar(tmp_path: Path, form: list[str]) -> None:
     archive = tmp_path / "a.tar"
     options = form if form[0].startswith("--format") else ["--format=posix", *form]
     subprocess.run(["tar", "-S", *options, "-C", tmp_path, "-cf", archive, "sparse"], check=True)
-    assert archive.stat().st_size < 2 << 20, "GNU tar did not store it sparse: the test would prove nothing"
+    assert archive.stat().st_size < 2 << 20, (
+        "GNU tar did not store it sparse: the test would prove nothing"
+    )
     (member,) = members_of(archive)
     assert member.name == "sparse"
     assert member.node.size == 64 << 20

@@ -1,11 +1,11 @@
 """Odd numbers, records and types in tars: read as GNU tar and Python's tarfile read them.
 
-Where these two disagree the case says who counts; Go's archive/tar, which containerd and Docker use, decides then: its
-documentation (`Reader.Next`, `Header`, "Format") and strconv.go say that numbers are octal among blanks and NULs or base-256
-wherever the first bit is set, that an empty record leaves the header's field, and that links have no data.
+Where these two disagree the case says who counts; Go's archive/tar, which containerd and Docker
+use, decides then: its documentation (`Reader.Next`, `Header`, "Format") and strconv.go say that
+numbers are octal among blanks and NULs or base-256 wherever the first bit is set, that an empty
+record leaves the header's field, and that links have no data.
 """
 
-# ruff: noqa: E501  a case a line
 from __future__ import annotations
 
 import io
@@ -28,7 +28,8 @@ AFTER = raw_file(Header(b"after"), b"after")
 
 
 class Seen(NamedTuple):
-    """What a reader says of the member `x`: contents, or a link's target; and permissions, owner and seconds."""
+    """What a reader says of the member `x`: contents, or a link's target; and permissions, owner
+    and seconds."""
 
     content: bytes
     mode: int = 0o644
@@ -42,7 +43,9 @@ def ours(path: Path) -> dict[str, Seen]:
     found: dict[str, Seen] = {}
     with Contents(path.parent) as contents:
         for name, node, _ in members:
-            data = b"".join(contents.chunks(node.content)) if node.kind == FILE else node.link.encode()
+            data = (
+                b"".join(contents.chunks(node.content)) if node.kind == FILE else node.link.encode()
+            )
             if node.kind == HARD_LINK:
                 data = found[node.link].content
             found[name.strip("/")] = Seen(data, node.mode, node.uid, node.mtime // 10**9)
@@ -72,7 +75,13 @@ def gnus(path: Path) -> dict[str, Seen]:
     found = {}
     for one in folder.iterdir():
         status = one.lstat()
-        data = os.fsencode(one.readlink()) if one.is_symlink() else one.read_bytes() if one.is_file() else b""
+        data = (
+            os.fsencode(one.readlink())
+            if one.is_symlink()
+            else one.read_bytes()
+            if one.is_file()
+            else b""
+        )
         mode = 0o644 if one.is_symlink() else status.st_mode & 0o7777
         found[one.name] = Seen(data, mode, status.st_uid, int(status.st_mtime // 1))
     return found
@@ -85,7 +94,10 @@ SPARSE = Seen(b"\0" * 1000 + b"hello" + b"\0" * 995)
 
 
 def hello(
-    typeflag: bytes = b"0", mtime: int = 0, magic: bytes = b"ustar\x0000", fields: Mapping[int, bytes] | None = None
+    typeflag: bytes = b"0",
+    mtime: int = 0,
+    magic: bytes = b"ustar\x0000",
+    fields: Mapping[int, bytes] | None = None,
 ) -> bytes:
     return raw_file(Header(b"x", typeflag, mtime=mtime, magic=magic, fields=fields or {}), b"hello")
 
@@ -97,7 +109,10 @@ def field(offset: int, value: bytes) -> bytes:
 def old_sparse(*numbers: bytes, real: bytes = b"00000003720", stored: bytes = b"hello") -> bytes:
     """The old GNU format: pairs from 386 on, the real size at 483."""
     entries = b"".join(number.ljust(12, b"\0") for number in numbers)
-    return raw_file(Header(b"x", b"S", magic=b"ustar  \0", fields={386: entries, 483: real.ljust(12, b"\0")}), stored)
+    return raw_file(
+        Header(b"x", b"S", magic=b"ustar  \0", fields={386: entries, 483: real.ljust(12, b"\0")}),
+        stored,
+    )
 
 
 CASES: list[tuple[str, bytes, Seen, tuple[str, ...]]] = [
@@ -138,7 +153,9 @@ CASES: list[tuple[str, bytes, Seen, tuple[str, ...]]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("tar", "expected", "agreeing"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
+@pytest.mark.parametrize(
+    ("tar", "expected", "agreeing"), [case[1:] for case in CASES], ids=[case[0] for case in CASES]
+)
 def test_read_alike(tmp_path: Path, tar: bytes, expected: Seen, agreeing: tuple[str, ...]) -> None:
     path = tmp_path / "a.tar"
     path.write_bytes(tar + AFTER + END)
@@ -185,7 +202,9 @@ REFUSED: dict[str, bytes] = {
 @pytest.mark.parametrize("case", REFUSED)
 def test_refused(tmp_path: Path, case: str) -> None:
     path = tmp_path / "a.tar"
-    path.write_bytes(REFUSED[case] + (b"" if case == "a header in front of nothing" else AFTER) + END)
+    path.write_bytes(
+        REFUSED[case] + (b"" if case == "a header in front of nothing" else AFTER) + END
+    )
     with pytest.raises(TarError) as caught, path.open("rb") as stream:
         list(read_members(stream, path.name))
     assert len(str(caught.value)) < 200

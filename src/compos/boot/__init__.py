@@ -1,1 +1,2 @@
-"""What firmware starts: a unified kernel image for UEFI, our own loader for BIOS, the small initrd that finds a root."""
+"""What firmware starts: a unified kernel image for UEFI, our own loader for BIOS, the small initrd
+that finds a root."""

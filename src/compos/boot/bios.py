@@ -1,6 +1,7 @@
 """The BIOS loader with its places filled in, and the kernel's limits that it must keep.
 
-May touch: its own binaries beside this file (reading), assembled by `hatch_build.py` from `loader/*.S`.
+May touch: its own binaries beside this file (reading), assembled by `hatch_build.py` from
+`loader/*.S`.
 Source: Linux, Documentation/arch/x86/boot.rst ("The Linux/x86 Boot Protocol").
 """
 
@@ -21,7 +22,8 @@ CD_SECTOR = 2048
 _PACKET_SECTOR = 424 + 8
 """mbr.S, `packet`: the sector to begin with."""
 _PARAMETERS = struct.Struct("<8sB7sQIQIQI")
-"""loader.S, from `signature` on: mark, sector size as a power of two, then place and size of kernel, command line, initrd."""
+"""loader.S, from `signature` on: mark, sector size as a power of two, then place and size of
+kernel, command line, initrd."""
 _PARAMETERS_AT = 16
 SIGNATURE = b"compos-1"
 
@@ -50,38 +52,51 @@ class Place(NamedTuple):
 
 
 def mbr_code(sector: int) -> bytes:
-    """The code of a master boot record (440 bytes) that starts the loader at `sector` (of 512 bytes)."""
+    """The code of a master boot record (440 bytes) that starts the loader at `sector` (of 512
+    bytes)."""
     code = bytearray(_binary("mbr"))
     struct.pack_into("<Q", code, _PACKET_SECTOR, sector)
     return bytes(code)
 
 
 def loader(kernel: Place, cmdline: Place, initrd: Place, *, sector_size: int = 512) -> bytes:
-    """The loader (2048 bytes) for files at these places of a disk, or of a CD when `sector_size` is 2048."""
+    """The loader (2048 bytes) for files at these places of a disk, or of a CD when `sector_size` is
+    2048."""
     shift = sector_size.bit_length() - 1
     code = bytearray(_binary("loader"))
     places = [(place.start >> shift, place.size) for place in (kernel, cmdline, initrd)]
-    _PARAMETERS.pack_into(code, _PARAMETERS_AT, SIGNATURE, shift, b"", *(value for place in places for value in place))
+    _PARAMETERS.pack_into(
+        code, _PARAMETERS_AT, SIGNATURE, shift, b"", *(value for place in places for value in place)
+    )
     return bytes(code)
 
 
 def check_kernel(head: bytes, *, initrd: int, cmdline: int) -> None:
-    """See that the kernel which begins with `head` can be started by a BIOS loader with so large an initrd and command line.
+    """See that the kernel which begins with `head` can be started by a BIOS loader with so large an
+    initrd and command line.
 
     Raises `OutputError`: `kernel-not-x86`, `cmdline-too-long`, `initrd-too-large`.
     """
     if len(head) < HEADER_SIZE:
         raise _not_x86()
     value = {name: struct.unpack_from(form, head, at)[0] for name, (form, at) in FIELDS.items()}
-    if value["boot_flag"] != 0xAA55 or value["header"] != b"HdrS" or not value["loadflags"] & LOADED_HIGH:
+    if (
+        value["boot_flag"] != 0xAA55
+        or value["header"] != b"HdrS"
+        or not value["loadflags"] & LOADED_HIGH
+    ):
         raise _not_x86()
     if value["version"] < 0x20A:
         raise OutputError(
-            "kernel-not-x86", f"the kernel speaks version {value['version']:#x} of the boot protocol; 0x20a is needed"
+            "kernel-not-x86",
+            f"the kernel speaks version {value['version']:#x} of the boot protocol; 0x20a is "
+            "needed",
         )
     longest = min(value["cmdline_size"], OUR_CMDLINE)
     if cmdline > longest:
-        raise OutputError("cmdline-too-long", f"the command line has {cmdline} bytes; this kernel takes {longest}")
+        raise OutputError(
+            "cmdline-too-long", f"the command line has {cmdline} bytes; this kernel takes {longest}"
+        )
     room = value["initrd_addr_max"] + 1 - value["pref_address"] - value["init_size"]
     if initrd > room:
         raise OutputError(
@@ -105,5 +120,8 @@ def _binary(name: str) -> bytes:
         return path.read_bytes()
     except FileNotFoundError as error:
         raise OutputError(
-            "loader-not-built", "the BIOS loader was not assembled", place=str(path), hint="Run: python hatch_build.py"
+            "loader-not-built",
+            "the BIOS loader was not assembled",
+            place=str(path),
+            hint="Run: python hatch_build.py",
         ) from error

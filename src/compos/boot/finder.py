@@ -1,7 +1,9 @@
-"""The small initrd of a system whose root lies on a medium: `init`, the drivers that reach the medium, what to look for.
+"""The small initrd of a system whose root lies on a medium: `init`, the drivers that reach the
+medium, what to look for.
 
-May touch: the store (reading). Distribution kernels have disk drivers and file systems as modules; those that the kernel
-image has, with what they need, go in. `init` reads `etc/compos/root` (docs/plan-format.md) and goes on in the root it finds.
+May touch: the store (reading). Distribution kernels have disk drivers and file systems as modules;
+those that the kernel image has, with what they need, go in. `init` reads `etc/compos/root`
+(docs/plan-format.md) and goes on in the root it finds.
 """
 
 from __future__ import annotations
@@ -21,14 +23,21 @@ __all__ = ["RootPlace", "finder_tree"]
 
 PATH = "etc/compos/root"
 
-ALWAYS = {"erofs": ("erofs", "loop"), "squashfs": ("squashfs", "loop"), "ext4": ("ext4", "loop"), "iso9660": ("isofs",)}
+ALWAYS = {
+    "erofs": ("erofs", "loop"),
+    "squashfs": ("squashfs", "loop"),
+    "ext4": ("ext4", "loop"),
+    "iso9660": ("isofs",),
+}
 """What no device asks for: loaded by name."""
 
 
 class RootPlace(NamedTuple):
-    """A root file system on a medium: its kind, bytes by which to know it, and the places where it may begin.
+    """A root file system on a medium: its kind, bytes by which to know it, and the places where it
+    may begin.
 
-    `mark_at` counts from the root's beginning; each place is (offset, size) on a device, (0, 0) for all of it.
+    `mark_at` counts from the root's beginning; each place is (offset, size) on a device, (0, 0) for
+    all of it.
     """
 
     kind: str
@@ -38,8 +47,8 @@ class RootPlace(NamedTuple):
 
 
 def finder_tree(store: Store, modules: Tree, init: Image, place: RootPlace) -> Tree:
-    """The initrd's tree for a system whose kernel's `modules` are these (a root's nodes below `lib/modules`); `init` is the
-    image of our init, whichever the system has."""
+    """The initrd's tree for a system whose kernel's `modules` are these (a root's nodes below
+    `lib/modules`); `init` is the image of our init, whichever the system has."""
     program = image_tree(store, init)["init"]
     tree: Tree = {}
     for path, node in (("init", program), (PATH, file(_description(place), 0o644, EPOCH))):
@@ -64,7 +73,11 @@ def _modules(store: Store, nodes: Tree, kind: str) -> Tree:
     if index is None:
         return {}
     wanted = index.closure(dict.fromkeys((*DISKS, *ALWAYS[kind], *CHECKSUMS), ""))
-    found = {path: nodes[f"{index.folder}/{path}"] for path in wanted if f"{index.folder}/{path}" in nodes}
+    found = {
+        path: nodes[f"{index.folder}/{path}"]
+        for path in wanted
+        if f"{index.folder}/{path}" in nodes
+    }
     # Only init reads them here.
     texts = {name: data for name, data in index.files(wanted).items() if not name.endswith(".bin")}
     found |= {name: file(data, 0o644, EPOCH) for name, data in texts.items()}

@@ -1,9 +1,12 @@
-"""A unified kernel image: kernel, initrd and command line as one program that UEFI firmware starts. Pure.
+"""A unified kernel image: kernel, initrd and command line as one program that UEFI firmware starts.
+Pure.
 
-The program is systemd's stub with sections added. They begin at multiples of `ALIGNMENT` in the file, so that a BIOS loader
-can read them from the same file by their places, from disks and CDs alike. No certificate table: the file can be signed.
+The program is systemd's stub with sections added. They begin at multiples of `ALIGNMENT` in the
+file, so that a BIOS loader can read them from the same file by their places, from disks and CDs
+alike. No certificate table: the file can be signed.
 
-Sources: Microsoft, "PE Format" (cited by its headings); UAPI group, "Unified Kernel Image" (section names).
+Sources: Microsoft, "PE Format" (cited by its headings); UAPI group, "Unified Kernel Image" (section
+names).
 """
 
 from __future__ import annotations
@@ -24,12 +27,19 @@ MACHINES = {0x8664: "amd64", 0xAA64: "arm64", 0x5064: "riscv64"}
 """COFF File Header, "Machine Types"."""
 
 _COFF = struct.Struct("<4sHHIIIHH")
-"""Signature and COFF File Header: machine, sections, time, symbols' place and number, optional header's size, flags."""
+"""Signature and COFF File Header: machine, sections, time, symbols' place and number, optional
+header's size, flags."""
 _SECTION = struct.Struct("<8sIIIIIIHHI")
-"""Section Table: name, virtual size, address, size and place in the file, relocations, line numbers (and their numbers),
-flags."""
+"""Section Table: name, virtual size, address, size and place in the file, relocations, line numbers
+(and their numbers), flags."""
 PE32_PLUS = 0x20B
-OFFSETS = {"section alignment": 32, "file alignment": 36, "image": 56, "headers": 60, "checksum": 64}
+OFFSETS = {
+    "section alignment": 32,
+    "file alignment": 36,
+    "image": 56,
+    "headers": 60,
+    "checksum": 64,
+}
 """Optional Header, offsets of 32-bit fields from its beginning."""
 READ_ONLY_DATA = 0x40000040
 """Section Flags: IMAGE_SCN_CNT_INITIALIZED_DATA, IMAGE_SCN_MEM_READ."""
@@ -63,7 +73,9 @@ def unified_kernel_image(stub: bytes, sections: Sequence[tuple[str, Sequence[Pie
         return _assembled(stub, sections)
     except (struct.error, IndexError) as error:
         raise OutputError(
-            "uki-stub", "the UEFI stub is not a PE file", hint="Rebuild its brick: compos pkg build."
+            "uki-stub",
+            "the UEFI stub is not a PE file",
+            hint="Rebuild its brick: compos pkg build.",
         ) from error
 
 
@@ -71,13 +83,18 @@ def _assembled(stub: bytes, sections: Sequence[tuple[str, Sequence[Piece]]]) -> 
     (pe,) = struct.unpack_from("<I", stub, 60)
     signature, machine, count, stamp, _, _, optional, flags = _COFF.unpack_from(stub, pe)
     start = pe + _COFF.size
-    if stub[:2] != b"MZ" or signature != b"PE\0\0" or struct.unpack_from("<H", stub, start)[0] != PE32_PLUS:
+    if (
+        stub[:2] != b"MZ"
+        or signature != b"PE\0\0"
+        or struct.unpack_from("<H", stub, start)[0] != PE32_PLUS
+    ):
         raise struct.error("not PE32+")
     field = {name: struct.unpack_from("<I", stub, start + at)[0] for name, at in OFFSETS.items()}
     table = start + optional
     own = [_SECTION.unpack_from(stub, table + number * _SECTION.size) for number in range(count)]
 
-    # The headers may grow up to the first section's address; what the file holds behind them moves by as much.
+    # The headers may grow up to the first section's address; what the file holds behind them moves
+    # by as much.
     headers = _aligned(table + (count + len(sections)) * _SECTION.size, field["file alignment"])
     moved = max(headers - field["headers"], 0)
     if headers > min(one[2] for one in own):
@@ -103,7 +120,8 @@ def _assembled(stub: bytes, sections: Sequence[tuple[str, Sequence[Piece]]]) -> 
         if max(address + size, begin + stored) > LARGEST:
             raise OutputError(
                 "uki-too-large",
-                f"kernel and initrd have {begin + stored:,} bytes; a program for UEFI has {LARGEST:,} at most",
+                f"kernel and initrd have {begin + stored:,} bytes; a program for UEFI has "
+                f"{LARGEST:,} at most",
                 hint="Keep the root on the medium: --root erofs.",
             )
         added.append((name.encode(), size, address, stored, begin, 0, 0, 0, 0, READ_ONLY_DATA))
@@ -111,10 +129,16 @@ def _assembled(stub: bytes, sections: Sequence[tuple[str, Sequence[Piece]]]) -> 
         at = begin + stored
 
     head = bytearray(stub[: field["headers"]].ljust(max(headers, field["headers"]), b"\0"))
-    _COFF.pack_into(head, pe, signature, machine, count + len(sections), stamp, 0, 0, optional, flags)
+    _COFF.pack_into(
+        head, pe, signature, machine, count + len(sections), stamp, 0, 0, optional, flags
+    )
     for number, one in enumerate((*own, *added)):
         _SECTION.pack_into(head, table + number * _SECTION.size, *one)
-    changed = {"image": _aligned(address, field["section alignment"]), "headers": len(head), "checksum": 0}
+    changed = {
+        "image": _aligned(address, field["section alignment"]),
+        "headers": len(head),
+        "checksum": 0,
+    }
     for name, value in changed.items():
         struct.pack_into("<I", head, start + OFFSETS[name], value)
     return Uki([bytes(head), *body], starts)

@@ -33,12 +33,28 @@ ROOTS = ("auto", "initrd", "erofs", "erofs-zstd", "squashfs", "ext4")
 
 @click.command
 @click.argument("sources", nargs=-1, required=True, metavar="FILE...")
-@click.option("-f", "--format", "formats", multiple=True, metavar="LIST", help="Output formats [kernel+initrd].")
-@click.option("--name", metavar="NAME", help="Base of the output names [the last file's, without extension].")
+@click.option(
+    "-f",
+    "--format",
+    "formats",
+    multiple=True,
+    metavar="LIST",
+    help="Output formats [kernel+initrd].",
+)
+@click.option(
+    "--name", metavar="NAME", help="Base of the output names [the last file's, without extension]."
+)
 @click.option("--dir", "folder", metavar="DIR", help="Where the outputs go [the current folder].")
-@click.option("--o", "output", metavar="FILE|-", help="One streamable output (tar) to a file or standard output.")
+@click.option(
+    "--o",
+    "output",
+    metavar="FILE|-",
+    help="One streamable output (tar) to a file or standard output.",
+)
 @reading_options
-@click.option("--pull", is_flag=True, help="Ask the registry for every image, whatever the store has.")
+@click.option(
+    "--pull", is_flag=True, help="Ask the registry for every image, whatever the store has."
+)
 @click.option(
     "--compress",
     type=click.Choice(COMPRESSIONS),
@@ -46,29 +62,57 @@ ROOTS = ("auto", "initrd", "erofs", "erofs-zstd", "squashfs", "ext4")
     show_default=True,
     help="How the initrd is compressed.",
 )
-@click.option("--size", metavar="SIZE", help="Size of disks: nM MiB, n or nG GiB [what the format's target takes].")
+@click.option(
+    "--size",
+    metavar="SIZE",
+    help="Size of disks: nM MiB, n or nG GiB [what the format's target takes].",
+)
 @click.option(
     "--root",
     type=click.Choice(ROOTS),
     default="auto",
     show_default=True,
-    help="Where disks and ISOs keep the root: unpacked into memory, or as a file system on the medium.",
+    help="Where disks and ISOs keep the root: unpacked into memory, or as a file system on the "
+    "medium.",
 )
 @click.option("--push", metavar="NAME", help="Push the format oci to a registry under this name.")
-@click.option("--docker", is_flag=True, help="Ask the local Docker engine for images first, if there is one.")
+@click.option(
+    "--docker", is_flag=True, help="Ask the local Docker engine for images first, if there is one."
+)
 @click.option("--decompress-kernel", is_flag=True, help="Write the kernel uncompressed.")
 @click.option(
     "--input-tar",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="An earlier build's tar: unchanged sections whose images are not in the store are taken from it.",
+    help="An earlier build's tar: unchanged sections whose images are not in the store are taken "
+    "from it.",
 )
 @debian_options
-@click.option("--no-label-powers", is_flag=True, help="Refuse images whose labels grant them power over the machine.")
-@click.option("--no-sbom", is_flag=True, help="Put no SBOM (software bill of materials) into the system.")
-@click.option("--sbom-output", metavar="NAME", help="The SBOM's path in the system [sbom.spdx.json, sbom.cdx.json].")
-@click.option("--sbom-format", type=click.Choice(SBOM_FORMATS), default="spdx", show_default=True, help="Its format.")
-@click.option("--sbom-current-time", is_flag=True, help="Date it now (SOURCE_DATE_EPOCH), not as all builds the same.")
+@click.option(
+    "--no-label-powers",
+    is_flag=True,
+    help="Refuse images whose labels grant them power over the machine.",
+)
+@click.option(
+    "--no-sbom", is_flag=True, help="Put no SBOM (software bill of materials) into the system."
+)
+@click.option(
+    "--sbom-output",
+    metavar="NAME",
+    help="The SBOM's path in the system [sbom.spdx.json, sbom.cdx.json].",
+)
+@click.option(
+    "--sbom-format",
+    type=click.Choice(SBOM_FORMATS),
+    default="spdx",
+    show_default=True,
+    help="Its format.",
+)
+@click.option(
+    "--sbom-current-time",
+    is_flag=True,
+    help="Date it now (SOURCE_DATE_EPOCH), not as all builds the same.",
+)
 @click.option("--dry-run", is_flag=True, help="Print the merged YAML and stop.")
 @global_options
 def build(sources: tuple[str, ...], **options: Any) -> None:
@@ -103,15 +147,25 @@ def build(sources: tuple[str, ...], **options: Any) -> None:
     needed = tools(formats, options["root"])
     current = current_bricks(store, (*named, *needed), platform, local.recipes)
     source = images(
-        store, settings, debian_mirrors(options), pull=options["pull"], local=local, docker=options["docker"]
+        store,
+        settings,
+        debian_mirrors(options),
+        pull=options["pull"],
+        local=local,
+        docker=options["docker"],
     )
     sbom = _sbom(options)
-    copies = _copies(store, config, source, platform, options, sbom) if options["input_tar"] else None
+    copies = (
+        _copies(store, config, source, platform, options, sbom) if options["input_tar"] else None
+    )
     parts = find_parts(source, config, platform, copies, needed)
     _powers(config, parts, current, refused=options["no_label_powers"])
     if copies and copies.components and sbom:
         notice("The SBOM leaves out what is taken from the earlier build.")
-    canonical = {name: parts.images[name].name if name in parts.images else canonical_name(name) for name in named}
+    canonical = {
+        name: parts.images[name].name if name in parts.images else canonical_name(name)
+        for name in named
+    }
     outputs = described_outputs(
         store,
         config,
@@ -136,12 +190,19 @@ def build(sources: tuple[str, ...], **options: Any) -> None:
 
 
 def _powers(config: Config, parts: Parts, current: set[str], *, refused: bool) -> None:
-    """Name the images whose labels grant them power over the machine; our bricks are known, and `current` are some."""
+    """Name the images whose labels grant them power over the machine; our bricks are known, and
+    `current` are some."""
     from compos.compose.settings import LABEL
     from compos.package.bricks import is_shipped
 
-    labelled = {name: image for name, image in parts.images.items() if image.config.labels.get(LABEL)}
-    images = {name: image for name, image in labelled.items() if name not in current and not is_shipped(name)}
+    labelled = {
+        name: image for name, image in parts.images.items() if image.config.labels.get(LABEL)
+    }
+    images = {
+        name: image
+        for name, image in labelled.items()
+        if name not in current and not is_shipped(name)
+    }
     if not images:
         return
     from compos.compose.powers import label_powers, refuse_powers, told
@@ -155,7 +216,8 @@ def _powers(config: Config, parts: Parts, current: set[str], *, refused: bool) -
 
 
 def _push_target(name: str | None) -> str:
-    """The whole name to push under; empty when nothing is pushed. Before anything else: a build may take long."""
+    """The whole name to push under; empty when nothing is pushed. Before anything else: a build may
+    take long."""
     if name is None:
         return ""
     from compos.image.push import push_target
@@ -230,11 +292,15 @@ def _check(options: dict[str, Any]) -> None:
     ):
         raise click.UsageError("--input-tar and --o name the same file")
     if options["input_tar"] and options["no_label_powers"]:
-        raise click.UsageError("--no-label-powers looks at images, of which --input-tar has no labels: leave one out")
+        raise click.UsageError(
+            "--no-label-powers looks at images, of which --input-tar has no labels: leave one out"
+        )
     if options["sbom_output"] == "" and not options["no_sbom"]:
         raise click.UsageError("--sbom-output needs a name; --no-sbom leaves the SBOM out")
     _size(options["size"])
-    if options["push"] is not None and not any("oci" in part.split(",") for part in options["formats"]):
+    if options["push"] is not None and not any(
+        "oci" in part.split(",") for part in options["formats"]
+    ):
         raise click.UsageError("--push needs --format oci")
 
 

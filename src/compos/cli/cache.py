@@ -35,7 +35,9 @@ def list_images(**options: Any) -> None:
     from compos.image.names import origin_of
 
     store = _store(settings_of(options))
-    entries = [(visible(name), entry) for entry in store.entries() if (name := entry.annotations.get(NAME))]
+    entries = [
+        (visible(name), entry) for entry in store.entries() if (name := entry.annotations.get(NAME))
+    ]
     width = max([80, *(len(name) for name, _ in entries)])
     click.echo(f"{'image name':<{width}} {'root manifest hash':<71} origin")
     for name, entry in entries:
@@ -44,7 +46,9 @@ def list_images(**options: Any) -> None:
 
 @cache.command("rm")
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
-@click.option("--published-only", is_flag=True, help="Keep images that their registry does not have.")
+@click.option(
+    "--published-only", is_flag=True, help="Keep images that their registry does not have."
+)
 @global_options
 def remove(names: tuple[str, ...], **options: Any) -> None:
     """Remove images by name; blobs that other images use stay."""
@@ -60,16 +64,26 @@ def remove(names: tuple[str, ...], **options: Any) -> None:
 
 @cache.command("clean")
 @click.argument("ignored", nargs=-1, expose_value=False, metavar="")
-@click.option("--published-only", is_flag=True, help="Remove only images that their registry has, too.")
-@click.option("--older", metavar="AGE", help="Keep images; of the rest remove what was not used for 30m, 12h, 7d, 2w.")
-@click.option("--keep", metavar="SIZE", help="Keep images, and of the rest what was used last, up to 500M, 20G.")
+@click.option(
+    "--published-only", is_flag=True, help="Remove only images that their registry has, too."
+)
+@click.option(
+    "--older",
+    metavar="AGE",
+    help="Keep images; of the rest remove what was not used for 30m, 12h, 7d, 2w.",
+)
+@click.option(
+    "--keep",
+    metavar="SIZE",
+    help="Keep images, and of the rest what was used last, up to 500M, 20G.",
+)
 @global_options
 def clean(**options: Any) -> None:
     """Remove everything: images, derived results, Debian packages.
 
-    With --older or --keep images stay, and what builds make of them goes by when it was last used; --keep 0 removes all of
-    that. Builds keep the derived results within a bound by themselves: COMPOS_CACHE_LIMIT (20G, none), else 10 GiB or a tenth
-    of the disk, whichever is less.
+    With --older or --keep images stay, and what builds make of them goes by when it was last used;
+    --keep 0 removes all of that. Builds keep the derived results within a bound by themselves:
+    COMPOS_CACHE_LIMIT (20G, none), else 10 GiB or a tenth of the disk, whichever is less.
     """
     settings = settings_of(options)
     from compos.image import removal
@@ -80,7 +94,9 @@ def clean(**options: Any) -> None:
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     if options["published_only"] and (age, size) != (None, None):
-        raise click.UsageError("--published-only is about images, --older and --keep about everything else")
+        raise click.UsageError(
+            "--published-only is about images, --older and --keep about everything else"
+        )
     store = _store(settings)
     if options["published_only"]:
         names = [name for entry in store.entries() if (name := entry.annotations.get(NAME))]
@@ -94,12 +110,23 @@ def clean(**options: Any) -> None:
 
 @cache.command("pull")
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
-@click.option("--platform", "platforms", multiple=True, metavar="OS/ARCH", help="Only these; repeatable [all].")
-@click.option("--allow-brick-names", is_flag=True, help="Let a registry serve images under the names of our bricks.")
+@click.option(
+    "--platform",
+    "platforms",
+    multiple=True,
+    metavar="OS/ARCH",
+    help="Only these; repeatable [all].",
+)
+@click.option(
+    "--allow-brick-names",
+    is_flag=True,
+    help="Let a registry serve images under the names of our bricks.",
+)
 @debian_options
 @global_options
 def pull(names: tuple[str, ...], **options: Any) -> None:
-    """Fetch images, whatever the store has, for all their platforms. Bricks are built, as in a build."""
+    """Fetch images, whatever the store has, for all their platforms. Bricks are built, as in a
+    build."""
     debian = debian_mirrors(options)
     settings = settings_of(options)
     from compos.cli.images import images
@@ -121,12 +148,19 @@ def pull(names: tuple[str, ...], **options: Any) -> None:
 @click.argument("name", metavar="NAME")
 @click.argument("ignored", nargs=-1, expose_value=False, metavar="")
 @click.option("--outfile", required=True, metavar="FILE|-", help="Where the tar goes.")
-@click.option("--format", "form", type=click.Choice(("oci", "docker", "filesystem")), default="oci", show_default=True)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(("oci", "docker", "filesystem")),
+    default="oci",
+    show_default=True,
+)
 @click.option("--platform", metavar="OS/ARCH", help="Which one of several [this machine's].")
 @click.option("--name", "other_name", metavar="NAME", help="The image's name in the tar [its own].")
 @global_options
 def export(name: str, **options: Any) -> None:
-    """Write an image of the store as one tar: an OCI layout, an archive for docker load, or its root filesystem."""
+    """Write an image of the store as one tar: an OCI layout, an archive for docker load, or its
+    root filesystem."""
     settings = settings_of(options)
     from compos.image.platform import Platform
     from compos.image.source import canonical_name, stored_image
@@ -150,10 +184,15 @@ def export(name: str, **options: Any) -> None:
 @cache.command("import")
 @click.argument("file", metavar="FILE|-")
 @click.argument("ignored", nargs=-1, expose_value=False, metavar="")
-@click.option("--allow-brick-names", is_flag=True, help="Take images whose names are those of our bricks, too.")
+@click.option(
+    "--allow-brick-names",
+    is_flag=True,
+    help="Take images whose names are those of our bricks, too.",
+)
 @global_options
 def import_(file: str, **options: Any) -> None:
-    """Take images out of a tar: an OCI layout (as exported here, or by skopeo or buildx), or what docker save writes."""
+    """Take images out of a tar: an OCI layout (as exported here, or by skopeo or buildx), or what
+    docker save writes."""
     import shutil
 
     from compos.image.archive import opened
@@ -187,10 +226,13 @@ def import_(file: str, **options: Any) -> None:
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 @click.option("--remote-name", metavar="NAME", help="Push under this name [its own].")
 @click.option("--with-arch-tags", is_flag=True, help="Also push NAME-ARCH for each platform.")
-@click.option("--override", is_flag=True, help="Replace what the registry has; other platforms stay.")
+@click.option(
+    "--override", is_flag=True, help="Replace what the registry has; other platforms stay."
+)
 @global_options
 def push(names: tuple[str, ...], **options: Any) -> None:
-    """Upload images from the store; a name that the registry has stays as it is, unless --override."""
+    """Upload images from the store; a name that the registry has stays as it is, unless
+    --override."""
     settings = settings_of(options)
     if options["remote_name"] and len(names) > 1:
         raise click.UsageError("--remote-name goes with one NAME")
@@ -217,12 +259,14 @@ def _store(settings: Settings) -> Store:
 
 
 def _tagged(name: str) -> str:
-    """The name with the tag `latest`, if it has none; a colon anywhere counts as one, as in LinuxKit."""
+    """The name with the tag `latest`, if it has none; a colon anywhere counts as one, as in
+    LinuxKit."""
     return name if ":" in name else f"{name}:latest"
 
 
 def _stored_name(store: Store, name: str) -> str:
-    """How the store calls the image that the user means: the name itself, its full form, or with the tag `latest`."""
+    """How the store calls the image that the user means: the name itself, its full form, or with
+    the tag `latest`."""
     from compos.image.source import canonical_name
 
     candidates = (name, canonical_name(name), canonical_name(_tagged(name)))

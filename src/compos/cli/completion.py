@@ -17,7 +17,9 @@ def completion(shell: str) -> None:
     Use it with: source <(compos completion bash)
     """
     if shell not in SHELLS:
-        raise click.UsageError(f"there is no completion for {shell}; there is for {', '.join(SHELLS)}")
+        raise click.UsageError(
+            f"there is no completion for {shell}; there is for {', '.join(SHELLS)}"
+        )
     from click.shell_completion import get_completion_class
 
     from compos.cli.main import cli

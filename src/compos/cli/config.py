@@ -17,16 +17,31 @@ __all__ = ["config"]
 @click.argument("sources", nargs=-1, required=True, metavar="FILE...")
 @reading_options
 @click.option(
-    "--format", "form", type=click.Choice(("yaml", "json")), default="yaml", show_default=True, help="What is printed."
+    "--format",
+    "form",
+    type=click.Choice(("yaml", "json")),
+    default="yaml",
+    show_default=True,
+    help="What is printed.",
 )
-@click.option("--origins/--no-origins", default=True, help="Say beside each value (of YAML) where it comes from.")
-@click.option("--images", "with_images", is_flag=True, help="Add what images' labels and configs give to containers.")
+@click.option(
+    "--origins/--no-origins",
+    default=True,
+    help="Say beside each value (of YAML) where it comes from.",
+)
+@click.option(
+    "--images",
+    "with_images",
+    is_flag=True,
+    help="Add what images' labels and configs give to containers.",
+)
 @debian_options
 @global_options
 def config(sources: tuple[str, ...], **options: Any) -> None:
     """Print the system that YAML files describe: merged, included files and variables put in.
 
-    What is printed can be built. Nothing is fetched or built, unless --images asks for what containers get in the end.
+    What is printed can be built. Nothing is fetched or built, unless --images asks for what
+    containers get in the end.
     """
     settings = settings_of(options)
     from compos.config.dump import resolved_json, resolved_yaml
@@ -38,7 +53,9 @@ def config(sources: tuple[str, ...], **options: Any) -> None:
         from compos.compose.effective import effective
         from compos.output.build import find_parts
 
-        source = images(open_store(settings), settings, debian_mirrors(options), local=reading.local)
+        source = images(
+            open_store(settings), settings, debian_mirrors(options), local=reading.local
+        )
         system = effective(system, find_parts(source, system, reading.platform).images)
     if options["form"] == "json":
         click.echo(resolved_json(system))

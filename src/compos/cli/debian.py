@@ -20,11 +20,16 @@ class DebianMirrors(NamedTuple):
 
 
 _OPTIONS = (
-    click.option("--debian-mirror", metavar="URL", help="Debian mirror for bricks [COMPOS_DEBIAN_MIRROR, apt's]."),
+    click.option(
+        "--debian-mirror",
+        metavar="URL",
+        help="Debian mirror for bricks [COMPOS_DEBIAN_MIRROR, apt's].",
+    ),
     click.option(
         "--debian-security-mirror",
         metavar="URL",
-        help="Archive of its security updates, or none [COMPOS_DEBIAN_SECURITY_MIRROR, apt's, beside the mirror].",
+        help="Archive of its security updates, or none [COMPOS_DEBIAN_SECURITY_MIRROR, apt's, "
+        "beside the mirror].",
     ),
 )
 

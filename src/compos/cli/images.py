@@ -1,4 +1,5 @@
-"""Where a verb's images come from: the store, our bricks, registries; put together from the global flags."""
+"""Where a verb's images come from: the store, our bricks, registries; put together from the global
+flags."""
 
 from __future__ import annotations
 
@@ -59,7 +60,8 @@ def images(
     local: LocalPackages | None = None,
     docker: bool = False,
 ) -> Images:
-    """What a build asks for its images; `local` has packages named by their folders, `docker` asks the engine first.
+    """What a build asks for its images; `local` has packages named by their folders, `docker` asks
+    the engine first.
 
     Raises `ImageError` for a mirror that cannot be understood.
     """
@@ -68,7 +70,9 @@ def images(
 
     mirrors = settings.mirrors
     certificates = settings.certificates
-    registry_only = Images(store, mirrors=mirrors, certificates=certificates, pull=True, reserved=True)
+    registry_only = Images(
+        store, mirrors=mirrors, certificates=certificates, pull=True, reserved=True
+    )
     bricks = Bricks(
         cache(lambda: builder(store, settings, debian)),
         lambda reference, platform: registry_only.image(str(reference), platform),
@@ -81,4 +85,10 @@ def images(
 
         first = Engine(store).image
     # Bricks have no fallback above: nobody else's image may stand in for one.
-    return Images(store, registry=lambda: registry_of(settings), pull=pull, missing=bricks.missing, first=first)
+    return Images(
+        store,
+        registry=lambda: registry_of(settings),
+        pull=pull,
+        missing=bricks.missing,
+        first=first,
+    )

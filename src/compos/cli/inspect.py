@@ -1,4 +1,5 @@
-"""`compos inspect`: how large the parts of a system are, which kernel modules and firmware files it keeps, and why."""
+"""`compos inspect`: how large the parts of a system are, which kernel modules and firmware files it
+keeps, and why."""
 
 from __future__ import annotations
 
@@ -23,7 +24,12 @@ __all__ = ["inspect"]
 @click.command
 @click.argument("sources", nargs=-1, required=True, metavar="FILE...")
 @click.option(
-    "--format", "-f", "formats", multiple=True, metavar="NAME", help="The formats of the build: they choose drivers."
+    "--format",
+    "-f",
+    "formats",
+    multiple=True,
+    metavar="NAME",
+    help="The formats of the build: they choose drivers.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: sizes in bytes.")
 @reading_options
@@ -32,7 +38,8 @@ __all__ = ["inspect"]
 def inspect(sources: tuple[str, ...], **options: Any) -> None:
     """Show how large the parts of a system are, plain and compressed, and why kernel modules stay.
 
-    Modules and firmware files are listed where the YAML has kernel.modules or kernel.firmware; without them all stay.
+    Modules and firmware files are listed where the YAML has kernel.modules or kernel.firmware;
+    without them all stay.
     """
     settings = settings_of(options)
     from compos.cli.images import images, open_store
@@ -71,7 +78,10 @@ def inspect(sources: tuple[str, ...], **options: Any) -> None:
 def _print_json(parts: Sequence[Part], kept: Sequence[Kept]) -> None:
     import json
 
-    document = {"parts": [part._asdict() for part in parts], "kept": [one._asdict() for one in kept]}
+    document = {
+        "parts": [part._asdict() for part in parts],
+        "kept": [one._asdict() for one in kept],
+    }
     click.echo(json.dumps(document, indent=2))
 
 
@@ -80,19 +90,28 @@ def _print_parts(parts: Sequence[Part]) -> None:
     names = [visible(part.source) for part in parts]
     places = max(len("part"), *(len(part.location) for part in parts), 0)
     sources = max(len("from"), *map(len, names), 0)
-    click.echo(f"{'part':{places}}  {'from':{sources}}  {'files':>7}  {'size':>9}  {'compressed':>10}  share")
+    click.echo(
+        f"{'part':{places}}  {'from':{sources}}  {'files':>7}  {'size':>9}  {'compressed':>10}  "
+        "share"
+    )
     for part, name in zip(parts, names, strict=True):
         click.echo(
-            f"{part.location:{places}}  {name:{sources}}  {part.files:7,}  {_megabytes(part.size):>9}"
+            f"{part.location:{places}}  {name:{sources}}  {part.files:7,}  "
+            f"{_megabytes(part.size):>9}"
             f"  {_megabytes(part.packed):>10}  {part.packed / (total or 1):5.1%}"
         )
     files, size = sum(part.files for part in parts), sum(part.size for part in parts)
-    click.echo(f"{'all':{places}}  {'':{sources}}  {files:7,}  {_megabytes(size):>9}  {_megabytes(total):>10}")
+    click.echo(
+        f"{'all':{places}}  {'':{sources}}  {files:7,}  {_megabytes(size):>9}  "
+        f"{_megabytes(total):>10}"
+    )
 
 
 def _print_kept(kept: Sequence[Kept]) -> None:
     if not kept:
-        click.echo("All kernel modules and firmware files are kept: the YAML has no kernel.modules.")
+        click.echo(
+            "All kernel modules and firmware files are kept: the YAML has no kernel.modules."
+        )
         return
     names = {one: visible(one.path.rpartition("/")[2]) for one in kept}
     width = max(map(len, names.values()))

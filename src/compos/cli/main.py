@@ -1,4 +1,5 @@
-"""The command `compos`: which verbs there are, and how errors reach the user. Verbs are imported when they are called."""
+"""The command `compos`: which verbs there are, and how errors reach the user. Verbs are imported
+when they are called."""
 
 from __future__ import annotations
 
@@ -30,7 +31,8 @@ VERBS = {
 
 
 class Verbs(click.Group):
-    """A group that imports a verb's module only when the verb is used, and answers `--help` without any."""
+    """A group that imports a verb's module only when the verb is used, and answers `--help` without
+    any."""
 
     def list_commands(self, context: click.Context) -> list[str]:
         """All verbs, in alphabetical order."""
@@ -51,7 +53,9 @@ class Verbs(click.Group):
             import difflib
 
             if near := difflib.get_close_matches(args[0], VERBS, 1):
-                raise click.UsageError(f"no such command {args[0]!r}. Did you mean {near[0]!r}?", context)
+                raise click.UsageError(
+                    f"no such command {args[0]!r}. Did you mean {near[0]!r}?", context
+                )
         return super().resolve_command(context, args)
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
@@ -69,7 +73,8 @@ def cli(**options: object) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; returns the exit status: 0, 1 for any error, as LinuxKit has it, 130 when interrupted."""
+    """Run the command line; returns the exit status: 0, 1 for any error, as LinuxKit has it, 130
+    when interrupted."""
     from compos.cli import report
     from compos.errors import ComposError
 
@@ -100,7 +105,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def run() -> None:
     """Entry point of the installed command."""
-    # A tree is hundreds of thousands of tuples, none of them in a circle: looking for circles among them took a third of a
-    # build of 100,000 files.
+    # A tree is hundreds of thousands of tuples, none of them in a circle: looking for circles among
+    # them took a third of a build of 100,000 files.
     gc.set_threshold(100_000, 20, 20)
     sys.exit(main())

@@ -18,7 +18,8 @@ def metadata() -> None:
 @click.argument("file", type=click.Path(path_type=Path), metavar="FILE")
 @click.argument("text", metavar="TEXT")
 def create(file: Path, text: str) -> None:
-    """Write an ISO image FILE whose one file, `config`, holds TEXT: user data, or JSON that describes files."""
+    """Write an ISO image FILE whose one file, `config`, holds TEXT: user data, or JSON that
+    describes files."""
     from compos.run.metadata import write_metadata
 
     write_metadata(text.encode("utf-8", "surrogateescape"), file)

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 __all__ = ["pkg"]
 
 OUTDATED = 100
-"""Exit status when there is something newer, apart from errors: what `dnf check-update` ends with."""
+"""Exit status when there is something newer, apart from errors: what `dnf check-update` ends
+with."""
 
 
 _org = click.option(
@@ -87,10 +88,11 @@ def _say_built(image: Image) -> None:
 @debian_options
 @global_options
 def outdated(folders: tuple[str, ...], **options: Any) -> int:
-    """List packages in the store for which Debian has newer versions: those in DIR..., or all bricks of compos.
+    """List packages in the store for which Debian has newer versions: those in DIR..., or all
+    bricks of compos.
 
-    A package that was built from another recipe counts, too. Exit status: 100 when anything is listed and not rebuilt, 0
-    when nothing is, 1 for any error.
+    A package that was built from another recipe counts, too. Exit status: 100 when anything is
+    listed and not rebuilt, 0 when nothing is, 1 for any error.
     """
     settings = settings_of(options)
     from pathlib import Path
@@ -104,7 +106,10 @@ def outdated(folders: tuple[str, ...], **options: Any) -> int:
     store = open_store(settings)
     makes = builder(store, settings, debian_mirrors(options))
     recipes = [load_recipe(Path(folder), org=options["org"]) for folder in folders]
-    found = [newer(store, makes.indexes, brick) for brick in bricks_of(store, recipes if folders else None)]
+    found = [
+        newer(store, makes.indexes, brick)
+        for brick in bricks_of(store, recipes if folders else None)
+    ]
     for name in sorted({named(recipe) for recipe in recipes} - {one.brick.name for one in found}):
         notice(f"{name} is not in the store")
     listed = [one for one in found if (one.security if options["security"] else one.newer)]
@@ -143,7 +148,9 @@ def _print_table(listed: Iterable[Outdated], *, security: bool) -> None:
     rows += [row for one in listed for row in _rows(one, security=security)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        click.echo(
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        )
 
 
 def _rows(one: Outdated, *, security: bool) -> Iterator[tuple[str, str, str, str, str, str]]:
@@ -155,7 +162,11 @@ def _rows(one: Outdated, *, security: bool) -> Iterator[tuple[str, str, str, str
     for package in one.packages:
         if security and not package.security:
             continue
-        now = package.now if package.replacement in ("", package.package) else f"{package.replacement} {package.now}"
+        now = (
+            package.now
+            if package.replacement in ("", package.package)
+            else f"{package.replacement} {package.now}"
+        )
         origin = f"{package.suite} (security)" if package.security else package.suite
         yield (*start, package.package, package.version, now or "-", origin or "no longer needed")
 

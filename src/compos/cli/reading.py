@@ -18,18 +18,31 @@ Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 _OPTIONS = (
     click.option("--arch", metavar="ARCH", help="amd64, arm64 or riscv64 [this machine's]."),
-    click.option("--set", "variables", multiple=True, metavar="NAME=VALUE", help="Set a variable; repeatable."),
+    click.option(
+        "--set",
+        "variables",
+        multiple=True,
+        metavar="NAME=VALUE",
+        help="Set a variable; repeatable.",
+    ),
     click.option(
         "--allow-local-files",
         is_flag=True,
         help="Let YAML from the network name files, packages and images of this machine.",
     ),
-    click.option("--env-file", "env_files", multiple=True, metavar="FILE", help="Variables from a file; repeatable."),
+    click.option(
+        "--env-file",
+        "env_files",
+        multiple=True,
+        metavar="FILE",
+        help="Variables from a file; repeatable.",
+    ),
 )
 
 
 class Reading(NamedTuple):
-    """A system as its YAML says, the platform that it is for, and the packages that it names by their folders."""
+    """A system as its YAML says, the platform that it is for, and the packages that it names by
+    their folders."""
 
     config: Config
     platform: Platform
@@ -37,7 +50,8 @@ class Reading(NamedTuple):
 
 
 def reading_options(function: Decorated) -> Decorated:
-    """Add the flags to a command; they are `arch`, `variables`, `env_files` and `allow_local_files`."""
+    """Add the flags to a command; they are `arch`, `variables`, `env_files` and
+    `allow_local_files`."""
     for option in reversed(_OPTIONS):
         function = option(function)
     return function

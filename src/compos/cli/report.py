@@ -1,4 +1,5 @@
-"""Errors as the user sees them: id, sentence, place, the lines in question, hint. On standard error, one screen at most."""
+"""Errors as the user sees them: id, sentence, place, the lines in question, hint. On standard
+error, one screen at most."""
 
 from __future__ import annotations
 
@@ -49,7 +50,10 @@ def explained(error: OSError) -> ComposError:
     """An operating system error that no layer below has put into words."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return ComposError(
-            "disk-full", "no space left on the disk", place=_name(error), hint="Free some space and run it again."
+            "disk-full",
+            "no space left on the disk",
+            place=_name(error),
+            hint="Free some space and run it again.",
         )
     text = error.strerror or str(error)
     return ComposError("system-error", f"the system refuses: {text.lower()}", place=_name(error))
@@ -65,7 +69,8 @@ def unforeseen(error: Exception) -> ComposError:
         "internal",
         f"{type(error).__name__}: {error}",
         place=where,
-        hint="This is a mistake in compos: run it again with -v 3, and report what it says with what you ran.",
+        hint="This is a mistake in compos: run it again with -v 3, and report what it says with "
+        "what you ran.",
     )
 
 

@@ -11,10 +11,26 @@ from compos.cli.settings import global_options, settings_of
 
 __all__ = ["run"]
 
-SAME = ("arch", "accel", "qemu", "state", "cpus", "mem", "uefi", "gui", "usb", "no_reboot", "detached", "virtiofsd")
+SAME = (
+    "arch",
+    "accel",
+    "qemu",
+    "state",
+    "cpus",
+    "mem",
+    "uefi",
+    "gui",
+    "usb",
+    "no_reboot",
+    "detached",
+    "virtiofsd",
+)
 """Options that the library takes under the same name and as they are."""
 
-OTHERS = "aws azure equinixmetal gcp hyperkit hyperv openstack scaleway vbox vcenter virtualization vmware"
+OTHERS = (
+    "aws azure equinixmetal gcp hyperkit hyperv openstack scaleway vbox vcenter "
+    "virtualization vmware"
+)
 """LinuxKit's other back ends: followed by more words, none of them is a path."""
 
 
@@ -26,7 +42,9 @@ class BackEnds(click.Group):
         if not args:
             raise click.UsageError("a path is missing: run [qemu] PATH", context)
         if args[0] in OTHERS.split() and len(args) > 1:
-            raise click.UsageError(f"there is no back end {args[0]!r}; there is: {', '.join(self.commands)}", context)
+            raise click.UsageError(
+                f"there is no back end {args[0]!r}; there is: {', '.join(self.commands)}", context
+            )
         if args[0] not in self.commands and args[0] not in ("-h", "--help"):
             args = ["qemu", *args]
         return super().parse_args(context, args)
@@ -40,49 +58,90 @@ def run() -> None:
 @run.command
 @click.argument("path", metavar="PATH", type=click.Path(path_type=Path))
 @click.option("--kernel", is_flag=True, help="Boot PATH-kernel and PATH-initrd.img.")
-@click.option("--squashfs", is_flag=True, help="Boot PATH-kernel with PATH-squashfs.img as root disk.")
+@click.option(
+    "--squashfs", is_flag=True, help="Boot PATH-kernel with PATH-squashfs.img as root disk."
+)
 @click.option("--erofs", is_flag=True, help="Boot PATH-kernel with PATH-erofs.img as root disk.")
 @click.option("--iso", is_flag=True, help="Boot PATH as a CD.")
-@click.option("--cpus", type=click.IntRange(1), default=1, show_default=True, help="Number of CPUs.")
-@click.option("--mem", type=click.IntRange(16), default=1024, show_default=True, metavar="MB", help="Memory in MiB.")
-@click.option("--disk", multiple=True, metavar="SPEC", help="Disk: [file=]PATH[,size=2G][,format=qcow2]; repeatable.")
+@click.option(
+    "--cpus", type=click.IntRange(1), default=1, show_default=True, help="Number of CPUs."
+)
+@click.option(
+    "--mem",
+    type=click.IntRange(16),
+    default=1024,
+    show_default=True,
+    metavar="MB",
+    help="Memory in MiB.",
+)
+@click.option(
+    "--disk",
+    multiple=True,
+    metavar="SPEC",
+    help="Disk: [file=]PATH[,size=2G][,format=qcow2]; repeatable.",
+)
 @click.option("--data", metavar="TEXT", help="Metadata for the guest, on a CD.")
-@click.option("--data-file", type=click.Path(path_type=Path), metavar="FILE", help="The same, from a file.")
+@click.option(
+    "--data-file", type=click.Path(path_type=Path), metavar="FILE", help="The same, from a file."
+)
 @click.option(
     "--publish",
     multiple=True,
     metavar="[ADDR:]HOST:GUEST[/udp]",
-    help="Publish a port; repeatable. On 127.0.0.1 unless ADDR says otherwise; LinuxKit publishes on 0.0.0.0.",
+    help="Publish a port; repeatable. On 127.0.0.1 unless ADDR says otherwise; LinuxKit publishes "
+    "on 0.0.0.0.",
 )
 @click.option(
-    "--networking", default="user", show_default=True, metavar="MODE", help="user, bridge,NAME, tap,NAME or none."
+    "--networking",
+    default="user",
+    show_default=True,
+    metavar="MODE",
+    help="user, bridge,NAME, tap,NAME or none.",
 )
 @click.option(
     "--accel",
     default="",
     metavar="NAME",
     envvar="LINUXKIT_QEMU_ACCEL",
-    help="QEMU's accelerator; default: kvm where a guest truly runs, else tcg [LINUXKIT_QEMU_ACCEL].",
+    help="QEMU's accelerator; default: kvm where a guest truly runs, else tcg "
+    "[LINUXKIT_QEMU_ACCEL].",
 )
-@click.option("--arch", default="", metavar="ARCH", help="x86_64, aarch64 or riscv64 [this machine's].")
-@click.option("--state", type=click.Path(path_type=Path), metavar="DIR", help="State directory [PATH-state].")
+@click.option(
+    "--arch", default="", metavar="ARCH", help="x86_64, aarch64 or riscv64 [this machine's]."
+)
+@click.option(
+    "--state", type=click.Path(path_type=Path), metavar="DIR", help="State directory [PATH-state]."
+)
 @click.option("--uefi", is_flag=True, help="Boot with UEFI firmware.")
 @click.option(
-    "--fw", type=click.Path(path_type=Path), metavar="FILE", help="UEFI firmware [the system's]; implies --uefi."
+    "--fw",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="UEFI firmware [the system's]; implies --uefi.",
 )
 @click.option("--gui", is_flag=True, help="Open QEMU's window.")
 @click.option("--usb", is_flag=True, help="Add a USB controller.")
-@click.option("--device", multiple=True, metavar="TEXT", help="Passed to QEMU's -device; repeatable.")
+@click.option(
+    "--device", multiple=True, metavar="TEXT", help="Passed to QEMU's -device; repeatable."
+)
 @click.option(
     "--virtiofs",
     multiple=True,
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Share a folder with the guest, which mounts it by its tag: virtiofs0, virtiofs1, ...; repeatable.",
+    help="Share a folder with the guest, which mounts it by its tag: virtiofs0, virtiofs1, ...; "
+    "repeatable.",
 )
-@click.option("--virtiofsd", default="", metavar="PROGRAM", help="The virtiofsd program [in PATH, or beside QEMU].")
 @click.option(
-    "--detached", is_flag=True, help="Return once the guest runs; its console goes to a file in the state directory."
+    "--virtiofsd",
+    default="",
+    metavar="PROGRAM",
+    help="The virtiofsd program [in PATH, or beside QEMU].",
+)
+@click.option(
+    "--detached",
+    is_flag=True,
+    help="Return once the guest runs; its console goes to a file in the state directory.",
 )
 @click.option("--qemu", default="", metavar="PROGRAM", help="The QEMU program.")
 @click.option("--no-reboot", is_flag=True, help="End instead of rebooting.")
@@ -123,11 +182,14 @@ def qemu(path: Path, **options: Any) -> int:
 
         pid = prepared.pid_file.read_text().strip()
         notice(
-            f"QEMU runs as process {pid} until `kill {pid}` or the guest powers off. Its console: {prepared.console}"
+            f"QEMU runs as process {pid} until `kill {pid}` or the guest powers off. Its console: "
+            f"{prepared.console}"
         )
     if status:
         ended = f"ended with status {status}" if status > 0 else f"was killed by signal {-status}"
-        raise RunError("qemu-failed", f"QEMU {ended}", place=prepared.qemu, hint="See its message above.")
+        raise RunError(
+            "qemu-failed", f"QEMU {ended}", place=prepared.qemu, hint="See its message above."
+        )
     return 0
 
 
@@ -141,4 +203,8 @@ def _kind(options: dict[str, Any]) -> str:
 def _metadata(options: dict[str, Any]) -> bytes:
     if options["data"] and options["data_file"]:
         raise click.UsageError("--data and --data-file exclude each other")
-    return options["data_file"].read_bytes() if options["data_file"] else (options["data"] or "").encode()
+    return (
+        options["data_file"].read_bytes()
+        if options["data_file"]
+        else (options["data"] or "").encode()
+    )

@@ -1,4 +1,5 @@
-"""Global flags: where the store is, mirrors, certificates, how much is said. Accepted before and after the verb."""
+"""Global flags: where the store is, mirrors, certificates, how much is said. Accepted before and
+after the verb."""
 
 from __future__ import annotations
 
@@ -32,7 +33,9 @@ class Settings(NamedTuple):
         """From click's parameters; raises `click.UsageError` when they contradict each other."""
         if options["quiet"] and options["verbose"]:
             raise click.UsageError("--quiet and --verbose exclude each other")
-        verbose = 0 if options["quiet"] else (1 if options["verbose"] is None else options["verbose"])
+        verbose = (
+            0 if options["quiet"] else (1 if options["verbose"] is None else options["verbose"])
+        )
         return cls(
             options["cache"],
             options["mirror"],
@@ -62,7 +65,8 @@ class Settings(NamedTuple):
 
     @property
     def mirrors(self) -> Mirrors:
-        """Mirrors, and registries that may speak plain HTTP. Raises `ImageError` for what cannot be understood."""
+        """Mirrors, and registries that may speak plain HTTP. Raises `ImageError` for what cannot be
+        understood."""
         from compos.image.mirrors import Mirrors
 
         return Mirrors.parse(self.mirror, os.environ, self.insecure_registry)
@@ -74,19 +78,41 @@ class Settings(NamedTuple):
 
 
 _OPTIONS = (
-    click.option("--cache", metavar="DIR", help="Store of images [COMPOS_CACHE, LINUXKIT_CACHE, ~/.cache/compos]."),
-    click.option("--trust-cache", is_flag=True, help="Use it though other users can write to it [COMPOS_TRUST_CACHE]."),
-    click.option("--mirror", metavar="[REG=]URL", multiple=True, help="Registry mirror; repeatable [LINUXKIT_MIRROR]."),
-    click.option("--cert-file", metavar="PEM", multiple=True, help="Additional CA certificates; repeatable."),
+    click.option(
+        "--cache",
+        metavar="DIR",
+        help="Store of images [COMPOS_CACHE, LINUXKIT_CACHE, ~/.cache/compos].",
+    ),
+    click.option(
+        "--trust-cache",
+        is_flag=True,
+        help="Use it though other users can write to it [COMPOS_TRUST_CACHE].",
+    ),
+    click.option(
+        "--mirror",
+        metavar="[REG=]URL",
+        multiple=True,
+        help="Registry mirror; repeatable [LINUXKIT_MIRROR].",
+    ),
+    click.option(
+        "--cert-file", metavar="PEM", multiple=True, help="Additional CA certificates; repeatable."
+    ),
     click.option(
         "--insecure-registry",
         metavar="HOST[:PORT]",
         multiple=True,
-        help="Registry (or network, 10.0.0.0/8) that may speak plain HTTP, passwords included; repeatable"
+        help="Registry (or network, 10.0.0.0/8) that may speak plain HTTP, passwords included; "
+        "repeatable"
         " [COMPOS_INSECURE_REGISTRIES].",
     ),
     click.option("-q", "--quiet", is_flag=True, help="Say errors only."),
-    click.option("-v", "--verbose", type=click.IntRange(0, 3), metavar="N", help="0 errors, 1 info, 2 debug, 3 trace."),
+    click.option(
+        "-v",
+        "--verbose",
+        type=click.IntRange(0, 3),
+        metavar="N",
+        help="0 errors, 1 info, 2 debug, 3 trace.",
+    ),
 )
 
 
@@ -98,7 +124,8 @@ def global_options(function: Decorated) -> Decorated:
 
 
 def settings_of(options: dict[str, Any]) -> Settings:
-    """The flags that hold for a verb; takes its own out of `options`, and starts showing progress."""
+    """The flags that hold for a verb; takes its own out of `options`, and starts showing
+    progress."""
     from compos.cli import show
 
     names = ("cache", "mirror", "cert_file", "quiet", "verbose", "trust_cache", "insecure_registry")

@@ -1,4 +1,5 @@
-"""Progress as the user sees it: bars on a terminal, one line a finished long step elsewhere. On standard error."""
+"""Progress as the user sees it: bars on a terminal, one line a finished long step elsewhere. On
+standard error."""
 
 from __future__ import annotations
 
@@ -71,7 +72,8 @@ class _Lines:
 
 
 class _Bars(_Lines):
-    """For terminals: bars that vanish when their work is done. `rich` is imported when the first one is drawn."""
+    """For terminals: bars that vanish when their work is done. `rich` is imported when the first
+    one is drawn."""
 
     def __init__(self, verbose: int) -> None:
         super().__init__(verbose)

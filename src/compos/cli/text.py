@@ -6,14 +6,17 @@ __all__ = ["visible"]
 
 
 def visible(text: str) -> str:
-    """`text` with everything that does not print, apart from line breaks and tabs, as an escape sequence of Python's.
+    """`text` with everything that does not print, apart from line breaks and tabs, as an escape
+    sequence of Python's.
 
-    What a stranger wrote must neither move the cursor, colour what stands around it nor turn the direction of writing, and no
-    byte that is not UTF-8 ends in an error when it is printed.
+    What a stranger wrote must neither move the cursor, colour what stands around it nor turn the
+    direction of writing, and no byte that is not UTF-8 ends in an error when it is printed.
     """
     if text.isprintable():
         return text
-    return "".join(letter if letter.isprintable() or letter in "\n\t" else _escaped(letter) for letter in text)
+    return "".join(
+        letter if letter.isprintable() or letter in "\n\t" else _escaped(letter) for letter in text
+    )
 
 
 def _escaped(letter: str) -> str:

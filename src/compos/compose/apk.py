@@ -1,7 +1,8 @@
-"""Alpine's package database of several init images as one (reference yaml-and-build.md 3.4, item 2).
+"""Alpine's package database of several init images as one (reference yaml-and-build.md 3.4, item
+2).
 
-May touch: the store (reading). Every init image of LinuxKit's brings a database of its own packages under the same path, of
-which the last would win.
+May touch: the store (reading). Every init image of LinuxKit's brings a database of its own packages
+under the same path, of which the last would win.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ SOURCE = "LINUXKIT.apkinit"
 
 
 def merged_database(store: Store, databases: Sequence[Node]) -> Component | None:
-    """The databases one after another, each followed by two newlines, of the time 0; None when there are not several."""
+    """The databases one after another, each followed by two newlines, of the time 0; None when
+    there are not several."""
     if len(databases) < 2:
         return None
     with Contents(store.root) as contents:

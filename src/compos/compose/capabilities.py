@@ -9,8 +9,11 @@ from compos.config.check import CAPABILITIES
 __all__ = ["process_capabilities"]
 
 
-def process_capabilities(capabilities: Sequence[str], ambient: Sequence[str]) -> dict[str, list[str]]:
-    """The five sets; empty ones are left out. `all` absorbs other names, `none` is the empty list."""
+def process_capabilities(
+    capabilities: Sequence[str], ambient: Sequence[str]
+) -> dict[str, list[str]]:
+    """The five sets; empty ones are left out. `all` absorbs other names, `none` is the empty
+    list."""
     effective = _expanded(capabilities)
     raised = _expanded(ambient)
     everything = sorted({*effective, *raised})

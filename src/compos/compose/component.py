@@ -1,7 +1,8 @@
 """Components laid over each other: the ordered union that is the system's root filesystem.
 
-Pure. A component is one entry of the YAML with its own tree; later ones win, as in LinuxKit. Where one has a folder and
-another a link, the link stays, and what the folder holds goes where the link leads: nothing is lost (docs/layers.md).
+Pure. A component is one entry of the YAML with its own tree; later ones win, as in LinuxKit. Where
+one has a folder and another a link, the link stays, and what the folder holds goes where the link
+leads: nothing is lost (docs/layers.md).
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ __all__ = ["Component", "Root", "union"]
 class Component:
     """One entry's tree, its paths relative to the root.
 
-    `location` is its place in the YAML (`init[0]`, `services[2]`), `source` where it comes from (an image's canonical
-    reference, `linuxkit.files`, …): both go into a tar as PAX records. `parent` is what a folder is like that it needs and
-    that nobody has.
+    `location` is its place in the YAML (`init[0]`, `services[2]`), `source` where it comes from (an
+    image's canonical reference, `linuxkit.files`, …): both go into a tar as PAX records. `parent`
+    is what a folder is like that it needs and that nobody has.
     """
 
     location: str
@@ -40,10 +41,11 @@ class Component:
 class Root:
     """The finished root filesystem.
 
-    `nodes`: everything, sorted by path, each with the component that it comes from. `segments`: what each component has of
-    these, sorted by path; laid down one after another they give `nodes`, and no path changes its kind between two of them. A
-    directory stays in every segment that has it (the last one's mode wins), so that a segment depends on other components
-    only where they replace its files.
+    `nodes`: everything, sorted by path, each with the component that it comes from. `segments`:
+    what each component has of these, sorted by path; laid down one after another they give `nodes`,
+    and no path changes its kind between two of them. A directory stays in every segment that has it
+    (the last one's mode wins), so that a segment depends on other components only where they
+    replace its files.
     """
 
     nodes: tuple[tuple[str, Node, Component], ...]
@@ -51,7 +53,8 @@ class Root:
 
 
 def union(components: Sequence[Component]) -> Root:
-    """Lay `components` over each other in order. Raises `ConfigError` (`root-conflict`) and `ImageError`."""
+    """Lay `components` over each other in order. Raises `ConfigError` (`root-conflict`) and
+    `ImageError`."""
     merge = _Merge(components)
     for number in range(len(components)):
         merge.lay(number)
@@ -65,7 +68,8 @@ _INNER_ROOTS = ("lower", "rootfs")
 
 
 class _Merge(Overlay):
-    """The root while it is made. `owners` are the numbers of the components that nodes come from."""
+    """The root while it is made. `owners` are the numbers of the components that nodes come
+    from."""
 
     def __init__(self, components: Sequence[Component]) -> None:
         super().__init__("the composed root")
@@ -78,7 +82,8 @@ class _Merge(Overlay):
         self._followed = ""
         """The link that was followed last."""
         self._used: dict[str, int] = {}
-        """Links that something was laid through, and whose: an image's own paths lead through none."""
+        """Links that something was laid through, and whose: an image's own paths lead through
+        none."""
         self._replaced: list[tuple[str, str]] = []
         """Of these, what the component that is laid replaces, and where they led."""
         self._waiting: deque[tuple[str, Node, int]] = deque()
@@ -104,14 +109,21 @@ class _Merge(Overlay):
             user = self._used[link]
             if self.find(link) != self.find(folder):
                 raise self._conflict(
-                    f"{shown(link)} leads to files of {self.components[user]}, and somewhere else in", number
+                    f"{shown(link)} leads to files of {self.components[user]}, and "
+                    "somewhere else in",
+                    number,
                 )
         self._replaced.clear()
 
     def segments(self) -> list[tuple[tuple[str, Node], ...]]:
-        """What each component has of the finished root, with the directories above that only later ones have."""
+        """What each component has of the finished root, with the directories above that only later
+        ones have."""
         parts: list[Tree] = [
-            {path: node for path, node in folders.items() if path in self.tree and self.tree[path].kind == DIRECTORY}
+            {
+                path: node
+                for path, node in folders.items()
+                if path in self.tree and self.tree[path].kind == DIRECTORY
+            }
             for folders in self._folders
         ]
         for path, node in self.tree.items():
@@ -131,7 +143,8 @@ class _Merge(Overlay):
             self._place_one(*self._waiting.popleft(), joined_by=number)
 
     def _place_one(self, path: str, node: Node, number: int, joined_by: int | None = None) -> None:
-        """Put a node of the component `number`; a folder that must move leaves what it held waiting.
+        """Put a node of the component `number`; a folder that must move leaves what it held
+        waiting.
 
         `joined_by` is whose link has moved it.
         """
@@ -153,7 +166,9 @@ class _Merge(Overlay):
         elif old.kind == DIRECTORY != node.kind:
             self._replace_folder(path, node)
         elif not self._agree(path, node, moved=joined_by is not None):
-            raise self._joined(path, self.owners.get(self._followed, number) if joined_by is None else joined_by)
+            raise self._joined(
+                path, self.owners.get(self._followed, number) if joined_by is None else joined_by
+            )
         elif number >= self.owners[path]:
             if old.kind == SYMLINK and old.link != node.link and path in self._used:
                 self._replaced.append((path, self.enter(path)))
@@ -162,7 +177,8 @@ class _Merge(Overlay):
             self._folders[number][path] = node
 
     def _agree(self, path: str, node: Node, *, moved: bool) -> bool:
-        """Whether what is at a path may be replaced: by a newer component's, or by its own only if that is the same.
+        """Whether what is at a path may be replaced: by a newer component's, or by its own only if
+        that is the same.
 
         A component has each path once: its own is there when a link has joined two folders.
         """
@@ -174,7 +190,8 @@ class _Merge(Overlay):
     def _joined(self, path: str, number: int) -> ConfigError:
         whose = self.components[self.owners[path]]
         return self._conflict(
-            f"{shown(path)} is in {whose}, differs in {self.components[self._number]}, and a link joins their folders in",
+            f"{shown(path)} is in {whose}, differs in {self.components[self._number]}, and a link "
+            "joins their folders in",
             number,
         )
 
@@ -185,13 +202,16 @@ class _Merge(Overlay):
             self._folders[self._number][path] = node
 
     def _replace_folder(self, path: str, node: Node) -> None:
-        """Something that is no directory in place of one: a link takes its place, what it held goes where that leads."""
+        """Something that is no directory in place of one: a link takes its place, what it held goes
+        where that leads."""
         held, number = self.below(path), self._number
         folder, owner = self.tree[path], self.owners[path]
         if node.kind != SYMLINK:
             if held:
                 whose = self.components[self.owners[held[0]]]
-                raise self._conflict(f"{shown(path)} is a folder with files of {whose}, and a file in", number)
+                raise self._conflict(
+                    f"{shown(path)} is a folder with files of {whose}, and a file in", number
+                )
             if owner == number and folder is not IMPLIED:
                 raise self._joined(path, self.owners.get(self._followed, number))
             if number < owner:
@@ -205,7 +225,9 @@ class _Merge(Overlay):
         target = self._behind(path, moved[0][2])
         if target:
             self._waiting.append((target, folder, owner))
-        self._waiting.extend((f"{target}{below[len(path) :]}".lstrip("/"), one, whose) for below, one, whose in moved)
+        self._waiting.extend(
+            (f"{target}{below[len(path) :]}".lstrip("/"), one, whose) for below, one, whose in moved
+        )
 
     def _behind(self, link: str, number: int) -> str:
         """The directory that `link` leads to, for something of the component `number`."""
@@ -218,15 +240,19 @@ class _Merge(Overlay):
         """As `Overlay.make`; but what another component has there is not lost."""
         if path in self.tree:
             whose = self.components[self.owners[path]]
-            raise self._conflict(f"{shown(path)} is a file in {whose}, and a folder in", self._number)
+            raise self._conflict(
+                f"{shown(path)} is a file in {whose}, and a folder in", self._number
+            )
         super().make(path)
         self.owners[path] = self._number
 
     def loop(self, path: str) -> ConfigError:
-        """As `Overlay.loop`, with both places: a link that leads to itself, and what is laid through it."""
+        """As `Overlay.loop`, with both places: a link that leads to itself, and what is laid
+        through it."""
         whose = self.components[self.owners[self._followed]]
         return self._conflict(
-            f"{shown(self._followed)} is a link that leads nowhere in {whose}, and a folder in", self._number
+            f"{shown(self._followed)} is a link that leads nowhere in {whose}, and a folder in",
+            self._number,
         )
 
     def follows(self, path: str) -> None:
@@ -235,7 +261,8 @@ class _Merge(Overlay):
         self._used.setdefault(path, self._number)
 
     def inner_root(self, path: str) -> str:
-        """What runs in a container sees its own root: an absolute link in there leads to its root, not to the system's."""
+        """What runs in a container sees its own root: an absolute link in there leads to its root,
+        not to the system's."""
         parts = path.split("/", 4)
         if len(parts) >= 4 and parts[0] == "containers" and parts[3] in _INNER_ROOTS:
             return "/".join(parts[:4])

@@ -1,4 +1,5 @@
-"""A container of the system: its bundle under `/containers`, laid out as LinuxKit's runtime expects it (reference 3.5)."""
+"""A container of the system: its bundle under `/containers`, laid out as LinuxKit's runtime expects
+it (reference 3.5)."""
 
 from __future__ import annotations
 
@@ -34,10 +35,12 @@ WORDS = SUPERVISION | {"modules"}
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """One entry of `onboot`, `onshutdown` or `services`, with everything that decides what it becomes.
+    """One entry of `onboot`, `onshutdown` or `services`, with everything that decides what it
+    becomes.
 
-    `section` and `index` are its place in the YAML; `settings` are merged; `uid` and so on are resolved in `spec`.
-    `follows` is the service without whose process it cannot be: it shares that one's PID namespace.
+    `section` and `index` are its place in the YAML; `settings` are merged; `uid` and so on are
+    resolved in `spec`. `follows` is the service without whose process it cannot be: it shares that
+    one's PID namespace.
     """
 
     section: str
@@ -60,13 +63,14 @@ class Container:
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A laid-out container: what the boot plan needs to know of it; `id` and `path` are those of `Container`.
+    """A laid-out container: what the boot plan needs to know of it; `id` and `path` are those of
+    `Container`.
 
-    `root_path` is where in `config.json` the JSON string `"rootfs"` stands (offset and length in bytes), `linux` where the
-    members of `linux` begin: init puts the `profile` there, if there is one; `no_new_privileges` is what its processes are,
-    also those that init puts into it; `supervision` are
-    the plan's lines about its order, health, restarts, end and logs; `binds` what of the system is bound into it; `disks` says
-    whether it may see the machine's disks.
+    `root_path` is where in `config.json` the JSON string `"rootfs"` stands (offset and length in
+    bytes), `linux` where the members of `linux` begin: init puts the `profile` there, if there is
+    one; `no_new_privileges` is what its processes are, also those that init puts into it;
+    `supervision` are the plan's lines about its order, health, restarts, end and logs; `binds` what
+    of the system is bound into it; `disks` says whether it may see the machine's disks.
     """
 
     section: str
@@ -109,9 +113,14 @@ class Bundle:
 
 
 def container_component(
-    container: Container, spec: dict[str, Any], tree: Tree, shared_root: str | None, profile: Profile | None
+    container: Container,
+    spec: dict[str, Any],
+    tree: Tree,
+    shared_root: str | None,
+    profile: Profile | None,
 ) -> tuple[Component, Bundle]:
-    """The component of `container`, whose image has the files `tree`; `profile` is none of `spec` yet.
+    """The component of `container`, whose image has the files `tree`; `profile` is none of `spec`
+    yet.
 
     `shared_root` is where an earlier container has unpacked the same image, if one has.
     """
@@ -124,7 +133,8 @@ def container_component(
         nodes[f"{base}/tmp"] = directory(0o755, EPOCH)
     nodes.setdefault(f"{base}/rootfs", directory(0o755, EPOCH))
     runtime = runtime_document(
-        container.settings.runtime or Runtime(), root_mounts(base, shared_root or own_root, readonly=readonly)
+        container.settings.runtime or Runtime(),
+        root_mounts(base, shared_root or own_root, readonly=readonly),
     )
     config = json_document(spec)
     nodes[f"{base}/config.json"] = file(config, 0o644, EPOCH)
@@ -135,32 +145,49 @@ def container_component(
         *supervision_lines(container.settings, container.image.config.stop_signal),
         *module_lines(container.image, readonly=readonly),
     )
-    return component, Bundle.of((container.section, container.id, base), config, spec, runtime, lines, profile)
+    return component, Bundle.of(
+        (container.section, container.id, base), config, spec, runtime, lines, profile
+    )
 
 
-def with_profile_inside(component: Component, bundle: Bundle, config: bytes) -> tuple[Component, Bundle]:
-    """A finished container for an init that does not put profiles where they belong; `config` is its `config.json`."""
+def with_profile_inside(
+    component: Component, bundle: Bundle, config: bytes
+) -> tuple[Component, Bundle]:
+    """A finished container for an init that does not put profiles where they belong; `config` is
+    its `config.json`."""
     if bundle.profile is None:
         return component, bundle
     spec = json.loads(config)
     spec["linux"] = {"seccomp": json.loads(bundle.profile.text), **spec["linux"]}
     config = json_document(spec)
-    component = replace(component, tree={**component.tree, f"{bundle.path}/config.json": file(config, 0o644, EPOCH)})
-    return component, replace(bundle, root_path=root_path(config), linux=linux_offset(config), profile=None)
+    component = replace(
+        component, tree={**component.tree, f"{bundle.path}/config.json": file(config, 0o644, EPOCH)}
+    )
+    return component, replace(
+        bundle, root_path=root_path(config), linux=linux_offset(config), profile=None
+    )
 
 
 def module_lines(image: Image, *, readonly: bool) -> Lines:
-    """The kernel modules that a container asks for: those that its image declares, and what a writable root is made of."""
-    names = [*image.config.labels.get(MODULES_LABEL, "").split(), *(() if readonly else ("overlay",))]
+    """The kernel modules that a container asks for: those that its image declares, and what a
+    writable root is made of."""
+    names = [
+        *image.config.labels.get(MODULES_LABEL, "").split(),
+        *(() if readonly else ("overlay",)),
+    ]
     return (("modules", " ".join(names)),) if names else ()
 
 
 def _may_see_disks(spec: dict[str, Any], runtime: dict[str, Any]) -> bool:
-    """Whether a container has a way to the machine's disks: devices, or what of the system has them below it."""
+    """Whether a container has a way to the machine's disks: devices, or what of the system has them
+    below it."""
     sources = [mount.get("source", "") for mount in (*spec["mounts"], *runtime["mounts"])]
     linux = spec["linux"]
     return (
-        any(source == "/" or source.startswith(("/dev/", "/sys")) or source == "/dev" for source in sources)
+        any(
+            source == "/" or source.startswith(("/dev/", "/sys")) or source == "/dev"
+            for source in sources
+        )
         or any(device["type"] == "b" for device in linux.get("devices") or ())
         or any(
             rule.get("allow") and rule.get("type") in ("a", "b", "", None)
@@ -175,7 +202,8 @@ def bundle_id(section: str, index: int, name: str) -> str:
 
 
 def root_path(config: bytes) -> tuple[int, int]:
-    """Where the value of `root.path` stands in a `config.json`: keys come in a fixed order, so its line cannot be mistaken.
+    """Where the value of `root.path` stands in a `config.json`: keys come in a fixed order, so its
+    line cannot be mistaken.
 
     Raises `ValueError` for a document of another layout.
     """
@@ -185,13 +213,15 @@ def root_path(config: bytes) -> tuple[int, int]:
 
 
 def linux_offset(config: bytes) -> int:
-    """Where the first member of `linux` stands in a `config.json`; likewise. Raises `ValueError`."""
+    """Where the first member of `linux` stands in a `config.json`; likewise. Raises
+    `ValueError`."""
     line = b'\n    "linux": {'
     return config.index(line) + len(line)
 
 
 def json_document(value: dict[str, Any]) -> bytes:
-    """JSON as LinuxKit writes it: four blanks, no final newline, `<`, `>`, `&` and line separators escaped."""
+    """JSON as LinuxKit writes it: four blanks, no final newline, `<`, `>`, `&` and line separators
+    escaped."""
     text = json.dumps(value, indent=4, ensure_ascii=False)
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")

@@ -1,10 +1,12 @@
-"""Which sections a build takes from an earlier one (`--input-tar`): those that are the same and whose image is nowhere else.
+"""Which sections a build takes from an earlier one (`--input-tar`): those that are the same and
+whose image is nowhere else.
 
 May touch: the store (reading).
 
-As in LinuxKit (reference yaml-and-build.md 4.2), but never wrong: a section is copied only when its whole entry is the
-same, ids and shared roots included, and when nothing that the earlier build laid over it is missing now (defects N10 to
-N12). What the store has is built from the store, which is as fast and needs no comparison.
+As in LinuxKit (reference yaml-and-build.md 4.2), but never wrong: a section is copied only when its
+whole entry is the same, ids and shared roots included, and when nothing that the earlier build laid
+over it is missing now (defects N10 to N12). What the store has is built from the store, which is as
+fast and needs no comparison.
 """
 
 from __future__ import annotations
@@ -39,7 +41,8 @@ ELF = b"\x7fELF"
 
 @dataclass(frozen=True, slots=True)
 class Copies:
-    """The sections that a build takes from an earlier one, by location (`init[0]`); `key` names the tar's bytes."""
+    """The sections that a build takes from an earlier one, by location (`init[0]`); `key` names the
+    tar's bytes."""
 
     earlier: InputTar
     key: str
@@ -53,12 +56,18 @@ class Copies:
 
 
 def choose_copies(
-    earlier: InputTar, config: Config, written: Iterable[str], at_hand: Callable[[str], bool], *, kernel: bool
+    earlier: InputTar,
+    config: Config,
+    written: Iterable[str],
+    at_hand: Callable[[str], bool],
+    *,
+    kernel: bool,
 ) -> Copies:
-    """What of `config` is taken from `earlier`: sections whose images are not `at_hand` and that are the same.
+    """What of `config` is taken from `earlier`: sections whose images are not `at_hand` and that
+    are the same.
 
-    `written` are paths that this build writes besides sections and files (its SBOM); `kernel` says that the kernel may be
-    copied. Tells the user each section that is copied.
+    `written` are paths that this build writes besides sections and files (its SBOM); `kernel` says
+    that the kernel may be copied. Tells the user each section that is copied.
     """
     return _Choice(earlier, config, written, at_hand, kernel=kernel).copies()
 
@@ -74,7 +83,13 @@ class _Layer:
 
 class _Choice:
     def __init__(
-        self, earlier: InputTar, config: Config, written: Iterable[str], at_hand: Callable[[str], bool], *, kernel: bool
+        self,
+        earlier: InputTar,
+        config: Config,
+        written: Iterable[str],
+        at_hand: Callable[[str], bool],
+        *,
+        kernel: bool,
     ) -> None:
         self._earlier = earlier
         self._old = earlier.config
@@ -82,7 +97,8 @@ class _Choice:
         self._config = config
         self._at_hand = at_hand
         self._kernel = kernel
-        # What the earlier build laid over its sections and this one does not: what lay below is in no tar.
+        # What the earlier build laid over its sections and this one does not: what lay below is in
+        # no tar.
         self._uncovered = (_file_paths(self._old.files) | earlier.others) - (
             _file_paths(entry for entry in self._new.files if not entry.optional) | set(written)
         )
@@ -110,22 +126,33 @@ class _Choice:
         )
 
     def _base(self) -> None:
-        """Kernel and init images lie over each other in this order; what one covers of those below is in no tar.
+        """Kernel and init images lie over each other in this order; what one covers of those below
+        is in no tar.
 
-        So the upper ones are copied as far down as nothing has changed, beginning with the lowest that is not at hand.
+        So the upper ones are copied as far down as nothing has changed, beginning with the lowest
+        that is not at hand.
         """
-        if any(not path.startswith("containers/") for path in self._uncovered) or self._trims_firmware():
+        if (
+            any(not path.startswith("containers/") for path in self._uncovered)
+            or self._trims_firmware()
+        ):
             return
         layers = self._layers()
         unchanged = len(layers)
         while unchanged > 0 and layers[unchanged - 1].same:
             unchanged -= 1
-        missing = [number for number in range(unchanged, len(layers)) if not self._at_hand(layers[number].image)]
+        missing = [
+            number
+            for number in range(unchanged, len(layers))
+            if not self._at_hand(layers[number].image)
+        ]
         if not missing:
             return
         copied = [layer.location for layer in layers[missing[0] :]]
         merged = "init" in self._earlier.sections
-        if merged and not all(layer.location in copied for layer in layers if layer.location != "kernel"):
+        if merged and not all(
+            layer.location in copied for layer in layers if layer.location != "kernel"
+        ):
             # One package database was made of those of all init images: there is no way back.
             return
         for location in copied:
@@ -140,7 +167,9 @@ class _Choice:
         old, new = self._old, self._new
         layers = []
         if new.kernel and new.kernel.image:
-            layers.append(_Layer("kernel", new.kernel.image, self._same_kernel(old.kernel, new.kernel)))
+            layers.append(
+                _Layer("kernel", new.kernel.image, self._same_kernel(old.kernel, new.kernel))
+            )
         for number, image in enumerate(new.init):
             # An image that is gone from above may have covered what is below it now.
             same = len(old.init) == len(new.init) and old.init[number] == image
@@ -148,8 +177,14 @@ class _Choice:
         return layers
 
     def _same_kernel(self, old: Kernel | None, new: Kernel) -> bool:
-        """Whether the earlier kernel is the one that is wanted: as its image has it, with all of its modules."""
-        if not self._kernel or old is None or old._replace(cmdline=new.cmdline) != new or new.modules is not None:
+        """Whether the earlier kernel is the one that is wanted: as its image has it, with all of
+        its modules."""
+        if (
+            not self._kernel
+            or old is None
+            or old._replace(cmdline=new.cmdline) != new
+            or new.modules is not None
+        ):
             return False
         node = self._earlier.sections.get("kernel", {}).get("boot/kernel")
         # One that was decompressed cannot be packed again.
@@ -163,19 +198,31 @@ class _Choice:
     def _new_command_line(self) -> None:
         kernel = self._components.get("kernel")
         if kernel and self._new.kernel:
-            kernel.tree["boot/cmdline"] = file((self._new.kernel.cmdline or "").encode(), 0o644, EPOCH)
+            kernel.tree["boot/cmdline"] = file(
+                (self._new.kernel.cmdline or "").encode(), 0o644, EPOCH
+            )
 
     def _volume(self, number: int, volume: Volume) -> None:
         location, prefix = f"volume[{number}]", f"containers/volumes/{volume.name}"
-        if volume.image and not self._at_hand(volume.image) and self._same("volumes", number, volume, prefix):
+        if (
+            volume.image
+            and not self._at_hand(volume.image)
+            and self._same("volumes", number, volume, prefix)
+        ):
             self._copy(location, f"volumes[{number}]")
 
-    def _container(self, section: str, number: int, entry: ImageEntry, roots: dict[str, str]) -> None:
+    def _container(
+        self, section: str, number: int, entry: ImageEntry, roots: dict[str, str]
+    ) -> None:
         location = f"{section}[{number}]"
         folder = bundle_id(section, number, entry.name)
         prefix = f"containers/{section}/{folder}"
         own = f"{prefix}/{'rootfs' if entry.settings.readonly else 'lower'}"
-        if not self._at_hand(entry.image) and self._same_ids and self._same(section, number, entry, prefix):
+        if (
+            not self._at_hand(entry.image)
+            and self._same_ids
+            and self._same(section, number, entry, prefix)
+        ):
             found = self._bundle(section, folder, prefix, location, roots.get(entry.image))
             if found is not None:
                 self._copy(location, location)
@@ -194,35 +241,50 @@ class _Choice:
     def _bundle(
         self, section: str, folder: str, prefix: str, location: str, shared: str | None
     ) -> tuple[Bundle, str] | None:
-        """The container as the boot plan needs it, and where its files lie; None when its documents are not as ours.
+        """The container as the boot plan needs it, and where its files lie; None when its documents
+        are not as ours.
 
         `shared` is where an earlier container has unpacked the same image, if one has.
         """
         tree = self._earlier.sections.get(location, {})
         try:
-            config, runtime = (self._earlier.document(tree[f"{prefix}/{name}.json"]) for name in ("config", "runtime"))
+            config, runtime = (
+                self._earlier.document(tree[f"{prefix}/{name}.json"])
+                for name in ("config", "runtime")
+            )
             spec = json.loads(config)
             root = shared or f"{prefix}/{'rootfs' if spec['root'].get('readonly') else 'lower'}"
-            document = _runtime(runtime, root_mounts(prefix, root, readonly=bool(spec["root"].get("readonly"))))
+            document = _runtime(
+                runtime, root_mounts(prefix, root, readonly=bool(spec["root"].get("readonly")))
+            )
             profile = self._profile(folder)
-            if document is None or json_document(spec) != config or not self._confined(spec, profile):
+            if (
+                document is None
+                or json_document(spec) != config
+                or not self._confined(spec, profile)
+            ):
                 return None
             where = (section, folder, prefix)
-            return Bundle.of(where, config, spec, document, self._supervision(folder), profile), root
+            return Bundle.of(
+                where, config, spec, document, self._supervision(folder), profile
+            ), root
         except (KeyError, ValueError, TypeError, IndexError, AttributeError, RecursionError):
             return None
 
     def _supervision(self, name: str) -> Lines:
-        """What the earlier plan says of a container: labels have gone into it that are not at hand now."""
+        """What the earlier plan says of a container: labels have gone into it that are not at hand
+        now."""
         return tuple(fields for fields in self._lines(name) if fields[0] in WORDS)
 
     def _confined(self, spec: dict[str, Any], profile: Profile | None) -> bool:
-        """Whether a container is confined as this build confines them, as far as can be seen without its image."""
+        """Whether a container is confined as this build confines them, as far as can be seen
+        without its image."""
         known = profile is None or profile.made or self._old.init == self._new.init
         return known and is_confined(spec, self._new.confinement or "")
 
     def _profile(self, name: str) -> Profile | None:
-        """The seccomp profile that the earlier plan names for a container. Raises `ValueError` for one that is not there."""
+        """The seccomp profile that the earlier plan names for a container. Raises `ValueError` for
+        one that is not there."""
         for fields in self._lines(name):
             if fields[0] == "seccomp":
                 node = self._earlier.profiles.get(fields[2])
@@ -248,7 +310,8 @@ class _Choice:
     def _copy(self, location: str, shown: str) -> None:
         source = self._earlier.sources[location]
         tree = dict(self._earlier.sections[location])
-        # Each container and volume has the folders above its own; what an image's files need is there or made.
+        # Each container and volume has the folders above its own; what an image's files need is
+        # there or made.
         for path in self._earlier.sections[location]:
             if path.startswith("containers/"):
                 for parent, made in with_ancestors(path).items():
@@ -259,7 +322,8 @@ class _Choice:
 
 
 def _runtime(text: bytes, mounts: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """A `runtime.json` as we write it, with these first mounts, which make the container's root; None for another one."""
+    """A `runtime.json` as we write it, with these first mounts, which make the container's root;
+    None for another one."""
     document = json.loads(text)
     said = {**document, "mounts": document["mounts"][len(mounts) :]}
     try:

@@ -1,4 +1,5 @@
-"""A system's bill of materials as CycloneDX 1.6: the images, and what their SPDX documents say is in them.
+"""A system's bill of materials as CycloneDX 1.6: the images, and what their SPDX documents say is
+in them.
 
 Pure. Source: the CycloneDX 1.6 JSON schema; the package-url types `oci` and `deb`.
 """
@@ -26,14 +27,18 @@ _HASHES = {
     "BLAKE2b-256": "BLAKE2b-256", "BLAKE2b-384": "BLAKE2b-384", "BLAKE2b-512": "BLAKE2b-512",
 }  # fmt: skip
 _KINDS = {
-    "APPLICATION": "application", "FRAMEWORK": "framework", "CONTAINER": "container", "DEVICE": "device",
+    "APPLICATION": "application", "FRAMEWORK": "framework", "CONTAINER": "container",
+    "DEVICE": "device",
     "OPERATING_SYSTEM": "operating-system", "FIRMWARE": "firmware", "FILE": "file",
 }  # fmt: skip
 _UNKNOWN = ("", "NONE", "NOASSERTION")
 
 
-def cyclonedx_document(merged: Merged, images: Sequence[Image], *, name: str, created: int) -> dict[str, Any]:
-    """The whole document; `created` is in Unix seconds, an element's owner in `merged` a place in `images`.
+def cyclonedx_document(
+    merged: Merged, images: Sequence[Image], *, name: str, created: int
+) -> dict[str, Any]:
+    """The whole document; `created` is in Unix seconds, an element's owner in `merged` a place in
+    `images`.
 
     Of files, only those are in it whose hash is known: others are the file lists of packages.
     """
@@ -58,7 +63,9 @@ def cyclonedx_document(merged: Merged, images: Sequence[Image], *, name: str, cr
         "version": 1,
         "metadata": {
             "timestamp": timestamp(created),
-            "tools": {"components": [{"type": "application", "name": "compos", "version": __version__}]},
+            "tools": {
+                "components": [{"type": "application", "name": "compos", "version": __version__}]
+            },
             "component": {"type": "operating-system", "bom-ref": SYSTEM, "name": name},
         },
         "components": components,
@@ -74,7 +81,9 @@ def _container(ref: str, image: Image) -> dict[str, Any]:
     base, _, tag = name.rpartition(":") if ":" in name.rpartition("/")[2] else (name, "", "")
     last = re.sub(r"[^a-z0-9._-]+", "-", base.rpartition("/")[2].lower()) or "image"
     qualifiers = {"arch": image.config.architecture, "repository_url": base, "tag": tag}
-    query = "&".join(f"{key}={quote(value, safe='/:')}" for key, value in qualifiers.items() if value)
+    query = "&".join(
+        f"{key}={quote(value, safe='/:')}" for key, value in qualifiers.items() if value
+    )
     return {
         "type": "container",
         "bom-ref": ref,
@@ -87,7 +96,11 @@ def _container(ref: str, image: Image) -> dict[str, Any]:
 
 def _selves(merged: Merged) -> set[str]:
     """Packages that stand for the images themselves."""
-    described = {one["relatedSpdxElement"] for one in merged.relationships if one["relationshipType"] == "DESCRIBES"}
+    described = {
+        one["relatedSpdxElement"]
+        for one in merged.relationships
+        if one["relationshipType"] == "DESCRIBES"
+    }
     return {
         one["SPDXID"]
         for one in merged.packages
@@ -108,7 +121,10 @@ def _package(package: Mapping[str, Any]) -> dict[str, Any]:
     if description := package.get("description") or package.get("summary"):
         component["description"] = description
     component |= _common(package)
-    references = {one["referenceType"]: one["referenceLocator"] for one in reversed(package.get("externalRefs", ()))}
+    references = {
+        one["referenceType"]: one["referenceLocator"]
+        for one in reversed(package.get("externalRefs", ()))
+    }
     if cpe := references.get("cpe23Type"):
         component["cpe"] = cpe
     if purl := references.get("purl"):

@@ -1,6 +1,8 @@
-"""What the boot plan says of containerd, from the file in which LinuxKit's users say it: runtime-config.toml.
+"""What the boot plan says of containerd, from the file in which LinuxKit's users say it:
+runtime-config.toml.
 
-Source: reference runtime-and-packages.md, section 10. May touch: the store, reading that file's contents.
+Source: reference runtime-and-packages.md, section 10. May touch: the store, reading that file's
+contents.
 """
 
 from __future__ import annotations
@@ -28,7 +30,8 @@ OPTIONS_LONGEST = 4095
 
 
 def runtime_config(root: Mapping[str, Node], store: Path) -> bytes:
-    """The contents of runtime-config.toml in `root`; nothing without it. `store` is the store's root."""
+    """The contents of runtime-config.toml in `root`; nothing without it. `store` is the store's
+    root."""
     node = root.get(RUNTIME_CONFIG)
     if node is None or node.kind != FILE:
         return b""
@@ -60,11 +63,16 @@ def _settings(text: bytes) -> tuple[str, ...]:
             raise _problem(f"`{key}` is {value!r}", "Write stdout, stderr or an absolute path.")
     options = " ".join(values[0].split())
     if len(options.encode()) > OPTIONS_LONGEST:
-        raise _problem("`cliopts` is too long", f"Keep it below {OPTIONS_LONGEST} bytes, or use config.toml.")
+        raise _problem(
+            "`cliopts` is too long", f"Keep it below {OPTIONS_LONGEST} bytes, or use config.toml."
+        )
     return (options, *values[1:])
 
 
 def _problem(what: str, hint: str) -> ConfigError:
     return ConfigError(
-        "config-containerd", f"containerd's settings cannot be used: {what}", place=RUNTIME_CONFIG, hint=hint
+        "config-containerd",
+        f"containerd's settings cannot be used: {what}",
+        place=RUNTIME_CONFIG,
+        hint=hint,
     )

@@ -1,4 +1,5 @@
-"""What containers get in the end: the YAML's settings over those of the images' labels and configs, with where each comes from.
+"""What containers get in the end: the YAML's settings over those of the images' labels and configs,
+with where each comes from.
 
 Pure. For people (`compos config --images`); a build merges the same way on its own (`settings`).
 """
@@ -23,7 +24,8 @@ ADDED = {"capabilities": "capabilities.add", "binds": "binds.add"}
 
 
 def effective(config: Config, images: Mapping[str, Image]) -> Config:
-    """`config` with everything that labels and image configs add to its containers; `images` has those that it names.
+    """`config` with everything that labels and image configs add to its containers; `images` has
+    those that it names.
 
     Raises `ConfigError` for a label that cannot be read.
     """
@@ -32,7 +34,9 @@ def effective(config: Config, images: Mapping[str, Image]) -> Config:
         return tuple(_entry(entry, images[entry.image]) for entry in entries)
 
     return config._replace(
-        onboot=merged(config.onboot), onshutdown=merged(config.onshutdown), services=merged(config.services)
+        onboot=merged(config.onboot),
+        onshutdown=merged(config.onshutdown),
+        services=merged(config.services),
     )
 
 
@@ -42,9 +46,13 @@ def _entry(entry: ImageEntry, image: Image) -> ImageEntry:
     settings, _ = merge_settings(entry.settings, label, image.config)
     if settings.runtime == Runtime():
         settings = settings._replace(runtime=None)
-    mighty = {power.key for power in powers(surviving_label(entry.settings, label))} if label else set()
+    mighty = (
+        {power.key for power in powers(surviving_label(entry.settings, label))} if label else set()
+    )
     places = entry.mark.inner or {}
-    inner = {path: mark for path, mark in places.items() if not path.startswith(tuple(ADDED.values()))}
+    inner = {
+        path: mark for path, mark in places.items() if not path.startswith(tuple(ADDED.values()))
+    }
     for key, field in SETTINGS.fields.items():
         value, own = getattr(settings, field.name), getattr(entry.settings, field.name)
         if value is None or value == own:

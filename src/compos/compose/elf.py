@@ -1,6 +1,8 @@
-"""Reading ELF files: what a program is linked against, and a kernel module's sections. Bounds-checked; pure.
+"""Reading ELF files: what a program is linked against, and a kernel module's sections.
+Bounds-checked; pure.
 
-Source: System V ABI, "Object Files" (gABI 4.1): 64-bit little-endian files, as of x86-64, AArch64 and RISC-V.
+Source: System V ABI, "Object Files" (gABI 4.1): 64-bit little-endian files, as of x86-64, AArch64
+and RISC-V.
 """
 
 from __future__ import annotations
@@ -38,7 +40,10 @@ class Elf:
 def read_elf(data: bytes) -> Elf:
     """The dynamic section of `data`. Raises `ElfError`."""
     header = _header(data)
-    segments = [_unpack(_PROGRAM, data, header[5] + index * header[9], "program header") for index in range(header[10])]
+    segments = [
+        _unpack(_PROGRAM, data, header[5] + index * header[9], "program header")
+        for index in range(header[10])
+    ]
     interpreter = ""
     needed: list[int] = []
     soname = strings = None

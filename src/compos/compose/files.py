@@ -1,4 +1,5 @@
-"""The `files` section as a component (reference 3.7). Pure: host files have been read (`host_files`)."""
+"""The `files` section as a component (reference 3.7). Pure: host files have been read
+(`host_files`)."""
 
 from __future__ import annotations
 
@@ -24,8 +25,8 @@ def files_components(
 ) -> list[Component]:
     """One component an entry, so that each member of a tar can say where it came from.
 
-    `sources` are what `read_sources` has read of them, `ids` the containers' numbers; `metadata` renders the
-    `metadata: yaml|json` document. Raises `ConfigError`.
+    `sources` are what `read_sources` has read of them, `ids` the containers' numbers; `metadata`
+    renders the `metadata: yaml|json` document. Raises `ConfigError`.
     """
     components = []
     for number, entry in enumerate(entries):
@@ -34,7 +35,9 @@ def files_components(
         node = _node(entry, sources, mode, uid, gid, metadata)
         if node is not None:
             parent = directory(_searchable(mode), EPOCH, uid=uid, gid=gid)
-            components.append(Component(f"files[{number}]", "linuxkit.files", _tree(entry, node), parent))
+            components.append(
+                Component(f"files[{number}]", "linuxkit.files", _tree(entry, node), parent)
+            )
     return components
 
 
@@ -52,7 +55,8 @@ def _tree(entry: File, node: Node) -> Tree:
 
 
 def _searchable(mode: int) -> int:
-    """The mode of folders that an entry needs: its own, with execute for each of user, group, other that has any bit (M9)."""
+    """The mode of folders that an entry needs: its own, with execute for each of user, group, other
+    that has any bit (M9)."""
     for shift in (6, 3, 0):
         if mode >> shift & 7:
             mode |= 1 << shift
@@ -72,7 +76,9 @@ def _node(
     if entry.symlink:
         return symlink(entry.symlink, EPOCH, mode=mode, uid=uid, gid=gid)
     if entry.contents is not None:
-        return file(entry.contents.encode("utf-8", "surrogateescape"), mode, EPOCH, uid=uid, gid=gid)
+        return file(
+            entry.contents.encode("utf-8", "surrogateescape"), mode, EPOCH, uid=uid, gid=gid
+        )
     if entry.metadata:
         return file(metadata(entry.metadata), mode, EPOCH, uid=uid, gid=gid)
     found = sources[entry.source or ""]

@@ -1,7 +1,8 @@
 """Files of this machine on their way into a system: read once, before anything is made of them.
 
-May touch: the files that it is asked for (reading); the store (`derived/KIND`). What a build is remembered under, and what it
-is composed of, are the same bytes, whoever writes to the file meanwhile.
+May touch: the files that it is asked for (reading); the store (`derived/KIND`). What a build is
+remembered under, and what it is composed of, are the same bytes, whoever writes to the file
+meanwhile.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ INLINE = 64 << 10
 """Files up to this many bytes stay in memory; larger ones go through the store."""
 
 MAX_STREAM = 64 << 20
-"""Bytes of a pipe or a device, which can be read but once: they are held in memory. Some never end."""
+"""Bytes of a pipe or a device, which can be read but once: they are held in memory. Some never
+end."""
 
 TRIES = 3
 """How often a file is read that changes while it is copied."""
@@ -35,7 +37,8 @@ CHUNK = 1 << 20
 
 
 class HostFile(NamedTuple):
-    """What a file held when it was read: the SHA-256 of its bytes in hexadecimal digits, their number, and themselves."""
+    """What a file held when it was read: the SHA-256 of its bytes in hexadecimal digits, their
+    number, and themselves."""
 
     digest: str
     size: int
@@ -48,7 +51,8 @@ def has_source(entry: File) -> bool:
 
 
 def read_sources(store: Store, entries: Iterable[File]) -> Mapping[str, HostFile | None]:
-    """What `entries` name as their sources, by that name; None for an optional file that is not there.
+    """What `entries` name as their sources, by that name; None for an optional file that is not
+    there.
 
     Raises `ConfigError` (`files-source`).
     """
@@ -56,7 +60,9 @@ def read_sources(store: Store, entries: Iterable[File]) -> Mapping[str, HostFile
     for entry in entries:
         name = entry.source or ""
         # One entry may want what another one can do without.
-        if has_source(entry) and (name not in found or (found[name] is None and not entry.optional)):
+        if has_source(entry) and (
+            name not in found or (found[name] is None and not entry.optional)
+        ):
             found[name] = _read(store, entry, Path(os.path.expanduser(name)))  # noqa: PTH111  "~/x" only, as LinuxKit
     return found
 
@@ -89,7 +95,8 @@ def _taken(store: Store, stream: io.BufferedReader) -> HostFile:
 
 
 def stored(store: Store, kind: str, stream: io.BufferedReader | io.BytesIO) -> Slice:
-    """A copy of a whole file in the store, as `derived/KIND/SHA-256`; read twice only when the store does not have it.
+    """A copy of a whole file in the store, as `derived/KIND/SHA-256`; read twice only when the
+    store does not have it.
 
     Raises `OSError`, when it does not stay the same for as long as it is read, too.
     """
@@ -113,7 +120,8 @@ class _ChangedError(Exception):
 
 
 def _copy(stream: BinaryIO, copy: BinaryIO, digest: str) -> int:
-    """Copy what has the SHA-256 `digest`; returns its size. Raises `_ChangedError` for anything else."""
+    """Copy what has the SHA-256 `digest`; returns its size. Raises `_ChangedError` for anything
+    else."""
     hasher = hashlib.sha256()
     size = 0
     while chunk := stream.read(CHUNK):
@@ -130,5 +138,6 @@ def _unreadable(entry: File, source: Path, error: OSError) -> ConfigError:
         "files-source",
         f"the source file {str(source)!r} cannot be read: {(error.strerror or str(error)).lower()}",
         place=str(entry.mark),
-        hint="The path is relative to the folder where you run compos; write `optional: true` if it may be missing.",
+        hint="The path is relative to the folder where you run compos; write `optional: true` if "
+        "it may be missing.",
     )

@@ -1,7 +1,9 @@
-"""An earlier build's tar, read: what it was built from, and its members by the sections that they came from.
+"""An earlier build's tar, read: what it was built from, and its members by the sections that they
+came from.
 
-May touch: the tar (reading), the store, which keeps a copy of it. The tar may be a stranger's: a member that lies outside
-of its section's folder, a hard link to what does not stand before it, a path that leads out of the root are errors.
+May touch: the tar (reading), the store, which keeps a copy of it. The tar may be a stranger's: a
+member that lies outside of its section's folder, a hard link to what does not stand before it, a
+path that leads out of the root are errors.
 """
 
 from __future__ import annotations
@@ -38,14 +40,16 @@ MADE_ANEW = ("linuxkit.files", "linuxkit.volumes", PLAN)
 """Sources of what every build makes itself."""
 
 MAX_DOCUMENT = 16 << 20
-"""Bytes of a document in the tar that is read: the YAML that it was built from, a container's configuration, the plan."""
+"""Bytes of a document in the tar that is read: the YAML that it was built from, a container's
+configuration, the plan."""
 
 _NUMBERED = re.compile(r"([a-z]+)\[(0|[1-9][0-9]{0,5})\]")
 
 
 @dataclass(frozen=True, slots=True)
 class InputTar:
-    """An earlier build: what its YAML was (canonical image names), and its members by the sections that they came from."""
+    """An earlier build: what its YAML was (canonical image names), and its members by the sections
+    that they came from."""
 
     config: Config
     sections: Mapping[str, Tree]
@@ -82,7 +86,8 @@ class _Members:
 
 
 def read_input_tar(store: Store, path: Path, config: Config) -> InputTar | None:
-    """The earlier build in `path`, if it says what it was built from where `config` says so, too (`files: metadata`).
+    """The earlier build in `path`, if it says what it was built from where `config` says so, too
+    (`files: metadata`).
 
     Raises `ConfigError` (`input-tar`) when it cannot be read, or is not what a build writes.
     """
@@ -94,7 +99,10 @@ def read_input_tar(store: Store, path: Path, config: Config) -> InputTar | None:
         raise _unusable(path, getattr(error, "strerror", None) or str(error)) from error
     found = members.nodes.get(where[-1]) if where else None
     if found is None or found.kind == DIRECTORY:
-        notice(f"{path} does not say what it was built from: give the YAML a `files` entry with `metadata: yaml`")
+        notice(
+            f"{path} does not say what it was built from: give the YAML a `files` entry with "
+            "`metadata: yaml`"
+        )
         return None
     try:
         tar = InputTar(Config(), {}, {}, frozenset(), store.root, key, None, {})
@@ -120,9 +128,11 @@ def _imported(store: Store, path: Path) -> str:
 
 
 def _members(root: Path, key: str) -> _Members:
-    """Everything in the tar; of members with the same path the last one counts, as in LinuxKit's own tars.
+    """Everything in the tar; of members with the same path the last one counts, as in LinuxKit's
+    own tars.
 
-    A hard link has the contents of the member that its target names just then. Raises `ValueError` (`TarError`).
+    A hard link has the contents of the member that its target names just then. Raises `ValueError`
+    (`TarError`).
     """
     nodes: Tree = {}
     marks: dict[str, tuple[str, str]] = {}
@@ -136,7 +146,8 @@ def _members(root: Path, key: str) -> _Members:
                 linked = nodes.get(target)
                 if linked is None or linked.kind == DIRECTORY:
                     raise ValueError(
-                        f"{path!r} is a hard link to {target!r}, and no file of that name stands before it"
+                        f"{path!r} is a hard link to {target!r}, and no file of that name stands "
+                        "before it"
                     )
                 node, inode = linked, inodes[target]
             if not path:
@@ -145,7 +156,8 @@ def _members(root: Path, key: str) -> _Members:
             marks.pop(path, None)
             if LOCATION in records:
                 marks[path] = (_text(records[LOCATION]), _text(records.get(SOURCE, b"")))
-    # Links join paths of one section only: the next build may take one of two sections from elsewhere.
+    # Links join paths of one section only: the next build may take one of two sections from
+    # elsewhere.
     shared = Counter((marks.get(path), inode) for path, inode in inodes.items())
     for path, inode in inodes.items():
         if shared[marks.get(path), inode] > 1:
@@ -158,7 +170,8 @@ def _text(record: bytes) -> str:
 
 
 def _sorted_out(tar: InputTar, members: _Members, earlier: Config) -> InputTar:
-    """The members by section. Raises `ValueError` for one that lies where its section has nothing."""
+    """The members by section. Raises `ValueError` for one that lies where its section has
+    nothing."""
     sections: dict[str, Tree] = {}
     sources: dict[str, str] = {}
     others = set()
@@ -175,9 +188,13 @@ def _sorted_out(tar: InputTar, members: _Members, earlier: Config) -> InputTar:
         if source != PLAN:
             sources.setdefault(location, source)
     plan = planned.get(PLAN_PATH)
-    profiles = {f"/{path}": node for path, node in planned.items() if path.startswith(f"{PROFILES}/")}
+    profiles = {
+        f"/{path}": node for path, node in planned.items() if path.startswith(f"{PROFILES}/")
+    }
     lines = tar.document(plan).decode("utf-8", "surrogateescape") if plan else None
-    return InputTar(earlier, sections, sources, frozenset(others), tar.root, tar.key, lines, profiles)
+    return InputTar(
+        earlier, sections, sources, frozenset(others), tar.root, tar.key, lines, profiles
+    )
 
 
 def _belongs(config: Config, location: str, path: str, node: Node) -> bool:
@@ -188,17 +205,25 @@ def _belongs(config: Config, location: str, path: str, node: Node) -> bool:
     folder = section_folder(config, location)
     if folder is None:
         return True
-    inside = path.startswith(f"{folder}/") or path == folder if folder else not path.startswith("containers/")
+    inside = (
+        path.startswith(f"{folder}/") or path == folder
+        if folder
+        else not path.startswith("containers/")
+    )
     above = node.kind == DIRECTORY and (
         f"{folder}/".startswith(f"{path}/") if folder else path.startswith("containers/")
     )
     if not inside and not above:
-        raise ValueError(f"{path!r} says that it comes from {location}, and lies outside of {folder or 'the root'}/")
+        raise ValueError(
+            f"{path!r} says that it comes from {location}, and lies outside of "
+            f"{folder or 'the root'}/"
+        )
     return inside
 
 
 def section_folder(config: Config, location: str) -> str | None:
-    """Where a section's files lie: a container's or volume's folder, empty for the root; None for a location of no section."""
+    """Where a section's files lie: a container's or volume's folder, empty for the root; None for a
+    location of no section."""
     if location in ("kernel", "init"):
         return ""
     match = _NUMBERED.fullmatch(location)
@@ -210,7 +235,8 @@ def section_folder(config: Config, location: str) -> str | None:
     if section == "volume" and number < len(config.volumes):
         return f"containers/volumes/{config.volumes[number].name}"
     if section in SECTIONS and number < len(getattr(config, section)):
-        return f"containers/{section}/{bundle_id(section, number, getattr(config, section)[number].name)}"
+        name = getattr(config, section)[number].name
+        return f"containers/{section}/{bundle_id(section, number, name)}"
     return None
 
 

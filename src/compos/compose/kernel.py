@@ -29,8 +29,11 @@ VERSION = 3
 KIND = f"kernel-tar {VERSION}"
 
 
-def kernel_component(store: Store, kernel: Kernel, image: Image, *, decompress: bool = False) -> Component:
-    """`boot/kernel`, `boot/cmdline`, `boot/ucode.cpio` and what `kernel.tar` holds; `decompress` unpacks the kernel.
+def kernel_component(
+    store: Store, kernel: Kernel, image: Image, *, decompress: bool = False
+) -> Component:
+    """`boot/kernel`, `boot/cmdline`, `boot/ucode.cpio` and what `kernel.tar` holds; `decompress`
+    unpacks the kernel.
 
     Raises `ImageError`.
     """
@@ -85,13 +88,15 @@ def _decompressed(store: Store, image: Image, binary: str, node: Node) -> Node:
 
 
 def _key(image: Image, path: str) -> str:
-    """A name in the store for what is made of a file of `image`; the file may be called anything."""
+    """A name in the store for what is made of a file of `image`; the file may be called
+    anything."""
     name = hashlib.sha256(path.encode("utf-8", "surrogateescape")).hexdigest()[:32]
     return f"{image.digest.replace(':', '-')}-{name}-v{VERSION}"
 
 
 def _file(tree: Tree, path: str) -> Node | None:
-    """The regular file at `path`, links followed: a symlinked kernel is the file it means (defect N20)."""
+    """The regular file at `path`, links followed: a symlinked kernel is the file it means (defect
+    N20)."""
     path = path.strip("/")
     for _ in range(8):
         node = tree.get(path)
@@ -99,7 +104,9 @@ def _file(tree: Tree, path: str) -> Node | None:
             return node
         if node.kind != SYMLINK:
             return None
-        target = node.link if node.link.startswith("/") else f"{path.rpartition('/')[0]}/{node.link}"
+        target = (
+            node.link if node.link.startswith("/") else f"{path.rpartition('/')[0]}/{node.link}"
+        )
         parts: list[str] = []
         for part in target.split("/"):
             if part == ".." and parts:

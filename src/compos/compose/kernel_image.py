@@ -1,7 +1,9 @@
-"""The kernel itself out of the file that boot loaders start: for `--decompress-kernel` and machines that decompress nothing.
+"""The kernel itself out of the file that boot loaders start: for `--decompress-kernel` and machines
+that decompress nothing.
 
-Pure. Sources: the kernel's Documentation/arch/x86/boot.rst ("The Real-Mode Kernel Header"), arch/arm64/booting.rst,
-arch/riscv/boot-image-header.rst; drivers/firmware/efi/libstub/zboot-header.S for EFI zboot images.
+Pure. Sources: the kernel's Documentation/arch/x86/boot.rst ("The Real-Mode Kernel Header"),
+arch/arm64/booting.rst, arch/riscv/boot-image-header.rst;
+drivers/firmware/efi/libstub/zboot-header.S for EFI zboot images.
 """
 
 from __future__ import annotations
@@ -43,7 +45,8 @@ class KernelImageError(ValueError):
 
 
 def plain_kernel(data: bytes) -> bytes:
-    """The uncompressed kernel in `data` (bzImage, EFI zboot, Image.gz and the like); `data` itself when it is plain.
+    """The uncompressed kernel in `data` (bzImage, EFI zboot, Image.gz and the like); `data` itself
+    when it is plain.
 
     Raises `KernelImageError`.
     """
@@ -54,7 +57,9 @@ def plain_kernel(data: bytes) -> bytes:
         payload = data
     if (plain := decompressed(payload)) is not None:
         return plain
-    raise KernelImageError("its compression is unknown" if payload is not data else "it is not a kernel")
+    raise KernelImageError(
+        "its compression is unknown" if payload is not data else "it is not a kernel"
+    )
 
 
 def decompressed(data: bytes, limit: int = LARGEST) -> bytes | None:
@@ -84,7 +89,8 @@ def _payload(data: bytes) -> bytes | None:
         (protocol,) = struct.unpack_from("<H", data, PROTOCOL_OFFSET)
         if protocol < PAYLOAD_PROTOCOL:
             raise KernelImageError(
-                f"its boot protocol {protocol >> 8}.{protocol & 255:02d} does not say where the kernel is"
+                f"its boot protocol {protocol >> 8}.{protocol & 255:02d} does not say where the "
+                "kernel is"
             )
         offset, size = struct.unpack_from("<II", data, PAYLOAD_OFFSET)
         # No setup sectors stand for four.
@@ -104,7 +110,9 @@ class _Decompressor(Protocol):
     def decompress(self, data: bytes, limit: int, /) -> bytes: ...
 
 
-def _whole(decompressor: _Decompressor, payload: bytes, limit: int, damage: type[Exception] = zlib.error) -> bytes:
+def _whole(
+    decompressor: _Decompressor, payload: bytes, limit: int, damage: type[Exception] = zlib.error
+) -> bytes:
     """All that is compressed in `payload`; `damage` is the error that the library raises."""
     # What follows the compressed data is the uncompressed size, which the kernel's build appends.
     try:
@@ -125,7 +133,12 @@ def _gzip(payload: bytes, limit: int) -> bytes:
 def _lzma(payload: bytes, limit: int) -> bytes:
     import lzma
 
-    return _whole(lzma.LZMADecompressor(lzma.FORMAT_AUTO, memlimit=LZMA_MEMORY), payload, limit, lzma.LZMAError)
+    return _whole(
+        lzma.LZMADecompressor(lzma.FORMAT_AUTO, memlimit=LZMA_MEMORY),
+        payload,
+        limit,
+        lzma.LZMAError,
+    )
 
 
 def _bzip2(payload: bytes, limit: int) -> bytes:

@@ -1,7 +1,8 @@
-"""Which kernel modules and firmware files stay in a system, with what they need, and why; their indexes made anew.
+"""Which kernel modules and firmware files stay in a system, with what they need, and why; their
+indexes made anew.
 
-May touch: the store (reading). Source of what modules need: their own indexes (modules.dep, modules.softdep) and the
-`firmware` records of their `.modinfo`.
+May touch: the store (reading). Source of what modules need: their own indexes (modules.dep,
+modules.softdep) and the `firmware` records of their `.modinfo`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,15 @@ from compos.compose.root import EPOCH
 from compos.tree.contents import Contents
 from compos.tree.node import DIRECTORY, FILE, Node, Tree, ancestors, file
 
-__all__ = ["AUTO", "FIRMWARE", "PLACES", "ModuleIndex", "kept_firmware", "kept_modules", "read_index"]
+__all__ = [
+    "AUTO",
+    "FIRMWARE",
+    "PLACES",
+    "ModuleIndex",
+    "kept_firmware",
+    "kept_modules",
+    "read_index",
+]
 
 AUTO = "auto"
 PLACES = ("lib/modules/", "usr/lib/modules/")
@@ -26,14 +35,17 @@ MAX_INDEX = 64 << 20
 """Bytes of an index file; Debian's largest has 2 MB."""
 
 MAX_ALIAS = 512
-"""Characters of an alias with its module; a trie of them is as deep. Debian's longest has under 100."""
+"""Characters of an alias with its module; a trie of them is as deep. Debian's longest has under
+100."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModuleIndex:
-    """What is known of a kernel's modules. `folder` is theirs; `needs` has paths below it, each with what it needs.
+    """What is known of a kernel's modules. `folder` is theirs; `needs` has paths below it, each
+    with what it needs.
 
-    `before` are soft dependencies, by name; `aliases`, `soft` and `builtin` are the lines of the text files.
+    `before` are soft dependencies, by name; `aliases`, `soft` and `builtin` are the lines of the
+    text files.
     """
 
     folder: str
@@ -49,10 +61,13 @@ class ModuleIndex:
         return {module_name(path): path for path in self.needs}
 
     def closure(self, wanted: Mapping[str, str]) -> dict[str, str]:
-        """The paths of the modules `wanted` (names, each with a reason) and of all that they need, with their reasons."""
+        """The paths of the modules `wanted` (names, each with a reason) and of all that they need,
+        with their reasons."""
         by_name = self.paths()
         found: dict[str, str] = {}
-        waiting = [(by_name[name], why) for name, why in reversed(list(wanted.items())) if name in by_name]
+        waiting = [
+            (by_name[name], why) for name, why in reversed(list(wanted.items())) if name in by_name
+        ]
         while waiting:
             path, why = waiting.pop()
             if path in found or path not in self.needs:
@@ -60,14 +75,23 @@ class ModuleIndex:
             found[path] = why
             name = module_name(path)
             waiting += [(need, f"needed by {name}") for need in self.needs[path]]
-            waiting += [(by_name[one], f"needed by {name}") for one in self.before.get(name, ()) if one in by_name]
+            waiting += [
+                (by_name[one], f"needed by {name}")
+                for one in self.before.get(name, ())
+                if one in by_name
+            ]
         return found
 
     def files(self, paths: Iterable[str]) -> dict[str, bytes]:
-        """The index files about `paths` alone, by name: the text ones, and the binary ones that kmod reads."""
+        """The index files about `paths` alone, by name: the text ones, and the binary ones that
+        kmod reads."""
         kept = set(paths)
         names = {module_name(path) for path in kept}
-        needs = [f"{path}:{''.join(f' {need}' for need in self.needs[path])}" for path in self.needs if path in kept]
+        needs = [
+            f"{path}:{''.join(f' {need}' for need in self.needs[path])}"
+            for path in self.needs
+            if path in kept
+        ]
         aliases = [line for line in self.aliases if line.rpartition(" ")[2] in names]
         soft = [line for line in self.soft if line.split()[1].replace("-", "_") in names]
         texts = {
@@ -96,7 +120,10 @@ def read_index(contents: Contents, nodes: Mapping[str, Node]) -> ModuleIndex | N
         return [
             line
             for line in text.split("\n")
-            if line.startswith(keyword) and line.isascii() and line.isprintable() and len(line.split()) >= fields
+            if line.startswith(keyword)
+            and line.isascii()
+            and line.isprintable()
+            and len(line.split()) >= fields
         ]
 
     needs = {
@@ -112,7 +139,9 @@ def read_index(contents: Contents, nodes: Mapping[str, Node]) -> ModuleIndex | N
             word.replace("-", "_") for word in words if not word.endswith(":")
         )
     aliases = [line for line in lines("modules.alias", "alias ", 3) if len(line) <= MAX_ALIAS]
-    builtin_aliases = [line for line in lines("modules.builtin.alias", "alias ", 3) if len(line) <= MAX_ALIAS]
+    builtin_aliases = [
+        line for line in lines("modules.builtin.alias", "alias ", 3) if len(line) <= MAX_ALIAS
+    ]
     builtin = [line for line in lines("modules.builtin") if len(line) <= MAX_ALIAS]
     return ModuleIndex(folder, needs, before, aliases, soft, builtin, builtin_aliases)
 
@@ -120,10 +149,11 @@ def read_index(contents: Contents, nodes: Mapping[str, Node]) -> ModuleIndex | N
 def kept_modules(
     contents: Contents, tree: Tree, patterns: Sequence[str], automatic: Mapping[str, str]
 ) -> tuple[Tree, dict[str, str]]:
-    """`tree` with the modules that `patterns` name and what they need; and the paths kept, with the reason of each.
+    """`tree` with the modules that `patterns` name and what they need; and the paths kept, with the
+    reason of each.
 
-    A pattern is a name or has wildcards; `auto` stands for `automatic`, names with their reasons. A tree without an index of
-    its modules stays as it is.
+    A pattern is a name or has wildcards; `auto` stands for `automatic`, names with their reasons. A
+    tree without an index of its modules stays as it is.
     """
     index = read_index(contents, tree)
     if index is None:
@@ -134,7 +164,9 @@ def kept_modules(
     made: Tree = {}
     for path, node in tree.items():
         inside = path.startswith(base)
-        if inside and (path.removeprefix(base) in index.needs and path.removeprefix(base) not in kept):
+        if inside and (
+            path.removeprefix(base) in index.needs and path.removeprefix(base) not in kept
+        ):
             continue
         if inside and node.kind == DIRECTORY:
             continue
@@ -148,7 +180,9 @@ def kept_modules(
     return made, kept
 
 
-def _wanted(index: ModuleIndex, patterns: Sequence[str], automatic: Mapping[str, str]) -> dict[str, str]:
+def _wanted(
+    index: ModuleIndex, patterns: Sequence[str], automatic: Mapping[str, str]
+) -> dict[str, str]:
     wanted: dict[str, str] = {}
     for pattern in patterns:
         if pattern == AUTO:
@@ -162,10 +196,13 @@ def _wanted(index: ModuleIndex, patterns: Sequence[str], automatic: Mapping[str,
 
 
 def kept_firmware(
-    contents: Contents, nodes: Mapping[str, Node], modules: Mapping[str, Node], patterns: Sequence[str]
+    contents: Contents,
+    nodes: Mapping[str, Node],
+    modules: Mapping[str, Node],
+    patterns: Sequence[str],
 ) -> dict[str, str]:
-    """The firmware files in `nodes` that stay, with the reason of each: what `patterns` match below `lib/firmware`, and for
-    `auto` what the `modules` (path → node) name."""
+    """The firmware files in `nodes` that stay, with the reason of each: what `patterns` match below
+    `lib/firmware`, and for `auto` what the `modules` (path → node) name."""
     wanted: dict[str, str] = {}
     for pattern in patterns:
         if pattern != AUTO:
@@ -177,7 +214,9 @@ def kept_firmware(
                 wanted.setdefault(name, f"named by {module_name(path)}")
     kept: dict[str, str] = {}
     for path, node in nodes.items():
-        place = next((path.removeprefix(place) for place in FIRMWARE if path.startswith(place)), None)
+        place = next(
+            (path.removeprefix(place) for place in FIRMWARE if path.startswith(place)), None
+        )
         if place is None or node.kind == DIRECTORY:
             continue
         plain = place.removesuffix(".xz").removesuffix(".zst")

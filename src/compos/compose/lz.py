@@ -1,7 +1,9 @@
-"""LZ4 and LZO1X decoding, for kernels that are compressed with them and no others: there is no need for a library. Pure.
+"""LZ4 and LZO1X decoding, for kernels that are compressed with them and no others: there is no need
+for a library. Pure.
 
-Sources: "LZ4 Block Format Description" and "LZ4 Frame format description" (legacy frame); the kernel's
-Documentation/staging/lzo.rst for LZO1X; the lzop container as the kernel's build writes it (big-endian fields).
+Sources: "LZ4 Block Format Description" and "LZ4 Frame format description" (legacy frame); the
+kernel's Documentation/staging/lzo.rst for LZO1X; the lzop container as the kernel's build writes it
+(big-endian fields).
 """
 
 from __future__ import annotations
@@ -19,7 +21,14 @@ LZ4_BLOCK = 8 << 20
 """What a legacy block holds at most, uncompressed."""
 
 LZOP_BLOCK = 64 << 20
-F_ADLER32_D, F_ADLER32_C, F_CRC32_D, F_CRC32_C, F_FILTER, F_EXTRA = 0x1, 0x2, 0x100, 0x200, 0x800, 0x40
+F_ADLER32_D, F_ADLER32_C, F_CRC32_D, F_CRC32_C, F_FILTER, F_EXTRA = (
+    0x1,
+    0x2,
+    0x100,
+    0x200,
+    0x800,
+    0x40,
+)
 
 
 class LzError(ValueError):
@@ -27,7 +36,8 @@ class LzError(ValueError):
 
 
 def lz4_legacy(data: bytes, limit: int) -> bytes:
-    """What the legacy LZ4 frame `data` holds, at most `limit` bytes; what follows the last whole block is ignored.
+    """What the legacy LZ4 frame `data` holds, at most `limit` bytes; what follows the last whole
+    block is ignored.
 
     Raises `LzError`.
     """
@@ -40,7 +50,8 @@ def lz4_legacy(data: bytes, limit: int) -> bytes:
         if data[position : position + 4] == LZ4_LEGACY:
             position += 4
             continue
-        # Behind the last block, the kernel's build puts the uncompressed size, which no block header fits.
+        # Behind the last block, the kernel's build puts the uncompressed size, which no block
+        # header fits.
         if size == 0 or position + 4 + size > len(data):
             break
         block = _lz4_block(data[position + 4 : position + 4 + size])
@@ -107,7 +118,8 @@ def _repeat(out: bytearray, distance: int, count: int) -> None:
 
 
 def lzop(data: bytes, limit: int) -> bytes:
-    """What the lzop file `data` holds, at most `limit` bytes. Checksums are not looked at. Raises `LzError`."""
+    """What the lzop file `data` holds, at most `limit` bytes. Checksums are not looked at. Raises
+    `LzError`."""
     try:
         return _lzop(data, limit)
     except (IndexError, struct.error) as error:

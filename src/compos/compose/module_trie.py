@@ -23,7 +23,8 @@ Pairs = Sequence[tuple[bytes, int, bytes]]
 
 
 def module_trie(entries: Iterable[tuple[str, str]]) -> bytes:
-    """The index of `entries`, each a key and a value; equal keys keep their order, which is their priority.
+    """The index of `entries`, each a key and a value; equal keys keep their order, which is their
+    priority.
 
     Keys are of ASCII without control characters, or `ValueError`.
     """
@@ -40,16 +41,21 @@ def module_trie(entries: Iterable[tuple[str, str]]) -> bytes:
 
 
 def binary_indexes(texts: Mapping[str, bytes]) -> dict[str, bytes]:
-    """The binary indexes that say what these text files say; both by name, as in `lib/modules/VERSION`."""
+    """The binary indexes that say what these text files say; both by name, as in
+    `lib/modules/VERSION`."""
 
     def lines(name: str) -> list[str]:
         text = texts.get(name, b"").decode("utf-8", "surrogateescape")
         return [line for line in text.splitlines() if line and not line.startswith("#")]
 
     return {
-        "modules.dep.bin": module_trie((module_name(line.partition(":")[0]), line) for line in lines("modules.dep")),
+        "modules.dep.bin": module_trie(
+            (module_name(line.partition(":")[0]), line) for line in lines("modules.dep")
+        ),
         "modules.alias.bin": module_trie(_aliases(lines("modules.alias"))),
-        "modules.builtin.bin": module_trie((module_name(line), "") for line in lines("modules.builtin")),
+        "modules.builtin.bin": module_trie(
+            (module_name(line), "") for line in lines("modules.builtin")
+        ),
         "modules.builtin.alias.bin": module_trie(_aliases(lines("modules.builtin.alias"))),
         "modules.symbols.bin": module_trie(()),
     }
@@ -72,7 +78,8 @@ def _underscored(alias: str) -> str:
 
 
 def _write(pairs: Pairs, depth: int, out: bytearray) -> int:
-    """Append the node for `pairs`, whose keys are equal up to `depth`, children first; returns its offset with flags."""
+    """Append the node for `pairs`, whose keys are equal up to `depth`, children first; returns its
+    offset with flags."""
     if not pairs:
         # An empty index is a node with nothing.
         return len(out)

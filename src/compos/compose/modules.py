@@ -1,6 +1,7 @@
 """The kernel's module index: what depmod writes, as text files, natively. Pure.
 
-Source: modules.dep(5), depmod.d(5), and the kernel's include/linux/module.h (MODULE_INFO, kept in the section `.modinfo`).
+Source: modules.dep(5), depmod.d(5), and the kernel's include/linux/module.h (MODULE_INFO, kept in
+the section `.modinfo`).
 """
 
 from __future__ import annotations
@@ -18,12 +19,14 @@ SUFFIXES = (".ko", ".ko.gz", ".ko.xz", ".ko.zst")
 """How module files end, compressed or not (modprobe(8))."""
 
 MAX_MODULE = 128 << 20
-"""Bytes of a module without its compression; the largest that distributions have, a graphics driver, has 30 MB."""
+"""Bytes of a module without its compression; the largest that distributions have, a graphics
+driver, has 30 MB."""
 
 
 @dataclass(frozen=True, slots=True)
 class Module:
-    """One module: `path` relative to `lib/modules/VERSION`, `name` with underscores, and its `.modinfo`."""
+    """One module: `path` relative to `lib/modules/VERSION`, `name` with underscores, and its
+    `.modinfo`."""
 
     path: str
     name: str
@@ -39,7 +42,8 @@ def module_name(path: str) -> str:
 
 
 def read_module(path: str, data: bytes) -> Module:
-    """The module in `data`, compressed or not; one that is not an ELF file has a name and nothing else."""
+    """The module in `data`, compressed or not; one that is not an ELF file has a name and nothing
+    else."""
     try:
         info = section(decompressed(data, MAX_MODULE) or data, ".modinfo")
     except (ElfError, KernelImageError):
@@ -48,8 +52,15 @@ def read_module(path: str, data: bytes) -> Module:
     for record in info.split(b"\0"):
         key, equals, value = record.partition(b"=")
         if equals:
-            values.setdefault(key.decode("ascii", "replace"), []).append(value.decode("utf-8", "replace"))
-    depends = [name.replace("-", "_") for text in values.get("depends", ()) for name in text.split(",") if name]
+            values.setdefault(key.decode("ascii", "replace"), []).append(
+                value.decode("utf-8", "replace")
+            )
+    depends = [
+        name.replace("-", "_")
+        for text in values.get("depends", ())
+        for name in text.split(",")
+        if name
+    ]
     return Module(
         path,
         module_name(path),
@@ -61,14 +72,17 @@ def read_module(path: str, data: bytes) -> Module:
 
 
 def closure(modules: Mapping[str, Module], names: Iterable[str]) -> tuple[str, ...]:
-    """`names` and everything that they depend on, dependencies first; unknown names (built in) are left out."""
+    """`names` and everything that they depend on, dependencies first; unknown names (built in) are
+    left out."""
     done: dict[str, None] = {}
     for name in names:
         _visit(modules, name, done, frozenset())
     return tuple(done)
 
 
-def _visit(modules: Mapping[str, Module], name: str, done: dict[str, None], above: frozenset[str]) -> None:
+def _visit(
+    modules: Mapping[str, Module], name: str, done: dict[str, None], above: frozenset[str]
+) -> None:
     if name in done or name in above or name not in modules:
         return
     for dependency in modules[name].depends:
@@ -76,8 +90,11 @@ def _visit(modules: Mapping[str, Module], name: str, done: dict[str, None], abov
     done[name] = None
 
 
-def index_files(modules: Iterable[Module], *, order: bytes, builtin_modinfo: bytes) -> dict[str, bytes]:
-    """The index files by name; the arguments are the files of these names that the kernel's build made."""
+def index_files(
+    modules: Iterable[Module], *, order: bytes, builtin_modinfo: bytes
+) -> dict[str, bytes]:
+    """The index files by name; the arguments are the files of these names that the kernel's build
+    made."""
     ordered = _in_order(modules, order)
     by_name = {module.name: module for module in ordered}
     return {

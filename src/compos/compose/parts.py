@@ -16,8 +16,9 @@ __all__ = ["Parts"]
 
 
 class Parts(NamedTuple):
-    """Images by their names in the YAML; layouts by the names of the volumes that hold them; sections of an earlier build;
-    images of tools that output formats are made with, by their references."""
+    """Images by their names in the YAML; layouts by the names of the volumes that hold them;
+    sections of an earlier build; images of tools that output formats are made with, by their
+    references."""
 
     images: Mapping[str, Image]
     layouts: Mapping[str, ImageLayout] = MappingProxyType({})

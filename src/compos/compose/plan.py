@@ -1,4 +1,5 @@
-"""The boot plan: everything that `init` will do, decided while building (docs/plan-format.md). Pure."""
+"""The boot plan: everything that `init` will do, decided while building (docs/plan-format.md).
+Pure."""
 
 from __future__ import annotations
 
@@ -20,8 +21,8 @@ LABEL = "org.compos.init.plan"
 """An init image with this label carries out the plan; its value is the plan's version."""
 
 SECCOMP_LABEL = "org.compos.init.seccomp"
-"""An init image with this label reads the plan's `seccomp` and `no-new-privileges` lines; for others the profiles stand in
-each config.json."""
+"""An init image with this label reads the plan's `seccomp` and `no-new-privileges` lines; for
+others the profiles stand in each config.json."""
 
 PATH = "etc/compos/plan"
 HEADER = b"compos-plan\t1\n"
@@ -42,11 +43,20 @@ MOUNTS: tuple[tuple[str, ...], ...] = (
     ("mount", "tmpfs", "/run", "tmpfs", f"{SAFE},size=10%,mode=755"),
     ("mount", "tmpfs", "/tmp", "tmpfs", f"{SAFE},size=10%,mode=1777"),
     ("mount", "tmpfs", "/var", "tmpfs", f"{SAFE},size=50%,mode=755"),
-    *(("directory", "0755", f"/var/{name}") for name in ("cache", "lib", "local", "lock", "log", "opt", "spool")),
+    *(
+        ("directory", "0755", f"/var/{name}")
+        for name in ("cache", "lib", "local", "lock", "log", "opt", "spool")
+    ),
     ("directory", "0555", "/var/empty"),
     ("directory", "1777", "/var/tmp"),
     ("symlink", "/run", "/var/run"),
-    ("mount", "dev", "/dev", "devtmpfs", "nosuid,noexec,relatime,size=10m,nr_inodes=248418,mode=755"),
+    (
+        "mount",
+        "dev",
+        "/dev",
+        "devtmpfs",
+        "nosuid,noexec,relatime,size=10m,nr_inodes=248418,mode=755",
+    ),
     ("node", "0600", "c", "5", "1", "/dev/console"),
     ("node", "0620", "c", "4", "1", "/dev/tty1"),
     ("node", "0666", "c", "5", "0", "/dev/tty"),
@@ -108,7 +118,8 @@ MAX_PLAN = 16 << 20
 """Bytes of a plan that init reads (`plan_maximum`, bricks/init/src/main.c)."""
 
 MAX_SPECIFICATION = 1020 << 10
-"""Bytes of a container's specification that init reads, its profile included (`SPEC_MAXIMUM`, bricks/init/src/spec.h)."""
+"""Bytes of a container's specification that init reads, its profile included (`SPEC_MAXIMUM`,
+bricks/init/src/spec.h)."""
 
 
 def boot_plan(
@@ -120,14 +131,19 @@ def boot_plan(
 ) -> bytes:
     """The plan for the containers in `bundles` (by section), for a root with the files `root`.
 
-    `namespaces` are paths of namespaces that services share, with their kinds; `runtime_config` is what the root's
-    runtime-config.toml says (compose/daemon.py). Raises `ConfigError` (`plan-line`).
+    `namespaces` are paths of namespaces that services share, with their kinds; `runtime_config` is
+    what the root's runtime-config.toml says (compose/daemon.py). Raises `ConfigError`
+    (`plan-line`).
     """
     scripts = _scripts(root, "etc/init.d")
     early = [name for name in scripts if name < BEFORE_ONBOOT]
     late = [name for name in scripts if name >= BEFORE_ONBOOT]
     containerd = daemon_lines(runtime_config) if CONTAINERD in root else ()
-    soon = bool(bundles["services"]) and not early and not any(map(_may_cover_state, bundles["onboot"]))
+    soon = (
+        bool(bundles["services"])
+        and not early
+        and not any(map(_may_cover_state, bundles["onboot"]))
+    )
     lines: list[tuple[str, ...]] = [("stage", "boot"), *MOUNTS]
     # It starts while drivers are loaded and onboot runs.
     lines += [*(containerd if soon else ()), *SETTINGS]
@@ -135,7 +151,9 @@ def boot_plan(
     if early:
         lines.append(("disks",))
     lines += [("script", f"/etc/init.d/{name}") for name in early]
-    lines += [("volume-readonly" if volume.readonly else "volume", volume.name) for volume in volumes]
+    lines += [
+        ("volume-readonly" if volume.readonly else "volume", volume.name) for volume in volumes
+    ]
     lines.append(("stage", "onboot"))
     if CRUN in root:
         lines.append(("runtime", f"/{CRUN}"))
@@ -148,7 +166,9 @@ def boot_plan(
     lines += [("script", f"/etc/init.d/{name}") for name in late]
     lines += [("stage", "shutdown"), *_containers(bundles["onshutdown"])]
     shutdown = _scripts(root, "etc/shutdown.d")
-    lines += [("script", f"/etc/shutdown.d/{name}") for name in shutdown if name != "010-onshutdown"]
+    lines += [
+        ("script", f"/etc/shutdown.d/{name}") for name in shutdown if name != "010-onshutdown"
+    ]
     plan = HEADER + b"".join(_written(lines))
     if len(plan) > MAX_PLAN:
         raise ConfigError(
@@ -163,22 +183,26 @@ def boot_plan(
 def require_startable(bundle: Bundle, size: int, root: Mapping[str, Node], place: str) -> None:
     """Refuse a `bundle` that init, or what the files `root` bring to run it, would not take.
 
-    Its `config.json` has `size` bytes; `place` is where the container stands. Raises `ConfigError` (`container-name`,
-    `container-long`).
+    Its `config.json` has `size` bytes; `place` is where the container stands. Raises `ConfigError`
+    (`container-name`, `container-long`).
     """
     _require_id(bundle, root, place)
     # A runtime reads the others itself.
     if bundle.section != "services" and bundle.profile is None:
         return
-    folder = len(f"/{bundle.path}/rootfs".encode("utf-8", "surrogateescape")) + 2 - bundle.root_path[1]
+    folder = (
+        len(f"/{bundle.path}/rootfs".encode("utf-8", "surrogateescape")) + 2 - bundle.root_path[1]
+    )
     profile = len('"seccomp":,') + len(bundle.profile.text) if bundle.profile else 0
     whole = size + folder + profile
     if whole > MAX_SPECIFICATION:
         raise ConfigError(
             "container-long",
-            f"the configuration of {bundle.id!r} has {whole:,} bytes, and init reads {MAX_SPECIFICATION:,}",
+            f"the configuration of {bundle.id!r} has {whole:,} bytes, and init reads "
+            f"{MAX_SPECIFICATION:,}",
             place=place,
-            hint="Shorten its environment, command, annotations or mounts; large data can be a file of the system.",
+            hint="Shorten its environment, command, annotations or mounts; large data can be a "
+            "file of the system.",
         )
 
 
@@ -198,11 +222,17 @@ def _require_id(bundle: Bundle, root: Mapping[str, Node], place: str) -> None:
     if len(name.encode("utf-8", "surrogateescape")) > most:
         hint = f"It may have {most} bytes"
     if hint:
-        raise ConfigError("container-name", f"no container can be called {name!r} here", place=place, hint=f"{hint}.")
+        raise ConfigError(
+            "container-name",
+            f"no container can be called {name!r} here",
+            place=place,
+            hint=f"{hint}.",
+        )
 
 
 def _written(lines: Iterable[tuple[str, ...]]) -> Iterator[bytes]:
-    """The lines as init reads them. Raises `ConfigError` (`plan-line`) for one that it would not: it drops the container."""
+    """The lines as init reads them. Raises `ConfigError` (`plan-line`) for one that it would not:
+    it drops the container."""
     container = ""
     for line in lines:
         container = line[1] if line[0] == "container" else "" if line[0] == "stage" else container
@@ -218,7 +248,8 @@ def _written(lines: Iterable[tuple[str, ...]]) -> Iterator[bytes]:
 
 
 def _may_cover_state(bundle: Bundle) -> bool:
-    """Whether an onboot container may mount a disk where containerd keeps its state: then it has to wait for that."""
+    """Whether an onboot container may mount a disk where containerd keeps its state: then it has to
+    wait for that."""
     mounted = [mount["destination"] for mount in bundle.runtime["mounts"]]
     return any(place.rstrip("/") in ABOVE_STATE for place in (*bundle.binds, *mounted))
 

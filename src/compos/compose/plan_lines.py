@@ -1,7 +1,8 @@
-"""Lines of the boot plan: the words that init knows, how a line is written, and what init would not read.
+"""Lines of the boot plan: the words that init knows, how a line is written, and what init would not
+read.
 
-Pure. The reader is `bricks/init/src/plan.c`; a test compares its table with this one. docs/plan-format.md says what each word
-means.
+Pure. The reader is `bricks/init/src/plan.c`; a test compares its table with this one.
+docs/plan-format.md says what each word means.
 """
 
 from __future__ import annotations
@@ -14,11 +15,28 @@ MAX_LINE = 65536
 """Bytes of a line without its end (PLAN_LINE_MAXIMUM)."""
 
 WORDS = {
-    **dict.fromkeys(("clock", "coldplug", "coldplug-early", "disks", "hostname", "issue", "loopback"), 0),
+    **dict.fromkeys(
+        ("clock", "coldplug", "coldplug-early", "disks", "hostname", "issue", "loopback"), 0
+    ),
     **dict.fromkeys(("no-new-privileges", "resolvconf"), 0),
-    **dict.fromkeys(("cgroup", "failure", "module", "modules", "runtime", "script", "stage", "test", "timeout"), 1),
+    **dict.fromkeys(
+        ("cgroup", "failure", "module", "modules", "runtime", "script", "stage", "test", "timeout"),
+        1,
+    ),
     **dict.fromkeys(("volume", "volume-readonly"), 1),
-    **dict.fromkeys(("bindns", "containerd", "directory", "namespace", "restart", "rootpath", "seccomp", "stop"), 2),
+    **dict.fromkeys(
+        (
+            "bindns",
+            "containerd",
+            "directory",
+            "namespace",
+            "restart",
+            "rootpath",
+            "seccomp",
+            "stop",
+        ),
+        2,
+    ),
     **dict.fromkeys(("symlink",), 2),
     **dict.fromkeys(("after", "container", "containerd-options", "limit"), 3),
     **dict.fromkeys(("interface", "mount", "mount?"), 4),
@@ -28,13 +46,16 @@ WORDS = {
 
 PATHS = {
     **dict.fromkeys(("cgroup", "runtime", "script"), 1),
-    **dict.fromkeys(("bindns", "directory", "mount", "mount?", "namespace", "seccomp", "symlink"), 2),
+    **dict.fromkeys(
+        ("bindns", "directory", "mount", "mount?", "namespace", "seccomp", "symlink"), 2
+    ),
     "node": 5,
 }
 """Which argument is a path that init looks up or makes."""
 
 MAX_PATH = 4095
-"""Bytes of a path without its end (PATH_MAX, linux/limits.h); that of a control group has CGROUPS in front of it."""
+"""Bytes of a path without its end (PATH_MAX, linux/limits.h); that of a control group has CGROUPS
+in front of it."""
 
 MAX_NAME = 255
 """Bytes of a path's component (NAME_MAX)."""
@@ -87,7 +108,8 @@ def _require_interface(name: str, kind: str, peer: str) -> None:
         raise PlanError(f"{kind!r} as a kind of interface")
     if bool(peer) != (kind == "veth"):
         raise PlanError(
-            f"the interface {name!r} of the kind {kind!r} with the peer {peer!r}: a veth has one, and no other"
+            f"the interface {name!r} of the kind {kind!r} with the peer {peer!r}: a veth has one, "
+            "and no other"
         )
 
 

@@ -1,6 +1,7 @@
 """Power over the machine that an image's label grants to its container, without a word of the YAML.
 
-Pure. Not every setting is one: a capability for ports below 1024 is none, the machine's processes are.
+Pure. Not every setting is one: a capability for ports below 1024 is none, the machine's processes
+are.
 """
 
 from __future__ import annotations
@@ -19,13 +20,39 @@ from compos.image.model import Image
 
 __all__ = ["Power", "label_powers", "powers", "refuse_powers", "told"]
 
-MIGHTY = ("CAP_SYS_ADMIN", "CAP_SYS_MODULE", "CAP_SYS_RAWIO", "CAP_SYS_BOOT", "CAP_DAC_READ_SEARCH", "CAP_BPF")
+MIGHTY = (
+    "CAP_SYS_ADMIN",
+    "CAP_SYS_MODULE",
+    "CAP_SYS_RAWIO",
+    "CAP_SYS_BOOT",
+    "CAP_DAC_READ_SEARCH",
+    "CAP_BPF",
+)
 """Capabilities that are as good as all, or end the machine."""
 
-PLACES = ("/", "/boot", "/containers", "/dev", "/etc", "/init", "/root", "/run", "/usr", "/var", "/var/run")
+PLACES = (
+    "/",
+    "/boot",
+    "/containers",
+    "/dev",
+    "/etc",
+    "/init",
+    "/root",
+    "/run",
+    "/usr",
+    "/var",
+    "/var/run",
+)
 """Folders of the machine that hold others' files, or sockets that are obeyed."""
 
-BELOW = ("/proc", "/sys", "/run/compos", "/run/containerd", "/var/run/compos", "/var/run/containerd")
+BELOW = (
+    "/proc",
+    "/sys",
+    "/run/compos",
+    "/run/containerd",
+    "/var/run/compos",
+    "/var/run/containerd",
+)
 """Folders of which everything is the machine's."""
 
 HARMLESS = ("devpts", "mqueue", "proc", "tmpfs")
@@ -42,9 +69,17 @@ class Power(NamedTuple):
 def powers(label: Settings) -> list[Power]:
     """What of these settings is power over the machine."""
     return [
-        *(Power(key, what) for key in ("capabilities", "ambient") for what in _capabilities(label, key)),
+        *(
+            Power(key, what)
+            for key in ("capabilities", "ambient")
+            for what in _capabilities(label, key)
+        ),
         *_namespaces(label),
-        *(Power("binds", what) for bind in label.binds or () for what in _source(bind.partition(":")[0])),
+        *(
+            Power("binds", what)
+            for bind in label.binds or ()
+            for what in _source(bind.partition(":")[0])
+        ),
         *(Power("mounts", what) for mount in label.mounts or () for what in _mount(mount)),
         *_devices(label),
         *_confinement(label),
@@ -61,7 +96,8 @@ def _capabilities(label: Settings, key: str) -> Iterator[str]:
 
 
 def _namespaces(label: Settings) -> Iterator[Power]:
-    """The machine's network, IPC and host name are what every container has in LinuxKit; its processes are not."""
+    """The machine's network, IPC and host name are what every container has in LinuxKit; its
+    processes are not."""
     if label.pid in ("host", "root"):
         yield Power("pid", "the machine's processes")
     for key in ("net", "ipc", "uts", "pid", "userns"):
@@ -72,7 +108,9 @@ def _namespaces(label: Settings) -> Iterator[Power]:
 
 def _source(path: str) -> Iterator[str]:
     place = normal(path)
-    if path.startswith("/") and (place in PLACES or any(f"{place}/".startswith(f"{one}/") for one in BELOW)):
+    if path.startswith("/") and (
+        place in PLACES or any(f"{place}/".startswith(f"{one}/") for one in BELOW)
+    ):
         yield f"the machine's {place}"
 
 
@@ -119,10 +157,13 @@ def _runtime(runtime: Runtime) -> Iterator[str]:
             yield f"a namespace at the machine's {normal(path)}"
 
 
-def label_powers(config: Config, images: Mapping[str, Image]) -> list[tuple[ImageEntry, Image, list[Power]]]:
+def label_powers(
+    config: Config, images: Mapping[str, Image]
+) -> list[tuple[ImageEntry, Image, list[Power]]]:
     """The containers to which their images' labels grant power that the YAML does not name.
 
-    `images` has those that are looked at, by their names in `config`. Raises `ConfigError` for a label that cannot be read.
+    `images` has those that are looked at, by their names in `config`. Raises `ConfigError` for a
+    label that cannot be read.
     """
     found = []
     for entry in (*config.onboot, *config.services, *config.onshutdown):
@@ -148,7 +189,8 @@ def refuse_powers(found: Iterable[tuple[ImageEntry, Image, list[Power]]]) -> Non
             "label-powers",
             told(entry, image, granting),
             place=str(entry.mark),
-            hint=f"Write {', '.join(dict.fromkeys(power.key for power in granting))} into the entry, as you want them.",
+            hint=f"Write {', '.join(dict.fromkeys(power.key for power in granting))} into the "
+            "entry, as you want them.",
         )
         for entry, image, granting in found
     ]

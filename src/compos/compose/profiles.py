@@ -1,4 +1,5 @@
-"""Seccomp profiles as files of the system: which one a container has, where it is, and the user's own ones.
+"""Seccomp profiles as files of the system: which one a container has, where it is, and the user's
+own ones.
 
 May touch: the store, reading a file of the root.
 """
@@ -22,11 +23,13 @@ PROFILES = "etc/compos/seccomp"
 """Where the profiles are that the build makes, each once, named by what is in it."""
 
 MAX_PROFILE = 256 << 10
-"""Bytes of a user's profile: a specification with one in it must fit into a request to containerd (bricks/init/src/spec.c)."""
+"""Bytes of a user's profile: a specification with one in it must fit into a request to containerd
+(bricks/init/src/spec.c)."""
 
 
 class Profile(NamedTuple):
-    """A profile: its path in the system (absolute), and its text; `made` says that the plan's component brings it."""
+    """A profile: its path in the system (absolute), and its text; `made` says that the plan's
+    component brings it."""
 
     path: str
     text: bytes
@@ -41,12 +44,16 @@ def profile_path(text: bytes) -> str:
 def chosen_profile(
     given: str, default: bytes | None, root: Mapping[str, Node], store: Path, place: str
 ) -> Profile | None:
-    """The profile of a container whose setting `seccomp` is `given`, and which would have the text `default`.
+    """The profile of a container whose setting `seccomp` is `given`, and which would have the text
+    `default`.
 
-    `root` has what a path can name; `place` is where the setting stands. Raises `ConfigError` (`config-seccomp`).
+    `root` has what a path can name; `place` is where the setting stands. Raises `ConfigError`
+    (`config-seccomp`).
     """
     if given.startswith("/"):
-        return Profile(given, checked_profile(_text(given.strip("/"), root, store, place), place), made=False)
+        return Profile(
+            given, checked_profile(_text(given.strip("/"), root, store, place), place), made=False
+        )
     return None if default is None else Profile(profile_path(default), default, made=True)
 
 
@@ -66,6 +73,8 @@ def _text(path: str, root: Mapping[str, Node], store: Path, place: str) -> bytes
 def profile_nodes(profiles: Iterable[Profile | None]) -> Tree:
     """The files of those profiles that the build makes."""
     tree = {
-        profile.path.strip("/"): file(profile.text, 0o644, EPOCH) for profile in profiles if profile and profile.made
+        profile.path.strip("/"): file(profile.text, 0o644, EPOCH)
+        for profile in profiles
+        if profile and profile.made
     }
     return {PROFILES: directory(0o755, EPOCH), **tree} if tree else {}

@@ -1,4 +1,5 @@
-"""Control group limits and devices in the runtime spec (reference 1.10 and 1.12; keys that LinuxKit drops work here)."""
+"""Control group limits and devices in the runtime spec (reference 1.10 and 1.12; keys that LinuxKit
+drops work here)."""
 
 from __future__ import annotations
 
@@ -35,7 +36,8 @@ def resources(
 ) -> dict[str, Any]:
     """`linux.resources`: always there, possibly empty.
 
-    Device rules are those of the confinement (`first`), of `resources.devices`, and of `devices` (`rules`); later ones win.
+    Device rules are those of the confinement (`first`), of `resources.devices`, and of `devices`
+    (`rules`); later ones win.
     """
     given = given or Resources()
     document: dict[str, Any] = {}
@@ -53,7 +55,8 @@ def resources(
 
 
 def _hugepages(limit: HugepageLimit) -> dict[str, Any]:
-    """The runtime spec names page sizes like `2MB`; LinuxKit's schema has them as numbers of bytes."""
+    """The runtime spec names page sizes like `2MB`; LinuxKit's schema has them as numbers of
+    bytes."""
     size = limit.page_size or ""
     for unit, factor in (("GB", 1 << 30), ("MB", 1 << 20), ("KB", 1 << 10)):
         if isinstance(size, int) and size % factor == 0:
@@ -65,7 +68,9 @@ def _plain(value: Any) -> Any:
     names = getattr(value, "_fields", None)
     if names is not None:
         return {
-            KEYS.get(name, name): _plain(inner) for name, inner in zip(names, value, strict=True) if inner is not None
+            KEYS.get(name, name): _plain(inner)
+            for name, inner in zip(names, value, strict=True)
+            if inner is not None
         }
     if isinstance(value, tuple):
         return [_plain(item) for item in value]

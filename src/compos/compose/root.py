@@ -1,4 +1,5 @@
-"""An image's tree as LinuxKit lays it out: engine leftovers dropped, name resolution files and mount points put in.
+"""An image's tree as LinuxKit lays it out: engine leftovers dropped, name resolution files and
+mount points put in.
 
 Rules: reference yaml-and-build.md 3.2; defects N4 and N21 put right.
 """
@@ -12,7 +13,8 @@ from compos.tree.node import DIRECTORY, SYMLINK, Node, Tree, directory, file, sy
 __all__ = ["EPOCH", "MOUNT_POINTS", "apart", "laid_out", "prefixed", "with_ancestors"]
 
 EPOCH = 1492533000 * 10**9
-"""2017-04-18T16:30:00Z in nanoseconds: the time of every node that the build makes, as in LinuxKit's output."""
+"""2017-04-18T16:30:00Z in nanoseconds: the time of every node that the build makes, as in
+LinuxKit's output."""
 
 DROPPED = (".dockerenv", "Dockerfile", "dev/console", "dev/pts", "dev/shm", "etc/hostname")
 
@@ -28,17 +30,21 @@ RESOLV_CONF = b"\n# no resolv.conf configured\n"
 RESOLV_CONF_LINK = "/run/resolvconf/resolv.conf"
 MOUNT_POINTS = ("dev", "dev/pts", "dev/shm", "etc", "proc", "sys")
 _FOLDERS = {"etc": (DIRECTORY, SYMLINK)}
-"""What may stand for a folder: a runtime mounts over the others, and `etc` may be a link to where an image keeps its files."""
+"""What may stand for a folder: a runtime mounts over the others, and `etc` may be a link to where
+an image keeps its files."""
 
 
 def laid_out(tree: Tree, *, resolv_conf_link: bool, present: Container[str] = ()) -> Tree:
-    """`tree` ready for a root: for init and volumes with the resolv.conf symlink, for containers with a placeholder.
+    """`tree` ready for a root: for init and volumes with the resolv.conf symlink, for containers
+    with a placeholder.
 
     `present` are folders that something below it has already: they are not made again.
     """
     root = {path: node for path, node in tree.items() if path not in DROPPED}
     for path in MOUNT_POINTS:
-        if path not in present and (path not in root or root[path].kind not in _FOLDERS.get(path, (DIRECTORY,))):
+        if path not in present and (
+            path not in root or root[path].kind not in _FOLDERS.get(path, (DIRECTORY,))
+        ):
             root[path] = directory(0o755, EPOCH)
     root["etc/hosts"] = file(HOSTS, 0o644, EPOCH)
     root["etc/mtab"] = root["etc/mtab"]._replace(mtime=EPOCH) if "etc/mtab" in root else _mtab()
@@ -60,13 +66,19 @@ def prefixed(prefix: str, tree: Tree) -> Tree:
         moved[prefix] = tree[""]
     for path, node in tree.items():
         if path:
-            moved[f"{prefix}/{path}"] = node._replace(inode=f"{prefix}:{node.inode}") if node.inode else node
+            moved[f"{prefix}/{path}"] = (
+                node._replace(inode=f"{prefix}:{node.inode}") if node.inode else node
+            )
     return moved
 
 
 def apart(name: str, tree: Tree) -> Tree:
-    """`tree` with its hard links told from those of other trees: numbers of inodes are an image's own."""
-    return {path: node._replace(inode=f"{name}:{node.inode}") if node.inode else node for path, node in tree.items()}
+    """`tree` with its hard links told from those of other trees: numbers of inodes are an image's
+    own."""
+    return {
+        path: node._replace(inode=f"{name}:{node.inode}") if node.inode else node
+        for path, node in tree.items()
+    }
 
 
 def with_ancestors(path: str) -> Tree:

@@ -14,7 +14,8 @@ RootMounts = list[dict[str, Any]]
 
 
 def root_mounts(bundle: str, root: str, *, readonly: bool) -> RootMounts:
-    """The mounts that make `bundle`/rootfs of the image's files at `root` (both relative to `/`)."""
+    """The mounts that make `bundle`/rootfs of the image's files at `root` (both relative to
+    `/`)."""
     if readonly:
         return [{"destination": f"/{bundle}/rootfs", "source": f"/{root}", "options": ["bind"]}]
     return [
@@ -41,7 +42,9 @@ def runtime_document(runtime: Runtime, mounts: RootMounts) -> dict[str, Any]:
         "mounts": [*mounts, *(_mount(mount) for mount in runtime.mounts or ())],
         "mkdir": list(runtime.mkdir or ()),
         "interfaces": [_interface(interface) for interface in runtime.interfaces or ()],
-        "bindNS": {kind: (getattr(bind_ns, kind) if bind_ns else None) or "" for kind in NAMESPACE_KINDS},
+        "bindNS": {
+            kind: (getattr(bind_ns, kind) if bind_ns else None) or "" for kind in NAMESPACE_KINDS
+        },
         "namespace": runtime.namespace or "",
     }
 

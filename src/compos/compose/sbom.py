@@ -1,7 +1,9 @@
-"""The system's bill of materials: one file made of what its images' indexes attest (reference yaml-and-build.md 3.9).
+"""The system's bill of materials: one file made of what its images' indexes attest (reference
+yaml-and-build.md 3.9).
 
-May touch: the store (`derived/sbom` keeps the document, so that outputs slice it and remembered results stay small).
-Differs from LinuxKit on purpose: deterministic, identifiers unique, the selected manifest's attestations only (N24).
+May touch: the store (`derived/sbom` keeps the document, so that outputs slice it and remembered
+results stay small). Differs from LinuxKit on purpose: deterministic, identifiers unique, the
+selected manifest's attestations only (N24).
 """
 
 from __future__ import annotations
@@ -27,9 +29,11 @@ NAME = "sbom"
 
 
 class SbomOptions(NamedTuple):
-    """Where in the system the document lies, its format (a key of `FORMATS`), and what it says when it was made.
+    """Where in the system the document lies, its format (a key of `FORMATS`), and what it says when
+    it was made.
 
-    `created` is in Unix seconds; None is the time of all that the build makes, which keeps the bits the same.
+    `created` is in Unix seconds; None is the time of all that the build makes, which keeps the bits
+    the same.
     """
 
     path: str = FORMATS["spdx"]
@@ -37,11 +41,14 @@ class SbomOptions(NamedTuple):
     created: int | None = None
 
 
-def sbom_component(store: Store, images: Sequence[tuple[Image, str]], options: SbomOptions) -> Component:
-    """The document about `images`, each with the folder that its files lie in (empty: the root), as one file.
+def sbom_component(
+    store: Store, images: Sequence[tuple[Image, str]], options: SbomOptions
+) -> Component:
+    """The document about `images`, each with the folder that its files lie in (empty: the root), as
+    one file.
 
-    An image that stands in several places counts once, at the first. Raises `ConfigError` (`sbom-output`) and `ImageError`
-    (`sbom-invalid`, `store-corrupt`).
+    An image that stands in several places counts once, at the first. Raises `ConfigError`
+    (`sbom-output`) and `ImageError` (`sbom-invalid`, `store-corrupt`).
     """
     from compos.compose.component import Component
     from compos.compose.root import EPOCH
@@ -61,11 +68,14 @@ def sbom_component(store: Store, images: Sequence[tuple[Image, str]], options: S
             target.write_bytes(data)
     content = (Slice(f"derived/sbom/{key}", 0, len(data)),)
     # No source: it comes from no section, and LinuxKit's tars have no records on it either.
-    return Component(NAME, "", {path: Node(FILE, 0o644, mtime=EPOCH, size=len(data), content=content)})
+    return Component(
+        NAME, "", {path: Node(FILE, 0o644, mtime=EPOCH, size=len(data), content=content)}
+    )
 
 
 def require_free(sbom: Component, others: Iterable[Component]) -> None:
-    """Raise `ConfigError` (`sbom-output`) when the document needs a folder of `others` to go, or a file for a folder."""
+    """Raise `ConfigError` (`sbom-output`) when the document needs a folder of `others` to go, or a
+    file for a folder."""
     from compos.tree.node import DIRECTORY, SYMLINK, ancestors
 
     for path in sbom.tree:
@@ -86,7 +96,9 @@ def _unnameable(path: str, why: str) -> ConfigError:
     )
 
 
-def _document(store: Store, images: Sequence[tuple[Image, str]], options: SbomOptions, fixed: int) -> bytes:
+def _document(
+    store: Store, images: Sequence[tuple[Image, str]], options: SbomOptions, fixed: int
+) -> bytes:
     from compos.compose.spdx import Merged, spdx_document
     from compos.image.attestation import spdx_documents
 
@@ -107,9 +119,13 @@ def _document(store: Store, images: Sequence[tuple[Image, str]], options: SbomOp
     if options.format == "cyclonedx":
         from compos.compose.cyclonedx import cyclonedx_document
 
-        value = cyclonedx_document(merged, [image for image, _ in listed], name=NAME, created=created)
+        value = cyclonedx_document(
+            merged, [image for image, _ in listed], name=NAME, created=created
+        )
     else:
         comment = f"Images without an SBOM: {', '.join(silent)}" if silent else ""
         value = spdx_document(merged, name=NAME, created=created, comment=comment)
     # Lone surrogates, which JSON can escape, have no UTF-8.
-    return (json.dumps(value, ensure_ascii=False, separators=(",", ":")) + "\n").encode("utf-8", "replace")
+    return (json.dumps(value, ensure_ascii=False, separators=(",", ":")) + "\n").encode(
+        "utf-8", "replace"
+    )

@@ -1,6 +1,8 @@
-"""Scripts of init images (`etc/init.d`, `etc/shutdown.d`) that our init would run, and that cannot run.
+"""Scripts of init images (`etc/init.d`, `etc/shutdown.d`) that our init would run, and that cannot
+run.
 
-May touch: the store (reading). LinuxKit's init has BusyBox's shell; ours has none, so that a script would end with status 127.
+May touch: the store (reading). LinuxKit's init has BusyBox's shell; ours has none, so that a script
+would end with status 127.
 """
 
 from __future__ import annotations
@@ -38,7 +40,9 @@ def scripts_that_fail(store: Store, root: Root) -> Iterator[str]:
     scripts = [
         (path, component.source)
         for path, node, component in root.nodes
-        if path.rpartition("/")[0] in FOLDERS and node.kind != DIRECTORY and path.rpartition("/")[2] not in NOT_RUN
+        if path.rpartition("/")[0] in FOLDERS
+        and node.kind != DIRECTORY
+        and path.rpartition("/")[2] not in NOT_RUN
     ]
     if not scripts:
         return
@@ -48,7 +52,11 @@ def scripts_that_fail(store: Store, root: Root) -> Iterator[str]:
     with Contents(store.root) as contents:
         for path, source in scripts:
             node = _found(nodes, path)
-            line = next(contents.chunks(node.content), b"")[:MAX_LINE].partition(b"\n")[0] if node else b""
+            line = (
+                next(contents.chunks(node.content), b"")[:MAX_LINE].partition(b"\n")[0]
+                if node
+                else b""
+            )
             if why := _fault(nodes, node, line):
                 yield f"{path} of {source} cannot run: {why}"
 
@@ -62,7 +70,11 @@ def _fault(nodes: Mapping[str, Node], node: Node | None, line: bytes) -> str:
     if line.startswith(ELF):
         return ""
     # The kernel's own blanks (binfmt_script.c): a carriage return is part of the name.
-    words = line[2:].decode("utf-8", "surrogateescape").replace("\t", " ").split(" ") if line.startswith(b"#!") else []
+    words = (
+        line[2:].decode("utf-8", "surrogateescape").replace("\t", " ").split(" ")
+        if line.startswith(b"#!")
+        else []
+    )
     words = [word for word in words if word]
     if not words:
         return "it is neither a program nor a script that names its interpreter (#!)"
@@ -70,14 +82,22 @@ def _fault(nodes: Mapping[str, Node], node: Node | None, line: bytes) -> str:
         return _wanted(words[0])
     program = next((word for word in words[1:] if not word.startswith("-")), "")
     if words[0].rpartition("/")[2] == ENV and program and "/" not in program and "=" not in program:
-        return "" if any(_found(nodes, f"{folder}/{program}") for folder in SEARCHED) else _wanted(program)
+        return (
+            ""
+            if any(_found(nodes, f"{folder}/{program}") for folder in SEARCHED)
+            else _wanted(program)
+        )
     return ""
 
 
 def _wanted(name: str) -> str:
     if name.endswith("\r"):
         return f"its lines end in CR and LF, so that it wants {name!r}"
-    hint = "compos/busybox:v1 in `init` has it" if name in IN_BUSYBOX else "An image in `init` would have to bring it"
+    hint = (
+        "compos/busybox:v1 in `init` has it"
+        if name in IN_BUSYBOX
+        else "An image in `init` would have to bring it"
+    )
     return f"it wants {name}, which is not in the system. {hint}"
 
 

@@ -1,4 +1,5 @@
-"""What a container really gets: the YAML's settings over the image label's over the image's own (reference 1.5)."""
+"""What a container really gets: the YAML's settings over the image label's over the image's own
+(reference 1.5)."""
 
 from __future__ import annotations
 
@@ -16,10 +17,13 @@ TEXT_FIELDS = ("cwd", "net", "ipc", "uts", "pid", "userns", "hostname")
 """Merge class "str": an empty string does not override."""
 
 ADDED = {"capabilities": "capabilities_add", "binds": "binds_add"}
-"""Merge class "add": the label's list and then the YAML's `.add`, unless the YAML has the plain key."""
+"""Merge class "add": the label's list and then the YAML's `.add`, unless the YAML has the plain
+key."""
 
 
-def merge_settings(yaml: Settings, label: Settings | None, image: ImageConfig) -> tuple[Settings, frozenset[str]]:
+def merge_settings(
+    yaml: Settings, label: Settings | None, image: ImageConfig
+) -> tuple[Settings, frozenset[str]]:
     """The merged settings and the names of the fields whose value is the label's."""
     base = label or Settings()
     values: dict[str, Any] = {}
@@ -58,7 +62,9 @@ def surviving_label(yaml: Settings, label: Settings) -> Settings:
     own, theirs = yaml.runtime or Runtime(), label.runtime or Runtime()
     runtime = Runtime(
         **{
-            name: None if getattr(own, name) is not None and name != "bind_ns" else getattr(theirs, name)
+            name: None
+            if getattr(own, name) is not None and name != "bind_ns"
+            else getattr(theirs, name)
             for name in Runtime._fields
         }
     )

@@ -1,7 +1,9 @@
-"""Many SPDX documents as one: the SPDX documents of a system's images, put together (reference yaml-and-build.md 3.9).
+"""Many SPDX documents as one: the SPDX documents of a system's images, put together (reference
+yaml-and-build.md 3.9).
 
-Pure. Reads SPDX 2.1 to 2.3 in JSON, gives 2.3. As LinuxKit has it, with its defects put right (N24): every identifier is
-unique, references follow a renamed one, what refers to nothing is left out, and the namespace is a digest of the content.
+Pure. Reads SPDX 2.1 to 2.3 in JSON, gives 2.3. As LinuxKit has it, with its defects put right
+(N24): every identifier is unique, references follow a renamed one, what refers to nothing is left
+out, and the namespace is a digest of the content.
 """
 
 from __future__ import annotations
@@ -35,17 +37,24 @@ DOCUMENT = "SPDXRef-DOCUMENT"
 VERSION = "SPDX-2.3"
 READ = ("SPDX-2.1", "SPDX-2.2", VERSION)
 NAMESPACE = "https://compos.invalid/sbom"
-"""Where nothing is: a namespace need not be reachable, and `.invalid` belongs to nobody (RFC 2606)."""
+"""Where nothing is: a namespace need not be reachable, and `.invalid` belongs to nobody (RFC
+2606)."""
 
 _NOTHING = ("NONE", "NOASSERTION")
 _LICENCE_REF = re.compile(r"(?<![\w:.\-])LicenseRef-[A-Za-z0-9.\-]+")
 _EXTERNAL_REF = re.compile(r"DocumentRef-[A-Za-z0-9.+\-]+(?=:)")
-_LICENCE_FIELDS = ("licenseConcluded", "licenseDeclared", "licenseInfoFromFiles", "licenseInfoInFiles")
+_LICENCE_FIELDS = (
+    "licenseConcluded",
+    "licenseDeclared",
+    "licenseInfoFromFiles",
+    "licenseInfoInFiles",
+)
 
 
 @dataclass(slots=True)
 class Merged:
-    """What several documents say, in the order in which they were added; `owners` has the image's number by element."""
+    """What several documents say, in the order in which they were added; `owners` has the image's
+    number by element."""
 
     packages: list[dict[str, Any]] = field(default_factory=list)
     files: list[dict[str, Any]] = field(default_factory=list)
@@ -56,11 +65,13 @@ class Merged:
     owners: dict[str, int] = field(default_factory=dict)
     taken: set[str] = field(default_factory=lambda: {DOCUMENT})
 
-    def add(self, document: Mapping[str, Any], *, prefix: str, mark: str, owner: int, place: str) -> None:
+    def add(
+        self, document: Mapping[str, Any], *, prefix: str, mark: str, owner: int, place: str
+    ) -> None:
         """Add one document, of the image number `owner`, whose files lie below `prefix`.
 
-        `mark` (letters, digits, `.` and `-`) tells an identifier from an equal one of another document. Raises
-        `ImageError` (`sbom-invalid`).
+        `mark` (letters, digits, `.` and `-`) tells an identifier from an equal one of another
+        document. Raises `ImageError` (`sbom-invalid`).
         """
         version = document.get("spdxVersion")
         if version not in READ:
@@ -74,7 +85,9 @@ class Merged:
 class _Addition:
     """One document on its way into the whole."""
 
-    def __init__(self, merged: Merged, document: Mapping[str, Any], prefix: str, mark: str, owner: int) -> None:
+    def __init__(
+        self, merged: Merged, document: Mapping[str, Any], prefix: str, mark: str, owner: int
+    ) -> None:
         self._merged = merged
         self._document = document
         self._prefix = prefix
@@ -90,7 +103,9 @@ class _Addition:
         merged, document = self._merged, self._document
         if isinstance(own := document.get("SPDXID"), str):
             self._ids[own] = DOCUMENT
-        for entry in items(LICENCE)(document.get("hasExtractedLicensingInfos"), "hasExtractedLicensingInfos"):
+        for entry in items(LICENCE)(
+            document.get("hasExtractedLicensingInfos"), "hasExtractedLicensingInfos"
+        ):
             self._add_shared(merged.licences, entry, "licenseId", self._licences)
         for entry in items(EXTERNAL)(document.get("externalDocumentRefs"), "externalDocumentRefs"):
             self._add_shared(merged.external, entry, "externalDocumentId", self._external)
@@ -103,7 +118,9 @@ class _Addition:
         relationships = [*self._relationships(), *self._contained(), *self._described()]
         # A document of several elements must say what it describes (section 11.1).
         if not any(_describes(one) for one in relationships):
-            relationships += [_relationship(DOCUMENT, "DESCRIBES", one["SPDXID"]) for one in packages or files]
+            relationships += [
+                _relationship(DOCUMENT, "DESCRIBES", one["SPDXID"]) for one in packages or files
+            ]
         merged.relationships += {json.dumps(one): one for one in relationships}.values()
         merged.annotations += items(ANNOTATION)(document.get("annotations"), "annotations")
 
@@ -133,7 +150,8 @@ class _Addition:
     def _add_shared(
         self, entries: list[dict[str, Any]], entry: dict[str, Any], key: str, names: dict[str, str]
     ) -> None:
-        """Add what several documents may share: an equal entry stands once, another of the same name is renamed."""
+        """Add what several documents may share: an equal entry stands once, another of the same
+        name is renamed."""
         old = entry[key]
         if old in names:
             return
@@ -173,16 +191,23 @@ class _Addition:
                 self._add_shared(self._merged.licences, entry, "licenseId", self._licences)
             return self._licences[match[0]]
 
-        expression = _EXTERNAL_REF.sub(lambda match: self._external.get(match[0], match[0]), expression)
+        expression = _EXTERNAL_REF.sub(
+            lambda match: self._external.get(match[0], match[0]), expression
+        )
         return _LICENCE_REF.sub(renamed, expression)
 
     def _relationships(self) -> Iterable[dict[str, Any]]:
         for one in items(RELATIONSHIP)(self._document.get("relationships"), "relationships"):
-            origin, target = self._known(one["spdxElementId"]), self._known(one["relatedSpdxElement"], nothing=True)
+            origin, target = (
+                self._known(one["spdxElementId"]),
+                self._known(one["relatedSpdxElement"], nothing=True),
+            )
             if not origin or not target:
                 continue
             kind = one["relationshipType"]
-            pair = {"CONTAINS": (origin, target), "CONTAINED_BY": (target, origin)}.get(kind, ("", ""))
+            pair = {"CONTAINS": (origin, target), "CONTAINED_BY": (target, origin)}.get(
+                kind, ("", "")
+            )
             if pair[0] in self._unanalysed and pair[1] in self._files:
                 # Section 7.8: a package whose files were not analysed contains none.
                 one = {**one, "relationshipType": "OTHER", "comment": one.get("comment", kind)}
@@ -193,7 +218,11 @@ class _Addition:
         if nothing and name in _NOTHING:
             return name
         document, colon, element = name.partition(":")
-        if colon and document in self._external and re.fullmatch(r"SPDXRef-[A-Za-z0-9.\-]+", element):
+        if (
+            colon
+            and document in self._external
+            and re.fullmatch(r"SPDXRef-[A-Za-z0-9.\-]+", element)
+        ):
             return f"{self._external[document]}:{element}"
         return self._ids.get(name)
 
@@ -207,9 +236,17 @@ class _Addition:
         """`hasFiles`, which 2.3 gave up for relationships."""
         for number, package in enumerate(self._document.get("packages") or ()):
             names = items(text)(package.get("hasFiles"), f"packages[{number}].hasFiles")
-            origin = self._known(package["SPDXID"]) if names and isinstance(package.get("SPDXID"), str) else None
+            origin = (
+                self._known(package["SPDXID"])
+                if names and isinstance(package.get("SPDXID"), str)
+                else None
+            )
             if origin and package.get("filesAnalyzed") is not False:
-                yield from (_relationship(origin, "CONTAINS", file) for name in names if (file := self._known(name)))
+                yield from (
+                    _relationship(origin, "CONTAINS", file)
+                    for name in names
+                    if (file := self._known(name))
+                )
 
 
 def _relationship(origin: str, kind: str, target: str) -> dict[str, Any]:

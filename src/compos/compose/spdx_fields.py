@@ -1,8 +1,9 @@
-"""What is kept of an SPDX document's elements: tables of their fields, and the readers that check them.
+"""What is kept of an SPDX document's elements: tables of their fields, and the readers that check
+them.
 
-Pure. Source: SPDX 2.3, sections 6 to 11, and its JSON schema. What has the wrong type makes a document invalid; an
-optional value that the specification does not know (another algorithm, a date that is none) is left out, so that what is
-kept is valid whoever wrote it.
+Pure. Source: SPDX 2.3, sections 6 to 11, and its JSON schema. What has the wrong type makes a
+document invalid; an optional value that the specification does not know (another algorithm, a date
+that is none) is left out, so that what is kept is valid whoever wrote it.
 """
 
 from __future__ import annotations
@@ -26,10 +27,12 @@ __all__ = [
 ]
 
 Shape: TypeAlias = Callable[[object, str], Any]
-"""Takes a value and where it stands; gives it as it is kept. Raises `InvalidError` or `_UnusableError`."""
+"""Takes a value and where it stands; gives it as it is kept. Raises `InvalidError` or
+`_UnusableError`."""
 
 UNKNOWN_SHA1 = {"algorithm": "SHA1", "checksumValue": "0" * 40}
-"""A file must have a SHA-1; this is how Syft, whose documents most attestations are, says that it does not know it."""
+"""A file must have a SHA-1; this is how Syft, whose documents most attestations are, says that it
+does not know it."""
 
 
 class InvalidError(ValueError):
@@ -101,7 +104,8 @@ def _one_of(names: str) -> Shape:
 
 
 def _record(required: Mapping[str, Shape], optional: Mapping[str, Shape]) -> Shape:
-    """An object, its fields in the tables' order, others left out; what is optional and empty is left out too."""
+    """An object, its fields in the tables' order, others left out; what is optional and empty is
+    left out too."""
 
     def read(value: object, where: str) -> dict[str, Any]:
         if not isinstance(value, dict):
@@ -135,8 +139,10 @@ def _date(value: object, where: str) -> str:
 
 
 DIGITS = {
-    "SHA1": 40, "SHA224": 56, "SHA256": 64, "SHA384": 96, "SHA512": 128, "SHA3-256": 64, "SHA3-384": 96, "SHA3-512": 128,
-    "BLAKE2b-256": 64, "BLAKE2b-384": 96, "BLAKE2b-512": 128, "MD2": 32, "MD4": 32, "MD5": 32, "ADLER32": 8,
+    "SHA1": 40, "SHA224": 56, "SHA256": 64, "SHA384": 96, "SHA512": 128, "SHA3-256": 64,
+    "SHA3-384": 96, "SHA3-512": 128,
+    "BLAKE2b-256": 64, "BLAKE2b-384": 96, "BLAKE2b-512": 128, "MD2": 32, "MD4": 32, "MD5": 32,
+    "ADLER32": 8,
 }  # fmt: skip
 """Hexadecimal digits by algorithm; BLAKE3 and MD6, which have no fixed length, are left out."""
 
@@ -205,7 +211,8 @@ PACKAGE = _record(
         "downloadLocation": _matching(r"NONE|NOASSERTION|[A-Za-z0-9+.]+(://|@)\S+", "NOASSERTION"),
         "filesAnalyzed": _flag,
         "packageVerificationCode": _record(
-            {"packageVerificationCodeValue": _matching("[0-9a-f]{40}")}, {"packageVerificationCodeExcludedFiles": items(text)}
+            {"packageVerificationCodeValue": _matching("[0-9a-f]{40}")},
+            {"packageVerificationCodeExcludedFiles": items(text)}
         ),
         "checksums": items(_checksum),
         "homepage": _matching(r"https?://\S+\.\S+"),
@@ -221,7 +228,8 @@ PACKAGE = _record(
         "externalRefs": items(_reference),
         "attributionTexts": items(text),
         "primaryPackagePurpose": _one_of(
-            "OTHER INSTALL ARCHIVE FIRMWARE APPLICATION FRAMEWORK LIBRARY CONTAINER SOURCE DEVICE OPERATING_SYSTEM FILE"
+            "OTHER INSTALL ARCHIVE FIRMWARE APPLICATION FRAMEWORK LIBRARY CONTAINER SOURCE DEVICE "
+            "OPERATING_SYSTEM FILE"
         ),
         "releaseDate": _date,
         "builtDate": _date,
@@ -234,7 +242,9 @@ _FILE = _record(
     {
         "checksums": items(_checksum),
         "fileTypes": items(
-            _one_of("SOURCE BINARY ARCHIVE APPLICATION AUDIO IMAGE TEXT VIDEO DOCUMENTATION SPDX OTHER")
+            _one_of(
+                "SOURCE BINARY ARCHIVE APPLICATION AUDIO IMAGE TEXT VIDEO DOCUMENTATION SPDX OTHER"
+            )
         ),
         "licenseConcluded": _LICENCE,
         "licenseInfoInFiles": items(_LICENCE),
@@ -264,12 +274,18 @@ RELATIONSHIP = _record(
     {
         "spdxElementId": text,
         "relationshipType": _one_of(
-            "AMENDS ANCESTOR_OF BUILD_DEPENDENCY_OF BUILD_TOOL_OF CONTAINED_BY CONTAINS COPY_OF DATA_FILE_OF "
-            "DEPENDENCY_MANIFEST_OF DEPENDENCY_OF DEPENDS_ON DESCENDANT_OF DESCRIBED_BY DESCRIBES DEV_DEPENDENCY_OF "
-            "DEV_TOOL_OF DISTRIBUTION_ARTIFACT DOCUMENTATION_OF DYNAMIC_LINK EXAMPLE_OF EXPANDED_FROM_ARCHIVE FILE_ADDED "
-            "FILE_DELETED FILE_MODIFIED GENERATED_FROM GENERATES HAS_PREREQUISITE METAFILE_OF OPTIONAL_COMPONENT_OF "
-            "OPTIONAL_DEPENDENCY_OF OTHER PACKAGE_OF PATCH_APPLIED PATCH_FOR PREREQUISITE_FOR PROVIDED_DEPENDENCY_OF "
-            "REQUIREMENT_DESCRIPTION_FOR RUNTIME_DEPENDENCY_OF SPECIFICATION_FOR STATIC_LINK TEST_CASE_OF "
+            "AMENDS ANCESTOR_OF BUILD_DEPENDENCY_OF BUILD_TOOL_OF CONTAINED_BY CONTAINS COPY_OF "
+            "DATA_FILE_OF "
+            "DEPENDENCY_MANIFEST_OF DEPENDENCY_OF DEPENDS_ON DESCENDANT_OF DESCRIBED_BY DESCRIBES "
+            "DEV_DEPENDENCY_OF "
+            "DEV_TOOL_OF DISTRIBUTION_ARTIFACT DOCUMENTATION_OF DYNAMIC_LINK EXAMPLE_OF "
+            "EXPANDED_FROM_ARCHIVE FILE_ADDED "
+            "FILE_DELETED FILE_MODIFIED GENERATED_FROM GENERATES HAS_PREREQUISITE METAFILE_OF "
+            "OPTIONAL_COMPONENT_OF "
+            "OPTIONAL_DEPENDENCY_OF OTHER PACKAGE_OF PATCH_APPLIED PATCH_FOR PREREQUISITE_FOR "
+            "PROVIDED_DEPENDENCY_OF "
+            "REQUIREMENT_DESCRIPTION_FOR RUNTIME_DEPENDENCY_OF SPECIFICATION_FOR STATIC_LINK "
+            "TEST_CASE_OF "
             "TEST_DEPENDENCY_OF TEST_OF TEST_TOOL_OF VARIANT_OF"
         ),
         "relatedSpdxElement": text,

@@ -1,4 +1,5 @@
-"""`config.json`: a container's merged settings as an OCI runtime specification 1.2.1 document (reference 1.5 to 1.15)."""
+"""`config.json`: a container's merged settings as an OCI runtime specification 1.2.1 document
+(reference 1.5 to 1.15)."""
 
 from __future__ import annotations
 
@@ -25,7 +26,8 @@ NAMESPACES = (
     ("pid", "pid", True),
     ("user", "userns", False),
 )
-"""Kind, setting, and whether a container gets its own where nothing is said; in the order of the document."""
+"""Kind, setting, and whether a container gets its own where nothing is said; in the order of the
+document."""
 
 UNLIMITED = 2**64 - 1
 
@@ -37,7 +39,8 @@ def runtime_spec(
     from_label: frozenset[str],
     confined: str = "",
 ) -> tuple[dict[str, Any], bytes | None]:
-    """The document for `container`, keys in LinuxKit's order, and the seccomp profile that belongs into its `linux`.
+    """The document for `container`, keys in LinuxKit's order, and the seccomp profile that belongs
+    into its `linux`.
 
     `confined` is what the system says of `confinement`. Raises `ConfigError`.
     """
@@ -47,13 +50,19 @@ def runtime_spec(
     except MountError as error:
         raise ConfigError("config-mount", str(error), place=str(container.entry.mark)) from error
     uid = resolve_id(settings.uid, ids)
-    limits = confinement(settings, uid, tuple(own.values()), container.image.config.architecture, confined)
+    limits = confinement(
+        settings, uid, tuple(own.values()), container.image.config.architecture, confined
+    )
     readonly = READONLY_DEFAULTS if settings.readonly else ("/sys",) if limits.readonly_sys else ()
     mounts = spec_mounts(own, readonly=readonly)
     root: dict[str, Any] = {"path": "rootfs"}
     if settings.readonly:
         root["readonly"] = True
-    spec: dict[str, Any] = {"ociVersion": VERSION, "process": _process(settings, ids, limits), "root": root}
+    spec: dict[str, Any] = {
+        "ociVersion": VERSION,
+        "process": _process(settings, ids, limits),
+        "root": root,
+    }
     if settings.hostname:
         spec["hostname"] = settings.hostname
     spec["mounts"] = mounts
@@ -64,7 +73,10 @@ def runtime_spec(
 
 
 def _process(settings: Settings, ids: Mapping[str, int], limits: Confinement) -> dict[str, Any]:
-    user: dict[str, Any] = {"uid": resolve_id(settings.uid, ids), "gid": resolve_id(settings.gid, ids)}
+    user: dict[str, Any] = {
+        "uid": resolve_id(settings.uid, ids),
+        "gid": resolve_id(settings.gid, ids),
+    }
     if settings.additional_gids:
         user["additionalGids"] = [resolve_id(gid, ids) for gid in settings.additional_gids]
     process: dict[str, Any] = {"user": user}
@@ -73,7 +85,9 @@ def _process(settings: Settings, ids: Mapping[str, int], limits: Confinement) ->
     if settings.env:
         process["env"] = list(settings.env)
     process["cwd"] = settings.cwd
-    process["capabilities"] = process_capabilities(settings.capabilities or (), settings.ambient or ())
+    process["capabilities"] = process_capabilities(
+        settings.capabilities or (), settings.ambient or ()
+    )
     if settings.rlimits:
         process["rlimits"] = [_rlimit(text) for text in settings.rlimits]
     if limits.no_new_privileges:
@@ -105,7 +119,9 @@ def _linux(settings: Settings, limits: Confinement) -> dict[str, Any]:
         linux["gidMappings"] = _mappings(settings.gid_mappings)
     if settings.sysctl:
         linux["sysctl"] = dict(sorted(settings.sysctl.items()))
-    linux["resources"] = resources(settings.resources, limits.device_rules, device_rules(settings.devices or ()))
+    linux["resources"] = resources(
+        settings.resources, limits.device_rules, device_rules(settings.devices or ())
+    )
     if settings.cgroups_path:
         linux["cgroupsPath"] = settings.cgroups_path
     linux["namespaces"] = _namespaces(settings)
@@ -122,12 +138,14 @@ def _linux(settings: Settings, limits: Confinement) -> dict[str, Any]:
 
 def _mappings(mappings: Iterable[IdMapping]) -> list[dict[str, int]]:
     return [
-        {"containerID": mapping.container_id, "hostID": mapping.host_id, "size": mapping.size} for mapping in mappings
+        {"containerID": mapping.container_id, "hostID": mapping.host_id, "size": mapping.size}
+        for mapping in mappings
     ]
 
 
 def _namespaces(settings: Settings) -> list[dict[str, str]]:
-    """Own namespaces, and those joined by path; `none` means an own one, but only for the network."""
+    """Own namespaces, and those joined by path; `none` means an own one, but only for the
+    network."""
     namespaces = []
     for kind, setting, own in NAMESPACES:
         value = getattr(settings, setting) or ("new" if own else "root")

@@ -1,4 +1,5 @@
-"""What the boot plan says of a container beside its bundle: order, health, restarts, end, logs (docs/plan-format.md). Pure.
+"""What the boot plan says of a container beside its bundle: order, health, restarts, end, logs
+(docs/plan-format.md). Pure.
 
 Source of the words and defaults: the Compose specification.
 """
@@ -37,7 +38,8 @@ def namespace_path(service: str, kind: str) -> str:
 
 
 def supervision_lines(settings: Settings, stop_signal: str = "") -> Lines:
-    """The plan's lines for a container with these merged settings; `stop_signal` is its image's own."""
+    """The plan's lines for a container with these merged settings; `stop_signal` is its image's
+    own."""
     lines: list[tuple[str, ...]] = []
     for name, dependency in sorted((settings.depends_on or {}).items()):
         lines.append(_after(name, dependency))
@@ -60,15 +62,23 @@ def supervision_lines(settings: Settings, stop_signal: str = "") -> Lines:
     return tuple(lines)
 
 
-def require_health(lines: Mapping[str, Sequence[tuple[str, ...]]], places: Mapping[str, str]) -> None:
-    """Whoever waits for a service's health waits for one that has a check; `lines` and `places` by service.
+def require_health(
+    lines: Mapping[str, Sequence[tuple[str, ...]]], places: Mapping[str, str]
+) -> None:
+    """Whoever waits for a service's health waits for one that has a check; `lines` and `places` by
+    service.
 
     Raises `ConfigError` (`config-depends-on`).
     """
     checked = {name for name, own in lines.items() if any(line[0] == "health" for line in own)}
     for name, own in lines.items():
         for line in own:
-            if line[0] == "after" and line[2] == "healthy" and line[1] in lines and line[1] not in checked:
+            if (
+                line[0] == "after"
+                and line[2] == "healthy"
+                and line[1] in lines
+                and line[1] not in checked
+            ):
                 raise ConfigError(
                     "config-depends-on",
                     f"{line[1]!r} has no health check, so {name!r} would wait for ever",

@@ -1,4 +1,5 @@
-"""A whole system: every section of the YAML as components, laid over each other in LinuxKit's order.
+"""A whole system: every section of the YAML as components, laid over each other in LinuxKit's
+order.
 
 May touch: the store.
 """
@@ -62,9 +63,10 @@ class Kept(NamedTuple):
 class System:
     """What output formats are made of: the root filesystem, with `boot/` apart.
 
-    `boot` holds everything below `boot/` (kernel, command line, microcode, device trees); `root` the rest. `kept` tells which
-    kernel modules and firmware files were chosen, where the YAML has `kernel.modules` or `kernel.firmware`; `all_modules` has
-    those that it was chosen from: the small initrd needs others.
+    `boot` holds everything below `boot/` (kernel, command line, microcode, device trees); `root`
+    the rest. `kept` tells which kernel modules and firmware files were chosen, where the YAML has
+    `kernel.modules` or `kernel.firmware`; `all_modules` has those that it was chosen from: the
+    small initrd needs others.
     """
 
     root: Root
@@ -89,7 +91,11 @@ class System:
     def cmdline(self) -> str:
         """The kernel's command line."""
         node = self._boot_file("boot/cmdline")
-        return b"".join(piece for piece in node.content if isinstance(piece, bytes)).decode() if node else ""
+        return (
+            b"".join(piece for piece in node.content if isinstance(piece, bytes)).decode()
+            if node
+            else ""
+        )
 
     def with_boot(self) -> Iterator[tuple[str, Node, Component]]:
         """All nodes, `boot/` included, sorted by path."""
@@ -111,19 +117,26 @@ def compose_system(
 
     `metadata` renders the document for `files: metadata`, `sbom` asks for an SBOM.
 
-    `machines` are kinds of machines that it is for (`drivers.MACHINES`; none: all): `kernel.modules: auto` keeps their drivers.
+    `machines` are kinds of machines that it is for (`drivers.MACHINES`; none: all):
+    `kernel.modules: auto` keeps their drivers.
 
     Raises `ConfigError` and `ImageError`.
     """
     with progress.task("compose"):
-        return _Composition(store, config, parts, machines, decompress_kernel=decompress_kernel).system(
-            metadata, sources, sbom
-        )
+        return _Composition(
+            store, config, parts, machines, decompress_kernel=decompress_kernel
+        ).system(metadata, sources, sbom)
 
 
 class _Composition:
     def __init__(
-        self, store: Store, config: Config, parts: Parts, machines: Iterable[str], *, decompress_kernel: bool
+        self,
+        store: Store,
+        config: Config,
+        parts: Parts,
+        machines: Iterable[str],
+        *,
+        decompress_kernel: bool,
     ) -> None:
         self.store = store
         self.config = config
@@ -149,13 +162,18 @@ class _Composition:
         """The images that were laid out, each with the folder of its files."""
 
     def system(
-        self, metadata: Callable[[str], bytes], sources: Mapping[str, HostFile | None], sbom: SbomOptions | None
+        self,
+        metadata: Callable[[str], bytes],
+        sources: Mapping[str, HostFile | None],
+        sbom: SbomOptions | None,
     ) -> System:
         config = self.config
         components: list[Component] = []
         unpack(self.store, self.parts.images.values())
         if config.kernel and config.kernel.image:
-            components.append(self._copied("kernel") or self._kernel(config.kernel, config.kernel.image))
+            components.append(
+                self._copied("kernel") or self._kernel(config.kernel, config.kernel.image)
+            )
         init = self._inits()
         components += init
         if config.kernel and config.kernel.firmware is not None:
@@ -163,7 +181,9 @@ class _Composition:
         for number, volume in enumerate(config.volumes):
             components.append(self._copied(f"volume[{number}]") or self._volume(number, volume))
         files = files_components(config.files, sources, self.ids, metadata)
-        self.base = {path: node for component in (*init, *files) for path, node in component.tree.items()}
+        self.base = {
+            path: node for component in (*init, *files) for path, node in component.tree.items()
+        }
         bundles = {section: self._section(section, components) for section in SECTIONS}
         if self._planned():
             components.append(self._plan(bundles))
@@ -173,7 +193,9 @@ class _Composition:
             require_free(made, components)
             components.append(made)
         _require_boot(components)
-        return replace(_split(union(components)), kept=tuple(self.kept), all_modules=self.all_modules)
+        return replace(
+            _split(union(components)), kept=tuple(self.kept), all_modules=self.all_modules
+        )
 
     def _image(self, reference: str, folder: str) -> Image:
         """An image whose files go into `folder` (empty: the root)."""
@@ -189,7 +211,9 @@ class _Composition:
         component = kernel_component(self.store, kernel, image, decompress=self.decompress_kernel)
         if kernel.modules is None:
             return component
-        self.all_modules = {path: node for path, node in component.tree.items() if path.startswith(PLACES)}
+        self.all_modules = {
+            path: node for path, node in component.tree.items() if path.startswith(PLACES)
+        }
         with Contents(self.store.root) as contents:
             tree, kept = kept_modules(contents, component.tree, kernel.modules, self._automatic())
         self.kept += _told(tree, kept)
@@ -213,7 +237,11 @@ class _Composition:
     def _keep_firmware(self, components: list[Component], patterns: Sequence[str]) -> None:
         """Drop what `patterns` do not keep from the components."""
         nodes = {path: node for component in components for path, node in component.tree.items()}
-        modules = {path: node for path, node in nodes.items() if path.endswith(SUFFIXES) and node.kind == FILE}
+        modules = {
+            path: node
+            for path, node in nodes.items()
+            if path.endswith(SUFFIXES) and node.kind == FILE
+        }
         with Contents(self.store.root) as contents:
             kept = kept_firmware(contents, nodes, modules, patterns)
         for number, component in enumerate(components):
@@ -235,7 +263,11 @@ class _Composition:
             if component is None:
                 image = self._image(reference, "")
                 tree = image_tree(self.store, image)
-                databases += [node for path, node in tree.items() if path == APK_DATABASE and node.kind == FILE]
+                databases += [
+                    node
+                    for path, node in tree.items()
+                    if path == APK_DATABASE and node.kind == FILE
+                ]
                 laid = laid_out(tree, resolv_conf_link=True, present=folders)
                 component = Component(location, image.name, apart(location, laid))
             components.append(component)
@@ -266,10 +298,14 @@ class _Composition:
             return self.parts.copies.shares_profiles
         return self._planned() and self._init_says(SECCOMP_LABEL)
 
-    def _profile(self, container: Container, spec: dict[str, Any], default: bytes | None) -> Profile | None:
+    def _profile(
+        self, container: Container, spec: dict[str, Any], default: bytes | None
+    ) -> Profile | None:
         """The profile that init is to put into `spec`; where it does not, it stands there."""
         place = str(container.entry.mark.at("seccomp"))
-        profile = chosen_profile(container.settings.seccomp or "", default, self.base, self.store.root, place)
+        profile = chosen_profile(
+            container.settings.seccomp or "", default, self.base, self.store.root, place
+        )
         if profile is None or self._shares_profiles():
             return profile
         spec["linux"] = {"seccomp": json.loads(profile.text), **spec["linux"]}
@@ -283,7 +319,9 @@ class _Composition:
             if self._planned():
                 size = component.tree[f"{bundle.path}/config.json"].size
                 require_startable(bundle, size, self.base, str(entry.mark))
-            bundles.append(bundle if self._shares_profiles() else replace(bundle, no_new_privileges=False))
+            bundles.append(
+                bundle if self._shares_profiles() else replace(bundle, no_new_privileges=False)
+            )
         return bundles
 
     def _container(self, section: str, index: int, entry: ImageEntry) -> tuple[Component, Bundle]:
@@ -294,28 +332,37 @@ class _Composition:
             if self._shares_profiles():
                 return copied, bundle
             with Contents(self.store.root) as contents:
-                config = b"".join(contents.chunks(copied.tree[f"{bundle.path}/config.json"].content))
+                config = b"".join(
+                    contents.chunks(copied.tree[f"{bundle.path}/config.json"].content)
+                )
             return with_profile_inside(copied, bundle, config)
         image = self.parts.images[entry.image]
         text = image.config.labels.get(LABEL, "")
         label = decode_label(text, image.name) if text.strip() else None
         settings, from_label = merge_settings(entry.settings, label, image.config)
         settings = self._shared(section, entry, settings)
-        follows = shared_service(entry.settings.pid) or "" if settings.pid not in ("host", "root") else ""
+        follows = (
+            shared_service(entry.settings.pid) or "" if settings.pid not in ("host", "root") else ""
+        )
         container = Container(section, index, entry, image, settings, follows)
         volumes = {volume.name: volume for volume in self.config.volumes}
-        spec, default = runtime_spec(container, self.ids, volumes, from_label, self.config.confinement or "")
+        spec, default = runtime_spec(
+            container, self.ids, volumes, from_label, self.config.confinement or ""
+        )
         profile = self._profile(container, spec, default)
         shared = self.roots.get(image.name)
         tree = {} if shared is not None else image_tree(self.store, image)
         component, bundle = container_component(container, spec, tree, shared, profile)
         if shared is None:
-            self.roots[image.name] = f"{container.path}/{'rootfs' if settings.readonly else 'lower'}"
+            self.roots[image.name] = (
+                f"{container.path}/{'rootfs' if settings.readonly else 'lower'}"
+            )
             self.images.append((image, self.roots[image.name]))
         return component, bundle
 
     def _shared(self, section: str, entry: ImageEntry, settings: Settings) -> Settings:
-        """`settings` with paths for the namespaces that services share by name; those are remembered for the plan."""
+        """`settings` with paths for the namespaces that services share by name; those are
+        remembered for the plan."""
         if section != "services":
             return settings
         joined: dict[str, Any] = {}
@@ -333,7 +380,8 @@ class _Composition:
         return self._shared_processes(entry, settings)._replace(**joined)
 
     def _shared_processes(self, entry: ImageEntry, settings: Settings) -> Settings:
-        """`settings` for a PID namespace that services share: it is the owner's process that has it, and gives it a name."""
+        """`settings` for a PID namespace that services share: it is the owner's process that has
+        it, and gives it a name."""
         name = shared_service(settings.pid) or entry.name
         owner = self.services.get(name, entry)
         own = settings if owner is entry else self._merged(owner)
@@ -362,8 +410,13 @@ class _Composition:
         daemon = runtime_config(self.base, self.store.root)
         plan = boot_plan(bundles, self.config.volumes, self.base, self.namespaces, daemon)
         # Not `etc`: init's own has its mode.
-        tree = {PLAN_PATH.rpartition("/")[0]: directory(0o755, EPOCH), PLAN_PATH: file(plan, 0o644, EPOCH)}
-        tree.update(profile_nodes(bundle.profile for section in SECTIONS for bundle in bundles[section]))
+        tree = {
+            PLAN_PATH.rpartition("/")[0]: directory(0o755, EPOCH),
+            PLAN_PATH: file(plan, 0o644, EPOCH),
+        }
+        tree.update(
+            profile_nodes(bundle.profile for section in SECTIONS for bundle in bundles[section])
+        )
         return Component("init", "compos.plan", tree)
 
 
@@ -382,7 +435,8 @@ def _told(tree: Tree, kept: Mapping[str, str]) -> Iterator[Kept]:
 
 
 def _types(settings: Settings) -> Iterator[str]:
-    """Kinds of file systems that a container mounts, and of interfaces that it gets: modules have their names."""
+    """Kinds of file systems that a container mounts, and of interfaces that it gets: modules have
+    their names."""
     runtime = settings.runtime or Runtime()
     for mount in (*(settings.mounts or ()), *(runtime.mounts or ())):
         if mount.type:

@@ -1,7 +1,8 @@
-"""Sections that are the same as in an input tar although they come out of the store: reported as LinuxKit reports copied ones.
+"""Sections that are the same as in an input tar although they come out of the store: reported as
+LinuxKit reports copied ones.
 
-May touch: the store (reading). LinuxKit copies whatever has the same name; scripts look for its lines. What is reported
-here has been compared to the byte.
+May touch: the store (reading). LinuxKit copies whatever has the same name; scripts look for its
+lines. What is reported here has been compared to the byte.
 """
 
 from __future__ import annotations
@@ -23,8 +24,11 @@ COMMAND_LINE = "boot/cmdline"
 """Made of the YAML, whatever the kernel is."""
 
 
-def unchanged_sections(store: Store, copies: Copies, config: Config, system: System) -> Iterator[str]:
-    """A line for each section of `system`, which was composed of `config`, that is as in the earlier build of `copies`."""
+def unchanged_sections(
+    store: Store, copies: Copies, config: Config, system: System
+) -> Iterator[str]:
+    """A line for each section of `system`, which was composed of `config`, that is as in the
+    earlier build of `copies`."""
     earlier = copies.earlier
     made: dict[str, Tree] = {}
     for path, node, component in system.with_boot():
@@ -35,7 +39,10 @@ def unchanged_sections(store: Store, copies: Copies, config: Config, system: Sys
                 continue
             old, new = earlier.sections.get(location, {}), made.get(location, {})
             if new and _equal(contents, old, new):
-                yield f"Copy {shown} files from input tar: {earlier.sources[location]} (the same; taken from the store)"
+                yield (
+                    f"Copy {shown} files from input tar: {earlier.sources[location]} (the same; "
+                    "taken from the store)"
+                )
 
 
 def _same_entries(old: Config, new: Config) -> Iterator[tuple[str, str]]:
@@ -49,7 +56,9 @@ def _same_entries(old: Config, new: Config) -> Iterator[tuple[str, str]]:
         if volume == other and volume.image:
             yield f"volume[{number}]", f"volumes[{number}]"
     for section in SECTIONS:
-        for number, (before, now) in enumerate(zip(getattr(old, section), getattr(new, section), strict=False)):
+        for number, (before, now) in enumerate(
+            zip(getattr(old, section), getattr(new, section), strict=False)
+        ):
             if before == now:
                 yield f"{section}[{number}]", f"{section}[{number}]"
 
@@ -60,7 +69,9 @@ def _equal(contents: Contents, old: Tree, new: Tree) -> bool:
     if files != {path for path, node in old.items() if node.kind != DIRECTORY} - {COMMAND_LINE}:
         return False
     return all(_facts(old[path]) == _facts(new[path]) for path in files) and all(
-        contents.digest(old[path].content) == contents.digest(new[path].content) for path in files if new[path].size
+        contents.digest(old[path].content) == contents.digest(new[path].content)
+        for path in files
+        if new[path].size
     )
 
 

@@ -1,4 +1,5 @@
-"""Volumes: writable or read-only folders shared by containers, empty or filled from an image (reference 3.6).
+"""Volumes: writable or read-only folders shared by containers, empty or filled from an image
+(reference 3.6).
 
 May touch: the store.
 """
@@ -21,22 +22,31 @@ __all__ = ["volume_component"]
 LAYOUT_VERSION = {"imageLayoutVersion": "1.0.0"}
 
 
-def volume_component(store: Store, number: int, volume: Volume, content: Image | ImageLayout | None) -> Component:
-    """`containers/volumes/NAME/` with `lower`, `tmp` and `merged`; `content` fills `lower`. Raises `ImageError`."""
+def volume_component(
+    store: Store, number: int, volume: Volume, content: Image | ImageLayout | None
+) -> Component:
+    """`containers/volumes/NAME/` with `lower`, `tmp` and `merged`; `content` fills `lower`. Raises
+    `ImageError`."""
     base = f"containers/volumes/{volume.name}"
     nodes = with_ancestors(f"{base}/lower/x")
     if isinstance(content, ImageLayout):
         nodes.update(prefixed(f"{base}/lower", _layout(content)))
     elif content is not None:
-        nodes.update(prefixed(f"{base}/lower", laid_out(image_tree(store, content), resolv_conf_link=True)))
+        nodes.update(
+            prefixed(f"{base}/lower", laid_out(image_tree(store, content), resolv_conf_link=True))
+        )
     nodes[f"{base}/tmp"] = directory(0o755, EPOCH)
     nodes[f"{base}/merged"] = directory(0o755, EPOCH)
     return Component(f"volume[{number}]", content.name if content else "empty", nodes)
 
 
 def _layout(image: ImageLayout) -> Tree:
-    """An OCI image layout ("Image Layout" of the image specification), times 0; contents are the store's own blobs."""
-    index = {"schemaVersion": 2, "manifests": [{**image.root.to_json(), "annotations": {REF_NAME: image.name}}]}
+    """An OCI image layout ("Image Layout" of the image specification), times 0; contents are the
+    store's own blobs."""
+    index = {
+        "schemaVersion": 2,
+        "manifests": [{**image.root.to_json(), "annotations": {REF_NAME: image.name}}],
+    }
     tree: Tree = {
         "oci-layout": file(json.dumps(LAYOUT_VERSION).encode(), 0o644, 0),
         "index.json": file(json.dumps(index).encode(), 0o644, 0),
@@ -45,5 +55,7 @@ def _layout(image: ImageLayout) -> Tree:
     }
     for blob in image.blobs:
         path = f"blobs/{blob.digest.replace(':', '/')}"
-        tree[path] = Node(FILE, 0o644, size=blob.size, content=(Slice(path, 0, blob.size),) if blob.size else ())
+        tree[path] = Node(
+            FILE, 0o644, size=blob.size, content=(Slice(path, 0, blob.size),) if blob.size else ()
+        )
     return tree

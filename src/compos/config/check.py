@@ -1,4 +1,5 @@
-"""What types cannot say: names, numbers and paths inside strings, and keys that need or exclude each other. Pure.
+"""What types cannot say: names, numbers and paths inside strings, and keys that need or exclude
+each other. Pure.
 
 Each check yields complaints; where they stand is known to whoever calls.
 """
@@ -57,16 +58,18 @@ __all__ = [
 ]
 
 _NAMES = """
-    CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE
-    NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN
-    SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE
-    MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE
+    CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE
+    NET_BIND_SERVICE NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO
+    SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG
+    MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE MAC_ADMIN SYSLOG WAKE_ALARM
+    BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE
 """
 CAPABILITIES = tuple(f"CAP_{name}" for name in _NAMES.split())
 """All 41, in the kernel's numbering (include/uapi/linux/capability.h)."""
 
 _LIMITS = """
-    CPU FSIZE DATA STACK CORE RSS NPROC NOFILE MEMLOCK AS LOCKS SIGPENDING MSGQUEUE NICE RTPRIO RTTIME
+    CPU FSIZE DATA STACK CORE RSS NPROC NOFILE MEMLOCK AS LOCKS SIGPENDING MSGQUEUE NICE RTPRIO
+    RTTIME
 """
 RLIMITS = tuple(_LIMITS.split())
 ARCHITECTURES = ("amd64", "arm64", "arm", "riscv64", "s390x", "ppc64le")
@@ -76,7 +79,8 @@ OCTAL = "(0*[0-7]{1,4})?"
 """Permissions; empty is as if not given."""
 VOLUME_NAME = "[a-z0-9_-]+"
 MAX_NAME = 240
-"""Bytes of a container's or a volume's name: the names of folders and files are made of it, which NAME_MAX (255) bounds."""
+"""Bytes of a container's or a volume's name: the names of folders and files are made of it, which
+NAME_MAX (255) bounds."""
 
 MAX_HOST_NAME = 64
 """Bytes of a host name (`__NEW_UTS_LEN`, include/uapi/linux/utsname.h)."""
@@ -104,7 +108,8 @@ _MEANT = 200
 
 
 class Complaint(NamedTuple):
-    """What is wrong with a value, and what to do; `key` is the key in question, in checks of whole records."""
+    """What is wrong with a value, and what to do; `key` is the key in question, in checks of whole
+    records."""
 
     id: str
     message: str
@@ -120,7 +125,8 @@ RecordCheck = Callable[..., Iterator[Complaint]]
 
 
 def is_template(text: str) -> bool:
-    """Whether an image's name is a template, `@pkg:FOLDER`: the image that a package's folder makes."""
+    """Whether an image's name is a template, `@pkg:FOLDER`: the image that a package's folder
+    makes."""
     return text.startswith(TEMPLATE)
 
 
@@ -132,16 +138,26 @@ def optional_image(text: str) -> Iterator[Complaint]:
     elif text.startswith("@"):
         if not is_template(text):
             yield Complaint(
-                "config-template", f"there is no template {text.partition(':')[0]!r}", f"Write {TEMPLATE}FOLDER."
+                "config-template",
+                f"there is no template {text.partition(':')[0]!r}",
+                f"Write {TEMPLATE}FOLDER.",
             )
         elif text == TEMPLATE:
-            yield Complaint("config-template", "the template names no folder", f"Write {TEMPLATE}FOLDER.")
+            yield Complaint(
+                "config-template", "the template names no folder", f"Write {TEMPLATE}FOLDER."
+            )
     elif "://" in text:
         yield Complaint(
-            "config-image", "an image's name has no scheme", f"Write {text.partition('://')[2] or 'a name'!r}."
+            "config-image",
+            "an image's name has no scheme",
+            f"Write {text.partition('://')[2] or 'a name'!r}.",
         )
     elif any(character.isspace() or not character.isprintable() for character in text):
-        yield Complaint("config-image", f"{text!r} is not an image's name: it has blanks in it", "Remove the blanks.")
+        yield Complaint(
+            "config-image",
+            f"{text!r} is not an image's name: it has blanks in it",
+            "Remove the blanks.",
+        )
 
 
 def image(text: str) -> Iterator[Complaint]:
@@ -154,12 +170,20 @@ def image(text: str) -> Iterator[Complaint]:
 def included(text: str) -> Iterator[Complaint]:
     """The name of a file or a URL."""
     if text in ("", "-"):
-        yield Complaint("config-include", f"{text!r} cannot be included", "Name a YAML file or a URL.")
+        yield Complaint(
+            "config-include", f"{text!r} cannot be included", "Name a YAML file or a URL."
+        )
 
 
 def container_name(text: str) -> Iterator[Complaint]:
     """The name becomes a folder's name in the image (defect N16)."""
-    if not text or text in (".", "..") or "/" in text or not text.isprintable() or len(text.encode()) > MAX_NAME:
+    if (
+        not text
+        or text in (".", "..")
+        or "/" in text
+        or not text.isprintable()
+        or len(text.encode()) > MAX_NAME
+    ):
         yield Complaint(
             "config-name",
             f"{_short(text)} cannot be a container's name",
@@ -190,7 +214,9 @@ def platform(text: str) -> Iterator[Complaint]:
     parts = text.split("/")
     if len(parts) > 3 or not all(parts):
         yield Complaint(
-            "config-platform", f"{text!r} is not a platform", "Write OS/ARCH or OS/ARCH/VARIANT: linux/arm64."
+            "config-platform",
+            f"{text!r} is not a platform",
+            "Write OS/ARCH or OS/ARCH/VARIANT: linux/arm64.",
         )
 
 
@@ -198,7 +224,9 @@ def octal(text: str) -> Iterator[Complaint]:
     """Permissions in octal."""
     if not re.fullmatch(OCTAL, text):
         yield Complaint(
-            "config-mode", f"{text!r} is not an octal mode", "Write up to four digits 0 to 7, quoted: '0644'."
+            "config-mode",
+            f"{text!r} is not an octal mode",
+            "Write up to four digits 0 to 7, quoted: '0644'.",
         )
 
 
@@ -220,7 +248,9 @@ def capability(text: str) -> Iterator[Complaint]:
     if text in CAPABILITIES or text.lower() in ("all", "none"):
         return
     near = nearest(f"CAP_{text.upper().removeprefix('CAP_')}", CAPABILITIES)
-    hint = f"Did you mean {near}?" if near else "Names are those of capabilities(7), or all, or none."
+    hint = (
+        f"Did you mean {near}?" if near else "Names are those of capabilities(7), or all, or none."
+    )
     yield Complaint("config-capability", f"there is no capability {text!r}", hint)
 
 
@@ -228,7 +258,9 @@ def capabilities(names: Sequence[str]) -> Iterator[Complaint]:
     """`none` stands alone; `all` absorbs what stands beside it (defect N18)."""
     if len(names) > 1 and any(name.lower() == "none" for name in names):
         yield Complaint(
-            "config-capability", "none goes with no other capability", "Leave out either none or the others."
+            "config-capability",
+            "none goes with no other capability",
+            "Leave out either none or the others.",
         )
 
 
@@ -236,7 +268,11 @@ def rlimit(text: str) -> Iterator[Complaint]:
     """NAME,SOFT,HARD (1.13); the message names the limit (defect N22)."""
     parts = [part.strip() for part in text.split(",", 2)]
     if len(parts) != 3:
-        yield Complaint("config-rlimit", f"{text!r} is not NAME,SOFT,HARD", "Write all three: 'nofile,1024,4096'.")
+        yield Complaint(
+            "config-rlimit",
+            f"{text!r} is not NAME,SOFT,HARD",
+            "Write all three: 'nofile,1024,4096'.",
+        )
         return
     name = parts[0].upper().removeprefix("RLIMIT_")
     if name not in RLIMITS:
@@ -246,11 +282,16 @@ def rlimit(text: str) -> Iterator[Complaint]:
     for value in parts[1:]:
         number = re.fullmatch("0*([0-9]{1,20})", value, re.ASCII)
         if value.lower() != "unlimited" and not (number and int(number[1]) < 2**64):
-            yield Complaint("config-rlimit", f"{value!r} in {text!r} is not a limit", "Write a number, or unlimited.")
+            yield Complaint(
+                "config-rlimit",
+                f"{value!r} in {text!r} is not a limit",
+                "Write a number, or unlimited.",
+            )
 
 
 def repeated_rlimits(texts: Sequence[str]) -> Iterator[tuple[int, str]]:
-    """Where a limit stands again, and its name: the last one counts, if the runtime takes the container at all."""
+    """Where a limit stands again, and its name: the last one counts, if the runtime takes the
+    container at all."""
     seen = set()
     for number, text in enumerate(texts):
         name = text.partition(",")[0].strip().lower().removeprefix("rlimit_")
@@ -264,13 +305,21 @@ def bind(text: str) -> Iterator[Complaint]:
     parts = text.split(":")
     if len(parts) not in (2, 3) or not all(parts[:2]):
         path = parts[0] or "/etc/x"
-        yield Complaint("config-mount", f"{text!r} is not SOURCE:DESTINATION[:OPTIONS]", f"Write '{path}:{path}:ro'.")
+        yield Complaint(
+            "config-mount",
+            f"{text!r} is not SOURCE:DESTINATION[:OPTIONS]",
+            f"Write '{path}:{path}:ro'.",
+        )
 
 
 def tmpfs(text: str) -> Iterator[Complaint]:
     """DESTINATION[:OPTIONS] (1.9)."""
     if text.count(":") > 1 or not text.partition(":")[0]:
-        yield Complaint("config-mount", f"{text!r} is not DESTINATION[:OPTIONS]", "Write '/tmp:size=10m,mode=1777'.")
+        yield Complaint(
+            "config-mount",
+            f"{text!r} is not DESTINATION[:OPTIONS]",
+            "Write '/tmp:size=10m,mode=1777'.",
+        )
 
 
 def mount_type(given: Mount) -> str:
@@ -286,7 +335,9 @@ def mount(given: Mount) -> Iterator[Complaint]:
     """A mount that can be completed (1.9, rules c and f)."""
     kind = mount_type(given)
     if not kind:
-        yield Complaint("config-mount", "the mount has no type", "Add `type: bind`, or the filesystem's type.")
+        yield Complaint(
+            "config-mount", "the mount has no type", "Add `type: bind`, or the filesystem's type."
+        )
     elif not given.destination and kind not in SOURCE_IS_TYPE:
         yield Complaint("config-mount", "the mount has no destination", "Add `destination: PATH`.")
 
@@ -294,12 +345,18 @@ def mount(given: Mount) -> Iterator[Complaint]:
 def device(given: Device) -> Iterator[Complaint]:
     """Nodes need a path, a type and a mode; the path `all` is a rule without a node (1.10)."""
     if not given.path:
-        yield Complaint("config-device", "the device has no path", "Add `path: /dev/NAME`, or `path: all`.")
+        yield Complaint(
+            "config-device", "the device has no path", "Add `path: /dev/NAME`, or `path: all`."
+        )
     elif given.path != "all" and not given.mode:
-        yield Complaint("config-mode", "the device has no mode", "Add its permissions in quotes: mode: '0660'.")
+        yield Complaint(
+            "config-mode", "the device has no mode", "Add its permissions in quotes: mode: '0660'."
+        )
     if given.type not in ("a", "b", "c", "u", "p") or (given.type == "a" and given.path != "all"):
         what = f"{given.type!r} is not a device's type" if given.type else "the device has no type"
-        yield Complaint("config-device", what, "Write c (character), b (block) or p (FIFO).", "type")
+        yield Complaint(
+            "config-device", what, "Write c (character), b (block) or p (FIFO).", "type"
+        )
 
 
 def file(given: File) -> Iterator[Complaint]:
@@ -308,18 +365,37 @@ def file(given: File) -> Iterator[Complaint]:
     if not path.strip("/"):
         yield Complaint("config-file", "the path is empty", "Name a path below /.", "path")
     elif ".." in path.split("/"):
-        yield Complaint("config-file", f"{path!r} leaves the root", "Write the path without `..`.", "path")
+        yield Complaint(
+            "config-file", f"{path!r} leaves the root", "Write the path without `..`.", "path"
+        )
     elif path.endswith("/") and not given.directory:
-        yield Complaint("config-file", f"{path!r} ends in / but is no directory", "Add `directory: true`.", "path")
+        yield Complaint(
+            "config-file",
+            f"{path!r} ends in / but is no directory",
+            "Add `directory: true`.",
+            "path",
+        )
     placed = [key for key in ("directory", "symlink") if getattr(given, key)]
     placed += ["contents"] if given.contents is not None else []
     copied = [key for key in ("source", "metadata") if getattr(given, key)]
     if given.directory and given.contents is not None:
-        yield Complaint("config-file", "a directory has no contents", "Leave out directory or contents.", "contents")
+        yield Complaint(
+            "config-file",
+            "a directory has no contents",
+            "Leave out directory or contents.",
+            "contents",
+        )
     if placed and copied:
-        yield Complaint("config-file", f"{copied[0]} does not go with {placed[0]}", "Leave out one of them.", copied[0])
+        yield Complaint(
+            "config-file",
+            f"{copied[0]} does not go with {placed[0]}",
+            "Leave out one of them.",
+            copied[0],
+        )
     elif len(copied) > 1:
-        yield Complaint("config-file", "source does not go with metadata", "Leave out one of them.", "metadata")
+        yield Complaint(
+            "config-file", "source does not go with metadata", "Leave out one of them.", "metadata"
+        )
     elif not placed and not copied:
         hint = "Add one of contents, source, symlink, directory and metadata."
         yield Complaint("config-file", "nothing says what the file is", hint)
@@ -348,21 +424,31 @@ def absolute_path(text: str) -> Iterator[Complaint]:
     """A path that means the same wherever it is read."""
     if not text.startswith("/") or ".." in text.split("/"):
         yield Complaint(
-            "config-path", f"{text!r} is not an absolute path", "Begin it with a slash, and leave out `..`."
+            "config-path",
+            f"{text!r} is not an absolute path",
+            "Begin it with a slash, and leave out `..`.",
         )
 
 
 def seccomp(text: str) -> Iterator[Complaint]:
     """A word, or the path of a profile in the system's root."""
-    if text not in SECCOMP and (not text.startswith("/") or text.endswith("/") or ".." in text.split("/")):
-        hint = "Write default, unconfined, or the absolute path of a profile that `files` puts there."
+    if text not in SECCOMP and (
+        not text.startswith("/") or text.endswith("/") or ".." in text.split("/")
+    ):
+        hint = (
+            "Write default, unconfined, or the absolute path of a profile that `files` puts there."
+        )
         yield Complaint("config-seccomp", f"{text!r} is no seccomp profile", hint)
 
 
 def signal(text: str) -> Iterator[Complaint]:
     """A signal's name or number."""
     if signal_number(text) is None:
-        yield Complaint("config-signal", f"there is no signal {text!r}", "Names are those of signal(7): SIGTERM.")
+        yield Complaint(
+            "config-signal",
+            f"there is no signal {text!r}",
+            "Names are those of signal(7): SIGTERM.",
+        )
 
 
 def health_test(words: Sequence[str]) -> Iterator[Complaint]:
@@ -380,7 +466,10 @@ def healthcheck(given: Healthcheck) -> Iterator[Complaint]:
         text = getattr(given, key)
         if text is not None and (milliseconds(text) or 0) < 1:
             yield Complaint(
-                "config-healthcheck", f"{key} is shorter than a millisecond", "Write a longer time: 5s.", key
+                "config-healthcheck",
+                f"{key} is shorter than a millisecond",
+                "Write a longer time: 5s.",
+                key,
             )
 
 
@@ -391,12 +480,23 @@ def logging(given: Logging) -> Iterator[Complaint]:
         if name not in LOG_OPTIONS:
             near = nearest(name, LOG_OPTIONS)
             hint = f"Did you mean {near!r}?" if near else f"Options are: {', '.join(LOG_OPTIONS)}."
-            yield Complaint("config-logging", f"there is no logging option {name!r}", hint, "options")
+            yield Complaint(
+                "config-logging", f"there is no logging option {name!r}", hint, "options"
+            )
         elif name == "max-size" and not octets(value):
-            yield Complaint("config-logging", f"{value!r} is not a size", "Write bytes, or 64k, 10m.", "options")
+            yield Complaint(
+                "config-logging", f"{value!r} is not a size", "Write bytes, or 64k, 10m.", "options"
+            )
         elif name == "max-file" and not whole_number(value, 100):
-            yield Complaint("config-logging", f"max-file {value!r} is not between 1 and 100", "Write '3'.", "options")
+            yield Complaint(
+                "config-logging",
+                f"max-file {value!r} is not between 1 and 100",
+                "Write '3'.",
+                "options",
+            )
     address = options.get("syslog-address", "")
-    if given.driver == "syslog" and not re.fullmatch(r"(udp|tcp)://(\[[0-9a-fA-F:.]+\]|[^\s:/\[\]]+):\d{1,5}", address):
+    if given.driver == "syslog" and not re.fullmatch(
+        r"(udp|tcp)://(\[[0-9a-fA-F:.]+\]|[^\s:/\[\]]+):\d{1,5}", address
+    ):
         hint = "Write it as an option: syslog-address: udp://10.0.0.1:514."
         yield Complaint("config-logging", "the driver syslog needs the server's address", hint)

@@ -9,7 +9,18 @@ from typing import Any
 from compos.config import model
 from compos.config.check import Complaint, nearest
 from compos.config.fields import CONFIG, ENTRY
-from compos.config.kinds import Flag, Identity, Kind, ListOf, MapOf, Number, Record, Text, TextMap, Words
+from compos.config.kinds import (
+    Flag,
+    Identity,
+    Kind,
+    ListOf,
+    MapOf,
+    Number,
+    Record,
+    Text,
+    TextMap,
+    Words,
+)
 from compos.config.model import Config, Mark
 from compos.config.nodes import List, Map, Node, Scalar, Span
 from compos.config.problems import Problems
@@ -19,7 +30,12 @@ __all__ = ["BAD", "Decoder"]
 BAD = object()
 """Stands for a value that is wrong and has been reported."""
 
-NOUNS = {Flag: "true or false", Text: "a string", Number: "a whole number", Identity: "a string or a whole number"}
+NOUNS = {
+    Flag: "true or false",
+    Text: "a string",
+    Number: "a whole number",
+    Identity: "a string or a whole number",
+}
 
 _SETTINGS = frozenset(model.Settings._fields)
 _MARKED = frozenset((model.Kernel, model.File, model.Volume, model.ImageEntry))
@@ -65,7 +81,9 @@ class Decoder:
     def _unexpected(self, node: Node, wanted: str, path: str, hint: str | None = None) -> object:
         if isinstance(node, Scalar) and node.value is None:
             hint = "Write a value, or leave the key out."
-        self.fail("config-type", f"{wanted} is needed here, not {_noun(node)}", node.span, path, hint)
+        self.fail(
+            "config-type", f"{wanted} is needed here, not {_noun(node)}", node.span, path, hint
+        )
         return BAD
 
     def _scalar(self, node: Node, kind: Flag | Number | Identity | Text, path: str) -> object:
@@ -76,11 +94,18 @@ class Decoder:
             return self._text(node, kind, path)
         if isinstance(kind, Flag):
             wrong = not isinstance(value, bool)
-            return self._unexpected(node, NOUNS[Flag], path, _flag_hint(node.text)) if wrong else value
+            return (
+                self._unexpected(node, NOUNS[Flag], path, _flag_hint(node.text)) if wrong else value
+            )
         if isinstance(kind, Identity) and isinstance(value, str):
             return self._no_nul(node, path) if "\0" in value else value
         # LinuxKit's schema counts 1.0 and 1e3 as whole numbers; ids then fail in its build (1.0).
-        if isinstance(kind, Number) and isinstance(value, float) and math.isfinite(value) and value == int(value):
+        if (
+            isinstance(kind, Number)
+            and isinstance(value, float)
+            and math.isfinite(value)
+            and value == int(value)
+        ):
             value = int(value)
         if not isinstance(value, int) or isinstance(value, bool):
             return self._unexpected(node, NOUNS[type(kind)], path)
@@ -97,14 +122,26 @@ class Decoder:
         if kind.choices and text not in kind.choices:
             known = [choice for choice in kind.choices if choice]
             message = f"{text!r} is none of: {', '.join(known)}"
-            self.fail("config-value", message, node.span, path, _meant(text, known) or "Write one of them.")
+            self.fail(
+                "config-value",
+                message,
+                node.span,
+                path,
+                _meant(text, known) or "Write one of them.",
+            )
             return BAD
         if kind.check is not None and not self._accept(kind.check(text), node.span, path):
             return BAD
         return self._no_nul(node, path) if "\0" in text and not kind.nul else text
 
     def _no_nul(self, node: Scalar, path: str) -> object:
-        self.fail("config-value", "there is a NUL in it, which ends a text in Linux", node.span, path, "Leave it out.")
+        self.fail(
+            "config-value",
+            "there is a NUL in it, which ends a text in Linux",
+            node.span,
+            path,
+            "Leave it out.",
+        )
         return BAD
 
     def _accept(self, complaints: Iterable[Complaint], span: Span, path: str) -> bool:
@@ -122,12 +159,23 @@ class Decoder:
 
     def _list(self, node: Node, kind: ListOf, path: str) -> object:
         if not isinstance(node, List):
-            hint = f"Write it as a list: [{node.text}]." if isinstance(node, Scalar) and node.text else None
+            hint = (
+                f"Write it as a list: [{node.text}]."
+                if isinstance(node, Scalar) and node.text
+                else None
+            )
             return self._unexpected(node, "a list", path, hint)
-        items = [self.decode(item, kind.item, f"{path}[{number}]") for number, item in enumerate(node.items)]
+        items = [
+            self.decode(item, kind.item, f"{path}[{number}]")
+            for number, item in enumerate(node.items)
+        ]
         if any(item is BAD for item in items):
             return BAD if kind.check else tuple(item for item in items if item is not BAD)
-        return BAD if kind.check and not self._accept(kind.check(items), node.span, path) else tuple(items)
+        return (
+            BAD
+            if kind.check and not self._accept(kind.check(items), node.span, path)
+            else tuple(items)
+        )
 
     def _words(self, node: Node, kind: Words, path: str) -> object:
         if isinstance(node, List):
@@ -207,13 +255,21 @@ class Decoder:
             values["mark"] = Mark(self._file, node.span.line, node.span.column, path, relative)
         for name, field in kind.fields.items():
             if field.required and name not in node.entries and name not in meant:
-                self.fail("config-missing", f"{name} is missing", node.span, path, f"Add `{name}: …`.")
+                self.fail(
+                    "config-missing", f"{name} is missing", node.span, path, f"Add `{name}: …`."
+                )
         return self._made(node, kind, path, values, inner if whole and not meant else None)
 
     def _made(
-        self, node: Map, kind: Record, path: str, values: dict[str, Any], inner: dict[str, Mark] | None
+        self,
+        node: Map,
+        kind: Record,
+        path: str,
+        values: dict[str, Any],
+        inner: dict[str, Mark] | None,
     ) -> object:
-        """The value of the model; checked as a whole, with the places `inner`, unless that is None for its mistakes."""
+        """The value of the model; checked as a whole, with the places `inner`, unless that is None
+        for its mistakes."""
         if any(field.required and field.name not in values for field in kind.fields.values()):
             return BAD
         if kind is ENTRY:
@@ -222,7 +278,9 @@ class Decoder:
         if kind.model is Config:
             start = f"{path}.init" if path else "init"
             count = len(values.get("init", ()))
-            values["init_marks"] = tuple(self._marks[f"{start}[{number}]"] for number in range(count))
+            values["init_marks"] = tuple(
+                self._marks[f"{start}[{number}]"] for number in range(count)
+            )
         made = kind.model(**values)
         if inner is not None and kind.complaints is not None:
             outer, self._marks = self._marks, inner
@@ -245,7 +303,14 @@ def _meant(text: str, known: Iterable[str]) -> str | None:
 
 
 def _flag_hint(text: str) -> str | None:
-    meaning = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}.get(text.lower())
+    meaning = {
+        "yes": "true",
+        "on": "true",
+        "y": "true",
+        "no": "false",
+        "off": "false",
+        "n": "false",
+    }.get(text.lower())
     return f"Write {meaning}." if meaning else None
 
 

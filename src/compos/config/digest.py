@@ -1,7 +1,8 @@
 """A configuration's values as a digest: what a build is remembered under. Pure.
 
-Every field of the model counts, by its position; places (`Mark`) do not: the same system written elsewhere is the same. It is
-made of JSON, whose encoder is C, tells `None`, `()`, `true`, `1` and `"1"` apart, and is the same in every Python.
+Every field of the model counts, by its position; places (`Mark`) do not: the same system written
+elsewhere is the same. It is made of JSON, whose encoder is C, tells `None`, `()`, `true`, `1` and
+`"1"` apart, and is the same in every Python.
 """
 
 from __future__ import annotations
@@ -18,13 +19,19 @@ __all__ = ["digest"]
 
 
 def digest(config: Config) -> bytes:
-    """SHA-256 (32 bytes) of every value in `config`. Raises `TypeError` for a type that the model does not have."""
-    # Names and order of the fields: a field that takes the place of another one is not the same value.
+    """SHA-256 (32 bytes) of every value in `config`. Raises `TypeError` for a type that the model
+    does not have."""
+    # Names and order of the fields: a field that takes the place of another one is not the same
+    # value.
     shape = [getattr(model, name)._fields for name in model.__all__]
     document = (shape, _values(config))
     # Named tuples hold no circles: not looking for them saves a third.
     encoder = json.JSONEncoder(
-        ensure_ascii=False, check_circular=False, allow_nan=False, separators=(",", ":"), default=_unknown
+        ensure_ascii=False,
+        check_circular=False,
+        allow_nan=False,
+        separators=(",", ":"),
+        default=_unknown,
     )
     text = encoder.encode(document)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()

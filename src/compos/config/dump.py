@@ -1,4 +1,5 @@
-"""A configuration printed again: for `--dry-run`, and as the metadata document of a system (reference 2.5 and 3.8). Pure.
+"""A configuration printed again: for `--dry-run`, and as the metadata document of a system
+(reference 2.5 and 3.8). Pure.
 
 What is printed can be read again, mappings and limits included (defect N9).
 """
@@ -21,15 +22,19 @@ from compos.config.variables import escaped
 __all__ = ["metadata_document", "resolved_json", "resolved_yaml", "to_yaml"]
 
 ESCAPED = "[<>&\u2028\u2029\x7f-\x9f\ufeff\ufffe\uffff]"
-"""Characters that LinuxKit escapes in JSON, and those that JSON takes as they are and YAML refuses."""
+"""Characters that LinuxKit escapes in JSON, and those that JSON takes as they are and YAML
+refuses."""
 
 
 def to_yaml(config: Config) -> str:
-    """The merged configuration as `--dry-run` prints it: four columns, image names as they were written."""
+    """The merged configuration as `--dry-run` prints it: four columns, image names as they were
+    written."""
     return yaml_text(_document(config), indent=4, dashes_indented=True)
 
 
-def metadata_document(config: Config, form: str, canonical: Mapping[str, str] | None = None) -> bytes:
+def metadata_document(
+    config: Config, form: str, canonical: Mapping[str, str] | None = None
+) -> bytes:
     """The `files: metadata` document in `form` (`yaml` or `json`).
 
     `canonical` maps image names to canonical ones; volumes keep theirs, as in LinuxKit.
@@ -46,8 +51,11 @@ def metadata_document(config: Config, form: str, canonical: Mapping[str, str] | 
 
 
 def resolved_yaml(config: Config, *, with_origins: bool) -> str:
-    """What `config` says and nothing else, each value with a comment saying where it comes from, if asked for."""
-    comments = {path: _origin(mark) for path, mark in origins(config).items()} if with_origins else {}
+    """What `config` says and nothing else, each value with a comment saying where it comes from, if
+    asked for."""
+    comments = (
+        {path: _origin(mark) for path, mark in origins(config).items()} if with_origins else {}
+    )
     return yaml_text(_resolved(config), indent=2, dashes_indented=False, comments=comments)
 
 
@@ -57,7 +65,8 @@ def resolved_json(config: Config) -> str:
 
 
 def _resolved(config: Config) -> dict[str, Any]:
-    """What is left of `${` is meant so: it is escaped, and an empty `variables` says that escapes count."""
+    """What is left of `${` is meant so: it is escaped, and an empty `variables` says that escapes
+    count."""
     document = _record(config, CONFIG, full=False)
     protected: dict[str, Any] = escaped(document)
     return document if protected == document else {"variables": {}, **protected}
@@ -70,7 +79,8 @@ def _origin(mark: Mark) -> str:
 
 
 def _document(config: Config) -> dict[str, Any]:
-    """Plain values in LinuxKit's key order, keys as in the YAML; sections are there even when they are empty."""
+    """Plain values in LinuxKit's key order, keys as in the YAML; sections are there even when they
+    are empty."""
     return _record(config._replace(kernel=config.kernel or Kernel()), CONFIG)
 
 
@@ -93,7 +103,9 @@ def _record(value: Any, kind: Record, *, full: bool = True) -> dict[str, Any]:
         inner = getattr(value, field.name) if field.name else None
         if full:
             inner = field.always if inner is None else inner
-        elif (kind is CONFIG and inner == ()) or (inner is False and key not in _given(value, kind)):
+        elif (kind is CONFIG and inner == ()) or (
+            inner is False and key not in _given(value, kind)
+        ):
             inner = None
         if inner is not None:
             printed[key] = _plain(inner, field.kind, full=full)
@@ -107,4 +119,8 @@ def _given(value: Any, kind: Record) -> Collection[str]:
 
 
 def _entry(value: ImageEntry, *, full: bool) -> dict[str, Any]:
-    return {"name": value.name, "image": value.image, **_record(value.settings, SETTINGS, full=full)}
+    return {
+        "name": value.name,
+        "image": value.image,
+        **_record(value.settings, SETTINGS, full=full),
+    }

@@ -1,4 +1,5 @@
-"""Plain values as YAML in LinuxKit's layout, quoted so that every reader, of YAML 1.1 or 1.2, takes them the same. Pure."""
+"""Plain values as YAML in LinuxKit's layout, quoted so that every reader, of YAML 1.1 or 1.2, takes
+them the same. Pure."""
 
 from __future__ import annotations
 
@@ -19,12 +20,17 @@ _WORDS = frozenset(("y", "n", "yes", "no", "on", "off"))
 
 
 def yaml_text(
-    document: Mapping[str, Any], *, indent: int, dashes_indented: bool, comments: Mapping[str, str] | None = None
+    document: Mapping[str, Any],
+    *,
+    indent: int,
+    dashes_indented: bool,
+    comments: Mapping[str, str] | None = None,
 ) -> str:
     """`document` (mappings, lists, strings, numbers, booleans) as YAML.
 
-    `indent` is in columns; with `dashes_indented` the dashes of a list stand below and right of its key, else below it.
-    `comments` are printed behind values, by key path (`services[0].binds[1]`); they are single lines.
+    `indent` is in columns; with `dashes_indented` the dashes of a list stand below and right of its
+    key, else below it. `comments` are printed behind values, by key path (`services[0].binds[1]`);
+    they are single lines.
     """
     if not document:
         return "{}\n"
@@ -45,20 +51,29 @@ class _Writer:
             yield from self._after(f"{' ' * column}{_scalar(key)}:", inner, column, here)
 
     def _after(self, start: str, value: Any, column: int, path: str) -> Iterator[str]:
-        """The lines of `start` (a key with its colon in `column`) and the value that belongs to it."""
+        """The lines of `start` (a key with its colon in `column`) and the value that belongs to
+        it."""
         if isinstance(value, Mapping) and value:
             yield start
             yield from self.mapping(value, self._deeper(column), path)
         elif isinstance(value, list) and value:
             yield start
-            yield from self._list(value, self._deeper(column) if self._dashes_indented else column, path)
+            yield from self._list(
+                value, self._deeper(column) if self._dashes_indented else column, path
+            )
         else:
             yield from self._leaf(start, value, column, path)
 
     def _leaf(self, start: str, value: Any, column: int, path: str) -> Iterator[str]:
         comment = f"  # {self._comments[path]}" if path in self._comments else ""
         if isinstance(value, str) and _fits_block(value):
-            ending = "" if value.endswith("\n") and not value.endswith("\n\n") else "+" if value.endswith("\n") else "-"
+            ending = (
+                ""
+                if value.endswith("\n") and not value.endswith("\n\n")
+                else "+"
+                if value.endswith("\n")
+                else "-"
+            )
             yield f"{start} |{ending}{comment}"
             margin = " " * self._deeper(column)
             for line in value.removesuffix("\n").split("\n"):
@@ -78,12 +93,14 @@ class _Writer:
                 yield from self._leaf(dash, item, column, here)
 
     def _deeper(self, column: int) -> int:
-        """The next multiple of the indentation, as go-yaml has it: keys after a dash do not shift what is below them."""
+        """The next multiple of the indentation, as go-yaml has it: keys after a dash do not shift
+        what is below them."""
         return (column // self._indent + 1) * self._indent
 
 
 def _fits_block(text: str) -> bool:
-    """Whether `text` can be a literal block: several lines, nothing that needs an escape or an indentation mark."""
+    """Whether `text` can be a literal block: several lines, nothing that needs an escape or an
+    indentation mark."""
     lines = text.split("\n")
     return (
         len(lines) > 1
@@ -103,7 +120,10 @@ def _scalar(value: Any) -> str:
     text = str(value)
     if _PLAIN.fullmatch(text) and text.lower() not in _WORDS and isinstance(value_of(text), str):
         return text
-    return "".join(c if c.isprintable() or c < " " else _escape(c) for c in json.dumps(text, ensure_ascii=False))
+    return "".join(
+        c if c.isprintable() or c < " " else _escape(c)
+        for c in json.dumps(text, ensure_ascii=False)
+    )
 
 
 def _escape(character: str) -> str:

@@ -1,12 +1,26 @@
-"""The YAML's tables: each key with its type, what it means, and the field of the model that it fills.
+"""The YAML's tables: each key with its type, what it means, and the field of the model that it
+fills.
 
-They drive decoding, "did you mean", printing (keys in the order of reference 3.8) and the published JSON schema. Pure.
+They drive decoding, "did you mean", printing (keys in the order of reference 3.8) and the published
+JSON schema. Pure.
 """
 
 from __future__ import annotations
 
 from compos.config import check, model
-from compos.config.kinds import Field, Flag, Identity, ListOf, MapOf, Number, Record, Text, TextMap, Words, key
+from compos.config.kinds import (
+    Field,
+    Flag,
+    Identity,
+    ListOf,
+    MapOf,
+    Number,
+    Record,
+    Text,
+    TextMap,
+    Words,
+    key,
+)
 
 __all__ = ["CONFIG", "ENTRY", "SETTINGS"]
 
@@ -26,8 +40,16 @@ IMAGE = Text(check.image)
 OPTIONAL_IMAGE = Text(check.optional_image)
 
 
-def _table(made: type, doc: str, *fields: Field, complaints: check.RecordCheck | None = None, name: str = "") -> Record:
-    return Record(name or made.__name__, made, doc, {field.key: field for field in fields}, complaints)
+def _table(
+    made: type,
+    doc: str,
+    *fields: Field,
+    complaints: check.RecordCheck | None = None,
+    name: str = "",
+) -> Record:
+    return Record(
+        name or made.__name__, made, doc, {field.key: field for field in fields}, complaints
+    )
 
 
 ID_MAPPING = _table(
@@ -42,8 +64,20 @@ _MOUNT_FIELDS = (
     key("type", TEXT, "Filesystem type, or bind."),
     key("source", TEXT, "Device, folder or, for a bind mount, a volume's name.", always=""),
     key("options", TEXTS, "Mount options.", always=()),
-    key("uidmappings", ListOf(ID_MAPPING), "Accepted for LinuxKit's sake; means nothing.", name="", always=()),
-    key("gidmappings", ListOf(ID_MAPPING), "Accepted for LinuxKit's sake; means nothing.", name="", always=()),
+    key(
+        "uidmappings",
+        ListOf(ID_MAPPING),
+        "Accepted for LinuxKit's sake; means nothing.",
+        name="",
+        always=(),
+    ),
+    key(
+        "gidmappings",
+        ListOf(ID_MAPPING),
+        "Accepted for LinuxKit's sake; means nothing.",
+        name="",
+        always=(),
+    ),
 )
 MOUNT = _table(
     model.Mount,
@@ -51,7 +85,9 @@ MOUNT = _table(
     *_MOUNT_FIELDS,
     complaints=check.mount,
 )
-RUNTIME_MOUNT = _table(model.Mount, "A mount made before the container starts.", *_MOUNT_FIELDS, name="RuntimeMount")
+RUNTIME_MOUNT = _table(
+    model.Mount, "A mount made before the container starts.", *_MOUNT_FIELDS, name="RuntimeMount"
+)
 DEVICE = _table(
     model.Device,
     "A device node in the container.",
@@ -198,7 +234,9 @@ HEALTHCHECK = _table(
     model.Healthcheck,
     "How to see that a service works.",
     key(
-        "test", Words(("CMD-SHELL",), check.health_test), "Program in the container: [CMD, …], [CMD-SHELL, …] or NONE."
+        "test",
+        Words(("CMD-SHELL",), check.health_test),
+        "Program in the container: [CMD, …], [CMD-SHELL, …] or NONE.",
     ),
     key("interval", DURATION, "Time between two checks [30s]."),
     key("timeout", DURATION, "Time that one may take [30s]."),
@@ -214,13 +252,16 @@ LOGGING = _table(
     key(
         "driver",
         Text(choices=check.LOG_DRIVERS),
-        "file: only its files in /var/log; console, kmsg, syslog: there as well; none: nowhere [file].",
+        "file: only its files in /var/log; console, kmsg, syslog: there as well; none: nowhere "
+        "[file].",
     ),
     key("options", TextMap(), "max-size [1m], max-file [3], tag; for syslog: syslog-address."),
     complaints=check.logging,
 )
 _NAMESPACE = "{} namespace: host, root, new, or the path of one [{}]."
-_SHARED = "{} namespace: host, root, new, the path of one, or service:NAME to share that service's [{}]."
+_SHARED = (
+    "{} namespace: host, root, new, the path of one, or service:NAME to share that service's [{}]."
+)
 SETTINGS = _table(
     model.Settings,
     "What entries of the YAML and the image label org.mobyproject.config can both say.",
@@ -228,7 +269,9 @@ SETTINGS = _table(
     key("capabilities.add", CAPABILITIES, "Capabilities beside those of the image's label."),
     key("ambient", CAPABILITIES, "Ambient capabilities."),
     key("mounts", ListOf(MOUNT), "Mounts."),
-    key("binds", BINDS, "Bind mounts, SOURCE:DESTINATION[:OPTIONS]; a source without / is a volume."),
+    key(
+        "binds", BINDS, "Bind mounts, SOURCE:DESTINATION[:OPTIONS]; a source without / is a volume."
+    ),
     key("binds.add", BINDS, "Bind mounts beside those of the image's label."),
     key("devices", ListOf(DEVICE), "Device nodes."),
     key("tmpfs", ListOf(Text(check.tmpfs)), "tmpfs mounts, DESTINATION[:OPTIONS]."),
@@ -238,7 +281,8 @@ SETTINGS = _table(
     key(
         "net",
         TEXT,
-        "Network namespace: host, root, new, none, the path of one, or service:NAME to share that service's [root].",
+        "Network namespace: host, root, new, none, the path of one, or service:NAME to share that "
+        "service's [root].",
     ),
     key("pid", TEXT, _SHARED.format("Process", "new")),
     key("ipc", TEXT, _SHARED.format("IPC", "root")),
@@ -247,7 +291,11 @@ SETTINGS = _table(
     key("hostname", Text(check.host_name), "Host name, in an own uts namespace."),
     key("readonly", FLAG, "Read-only root filesystem [false]."),
     key("maskedPaths", PATHS, "Paths that cannot be read [what confinement says]."),
-    key("readonlyPaths", PATHS, "Paths that cannot be written; given, /sys can be, too [what confinement says]."),
+    key(
+        "readonlyPaths",
+        PATHS,
+        "Paths that cannot be written; given, /sys can be, too [what confinement says].",
+    ),
     key(
         "seccomp",
         Text(check.seccomp),
@@ -270,9 +318,13 @@ SETTINGS = _table(
     key("depends_on", MapOf(DEPENDENCY), "Services that must be there first; in services."),
     key("healthcheck", HEALTHCHECK, "How to see that it works; in services."),
     key(
-        "restart", Text(check.restart), "no, always, unless-stopped, on-failure or on-failure:TIMES; in services [no]."
+        "restart",
+        Text(check.restart),
+        "no, always, unless-stopped, on-failure or on-failure:TIMES; in services [no].",
     ),
-    key("stop_signal", Text(check.signal), "The signal that asks it to end; in services [SIGTERM]."),
+    key(
+        "stop_signal", Text(check.signal), "The signal that asks it to end; in services [SIGTERM]."
+    ),
     key("stop_grace_period", DURATION, "Time until it is killed; in services [10s]."),
     key("logging", LOGGING, "Where its output goes; in services."),
     key("timeout", DURATION, "Time until it is killed; in onboot and onshutdown [none]."),
@@ -300,9 +352,14 @@ KERNEL = _table(
     key(
         "modules",
         Words(),
-        "Kernel modules to keep, by name or wildcards; auto: what the images and formats need [all].",
+        "Kernel modules to keep, by name or wildcards; auto: what the images and formats need "
+        "[all].",
     ),
-    key("firmware", Words(), "Firmware files to keep, below lib/firmware; auto: what the kept modules name [all]."),
+    key(
+        "firmware",
+        Words(),
+        "Firmware files to keep, below lib/firmware; auto: what the kept modules name [all].",
+    ),
 )
 FILE = _table(
     model.File,
@@ -312,7 +369,9 @@ FILE = _table(
     key("symlink", TEXT, "Make a symbolic link with this target."),
     key("contents", Text(nul=True), "What is in the file."),
     key("source", TEXT, "File on this machine to copy, relative to the folder where compos runs."),
-    key("metadata", Text(choices=("", "yaml", "json")), "Write the system's own YAML or JSON here."),
+    key(
+        "metadata", Text(choices=("", "yaml", "json")), "Write the system's own YAML or JSON here."
+    ),
     key("optional", FLAG, "Leave it out when the source is missing [false]."),
     key("mode", OCTAL, "Permissions in octal, quoted ['0600', folders '0700']."),
     key("uid", IDENTITY, "Owner: a number, or the name of a container [0]."),
@@ -322,11 +381,22 @@ FILE = _table(
 VOLUME = _table(
     model.Volume,
     "A folder that containers share.",
-    key("name", Text(check.volume_name, pattern=check.VOLUME_NAME), "Name of the volume.", required=True),
+    key(
+        "name",
+        Text(check.volume_name, pattern=check.VOLUME_NAME),
+        "Name of the volume.",
+        required=True,
+    ),
     key("image", OPTIONAL_IMAGE, "Image that fills it [empty]."),
     key("readonly", FLAG, "Containers may only read it [false]."),
-    key("format", Text(choices=("filesystem", "oci")), "Unpacked, or as an OCI layout [filesystem]."),
-    key("platforms", ListOf(Text(check.platform)), "Platforms, OS/ARCH[/VARIANT], of an oci volume [all]."),
+    key(
+        "format", Text(choices=("filesystem", "oci")), "Unpacked, or as an OCI layout [filesystem]."
+    ),
+    key(
+        "platforms",
+        ListOf(Text(check.platform)),
+        "Platforms, OS/ARCH[/VARIANT], of an oci volume [all].",
+    ),
 )
 TRUST = _table(
     dict,
@@ -347,10 +417,13 @@ _SECTIONS = (
     key(
         "confinement",
         Text(choices=check.CONFINEMENTS),
-        "What containers may do that ask for nothing: default (docs/confinement.md), or as under linuxkit [default].",
+        "What containers may do that ask for nothing: default (docs/confinement.md), or as under "
+        "linuxkit [default].",
     ),
 )
-OVERLAY = _table(model.Config, "What one architecture has beside the rest.", *_SECTIONS, name="Overlay")
+OVERLAY = _table(
+    model.Config, "What one architecture has beside the rest.", *_SECTIONS, name="Overlay"
+)
 OVERLAYS = _table(
     dict,
     "Parts for one architecture, merged over the file that they stand in.",
@@ -361,7 +434,17 @@ CONFIG = _table(
     model.Config,
     "A system: LinuxKit's YAML.",
     *_SECTIONS,
-    key("include", ListOf(Text(check.included)), "YAML files merged below this one, relative to it.", name=""),
-    key("variables", TextMap(), "Variables, `${NAME}`, with what they stand for unless --set says otherwise.", name=""),
+    key(
+        "include",
+        ListOf(Text(check.included)),
+        "YAML files merged below this one, relative to it.",
+        name="",
+    ),
+    key(
+        "variables",
+        TextMap(),
+        "Variables, `${NAME}`, with what they stand for unless --set says otherwise.",
+        name="",
+    ),
     key("arch", OVERLAYS, "Parts for one architecture, merged over this file.", name="overlays"),
 )

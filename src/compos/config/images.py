@@ -6,14 +6,22 @@ from collections.abc import Callable, Iterator
 
 from compos.config.model import Config, ImageEntry, Mark, Volume
 
-__all__ = ["SECTIONS", "image_locations", "image_marks", "image_references", "layout_volumes", "renamed_images"]
+__all__ = [
+    "SECTIONS",
+    "image_locations",
+    "image_marks",
+    "image_references",
+    "layout_volumes",
+    "renamed_images",
+]
 
 SECTIONS = ("onboot", "onshutdown", "services")
 """Sections with containers, in the order in which they are laid out and numbered."""
 
 
 def image_locations(config: Config) -> Iterator[tuple[str, str]]:
-    """Every image whose files `config` needs, in order: where it stands (`init[0]`, `volume[1]`) and its name."""
+    """Every image whose files `config` needs, in order: where it stands (`init[0]`, `volume[1]`)
+    and its name."""
     if config.kernel and config.kernel.image:
         yield "kernel", config.kernel.image
     yield from ((f"init[{number}]", name) for number, name in enumerate(config.init))
@@ -44,7 +52,10 @@ def image_marks(config: Config) -> dict[str, Mark]:
         marks[config.kernel.image] = config.kernel.mark.at("image")
     for name, mark in zip(config.init, config.init_marks, strict=False):
         marks.setdefault(name, mark)
-    entries = (*config.volumes, *(entry for section in SECTIONS for entry in getattr(config, section)))
+    entries = (
+        *config.volumes,
+        *(entry for section in SECTIONS for entry in getattr(config, section)),
+    )
     for entry in entries:
         if entry.image:
             marks.setdefault(entry.image, entry.mark.at("image"))
@@ -65,7 +76,8 @@ def renamed_images(config: Config, rename: Callable[[str, Mark], str]) -> Config
         kernel=kernel,
         init=tuple(rename(text, mark) for text, mark in zip(config.init, marks, strict=True)),
         volumes=tuple(
-            one._replace(image=rename(one.image, one.mark.at("image"))) if one.image else one for one in config.volumes
+            one._replace(image=rename(one.image, one.mark.at("image"))) if one.image else one
+            for one in config.volumes
         ),
         onboot=renamed(config.onboot),
         onshutdown=renamed(config.onshutdown),

@@ -23,7 +23,8 @@ __all__ = [
     "key",
 ]
 
-# Named tuples: a frozen dataclass with slots costs 0.6 ms at import, ten of them a quarter of what config may take.
+# Named tuples: a frozen dataclass with slots costs 0.6 ms at import, ten of them a quarter of what
+# config may take.
 
 
 class Flag(NamedTuple):
@@ -45,9 +46,11 @@ class Identity(NamedTuple):
 
 
 class Text(NamedTuple):
-    """A string. `check` complains about its syntax; `choices` and `pattern` (a whole match) are for the schema too.
+    """A string. `check` complains about its syntax; `choices` and `pattern` (a whole match) are for
+    the schema too.
 
-    With `nul` it may hold NUL: nothing that becomes a path, a name or an argument may, for it ends them in Linux.
+    With `nul` it may hold NUL: nothing that becomes a path, a name or an argument may, for it ends
+    them in Linux.
     """
 
     check: Check | None = None
@@ -61,14 +64,16 @@ class TextMap(NamedTuple):
 
 
 class Words(NamedTuple):
-    """A list of strings, or one string, which stands for the list of `before` and it; `check` complains about the whole."""
+    """A list of strings, or one string, which stands for the list of `before` and it; `check`
+    complains about the whole."""
 
     before: tuple[str, ...] = ()
     check: Check | None = None
 
 
 class MapOf(NamedTuple):
-    """A mapping from any string to `item` (a record), or a list of strings, which stands for empty items of these names."""
+    """A mapping from any string to `item` (a record), or a list of strings, which stands for empty
+    items of these names."""
 
     item: Any
 
@@ -83,8 +88,9 @@ class ListOf(NamedTuple):
 class Field(NamedTuple):
     """One key of a record; made by `key`.
 
-    `name` is the model's field; where it is empty, the value is checked and dropped. `always` is printed by dumps where
-    nothing is given. `doc` is a sentence for people, with the default in brackets.
+    `name` is the model's field; where it is empty, the value is checked and dropped. `always` is
+    printed by dumps where nothing is given. `doc` is a sentence for people, with the default in
+    brackets.
     """
 
     key: str
@@ -95,8 +101,17 @@ class Field(NamedTuple):
     always: Any
 
 
-def key(key: str, kind: Any, doc: str, *, required: bool = False, name: str | None = None, always: Any = None) -> Field:
-    """A key whose field is its name in snake case, unless `name` says otherwise: `hostID` fills `host_id`."""
+def key(
+    key: str,
+    kind: Any,
+    doc: str,
+    *,
+    required: bool = False,
+    name: str | None = None,
+    always: Any = None,
+) -> Field:
+    """A key whose field is its name in snake case, unless `name` says otherwise: `hostID` fills
+    `host_id`."""
     if name is None:
         words = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", key)
         name = words.replace(".", "_").lower()
@@ -104,7 +119,8 @@ def key(key: str, kind: Any, doc: str, *, required: bool = False, name: str | No
 
 
 class Record(NamedTuple):
-    """A mapping with known keys, made into `model`; `complaints` looks at the made value; `name` is for the schema."""
+    """A mapping with known keys, made into `model`; `complaints` looks at the made value; `name` is
+    for the schema."""
 
     name: str
     model: type

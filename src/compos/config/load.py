@@ -1,4 +1,5 @@
-"""From files, standard input and URLs to one checked configuration: included files, variables, parts for one architecture.
+"""From files, standard input and URLs to one checked configuration: included files, variables,
+parts for one architecture.
 
 May touch: the files named and included, standard input, the network for http(s) sources.
 """
@@ -33,7 +34,8 @@ MAX_INCLUDED = 1000
 LABEL = "org.mobyproject.config"
 
 Rename = Callable[[str, str], str]
-"""From an image's name and the source that says it to the name that is meant. Raises `ComposError`."""
+"""From an image's name and the source that says it to the name that is meant. Raises
+`ComposError`."""
 
 
 def load(
@@ -47,9 +49,10 @@ def load(
 ) -> Config:
     """Read, check and merge `sources` from left to right: paths, `-`, http(s) URLs.
 
-    `architecture` (Go's name) chooses parts of `arch:`; `variables` are those given beside the files; `rename` resolves
-    names such as `@pkg:FOLDER`. What was fetched may name files of this machine only with `allow_local_files`. Raises
-    `ConfigError`, or `CombinedError` for several mistakes, in the order of the sources.
+    `architecture` (Go's name) chooses parts of `arch:`; `variables` are those given beside the
+    files; `rename` resolves names such as `@pkg:FOLDER`. What was fetched may name files of this
+    machine only with `allow_local_files`. Raises `ConfigError`, or `CombinedError` for several
+    mistakes, in the order of the sources.
     """
     problems = Problems()
     reading = _Reading(problems, architecture, variables or {}, stdin)
@@ -57,7 +60,8 @@ def load(
     for source in sources:
         merged = merge(merged, reading.source(source, {}, ()))
     check_names(merged, problems)
-    # What a part with a mistake would have declared is unknown: complaints about its absence would mislead.
+    # What a part with a mistake would have declared is unknown: complaints about its absence would
+    # mislead.
     if not problems:
         check_references(merged, problems, allow_local_files=allow_local_files)
     if rename is not None and not problems:
@@ -83,14 +87,17 @@ def decode_label(text: str, image: str) -> Settings:
             if key in node.entries:
                 entry = node.entries.pop(key)
                 hint = "It is the YAML's entry that says it."
-                decoder.fail("config-unknown-key", f"a label has no key {key!r}", entry.key.span, key, hint)
+                decoder.fail(
+                    "config-unknown-key", f"a label has no key {key!r}", entry.key.span, key, hint
+                )
     settings = decoder.decode(node, SETTINGS)
     problems.raise_if_any()
     return settings if isinstance(settings, Settings) else Settings()
 
 
 def decode_document(text: str, name: str) -> Config:
-    """One whole file, without what it includes; `name` stands in places. Raises `ConfigError` or `CombinedError`."""
+    """One whole file, without what it includes; `name` stands in places. Raises `ConfigError` or
+    `CombinedError`."""
     problems = Problems()
     problems.source(name, text)
     node = read_nodes(text, name, problems)
@@ -108,9 +115,12 @@ class _Included(NamedTuple):
 
 
 class _Reading:
-    """Reads sources with what they include; each included file counts once, however many include it."""
+    """Reads sources with what they include; each included file counts once, however many include
+    it."""
 
-    def __init__(self, problems: Problems, architecture: str, given: Variables, stdin: Callable[[], bytes]) -> None:
+    def __init__(
+        self, problems: Problems, architecture: str, given: Variables, stdin: Callable[[], bytes]
+    ) -> None:
         self._problems = problems
         self._architecture = architecture
         self._given = given
@@ -118,8 +128,8 @@ class _Reading:
         self._included: set[str] = set()
 
     def source(self, source: str, outer: Variables, within: tuple[str, ...]) -> Config:
-        """One source over what it includes, as far as it can be read. `outer` are variables that including files declare,
-        `within` their names."""
+        """One source over what it includes, as far as it can be read. `outer` are variables that
+        including files declare, `within` their names."""
         name = source
         try:
             name, text = read_source(source, self._stdin)
@@ -127,7 +137,10 @@ class _Reading:
             node = read_nodes(text, name, self._problems)
             if node is None:
                 raise ConfigError(
-                    "yaml-empty", "there is no YAML in it", place=name, hint="Write at least `kernel:` and `init:`."
+                    "yaml-empty",
+                    "there is no YAML in it",
+                    place=name,
+                    hint="Write at least `kernel:` and `init:`.",
                 )
         except ComposError as error:
             self._problems.stop(error, name)
@@ -147,17 +160,29 @@ class _Reading:
 
     def _include(self, one: _Included, declared: Variables, within: tuple[str, ...]) -> Config:
         if one.source in within or len(within) > DEEPEST:
-            what = "is included by itself" if one.source in within else f"is more than {DEEPEST} files deep"
-            chain = " includes ".join((*within[within.index(one.source) if one.source in within else -2 :], one.source))
+            what = (
+                "is included by itself"
+                if one.source in within
+                else f"is more than {DEEPEST} files deep"
+            )
+            chain = " includes ".join(
+                (*within[within.index(one.source) if one.source in within else -2 :], one.source)
+            )
             self._problems.add(
-                "config-include", f"{one.source} {what}: {chain}", one.mark, hint="Leave it out.", width=one.width
+                "config-include",
+                f"{one.source} {what}: {chain}",
+                one.mark,
+                hint="Leave it out.",
+                width=one.width,
             )
             return Config()
         if one.source in self._included:
             return Config()
         if len(self._included) >= MAX_INCLUDED:
             message = f"more than {MAX_INCLUDED} files are included"
-            self._problems.add("config-include", message, one.mark, hint="Leave some out.", width=one.width)
+            self._problems.add(
+                "config-include", message, one.mark, hint="Leave some out.", width=one.width
+            )
             return Config()
         self._included.add(one.source)
         return self.source(one.source, declared, within)
@@ -166,14 +191,22 @@ class _Reading:
         """What the file includes; other mistakes of the list are found when it is decoded."""
         entry = node.entries.get("include") if isinstance(node, Map) else None
         found = []
-        for number, item in enumerate(entry.value.items if entry and isinstance(entry.value, List) else ()):
-            if not isinstance(item, Scalar) or not isinstance(item.value, str) or list(included(item.value)):
+        for number, item in enumerate(
+            entry.value.items if entry and isinstance(entry.value, List) else ()
+        ):
+            if (
+                not isinstance(item, Scalar)
+                or not isinstance(item.value, str)
+                or list(included(item.value))
+            ):
                 continue
             mark = Mark(name, item.span.line, item.span.column, f"include[{number}]")
             try:
                 found.append(_Included(joined(source, item.value), mark, item.span.width))
             except ConfigError as error:
-                self._problems.add(error.id, error.message, mark, hint=error.hint, width=item.span.width)
+                self._problems.add(
+                    error.id, error.message, mark, hint=error.hint, width=item.span.width
+                )
         return found
 
 

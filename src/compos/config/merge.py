@@ -1,6 +1,7 @@
 """Several files as one system: kernel fields replace, lists append (reference 2.2). Pure.
 
-Each field has its rule: one that somebody adds to the model and forgets here fails in every build, and is not lost.
+Each field has its rule: one that somebody adds to the model and forgets here fails in every build,
+and is not lost.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ __all__ = ["merge"]
 
 def merge(base: Config, over: Config) -> Config:
     """`over` is the file that the user named later."""
-    return Config(*(_CONFIG[name](*values) for name, *values in zip(Config._fields, base, over, strict=True)))
+    return Config(
+        *(_CONFIG[name](*values) for name, *values in zip(Config._fields, base, over, strict=True))
+    )
 
 
 def _kernel(base: Kernel | None, over: Kernel | None) -> Kernel | None:

@@ -1,8 +1,8 @@
 """The YAML as values: every section and field (reference yaml-and-build.md section 1). Pure.
 
-`None` means "not given" everywhere: what an image's label says may only count then. All places (`mark`) are equal, so that
-the same system written elsewhere is the same value; `config.digest` leaves them out. Named tuples and not data classes: those
-cost 1 ms each whenever compos starts.
+`None` means "not given" everywhere: what an image's label says may only count then. All places
+(`mark`) are equal, so that the same system written elsewhere is the same value; `config.digest`
+leaves them out. Named tuples and not data classes: those cost 1 ms each whenever compos starts.
 """
 
 from __future__ import annotations
@@ -44,10 +44,11 @@ Id = str | int
 
 
 class Mark(NamedTuple):
-    """Where something stands: source as the user named it, line and column (from 1), key path (`services[1]`).
+    """Where something stands: source as the user named it, line and column (from 1), key path
+    (`services[1]`).
 
-    `inner` has the places of what stands in it, by relative key path (`image`, `binds[0]`). `note` says which variables
-    have gone into the value (`TAG from --set`).
+    `inner` has the places of what stands in it, by relative key path (`image`, `binds[0]`). `note`
+    says which variables have gone into the value (`TAG from --set`).
     """
 
     file: str = ""
@@ -358,7 +359,8 @@ class ImageEntry(NamedTuple):
 
 
 class Config(NamedTuple):
-    """A whole system, several files merged. `overlays` are parts for one architecture, by its name: `load` merges them."""
+    """A whole system, several files merged. `overlays` are parts for one architecture, by its name:
+    `load` merges them."""
 
     kernel: Kernel | None = None
     init: Texts = ()

@@ -1,9 +1,11 @@
-"""YAML text as nodes that know where they stand: scalars typed by our rules, aliases and merge keys followed.
+"""YAML text as nodes that know where they stand: scalars typed by our rules, aliases and merge keys
+followed.
 
 Touches nothing; a second document is a notice.
 
-The parser's events are read one by one instead of letting PyYAML compose: nothing recurses, nesting and aliases are
-bounded while reading, and YAML 1.1's own typing (`yes` a boolean, `1:30` a number) never gets in.
+The parser's events are read one by one instead of letting PyYAML compose: nothing recurses, nesting
+and aliases are bounded while reading, and YAML 1.1's own typing (`yes` a boolean, `1:30` a number)
+never gets in.
 """
 
 from __future__ import annotations
@@ -42,13 +44,18 @@ HINTS = (
         "",
         "Put a value with a colon and a blank in it in quotes, or check the indentation.",
     ),
-    ("did not find expected", "", "Check the indentation, and that brackets and quotes are closed."),
+    (
+        "did not find expected",
+        "",
+        "Check the indentation, and that brackets and quotes are closed.",
+    ),
 )
 """Part of the parser's message, part of the line, what to do."""
 
 
 class Span(NamedTuple):
-    """Where a node begins: line and column from 1, and its width in characters if it ends on that line."""
+    """Where a node begins: line and column from 1, and its width in characters if it ends on that
+    line."""
 
     line: int
     column: int
@@ -56,9 +63,11 @@ class Span(NamedTuple):
 
 
 class Scalar(NamedTuple):
-    """A single value; `text` is how it is written, without quotes; `is_merge` marks an unquoted `<<`.
+    """A single value; `text` is how it is written, without quotes; `is_merge` marks an unquoted
+    `<<`.
 
-    `is_plain` says that the value's type was read from the text, being unquoted; `note` is for `Mark.note`.
+    `is_plain` says that the value's type was read from the text, being unquoted; `note` is for
+    `Mark.note`.
     """
 
     span: Span
@@ -99,14 +108,15 @@ Node = Scalar | List | Map
 def read_nodes(text: str, file: str, problems: Problems) -> Node | None:
     """The first document of `text`, or None when there is none.
 
-    Duplicate keys and the like go to `problems`; raises `ConfigError` for what cannot be read on from (`yaml-syntax`,
-    `yaml-alias`, `yaml-depth`).
+    Duplicate keys and the like go to `problems`; raises `ConfigError` for what cannot be read on
+    from (`yaml-syntax`, `yaml-alias`, `yaml-depth`).
     """
     return _Reader(text, file, problems).document()
 
 
 class _Open:
-    """A sequence or mapping whose end has not been met; in a mapping, `items` are keys and values in turn.
+    """A sequence or mapping whose end has not been met; in a mapping, `items` are keys and values
+    in turn.
 
     `bracket` is what it was opened with, if it was.
     """
@@ -150,7 +160,9 @@ class _Reader:
             before = self._text[:position].split("\n")
             span = Span(len(before), len(before[-1]) + 1)
             message = f"the character U+{ord(self._text[position]):04X} is not allowed in YAML"
-            raise self._error("yaml-syntax", message, span, "Remove it, or write it as an escape in quotes.") from error
+            raise self._error(
+                "yaml-syntax", message, span, "Remove it, or write it as an escape in quotes."
+            ) from error
 
     def _build(self, events: Iterator[Any], yaml: Any) -> Node | None:
         stack = self._stack
@@ -179,7 +191,8 @@ class _Reader:
         return root
 
     def _second_document(self, events: Iterator[Any], yaml: Any) -> None:
-        """Say that there is one; it is passed over as LinuxKit does, even when it cannot be read."""
+        """Say that there is one; it is passed over as LinuxKit does, even when it cannot be
+        read."""
         place = self._file
         try:
             for event in events:
@@ -188,7 +201,10 @@ class _Reader:
                 elif isinstance(event, yaml.StreamEndEvent):
                     return
                 # What only ends with `---` has an empty one.
-                elif not isinstance(event, yaml.DocumentEndEvent) and getattr(event, "value", None) != "":
+                elif (
+                    not isinstance(event, yaml.DocumentEndEvent)
+                    and getattr(event, "value", None) != ""
+                ):
                     break
         except yaml.YAMLError:
             # Where it began is known all the same.
@@ -214,7 +230,10 @@ class _Reader:
                 self._problems.add("yaml-tag", message, self._mark(span), hint="Leave the tag out.")
         if _HALF.search(text):
             raise self._error(
-                "yaml-syntax", "an escape stands for half a character", span, "Write the character itself."
+                "yaml-syntax",
+                "an escape stands for half a character",
+                span,
+                "Write the character itself.",
             )
         node = Scalar(span, value, text, is_merge=plain and text == "<<", is_plain=plain)
         if event.anchor:
@@ -231,7 +250,9 @@ class _Reader:
                 if inside
                 else f"there is no &{event.anchor} before this"
             )
-            raise self._error("yaml-alias", message, span, "Write the value out, or put its anchor earlier.")
+            raise self._error(
+                "yaml-alias", message, span, "Write the value out, or put its anchor earlier."
+            )
         self._aliased += node.size
         if self._aliased > MOST_ALIASED:
             message = f"the aliases of this document stand for more than {MOST_ALIASED:,} values"
@@ -242,7 +263,10 @@ class _Reader:
         span = Span(event.start_mark.line + 1, event.start_mark.column + 1)
         if len(stack) >= DEEPEST:
             raise self._error(
-                "yaml-depth", f"this is nested more than {DEEPEST} levels deep", span, "Close brackets, check dashes."
+                "yaml-depth",
+                f"this is nested more than {DEEPEST} levels deep",
+                span,
+                "Close brackets, check dashes.",
             )
         if event.tag not in (None, "!", CORE + ("map" if is_map else "seq")):
             message = f"the tag {event.tag.replace(CORE, '!!')} means nothing here"
@@ -274,7 +298,13 @@ class _Reader:
                 first = own[key.text].key.span.line
                 hint = f"It stands first in line {first}; keep one of them."
                 message = f"the key {key.text!r} stands here a second time"
-                self._problems.add("yaml-duplicate-key", message, self._mark(key.span), hint=hint, width=key.span.width)
+                self._problems.add(
+                    "yaml-duplicate-key",
+                    message,
+                    self._mark(key.span),
+                    hint=hint,
+                    width=key.span.width,
+                )
             else:
                 own[key.text] = Entry(key, value)
         return {**merged, **own} if merged else own
@@ -287,7 +317,9 @@ class _Reader:
                     merged.setdefault(key, entry)
             else:
                 hint = "Put the key in quotes if << is its name."
-                self._problems.add("config-type", "<< needs a mapping", self._mark(source.span), hint=hint)
+                self._problems.add(
+                    "config-type", "<< needs a mapping", self._mark(source.span), hint=hint
+                )
 
     def _mark(self, span: Span) -> Mark:
         return Mark(self._file, span.line, span.column)
@@ -301,14 +333,22 @@ class _Reader:
         what = error.problem or error.context or "it cannot be parsed"
         begun = error.context_mark
         if begun is not None and "quoted scalar" in (error.context or "") and "unexpected" in what:
-            message = f"this is not YAML: the quote that begins here is not closed ({what} in line {span.line})"
-            return self._error("yaml-syntax", message, Span(begun.line + 1, begun.column + 1), "Close the quote.")
+            message = (
+                f"this is not YAML: the quote that begins here is not closed ({what} in "
+                f"line {span.line})"
+            )
+            return self._error(
+                "yaml-syntax", message, Span(begun.line + 1, begun.column + 1), "Close the quote."
+            )
         lines = self._text.splitlines()
         line = lines[span.line - 1] if span.line <= len(lines) else ""
         hint = next((hint for part, near, hint in HINTS if part in what and near in line), None)
         context = f" {error.context}" if error.context and error.context != what else ""
         return self._error(
-            "yaml-syntax", f"this is not YAML: {what}{context}", span, self._unclosed(what, span) or hint
+            "yaml-syntax",
+            f"this is not YAML: {what}{context}",
+            span,
+            self._unclosed(what, span) or hint,
         )
 
     def _unclosed(self, what: str, span: Span) -> str | None:
@@ -317,8 +357,14 @@ class _Reader:
             return None
         if self._quote is not None and self._quote[1] == span.line:
             begin = self._quote[0]
-            return f"Close the quote that begins in line {begin.line}, column {begin.column}: it ends only here."
+            return (
+                f"Close the quote that begins in line {begin.line}, column {begin.column}: it "
+                "ends only here."
+            )
         if self._stack and self._stack[-1].bracket:
             opened = self._stack[-1]
-            return f"Close the {opened.bracket} of line {opened.span.line}, column {opened.span.column}."
+            return (
+                f"Close the {opened.bracket} of line {opened.span.line}, column "
+                f"{opened.span.column}."
+            )
         return None

@@ -1,6 +1,7 @@
 """What services wait for and share: names that exist, conditions that can come, no circles. Pure.
 
-Source: the Compose specification, `depends_on`, `healthcheck`, `restart`, `network_mode: service:NAME`.
+Source: the Compose specification, `depends_on`, `healthcheck`, `restart`, `network_mode:
+service:NAME`.
 """
 
 from __future__ import annotations
@@ -17,11 +18,19 @@ SHARED = "service:"
 """Begins the name of a namespace that is another service's."""
 
 SHAREABLE = ("net", "ipc", "uts")
-"""Namespaces that outlive the service that owns them; `pid` ends with it, and whoever shares it too."""
+"""Namespaces that outlive the service that owns them; `pid` ends with it, and whoever shares it
+too."""
 
 NOT_SHAREABLE = ("userns",)
 
-_SERVICES_ONLY = ("depends_on", "healthcheck", "restart", "stop_signal", "stop_grace_period", "logging")
+_SERVICES_ONLY = (
+    "depends_on",
+    "healthcheck",
+    "restart",
+    "stop_signal",
+    "stop_grace_period",
+    "logging",
+)
 _ONBOOT_ONLY = ("timeout", "on_failure")
 
 
@@ -47,13 +56,17 @@ def _settings_of(section: str, entry: ImageEntry, problems: Problems) -> None:
         if getattr(entry.settings, key) is not None:
             where = "onboot and onshutdown" if section == "services" else "services"
             hint = f"It belongs to entries of {where}; leave it out here."
-            problems.add("config-place", f"{key} means nothing in {section}", entry.mark.at(key), hint=hint)
+            problems.add(
+                "config-place", f"{key} means nothing in {section}", entry.mark.at(key), hint=hint
+            )
     if section == "onshutdown" and entry.settings.on_failure is not None:
         message = "on_failure means nothing in onshutdown: the machine goes down already"
         problems.add("config-place", message, entry.mark.at("on_failure"), hint="Leave it out.")
 
 
-def _namespaces(section: str, entry: ImageEntry, services: Mapping[str, ImageEntry], problems: Problems) -> None:
+def _namespaces(
+    section: str, entry: ImageEntry, services: Mapping[str, ImageEntry], problems: Problems
+) -> None:
     for key in (*SHAREABLE, "pid", *NOT_SHAREABLE):
         name = shared_service(getattr(entry.settings, key))
         if name is None:
@@ -64,17 +77,39 @@ def _namespaces(section: str, entry: ImageEntry, services: Mapping[str, ImageEnt
             problems.add("config-namespace", message, mark, hint="Share namespaces in services.")
         elif key in NOT_SHAREABLE:
             message = f"the {key} namespace of a service cannot be shared by name"
-            problems.add("config-namespace", message, mark, hint="Share net, ipc, uts and pid; or write host.")
+            problems.add(
+                "config-namespace",
+                message,
+                mark,
+                hint="Share net, ipc, uts and pid; or write host.",
+            )
         elif name not in services:
-            problems.add("config-namespace", f"there is no service named {name!r}", mark, hint=_meant(name, services))
+            problems.add(
+                "config-namespace",
+                f"there is no service named {name!r}",
+                mark,
+                hint=_meant(name, services),
+            )
         elif name == entry.name:
-            problems.add("config-namespace", "a service shares with others, not with itself", mark, hint="Write new.")
+            problems.add(
+                "config-namespace",
+                "a service shares with others, not with itself",
+                mark,
+                hint="Write new.",
+            )
         elif shared_service(getattr(services[name].settings, key)) is not None:
             other = getattr(services[name].settings, key)
-            problems.add("config-namespace", f"{name!r} itself shares {other!r}", mark, hint=f"Write {other}.")
+            problems.add(
+                "config-namespace",
+                f"{name!r} itself shares {other!r}",
+                mark,
+                hint=f"Write {other}.",
+            )
 
 
-def _dependencies(entry: ImageEntry, services: Mapping[str, ImageEntry], problems: Problems) -> None:
+def _dependencies(
+    entry: ImageEntry, services: Mapping[str, ImageEntry], problems: Problems
+) -> None:
     for name, dependency in (entry.settings.depends_on or {}).items():
         mark = entry.mark.at(f"depends_on.{name}")
         other = services.get(name)
@@ -87,12 +122,19 @@ def _dependencies(entry: ImageEntry, services: Mapping[str, ImageEntry], problem
 
 
 def _never(condition: str | None, settings: Settings) -> tuple[str, str] | None:
-    """Why a service cannot come to `condition`, and what to do. A health check may also come from an image's label."""
+    """Why a service cannot come to `condition`, and what to do. A health check may also come from
+    an image's label."""
     check = settings.healthcheck
     if condition == "service_healthy" and check and (check.disable or check.test == ("NONE",)):
         return "has its health check switched off and is never healthy", "Wait for service_started."
-    if condition == "service_completed_successfully" and settings.restart in ("always", "unless-stopped"):
-        return f"is restarted ({settings.restart}) and never completes", "Give it `restart: on-failure`, or none."
+    if condition == "service_completed_successfully" and settings.restart in (
+        "always",
+        "unless-stopped",
+    ):
+        return (
+            f"is restarted ({settings.restart}) and never completes",
+            "Give it `restart: on-failure`, or none.",
+        )
     return None
 
 
@@ -103,8 +145,11 @@ def _circles(services: Mapping[str, ImageEntry], problems: Problems) -> None:
         _visit(name, services, done, problems)
 
 
-def _visit(first: str, services: Mapping[str, ImageEntry], done: set[str], problems: Problems) -> None:
-    """Follow what `first` waits for, without recursion: a chain may be as long as there are services."""
+def _visit(
+    first: str, services: Mapping[str, ImageEntry], done: set[str], problems: Problems
+) -> None:
+    """Follow what `first` waits for, without recursion: a chain may be as long as there are
+    services."""
     above: dict[str, Iterator[str]] = {}
     waiting = [] if first in done else [first]
     while waiting:
@@ -116,9 +161,18 @@ def _visit(first: str, services: Mapping[str, ImageEntry], done: set[str], probl
             del above[name]
         elif other in above:
             circle = " → ".join((*waiting[waiting.index(other) :], other))
-            key = f"depends_on.{other}" if other in (services[name].settings.depends_on or {}) else "pid"
+            key = (
+                f"depends_on.{other}"
+                if other in (services[name].settings.depends_on or {})
+                else "pid"
+            )
             mark = services[name].mark.at(key)
-            problems.add("config-depends-on", f"services wait for each other: {circle}", mark, hint="Break the circle.")
+            problems.add(
+                "config-depends-on",
+                f"services wait for each other: {circle}",
+                mark,
+                hint="Break the circle.",
+            )
         else:
             waiting.append(other)
 

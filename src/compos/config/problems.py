@@ -1,4 +1,5 @@
-"""Collecting mistakes: every one with its place and the source line, told together in the order of the files. Pure."""
+"""Collecting mistakes: every one with its place and the source line, told together in the order of
+the files. Pure."""
 
 from __future__ import annotations
 
@@ -34,24 +35,35 @@ class Problems:
         self._lines: dict[str, list[str]] = {}
 
     def source(self, name: str, text: str) -> None:
-        """Tell the text of a source, for excerpts; sources come in the order in which the user named them."""
+        """Tell the text of a source, for excerpts; sources come in the order in which the user
+        named them."""
         if name not in self._lines:
             self._sources.append(name)
         self._lines[name] = _BREAK.split(text)
 
-    def add(self, id: str, message: str, mark: Mark, *, hint: str | None = None, width: int = 1) -> None:
-        """Note a mistake at `mark`. The same mistake at the same place (through aliases) counts once."""
-        self._keep(self.error(id, message, mark, hint=hint, width=width), mark.file, mark.line, mark.column)
+    def add(
+        self, id: str, message: str, mark: Mark, *, hint: str | None = None, width: int = 1
+    ) -> None:
+        """Note a mistake at `mark`. The same mistake at the same place (through aliases) counts
+        once."""
+        self._keep(
+            self.error(id, message, mark, hint=hint, width=width), mark.file, mark.line, mark.column
+        )
 
     def stop(self, error: ComposError, source: str) -> None:
-        """Note an error after which `source` could not be read on: it comes last of that source's."""
+        """Note an error after which `source` could not be read on: it comes last of that
+        source's."""
         self._keep(error, source, MOST_LINES, 0)
 
-    def error(self, id: str, message: str, mark: Mark, *, hint: str | None = None, width: int = 1) -> ConfigError:
+    def error(
+        self, id: str, message: str, mark: Mark, *, hint: str | None = None, width: int = 1
+    ) -> ConfigError:
         """The error for a mistake at `mark`, with its source line; it is not noted."""
         if len(message) > MAX_MESSAGE:
             message = f"{message[:MAX_MESSAGE]}…"
-        return ConfigError(id, message, place=str(mark), hint=hint, excerpt=self._excerpt(mark, width))
+        return ConfigError(
+            id, message, place=str(mark), hint=hint, excerpt=self._excerpt(mark, width)
+        )
 
     def _keep(self, error: ComposError, source: str, line: int, column: int) -> None:
         if source not in self._lines:
@@ -81,7 +93,9 @@ class Problems:
         lines = self._lines.get(mark.file, [])
         if not 0 < mark.line <= len(lines):
             return None
-        line = "".join(character if character.isprintable() else " " for character in lines[mark.line - 1])
+        line = "".join(
+            character if character.isprintable() else " " for character in lines[mark.line - 1]
+        )
         column = min(mark.column - 1, len(line))
         start = max(0, column - SHOWN // 2) if len(line) > SHOWN else 0
         line = line[start : start + SHOWN]

@@ -1,14 +1,24 @@
-"""Durations, sizes and signals as people write them (the Compose specification's `duration` and `byte value`). Pure."""
+"""Durations, sizes and signals as people write them (the Compose specification's `duration` and
+`byte value`). Pure."""
 
 from __future__ import annotations
 
 import re
 from typing import NamedTuple
 
-__all__ = ["MAX_COUNT", "MAX_MILLISECONDS", "SIGNALS", "milliseconds", "octets", "signal_number", "whole_number"]
+__all__ = [
+    "MAX_COUNT",
+    "MAX_MILLISECONDS",
+    "SIGNALS",
+    "milliseconds",
+    "octets",
+    "signal_number",
+    "whole_number",
+]
 
 MAX_MILLISECONDS = 1 << 40
-"""The longest duration, 34 years: init counts in 64 bits, and adds them to the time (bricks/init/src/service.c)."""
+"""The longest duration, 34 years: init counts in 64 bits, and adds them to the time
+(bricks/init/src/service.c)."""
 
 MAX_COUNT = 10**9
 """How often something may be tried; likewise."""
@@ -22,8 +32,8 @@ _SIZE = re.compile(r"(\d+)\s*([kmg]?)b?", re.IGNORECASE)
 _POWERS = {"": 0, "k": 10, "m": 20, "g": 30}
 
 _NAMES = """
-    HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP TSTP TTIN TTOU URG XCPU
-    XFSZ VTALRM PROF WINCH IO PWR SYS
+    HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP TSTP
+    TTIN TTOU URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS
 """
 SIGNALS = {name: number for number, name in enumerate(_NAMES.split(), 1)}
 """Linux' numbers on amd64, arm64 and riscv64 (signal(7))."""
@@ -45,7 +55,8 @@ def whole_number(text: str, most: int) -> int | None:
 
 
 def milliseconds(text: str) -> int | None:
-    """`1m30s`, `500ms`: milliseconds, rounded down; None when it is no duration, or too long a one."""
+    """`1m30s`, `500ms`: milliseconds, rounded down; None when it is no duration, or too long a
+    one."""
     parts = [_Part(*found) for found in _DURATION.findall(text)]
     if not parts or "".join(part.number + part.unit for part in parts) != text:
         return None
@@ -54,7 +65,8 @@ def milliseconds(text: str) -> int | None:
 
 
 def octets(text: str) -> int | None:
-    """`10m`, `64kb`, `4096`: bytes, in powers of 1024; None when it is no size, or too large a one."""
+    """`10m`, `64kb`, `4096`: bytes, in powers of 1024; None when it is no size, or too large a
+    one."""
     found = _SIZE.fullmatch(text.strip())
     if found is None:
         return None

@@ -1,4 +1,5 @@
-"""What one part of a system says about another: names that stand twice, volumes and containers that are named. Pure.
+"""What one part of a system says about another: names that stand twice, volumes and containers that
+are named. Pure.
 
 Looked at after merging, so that every file may refer to every other (defect N6).
 """
@@ -24,10 +25,14 @@ def check_names(config: Config, problems: Problems) -> None:
     _unique("volume", config.volumes, problems)
 
 
-def check_references(config: Config, problems: Problems, *, allow_local_files: bool = False) -> None:
-    """Volumes in `binds` and `mounts`, containers in ids; files of this machine that YAML from the network names.
+def check_references(
+    config: Config, problems: Problems, *, allow_local_files: bool = False
+) -> None:
+    """Volumes in `binds` and `mounts`, containers in ids; files of this machine that YAML from the
+    network names.
 
-    Whoever wrote that YAML chose the services that would get them, too. `allow_local_files` lets it.
+    Whoever wrote that YAML chose the services that would get them, too. `allow_local_files` lets
+    it.
     """
     volumes = {volume.name: volume for volume in config.volumes}
     ids = id_map(config)
@@ -36,7 +41,9 @@ def check_references(config: Config, problems: Problems, *, allow_local_files: b
             _known_id(value, ids, entry.mark.at(key), problems)
         _volumes(entry, volumes, problems)
         for number, name in repeated_rlimits(entry.settings.rlimits or ()):
-            notice(f"{entry.mark.at(f'rlimits[{number}]')}: the limit {name} stands here a second time")
+            notice(
+                f"{entry.mark.at(f'rlimits[{number}]')}: the limit {name} stands here a second time"
+            )
     check_order(config, problems)
     for file in config.files:
         for key, value in _ids(file):
@@ -64,7 +71,12 @@ def _unique(what: str, entries: Iterable[ImageEntry | Volume], problems: Problem
         if entry.name in first:
             there = first[entry.name]
             hint = f"The first one stands at {there.file}:{there.line}; rename one."
-            problems.add("config-duplicate-name", f"there are two {what}s named {entry.name!r}", mark, hint=hint)
+            problems.add(
+                "config-duplicate-name",
+                f"there are two {what}s named {entry.name!r}",
+                mark,
+                hint=hint,
+            )
         first.setdefault(entry.name, mark)
 
 
@@ -84,12 +96,16 @@ def _known_id(value: Id | None, ids: Mapping[str, int], mark: Mark, problems: Pr
     if value.isdecimal():
         hint = "Write the number without quotes."
     else:
-        hint = _meant(value, ids) or "Write a number, root, or the name of an onboot, onshutdown or services entry."
+        hint = (
+            _meant(value, ids)
+            or "Write a number, root, or the name of an onboot, onshutdown or services entry."
+        )
     problems.add("config-id", f"{value!r} is not the name of a container", mark, hint=hint)
 
 
 def _volumes(entry: ImageEntry, volumes: Mapping[str, Volume], problems: Problems) -> None:
-    """Sources that do not begin with / are volumes; a read-only one is bound with exactly `ro` (1.9)."""
+    """Sources that do not begin with / are volumes; a read-only one is bound with exactly `ro`
+    (1.9)."""
     for key, binds in (("binds", entry.settings.binds), ("binds.add", entry.settings.binds_add)):
         for number, text in enumerate(binds or ()):
             source, destination, *options = text.split(":")
@@ -98,22 +114,38 @@ def _volumes(entry: ImageEntry, volumes: Mapping[str, Volume], problems: Problem
                 continue
             if volumes[source].readonly and options != ["ro"]:
                 hint = f"Write {source}:{destination}:ro."
-                problems.add("config-volume", f"the volume {source!r} is read-only", mark, hint=hint)
+                problems.add(
+                    "config-volume", f"the volume {source!r} is read-only", mark, hint=hint
+                )
     for number, mount in enumerate(entry.settings.mounts or ()):
         source = mount.source or ""
         mark = entry.mark.at(f"mounts[{number}]")
-        if mount_type(mount) != "bind" or source.startswith("/") or not _known_volume(source, volumes, mark, problems):
+        if (
+            mount_type(mount) != "bind"
+            or source.startswith("/")
+            or not _known_volume(source, volumes, mark, problems)
+        ):
             continue
         flags = [option for option in mount.options or () if option in ("ro", "rw")]
         if volumes[source].readonly and flags[:1] != ["ro"]:
-            problems.add("config-volume", f"the volume {source!r} is read-only", mark, hint="Add `ro` to its options.")
+            problems.add(
+                "config-volume",
+                f"the volume {source!r} is read-only",
+                mark,
+                hint="Add `ro` to its options.",
+            )
 
 
 def _known_volume(name: str, volumes: Mapping[str, Volume], mark: Mark, problems: Problems) -> bool:
     if name in volumes:
         return True
     if not name:
-        problems.add("config-volume", "the bind mount has no source", mark, hint="Add `source: PATH`, or a volume.")
+        problems.add(
+            "config-volume",
+            "the bind mount has no source",
+            mark,
+            hint="Add `source: PATH`, or a volume.",
+        )
         return False
     hint = _meant(name, volumes) or "A path begins with /; a volume is declared under `volumes`."
     problems.add("config-volume", f"there is no volume named {name!r}", mark, hint=hint)

@@ -1,4 +1,5 @@
-"""What an unquoted YAML scalar is: LinuxKit's rules, between YAML 1.1 and 1.2 (reference 1.0). Pure."""
+"""What an unquoted YAML scalar is: LinuxKit's rules, between YAML 1.1 and 1.2 (reference 1.0).
+Pure."""
 
 from __future__ import annotations
 
@@ -7,7 +8,8 @@ import re
 __all__ = ["Value", "typed", "value_of"]
 
 Value = str | int | float | bool | None
-"""A scalar's value. Its Python type is its kind; whole numbers with a point or exponent are floats here."""
+"""A scalar's value. Its Python type is its kind; whole numbers with a point or exponent are floats
+here."""
 
 WORDS: dict[str, Value] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
@@ -27,7 +29,8 @@ _BASES = (2, 16, 8, 10)
 
 
 def value_of(text: str) -> Value:
-    """The value of a plain (unquoted, untagged) scalar. `yes`, `on`, dates and `1:30` are strings here."""
+    """The value of a plain (unquoted, untagged) scalar. `yes`, `on`, dates and `1:30` are strings
+    here."""
     if text in WORDS:
         return WORDS[text]
     if text[0] not in NUMBER_STARTS:
@@ -41,7 +44,8 @@ def value_of(text: str) -> Value:
 
 
 def typed(text: str, tag: str) -> Value:
-    """The value of a scalar with the explicit core tag `tag` (`str`, `int`, ...). Raises `ValueError` when it has none."""
+    """The value of a scalar with the explicit core tag `tag` (`str`, `int`, ...). Raises
+    `ValueError` when it has none."""
     if tag in ("str", "timestamp"):
         return text
     value = value_of(text)

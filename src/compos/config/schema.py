@@ -1,4 +1,5 @@
-"""The YAML's schema for editors and other programs: JSON Schema, draft 2020-12, from the tables that decode. Pure."""
+"""The YAML's schema for editors and other programs: JSON Schema, draft 2020-12, from the tables
+that decode. Pure."""
 
 from __future__ import annotations
 
@@ -16,10 +17,16 @@ DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def json_schema() -> dict[str, Any]:
-    """The schema of a whole file. What depends on several keys or on other entries is only checked by `load`."""
+    """The schema of a whole file. What depends on several keys or on other entries is only checked
+    by `load`."""
     definitions: dict[str, Any] = {}
     body = _mapping(CONFIG, definitions)
-    return {"$schema": DRAFT, "title": "compos system", **body, "$defs": dict(sorted(definitions.items()))}
+    return {
+        "$schema": DRAFT,
+        "title": "compos system",
+        **body,
+        "$defs": dict(sorted(definitions.items())),
+    }
 
 
 def _schema(kind: Kind, definitions: dict[str, Any]) -> dict[str, Any]:
@@ -35,16 +42,27 @@ def _schema(kind: Kind, definitions: dict[str, Any]) -> dict[str, Any]:
         return {"type": ["array", "string"], "items": {"type": "string"}}
     if isinstance(kind, MapOf):
         item = _schema(kind.item, definitions)
-        return {"type": ["object", "array"], "additionalProperties": item, "items": {"type": "string"}}
+        return {
+            "type": ["object", "array"],
+            "additionalProperties": item,
+            "items": {"type": "string"},
+        }
     if isinstance(kind, Flag):
         return {"type": ["boolean", "string"], "pattern": VARIABLE}
     if isinstance(kind, Identity):
         return {"type": ["string", "integer"], "minimum": kind.least, "maximum": kind.most}
     if isinstance(kind, Number):
-        return {"type": ["integer", "string"], "minimum": kind.least, "maximum": kind.most, "pattern": VARIABLE}
+        return {
+            "type": ["integer", "string"],
+            "minimum": kind.least,
+            "maximum": kind.most,
+            "pattern": VARIABLE,
+        }
     if isinstance(kind, Text):
         if kind.choices:
-            return {"anyOf": [{"enum": list(kind.choices)}, {"type": "string", "pattern": VARIABLE}]}
+            return {
+                "anyOf": [{"enum": list(kind.choices)}, {"type": "string", "pattern": VARIABLE}]
+            }
         if kind.pattern:
             return {"type": "string", "pattern": f"^(?:{kind.pattern})$|{VARIABLE}"}
         return {"type": "string"}
@@ -54,7 +72,8 @@ def _schema(kind: Kind, definitions: dict[str, Any]) -> dict[str, Any]:
 def _mapping(record: Record, definitions: dict[str, Any]) -> dict[str, Any]:
     schema: dict[str, Any] = {"type": "object", "description": record.doc}
     schema["properties"] = {
-        key: {"description": field.doc, **_schema(field.kind, definitions)} for key, field in record.fields.items()
+        key: {"description": field.doc, **_schema(field.kind, definitions)}
+        for key, field in record.fields.items()
     }
     if required := [key for key, field in record.fields.items() if field.required]:
         schema["required"] = required

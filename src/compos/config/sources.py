@@ -1,4 +1,5 @@
-"""Where YAML is read from: files, standard input, http(s) URLs; and what a name in one source means from there.
+"""Where YAML is read from: files, standard input, http(s) URLs; and what a name in one source means
+from there.
 
 May touch: the files named, standard input, the network for http(s) sources.
 """
@@ -33,7 +34,8 @@ def folder_of(source: str) -> Path | None:
 
 
 def joined(source: str, name: str) -> str:
-    """The source that `name` means in `source`: relative to its folder or URL. Raises `ConfigError`.
+    """The source that `name` means in `source`: relative to its folder or URL. Raises
+    `ConfigError`.
 
     A file that came from the network includes nothing of this machine.
     """
@@ -75,13 +77,17 @@ def read_source(source: str, stdin: Callable[[], bytes]) -> tuple[str, str]:
             ) from error
     if len(data) > LARGEST:
         raise ConfigError(
-            "yaml-too-large", f"there are more than {LARGEST >> 20} MiB", place=name, hint="Name a YAML file."
+            "yaml-too-large",
+            f"there are more than {LARGEST >> 20} MiB",
+            place=name,
+            hint="Name a YAML file.",
         )
     return name, _text(name, data)
 
 
 def default_name(source: str) -> str:
-    """Base of the output names: the source's name without its last extension; `moby` for standard input."""
+    """Base of the output names: the source's name without its last extension; `moby` for standard
+    input."""
     if is_url(source):
         from compos.http import without_secrets
 
@@ -111,9 +117,13 @@ def _fetch(url: str) -> tuple[str, bytes]:
         with following("GET", url) as (response, final, _):
             if response.status != 200:
                 hint = "Check the URL."
-                raise ConfigError("config-source", f"the server answers {response.status}", place=name, hint=hint)
+                raise ConfigError(
+                    "config-source", f"the server answers {response.status}", place=name, hint=hint
+                )
             return name, beginning(response, final, LARGEST + 1)
     except ComposError as error:
         if error.id not in ("network-redirect", "network-url"):
             raise
-        raise ConfigError("config-source", error.message, place=error.place, hint="Name the final URL.") from error
+        raise ConfigError(
+            "config-source", error.message, place=error.place, hint="Name the final URL."
+        ) from error

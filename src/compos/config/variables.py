@@ -1,12 +1,14 @@
-"""Variables in the YAML: `${NAME}`, `${NAME:-value}`, from the command line, env files and the YAML itself.
+"""Variables in the YAML: `${NAME}`, `${NAME:-value}`, from the command line, env files and the YAML
+itself.
 
 May touch: the env files that are named (reading).
 
-LinuxKit has no variables, and its users' scripts are full of `${...}`. So in `contents` and `command`, where scripts stand,
-only variables that somebody has given or declared are put in; the rest stays as it is, as it does for LinuxKit. Elsewhere
-the words and meaning are those of the Compose specification ("Interpolation"), except that the process environment says
-nothing: the same files and flags give the same system everywhere. A file without `variables:`, built without any, may have
-`${NAME}` for its own reasons anywhere: then it stays, too.
+LinuxKit has no variables, and its users' scripts are full of `${...}`. So in `contents` and
+`command`, where scripts stand, only variables that somebody has given or declared are put in; the
+rest stays as it is, as it does for LinuxKit. Elsewhere the words and meaning are those of the
+Compose specification ("Interpolation"), except that the process environment says nothing: the same
+files and flags give the same system everywhere. A file without `variables:`, built without any, may
+have `${NAME}` for its own reasons anywhere: then it stays, too.
 """
 
 from __future__ import annotations
@@ -35,7 +37,8 @@ MOST = 1 << 20
 """Characters that one value may grow to."""
 
 MAX_GROWTH = 16 << 20
-"""Characters that all values of one file together may grow to, as long as a file may be: a variable may be used often."""
+"""Characters that all values of one file together may grow to, as long as a file may be: a variable
+may be used often."""
 
 
 class Variable(NamedTuple):
@@ -49,10 +52,11 @@ Variables = Mapping[str, Variable]
 
 
 def given_variables(settings: Sequence[str], env_files: Sequence[str]) -> dict[str, Variable]:
-    """Variables of `NAME=VALUE` flags and of env files; later files win over earlier ones, flags over files.
+    """Variables of `NAME=VALUE` flags and of env files; later files win over earlier ones, flags
+    over files.
 
-    An env file has a `NAME=VALUE` a line; blank lines and lines that begin with # are skipped, `export ` before the name
-    and quotes around the whole value are taken off. Raises `ConfigError`.
+    An env file has a `NAME=VALUE` a line; blank lines and lines that begin with # are skipped,
+    `export ` before the name and quotes around the whole value are taken off. Raises `ConfigError`.
     """
     found: dict[str, Variable] = {}
     for name in env_files:
@@ -62,7 +66,10 @@ def given_variables(settings: Sequence[str], env_files: Sequence[str]) -> dict[s
         if not equals or not NAME.fullmatch(name):
             # The value may be a secret: only what stands before it is shown.
             raise ConfigError(
-                "variable-syntax", f"{name!r} is not NAME=VALUE", place="--set", hint="Write --set TAG=v1."
+                "variable-syntax",
+                f"{name!r} is not NAME=VALUE",
+                place="--set",
+                hint="Write --set TAG=v1.",
             )
         found[name] = Variable(value, "--set")
     return found
@@ -74,7 +81,10 @@ def _env_file(file: str) -> dict[str, Variable]:
     except (OSError, ValueError) as error:
         reason = (getattr(error, "strerror", None) or "it is not UTF-8").lower()
         raise ConfigError(
-            "variable-file", f"the env file cannot be read: {reason}", place=file, hint="Check --env-file."
+            "variable-file",
+            f"the env file cannot be read: {reason}",
+            place=file,
+            hint="Check --env-file.",
         ) from error
     found = {}
     for number, line in enumerate(text.splitlines(), 1):
@@ -85,7 +95,10 @@ def _env_file(file: str) -> dict[str, Variable]:
         name, value = name.strip(), value.strip()
         if not equals or not NAME.fullmatch(name):
             raise ConfigError(
-                "variable-syntax", "the line is not NAME=VALUE", place=f"{file}:{number}", hint="Write TAG=v1."
+                "variable-syntax",
+                "the line is not NAME=VALUE",
+                place=f"{file}:{number}",
+                hint="Write TAG=v1.",
             )
         if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
             value = value[1:-1]
@@ -93,7 +106,9 @@ def _env_file(file: str) -> dict[str, Variable]:
     return found
 
 
-def substitute(node: Node, variables: Variables, file: str, problems: Problems, *, strict: bool) -> Node:
+def substitute(
+    node: Node, variables: Variables, file: str, problems: Problems, *, strict: bool
+) -> Node:
     """`node` with the variables in its values put in; keys stay. Mistakes go to `problems`.
 
     `strict` says that variables are in use: then what looks like one and is none is a mistake.
@@ -104,14 +119,18 @@ def substitute(node: Node, variables: Variables, file: str, problems: Problems, 
 def escaped(value: Any, *, script: bool = False) -> Any:
     """A plain value (mappings, lists, strings) that `substitute` turns into what `value` is now."""
     if isinstance(value, dict):
-        return {key: escaped(inner, script=script or key in SCRIPTS) for key, inner in value.items()}
+        return {
+            key: escaped(inner, script=script or key in SCRIPTS) for key, inner in value.items()
+        }
     if isinstance(value, list):
         return [escaped(item, script=script) for item in value]
     return value.replace("${", "$${") if isinstance(value, str) and not script else value
 
 
 class _Substitution:
-    def __init__(self, variables: Variables, file: str, problems: Problems, *, strict: bool) -> None:
+    def __init__(
+        self, variables: Variables, file: str, problems: Problems, *, strict: bool
+    ) -> None:
         self._variables = variables
         self._strict = strict
         self._file = file
@@ -146,14 +165,23 @@ class _Substitution:
         parts = []
         position = 0
         for use in _USE.finditer(node.text):
-            parts += [node.text[position : use.start()], self._value(node, use, notes, script=script)]
+            parts += [
+                node.text[position : use.start()],
+                self._value(node, use, notes, script=script),
+            ]
             position = use.end()
         # Before they are joined: a short text can ask for any number of copies.
         size = sum(map(len, parts)) + len(node.text) - position
         self._grown += size
         if size > MOST or self._grown > MAX_GROWTH:
-            what, most = ("the value grows", MOST) if size > MOST else ("the values of this file grow", MAX_GROWTH)
-            self._fail(node, "config-variable", f"{what} to more than {most} characters", "Shorten them.")
+            what, most = (
+                ("the value grows", MOST)
+                if size > MOST
+                else ("the values of this file grow", MAX_GROWTH)
+            )
+            self._fail(
+                node, "config-variable", f"{what} to more than {most} characters", "Shorten them."
+            )
             return node
         text = "".join((*parts, node.text[position:]))
         if text == node.text:
@@ -161,7 +189,9 @@ class _Substitution:
         value = value_of(text) if node.is_plain else text
         return node._replace(value=value, text=text, note=", ".join(notes))
 
-    def _value(self, node: Scalar, use: re.Match[str], notes: dict[str, None], *, script: bool) -> str:
+    def _value(
+        self, node: Scalar, use: re.Match[str], notes: dict[str, None], *, script: bool
+    ) -> str:
         escape, name, operator, word = use.groups()
         if name is None:
             return self._other(node, use, script=script)
@@ -179,11 +209,19 @@ class _Substitution:
             return str(word)
         message = f"there is no variable {name!r}"
         if operator:
-            self._fail(node, "config-variable", f"{message}: {word}" if word else message, f"Give --set {name}=VALUE.")
+            self._fail(
+                node,
+                "config-variable",
+                f"{message}: {word}" if word else message,
+                f"Give --set {name}=VALUE.",
+            )
         elif near := nearest(name, self._variables):
             self._fail(node, "config-variable", message, f"Did you mean {near!r}?")
         else:
-            hint = f"Give --set {name}=VALUE, or write ${{{name}:-value}}; $${{ stands for the characters ${{."
+            hint = (
+                f"Give --set {name}=VALUE, or write ${{{name}:-value}}; $${{ stands for the "
+                "characters ${."
+            )
             self._fail(node, "config-variable", message, hint)
         return ""
 

@@ -68,5 +68,6 @@ def stored_blocks(piece: Slice) -> Iterator[Piece]:
 
 
 def block_head(length: int, *, last: bool = False) -> bytes:
-    """What stands at a byte border in front of `length` bytes without compression; `last` ends the stream with them."""
+    """What stands at a byte border in front of `length` bytes without compression; `last` ends the
+    stream with them."""
     return _BLOCK.pack(last, length, length ^ MOST)

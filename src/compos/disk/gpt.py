@@ -1,4 +1,5 @@
-"""The GUID partition table: two copies, at both ends of the disk, and the protective record in front. Pure.
+"""The GUID partition table: two copies, at both ends of the disk, and the protective record in
+front. Pure.
 
 Source: UEFI specification 2.10, 5.3 ("GUID Partition Table (GPT) Disk Layout").
 """
@@ -13,7 +14,15 @@ from uuid import UUID
 
 from compos.disk.mbr import PROTECTIVE, SECTOR, MbrPartition, master_boot_record
 
-__all__ = ["BIOS_BOOT", "ESP", "FIRST_USABLE", "LINUX", "TAIL", "GptPartition", "guid_partition_table"]
+__all__ = [
+    "BIOS_BOOT",
+    "ESP",
+    "FIRST_USABLE",
+    "LINUX",
+    "TAIL",
+    "GptPartition",
+    "guid_partition_table",
+]
 
 ESP = UUID("c12a7328-f81f-11d2-ba4b-00a0c93ec93b")
 BIOS_BOOT = UUID("21686148-6449-6e6f-744e-656564454649")
@@ -30,8 +39,8 @@ TAIL = 1 + _TABLE_SECTORS
 """Sectors behind the last partition."""
 
 _HEADER = struct.Struct("<8sIIIIQQQQ16sQIII")
-"""Table 5.5: signature, revision, size, CRC32, reserved, own place, other copy's, first and last usable, disk GUID, place
-of the entries, their number, their size, their CRC32."""
+"""Table 5.5: signature, revision, size, CRC32, reserved, own place, other copy's, first and last
+usable, disk GUID, place of the entries, their number, their size, their CRC32."""
 _ENTRY = struct.Struct("<16s16sQQQ72s")
 """Table 5.6: type, GUID, first and last sector, attributes, name in UTF-16."""
 
@@ -50,7 +59,8 @@ class GptPartition(NamedTuple):
 def guid_partition_table(
     partitions: Sequence[GptPartition], sectors: int, disk: UUID, *, code: bytes = b""
 ) -> tuple[bytes, bytes]:
-    """Head (34 sectors, with the protective record and `code` in it) and tail (33) of a disk of `sectors`."""
+    """Head (34 sectors, with the protective record and `code` in it) and tail (33) of a disk of
+    `sectors`."""
     entries = b"".join(
         _ENTRY.pack(
             one.kind.bytes_le,
@@ -65,7 +75,17 @@ def guid_partition_table(
     last = sectors - 1
 
     def header(own: int, other: int, table: int) -> bytes:
-        fields = (own, other, FIRST_USABLE, last - TAIL, disk.bytes_le, table, ENTRIES, ENTRY_SIZE, zlib.crc32(entries))
+        fields = (
+            own,
+            other,
+            FIRST_USABLE,
+            last - TAIL,
+            disk.bytes_le,
+            table,
+            ENTRIES,
+            ENTRY_SIZE,
+            zlib.crc32(entries),
+        )
         blank = _HEADER.pack(b"EFI PART", 0x10000, _HEADER.size, 0, 0, *fields)
         made = _HEADER.pack(b"EFI PART", 0x10000, _HEADER.size, zlib.crc32(blank), 0, *fields)
         return made.ljust(SECTOR, b"\0")

@@ -1,6 +1,8 @@
-"""A disk in a tar in GNU's old format, holes left out, compressed with gzip: what Google's cloud imports. Reads contents.
+"""A disk in a tar in GNU's old format, holes left out, compressed with gzip: what Google's cloud
+imports. Reads contents.
 
-Sources: GNU tar's manual, "Standard Format" and "Storing Sparse Files" (old GNU format); RFC 1951 and 1952.
+Sources: GNU tar's manual, "Standard Format" and "Storing Sparse Files" (old GNU format); RFC 1951
+and 1952.
 """
 
 from __future__ import annotations
@@ -44,22 +46,27 @@ _Content: TypeAlias = bytes | Slice
 def write_gzip_tar(name: str, disk: Sequence[Piece], contents: Contents, out: Spool) -> None:
     """Write the archive whose only member is `disk`. Two threads compress.
 
-    Deflate streams may be joined at byte borders: chunks are compressed apart, each knowing what stands in front of it; what is
-    compressed already is stored, and stays where it is.
+    Deflate streams may be joined at byte borders: chunks are compressed apart, each knowing what
+    stands in front of it; what is compressed already is stored, and stays where it is.
     """
     size = 0
     checksum = 0
     out.add(_GZIP_HEADER)
     for content, packed in in_parallel(_chunks(contents, tuple(_archive(name, disk))), _packed):
-        for view in (memoryview(content),) if isinstance(content, bytes) else contents.views(content):
+        for view in (
+            (memoryview(content),) if isinstance(content, bytes) else contents.views(content)
+        ):
             checksum = crc32(view, checksum)
             size += len(view)
         out.add(*packed)
     out.add(_DEFLATE_END + _NUMBER.pack(checksum, size & 0xFFFFFFFF))
 
 
-def _chunks(contents: Contents, archive: tuple[Piece, ...]) -> Iterator[tuple[_Content, tuple[_Content, bytes]]]:
-    """The contents of each chunk, twice; and the bytes in front of those that are to be compressed."""
+def _chunks(
+    contents: Contents, archive: tuple[Piece, ...]
+) -> Iterator[tuple[_Content, tuple[_Content, bytes]]]:
+    """The contents of each chunk, twice; and the bytes in front of those that are to be
+    compressed."""
     before = b""
     for _, stretch in batches(contents, [Run(0, 1, archive)], CHUNK, partial(is_dense, contents)):
         if isinstance(stretch, Slice):
@@ -85,7 +92,9 @@ def _archive(name: str, disk: Sequence[Piece]) -> Iterator[Piece]:
     """The tar: header with the map of data, the data, two blocks of zeros."""
     size = disk_size(disk)
     runs = data_runs(disk, UNIT)
-    stretches = [(run.first * UNIT, min(run.length * UNIT, size - run.first * UNIT)) for run in runs]
+    stretches = [
+        (run.first * UNIT, min(run.length * UNIT, size - run.first * UNIT)) for run in runs
+    ]
     # The map ends with an empty stretch at the file's end, so that a hole in front of it is kept.
     stretches.append((size, 0))
     stored = sum(length for _, length in stretches)
@@ -110,7 +119,8 @@ def _header(name: str, size: int, stored: int, stretches: Sequence[tuple[int, in
             b" " * 8,
             b"S".ljust(101, b"\0"),
             b"ustar  \0".ljust(8 + 32 + 32 + 8 + 8, b"\0"),
-            # Access and change time, offset, long names: none; then the map, whether it goes on, and the real size.
+            # Access and change time, offset, long names: none; then the map, whether it goes on,
+            # and the real size.
             bytes(41),
             _map(stretches[:INLINE], INLINE),
             b"\1" if more else b"\0",

@@ -1,6 +1,7 @@
 """The master boot record: boot code, four partitions, a signature. Pure.
 
-Source: UEFI specification 2.10, 5.2 ("LBA 0 Format"), which writes down what PCs have done since 1983.
+Source: UEFI specification 2.10, 5.2 ("LBA 0 Format"), which writes down what PCs have done since
+1983.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ ISO_HYBRID = 0x17
 """What isohybrid marks a whole ISO image with: hidden, so that nobody formats it."""
 
 _ENTRY = struct.Struct("<B3sB3sII")
-"""Boot indicator, first sector as cylinder/head/sector, type, last sector, first sector, sectors."""
+"""Boot indicator, first sector as cylinder/head/sector, type, last sector, first sector,
+sectors."""
 _LIMIT = 0xFFFFFFFF
 HEADS, TRACK = 255, 63
 
@@ -47,8 +49,11 @@ class MbrPartition(NamedTuple):
     active: bool = False
 
 
-def master_boot_record(partitions: Sequence[MbrPartition], *, code: bytes = b"", signature: int = 0) -> bytes:
-    """The first sector of a disk (512 bytes) with up to four partitions; sizes are cut to what 32 bits can say."""
+def master_boot_record(
+    partitions: Sequence[MbrPartition], *, code: bytes = b"", signature: int = 0
+) -> bytes:
+    """The first sector of a disk (512 bytes) with up to four partitions; sizes are cut to what 32
+    bits can say."""
     if len(code) > CODE_SIZE or len(partitions) > 4:
         raise ValueError("a master boot record has 440 bytes of code and four partitions")
     table = b"".join(
@@ -62,7 +67,12 @@ def master_boot_record(partitions: Sequence[MbrPartition], *, code: bytes = b"",
         )
         for one in partitions
     )
-    return code.ljust(CODE_SIZE, b"\0") + struct.pack("<IH", signature, 0) + table.ljust(64, b"\0") + b"\x55\xaa"
+    return (
+        code.ljust(CODE_SIZE, b"\0")
+        + struct.pack("<IH", signature, 0)
+        + table.ljust(64, b"\0")
+        + b"\x55\xaa"
+    )
 
 
 def _chs(sector: int) -> bytes:

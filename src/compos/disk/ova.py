@@ -1,6 +1,8 @@
-"""An open virtual appliance: a description, digests and a VMDK in one tar, which VMware and VirtualBox import. Pure.
+"""An open virtual appliance: a description, digests and a VMDK in one tar, which VMware and
+VirtualBox import. Pure.
 
-Source: DMTF DSP0243, "Open Virtualization Format Specification" 1.1.0; VMware's elements (`vmw:`) as its tools write them.
+Source: DMTF DSP0243, "Open Virtualization Format Specification" 1.1.0; VMware's elements (`vmw:`)
+as its tools write them.
 """
 
 from __future__ import annotations
@@ -51,27 +53,34 @@ ENVELOPE = """\
     </VirtualHardwareSection>
   </VirtualSystem>
 </Envelope>
-"""
+"""  # noqa: E501
 
 ITEMS = (
     "AllocationUnits=hertz * 10^6|ElementName=1 CPU|InstanceID=1|ResourceType=3|VirtualQuantity=1",
-    "AllocationUnits=byte * 2^20|ElementName=1024 MiB|InstanceID=2|ResourceType=4|VirtualQuantity=1024",
+    "AllocationUnits=byte * 2^20|ElementName=1024 MiB|InstanceID=2|ResourceType=4|VirtualQuantity=1024",  # noqa: E501
     "ElementName=SCSI controller|InstanceID=3|ResourceSubType=lsilogic|ResourceType=6",
     "AddressOnParent=0|ElementName=Disk|HostResource=ovf:/disk/disk1|InstanceID=4|Parent=3|ResourceType=17",
     "AutomaticAllocation=true|Connection=nat|ElementName=Network|InstanceID=5|ResourceSubType=VmxNet3|ResourceType=10",
 )
-"""CPU, memory, disk controller, disk, network; an item's elements in alphabetical order, as the schema demands."""
+"""CPU, memory, disk controller, disk, network; an item's elements in alphabetical order, as the
+schema demands."""
 
 
-def ova_pieces(name: str, vmdk: Sequence[Piece], digest: str, *, capacity: int, firmware: str) -> list[Piece]:
-    """The appliance `name`; what of it is no printable Unicode has no place in XML, and becomes `_`.
+def ova_pieces(
+    name: str, vmdk: Sequence[Piece], digest: str, *, capacity: int, firmware: str
+) -> list[Piece]:
+    """The appliance `name`; what of it is no printable Unicode has no place in XML, and becomes
+    `_`.
 
-    `digest` is the VMDK's SHA-256 in hexadecimal, `capacity` its disk's size in bytes, `firmware` bios or efi.
+    `digest` is the VMDK's SHA-256 in hexadecimal, `capacity` its disk's size in bytes, `firmware`
+    bios or efi.
     """
     name = "".join(letter if letter.isprintable() else "_" for letter in name)
     size = disk_size(vmdk)
     disk = f"{name}-disk1.vmdk"
-    items = "\n".join(f"      <Item>{''.join(map(_element, item.split('|')))}</Item>" for item in ITEMS)
+    items = "\n".join(
+        f"      <Item>{''.join(map(_element, item.split('|')))}</Item>" for item in ITEMS
+    )
     quoted = _quoted(name)
     envelope = ENVELOPE.format(
         disk=_quoted(disk),
@@ -82,7 +91,9 @@ def ova_pieces(name: str, vmdk: Sequence[Piece], digest: str, *, capacity: int, 
         items=items,
         firmware=firmware,
     ).encode()
-    manifest = f"SHA256({name}.ovf)= {sha256(envelope).hexdigest()}\nSHA256({disk})= {digest}\n".encode()
+    manifest = (
+        f"SHA256({name}.ovf)= {sha256(envelope).hexdigest()}\nSHA256({disk})= {digest}\n".encode()
+    )
     node = file_of(vmdk, 0o644, EPOCH)
     members = [
         (f"{name}.ovf", file(envelope, 0o644, EPOCH)),

@@ -26,9 +26,9 @@ COUNTS = CLUSTER // 2
 """Of a block of reference counts, of 16 bits."""
 
 _HEADER = struct.Struct(">4sIQIIQIIQQIIQQQQII")
-"""Header: magic, version, backing file's name and length, cluster bits, size, encryption, L1's length and place, refcount
-table's place and clusters, snapshots and their place, features (incompatible, compatible, autoclear), refcount order,
-header's length."""
+"""Header: magic, version, backing file's name and length, cluster bits, size, encryption, L1's
+length and place, refcount table's place and clusters, snapshots and their place, features
+(incompatible, compatible, autoclear), refcount order, header's length."""
 _COMPRESSION_TYPE = struct.Struct(">B7x")
 COMPRESSION_TYPE_BIT = 1 << 3
 ZSTD = 1
@@ -59,7 +59,11 @@ def qcow2_pieces(disk: Sequence[Piece]) -> list[Piece]:
 
 
 def write_qcow2(
-    disk: Sequence[Piece], contents: Contents, out: BinaryIO, *, compression: Literal["zlib", "zstd"]
+    disk: Sequence[Piece],
+    contents: Contents,
+    out: BinaryIO,
+    *,
+    compression: Literal["zlib", "zstd"],
 ) -> int:
     """`disk` with compressed clusters, written to the empty file `out`; returns the bytes.
 
@@ -68,7 +72,8 @@ def write_qcow2(
     size = disk_size(disk)
     runs = data_runs(disk, CLUSTER)
     pack = _deflated if compression == "zlib" else zstd_compressed
-    # The tables' size follows from the disk's and, for the counts, from the most that the data can take.
+    # The tables' size follows from the disk's and, for the counts, from the most that the data can
+    # take.
     most = sum(run.length for run in runs) * CLUSTER
     stored = (cluster for run in runs for cluster in range(run.first, run.first + run.length))
     first, _ = _tables(size, dict.fromkeys(stored, 0), most)
@@ -76,7 +81,9 @@ def write_qcow2(
     places: dict[int, int] = {}
     out.seek(base)
     at = base
-    for cluster, (plain, packed) in in_parallel(units(contents, runs, CLUSTER), lambda data: (data, pack(data))):
+    for cluster, (plain, packed) in in_parallel(
+        units(contents, runs, CLUSTER), lambda data: (data, pack(data))
+    ):
         if len(packed) < CLUSTER:
             sectors = (at % 512 + len(packed) - 1) // 512
             places[cluster] = COMPRESSED | sectors << _OFFSET_BITS | at
@@ -90,7 +97,9 @@ def write_qcow2(
             at = aligned + CLUSTER
     end = -(-at // 512) * 512
     out.write(bytes(end - at))
-    _, tables = _tables(size, places, end - base, kind=ZSTD if compression == "zstd" else 0, start=first)
+    _, tables = _tables(
+        size, places, end - base, kind=ZSTD if compression == "zstd" else 0, start=first
+    )
     out.seek(0)
     out.write(tables)
     return end
@@ -103,12 +112,19 @@ def _deflated(data: bytes) -> bytes:
 
 
 def _tables(
-    size: int, places: dict[int, int], data: int, *, kind: int = 0, relative: bool = False, start: int = 0
+    size: int,
+    places: dict[int, int],
+    data: int,
+    *,
+    kind: int = 0,
+    relative: bool = False,
+    start: int = 0,
 ) -> tuple[int, bytes]:
-    """The first data cluster (`start` when it is given), and all clusters in front of it: header, reference counts, L1, L2.
+    """The first data cluster (`start` when it is given), and all clusters in front of it: header,
+    reference counts, L1, L2.
 
-    `size` is the disk's, `data` the length of what follows. `places` are L2 entries, or with `relative` offsets from the
-    first data cluster on, each a cluster of its own.
+    `size` is the disk's, `data` the length of what follows. `places` are L2 entries, or with
+    `relative` offsets from the first data cluster on, each a cluster of its own.
     """
     count = -(-size // CLUSTER)
     second = sorted({cluster // ENTRIES for cluster in places})
@@ -148,7 +164,9 @@ def _tables(
     parts.append(struct.pack(f">{len(l1)}Q", *l1).ljust(l1_clusters * CLUSTER, b"\0"))
     l2 = {index: [0] * ENTRIES for index in second}
     for cluster, place in places.items():
-        l2[cluster // ENTRIES][cluster % ENTRIES] = place + start * CLUSTER | COPIED if relative else place
+        l2[cluster // ENTRIES][cluster % ENTRIES] = (
+            place + start * CLUSTER | COPIED if relative else place
+        )
     parts += [struct.pack(f">{ENTRIES}Q", *l2[index]) for index in second]
     return start, b"".join(parts)
 

@@ -11,7 +11,8 @@ __all__ = ["placed"]
 
 
 def placed(parts: Iterable[tuple[int, Sequence[Piece]]], size: int) -> list[Piece]:
-    """The bytes of `parts`, each (offset, pieces) and in order, with zeros between them and up to `size` bytes."""
+    """The bytes of `parts`, each (offset, pieces) and in order, with zeros between them and up to
+    `size` bytes."""
     pieces: list[Piece] = []
     at = 0
     for offset, content in (*parts, (size, ())):

@@ -1,4 +1,5 @@
-"""A container being laid out from its beginning to its end: what is made goes to a file, what is taken as it is stays in place.
+"""A container being laid out from its beginning to its end: what is made goes to a file, what is
+taken as it is stays in place.
 
 May touch: the file that the caller opened (writing).
 """

@@ -22,18 +22,19 @@ LARGEST = 2040 << 30
 """What Windows takes."""
 
 _FOOTER = struct.Struct(">8sIIQI4sI4sQQHBBII16sB427s")
-"""Hard Disk Footer Format: cookie, features, version, data's place, time, creator with version and system, original and
-current size, geometry, type, checksum, unique id, saved state, reserved."""
+"""Hard Disk Footer Format: cookie, features, version, data's place, time, creator with version and
+system, original and current size, geometry, type, checksum, unique id, saved state, reserved."""
 _HEADER = struct.Struct(">8sQQIIII16sII512s192s256s")
-"""Dynamic Disk Header Format: cookie, data's place, table's place, version, entries, block size, checksum, parent's id, time
-and name, locators, reserved."""
+"""Dynamic Disk Header Format: cookie, data's place, table's place, version, entries, block size,
+checksum, parent's id, time and name, locators, reserved."""
 _CHECKSUM_AT = {_FOOTER: 64, _HEADER: 36}
 FIXED, DYNAMIC = 2, 3
 NOWHERE = 0xFFFFFFFFFFFFFFFF
 VERSION = 0x00010000
 SECONDS_2000 = 946684800
 GEOMETRY = (65535, 16, 255)
-"""The largest: readers then take the size from the field that says it, and none rounds to cylinders."""
+"""The largest: readers then take the size from the field that says it, and none rounds to
+cylinders."""
 
 BLOCK = 2 * MIB
 UNUSED = 0xFFFFFFFF
@@ -42,7 +43,8 @@ _BITMAP = b"\xff" * SECTOR
 
 
 def vhd_fixed_pieces(disk: Sequence[Piece], identity: bytes) -> list[Piece]:
-    """`disk`, filled up to a whole MiB as Azure demands, and the footer. Raises `OutputError` (`vhd-too-large`)."""
+    """`disk`, filled up to a whole MiB as Azure demands, and the footer. Raises `OutputError`
+    (`vhd-too-large`)."""
     whole = padded(disk, MIB)
     return [*whole, _footer(_checked(whole), FIXED, NOWHERE, identity)]
 

@@ -22,15 +22,16 @@ LARGEST = 64 << 40
 BLOCK = MIB
 """2.6.2.1: payload blocks have 1 to 256 MiB."""
 CHUNK = (1 << 23) * SECTOR // BLOCK
-"""2.5: payload blocks that one bitmap block would describe; its entry stands behind theirs, unused here."""
+"""2.5: payload blocks that one bitmap block would describe; its entry stands behind theirs, unused
+here."""
 
 HEADERS_AT, REGIONS_AT = (64 * KIB, 128 * KIB), (192 * KIB, 256 * KIB)
 LOG_AT, METADATA_AT, BAT_AT = MIB, 2 * MIB, 3 * MIB
 ITEMS_AT = 64 * KIB
 
 _HEADER = struct.Struct("<4sIQ16s16s16sHHIQ")
-"""2.2.2: signature, checksum, sequence number, file's and data's write id; the log's id, version; version; the log's length
-and place."""
+"""2.2.2: signature, checksum, sequence number, file's and data's write id; the log's id, version;
+version; the log's length and place."""
 _REGION_TABLE = struct.Struct("<4sIII")
 _REGION = struct.Struct("<16sQII")
 """2.2.3: header (signature, checksum, entries) and entries (id, place, length, required)."""
@@ -50,7 +51,9 @@ def vhdx_pieces(disk: Sequence[Piece], identity: bytes) -> list[Piece]:
     size = disk_size(whole)
     if size > LARGEST:
         raise OutputError(
-            "vhdx-too-large", f"the disk has {size:,} bytes; a VHDX takes {LARGEST:,}", hint="Use a smaller --size."
+            "vhdx-too-large",
+            f"the disk has {size:,} bytes; a VHDX takes {LARGEST:,}",
+            hint="Use a smaller --size.",
         )
     count = size // BLOCK
     entries = [0] * (count + max(count - 1, 0) // CHUNK)
@@ -83,12 +86,18 @@ def vhdx_pieces(disk: Sequence[Piece], identity: bytes) -> list[Piece]:
 
 
 def _header(sequence: int, identity: bytes) -> bytes:
-    return _sealed(_HEADER.pack(b"head", 0, sequence, identity, identity, b"", 0, 1, MIB, LOG_AT).ljust(4 * KIB, b"\0"))
+    return _sealed(
+        _HEADER.pack(b"head", 0, sequence, identity, identity, b"", 0, 1, MIB, LOG_AT).ljust(
+            4 * KIB, b"\0"
+        )
+    )
 
 
 def _regions(bat_size: int) -> bytes:
     table = _REGION_TABLE.pack(b"regi", 0, 2, 0)
-    table += _REGION.pack(BAT.bytes_le, BAT_AT, bat_size, 1) + _REGION.pack(METADATA.bytes_le, METADATA_AT, MIB, 1)
+    table += _REGION.pack(BAT.bytes_le, BAT_AT, bat_size, 1) + _REGION.pack(
+        METADATA.bytes_le, METADATA_AT, MIB, 1
+    )
     return _sealed(table.ljust(64 * KIB, b"\0"))
 
 

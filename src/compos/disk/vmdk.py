@@ -1,6 +1,8 @@
-"""VMware's disk for transport: compressed grains in sequence (streamOptimized), as in an OVA; and that OVA. Reads contents.
+"""VMware's disk for transport: compressed grains in sequence (streamOptimized), as in an OVA; and
+that OVA. Reads contents.
 
-Source: VMware, "Virtual Disk Format 5.0" (cited by its headings); DMTF DSP0243, "Open Virtualization Format" 1.1.
+Source: VMware, "Virtual Disk Format 5.0" (cited by its headings); DMTF DSP0243, "Open
+Virtualization Format" 1.1.
 """
 
 from __future__ import annotations
@@ -30,8 +32,9 @@ OVERHEAD = 128
 """Sectors in front of the first grain."""
 
 _HEADER = struct.Struct("<4sIIQQQQIQQQB4sH433s")
-"""Hosted Sparse Extent Header: magic, version, flags, capacity, grain size, descriptor's place and size, entries of a grain
-table, redundant directory, directory, overhead, unclean shutdown, end-of-line check, compression, padding; in sectors."""
+"""Hosted Sparse Extent Header: magic, version, flags, capacity, grain size, descriptor's place and
+size, entries of a grain table, redundant directory, directory, overhead, unclean shutdown,
+end-of-line check, compression, padding; in sectors."""
 VERSION = 3
 FLAGS = 0x30001
 """End-of-line check is valid; grains are compressed; markers are there."""
@@ -62,8 +65,11 @@ ddb.adapterType = "lsilogic"
 """
 
 
-def write_vmdk(disk: Sequence[Piece], contents: Contents, out: Spool, *, identity: bytes, name: str = "disk") -> None:
-    """Write `disk` to `out`. Two threads compress; grains that are compressed already are stored, and stay where they are."""
+def write_vmdk(
+    disk: Sequence[Piece], contents: Contents, out: Spool, *, identity: bytes, name: str = "disk"
+) -> None:
+    """Write `disk` to `out`. Two threads compress; grains that are compressed already are stored,
+    and stay where they are."""
     whole = padded(disk, SECTOR)
     sectors = disk_size(whole) // SECTOR
     descriptor = DESCRIPTOR.format(
@@ -80,7 +86,10 @@ def write_vmdk(disk: Sequence[Piece], contents: Contents, out: Spool, *, identit
     def flush() -> None:
         if any(table):
             directory[current] = out.size // SECTOR + 1
-            out.add(_MARKER.pack(TABLE * 4 // SECTOR, 0, GRAIN_TABLE, b"") + struct.pack(f"<{TABLE}I", *table))
+            out.add(
+                _MARKER.pack(TABLE * 4 // SECTOR, 0, GRAIN_TABLE, b"")
+                + struct.pack(f"<{TABLE}I", *table)
+            )
 
     for first, packed in in_parallel(_stretches(contents, whole), _packed):
         for number, grain in enumerate(_grains(contents, first, packed), first):
@@ -94,13 +103,18 @@ def write_vmdk(disk: Sequence[Piece], contents: Contents, out: Spool, *, identit
     entries += bytes(-len(entries) % SECTOR)
     at = out.size // SECTOR
     tail = _MARKER.pack(len(entries) // SECTOR, 0, GRAIN_DIRECTORY, b"") + entries
-    tail += _MARKER.pack(1, 0, FOOTER, b"") + _header(sectors, at + 1) + _MARKER.pack(0, 0, END, b"")
+    tail += (
+        _MARKER.pack(1, 0, FOOTER, b"") + _header(sectors, at + 1) + _MARKER.pack(0, 0, END, b"")
+    )
     out.add(tail)
 
 
 def _stretches(contents: Contents, disk: Sequence[Piece]) -> Iterator[tuple[int, bytes | Slice]]:
-    """Some grains at a time, with the number of the first: those that are to be compressed, and those that are not."""
-    for first, content in batches(contents, data_runs(disk, GRAIN), GRAIN, partial(is_dense, contents)):
+    """Some grains at a time, with the number of the first: those that are to be compressed, and
+    those that are not."""
+    for first, content in batches(
+        contents, data_runs(disk, GRAIN), GRAIN, partial(is_dense, contents)
+    ):
         if isinstance(content, Slice):
             yield first, content
             continue
@@ -111,11 +125,17 @@ def _stretches(contents: Contents, disk: Sequence[Piece]) -> Iterator[tuple[int,
 def _packed(content: bytes | Slice) -> list[bytes] | Slice:
     if isinstance(content, Slice):
         return content
-    return [_compressed(content[start : start + GRAIN].ljust(GRAIN, b"\0")) for start in range(0, len(content), GRAIN)]
+    return [
+        _compressed(content[start : start + GRAIN].ljust(GRAIN, b"\0"))
+        for start in range(0, len(content), GRAIN)
+    ]
 
 
-def _grains(contents: Contents, first: int, packed: list[bytes] | Slice) -> Iterator[tuple[Piece, ...]]:
-    """Each grain with its marker and padding: a zlib stream, or two blocks of one that store it: one holds a byte less."""
+def _grains(
+    contents: Contents, first: int, packed: list[bytes] | Slice
+) -> Iterator[tuple[Piece, ...]]:
+    """Each grain with its marker and padding: a zlib stream, or two blocks of one that store it:
+    one holds a byte less."""
     if not isinstance(packed, Slice):
         for number, stream in enumerate(packed, first):
             head = _GRAIN_MARKER.pack(number * GRAIN // SECTOR, len(stream))
@@ -142,5 +162,19 @@ def _compressed(data: bytes) -> bytes:
 
 def _header(sectors: int, directory: int) -> bytes:
     return _HEADER.pack(
-        b"KDMV", VERSION, FLAGS, sectors, GRAIN // SECTOR, 1, 20, TABLE, 0, directory, OVERHEAD, 0, b"\n \r\n", 1, b""
+        b"KDMV",
+        VERSION,
+        FLAGS,
+        sectors,
+        GRAIN // SECTOR,
+        1,
+        20,
+        TABLE,
+        0,
+        directory,
+        OVERHEAD,
+        0,
+        b"\n \r\n",
+        1,
+        b"",
     )

@@ -1,6 +1,7 @@
 """Compressing an archive once per content: pieces in, a stored file out.
 
-May touch: the store (`derived/…`). The compressors are pinned by name and level: a key names them both.
+May touch: the store (`derived/…`). The compressors are pinned by name and level: a key names them
+both.
 """
 
 from __future__ import annotations
@@ -38,20 +39,22 @@ COMPRESSIONS: tuple[Compression, ...] = ("zstd", "gzip", "none", "max")
 """What users choose; `max` is as small as initrds get at bearable time."""
 
 Encoding: TypeAlias = Literal["zstd", "gzip", "gzip-part", "none", "xz", "xz-x86"]
-"""What a stream is; a `gzip-part` is one of several that are joined (`filesystem.gzip_parts`); `xz-x86` has the filter for that
-machine's code, which saves a twelfth of it. Filters for others are too new for many kernels."""
+"""What a stream is; a `gzip-part` is one of several that are joined (`filesystem.gzip_parts`);
+`xz-x86` has the filter for that machine's code, which saves a twelfth of it. Filters for others are
+too new for many kernels."""
 
 ZSTD_LEVEL = 3
-"""0.88 of the size of gzip -6 on a whole system, at ten times its speed (ecosystem survey, section 4)."""
+"""0.88 of the size of gzip -6 on a whole system, at ten times its speed (ecosystem survey, section
+4)."""
 
 
 ZSTD_FAR_LEVEL = 4
 """With a far window."""
 
 ZSTD_WINDOW = 26
-"""Logarithm of the window, bytes. A system's programs have much in common, far apart: against the usual 2 MiB, 64 MiB save
-a seventh of containerd with its shim, at the same speed. The kernel takes up to 2^27 (lib/decompress_unzstd.c), and needs
-that much memory while it unpacks."""
+"""Logarithm of the window, bytes. A system's programs have much in common, far apart: against the
+usual 2 MiB, 64 MiB save a seventh of containerd with its shim, at the same speed. The kernel takes
+up to 2^27 (lib/decompress_unzstd.c), and needs that much memory while it unpacks."""
 
 LARGE = 16 << 20
 """From this size on, a far window is worth its memory; one such at a time."""
@@ -62,14 +65,17 @@ XZ_PRESET = 9 | 1 << 31
 """With liblzma's LZMA_PRESET_EXTREME."""
 
 XZ_WINDOW = 25
-"""Twice of it saves nothing on systems of 150 MB, and takes 300 MiB of memory more while compressing."""
+"""Twice of it saves nothing on systems of 150 MB, and takes 300 MiB of memory more while
+compressing."""
 
 ZSTD_BLOCK_LEVEL = 9
-"""For blocks of a file system, which are compressed once for their contents and read at every boot."""
+"""For blocks of a file system, which are compressed once for their contents and read at every
+boot."""
 
 MAGIC = b"compos-1"
 _FOOTER = struct.Struct("<Q8s")
-"""Behind the bytes in the store, not in the output: their length and a mark, which a cut file has not."""
+"""Behind the bytes in the store, not in the output: their length and a mark, which a cut file has
+not."""
 
 
 _one_large = Lock()
@@ -88,8 +94,11 @@ class _Plain:
         return b""
 
 
-def stored(store: Store, kind: str, key: str, compression: Encoding, make: Callable[[], Iterable[Piece]]) -> Slice:
-    """The compressed form of `make()`'s pieces, kept as `derived/KIND/KEY.COMPRESSION`; `key` must name the contents."""
+def stored(
+    store: Store, kind: str, key: str, compression: Encoding, make: Callable[[], Iterable[Piece]]
+) -> Slice:
+    """The compressed form of `make()`'s pieces, kept as `derived/KIND/KEY.COMPRESSION`; `key` must
+    name the contents."""
     if found := already_stored(store, kind, key, compression):
         return found
     name = f"{key}.{identity(compression)}"
@@ -137,7 +146,8 @@ def encoding(compression: Compression, architecture: str) -> Encoding:
 
 
 def identity(compression: Encoding) -> str:
-    """Which program, version and level give the bytes: part of every key, since other versions give other bytes."""
+    """Which program, version and level give the bytes: part of every key, since other versions give
+    other bytes."""
     if compression == "none":
         return compression
     if compression in ("gzip", "gzip-part"):
@@ -165,8 +175,8 @@ def _compressor(compression: Encoding, *, large: bool) -> _Compressor:
         parameter.checksum_flag: 1,
     }
     if large:
-        # Two workers give the same bytes as one or eight: the frame is cut by size, not by thread. Small ones have none:
-        # several are made at a time, and workers have buffers.
+        # Two workers give the same bytes as one or eight: the frame is cut by size, not by thread.
+        # Small ones have none: several are made at a time, and workers have buffers.
         options[parameter.nb_workers] = 2
         options[parameter.enable_long_distance_matching] = 1
         options[parameter.window_log] = ZSTD_WINDOW
@@ -191,7 +201,9 @@ def zstd_block(data: bytes) -> bytes:
     return cast("bytes", _zstd().compress(data, ZSTD_BLOCK_LEVEL))
 
 
-def block_compressor(name: Literal["zstd", "xz", "gzip"], block_size: int) -> Callable[[bytes], bytes]:
+def block_compressor(
+    name: Literal["zstd", "xz", "gzip"], block_size: int
+) -> Callable[[bytes], bytes]:
     """What compresses one block of at most `block_size` bytes by itself, as file systems do."""
     if name == "gzip":
         return partial(zlib.compress, level=9)
@@ -205,7 +217,8 @@ def block_compressor(name: Literal["zstd", "xz", "gzip"], block_size: int) -> Ca
 
 
 def block_compressor_identity(name: Literal["zstd", "xz", "gzip"]) -> str:
-    """Which program, version and level `block_compressor` is: part of every key of what it makes."""
+    """Which program, version and level `block_compressor` is: part of every key of what it
+    makes."""
     if name == "gzip":
         return f"zlib-{zlib.ZLIB_RUNTIME_VERSION}"
     if name == "zstd":

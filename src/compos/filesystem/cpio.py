@@ -1,4 +1,5 @@
-"""A tree as a cpio archive in the "newc" format, which the kernel unpacks as its initial root filesystem.
+"""A tree as a cpio archive in the "newc" format, which the kernel unpacks as its initial root
+filesystem.
 
 Source: the kernel's Documentation/driver-api/early-userspace/buffer-format.rst, `c_magic` "070701".
 """
@@ -30,22 +31,25 @@ HEADER = 110
 """Bytes of a header in front of the name."""
 
 MAX_PATH = 4095
-"""Bytes of a path: the kernel passes over members whose name has more, with its NUL, than PATH_MAX (init/initramfs.c,
-do_header)."""
+"""Bytes of a path: the kernel passes over members whose name has more, with its NUL, than PATH_MAX
+(init/initramfs.c, do_header)."""
 
 MAX_HOLES = 64 << 30
-"""Bytes of holes in one archive, where they are zeros: no machine unpacks more into its memory. Our own limit."""
+"""Bytes of holes in one archive, where they are zeros: no machine unpacks more into its memory. Our
+own limit."""
 
 STEP = 1 << 16
 """Archives that are parts of a larger one number their inodes from a multiple of it on."""
 
 
-def cpio_pieces(entries: Iterable[tuple[str, Node]], *, first: int = 1, end: bool = True) -> Iterator[Piece]:
+def cpio_pieces(
+    entries: Iterable[tuple[str, Node]], *, first: int = 1, end: bool = True
+) -> Iterator[Piece]:
     """The archive of `entries` (parents before children), as pieces. Hard links stay hard links.
 
-    Inodes are numbered from `first` on; without `end` another archive's members may follow. Times are clamped to 1970 to 2106,
-    extended attributes cannot be expressed and are left out. Raises `OutputError`: `cpio-file-too-large`,
-    `cpio-path-too-long`, `too-many-holes`.
+    Inodes are numbered from `first` on; without `end` another archive's members may follow. Times
+    are clamped to 1970 to 2106, extended attributes cannot be expressed and are left out. Raises
+    `OutputError`: `cpio-file-too-large`, `cpio-path-too-long`, `too-many-holes`.
     """
     entries = list(entries)
     require_holes("an initrd", (node for _, node in entries), MAX_HOLES)
@@ -64,7 +68,8 @@ def cpio_pieces(entries: Iterable[tuple[str, Node]], *, first: int = 1, end: boo
             number = numbers.setdefault(node.inode, number)
             links = total[node.inode]
             remaining[node.inode] -= 1
-            # Of several links the last carries the data, as cpio(1) writes it; the kernel takes it from any one.
+            # Of several links the last carries the data, as cpio(1) writes it; the kernel takes it
+            # from any one.
             with_data = remaining[node.inode] == 0
         yield from _member(path, node, number, links, with_data)
     if end:
@@ -84,7 +89,16 @@ def _member(path: str, node: Node, number: int, links: int, with_data: bool) -> 
             hint="Keep this file on a disk or in a volume instead of the initrd.",
         )
     mtime = min(max(node.mtime // 10**9, 0), _LIMIT)
-    fields = (_TYPES[node.kind] | node.mode, node.uid, node.gid, number, links, mtime, size, *node.device)
+    fields = (
+        _TYPES[node.kind] | node.mode,
+        node.uid,
+        node.gid,
+        number,
+        links,
+        mtime,
+        size,
+        *node.device,
+    )
     yield _header(path, _name(path), fields)
     if target:
         yield target + bytes(-size % 4)
@@ -98,7 +112,10 @@ def _name(path: str) -> bytes:
     name = encoded(path)
     if len(name) > MAX_PATH:
         raise cannot_hold(
-            "cpio-path-too-long", "an initrd", path, f"the path has {len(name):,} bytes, and {MAX_PATH:,} are the most"
+            "cpio-path-too-long",
+            "an initrd",
+            path,
+            f"the path has {len(name):,} bytes, and {MAX_PATH:,} are the most",
         )
     # A file of the name that ends archives is not the end of this one.
     return b"./" + name if path == TRAILER else name
@@ -107,9 +124,12 @@ def _name(path: str) -> bytes:
 def _header(path: str, name: bytes, fields: tuple[int, ...]) -> bytes:
     """The 110-byte header and the name, padded to four bytes."""
     if not 0 <= min(fields) <= max(fields) <= _LIMIT:
-        raise cannot_hold("cpio-field", "an initrd", path, f"one of the numbers {fields} does not fit its field")
+        raise cannot_hold(
+            "cpio-field", "an initrd", path, f"one of the numbers {fields} does not fit its field"
+        )
     mode, uid, gid, number, links, mtime, size, major, minor = fields
-    # magic ino mode uid gid nlink mtime filesize devmajor devminor rdevmajor rdevminor namesize check
+    # magic ino mode uid gid nlink mtime filesize devmajor devminor rdevmajor rdevminor namesize
+    # check
     header = b"%s%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x" % (
         MAGIC, number, mode, uid, gid, links, mtime, size, 0, 0, major, minor, len(name) + 1, 0,
     )  # fmt: skip

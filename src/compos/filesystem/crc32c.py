@@ -13,6 +13,7 @@ ALL = 0xFFFFFFFF
 
 
 def crc32c(data: bytes, value: int = ALL) -> int:
-    """The register after `data`, beginning with `value`: not inverted at the end, so that it can be carried on."""
+    """The register after `data`, beginning with `value`: not inverted at the end, so that it can be
+    carried on."""
     register: int = extend(value ^ ALL, data)
     return register ^ ALL

@@ -1,9 +1,11 @@
 """A tree as an EROFS image: read-only, what the root of a running system is mounted from.
 
-Plain, contents are not read: blocks are the nodes' own pieces, the ends of files stand beside their inodes; Linux reads these
-images since 5.4 (with large holes since 5.15). Compressed with zstd, which Linux reads since 6.10, two threads compress.
+Plain, contents are not read: blocks are the nodes' own pieces, the ends of files stand beside their
+inodes; Linux reads these images since 5.4 (with large holes since 5.15). Compressed with zstd,
+which Linux reads since 6.10, two threads compress.
 
-Source: Linux, Documentation/filesystems/erofs.rst and the on-disk structures of fs/erofs/erofs_fs.h, cited as [FS].
+Source: Linux, Documentation/filesystems/erofs.rst and the on-disk structures of
+fs/erofs/erofs_fs.h, cited as [FS].
 """
 
 from __future__ import annotations
@@ -21,7 +23,18 @@ from compos.filesystem.crc32c import crc32c
 from compos.filesystem.limits import cannot_hold, encoded, require_holes, require_node
 from compos.filesystem.parallel import in_parallel
 from compos.tree.contents import Contents, cut, piece_size
-from compos.tree.node import BLOCK, CHARACTER, DIRECTORY, FIFO, FILE, SYMLINK, Hole, Node, Piece, directory
+from compos.tree.node import (
+    BLOCK,
+    CHARACTER,
+    DIRECTORY,
+    FIFO,
+    FILE,
+    SYMLINK,
+    Hole,
+    Node,
+    Piece,
+    directory,
+)
 from compos.tree.runs import Front, blocks_of
 
 __all__ = ["BLOCK_SIZE", "erofs_pieces", "write_erofs"]
@@ -32,17 +45,18 @@ MAGIC = 0xE0F5E1E2
 _SUPER_AT = 1024
 
 _SUPER = struct.Struct("<IIIBBHQQIIII16s16sIHHHBBIQ24s")
-"""[FS] erofs_super_block: magic, checksum, compatible features, block bits, extension slots, root's nid, inodes, time and
-its ns, blocks, metadata's and xattrs' block, uuid, volume name, incompatible features, compression, extra devices and their
-slot, directory block bits, xattr prefixes and their place, packed inode, reserved."""
+"""[FS] erofs_super_block: magic, checksum, compatible features, block bits, extension slots, root's
+nid, inodes, time and its ns, blocks, metadata's and xattrs' block, uuid, volume name, incompatible
+features, compression, extra devices and their slot, directory block bits, xattr prefixes and their
+place, packed inode, reserved."""
 CHECKSUM, MTIME = 0x1, 0x2
 """feature_compat."""
 ZERO_PADDING, CONFIGURED, CHUNKED = 0x1, 0x2, 0x4
 """feature_incompat; CONFIGURED also allows clusters of several blocks."""
 
 _INODE = struct.Struct("<HHHHQIIIIQII16s")
-"""[FS] erofs_inode_extended: format, xattr count, mode, reserved, size, first block (or device, or chunk format), number,
-uid, gid, time and its ns, links, reserved."""
+"""[FS] erofs_inode_extended: format, xattr count, mode, reserved, size, first block (or device, or
+chunk format), number, uid, gid, time and its ns, links, reserved."""
 PLAIN, COMPRESSED, INLINE, CHUNKS = 0, 1, 2, 4
 """[FS] data layouts; bit 0 of the format says that the inode is an extended one."""
 _SLOT = 32
@@ -62,18 +76,20 @@ _MODES = {
 
 _XATTR_HEADER = struct.Struct("<IB7s")
 _XATTR_ENTRY = struct.Struct("<BBH")
-"""[FS] erofs_xattr_ibody_header (filter, shared ones, reserved) and erofs_xattr_entry (name length, prefix, value size)."""
+"""[FS] erofs_xattr_ibody_header (filter, shared ones, reserved) and erofs_xattr_entry (name length,
+prefix, value size)."""
 _XATTR_PREFIXES = {"user.": 1, "trusted.": 4, "security.": 6}
 _ACLS = {"system.posix_acl_access": 2, "system.posix_acl_default": 3}
 """[FS] Their names are a prefix each, with nothing behind it."""
 MAX_XATTR_VALUE = 0xFFFF
 MAX_XATTRS = 0xFFFE * 4
-"""Bytes of one value, and of all attributes of an inode: each is counted with 16 bits, the second in words of four bytes, and
-one more."""
+"""Bytes of one value, and of all attributes of an inode: each is counted with 16 bits, the second
+in words of four bytes, and one more."""
 
 ZSTD = 3
 _ZSTD_CONFIG = struct.Struct("<HBB4s")
-"""[FS] z_erofs_zstd_cfgs with its length in front: format, window (as a power of two, less 10), reserved."""
+"""[FS] z_erofs_zstd_cfgs with its length in front: format, window (as a power of two, less 10),
+reserved."""
 CLUSTER_BITS = 17
 CLUSTER = 1 << CLUSTER_BITS
 """Bytes that are compressed at once."""
@@ -82,7 +98,8 @@ _MAP_HEADER = struct.Struct("<IHBB8x")
 BIG_CLUSTERS = 0x2
 _HEAD = struct.Struct("<HHI")
 _NOT_HEAD = struct.Struct("<HHHH")
-"""[FS] z_erofs_lcluster_index: type, offset in the block, then a block address, or the distances to this and the next head."""
+"""[FS] z_erofs_lcluster_index: type, offset in the block, then a block address, or the distances to
+this and the next head."""
 TYPE_PLAIN, TYPE_HEAD, TYPE_NOT_HEAD = 0, 1, 2
 COUNT = 1 << 11
 """The distance of the second block says how many blocks the compressed cluster has instead."""
@@ -95,8 +112,8 @@ _NULL = 0xFFFFFFFF
 _BLOCKS_MOST = 0xFFFFFFFF
 
 MAX_FILE = 16 << 40
-"""Bytes of a file with holes: its chunks have a GiB then, and each that is not a hole as a whole takes as much of the image.
-Our own limit, that of ext4; the format's is 2^57."""
+"""Bytes of a file with holes: its chunks have a GiB then, and each that is not a hole as a whole
+takes as much of the image. Our own limit, that of ext4; the format's is 2^57."""
 
 _OPEN_BLOCKS = 32
 
@@ -123,7 +140,8 @@ class _Inode:
 
     @property
     def head(self) -> int:
-        """Bytes of the inode with its attributes and its map of chunks or clusters, without inline data."""
+        """Bytes of the inode with its attributes and its map of chunks or clusters, without inline
+        data."""
         own = _INODE.size + len(self.xattrs)
         if self.layout == COMPRESSED:
             return own + own % 8 + _MAP_HEADER.size + 8 * -(-self.size // BLOCK_SIZE)
@@ -131,7 +149,8 @@ class _Inode:
 
 
 class _Metadata:
-    """Blocks of inodes, each filled where something fits best. Block 0 is the superblock's alone: its checksum covers it."""
+    """Blocks of inodes, each filled where something fits best. Block 0 is the superblock's alone:
+    its checksum covers it."""
 
     def __init__(self) -> None:
         self._used = [BLOCK_SIZE]
@@ -169,8 +188,9 @@ class _Metadata:
 def erofs_pieces(entries: Sequence[tuple[str, Node]], *, uuid: bytes) -> list[Piece]:
     """The image of `entries` (sorted, parents first), a multiple of 4096 bytes; `uuid` has 16.
 
-    Times are clamped to 1970 to 2262. Raises `OutputError`: `xattr-unknown` for attributes of another namespace than user,
-    trusted, security and ACLs, `xattr-too-large`, `erofs-file-too-large`, `erofs-too-large`.
+    Times are clamped to 1970 to 2262. Raises `OutputError`: `xattr-unknown` for attributes of
+    another namespace than user, trusted, security and ACLs, `xattr-too-large`,
+    `erofs-file-too-large`, `erofs-too-large`.
     """
     root, inodes = _inodes(entries)
     data = _Data()
@@ -180,9 +200,11 @@ def erofs_pieces(entries: Sequence[tuple[str, Node]], *, uuid: bytes) -> list[Pi
     return [*_metadata(root, inodes, base, base + data.blocks, uuid), *_data_pieces(data)]
 
 
-def write_erofs(entries: Sequence[tuple[str, Node]], contents: Contents, out: BinaryIO, *, uuid: bytes) -> int:
-    """Write the image with files compressed to the empty file `out`; returns its bytes. Raises as `erofs_pieces` does,
-    and `too-many-holes`."""
+def write_erofs(
+    entries: Sequence[tuple[str, Node]], contents: Contents, out: BinaryIO, *, uuid: bytes
+) -> int:
+    """Write the image with files compressed to the empty file `out`; returns its bytes. Raises as
+    `erofs_pieces` does, and `too-many-holes`."""
     require_holes("a compressed EROFS", (node for _, node in entries if not _has_hole(node)))
     root, inodes = _inodes(entries)
     data = _Data()
@@ -205,12 +227,16 @@ def write_erofs(entries: Sequence[tuple[str, Node]], contents: Contents, out: Bi
     for inode in inodes:
         inode.index = b"".join(packed.get(inode.node.content, ()))
     out.seek(0)
-    for chunk in contents.chunks([*_metadata(root, inodes, base, at, uuid, compressed=True), *_data_pieces(data)]):
+    for chunk in contents.chunks(
+        [*_metadata(root, inodes, base, at, uuid, compressed=True), *_data_pieces(data)]
+    ):
         out.write(chunk)
     return at * BLOCK_SIZE
 
 
-def _clusters(contents: Contents, files: Iterator[Node]) -> Iterator[tuple[tuple[Piece, ...], bytes]]:
+def _clusters(
+    contents: Contents, files: Iterator[Node]
+) -> Iterator[tuple[tuple[Piece, ...], bytes]]:
     """What is compressed at once, with the file's contents as key; equal contents once."""
     seen: set[tuple[Piece, ...]] = set()
     for node in files:
@@ -222,7 +248,8 @@ def _clusters(contents: Contents, files: Iterator[Node]) -> Iterator[tuple[tuple
 
 
 def _compressed(data: bytes) -> tuple[int, bytes]:
-    """The length, and whole blocks: compressed at their end, behind zeros, or as they are when that saves no block."""
+    """The length, and whole blocks: compressed at their end, behind zeros, or as they are when that
+    saves no block."""
     packed = zstd_block(data)
     if -(-len(packed) // BLOCK_SIZE) < -(-len(data) // BLOCK_SIZE):
         return len(data), bytes(-len(packed) % BLOCK_SIZE) + packed
@@ -230,7 +257,8 @@ def _compressed(data: bytes) -> tuple[int, bytes]:
 
 
 def _indexed(length: int, stored: int, at: int) -> tuple[bytes, int]:
-    """The index of a cluster of `length` bytes that is stored in `stored` from block `at` on; and its blocks."""
+    """The index of a cluster of `length` bytes that is stored in `stored` from block `at` on; and
+    its blocks."""
     logical, blocks = -(-length // BLOCK_SIZE), stored // BLOCK_SIZE
     if blocks == logical:
         return b"".join(_HEAD.pack(TYPE_PLAIN, 0, at + number) for number in range(blocks)), blocks
@@ -251,7 +279,13 @@ def _place(inodes: Sequence[_Inode]) -> int:
 
 
 def _metadata(
-    root: _Inode, inodes: Sequence[_Inode], base: int, blocks: int, uuid: bytes, *, compressed: bool = False
+    root: _Inode,
+    inodes: Sequence[_Inode],
+    base: int,
+    blocks: int,
+    uuid: bytes,
+    *,
+    compressed: bool = False,
 ) -> list[Piece]:
     """Superblock and inodes: `base` blocks of an image of `blocks`."""
     _require_blocks(blocks)
@@ -305,7 +339,9 @@ def _inodes(entries: Sequence[tuple[str, Node]]) -> tuple[_Inode, list[_Inode]]:
         if inode:
             inode.links += 1
         else:
-            size = len(_link(node)) if node.kind == SYMLINK else node.size if node.kind == FILE else 0
+            size = (
+                len(_link(node)) if node.kind == SYMLINK else node.size if node.kind == FILE else 0
+            )
             inode = _Inode(node, size, number=len(inodes), xattrs=_xattrs(path, node))
             inodes.append(inode)
             if node.inode:
@@ -333,11 +369,14 @@ def _xattrs(path: str, node: Node) -> bytes:
         space, dot, short = ("", "", "") if name in _ACLS else name.partition(".")
         index = _ACLS.get(name) or (_XATTR_PREFIXES.get(space + dot) if short else None)
         if index is None:
-            raise OutputError("xattr-unknown", f"EROFS has no place for the extended attribute {name}", place=path)
+            raise OutputError(
+                "xattr-unknown", f"EROFS has no place for the extended attribute {name}", place=path
+            )
         if len(value) > MAX_XATTR_VALUE:
             raise OutputError(
                 "xattr-too-large",
-                f"the extended attribute {name} has {len(value):,} bytes; {MAX_XATTR_VALUE:,} are the most",
+                f"the extended attribute {name} has {len(value):,} bytes; {MAX_XATTR_VALUE:,} are "
+                "the most",
                 place=path,
             )
         part = _XATTR_ENTRY.pack(len(encoded(short)), index, len(value)) + encoded(short) + value
@@ -443,13 +482,19 @@ def _inode_pieces(inode: _Inode, base: int) -> Iterator[Piece]:
         field_ = 0
     count = (len(inode.xattrs) - _XATTR_HEADER.size) // 4 + 1 if inode.xattrs else 0
     yield _INODE.pack(
-        1 | inode.layout << 1, count, _MODES[node.kind] | node.mode, 0, inode.size, field_, inode.number,
+        1 | inode.layout << 1, count, _MODES[node.kind] | node.mode, 0, inode.size, field_,
+        inode.number,
         node.uid, node.gid, seconds, nanoseconds, inode.links, b"",
     ) + inode.xattrs  # fmt: skip
     if inode.layout == COMPRESSED:
-        yield bytes(len(inode.xattrs) % 8) + _MAP_HEADER.pack(0, BIG_CLUSTERS, ZSTD, 0) + inode.index
+        yield (
+            bytes(len(inode.xattrs) % 8) + _MAP_HEADER.pack(0, BIG_CLUSTERS, ZSTD, 0) + inode.index
+        )
     if inode.chunks:
-        yield struct.pack(f"<{len(inode.chunks)}I", *(_NULL if one == _NULL else one + base for one in inode.chunks))
+        yield struct.pack(
+            f"<{len(inode.chunks)}I",
+            *(_NULL if one == _NULL else one + base for one in inode.chunks),
+        )
     if node.kind == DIRECTORY and inode.tail:
         whole = _directory(inode)
         yield whole[len(whole) // BLOCK_SIZE * BLOCK_SIZE :]
@@ -513,11 +558,14 @@ def _superblock(root: int, inodes: int, blocks: int, uuid: bytes, *, compressed:
     """Block 0."""
 
     features = CHUNKED | (ZERO_PADDING | CONFIGURED if compressed else 0)
-    configuration = _ZSTD_CONFIG.pack(_ZSTD_CONFIG.size - 2, 0, CLUSTER_BITS - 10, b"") if compressed else b""
+    configuration = (
+        _ZSTD_CONFIG.pack(_ZSTD_CONFIG.size - 2, 0, CLUSTER_BITS - 10, b"") if compressed else b""
+    )
 
     def packed(checksum: int) -> bytes:
         fixed = _SUPER.pack(
-            MAGIC, checksum, CHECKSUM | MTIME, _BITS, 0, root, inodes, *divmod(EPOCH, 10**9), blocks, 0, 0,
+            MAGIC, checksum, CHECKSUM | MTIME, _BITS, 0, root, inodes, *divmod(EPOCH, 10**9),
+            blocks, 0, 0,
             uuid, b"", features, 1 << ZSTD if compressed else 0, 0, 0, 0, 0, 0, 0, b"",
         )  # fmt: skip
         return (fixed + configuration).ljust(BLOCK_SIZE - _SUPER_AT, b"\0")

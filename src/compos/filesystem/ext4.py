@@ -1,7 +1,9 @@
-"""A tree as an ext4 file system, for disks that a system may also write. Pure: no contents are read.
+"""A tree as an ext4 file system, for disks that a system may also write. Pure: no contents are
+read.
 
-Metadata stand in front in one flexible block group, then directories and files, each in one run of blocks; everything else is
-a hole. There are no backup superblocks (sparse_super2 without any): whoever needs another copy builds it again.
+Metadata stand in front in one flexible block group, then directories and files, each in one run of
+blocks; everything else is a hole. There are no backup superblocks (sparse_super2 without any):
+whoever needs another copy builds it again.
 
 Source: Linux, Documentation/filesystems/ext4; the records are in `ext4_tables`.
 """
@@ -34,7 +36,17 @@ from compos.filesystem.ext4_tables import (
     tree_blocks,
 )
 from compos.filesystem.limits import cannot_hold, encoded, require_node
-from compos.tree.node import BLOCK, CHARACTER, DIRECTORY, FILE, SYMLINK, Hole, Node, Piece, directory
+from compos.tree.node import (
+    BLOCK,
+    CHARACTER,
+    DIRECTORY,
+    FILE,
+    SYMLINK,
+    Hole,
+    Node,
+    Piece,
+    directory,
+)
 from compos.tree.runs import data_runs, disk_size
 
 __all__ = ["ext4_pieces"]
@@ -50,7 +62,8 @@ BYTES_PER_INODE = 65536
 UNINITIALISED, ZEROED = 0x1 | 0x2, 0x4
 """Group flags: neither inodes nor blocks are used; the inode table is zeros."""
 LARGEST_FILE = (2**32 - 1) * BLOCK_SIZE
-"""Blocks of a file have numbers of 32 bits, and their count does, too (ext4_max_size, fs/ext4/super.c)."""
+"""Blocks of a file have numbers of 32 bits, and their count does, too (ext4_max_size,
+fs/ext4/super.c)."""
 
 MAX_LISTING = (1 << 31) - BLOCK_SIZE
 """Bytes of a folder, without the feature "largedir"."""
@@ -81,13 +94,19 @@ class _Inode:
 
 
 def ext4_pieces(
-    entries: Sequence[tuple[str, Node]], *, uuid: bytes, size: int | None = None, journal: bool = False, label: str = ""
+    entries: Sequence[tuple[str, Node]],
+    *,
+    uuid: bytes,
+    size: int | None = None,
+    journal: bool = False,
+    label: str = "",
 ) -> list[Piece]:
     """The file system of `entries` (sorted, parents first), a multiple of 4096 bytes.
 
-    `size` in bytes; None is as small as holds the tree and a little more. `uuid` has 16 bytes, `label` at most 16. Times
-    are clamped to 1901 to 2446. Raises `OutputError`: `ext4-too-small`, `ext4-file-too-large`, `ext4-folder-too-large`,
-    `ext4-too-many-links`, `ext4-lost-found`, `xattr-unknown`, `xattr-too-large`.
+    `size` in bytes; None is as small as holds the tree and a little more. `uuid` has 16 bytes,
+    `label` at most 16. Times are clamped to 1901 to 2446. Raises `OutputError`: `ext4-too-small`,
+    `ext4-file-too-large`, `ext4-folder-too-large`, `ext4-too-many-links`, `ext4-lost-found`,
+    `xattr-unknown`, `xattr-too-large`.
     """
     inodes = _inodes(entries)
     sums = Checksums(uuid)
@@ -100,7 +119,8 @@ def ext4_pieces(
     if end > blocks:
         raise OutputError(
             "ext4-too-small",
-            f"the tree needs {-(-end * BLOCK_SIZE >> 20):,} MiB; the file system would have {blocks * BLOCK_SIZE >> 20:,}",
+            f"the tree needs {-(-end * BLOCK_SIZE >> 20):,} MiB; the file system would have "
+            f"{blocks * BLOCK_SIZE >> 20:,}",
             hint="Give it more with --size.",
         )
     writer = _Writer(sums, inodes, blocks, groups, per_group, front, journal_blocks, end)
@@ -122,7 +142,9 @@ def _inodes(entries: Sequence[tuple[str, Node]]) -> list[_Inode]:
             continue
         if path == lost.path:
             if node.kind != DIRECTORY:
-                raise cannot_hold("ext4-lost-found", "ext4", path, "this name is that of e2fsck's folder")
+                raise cannot_hold(
+                    "ext4-lost-found", "ext4", path, "this name is that of e2fsck's folder"
+                )
             lost.node = node
             continue
         parent, _, name = path.rpartition("/")
@@ -131,7 +153,10 @@ def _inodes(entries: Sequence[tuple[str, Node]]) -> list[_Inode]:
             inode.links += 1
             if inode.links > MAX_LINKS:
                 raise cannot_hold(
-                    "ext4-too-many-links", "ext4", path, f"the file has more than {MAX_LINKS:,} hard links"
+                    "ext4-too-many-links",
+                    "ext4",
+                    path,
+                    f"the file has more than {MAX_LINKS:,} hard links",
                 )
         else:
             inode = _Inode(path, node, FIRST + len(inodes) - 1, parent=folders[parent])
@@ -208,7 +233,10 @@ def _link(node: Node) -> bytes:
 
 
 def _entries(inode: _Inode) -> list[tuple[bytes, int, int]]:
-    own = [(b".", inode.number, TYPES[DIRECTORY]), (b"..", (inode.parent or inode).number, TYPES[DIRECTORY])]
+    own = [
+        (b".", inode.number, TYPES[DIRECTORY]),
+        (b"..", (inode.parent or inode).number, TYPES[DIRECTORY]),
+    ]
     return own + [(name, child.number, TYPES[child.node.kind]) for name, child in inode.children]
 
 
@@ -245,7 +273,8 @@ def _measure(inodes: int, needed: int, size: int | None, *, journal: bool) -> tu
     if inodes > groups * GROUP:
         raise OutputError(
             "ext4-too-small",
-            f"the tree has {inodes:,} files and folders; a file system of {blocks * BLOCK_SIZE >> 20:,} MiB has"
+            f"the tree has {inodes:,} files and folders; a file system of "
+            f"{blocks * BLOCK_SIZE >> 20:,} MiB has"
             f" {groups * GROUP:,} at most",
             hint="Give it more with --size.",
         )
@@ -257,7 +286,13 @@ def _journal_blocks(blocks: int) -> int:
     """As many as mke2fs gives a file system of this size."""
     if blocks < SMALLEST_WITH_JOURNAL:
         return 0
-    sizes = ((32_768, 1024), (262_144, 4096), (524_288, 8192), (4_194_304, 16_384), (8_388_608, 32_768))
+    sizes = (
+        (32_768, 1024),
+        (262_144, 4096),
+        (524_288, 8192),
+        (4_194_304, 16_384),
+        (8_388_608, 32_768),
+    )
     return next((count for limit, count in sizes if blocks < limit), 65_536)
 
 
@@ -288,7 +323,14 @@ class _Writer:
         table, journal = self._inode_table()
         free_inodes = self.groups * self.per_group - self.used
         shape = Shape(
-            self.blocks, self.groups, self.per_group, self.blocks - self.end, free_inodes, uuid, label, journal
+            self.blocks,
+            self.groups,
+            self.per_group,
+            self.blocks - self.end,
+            free_inodes,
+            uuid,
+            label,
+            journal,
         )
         descriptors, bitmaps = self._groups()
         pieces: list[Piece] = [(bytes(1024) + superblock(shape)).ljust(BLOCK_SIZE, b"\0")]
@@ -316,7 +358,14 @@ class _Writer:
             node = Node(FILE, 0o600, mtime=EPOCH)
             size = self.journal * BLOCK_SIZE
             records[JOURNAL] = inode_record(
-                self.sums, JOURNAL, node, size=size, links=1, blocks=self.journal, body=body, extents=True
+                self.sums,
+                JOURNAL,
+                node,
+                size=size,
+                links=1,
+                blocks=self.journal,
+                body=body,
+                extents=True,
             )
             journal = body + struct.pack("<Q", size)
         for inode in self.inodes:
@@ -364,7 +413,8 @@ class _Writer:
         yield from tree
 
     def _groups(self) -> tuple[bytes, list[Piece]]:
-        """Descriptors; block bitmaps and then inode bitmaps. Used are the first blocks and the first inodes."""
+        """Descriptors; block bitmaps and then inode bitmaps. Used are the first blocks and the
+        first inodes."""
         first_bitmap = 1 + -(-self.groups * DESCRIPTOR_SIZE // BLOCK_SIZE)
         table = first_bitmap + 2 * self.groups
         folders = [0] * self.groups
@@ -381,7 +431,12 @@ class _Writer:
             unused = not blocks and not inodes and group + 1 < self.groups
             block_map, inode_map = _bitmap(blocks, length), _bitmap(inodes, self.per_group)
             checksums = (
-                (0, 0) if unused else (self.sums.bitmap(block_map), self.sums.bitmap(inode_map[: self.per_group // 8]))
+                (0, 0)
+                if unused
+                else (
+                    self.sums.bitmap(block_map),
+                    self.sums.bitmap(inode_map[: self.per_group // 8]),
+                )
             )
             block_maps.append(Hole(BLOCK_SIZE) if unused else block_map)
             inode_maps.append(Hole(BLOCK_SIZE) if unused else inode_map)
@@ -390,14 +445,20 @@ class _Writer:
                 first_bitmap + self.groups + group,
                 table + group * (self.per_group * INODE_SIZE // BLOCK_SIZE),
             )
-            counts = (length - blocks, self.per_group - inodes, folders[group], self.per_group - inodes)
+            counts = (
+                length - blocks,
+                self.per_group - inodes,
+                folders[group],
+                self.per_group - inodes,
+            )
             flags = ZEROED | (UNINITIALISED if unused else 0)
             descriptors.append(descriptor(self.sums, group, places, counts, flags, checksums))
         return b"".join(descriptors), [*block_maps, *inode_maps]
 
 
 def _bitmap(used: int, length: int) -> bytes:
-    """A block with a bit for each of `length` things, of which the first `used` are taken; there are no others."""
+    """A block with a bit for each of `length` things, of which the first `used` are taken; there
+    are no others."""
     bits = (1 << used) - 1 | ((1 << GROUP) - 1 ^ (1 << length) - 1)
     return bits.to_bytes(BLOCK_SIZE, "little")
 

@@ -1,6 +1,8 @@
-"""ext4's records: superblock, group descriptors, inodes, extents, directory blocks, attributes, the journal's head. Pure.
+"""ext4's records: superblock, group descriptors, inodes, extents, directory blocks, attributes, the
+journal's head. Pure.
 
-Source: Linux, Documentation/filesystems/ext4 (cited by its chapters), with metadata checksums ("Checksums").
+Source: Linux, Documentation/filesystems/ext4 (cited by its chapters), with metadata checksums
+("Checksums").
 """
 
 from __future__ import annotations
@@ -63,7 +65,8 @@ RO_COMPAT = 0x2 | 0x8 | 0x20 | 0x40 | 0x400
 
 _EXTENT_HEADER = struct.Struct("<HHHHI")
 _EXTENT = struct.Struct("<IHHI")
-"""Extent tree: logical block, length, start (high, low); an index has (low, high, unused) instead."""
+"""Extent tree: logical block, length, start (high, low); an index has (low, high, unused)
+instead."""
 _INDEX = struct.Struct("<IIHH")
 EXTENT_MAGIC = 0xF30A
 LONGEST = 32768
@@ -92,7 +95,8 @@ class Shape(NamedTuple):
     uuid: bytes
     label: str
     journal: bytes
-    """The journal's inode's 60 bytes of map and its size, for the superblock's copy; empty without one."""
+    """The journal's inode's 60 bytes of map and its size, for the superblock's copy; empty without
+    one."""
 
 
 class Extent(NamedTuple):
@@ -171,16 +175,18 @@ def descriptor(
 ) -> bytes:
     """A group ("Block Group Descriptors").
 
-    Places of block bitmap, inode bitmap, inode table; counts of free blocks, free inodes, directories and unused inodes; flags;
-    the bitmaps' checksums.
+    Places of block bitmap, inode bitmap, inode table; counts of free blocks, free inodes,
+    directories and unused inodes; flags; the bitmaps' checksums.
     """
     low = [place & 0xFFFFFFFF for place in places]
     high = [place >> 32 for place in places]
     blocks, inodes, folders, unused = counts
     data = struct.pack(
         "<IIIHHHHIHHHHIIIHHHHIHHI",
-        *low, blocks & 0xFFFF, inodes & 0xFFFF, folders & 0xFFFF, flags, 0, bitmaps[0] & 0xFFFF, bitmaps[1] & 0xFFFF,
-        unused & 0xFFFF, 0, *high, blocks >> 16, inodes >> 16, folders >> 16, unused >> 16, 0, bitmaps[0] >> 16,
+        *low, blocks & 0xFFFF, inodes & 0xFFFF, folders & 0xFFFF, flags, 0, bitmaps[0] & 0xFFFF,
+        bitmaps[1] & 0xFFFF,
+        unused & 0xFFFF, 0, *high, blocks >> 16, inodes >> 16, folders >> 16, unused >> 16, 0,
+        bitmaps[0] >> 16,
         bitmaps[1] >> 16, 0,
     )  # fmt: skip
     checksum = crc32c(data, crc32c(struct.pack("<I", group), sums.seed)) & 0xFFFF
@@ -200,14 +206,17 @@ def inode_record(
     inline: bytes = b"",
     attributes: int = 0,
 ) -> bytes:
-    """An inode ("Inode Table"): `blocks` of 4096 bytes, `body` its map's 60 bytes, `attributes` the block of its attributes."""
+    """An inode ("Inode Table"): `blocks` of 4096 bytes, `body` its map's 60 bytes, `attributes` the
+    block of its attributes."""
     time, extra = _time(node.mtime)
     sectors = blocks * (BLOCK_SIZE // 512)
     flags = EXTENTS_FLAG if extents else 0
     head = struct.pack(
         "<HHIIIIIHHIII60sIIIIHHHHHH",
-        _MODES[node.kind] | node.mode, node.uid & 0xFFFF, size & 0xFFFFFFFF, time, time, time, 0, node.gid & 0xFFFF,
-        links if links <= MAX_LINKS else 1, sectors & 0xFFFFFFFF, flags, 0, body, 0, attributes & 0xFFFFFFFF, size >> 32, 0,
+        _MODES[node.kind] | node.mode, node.uid & 0xFFFF, size & 0xFFFFFFFF, time, time, time, 0,
+        node.gid & 0xFFFF,
+        links if links <= MAX_LINKS else 1, sectors & 0xFFFFFFFF, flags, 0, body, 0,
+        attributes & 0xFFFFFFFF, size >> 32, 0,
         sectors >> 32, attributes >> 32, node.uid >> 16, node.gid >> 16, 0, 0,
     )  # fmt: skip
     tail = struct.pack("<HHIIIIIII", EXTRA, 0, extra, extra, extra, time, extra, 0, 0)
@@ -223,7 +232,8 @@ def inode_record(
 
 
 def _time(mtime: int) -> tuple[int, int]:
-    """Seconds, and nanoseconds with two more bits of seconds; what is before or after becomes the first or last second."""
+    """Seconds, and nanoseconds with two more bits of seconds; what is before or after becomes the
+    first or last second."""
     seconds, nanoseconds = divmod(min(max(mtime, FIRST_SECOND * 10**9), LAST_SECOND * 10**9), 10**9)
     low = (seconds + (1 << 31) & 0xFFFFFFFF) - (1 << 31)
     return low & 0xFFFFFFFF, nanoseconds << 2 | (seconds - low) >> 32 & 3
@@ -238,11 +248,16 @@ def tree_blocks(count: int) -> int:
     return blocks
 
 
-def extent_tree(sums: Checksums, number: int, extents: Sequence[Extent], at: int) -> tuple[bytes, list[bytes]]:
+def extent_tree(
+    sums: Checksums, number: int, extents: Sequence[Extent], at: int
+) -> tuple[bytes, list[bytes]]:
     """The inode's 60 bytes, and the tree's blocks, which will stand from block `at` on."""
     blocks: list[bytes] = []
     level = [
-        (one.logical, _EXTENT.pack(one.logical, one.length, one.physical >> 32, one.physical & 0xFFFFFFFF))
+        (
+            one.logical,
+            _EXTENT.pack(one.logical, one.length, one.physical >> 32, one.physical & 0xFFFFFFFF),
+        )
         for one in extents
     ]
     depth = 0
@@ -259,11 +274,15 @@ def extent_tree(sums: Checksums, number: int, extents: Sequence[Extent], at: int
             above.append((part[0][0], _INDEX.pack(part[0][0], place & 0xFFFFFFFF, place >> 32, 0)))
         level = above
         depth += 1
-    root = _EXTENT_HEADER.pack(EXTENT_MAGIC, len(level), IN_INODE, depth, 0) + b"".join(entry for _, entry in level)
+    root = _EXTENT_HEADER.pack(EXTENT_MAGIC, len(level), IN_INODE, depth, 0) + b"".join(
+        entry for _, entry in level
+    )
     return root.ljust(60, b"\0"), blocks
 
 
-def directory_blocks(sums: Checksums, number: int, entries: Sequence[tuple[bytes, int, int]]) -> list[bytes]:
+def directory_blocks(
+    sums: Checksums, number: int, entries: Sequence[tuple[bytes, int, int]]
+) -> list[bytes]:
     """A directory's blocks ("Linear Directories"); entries are (name, inode, type)."""
     blocks = []
     room = BLOCK_SIZE - 12
@@ -276,12 +295,16 @@ def directory_blocks(sums: Checksums, number: int, entries: Sequence[tuple[bytes
             data[at + 8 : at + 8 + len(name)] = name
             at += length
         # The tail looks like an entry of no file, so that older programs pass over the checksum.
-        struct.pack_into("<IHBBI", data, room, 0, 12, 0, 0xDE, crc32c(bytes(data[:room]), sums.inode(number)))
+        struct.pack_into(
+            "<IHBBI", data, room, 0, 12, 0, 0xDE, crc32c(bytes(data[:room]), sums.inode(number))
+        )
         blocks.append(bytes(data))
     return blocks
 
 
-def _grouped(entries: Sequence[tuple[bytes, int, int]], room: int) -> Iterator[list[tuple[bytes, int, int]]]:
+def _grouped(
+    entries: Sequence[tuple[bytes, int, int]], room: int
+) -> Iterator[list[tuple[bytes, int, int]]]:
     group: list[tuple[bytes, int, int]] = []
     used = 0
     for entry in entries:
@@ -309,7 +332,8 @@ def attributes_inline(path: str, node: Node) -> bytes | None:
 
 
 def attribute_block(sums: Checksums, path: str, node: Node, place: int) -> bytes:
-    """The attributes in a block of their own at block `place`. Raises `OutputError` (`xattr-too-large`)."""
+    """The attributes in a block of their own at block `place`. Raises `OutputError`
+    (`xattr-too-large`)."""
     entries, values, room = _attributes(path, node, BLOCK_SIZE - 32, 32)
     if room < 0:
         raise OutputError(
@@ -324,16 +348,25 @@ def attribute_block(sums: Checksums, path: str, node: Node, place: int) -> bytes
 
 
 def _attributes(path: str, node: Node, size: int, base: int) -> tuple[bytes, bytes, int]:
-    """Entries with the zero behind them, values, and the bytes between; `base` is what a value's offset counts besides."""
+    """Entries with the zero behind them, values, and the bytes between; `base` is what a value's
+    offset counts besides."""
     found = []
     for name, value in node.xattrs:
         space, dot, short = name.partition(".")
         index = _PREFIXES.get(space + dot)
         if index is None or not short:
-            raise OutputError("xattr-unknown", f"ext4 has no place for the extended attribute {name} here", place=path)
+            raise OutputError(
+                "xattr-unknown",
+                f"ext4 has no place for the extended attribute {name} here",
+                place=path,
+            )
         found.append((index, encoded(short), value))
     found.sort(key=lambda one: (one[0], len(one[1]), one[1]))
-    room = size - 4 - sum(16 + -(-len(one) // 4) * 4 + -(-len(value) // 4) * 4 for _, one, value in found)
+    room = (
+        size
+        - 4
+        - sum(16 + -(-len(one) // 4) * 4 + -(-len(value) // 4) * 4 for _, one, value in found)
+    )
     if room < 0:
         return b"", b"", room
     entries = values = b""
@@ -341,7 +374,12 @@ def _attributes(path: str, node: Node, size: int, base: int) -> tuple[bytes, byt
         padded = value + bytes(-len(value) % 4)
         values = padded + values
         offset = base + size - len(values) if value else 0
-        entry = _XATTR_ENTRY.pack(len(name_bytes), index, offset, 0, len(value), _hash(name_bytes, padded)) + name_bytes
+        entry = (
+            _XATTR_ENTRY.pack(
+                len(name_bytes), index, offset, 0, len(value), _hash(name_bytes, padded)
+            )
+            + name_bytes
+        )
         entries += entry + bytes(-len(entry) % 4)
     entries += bytes(4)
     return entries, values, room

@@ -1,8 +1,11 @@
-"""A tree as a FAT file system: what UEFI firmware and small boards read. FAT32 where it is large enough, FAT16 below.
+"""A tree as a FAT file system: what UEFI firmware and small boards read. FAT32 where it is large
+enough, FAT16 below.
 
-Pure. Every file is laid down in one run of clusters, so that a boot loader can read it by its place alone.
+Pure. Every file is laid down in one run of clusters, so that a boot loader can read it by its place
+alone.
 
-Sources: Microsoft, "FAT: General Overview of On-Disk Format" 1.03 (cited as [FAT]); UEFI specification 2.10, 13.3.
+Sources: Microsoft, "FAT: General Overview of On-Disk Format" 1.03 (cited as [FAT]); UEFI
+specification 2.10, 13.3.
 """
 
 from __future__ import annotations
@@ -24,7 +27,8 @@ __all__ = ["ALIGNMENT", "FatImage", "fat_image"]
 
 SECTOR = 512
 ALIGNMENT = 4096
-"""Files begin at multiples of this in the image: a sector of a disk or CD then begins where the file does."""
+"""Files begin at multiples of this in the image: a sector of a disk or CD then begins where the
+file does."""
 
 FAT16_FEWEST, FAT32_FEWEST = 4085, 65525
 """[FAT] "FAT Type Determination": the number of clusters alone decides."""
@@ -37,17 +41,19 @@ LARGEST_FILE = 0xFFFFFFFF
 MEDIA = 0xF8
 
 _BOOT = struct.Struct("<3s8sHBHBHHBHHHII")
-"""[FAT] "Boot Sector and BPB": jump, OEM name, bytes a sector, sectors a cluster, reserved sectors, FATs, root entries,
-sectors (16), media, sectors a FAT (16), sectors a track, heads, hidden sectors, sectors (32)."""
+"""[FAT] "Boot Sector and BPB": jump, OEM name, bytes a sector, sectors a cluster, reserved sectors,
+FATs, root entries, sectors (16), media, sectors a FAT (16), sectors a track, heads, hidden sectors,
+sectors (32)."""
 _BOOT32 = struct.Struct("<IHHIHH12s")
-"""Sectors a FAT, flags, version, root cluster, sector of FSInfo, sector of the boot sector's copy, reserved."""
+"""Sectors a FAT, flags, version, root cluster, sector of FSInfo, sector of the boot sector's copy,
+reserved."""
 _EXTENDED = struct.Struct("<BBBI11s8s")
 """Drive number, reserved, signature 0x29, volume id, label, type."""
 _INFO = struct.Struct("<I480sIII12sI")
 """[FAT] "FSInfo": three signatures, free clusters, next free cluster."""
 _ENTRY = struct.Struct("<11sBBBHHHHHHHI")
-"""[FAT] "Directory Structure": name, attributes, case, tenths, creation time and date, access date, cluster high, write
-time and date, cluster low, size."""
+"""[FAT] "Directory Structure": name, attributes, case, tenths, creation time and date, access date,
+cluster high, write time and date, cluster low, size."""
 _LONG = struct.Struct("<B10sBBB12sH4s")
 """[FAT] "Long File Name": order, characters 1-5, attributes, type, checksum, 6-11, zero, 12-13."""
 
@@ -96,19 +102,27 @@ class _Item:
 
 
 def fat_image(
-    entries: Sequence[tuple[str, Node]], *, serial: int, label: str = "", size: int = 0, hidden: int = 0
+    entries: Sequence[tuple[str, Node]],
+    *,
+    serial: int,
+    label: str = "",
+    size: int = 0,
+    hidden: int = 0,
 ) -> FatImage:
     """The file system of `entries` (sorted, parents first; folders that are missing are made).
 
-    `serial` is the volume's 32-bit number, `label` at most 11 characters, `size` the least number of bytes, `hidden` the
-    sectors in front of it on its disk. Owners, modes and extended attributes cannot be said and are left out. Raises
-    `OutputError`: `fat-file-too-large`, `fat-cannot-hold`, `fat-name`, `fat-too-large`.
+    `serial` is the volume's 32-bit number, `label` at most 11 characters, `size` the least number
+    of bytes, `hidden` the sectors in front of it on its disk. Owners, modes and extended attributes
+    cannot be said and are left out. Raises `OutputError`: `fat-file-too-large`, `fat-cannot-hold`,
+    `fat-name`, `fat-too-large`.
     """
     root = _items(entries)
     cluster = _cluster_size(root, size)
     end = _place(root, cluster, first=2)
     shape = _shape(cluster, end - 2, size)
-    starts = {item.path: _at(shape, item) for item in _walk(root) if item.node.kind == FILE and item.count}
+    starts = {
+        item.path: _at(shape, item) for item in _walk(root) if item.node.kind == FILE and item.count
+    }
     return FatImage(list(_pieces(shape, root, end, serial, label, hidden)), starts)
 
 
@@ -131,11 +145,14 @@ def _items(entries: Sequence[tuple[str, Node]]) -> _Item:
         if not path:
             continue
         if node.kind not in (FILE, DIRECTORY):
-            raise OutputError("fat-cannot-hold", "a FAT file system holds files and folders only", place=path)
+            raise OutputError(
+                "fat-cannot-hold", "a FAT file system holds files and folders only", place=path
+            )
         if node.size > LARGEST_FILE:
             raise OutputError(
                 "fat-file-too-large",
-                f"the file has {node.size:,} bytes; a FAT file system takes {LARGEST_FILE:,} at most",
+                f"the file has {node.size:,} bytes; a FAT file system takes {LARGEST_FILE:,} at "
+                "most",
                 place=path,
                 hint="Keep the root on the medium instead of in the initrd: --root erofs.",
             )
@@ -162,7 +179,8 @@ def _ordered(root: _Item) -> Iterator[_Item]:
 
 
 def _cluster_size(root: _Item, size: int) -> int:
-    """The largest cluster up to 4 KiB that still makes a FAT32, else the smallest that makes a FAT16 or FAT32 at all."""
+    """The largest cluster up to 4 KiB that still makes a FAT32, else the smallest that makes a
+    FAT16 or FAT32 at all."""
     contents = sum(-(-item.node.size // ALIGNMENT) * ALIGNMENT for item in _walk(root))
     room = max(contents, size)
     for cluster in (4096, 2048, 1024, 512):
@@ -175,7 +193,8 @@ def _place(root: _Item, cluster: int, first: int) -> int:
     """Give each item its clusters, from `first` on; returns the next free one."""
     step = max(ALIGNMENT // cluster, 1)
     at = first
-    # A FAT16's root stands apart; giving it clusters of a FAT32 here and not using them would only waste some.
+    # A FAT16's root stands apart; giving it clusters of a FAT32 here and not using them would only
+    # waste some.
     root.first, root.count = at, -(-max(_folder_size(root), 32) // cluster)
     at += root.count
     for item in _ordered(root):
@@ -188,7 +207,8 @@ def _place(root: _Item, cluster: int, first: int) -> int:
 
 
 def _shape(cluster: int, clusters: int, size: int) -> _Shape:
-    # A tenth of nothing would do: the file systems are read-only; but firmware writes its logs and drivers.
+    # A tenth of nothing would do: the file systems are read-only; but firmware writes its logs and
+    # drivers.
     spare = 64 * 1024 // cluster
     clusters = max(clusters + spare, FAT16_FEWEST + 16)
     for _ in range(8):
@@ -216,7 +236,9 @@ def _at(shape: _Shape, item: _Item) -> int:
     return shape.data * SECTOR + (item.first - 2) * shape.cluster
 
 
-def _pieces(shape: _Shape, root: _Item, end: int, serial: int, label: str, hidden: int) -> Iterator[Piece]:
+def _pieces(
+    shape: _Shape, root: _Item, end: int, serial: int, label: str, hidden: int
+) -> Iterator[Piece]:
     boot = _boot_sector(shape, serial, label, hidden)
     free = shape.clusters - sum(item.count for item in (root, *_walk(root)))
     if shape.bits == 32:
@@ -274,7 +296,9 @@ def _boot_sector(shape: _Shape, serial: int, label: str, hidden: int) -> bytes:
     )
     if wide:
         head += _BOOT32.pack(shape.table, 0, 0, 2, 1, 6, b"")
-    head += _EXTENDED.pack(0x80, 0, 0x29, serial, _label(label), b"FAT32   " if wide else b"FAT16   ")
+    head += _EXTENDED.pack(
+        0x80, 0, 0x29, serial, _label(label), b"FAT32   " if wide else b"FAT16   "
+    )
     return head.ljust(510, b"\0") + b"\x55\xaa"
 
 
@@ -283,7 +307,8 @@ def _label(label: str) -> bytes:
 
 
 def _table(shape: _Shape, root: _Item) -> bytes:
-    """The used part of the allocation table: a chain for each item, each cluster naming the next."""
+    """The used part of the allocation table: a chain for each item, each cluster naming the
+    next."""
     end = 0x0FFFFFFF if shape.bits == 32 else 0xFFFF
     chains = array("I" if shape.bits == 32 else "H", (end & ~0xFF | MEDIA, end))
     for item in (root, *_ordered(root)):
@@ -321,7 +346,8 @@ def _is_short(name: str) -> bool:
 
 
 def _folder(item: _Item, label: str) -> bytes:
-    """A directory's entries. The root has the label's instead of those for itself and its parent."""
+    """A directory's entries. The root has the label's instead of those for itself and its
+    parent."""
     parts: list[bytes] = []
     if item.parent:
         parts.append(_entry(b".".ljust(11), DIRECTORY_BIT, item.first, 0, item.node))
@@ -353,18 +379,33 @@ def _check(name: str, path: str, seen: set[str]) -> None:
         raise OutputError(
             "fat-name", "the name is not UTF-8 and has no place in a FAT file system", place=path
         ) from None
-    if length > 255 or name[-1] in ". " or any(letter in FORBIDDEN or letter < " " for letter in name):
+    if (
+        length > 255
+        or name[-1] in ". "
+        or any(letter in FORBIDDEN or letter < " " for letter in name)
+    ):
         raise OutputError("fat-name", "a FAT file system cannot hold this name", place=path)
     if name.upper() in seen:
-        raise OutputError("fat-name", "another name differs only by case, which FAT does not tell apart", place=path)
+        raise OutputError(
+            "fat-name",
+            "another name differs only by case, which FAT does not tell apart",
+            place=path,
+        )
     seen.add(name.upper())
 
 
 def _short_name(name: str, taken: set[bytes]) -> bytes:
-    """The 8.3 name: the name itself where it is one, else made of its letters and a number ([FAT] "Basis-Name")."""
-    stem, _, extension = name.upper().rpartition(".") if "." in name.strip(".") else (name.upper(), "", "")
-    base = bytes(ord(letter) if ord(letter) in SHORT else 95 for letter in stem if letter not in " .")
-    tail = bytes(ord(letter) if ord(letter) in SHORT else 95 for letter in extension if letter != " ")[:3].ljust(3)
+    """The 8.3 name: the name itself where it is one, else made of its letters and a number ([FAT]
+    "Basis-Name")."""
+    stem, _, extension = (
+        name.upper().rpartition(".") if "." in name.strip(".") else (name.upper(), "", "")
+    )
+    base = bytes(
+        ord(letter) if ord(letter) in SHORT else 95 for letter in stem if letter not in " ."
+    )
+    tail = bytes(
+        ord(letter) if ord(letter) in SHORT else 95 for letter in extension if letter != " "
+    )[:3].ljust(3)
     if _is_short(name):
         return base.ljust(8) + tail
     for number in range(1, 1_000_000):
@@ -388,17 +429,22 @@ def _long_name(name: str, short: bytes) -> list[bytes]:
     for order in range(len(parts), 0, -1):
         part = parts[order - 1]
         last = 0x40 if order == len(parts) else 0
-        made.append(_LONG.pack(order | last, part[:10], LONG_NAME, 0, checksum, part[10:22], 0, part[22:]))
+        made.append(
+            _LONG.pack(order | last, part[:10], LONG_NAME, 0, checksum, part[10:22], 0, part[22:])
+        )
     return made
 
 
 def _entry(name: bytes, bits: int, cluster: int, size: int, node: Node) -> bytes:
     day, second = _dos_time(node.mtime)
-    return _ENTRY.pack(name, bits, 0, 0, second, day, day, cluster >> 16, second, day, cluster & 0xFFFF, size)
+    return _ENTRY.pack(
+        name, bits, 0, 0, second, day, day, cluster >> 16, second, day, cluster & 0xFFFF, size
+    )
 
 
 def _dos_time(mtime: int) -> tuple[int, int]:
-    """Date and time as [FAT] "Date and Time Formats" has them, in UTC, in steps of two seconds, 1980 to 2107."""
+    """Date and time as [FAT] "Date and Time Formats" has them, in UTC, in steps of two seconds,
+    1980 to 2107."""
     at = time.gmtime(min(max(mtime // 10**9, 315532800), 4354819198))
     day = (at.tm_year - 1980) << 9 | at.tm_mon << 5 | at.tm_mday
     return day, at.tm_hour << 11 | at.tm_min << 5 | at.tm_sec // 2

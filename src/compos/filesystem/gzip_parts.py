@@ -1,9 +1,12 @@
-"""One gzip stream made of parts that are compressed, and kept in the store, by themselves. Reads the ends of parts.
+"""One gzip stream made of parts that are compressed, and kept in the store, by themselves. Reads
+the ends of parts.
 
-A part is a stretch of deflate's stream up to a byte border, behind it the checksum and the length of what it holds: streams may
-be joined at byte borders, and the checksum of the whole follows from those of the parts. Two threads compress.
+A part is a stretch of deflate's stream up to a byte border, behind it the checksum and the length
+of what it holds: streams may be joined at byte borders, and the checksum of the whole follows from
+those of the parts. Two threads compress.
 
-Sources: RFC 1951, 3.2.3; RFC 1952, 2.3 and 8; for the checksum of joined parts, zlib's crc32_combine.
+Sources: RFC 1951, 3.2.3; RFC 1952, 2.3 and 8; for the checksum of joined parts, zlib's
+crc32_combine.
 """
 
 from __future__ import annotations
@@ -86,7 +89,8 @@ def _packed(chunk: bytes, window: bytes, level: int) -> bytes:
 
 
 def joined(contents: Contents, parts: Iterable[Slice], last: bytes, level: int) -> Iterator[Piece]:
-    """The gzip stream of what `parts` hold and of `last`, as pieces. Raises `ImageError` (`store-corrupt`)."""
+    """The gzip stream of what `parts` hold and of `last`, as pieces. Raises `ImageError`
+    (`store-corrupt`)."""
     yield _HEADER
     checksum = total = 0
     for part in parts:
@@ -98,11 +102,14 @@ def joined(contents: Contents, parts: Iterable[Slice], last: bytes, level: int) 
         yield Slice(part.source, part.offset, length)
     checksum = combined(checksum, crc32(last), len(last))
     packer = zlib.compressobj(level, zlib.DEFLATED, -15)
-    yield packer.compress(last) + packer.flush() + _END.pack(checksum, total + len(last) & 0xFFFFFFFF)
+    yield (
+        packer.compress(last) + packer.flush() + _END.pack(checksum, total + len(last) & 0xFFFFFFFF)
+    )
 
 
 def combined(first: int, second: int, length: int) -> int:
-    """The CRC-32 of bytes with the CRC-32 `first` and, behind them, `length` bytes with the CRC-32 `second`."""
+    """The CRC-32 of bytes with the CRC-32 `first` and, behind them, `length` bytes with the CRC-32
+    `second`."""
     # What stands in front is multiplied by x^(8 * length).
     power, shift = 1 << 31, 1 << 30
     exponent = 8 * length

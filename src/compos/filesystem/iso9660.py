@@ -1,9 +1,12 @@
-"""A tree as an ISO 9660 image: Rock Ridge for Unix, Joliet for Windows, El Torito for BIOS and UEFI. Pure.
+"""A tree as an ISO 9660 image: Rock Ridge for Unix, Joliet for Windows, El Torito for BIOS and
+UEFI. Pure.
 
-Extended attributes and hard links cannot be said: each link is a file with the same contents' place.
+Extended attributes and hard links cannot be said: each link is a file with the same contents'
+place.
 
-Sources: ECMA-119 (cited by section); Joliet specification 1995; "El Torito" Bootable CD-ROM Format Specification 1.0; UEFI
-specification 2.10, 13.3.2. Directories may be deeper than ECMA-119's eight levels: systems that boot Linux do not mind.
+Sources: ECMA-119 (cited by section); Joliet specification 1995; "El Torito" Bootable CD-ROM Format
+Specification 1.0; UEFI specification 2.10, 13.3.2. Directories may be deeper than ECMA-119's eight
+levels: systems that boot Linux do not mind.
 """
 
 from __future__ import annotations
@@ -32,7 +35,8 @@ from compos.tree.node import DIRECTORY, FILE, Hole, Node, Piece, directory
 __all__ = ["BIOS", "SECTOR", "SYSTEM_AREA", "UEFI", "BootImage", "IsoLayout"]
 
 SYSTEM_AREA = 16 * SECTOR
-"""ECMA-119 6.2.1: the first sixteen sectors are the system's, for a disk's boot record and partition table."""
+"""ECMA-119 6.2.1: the first sixteen sectors are the system's, for a disk's boot record and
+partition table."""
 
 LARGEST_EXTENT = 0xFFFFF800
 """A longer file has several extents (6.5.1)."""
@@ -53,13 +57,15 @@ _D_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_")
 _NOT_JOLIET = frozenset("*/:;?\\")
 
 _RECORD = struct.Struct("<BB8s8s7sBBB4sB")
-"""9.1: length, extended attribute length, extent, data length, time, flags, unit, gap, volume sequence number, name length."""
+"""9.1: length, extended attribute length, extent, data length, time, flags, unit, gap, volume
+sequence number, name length."""
 _VOLUME_TIME = b"2017041816300000\0"
 """8.4.26.1: EPOCH, in digits."""
 
 
 class BootImage(NamedTuple):
-    """What a firmware starts: a file of the tree; `sectors` (of 512 bytes) are loaded at once, 0 means: find out."""
+    """What a firmware starts: a file of the tree; `sectors` (of 512 bytes) are loaded at once, 0
+    means: find out."""
 
     platform: int
     path: str
@@ -82,7 +88,8 @@ class _Entry:
 
 
 class _Record(NamedTuple):
-    """A directory record to be: identifier, the entry it is about, and its fields in groups (`rockridge.split`)."""
+    """A directory record to be: identifier, the entry it is about, and its fields in groups
+    (`rockridge.split`)."""
 
     name: bytes
     entry: _Entry
@@ -94,10 +101,15 @@ class _Record(NamedTuple):
 
 
 class _Hierarchy:
-    """One of the two trees of directories over the same files: where each directory is, and its records."""
+    """One of the two trees of directories over the same files: where each directory is, and its
+    records."""
 
     def __init__(
-        self, root: _Entry, identifiers: Callable[[list[_Entry]], list[tuple[bytes, _Entry]]], *, posix: bool
+        self,
+        root: _Entry,
+        identifiers: Callable[[list[_Entry]], list[tuple[bytes, _Entry]]],
+        *,
+        posix: bool,
     ) -> None:
         self.root = root
         self.posix = posix
@@ -106,7 +118,8 @@ class _Hierarchy:
         self.records: dict[int, list[_Record]] = {}
         self.sizes: dict[int, int] = {}
         self.rests: dict[int, int] = {}
-        """Bytes of the fields that stand behind a directory because its records were too short for them."""
+        """Bytes of the fields that stand behind a directory because its records were too short for
+        them."""
         self.extents: dict[int, int] = {}
         level = [root]
         while level:
@@ -120,7 +133,8 @@ class _Hierarchy:
         if len(self.order) > MOST_DIRECTORIES:
             raise OutputError(
                 "iso-too-many-folders",
-                f"the root has {len(self.order):,} folders; an ISO image numbers {MOST_DIRECTORIES:,} at most",
+                f"the root has {len(self.order):,} folders; an ISO image numbers "
+                f"{MOST_DIRECTORIES:,} at most",
                 hint="Put the root into a file system image: --root erofs.",
             )
 
@@ -153,7 +167,9 @@ class _Hierarchy:
         self.records[id(folder)] = records
         self.sizes[id(folder)] = _sectors(at) * SECTOR
         if self.sizes[id(folder)] > LARGEST_EXTENT:
-            raise cannot_hold("iso-folder-too-large", "an ISO image", folder.path, f"its names need {at:,} bytes")
+            raise cannot_hold(
+                "iso-folder-too-large", "an ISO image", folder.path, f"its names need {at:,} bytes"
+            )
         self.rests[id(folder)] = _sectors(rest)
 
     def place(self, sector: int) -> int:
@@ -181,9 +197,14 @@ class _Hierarchy:
                 rest = _fitting(rest, length)
                 places.append((rest, length))
                 rest += length
-            links = [continuation(base + begin // SECTOR, begin % SECTOR, length) for begin, length in places]
+            links = [
+                continuation(base + begin // SECTOR, begin % SECTOR, length)
+                for begin, length in places
+            ]
             for number, (begin, length) in enumerate(places):
-                content = b"".join(record.groups[number + 1]) + (links[number + 1] if number + 1 < len(links) else b"")
+                content = b"".join(record.groups[number + 1]) + (
+                    links[number + 1] if number + 1 < len(links) else b""
+                )
                 rests[begin : begin + length] = content
             fields = b"".join(record.groups[0]) + (links[0] if links else b"")
             for extent, size, flags in self._extents(record.entry):
@@ -223,22 +244,33 @@ class _Hierarchy:
 
 
 class IsoLayout:
-    """An image laid out: `starts` tells where each file's contents will begin, in bytes; `pieces` gives the image.
+    """An image laid out: `starts` tells where each file's contents will begin, in bytes; `pieces`
+    gives the image.
 
-    `volume` is the volume's name (at most 16 characters of A-Z, a-z, 0-9 and _ for both trees), `boot` what firmware starts;
-    the file `first` lies in front of all others, so that its place depends on their names alone.
-    Times are clamped to 1900 to 2155. Raises `OutputError`: `iso-too-many-folders`, `iso-too-large`, `iso-file-too-large`,
-    `iso-folder-too-large`, `iso-name-too-long`, `iso-device`.
+    `volume` is the volume's name (at most 16 characters of A-Z, a-z, 0-9 and _ for both trees),
+    `boot` what firmware starts; the file `first` lies in front of all others, so that its place
+    depends on their names alone. Times are clamped to 1900 to 2155. Raises `OutputError`:
+    `iso-too-many-folders`, `iso-too-large`, `iso-file-too-large`, `iso-folder-too-large`,
+    `iso-name-too-long`, `iso-device`.
     """
 
     def __init__(
-        self, entries: Sequence[tuple[str, Node]], *, volume: str, boot: Sequence[BootImage] = (), first: str = ""
+        self,
+        entries: Sequence[tuple[str, Node]],
+        *,
+        volume: str,
+        boot: Sequence[BootImage] = (),
+        first: str = "",
     ) -> None:
         self._volume = volume
         self._boot = boot
         root = _entries(entries)
-        self._trees = (_Hierarchy(root, _iso_names, posix=True), _Hierarchy(root, _joliet_names, posix=False))
-        # Behind the system area: primary, boot record (17, as El Torito demands), Joliet, end; then the boot catalogue.
+        self._trees = (
+            _Hierarchy(root, _iso_names, posix=True),
+            _Hierarchy(root, _joliet_names, posix=False),
+        )
+        # Behind the system area: primary, boot record (17, as El Torito demands), Joliet, end; then
+        # the boot catalogue.
         sector = 16 + 3 + (1 if boot else 0)
         self._catalogue = sector
         sector += 1 if boot else 0
@@ -255,7 +287,8 @@ class IsoLayout:
         laid: dict[tuple[Piece, ...], int] = {(): 0}
         apart = {image.path for image in boot}
         for entry in sorted(_files(root), key=lambda entry: entry.path != first):
-            # Equal slices are equal bytes, which lie there once. Boot images stay apart: they are filled in later.
+            # Equal slices are equal bytes, which lie there once. Boot images stay apart: they are
+            # filled in later.
             known = laid.get(entry.node.content) if entry.path not in apart else None
             if known is not None:
                 entry.extent = known
@@ -268,14 +301,17 @@ class IsoLayout:
         if sector > MOST_SECTORS:
             raise OutputError("iso-too-large", f"an ISO image cannot have {self.size:,} bytes")
 
-    def pieces(self, *, system_area: bytes = b"", filled: Mapping[str, bytes] = {}) -> Iterator[Piece]:
-        """The image, `size` bytes; `filled` gives other contents, of the same length, to some files."""
+    def pieces(
+        self, *, system_area: bytes = b"", filled: Mapping[str, bytes] = {}
+    ) -> Iterator[Piece]:
+        """The image, `size` bytes; `filled` gives other contents, of the same length, to some
+        files."""
         yield system_area.ljust(SYSTEM_AREA, b"\0")
         yield self._descriptor(1, *self._trees[:1], self._tables[:2])
         if self._boot:
-            yield struct.pack("<B5sB32s32sI", 0, b"CD001", 1, b"EL TORITO SPECIFICATION", b"", self._catalogue).ljust(
-                SECTOR, b"\0"
-            )
+            yield struct.pack(
+                "<B5sB32s32sI", 0, b"CD001", 1, b"EL TORITO SPECIFICATION", b"", self._catalogue
+            ).ljust(SECTOR, b"\0")
         yield self._descriptor(2, *self._trees[1:], self._tables[2:])
         yield struct.pack("<B5sB", 255, b"CD001", 1).ljust(SECTOR, b"\0")
         if self._boot:
@@ -330,7 +366,8 @@ class IsoLayout:
         ).ljust(SECTOR, b"\0")
 
     def _boot_catalogue(self) -> bytes:
-        """El Torito, 2.0: a validation entry, the first image, and a section for each further platform."""
+        """El Torito, 2.0: a validation entry, the first image, and a section for each further
+        platform."""
         first, *others = self._boot
         blank = struct.pack("<BBH24sHH", 1, first.platform, 0, b"compos", 0, 0xAA55)
         total = sum(struct.unpack("<16H", blank)) & 0xFFFF
@@ -342,7 +379,9 @@ class IsoLayout:
 
     def _boot_entry(self, image: BootImage) -> bytes:
         # Bootable, no emulation, usual load segment.
-        return struct.pack("<BBHBBHI20s", 0x88, 0, 0, 0, 0, image.sectors, self.starts[image.path] // SECTOR, b"")
+        return struct.pack(
+            "<BBHBBHI20s", 0x88, 0, 0, 0, 0, image.sectors, self.starts[image.path] // SECTOR, b""
+        )
 
 
 def _entries(entries: Sequence[tuple[str, Node]]) -> _Entry:
@@ -358,7 +397,8 @@ def _entries(entries: Sequence[tuple[str, Node]]) -> _Entry:
                 "iso-file-too-large",
                 "an ISO image",
                 path,
-                f"the file has {node.size:,} bytes, and {MAX_EXTENTS * LARGEST_EXTENT:,} are the most",
+                f"the file has {node.size:,} bytes, and {MAX_EXTENTS * LARGEST_EXTENT:,} are the "
+                "most",
             )
         parent = found[path.rpartition("/")[0]]
         entry = _Entry(path, node, parent)
@@ -400,7 +440,12 @@ def _joliet_names(children: list[_Entry]) -> list[tuple[bytes, _Entry]]:
         if child.node.kind not in (FILE, DIRECTORY):
             continue
         text = "".join(
-            "_" if letter in _NOT_JOLIET or letter < " " or not letter.isprintable() or ord(letter) > 0xFFFF else letter
+            "_"
+            if letter in _NOT_JOLIET
+            or letter < " "
+            or not letter.isprintable()
+            or ord(letter) > 0xFFFF
+            else letter
             for letter in child.name
         )
         end = "" if child.node.kind == DIRECTORY else ";1"
@@ -413,7 +458,9 @@ def _cleaned(text: str, allowed: frozenset[str]) -> str:
     return "".join(letter if letter in allowed else "_" for letter in text)
 
 
-def _unlike(stem: str, end: str, room: int, encode: Callable[[str], bytes], taken: Mapping[bytes, _Entry]) -> bytes:
+def _unlike(
+    stem: str, end: str, room: int, encode: Callable[[str], bytes], taken: Mapping[bytes, _Entry]
+) -> bytes:
     """`stem` and `end`, the stem cut to `room` and, where the name is taken, ending in a number."""
     name = encode(stem[:room] + end)
     number = 0
@@ -435,7 +482,18 @@ def _sections(node: Node) -> list[int]:
 
 def _record(name: bytes, extent: int, size: int, flags: int, mtime: int, fields: bytes) -> bytes:
     length = _padded_name(name) + len(fields) + len(fields) % 2
-    head = _RECORD.pack(length, 0, both(extent), both(size), recorded_time(mtime), flags, 0, 0, _both16(1), len(name))
+    head = _RECORD.pack(
+        length,
+        0,
+        both(extent),
+        both(size),
+        recorded_time(mtime),
+        flags,
+        0,
+        0,
+        _both16(1),
+        len(name),
+    )
     return ((head + name).ljust(_padded_name(name), b"\0") + fields).ljust(length, b"\0")
 
 
@@ -448,7 +506,8 @@ def _group_size(groups: list[list[bytes]], number: int) -> int:
 
 
 def _fitting(at: int, length: int) -> int:
-    """`at`, or the next sector: neither records nor groups of fields cross a sector's end (6.8.1.1)."""
+    """`at`, or the next sector: neither records nor groups of fields cross a sector's end
+    (6.8.1.1)."""
     return at if at % SECTOR + length <= SECTOR else _sectors(at) * SECTOR
 
 

@@ -1,7 +1,9 @@
-"""What every writer asks of a node before it prints one, and the error that says what a format cannot hold. Pure.
+"""What every writer asks of a node before it prints one, and the error that says what a format
+cannot hold. Pure.
 
-`tree.gate` has judged what came from outside. The writers ask once more, because a number that is wider than its field, a name
-that ends early or contents of another length would move everything behind them: others' bytes would be read as headers.
+`tree.gate` has judged what came from outside. The writers ask once more, because a number that is
+wider than its field, a name that ends early or contents of another length would move everything
+behind them: others' bytes would be read as headers.
 """
 
 from __future__ import annotations
@@ -27,13 +29,17 @@ from compos.tree.node import FILE, SYMLINK, Hole, Node, Slice
 __all__ = ["MAX_HOLES", "cannot_hold", "encoded", "require_holes", "require_node"]
 
 MAX_HOLES = 1 << 40
-"""Bytes of holes in all files of a tree, for formats that write them out as zeros or list their blocks: what a writer does for
-a hole takes time and memory, and a layer of 200 bytes can have one of 2^63. Our own limit; real sparse files are far below."""
+"""Bytes of holes in all files of a tree, for formats that write them out as zeros or list their
+blocks: what a writer does for a hole takes time and memory, and a layer of 200 bytes can have one
+of 2^63. Our own limit; real sparse files are far below."""
 
 _SURELY_SHORT = MAX_NAME // 4
 """Characters that have at most `MAX_NAME` bytes in any case: one has four at most."""
 
-_IMAGE_HINT = "Leave the file out of its image, or choose a format that can hold it; docs/formats.md lists the limits."
+_IMAGE_HINT = (
+    "Leave the file out of its image, or choose a format that can hold it; "
+    "docs/formats.md lists the limits."
+)
 
 
 def encoded(text: str) -> bytes:
@@ -41,13 +47,16 @@ def encoded(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
-def cannot_hold(id: str, form: str, path: str, problem: str, *, hint: str = _IMAGE_HINT) -> OutputError:
+def cannot_hold(
+    id: str, form: str, path: str, problem: str, *, hint: str = _IMAGE_HINT
+) -> OutputError:
     """The error about the entry `path`, which the format `form` cannot hold."""
     return OutputError(id, f"{form} cannot hold {shown(path or '/')}: {problem}", hint=hint)
 
 
 def require_node(path: str, node: Node) -> None:
-    """Raise `OutputError` (`entry-limit`) unless Linux could have `node` there; how long `path` is is the format's matter."""
+    """Raise `OutputError` (`entry-limit`) unless Linux could have `node` there; how long `path` is
+    is the format's matter."""
     _, mode, uid, gid, _, size, content, link, (major, minor), xattrs, _ = node
     if not (
         0 <= mode <= MAX_MODE
@@ -102,7 +111,11 @@ def _content_problem(node: Node) -> str:
         length = pieces[0].size
     else:
         length = sum(map(piece_size, pieces)) if node.kind == FILE else 0
-    return "" if length == node.size else f"its contents have {length:,} bytes, its size is {node.size:,}"
+    return (
+        ""
+        if length == node.size
+        else f"its contents have {length:,} bytes, its size is {node.size:,}"
+    )
 
 
 def _link_problem(link: str) -> str:
@@ -114,17 +127,22 @@ def _link_problem(link: str) -> str:
 def _xattr_problem(node: Node) -> str:
     for name, value in node.xattrs:
         if "\0" in name or len(encoded(name)) > MAX_XATTR_NAME or len(value) > MAX_XATTR_VALUE:
-            return f"its extended attribute {shown(name)} has a NUL, a longer name or a longer value than Linux allows"
+            return (
+                f"its extended attribute {shown(name)} has a NUL, a longer name or a longer "
+                "value than Linux allows"
+            )
     return ""
 
 
 def require_holes(form: str, nodes: Iterable[Node], limit: int = MAX_HOLES) -> None:
-    """Raise `OutputError` (`too-many-holes`) when the holes of `nodes` have more than `limit` bytes."""
+    """Raise `OutputError` (`too-many-holes`) when the holes of `nodes` have more than `limit`
+    bytes."""
     total = sum(_holes(node.content) for node in nodes if node.kind == FILE)
     if total > limit:
         raise OutputError(
             "too-many-holes",
-            f"the sparse files have {total:,} bytes of holes; {form} would write them out, and {limit:,} are the most",
+            f"the sparse files have {total:,} bytes of holes; {form} would write them out, and "
+            f"{limit:,} are the most",
             hint="Keep the root as EROFS or ext4, which do not store holes: --root erofs.",
         )
 

@@ -19,7 +19,8 @@ R = TypeVar("R")
 
 
 def in_parallel(work: Iterator[tuple[K, T]], function: Callable[[T], R]) -> Iterator[tuple[K, R]]:
-    """Each key with `function` of its value, in the order of `work`, which one thread reads. No thread shows in the result."""
+    """Each key with `function` of its value, in the order of `work`, which one thread reads. No
+    thread shows in the result."""
     with ThreadPoolExecutor(THREADS) as pool:
         waiting: deque[tuple[K, Future[R]]] = deque(
             (key, pool.submit(function, value)) for key, value in islice(work, WINDOW)

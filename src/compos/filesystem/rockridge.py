@@ -1,6 +1,8 @@
-"""What Rock Ridge adds to an ISO 9660 directory record: POSIX names, owners, modes, times, links, devices. Pure.
+"""What Rock Ridge adds to an ISO 9660 directory record: POSIX names, owners, modes, times, links,
+devices. Pure.
 
-Sources: SUSP 1.12 (System Use Sharing Protocol), cited as [SUSP]; RRIP 1.12 (Rock Ridge Interchange Protocol), as [RRIP].
+Sources: SUSP 1.12 (System Use Sharing Protocol), cited as [SUSP]; RRIP 1.12 (Rock Ridge Interchange
+Protocol), as [RRIP].
 """
 
 from __future__ import annotations
@@ -40,7 +42,8 @@ _TYPES = {
 LONGEST = 250
 """Of a name or a link's part in one field, whose length is a byte."""
 MAX_NAME = 253
-"""Bytes of a name that Linux reads: of a longer one it drops the end (fs/isofs/rock.c, get_rock_ridge_filename)."""
+"""Bytes of a name that Linux reads: of a longer one it drops the end (fs/isofs/rock.c,
+get_rock_ridge_filename)."""
 
 TF_MODIFY_ACCESS_ATTRIBUTES = 0x0E
 
@@ -76,9 +79,11 @@ def continuation(block: int, offset: int, length: int) -> bytes:
 
 
 def posix_fields(node: Node, name: str, *, links: int, number: int) -> list[bytes]:
-    """PX, TF, then NM, SL or PN as needed ([RRIP] 4.1); `name` is empty for a directory's own records.
+    """PX, TF, then NM, SL or PN as needed ([RRIP] 4.1); `name` is empty for a directory's own
+    records.
 
-    Raises `OutputError` (`iso-name-too-long`, `iso-device`). Repeated slashes in a link's target cannot be said.
+    Raises `OutputError` (`iso-name-too-long`, `iso-device`). Repeated slashes in a link's target
+    cannot be said.
     """
     mode = _TYPES[node.kind] | node.mode
     fields = [
@@ -91,14 +96,18 @@ def posix_fields(node: Node, name: str, *, links: int, number: int) -> list[byte
     elif node.kind in (CHARACTER, BLOCK):
         if not node.device[0] and node.device[1] > 0xFF:
             raise cannot_hold(
-                "iso-device", "an ISO image", name, f"the device 0:{node.device[1]} would be read as another"
+                "iso-device",
+                "an ISO image",
+                name,
+                f"the device 0:{node.device[1]} would be read as another",
             )
         fields.append(b"PN\x14\x01" + b"".join(map(both, _device(*node.device))))
     return fields
 
 
 def _device(major: int, minor: int) -> tuple[int, int]:
-    """High and low word ([RRIP] 4.1.2). Readers take a high word of zero for the old form, eight bits of minor number."""
+    """High and low word ([RRIP] 4.1.2). Readers take a high word of zero for the old form, eight
+    bits of minor number."""
     return (0, major << 8 | minor) if minor < 256 else (major, minor)
 
 
@@ -118,27 +127,34 @@ def _name(name: bytes) -> list[bytes]:
 
 
 def _link(target: bytes) -> list[bytes]:
-    """SL fields: the target's components, cut where they or the field get too long ([RRIP] 4.1.3)."""
+    """SL fields: the target's components, cut where they or the field get too long ([RRIP]
+    4.1.3)."""
     components: list[bytes] = [b"\x08\0"] if target.startswith(b"/") else []
     for part in filter(None, target.split(b"/")):
         if part in (b".", b".."):
             components.append(bytes((2 * len(part), 0)))
             continue
         cuts = [part[at : at + LONGEST - 5] for at in range(0, len(part), LONGEST - 5)]
-        components += [bytes((1 if number + 1 < len(cuts) else 0, len(cut))) + cut for number, cut in enumerate(cuts)]
+        components += [
+            bytes((1 if number + 1 < len(cuts) else 0, len(cut))) + cut
+            for number, cut in enumerate(cuts)
+        ]
     fields: list[list[bytes]] = [[]]
     for component in components:
         if sum(map(len, fields[-1])) + len(component) > LONGEST:
             fields.append([])
         fields[-1].append(component)
     return [
-        b"SL" + bytes((5 + sum(map(len, field)), 1, 1 if number + 1 < len(fields) else 0)) + b"".join(field)
+        b"SL"
+        + bytes((5 + sum(map(len, field)), 1, 1 if number + 1 < len(fields) else 0))
+        + b"".join(field)
         for number, field in enumerate(fields)
     ]
 
 
 def split(fields: list[bytes], room: int) -> list[list[bytes]]:
-    """`fields` as groups: the first has at most `room` bytes, later ones a sector, each with room for CE if one follows."""
+    """`fields` as groups: the first has at most `room` bytes, later ones a sector, each with room
+    for CE if one follows."""
     groups: list[list[bytes]] = [[]]
     limit, used = room, 0
     for index, field in enumerate(fields):

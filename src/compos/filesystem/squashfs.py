@@ -1,6 +1,8 @@
-"""A tree as a squashfs image: read-only, compressed. Reads contents; two threads compress, memory is bounded.
+"""A tree as a squashfs image: read-only, compressed. Reads contents; two threads compress, memory
+is bounded.
 
-Files shorter than a block, and the ends of longer ones, share fragment blocks; equal contents are stored once.
+Files shorter than a block, and the ends of longer ones, share fragment blocks; equal contents are
+stored once.
 
 Source: Linux, Documentation/filesystems/squashfs.rst and fs/squashfs/squashfs_fs.h, cited as [FS].
 """
@@ -24,7 +26,17 @@ from compos.filesystem.limits import cannot_hold, encoded, require_holes, requir
 from compos.filesystem.parallel import in_parallel
 from compos.filesystem.squashfs_tables import NO_XATTR, Metadata, Xattrs, indexed_table
 from compos.tree.contents import Contents
-from compos.tree.node import BLOCK, CHARACTER, DIRECTORY, FIFO, FILE, SYMLINK, Node, Piece, directory
+from compos.tree.node import (
+    BLOCK,
+    CHARACTER,
+    DIRECTORY,
+    FIFO,
+    FILE,
+    SYMLINK,
+    Node,
+    Piece,
+    directory,
+)
 from compos.tree.runs import blocks_of
 
 __all__ = ["BLOCK_SIZE", "COMPRESSORS", "SquashfsCompression", "write_squashfs"]
@@ -38,8 +50,9 @@ PADDING = 4096
 """Of the whole image: what block devices and loop devices are made of."""
 
 _SUPER = struct.Struct("<4sIIIIHHHHHHQQQQQQQQ")
-"""[FS] squashfs_super_block: magic, inodes, time, block size, fragments, compression, block log, flags, ids, version, root
-inode, bytes used, places of ids, xattrs, inodes, directories, fragments, exports."""
+"""[FS] squashfs_super_block: magic, inodes, time, block size, fragments, compression, block log,
+flags, ids, version, root inode, bytes used, places of ids, xattrs, inodes, directories, fragments,
+exports."""
 DUPLICATES, EXPORTABLE, NO_XATTRS = 0x40, 0x80, 0x200
 NOWHERE = 0xFFFFFFFFFFFFFFFF
 _STORED = 1 << 24
@@ -53,8 +66,8 @@ LONG = 7
 """A type's extended form has a number higher by this."""
 _DIR_HEADER = struct.Struct("<III")
 _DIR_ENTRY = struct.Struct("<HhHH")
-"""[FS] squashfs_dir_header (entries - 1, inode block, first inode's number) and squashfs_dir_entry (offset, number's
-difference, type, name's length - 1)."""
+"""[FS] squashfs_dir_header (entries - 1, inode block, first inode's number) and squashfs_dir_entry
+(offset, number's difference, type, name's length - 1)."""
 _DIR_INDEX = struct.Struct("<III")
 DIR_ENTRIES = 256
 _LIMIT = 0xFFFFFFFF
@@ -63,8 +76,8 @@ MAX_IDS = 0xFFFF
 """Different owners and groups: the superblock counts them with 16 bits."""
 
 MAX_HOLES = 2 << 40
-"""Bytes of holes in all files: an inode lists the blocks of its holes, too, with four bytes each. Our own limit, above what
-login records of the highest user id have (/var/log/lastlog, 1.2 TB)."""
+"""Bytes of holes in all files: an inode lists the blocks of its holes, too, with four bytes each.
+Our own limit, above what login records of the highest user id have (/var/log/lastlog, 1.2 TB)."""
 
 MAX_LISTING = 0xFFFFFFFF
 MAX_INDEX = 0xFFFF
@@ -73,7 +86,8 @@ MAX_INDEX = 0xFFFF
 
 @dataclass(slots=True)
 class _Blocks:
-    """Where a file's data is: the first block's place, the blocks' lengths, the fragment and the place in it."""
+    """Where a file's data is: the first block's place, the blocks' lengths, the fragment and the
+    place in it."""
 
     size: int
     start: int = 0
@@ -112,17 +126,20 @@ def write_squashfs(
     compression: SquashfsCompression = "zstd",
     block_size: int = BLOCK_SIZE,
 ) -> int:
-    """Write the image of `entries` (sorted, parents first) to the empty file `out`; returns its bytes, a multiple of 4096.
+    """Write the image of `entries` (sorted, parents first) to the empty file `out`; returns its
+    bytes, a multiple of 4096.
 
-    Times are clamped to 1970 to 2106. Raises `OutputError`: `squashfs-too-many-ids`, `squashfs-folder-too-large`,
-    `too-many-holes`, `xattr-unknown`.
+    Times are clamped to 1970 to 2106. Raises `OutputError`: `squashfs-too-many-ids`,
+    `squashfs-folder-too-large`, `too-many-holes`, `xattr-unknown`.
     """
     require_holes("a squashfs", (node for _, node in entries), MAX_HOLES)
     return _Writer(contents, out, compression, block_size).write(entries)
 
 
 class _Writer:
-    def __init__(self, contents: Contents, out: BinaryIO, compression: SquashfsCompression, block_size: int) -> None:
+    def __init__(
+        self, contents: Contents, out: BinaryIO, compression: SquashfsCompression, block_size: int
+    ) -> None:
         self.contents = contents
         self.out = out
         self.compression = compression
@@ -148,7 +165,9 @@ class _Writer:
             places.append(end)
             self.out.write(table)
             end += len(table)
-        fragments = b"".join(struct.pack("<QII", start, length, 0) for start, length in self.fragments)
+        fragments = b"".join(
+            struct.pack("<QII", start, length, 0) for start, length in self.fragments
+        )
         ids = struct.pack(f"<{len(self.ids)}I", *self.ids)
         for content in (fragments, struct.pack(f"<{count}Q", *self.exports), ids):
             table, index = indexed_table(content, end, self.compress)
@@ -165,9 +184,12 @@ class _Writer:
         self.out.seek(0)
         self.out.write(
             _SUPER.pack(
-                b"hsqs", count, EPOCH // 10**9, self.block_size, len(self.fragments), COMPRESSORS[self.compression],
-                self.block_size.bit_length() - 1, DUPLICATES | EXPORTABLE | (0 if xattrs else NO_XATTRS), len(self.ids),
-                4, 0, reference, end, id_at, xattr_at, inode_at, directory_at, fragment_at, export_at,
+                b"hsqs", count, EPOCH // 10**9, self.block_size, len(self.fragments),
+                COMPRESSORS[self.compression],
+                self.block_size.bit_length() - 1,
+                DUPLICATES | EXPORTABLE | (0 if xattrs else NO_XATTRS), len(self.ids),
+                4, 0, reference, end, id_at, xattr_at, inode_at, directory_at, fragment_at,
+                export_at,
             )
         )  # fmt: skip
         return end + -end % PADDING
@@ -183,9 +205,12 @@ class _Writer:
         stored: dict[tuple[int, bytes, bytes], int] = {}
         current: _Blocks | None = None
         digest = hashlib.sha256()
-        for unit, (packed, length) in in_parallel(chain(self._units(nodes), [(_Unit(None, -1), b"")]), pack):
+        for unit, (packed, length) in in_parallel(
+            chain(self._units(nodes), [(_Unit(None, -1), b"")]), pack
+        ):
             if current and unit.blocks is not current:
-                # The same bytes from another layer: the earlier ones serve, the next file overwrites these.
+                # The same bytes from another layer: the earlier ones serve, the next file
+                # overwrites these.
                 key = (current.size, current.lengths.tobytes(), digest.digest())
                 if (known := stored.setdefault(key, current.start)) != current.start:
                     at, current.start = current.start, known
@@ -204,7 +229,8 @@ class _Writer:
         return at
 
     def _units(self, nodes: Iterator[Node]) -> Iterator[tuple[_Unit, bytes]]:
-        """Blocks to compress, in the order in which they are stored; notes where everything will be."""
+        """Blocks to compress, in the order in which they are stored; notes where everything will
+        be."""
         ends = bytearray()
         known: dict[bytes, _Blocks] = {}
         number = 0
@@ -215,7 +241,9 @@ class _Writer:
             tail = b""
             for data, length in blocks_of(self.contents, node.content, self.block_size):
                 if length >= self.block_size:
-                    blocks.lengths.frombytes(bytes(length // self.block_size * blocks.lengths.itemsize))
+                    blocks.lengths.frombytes(
+                        bytes(length // self.block_size * blocks.lengths.itemsize)
+                    )
                     if data:
                         yield _Unit(blocks, len(blocks.lengths) - 1), data
                     else:
@@ -241,7 +269,8 @@ class _Writer:
             yield _Unit(None, number), bytes(ends)
 
     def _inode(self, top: _Inode, count: int) -> int:
-        """Write all inodes, children before their directories, which name their places; returns the root's reference."""
+        """Write all inodes, children before their directories, which name their places; returns the
+        root's reference."""
         waiting = [(top, False)]
         while waiting:
             inode, ready = waiting.pop()
@@ -279,7 +308,12 @@ class _Writer:
                 rest += struct.pack("<I", inode.xattr)
         time = min(max(node.mtime // 10**9, 0), _LIMIT)
         common = _COMMON.pack(
-            kind + (LONG if long else 0), node.mode, self._id(node.uid), self._id(node.gid), time, inode.number
+            kind + (LONG if long else 0),
+            node.mode,
+            self._id(node.uid),
+            self._id(node.gid),
+            time,
+            inode.number,
         )
         return common + rest
 
@@ -294,7 +328,8 @@ class _Writer:
         return index
 
     def _file(self, inode: _Inode, long: bool) -> tuple[bool, bytes]:
-        """[FS] squashfs_reg_inode, or squashfs_lreg_inode for what is large, sparse, linked or has attributes."""
+        """[FS] squashfs_reg_inode, or squashfs_lreg_inode for what is large, sparse, linked or has
+        attributes."""
         blocks = self.files.get(inode.node.content) or _Blocks(0)
         size = inode.node.size
         lengths = _little_endian(blocks.lengths)
@@ -302,13 +337,23 @@ class _Writer:
             # Of a file that is a hole as a whole the kernel wants to hear of less than its size.
             sparse = min(blocks.sparse, size - 1) if blocks.sparse else 0
             head = struct.pack(
-                "<QQQIIII", blocks.start, size, sparse, inode.links, blocks.fragment, blocks.offset, inode.xattr
+                "<QQQIIII",
+                blocks.start,
+                size,
+                sparse,
+                inode.links,
+                blocks.fragment,
+                blocks.offset,
+                inode.xattr,
             )
             return True, head + lengths
-        return False, struct.pack("<IIII", blocks.start, blocks.fragment, blocks.offset, size) + lengths
+        return False, struct.pack(
+            "<IIII", blocks.start, blocks.fragment, blocks.offset, size
+        ) + lengths
 
     def _directory(self, inode: _Inode, count: int, long: bool) -> tuple[bool, bytes]:
-        """Write the listing; [FS] squashfs_dir_inode, or squashfs_ldir_inode with an index when the listing is long."""
+        """Write the listing; [FS] squashfs_dir_inode, or squashfs_ldir_inode with an index when the
+        listing is long."""
         block, offset = self.directories.place()
         size = 0
         index: list[bytes] = []
@@ -324,7 +369,9 @@ class _Writer:
             for name, child in group:
                 difference = child.number - first.number
                 kind = _TYPES[child.node.kind]
-                parts.append(_DIR_ENTRY.pack(child.place[1], difference, kind, len(name) - 1) + name)
+                parts.append(
+                    _DIR_ENTRY.pack(child.place[1], difference, kind, len(name) - 1) + name
+                )
             listing = b"".join(parts)
             self.directories.add(listing)
             size += len(listing)
@@ -332,17 +379,23 @@ class _Writer:
         size += 3
         if size > MAX_LISTING or len(index) > MAX_INDEX:
             raise cannot_hold(
-                "squashfs-folder-too-large", "a squashfs", os.fsdecode(inode.name), f"its names need {size:,} bytes"
+                "squashfs-folder-too-large",
+                "a squashfs",
+                os.fsdecode(inode.name),
+                f"its names need {size:,} bytes",
             )
         parent = inode.parent.number if inode.parent else count + 1
         if long or size > 0xFFFF:
-            head = struct.pack("<IIIIHHI", inode.links, size, block, parent, len(index), offset, inode.xattr)
+            head = struct.pack(
+                "<IIIIHHI", inode.links, size, block, parent, len(index), offset, inode.xattr
+            )
             return True, head + b"".join(index)
         return False, struct.pack("<IIHHI", block, inode.links, size, offset, parent)
 
 
 def _inodes(entries: Sequence[tuple[str, Node]]) -> tuple[_Inode, int]:
-    """The root with everything below it, numbered in the order of `entries`; and how many there are."""
+    """The root with everything below it, numbered in the order of `entries`; and how many there
+    are."""
     top = next((node for path, node in entries if not path), directory(0o755, EPOCH))
     root = _Inode(top, number=1)
     folders = {"": root}
@@ -378,7 +431,8 @@ def _little_endian(lengths: array[int]) -> bytes:
 
 
 def _groups(children: Sequence[tuple[bytes, _Inode]]) -> Iterator[list[tuple[bytes, _Inode]]]:
-    """A listing's parts that can share a header: one inode block, numbers close to the first one's."""
+    """A listing's parts that can share a header: one inode block, numbers close to the first
+    one's."""
     group: list[tuple[bytes, _Inode]] = []
     for item in children:
         if group:

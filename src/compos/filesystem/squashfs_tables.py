@@ -1,4 +1,5 @@
-"""Squashfs's metadata: streams cut into blocks of 8 KiB and compressed, tables with an index, extended attributes. Pure.
+"""Squashfs's metadata: streams cut into blocks of 8 KiB and compressed, tables with an index,
+extended attributes. Pure.
 
 Source: Linux, fs/squashfs/squashfs_fs.h, cited as [FS].
 """
@@ -30,7 +31,8 @@ _XATTR_TABLE = struct.Struct("<QII")
 
 
 class Metadata:
-    """A stream of records; each is found by its block's place in the compressed stream and the offset in that block."""
+    """A stream of records; each is found by its block's place in the compressed stream and the
+    offset in that block."""
 
     def __init__(self, compress: Compress) -> None:
         self._compress = compress
@@ -68,7 +70,8 @@ class Metadata:
 
 
 def indexed_table(content: bytes, start: int, compress: Compress) -> tuple[bytes, int]:
-    """`content` in metadata blocks and the places of these blocks, to be written at `start`; and where the places begin."""
+    """`content` in metadata blocks and the places of these blocks, to be written at `start`; and
+    where the places begin."""
     stream = Metadata(compress)
     places = []
     for at in range(0, len(content), SIZE):
@@ -101,7 +104,8 @@ class Xattrs:
         return self._ids[xattrs]
 
     def finished(self, start: int) -> tuple[bytes, int]:
-        """The attributes and their table, to be written at `start`; and where the table's header is in them."""
+        """The attributes and their table, to be written at `start`; and where the table's header is
+        in them."""
         if not self._entries:
             return b"", 0
         stream = self._stream.finished()
@@ -121,4 +125,9 @@ def _attribute(path: bytes, name: str, value: bytes) -> bytes:
             hint="Keep the root as EROFS: --root erofs.",
         )
     short_name = encoded(short)
-    return struct.pack("<HH", kind, len(short_name)) + short_name + struct.pack("<I", len(value)) + value
+    return (
+        struct.pack("<HH", kind, len(short_name))
+        + short_name
+        + struct.pack("<I", len(value))
+        + value
+    )

@@ -1,4 +1,5 @@
-"""A tree as a tar archive: POSIX ustar headers, with PAX records where ustar cannot say it (POSIX.1-2024, pax)."""
+"""A tree as a tar archive: POSIX ustar headers, with PAX records where ustar cannot say it
+(POSIX.1-2024, pax)."""
 
 from __future__ import annotations
 
@@ -23,8 +24,8 @@ TarEntry = tuple[str, Node, Mapping[str, str]]
 def tar_pieces(entries: Iterable[TarEntry]) -> Iterator[Piece]:
     """The archive of `entries` as pieces, ending in two zero blocks. Hard links stay hard links.
 
-    Times keep their nanoseconds (PAX `mtime`), extended attributes go to `SCHILY.xattr.*` as GNU tar writes them. Raises
-    `OutputError` (`tar-xattr-name`, `too-many-holes`).
+    Times keep their nanoseconds (PAX `mtime`), extended attributes go to `SCHILY.xattr.*` as GNU
+    tar writes them. Raises `OutputError` (`tar-xattr-name`, `too-many-holes`).
     """
     entries = list(entries)
     require_holes("a tar", (node for _, node, _ in entries))
@@ -51,18 +52,26 @@ def tar_pieces(entries: Iterable[TarEntry]) -> Iterator[Piece]:
 def _xattr_records(path: str, node: Node) -> Iterator[tuple[bytes, bytes]]:
     for key, value in node.xattrs:
         if "=" in key:
-            # It ends a record's key (POSIX.1-2024, pax, "pax Extended Header"); programs differ in how they escape it.
+            # It ends a record's key (POSIX.1-2024, pax, "pax Extended Header"); programs differ in
+            # how they escape it.
             raise cannot_hold(
-                "tar-xattr-name", "a tar", path, f"its extended attribute {shown(key)} has a = in its name"
+                "tar-xattr-name",
+                "a tar",
+                path,
+                f"its extended attribute {shown(key)} has a = in its name",
             )
         yield b"SCHILY.xattr." + encoded(key), value
 
 
-def _headers(name: bytes, typeflag: bytes, node: Node, link: bytes, size: int, records: dict[bytes, bytes]) -> bytes:
+def _headers(
+    name: bytes, typeflag: bytes, node: Node, link: bytes, size: int, records: dict[bytes, bytes]
+) -> bytes:
     """The member's header block, behind a PAX header where one is needed."""
     seconds, nanoseconds = divmod(node.mtime, 10**9)
     if nanoseconds:
-        records[b"mtime"] = b"%d.%09d" % divmod(node.mtime, 10**9) if seconds >= 0 else _negative(node.mtime)
+        records[b"mtime"] = (
+            b"%d.%09d" % divmod(node.mtime, 10**9) if seconds >= 0 else _negative(node.mtime)
+        )
     elif not 0 <= seconds <= _OCTAL_SIZE:
         records[b"mtime"] = b"%d" % seconds
     prefix, short = _split(name)
@@ -92,7 +101,9 @@ def _headers(name: bytes, typeflag: bytes, node: Node, link: bytes, size: int, r
     if not records:
         return header
     body = b"".join(_record(key, value) for key, value in sorted(records.items()))
-    extended = _block(b"PaxHeaders/" + short[-80:], 0o644, (0, 0), len(body), 0, b"x", b"", (0, 0), b"")
+    extended = _block(
+        b"PaxHeaders/" + short[-80:], 0o644, (0, 0), len(body), 0, b"x", b"", (0, 0), b""
+    )
     return extended + body + bytes(-len(body) % BLOCK_SIZE) + header
 
 
@@ -102,7 +113,8 @@ def _negative(mtime: int) -> bytes:
 
 
 def _split(name: bytes) -> tuple[bytes, bytes | None]:
-    """`name` as ustar's prefix (155 bytes) and name (100 bytes), or no name when it does not fit."""
+    """`name` as ustar's prefix (155 bytes) and name (100 bytes), or no name when it does not
+    fit."""
     if len(name) <= 100:
         return b"", name
     at = name.find(b"/", len(name) - 101)
@@ -122,7 +134,8 @@ def _block(
     device: tuple[int, int],
     prefix: bytes,
 ) -> bytes:
-    """One ustar header block: fields at their offsets, numbers in octal, the checksum over blanks."""
+    """One ustar header block: fields at their offsets, numbers in octal, the checksum over
+    blanks."""
     uid, gid = (value if value <= _OCTAL_ID else 0 for value in owner)
     header = b"".join(
         (
@@ -140,7 +153,9 @@ def _block(
         )
     )
     if len(header) != BLOCK_SIZE:
-        raise cannot_hold("tar-field", "a tar", "", f"the name {shown(repr(name))} does not fit its field")
+        raise cannot_hold(
+            "tar-field", "a tar", "", f"the name {shown(repr(name))} does not fit its field"
+        )
     return header[:148] + b"%06o\0 " % sum(header) + header[156:]
 
 
@@ -148,7 +163,12 @@ def _octal(value: int, digits: int) -> bytes:
     """A field of `digits` and a NUL."""
     text = b"%0*o\0" % (digits, value)
     if value < 0 or len(text) != digits + 1:
-        raise cannot_hold("tar-field", "a tar", "", f"the number {value:,} does not fit into {digits} octal digits")
+        raise cannot_hold(
+            "tar-field",
+            "a tar",
+            "",
+            f"the number {value:,} does not fit into {digits} octal digits",
+        )
     return text
 
 

@@ -1,7 +1,8 @@
-"""Files of an image that lies in a folder or in a tar: found by name, read in pieces, never unpacked.
+"""Files of an image that lies in a folder or in a tar: found by name, read in pieces, never
+unpacked.
 
-May touch: the folder or tar that it is given (reading). Nothing outside is read: names are checked, and links lead nowhere
-but to other members.
+May touch: the folder or tar that it is given (reading). Nothing outside is read: names are checked,
+and links lead nowhere but to other members.
 """
 
 from __future__ import annotations
@@ -34,10 +35,12 @@ MAX_MEMBERS = 100_000
 """Members of a tar: an image has one a layer and a document, and each is held in memory."""
 
 MAX_HEADER = 1 << 20
-"""Bytes of an extended header (pax, GNU), which is read into memory; honest ones hold a path and some times."""
+"""Bytes of an extended header (pax, GNU), which is read into memory; honest ones hold a path and
+some times."""
 
 MAX_HOLES = 64 << 30
-"""Bytes of a sparse file, whatever the archive says: layers become no larger than this when they are unpacked, either."""
+"""Bytes of a sparse file, whatever the archive says: layers become no larger than this when they
+are unpacked, either."""
 
 _HEADERS = (
     tarfile.XHDTYPE,
@@ -60,7 +63,8 @@ class Archive(Protocol):
         """The file, opened; raises `ImageError` (`archive-incomplete`)."""
 
     def position(self, name: str) -> int:
-        """What to sort files by before they are read: going back in a compressed tar means to decompress it once more."""
+        """What to sort files by before they are read: going back in a compressed tar means to
+        decompress it once more."""
 
     def document(self, name: str) -> bytes:
         """A whole small file; raises `ImageError` (`archive-incomplete`)."""
@@ -68,7 +72,8 @@ class Archive(Protocol):
 
 @contextmanager
 def opened(path: Path) -> Iterator[Archive]:
-    """The folder or tar (plain, gzip, bzip2, xz) at `path`. Raises `ImageError` (`archive-missing`, `archive-damaged`)."""
+    """The folder or tar (plain, gzip, bzip2, xz) at `path`. Raises `ImageError` (`archive-missing`,
+    `archive-damaged`)."""
     # Not around the block: errors of whoever reads are not the archive's.
     with ExitStack() as stack:
         with _damage(path):
@@ -86,18 +91,34 @@ def _damage(path: Path) -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         raise ImageError(
-            "archive-missing", "there is no such file or folder", place=str(path), hint="Check the image's path."
+            "archive-missing",
+            "there is no such file or folder",
+            place=str(path),
+            hint="Check the image's path.",
         ) from error
-    # zlib.error and lzma.LZMAError are of no family; tarfile lets ValueError and OverflowError of hostile headers through.
-    except (OSError, tarfile.TarError, EOFError, ValueError, ArithmeticError, zlib.error, lzma.LZMAError) as error:
+    # zlib.error and lzma.LZMAError are of no family; tarfile lets ValueError and OverflowError of
+    # hostile headers through.
+    except (
+        OSError,
+        tarfile.TarError,
+        EOFError,
+        ValueError,
+        ArithmeticError,
+        zlib.error,
+        lzma.LZMAError,
+    ) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise ImageError(
-            "archive-damaged", f"the image cannot be read: {reason}", place=str(path), hint="Save the image again."
+            "archive-damaged",
+            f"the image cannot be read: {reason}",
+            place=str(path),
+            hint="Save the image again.",
         ) from error
 
 
 def identity(path: Path) -> str:
-    """Changes when the file at `path` is written again: its path, inode, size and time of change. Raises `OSError`."""
+    """Changes when the file at `path` is written again: its path, inode, size and time of change.
+    Raises `OSError`."""
     status = path.stat()
     return f"{path.absolute()} {status.st_ino} {status.st_size} {status.st_ctime_ns}"
 
@@ -125,7 +146,9 @@ class _Folder:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             os.close(descriptor)
             raise _incomplete(self._path, name)
-        return BufferedReader(_Guarded(os.fdopen(descriptor, "rb", buffering=0), self._path), _BUFFER)
+        return BufferedReader(
+            _Guarded(os.fdopen(descriptor, "rb", buffering=0), self._path), _BUFFER
+        )
 
     def position(self, name: str) -> int:
         return 0
@@ -189,7 +212,8 @@ class _Tar:
         return _whole(self, self._path, name)
 
     def _find(self, name: str) -> tarfile.TarInfo | None:
-        """The regular member that `name` means: `docker save` writes layers that several images share as links."""
+        """The regular member that `name` means: `docker save` writes layers that several images
+        share as links."""
         name = posixpath.normpath(name)
         for _ in range(_MOST_LINKS):
             member = self._members.get(name)

@@ -1,8 +1,10 @@
-"""What an image's index attests of it: the SPDX documents in BuildKit's attestation manifests, and such manifests of our own.
+"""What an image's index attests of it: the SPDX documents in BuildKit's attestation manifests, and
+such manifests of our own.
 
-May touch: the store. Source: BuildKit's "Image Attestation Storage"; in-toto's Statement v0.1. An attestation manifest stands
-in the index for the platform unknown/unknown and names the image's manifest in an annotation; its layers are in-toto
-statements, each annotated with the type of its predicate.
+May touch: the store. Source: BuildKit's "Image Attestation Storage"; in-toto's Statement v0.1. An
+attestation manifest stands in the index for the platform unknown/unknown and names the image's
+manifest in an annotation; its layers are in-toto statements, each annotated with the type of its
+predicate.
 """
 
 from __future__ import annotations
@@ -40,12 +42,15 @@ _LARGEST = 256 << 20
 
 
 def attestation_blobs(data: bytes, place: str) -> tuple[Descriptor, ...]:
-    """What belongs to the attestation manifest `data`: its config and its in-toto layers. Raises `ImageError`."""
+    """What belongs to the attestation manifest `data`: its config and its in-toto layers. Raises
+    `ImageError`."""
     try:
         _, document = parse_document(data, media_type=MANIFEST)
         if not isinstance(document, Manifest):
             raise ImageError(
-                "image-media-type", "an attestation is an image index", hint="Have the image built and pushed again."
+                "image-media-type",
+                "an attestation is an image index",
+                hint="Have the image built and pushed again.",
             )
     except ImageError as error:
         error.place = error.place or place
@@ -58,7 +63,8 @@ def attested(store: Store, image: Image) -> bool:
     return all(
         store.has(manifest.digest)
         and all(
-            store.has(blob.digest, blob.size) for blob in attestation_blobs(store.read(manifest.digest), image.name)
+            store.has(blob.digest, blob.size)
+            for blob in attestation_blobs(store.read(manifest.digest), image.name)
         )
         for manifest in image.attestations
     )
@@ -73,7 +79,9 @@ def spdx_documents(store: Store, image: Image) -> Iterator[dict[str, Any]]:
         if not store.has(manifest.digest):
             continue
         for layer in attestation_blobs(store.read(manifest.digest), image.name):
-            if layer.annotations.get(PREDICATE_TYPE) == SPDX and store.has(layer.digest, layer.size):
+            if layer.annotations.get(PREDICATE_TYPE) == SPDX and store.has(
+                layer.digest, layer.size
+            ):
                 yield _predicate(store, image, layer)
 
 
@@ -106,12 +114,15 @@ def sbom_error(reason: str, place: str) -> ImageError:
 def put_attestation(
     store: Store, name: str, manifest: Descriptor, platform: Platform, document: Mapping[str, Any]
 ) -> Descriptor:
-    """Put an SPDX `document` into the store as an attestation of the image `manifest`; gives its entry for the index."""
+    """Put an SPDX `document` into the store as an attestation of the image `manifest`; gives its
+    entry for the index."""
     subject = f"pkg:docker/{name}?platform={quote(str(platform), safe='')}"
     statement = {
         "_type": STATEMENT,
         "predicateType": SPDX,
-        "subject": [{"name": subject, "digest": {"sha256": manifest.digest.removeprefix("sha256:")}}],
+        "subject": [
+            {"name": subject, "digest": {"sha256": manifest.digest.removeprefix("sha256:")}}
+        ],
         "predicate": document,
     }
     blob = store.put(_json(statement), IN_TOTO)
@@ -119,7 +130,12 @@ def put_attestation(
     nowhere = Platform("unknown", "unknown")
     rootfs = {"type": "layers", "diff_ids": [layer.digest]}
     config = store.put(_json({**nowhere.to_json(), "config": {}, "rootfs": rootfs}), CONFIG)
-    document_ = {"schemaVersion": 2, "mediaType": MANIFEST, "config": config.to_json(), "layers": [layer.to_json()]}
+    document_ = {
+        "schemaVersion": 2,
+        "mediaType": MANIFEST,
+        "config": config.to_json(),
+        "layers": [layer.to_json()],
+    }
     made = store.put(_json(document_), MANIFEST)
     annotations = {REFERENCE_DIGEST: manifest.digest, REFERENCE_TYPE: ATTESTATION}
     return Descriptor(MANIFEST, made.digest, made.size, annotations, nowhere)

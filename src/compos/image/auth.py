@@ -1,7 +1,9 @@
-"""Answers to a registry that asks who we are: Basic, and Bearer tokens from the server that it names.
+"""Answers to a registry that asks who we are: Basic, and Bearer tokens from the server that it
+names.
 
-May touch: the network, through `compos.http`. Follows RFC 9110 section 11.6.1 (`WWW-Authenticate`) and the distribution
-project's "Token Authentication" and "OAuth2 Token Authentication". Tokens are kept in memory only.
+May touch: the network, through `compos.http`. Follows RFC 9110 section 11.6.1 (`WWW-Authenticate`)
+and the distribution project's "Token Authentication" and "OAuth2 Token Authentication". Tokens are
+kept in memory only.
 """
 
 from __future__ import annotations
@@ -33,14 +35,16 @@ _PART = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Challenge:
-    """One way to authenticate that a server offers; scheme and parameter names are in lower case."""
+    """One way to authenticate that a server offers; scheme and parameter names are in lower
+    case."""
 
     scheme: str
     parameters: dict[str, str] = field(default_factory=dict)
 
 
 def parse_challenges(header: str) -> list[Challenge]:
-    """Read a `WWW-Authenticate` header, which may offer several ways; what cannot be read ends the list."""
+    """Read a `WWW-Authenticate` header, which may offer several ways; what cannot be read ends the
+    list."""
     challenges: list[Challenge] = []
     position = 0
     while match := _PART.match(header, position):
@@ -50,7 +54,9 @@ def parse_challenges(header: str) -> list[Challenge]:
             challenges.append(Challenge(name))
         elif challenges:
             quoted = value.startswith('"')
-            challenges[-1].parameters[name] = re.sub(r"\\(.)", r"\1", value[1:-1]) if quoted else value
+            challenges[-1].parameters[name] = (
+                re.sub(r"\\(.)", r"\1", value[1:-1]) if quoted else value
+            )
     return challenges
 
 
@@ -80,12 +86,15 @@ class Authenticator:
     def hide(self, text: str) -> str:
         """`text` without any secret that we know."""
         header = (self.header or "").rpartition(" ")[2]
-        for secret in filter(None, (*(self._credentials.secrets if self._credentials else ()), header)):
+        for secret in filter(
+            None, (*(self._credentials.secrets if self._credentials else ()), header)
+        ):
             text = text.replace(secret, "***")
         return text
 
     def answer(self, challenges: Sequence[Challenge], used: str | None, *, base: str) -> None:
-        """Have `header` answer one of `challenges`, made by the registry at `base` after a request with the header `used`.
+        """Have `header` answer one of `challenges`, made by the registry at `base` after a request
+        with the header `used`.
 
         Raises `ImageError` (`registry-auth`, `registry-denied`).
         """
@@ -103,7 +112,9 @@ class Authenticator:
             elif "basic" in offered:
                 raise self._refused("the registry wants a user and a password, and none are known")
             else:
-                raise self._refused("the registry asks for a kind of authentication that is not known here")
+                raise self._refused(
+                    "the registry asks for a kind of authentication that is not known here"
+                )
             if self.header == used:
                 raise self._refused("the registry refuses the credentials that are known for it")
 
@@ -117,7 +128,8 @@ class Authenticator:
             )
 
     def _token(self, parameters: dict[str, str], base: str) -> str:
-        """A token from the server named in a challenge, for what the challenge says, else for our own scope."""
+        """A token from the server named in a challenge, for what the challenge says, else for our
+        own scope."""
         known = self._credentials
         if known and known.registry_token:
             self._require_privacy(base)
@@ -135,7 +147,11 @@ class Authenticator:
         query = {"service": parameters["service"]} if parameters.get("service") else {}
         query["scope"] = scope
         if known and known.identity_token:
-            form = {"grant_type": "refresh_token", "client_id": "compos", "refresh_token": known.identity_token}
+            form = {
+                "grant_type": "refresh_token",
+                "client_id": "compos",
+                "refresh_token": known.identity_token,
+            }
             return self._fetch(address, form=urlencode({**form, **query}).encode())
         private = {}
         if known and known.user:
@@ -144,8 +160,11 @@ class Authenticator:
         separator = "&" if realm.query else "?"
         return self._fetch(f"{address}{separator}{urlencode(query)}", private)
 
-    def _fetch(self, url: str, private: dict[str, str] | None = None, form: bytes | None = None) -> str:
-        """The token that a server gives for a GET, or for a POST of `form`; secrets stay with the server that was named."""
+    def _fetch(
+        self, url: str, private: dict[str, str] | None = None, form: bytes | None = None
+    ) -> str:
+        """The token that a server gives for a GET, or for a POST of `form`; secrets stay with the
+        server that was named."""
         headers = {"Accept": "application/json"}
         if form is not None:
             headers["Content-Type"] = "application/x-www-form-urlencoded"

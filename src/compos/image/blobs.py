@@ -1,6 +1,7 @@
 """One blob at a time: a writer that hashes what it is given, a reader that verifies what it gives.
 
-May touch: the files it is handed. SHA-256 drops the interpreter's lock for pieces over 2 KiB, so threads overlap.
+May touch: the files it is handed. SHA-256 drops the interpreter's lock for pieces over 2 KiB, so
+threads overlap.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ class BlobWriter:
     Made by `Store.writer`, which removes the staged file when the block ends without a commit.
     """
 
-    def __init__(self, stream: BinaryIO, staged: Path, *, root: Path, keep: Callable[[Path, str], None]) -> None:
+    def __init__(
+        self, stream: BinaryIO, staged: Path, *, root: Path, keep: Callable[[Path, str], None]
+    ) -> None:
         self._stream = stream
         self._staged = staged
         self._root = root
@@ -55,7 +58,8 @@ class BlobWriter:
     ) -> Descriptor:
         """Put the blob into the store and describe it.
 
-        Raises `ImageError` (`download-truncated`, `digest-mismatch`) when it is not the expected one.
+        Raises `ImageError` (`download-truncated`, `digest-mismatch`) when it is not the expected
+        one.
         """
         if expected_size is not None and self.size != expected_size:
             raise ImageError(
@@ -80,13 +84,16 @@ class BlobWriter:
 
 
 class BlobReader(io.RawIOBase):
-    """A blob's bytes in order, verified: the last of them are given only when size and digest are right.
+    """A blob's bytes in order, verified: the last of them are given only when size and digest are
+    right.
 
-    `damaged` makes (and may act on) the error that is raised when they are not. Read to the end to have the whole blob
-    verified.
+    `damaged` makes (and may act on) the error that is raised when they are not. Read to the end to
+    have the whole blob verified.
     """
 
-    def __init__(self, path: Path, descriptor: Descriptor, damaged: Callable[[str], ImageError]) -> None:
+    def __init__(
+        self, path: Path, descriptor: Descriptor, damaged: Callable[[str], ImageError]
+    ) -> None:
         super().__init__()
         self._descriptor = descriptor
         self._damaged = damaged
@@ -107,7 +114,8 @@ class BlobReader(io.RawIOBase):
         return True
 
     def readinto(self, buffer: WriteableBuffer, /) -> int:
-        """Fill `buffer`; raises `ImageError` (`store-corrupt`) in place of the last bytes of a damaged blob."""
+        """Fill `buffer`; raises `ImageError` (`store-corrupt`) in place of the last bytes of a
+        damaged blob."""
         if not self._left:
             return 0
         view = memoryview(buffer).cast("B")[: self._left]

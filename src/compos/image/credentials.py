@@ -1,7 +1,8 @@
 """Registry credentials as people have them: docker's and podman's files, and credential helpers.
 
-May touch: the files named in `_files` and the programs `docker-credential-NAME`. Order and keys are those of reference
-`yaml-and-build.md` section 5.4; formats are those of docker's `config.json` and containers-auth.json(5).
+May touch: the files named in `_files` and the programs `docker-credential-NAME`. Order and keys are
+those of reference `yaml-and-build.md` section 5.4; formats are those of docker's `config.json` and
+containers-auth.json(5).
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ _HELPER_SECONDS = 60
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What proves who we are: user and password, or an identity token, or a registry's own token."""
+    """What proves who we are: user and password, or an identity token, or a registry's own
+    token."""
 
     user: str = ""
     password: str = field(default="", repr=False)
@@ -48,8 +50,11 @@ class Credentials:
         return tuple(filter(None, (self.password, self.identity_token, self.registry_token)))
 
 
-def find_credentials(endpoint: Endpoint, environment: Mapping[str, str] | None = None) -> Credentials | None:
-    """What is known for `endpoint`: most specific key first, first file first; None for anonymous access.
+def find_credentials(
+    endpoint: Endpoint, environment: Mapping[str, str] | None = None
+) -> Credentials | None:
+    """What is known for `endpoint`: most specific key first, first file first; None for anonymous
+    access.
 
     Raises `ImageError` (`registry-auth`) when a file cannot be read or understood.
     """
@@ -105,17 +110,25 @@ def _from_auths(document: Mapping[str, Any], key: str, path: Path) -> Credential
         if entry.get("auth"):
             # Line ends in it count for nothing, as Go's decoder has it.
             joined = re.sub(r"[\r\n]", "", entry["auth"])
-            user, _, password = base64.b64decode(joined, validate=True).decode().rstrip("\0").partition(":")
-        found = _checked(user, password, entry.get("identitytoken") or "", entry.get("registrytoken") or "")
+            user, _, password = (
+                base64.b64decode(joined, validate=True).decode().rstrip("\0").partition(":")
+            )
+        found = _checked(
+            user, password, entry.get("identitytoken") or "", entry.get("registrytoken") or ""
+        )
     except (AttributeError, TypeError, ValueError) as error:
         raise _unreadable(path) from error
     return found if found.secrets else None
 
 
-def _checked(user: object, password: object, identity_token: object, registry_token: object) -> Credentials:
-    """Credentials that a request can carry. Raises `ValueError` for anything but text, and for half characters in it.
+def _checked(
+    user: object, password: object, identity_token: object, registry_token: object
+) -> Credentials:
+    """Credentials that a request can carry. Raises `ValueError` for anything but text, and for half
+    characters in it.
 
-    A registry's token goes into a header as it is: what is not visible ASCII could begin another one there.
+    A registry's token goes into a header as it is: what is not visible ASCII could begin another
+    one there.
     """
     for text in (user, password, identity_token, registry_token):
         if not isinstance(text, str):
@@ -144,13 +157,18 @@ def _from_helper(document: Mapping[str, Any], key: str) -> Credentials | None:
 
 
 def _ask_helper(name: str, server: str) -> Credentials | None:
-    """Run a credential helper's `get`; one that does not work is told about, and access is tried without it."""
+    """Run a credential helper's `get`; one that does not work is told about, and access is tried
+    without it."""
     import subprocess
 
     program = f"docker-credential-{name}"
     try:
         result = subprocess.run(
-            [program, "get"], input=server.encode(), capture_output=True, timeout=_HELPER_SECONDS, check=False
+            [program, "get"],
+            input=server.encode(),
+            capture_output=True,
+            timeout=_HELPER_SECONDS,
+            check=False,
         )
         if result.returncode:
             if b"credentials not found" not in result.stdout + result.stderr:

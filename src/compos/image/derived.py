@@ -1,7 +1,8 @@
 """Derived results: made, found, sealed, counted as used in one place, for all kinds of them.
 
-May touch: the files of a store. What a step of a build has made is kept as `derived/KIND/KEY`; the key is made of digests of
-all that went in. A result that is gone, or was touched and is not what it was, is made again (`seal`).
+May touch: the files of a store. What a step of a build has made is kept as `derived/KIND/KEY`; the
+key is made of digests of all that went in. A result that is gone, or was touched and is not what it
+was, is made again (`seal`).
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ def is_stored_name(name: str) -> bool:
 class DerivedResults(ABC):
     """The files of a store at `root`, of which its blobs are looked after by whoever inherits this.
 
-    Raises `ImageError` (`store-foreign`, `store-writable`) when another user can write to it, unless it is `trusted` or
-    the user has said so.
+    Raises `ImageError` (`store-foreign`, `store-writable`) when another user can write to it,
+    unless it is `trusted` or the user has said so.
     """
 
     def __init__(self, root: Path, *, trusted: bool = False) -> None:
@@ -42,7 +43,8 @@ class DerivedResults(ABC):
         self.seals = Seals(root / "seals")
         self.users = Users(root / ".use")
         self.in_use: set[str] = set()
-        """Names of the derived results that were used, and must not go for as long as they may be read."""
+        """Names of the derived results that were used, and must not go for as long as they may be
+        read."""
         self.has_derived = False
         """Whether anything was made, so that the store has grown."""
         self._ingest = root / "ingest"
@@ -63,7 +65,8 @@ class DerivedResults(ABC):
         return self.root / name if self.holds(((name, 0),)) else None
 
     def holds(self, files: Iterable[tuple[str, int]]) -> bool:
-        """Whether each of these stored files is there, unharmed, with at least so many bytes; all have then been used now."""
+        """Whether each of these stored files is there, unharmed, with at least so many bytes; all
+        have then been used now."""
         self.users.join()
         names = []
         for name, size in files:
@@ -76,7 +79,8 @@ class DerivedResults(ABC):
 
     @contextmanager
     def derive(self, kind: str, key: str) -> Iterator[Path]:
-        """A path (not there yet) to make a result at, as a file; it is kept when the block ends well."""
+        """A path (not there yet) to make a result at, as a file; it is kept when the block ends
+        well."""
         name = _name(kind, key)
         self._prepare()
         self.users.join()
@@ -101,11 +105,15 @@ class DerivedResults(ABC):
             # Whatever the umask: a store that others can write to is refused.
             os.fchmod(stream.fileno(), stat.S_IMODE(os.fstat(stream.fileno()).st_mode) & 0o755)
             staged.replace(target)
-            # Renaming is the last change of a file's state. Its own, not the name's: that may be another process's by now.
-            self.seals.seal(name, os.fstat(stream.fileno()), total, derived=derived, synced=not derived)
+            # Renaming is the last change of a file's state. Its own, not the name's: that may be
+            # another process's by now.
+            self.seals.seal(
+                name, os.fstat(stream.fileno()), total, derived=derived, synced=not derived
+            )
 
     def _is_whole(self, name: str, size: int) -> bool:
-        """Whether a stored file is there, unharmed, with at least `size` bytes; it is read when its seal does not hold."""
+        """Whether a stored file is there, unharmed, with at least `size` bytes; it is read when its
+        seal does not hold."""
         try:
             status = os.lstat(f"{self.root}/{name}")
         except OSError:
@@ -119,7 +127,8 @@ class DerivedResults(ABC):
         return self._is_ours(status) and self._is_unharmed(name)
 
     def _is_unharmed(self, name: str) -> bool:
-        """Whether a derived result has the content that it was sealed with; sealed again if it does."""
+        """Whether a derived result has the content that it was sealed with; sealed again if it
+        does."""
         known = self.seals.find(name)
         if known is None:
             return False
@@ -129,7 +138,9 @@ class DerivedResults(ABC):
             return False
         if (total, status.st_size) != (known.checksum, known.size):
             return False
-        self.seals.seal(name, status, total, derived=True, synced=self.seals.was_sealed(name, status))
+        self.seals.seal(
+            name, status, total, derived=True, synced=self.seals.was_sealed(name, status)
+        )
         return True
 
     def _is_ours(self, status: os.stat_result) -> bool:

@@ -1,4 +1,5 @@
-"""Digests: the one parser of `ALGORITHM:ENCODED`. Nothing else becomes a path of the store or of an image layout.
+"""Digests: the one parser of `ALGORITHM:ENCODED`. Nothing else becomes a path of the store or of an
+image layout.
 
 Pure. Grammar and registered algorithms: OCI image specification, descriptor.md, "Digests".
 """
@@ -50,7 +51,8 @@ class Digest(str):
 
     @property
     def path(self) -> str:
-        """Where an image layout has the blob: `blobs/ALGORITHM/ENCODED` (image-layout.md, "Blobs")."""
+        """Where an image layout has the blob: `blobs/ALGORITHM/ENCODED` (image-layout.md,
+        "Blobs")."""
         return f"blobs/{self.replace(':', '/', 1)}"
 
 

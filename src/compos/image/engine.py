@@ -1,7 +1,9 @@
-"""The local Docker engine as a source of images (`--docker`): asked first, and passed over silently when it cannot help.
+"""The local Docker engine as a source of images (`--docker`): asked first, and passed over silently
+when it cannot help.
 
-May touch: the engine's socket, the store. Source: Docker Engine API 1.24 and later ("Inspect an image", "Export an image").
-Nothing of compos needs an engine; LinuxKit's users build packages into theirs.
+May touch: the engine's socket, the store. Source: Docker Engine API 1.24 and later ("Inspect an
+image", "Export an image"). Nothing of compos needs an engine; LinuxKit's users build packages into
+theirs.
 """
 
 from __future__ import annotations
@@ -71,7 +73,11 @@ class Engine:
             return known[1]
         with self._store.scratch() as folder:
             path = folder / "image.tar"
-            with closing(self._connect()) as connection, self._store.writing(), path.open("wb") as out:
+            with (
+                closing(self._connect()) as connection,
+                self._store.writing(),
+                path.open("wb") as out,
+            ):
                 connection.request("GET", f"/images/{quote(name, safe='')}/get")
                 response = connection.getresponse()
                 if response.status != 200:

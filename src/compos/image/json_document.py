@@ -8,14 +8,16 @@ from typing import Any
 __all__ = ["MAX_JSON", "parse_json"]
 
 MAX_JSON = 16 << 20
-"""Bytes of a document. The distribution specification has registries take manifests of 4 MiB; SBOMs are longer, and say so."""
+"""Bytes of a document. The distribution specification has registries take manifests of 4 MiB; SBOMs
+are longer, and say so."""
 
 
 def parse_json(data: bytes | str, *, limit: int = MAX_JSON) -> Any:
     """The value of one JSON document (RFC 8259) of up to `limit` bytes.
 
-    Raises `ValueError`, and nothing else: for what is no JSON or not UTF-8, too long, nested too deep, has a number of
-    thousands of digits, or one of the constants that only Python knows (`NaN`).
+    Raises `ValueError`, and nothing else: for what is no JSON or not UTF-8, too long, nested too
+    deep, has a number of thousands of digits, or one of the constants that only Python knows
+    (`NaN`).
     """
     if len(data) > limit:
         raise ValueError(f"it is longer than {limit} bytes")

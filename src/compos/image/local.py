@@ -1,7 +1,9 @@
-"""Images of this machine: `oci:FOLDER[:TAG]`, `oci-archive:FILE[:TAG]`, `docker-archive:FILE[:NAME]`.
+"""Images of this machine: `oci:FOLDER[:TAG]`, `oci-archive:FILE[:TAG]`,
+`docker-archive:FILE[:NAME]`.
 
-May touch: these files (reading), the store, which gets verified copies. Sources: the OCI image specification ("Image
-Layout"); Docker's "Image specification v1.2" (`manifest.json` of `docker save`). The network is never asked.
+May touch: these files (reading), the store, which gets verified copies. Sources: the OCI image
+specification ("Image Layout"); Docker's "Image specification v1.2" (`manifest.json` of `docker
+save`). The network is never asked.
 """
 
 from __future__ import annotations
@@ -54,9 +56,9 @@ MAX_DOCUMENTS = 1000
 def import_local(store: Store, text: str, platform: Platform) -> tuple[str, Descriptor]:
     """Have the store hold the image that `text` names, for `platform`.
 
-    Returns its name, and its manifest or the index above it.
-    The name is the one annotated in the layout or archive, else the file's, with the digest: it does not depend on where the
-    file lies. Raises `ImageError`.
+    Returns its name, and its manifest or the index above it. The name is the one annotated in the
+    layout or archive, else the file's, with the digest: it does not depend on where the file lies.
+    Raises `ImageError`.
     """
     scheme, _, rest = text.partition(":")
     path, wanted = _split(rest)
@@ -72,7 +74,9 @@ def import_local(store: Store, text: str, platform: Platform) -> tuple[str, Desc
             else:
                 name, manifest, root = _import_layout(store, archive, platform, wanted)
         except ImageError as error:
-            error.place = f"{text}: {error.place}" if error.place and error.place != str(path) else text
+            error.place = (
+                f"{text}: {error.place}" if error.place and error.place != str(path) else text
+            )
             raise
     name = f"{name or f'{scheme}:{path.name}'}@{manifest.digest}"
     store.tag(text, root.plain, annotations={ORIGIN: str(Origin("archive", path.name))})
@@ -130,20 +134,27 @@ def _import_layout(
         _blob(store, archive, layer)
     for attestation in selected.attestations:
         if archive.has(attestation.digest.path):
-            for blob in attestation_blobs(_document(store, archive, attestation), attestation.digest):
+            for blob in attestation_blobs(
+                _document(store, archive, attestation), attestation.digest
+            ):
                 _blob(store, archive, blob)
     name = _full_name(_name_of(root))
     return name, selected.descriptor.plain, root.plain
 
 
-def _select(entries: Index, wanted: str, platform: Platform, documents: _Archived) -> tuple[Descriptor, Selected]:
-    """The entry of `index.json` that is meant, and the manifest there: the entries may be one image's platforms."""
+def _select(
+    entries: Index, wanted: str, platform: Platform, documents: _Archived
+) -> tuple[Descriptor, Selected]:
+    """The entry of `index.json` that is meant, and the manifest there: the entries may be one
+    image's platforms."""
     found = _found(entries, wanted)
     if len({one.digest for one in found}) == 1:
         return found[0], select_manifest(wanted, found[0], platform, documents)
     if len({_name_of(one) for one in found}) == 1:
         selected = select_in(wanted, Index(found), platform, documents)
-        above = next((one for one in found if one.digest == selected.descriptor.digest), selected.descriptor)
+        above = next(
+            (one for one in found if one.digest == selected.descriptor.digest), selected.descriptor
+        )
         return above, selected
     raise _not_one([_name_of(one) or one.digest for one in _images(entries)], wanted, len(found))
 
@@ -151,7 +162,9 @@ def _select(entries: Index, wanted: str, platform: Platform, documents: _Archive
 def _entries_of(archive: Archive) -> Index:
     _, index = parse_document(archive.document("index.json"))
     if not isinstance(index, Index):
-        raise ImageError("archive-damaged", "index.json is not an image index", hint="Save the image again.")
+        raise ImageError(
+            "archive-damaged", "index.json is not an image index", hint="Save the image again."
+        )
     return index
 
 
@@ -172,7 +185,10 @@ def _found(entries: Index, wanted: str) -> tuple[Descriptor, ...]:
         one
         for one in _images(entries)
         if wanted in (one.digest, one.annotations.get(REF_NAME), one.annotations.get(FULL_NAME))
-        or (full and full in (_full_name(one.annotations.get(REF_NAME, "")), _full_name(_name_of(one))))
+        or (
+            full
+            and full in (_full_name(one.annotations.get(REF_NAME, "")), _full_name(_name_of(one)))
+        )
     )
 
 
@@ -183,13 +199,18 @@ def _not_one(names: Sequence[str], wanted: str, found: int) -> ImageError:
     return ImageError(
         "archive-image",
         f"there {'is' if wanted and not found else 'are'} {what} in it",
-        hint=f"Put one of these behind the path: {', '.join(known)}." if known else "Save an image there.",
+        hint=f"Put one of these behind the path: {', '.join(known)}."
+        if known
+        else "Save an image there.",
     )
 
 
-def import_archive(store: Store, archive: Archive, origin: Origin, *, reserved: bool = False) -> list[str]:
-    """Have the store hold every image of an OCI layout that has a full name, with all its platforms, or those of what
-    `docker save` writes; returns their names. `reserved` permits names of our bricks. Raises `ImageError`."""
+def import_archive(
+    store: Store, archive: Archive, origin: Origin, *, reserved: bool = False
+) -> list[str]:
+    """Have the store hold every image of an OCI layout that has a full name, with all its
+    platforms, or those of what `docker save` writes; returns their names. `reserved` permits names
+    of our bricks. Raises `ImageError`."""
     place = origin.detail or origin.kind
     try:
         named = _named(store, archive)
@@ -213,7 +234,10 @@ def _named(store: Store, archive: Archive) -> dict[str, Callable[[], Descriptor]
         groups: dict[str, list[Descriptor]] = {}
         for entry in _images(_entries_of(archive)):
             groups.setdefault(_full_name(_name_of(entry)), []).append(entry)
-        named = {name: partial(_import_entries, store, archive, entries) for name, entries in groups.items()}
+        named = {
+            name: partial(_import_entries, store, archive, entries)
+            for name, entries in groups.items()
+        }
     else:
         for saved in _entries(archive):
             for tag in saved.get("RepoTags") or ():
@@ -228,19 +252,26 @@ def _import_saved(store: Store, archive: Archive, tag: str) -> Descriptor:
 
 
 def _import_entries(store: Store, archive: Archive, entries: Sequence[Descriptor]) -> Descriptor:
-    """The image of a name, with all its platforms: entries that share the name are put under one index."""
+    """The image of a name, with all its platforms: entries that share the name are put under one
+    index."""
     seen: set[str] = set()
     for entry in entries:
         _import_all(store, archive, entry, seen)
     if len({entry.digest for entry in entries}) == 1:
         return entries[0].plain
-    manifests = [Descriptor(one.media_type, one.digest, one.size, platform=one.platform).to_json() for one in entries]
+    manifests = [
+        Descriptor(one.media_type, one.digest, one.size, platform=one.platform).to_json()
+        for one in entries
+    ]
     index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests}
     return store.put(json.dumps(index, sort_keys=True, separators=(",", ":")).encode(), INDEX)
 
 
-def _import_all(store: Store, archive: Archive, root: Descriptor, seen: set[str], depth: int = 0) -> None:
-    """A manifest or index with everything below it that the archive has; a saved index may lack platforms.
+def _import_all(
+    store: Store, archive: Archive, root: Descriptor, seen: set[str], depth: int = 0
+) -> None:
+    """A manifest or index with everything below it that the archive has; a saved index may lack
+    platforms.
 
     Each document is looked at once, whatever leads to it.
     """
@@ -248,7 +279,11 @@ def _import_all(store: Store, archive: Archive, root: Descriptor, seen: set[str]
         return
     seen.add(root.digest)
     if len(seen) > MAX_DOCUMENTS:
-        raise ImageError("archive-damaged", f"there are more than {MAX_DOCUMENTS} images in it", hint="Save fewer.")
+        raise ImageError(
+            "archive-damaged",
+            f"there are more than {MAX_DOCUMENTS} images in it",
+            hint="Save fewer.",
+        )
     _, document = parse_document(_document(store, archive, root), media_type=root.media_type)
     if isinstance(document, Index):
         for child in _images(document) if depth < MAX_DEPTH else ():
@@ -282,7 +317,12 @@ def _blob(store: Store, archive: Archive, blob: Descriptor) -> None:
 
 
 def _copy(
-    store: Store, archive: Archive, name: str, media_type: str, digest: str | None, size: int | None = None
+    store: Store,
+    archive: Archive,
+    name: str,
+    media_type: str,
+    digest: str | None,
+    size: int | None = None,
 ) -> Descriptor:
     """Put a file of the archive into the store; `digest` and `size` are what it must have."""
     with archive.stream(name) as stream:
@@ -290,7 +330,12 @@ def _copy(
 
 
 def _put(
-    store: Store, stream: IO[bytes], name: str, media_type: str, digest: str | None, size: int | None = None
+    store: Store,
+    stream: IO[bytes],
+    name: str,
+    media_type: str,
+    digest: str | None,
+    size: int | None = None,
 ) -> Descriptor:
     with store.writer() as blob:
         while piece := stream.read(_PIECE):
@@ -317,8 +362,11 @@ def _damaged(name: str, wanted: str, found: str) -> ImageError:
     )
 
 
-def import_docker(store: Store, archive: Archive, platform: Platform, wanted: str) -> tuple[str, Descriptor]:
-    """What `docker save` writes, as an OCI image; returns its name ("" when it has none) and its manifest.
+def import_docker(
+    store: Store, archive: Archive, platform: Platform, wanted: str
+) -> tuple[str, Descriptor]:
+    """What `docker save` writes, as an OCI image; returns its name ("" when it has none) and its
+    manifest.
 
     Layers stay as they are, uncompressed ones as plain tars. Raises `ImageError`.
     """
@@ -331,19 +379,28 @@ def import_docker(store: Store, archive: Archive, platform: Platform, wanted: st
         raise wrong_platform("", platform, [config.platform])
     if len(config.diff_ids) != len(entry["Layers"]):
         raise ImageError(
-            "archive-damaged", "manifest.json and config do not have the same layers", hint="Save it again."
+            "archive-damaged",
+            "manifest.json and config do not have the same layers",
+            hint="Save it again.",
         )
     named = list(zip(entry["Layers"], config.diff_ids, strict=True))
-    layers = {one: _layer(store, archive, *one) for one in sorted(named, key=lambda layer: archive.position(layer[0]))}
+    layers = {
+        one: _layer(store, archive, *one)
+        for one in sorted(named, key=lambda layer: archive.position(layer[0]))
+    }
     document = {
         "schemaVersion": 2,
         "mediaType": MANIFEST,
         "config": store.put(settings, CONFIG_TYPE).to_json(),
         "layers": [layers[one].to_json() for one in named],
     }
-    manifest = store.put(json.dumps(document, sort_keys=True, separators=(",", ":")).encode(), MANIFEST)
+    manifest = store.put(
+        json.dumps(document, sort_keys=True, separators=(",", ":")).encode(), MANIFEST
+    )
     names = [name for name in map(_full_name, entry.get("RepoTags") or ()) if name]
-    return (_full_name(wanted) if _full_name(wanted) in names else names[0] if len(names) == 1 else ""), manifest
+    return (
+        _full_name(wanted) if _full_name(wanted) in names else names[0] if len(names) == 1 else ""
+    ), manifest
 
 
 def _entries(archive: Archive) -> list[dict[str, Any]]:
@@ -352,11 +409,15 @@ def _entries(archive: Archive) -> list[dict[str, Any]]:
         entries = parse_json(archive.document("manifest.json"))
         for entry in entries:
             texts = (entry["Config"], *entry["Layers"], *(entry.get("RepoTags") or ()))
-            if not isinstance(entry["Layers"], list) or not all(isinstance(text, str) for text in texts):
+            if not isinstance(entry["Layers"], list) or not all(
+                isinstance(text, str) for text in texts
+            ):
                 raise TypeError
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ImageError(
-            "archive-damaged", "manifest.json is not what `docker save` writes", hint="Save it again."
+            "archive-damaged",
+            "manifest.json is not what `docker save` writes",
+            hint="Save it again.",
         ) from error
     return list(entries)
 
@@ -367,12 +428,16 @@ def _saved(archive: Archive, wanted: str) -> dict[str, Any]:
     found = [
         entry
         for entry in entries
-        if not wanted or _full_name(wanted) in map(_full_name, entry.get("RepoTags") or ()) or wanted in entry["Config"]
+        if not wanted
+        or _full_name(wanted) in map(_full_name, entry.get("RepoTags") or ())
+        or wanted in entry["Config"]
     ]
     if len(found) == 1:
         chosen: dict[str, Any] = found[0]
         return chosen
-    raise _not_one([tag for entry in entries for tag in entry.get("RepoTags") or ()], wanted, len(found))
+    raise _not_one(
+        [tag for entry in entries for tag in entry.get("RepoTags") or ()], wanted, len(found)
+    )
 
 
 def _layer(store: Store, archive: Archive, name: str, diff: Digest) -> Descriptor:

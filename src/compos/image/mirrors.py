@@ -1,8 +1,8 @@
 """Where a reference is really asked for: origin or mirror, host, scheme, repository.
 
-Pure text. The rules are LinuxKit's (reference `yaml-and-build.md` sections 5.4 "Scheme" and 5.5), but for plain HTTP: whoever
-is on the way could have it spoken instead of HTTPS, and read passwords. It is for this machine, and for registries and mirrors
-of which the user said so.
+Pure text. The rules are LinuxKit's (reference `yaml-and-build.md` sections 5.4 "Scheme" and 5.5),
+but for plain HTTP: whoever is on the way could have it spoken instead of HTTPS, and read passwords.
+It is for this machine, and for registries and mirrors of which the user said so.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ _INSECURE_VARIABLE = "COMPOS_INSECURE_REGISTRIES"
 
 
 class Endpoint(NamedTuple):
-    """One repository of one registry: host with port, repository, and the schemes to try in this order.
+    """One repository of one registry: host with port, repository, and the schemes to try in this
+    order.
 
     `insecure` are the hosts and networks to which passwords may go without TLS.
     """
@@ -39,16 +40,23 @@ class Endpoint(NamedTuple):
     insecure: tuple[str, ...] = ()
 
     def may_send_secrets(self, url: str) -> bool:
-        """Whether a password may go to `url`: over TLS, to this machine, or where the user has agreed to it without."""
+        """Whether a password may go to `url`: over TLS, to this machine, or where the user has
+        agreed to it without."""
         parts = urlsplit(url)
-        return parts.scheme == "https" or is_loopback(parts.netloc) or _is_agreed(parts.netloc, self.insecure)
+        return (
+            parts.scheme == "https"
+            or is_loopback(parts.netloc)
+            or _is_agreed(parts.netloc, self.insecure)
+        )
 
 
 class Mirrors(NamedTuple):
-    """Registry host (or `*`) → URL of the mirror that is asked in its place, without falling back to the origin.
+    """Registry host (or `*`) → URL of the mirror that is asked in its place, without falling back
+    to the origin.
 
-    `compos` in place of a host names a registry of our bricks: a mirror of the public hub has what strangers put there.
-    `insecure` are registries that may speak plain HTTP: HOST (with every port), HOST:PORT, or a network (10.0.0.0/8).
+    `compos` in place of a host names a registry of our bricks: a mirror of the public hub has what
+    strangers put there. `insecure` are registries that may speak plain HTTP: HOST (with every
+    port), HOST:PORT, or a network (10.0.0.0/8).
     """
 
     urls: Mapping[str, str] = MappingProxyType({})
@@ -61,12 +69,16 @@ class Mirrors(NamedTuple):
 
     @classmethod
     def parse(
-        cls, specifications: Iterable[str], environment: Mapping[str, str], insecure: Iterable[str] = ()
+        cls,
+        specifications: Iterable[str],
+        environment: Mapping[str, str],
+        insecure: Iterable[str] = (),
     ) -> Mirrors:
-        """Read `REGISTRY=URL` and `URL` specifications; later ones win, and all win over `LINUXKIT_MIRROR`.
+        """Read `REGISTRY=URL` and `URL` specifications; later ones win, and all win over
+        `LINUXKIT_MIRROR`.
 
-        `insecure` is added to what `COMPOS_INSECURE_REGISTRIES` names. Raises `ImageError` (`mirror-syntax`,
-        `insecure-registry`).
+        `insecure` is added to what `COMPOS_INSECURE_REGISTRIES` names. Raises `ImageError`
+        (`mirror-syntax`, `insecure-registry`).
         """
         urls: dict[str, str] = {}
         for text in [*re.split(r"[,\s]+", environment.get(_VARIABLE, "")), *specifications]:
@@ -83,7 +95,8 @@ class Mirrors(NamedTuple):
                     "mirror-syntax",
                     "a mirror is not written as URL or REGISTRY=URL, with http:// or https://",
                     place=without_secrets(text),
-                    hint="Write it as --mirror https://HOST or --mirror REGISTRY=https://HOST/PREFIX.",
+                    hint="Write it as --mirror https://HOST or --mirror "
+                    "REGISTRY=https://HOST/PREFIX.",
                 ) from error
             for host in _covered(name):
                 urls[host] = url
@@ -99,9 +112,12 @@ class Mirrors(NamedTuple):
             return Endpoint(host, repository, _schemes(host, self.insecure), self.insecure)
         parts = urlsplit(url)
         prefix = parts.path.strip("/")
-        # User and password in a mirror's URL are not credentials: those come from the files of docker and podman.
+        # User and password in a mirror's URL are not credentials: those come from the files of
+        # docker and podman.
         netloc = parts.netloc.rpartition("@")[2]
-        return Endpoint(netloc, f"{prefix}/{repository}".lstrip("/"), (parts.scheme,), self.insecure)
+        return Endpoint(
+            netloc, f"{prefix}/{repository}".lstrip("/"), (parts.scheme,), self.insecure
+        )
 
 
 def _covered(name: str) -> tuple[str, ...]:
@@ -109,7 +125,8 @@ def _covered(name: str) -> tuple[str, ...]:
 
 
 def _insecure(text: str) -> str:
-    """A registry that may speak plain HTTP, as the user wrote it. Raises `ImageError` (`insecure-registry`)."""
+    """A registry that may speak plain HTTP, as the user wrote it. Raises `ImageError`
+    (`insecure-registry`)."""
     if not (_network(text) if "/" in text else _host(text)):
         raise ImageError(
             "insecure-registry",
@@ -169,14 +186,17 @@ def is_loopback(host: str) -> bool:
 
 
 def is_private(host: str) -> bool:
-    """Whether `host` (with or without port) looks like one of a private network, where registries without TLS are."""
+    """Whether `host` (with or without port) looks like one of a private network, where registries
+    without TLS are."""
     address = _address(host)
     return address.is_private if address else _host(host).endswith((".local", ".lan", ".internal"))
 
 
 def _schemes(host: str, insecure: Iterable[str] = ()) -> tuple[str, ...]:
-    """TLS everywhere; plain HTTP on this machine (as Docker has it), and where the user agreed to it."""
+    """TLS everywhere; plain HTTP on this machine (as Docker has it), and where the user agreed to
+    it."""
     if is_loopback(host):
-        # A plain server may wait long for the rest of a TLS greeting; one with TLS refuses plain HTTP at once.
+        # A plain server may wait long for the rest of a TLS greeting; one with TLS refuses plain
+        # HTTP at once.
         return ("http", "https")
     return ("https", "http") if _is_agreed(host, insecure) else ("https",)

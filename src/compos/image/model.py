@@ -1,7 +1,9 @@
-"""What an image is: descriptors, manifests, indexes and configs as values, read strictly from their JSON.
+"""What an image is: descriptors, manifests, indexes and configs as values, read strictly from their
+JSON.
 
-Pure; touches nothing. Field names and media types are those of the OCI image specification 1.1 ("Content Descriptors",
-"Image Manifest", "Image Index", "Image Configuration") and of Docker's "Image Manifest V 2, Schema 2".
+Pure; touches nothing. Field names and media types are those of the OCI image specification 1.1
+("Content Descriptors", "Image Manifest", "Image Index", "Image Configuration") and of Docker's
+"Image Manifest V 2, Schema 2".
 """
 
 from __future__ import annotations
@@ -49,7 +51,10 @@ LAYER_ZSTD = f"{LAYER_TAR}+zstd"
 
 MANIFEST_TYPES = (MANIFEST, f"{_DOCKER}distribution.manifest.v2+json")
 INDEX_TYPES = (INDEX, f"{_DOCKER}distribution.manifest.list.v2+json")
-_SCHEMA1_TYPES = (f"{_DOCKER}distribution.manifest.v1+json", f"{_DOCKER}distribution.manifest.v1+prettyjws")
+_SCHEMA1_TYPES = (
+    f"{_DOCKER}distribution.manifest.v1+json",
+    f"{_DOCKER}distribution.manifest.v1+prettyjws",
+)
 _FOREIGN = ("nondistributable", "foreign")
 
 REFERENCE_TYPE = "vnd.docker.reference.type"
@@ -67,7 +72,8 @@ _Value = TypeVar("_Value")
 
 
 class Descriptor(NamedTuple):
-    """A reference to a blob: `size` is in bytes. An entry that nobody needs may have a digest of any algorithm.
+    """A reference to a blob: `size` is in bytes. An entry that nobody needs may have a digest of
+    any algorithm.
 
     `is_artifact` tells an entry of an index that is no container image (`artifactType`).
     """
@@ -107,7 +113,11 @@ class Descriptor(NamedTuple):
 
     def to_json(self) -> dict[str, Any]:
         """The JSON object of this descriptor, keys in the specification's order."""
-        plain: dict[str, Any] = {"mediaType": self.media_type, "digest": self.digest, "size": self.size}
+        plain: dict[str, Any] = {
+            "mediaType": self.media_type,
+            "digest": self.digest,
+            "size": self.size,
+        }
         if self.platform:
             plain["platform"] = self.platform.to_json()
         if self.annotations:
@@ -161,7 +171,8 @@ class ImageConfig(NamedTuple):
 class Image(NamedTuple):
     """One platform's image, complete in the store; layers lie from the lowest to the highest.
 
-    `attestations` are the manifests that its index lists for it (an SBOM, provenance); the store may lack them.
+    `attestations` are the manifests that its index lists for it (an SBOM, provenance); the store
+    may lack them.
     """
 
     name: str
@@ -185,14 +196,19 @@ class Manifest(NamedTuple):
 
     def foreign_layer(self) -> Descriptor | None:
         """A layer that lies outside registries (Windows base layers), if there is one."""
-        return next((layer for layer in self.layers if any(word in layer.media_type for word in _FOREIGN)), None)
+        return next(
+            (layer for layer in self.layers if any(word in layer.media_type for word in _FOREIGN)),
+            None,
+        )
 
     def require_usable(self, name: str) -> None:
-        """Raise `ImageError` (`image-media-type`, `image-digest`) when a blob cannot be had, or not be verified."""
+        """Raise `ImageError` (`image-media-type`, `image-digest`) when a blob cannot be had, or not
+        be verified."""
         if layer := self.foreign_layer():
             raise ImageError(
                 "image-media-type",
-                f"the layer {layer.digest} is foreign ({layer.media_type}): registries do not carry it",
+                f"the layer {layer.digest} is foreign ({layer.media_type}): registries do not "
+                "carry it",
                 place=name,
                 hint="Use an image whose layers are all in the registry.",
             )
@@ -207,7 +223,8 @@ class Index(NamedTuple):
     manifests: tuple[Descriptor, ...]
 
     def best(self, wanted: Platform) -> Descriptor | None:
-        """The manifest that serves best for `wanted`; of equals the first (image-index.md, "Image Index")."""
+        """The manifest that serves best for `wanted`; of equals the first (image-index.md, "Image
+        Index")."""
         found: Descriptor | None = None
         rank = (9, 0)
         for manifest in self.manifests:
@@ -251,7 +268,8 @@ class Index(NamedTuple):
 
 
 def unverifiable(name: str, blob: Descriptor) -> ImageError:
-    """The error for a blob that is needed, and whose digest is of an algorithm that is not computed here."""
+    """The error for a blob that is needed, and whose digest is of an algorithm that is not computed
+    here."""
     return ImageError(
         "image-digest",
         f"the digest {blob.digest[:80]} cannot be verified: only SHA-256 can",
@@ -263,8 +281,13 @@ def unverifiable(name: str, blob: Descriptor) -> ImageError:
 def wrong_platform(name: str, wanted: Platform, there: Sequence[Platform]) -> ImageError:
     """The error for an image that exists, but not for the `wanted` platform."""
     # Attestations stand in an index as unknown/unknown.
-    names = list(dict.fromkeys(str(platform) for platform in there if platform.os not in ("", "unknown")))
-    shown = [*names[:MAX_SHOWN], *([f"and {len(names) - MAX_SHOWN} others"] if len(names) > MAX_SHOWN else [])]
+    names = list(
+        dict.fromkeys(str(platform) for platform in there if platform.os not in ("", "unknown"))
+    )
+    shown = [
+        *names[:MAX_SHOWN],
+        *([f"and {len(names) - MAX_SHOWN} others"] if len(names) > MAX_SHOWN else []),
+    ]
     have = f"only for {', '.join(shown)}" if names else "for no platform that it names"
     return ImageError(
         "image-platform",
@@ -277,8 +300,9 @@ def wrong_platform(name: str, wanted: Platform, there: Sequence[Platform]) -> Im
 def parse_document(data: bytes, *, media_type: str = "") -> tuple[str, Manifest | Index]:
     """Read a manifest or an index; returns its media type and its value.
 
-    The document's own `mediaType` is believed before `media_type` (from a header or a descriptor). Raises `ImageError`
-    (`image-media-type`) for what is neither, schema 1 by name, and (`image-malformed`) for bad JSON.
+    The document's own `mediaType` is believed before `media_type` (from a header or a descriptor).
+    Raises `ImageError` (`image-media-type`) for what is neither, schema 1 by name, and
+    (`image-malformed`) for bad JSON.
     """
     plain = _json(data, "manifest")
     declared = plain.get("mediaType") or media_type
@@ -339,7 +363,10 @@ def _texts(value: object, what: str) -> tuple[str, ...]:
 def _texts_by_name(value: object, what: str) -> dict[str, str]:
     plain = _object(value, what) if value is not None else {}
     # Go reads null as an empty text.
-    return {name: "" if text is None else _text(text, f"{what}: {name[:80]}") for name, text in plain.items()}
+    return {
+        name: "" if text is None else _text(text, f"{what}: {name[:80]}")
+        for name, text in plain.items()
+    }
 
 
 def _words(value: object, what: str) -> tuple[str, ...]:

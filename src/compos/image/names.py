@@ -1,8 +1,10 @@
-"""Who may give an image its name in the store: the one place where names of our bricks are kept for our bricks.
+"""Who may give an image its name in the store: the one place where names of our bricks are kept for
+our bricks.
 
-May touch: the store's names. `compos/NAME` without a registry is ours: such an image is built here from a recipe, or comes
-from a registry that the user named for bricks, or was let in by a flag. Whoever holds the name on the public hub, or writes it
-into an archive, does not get into a system. Where an image came from is kept beside its name.
+May touch: the store's names. `compos/NAME` without a registry is ours: such an image is built here
+from a recipe, or comes from a registry that the user named for bricks, or was let in by a flag.
+Whoever holds the name on the public hub, or writes it into an archive, does not get into a system.
+Where an image came from is kept beside its name.
 """
 
 from __future__ import annotations
@@ -22,11 +24,13 @@ ORIGIN = "org.compos.origin"
 """The annotation of a name that says where its image came from."""
 
 RECIPE = "org.compos.brick.recipe"
-"""The annotation of an image that was built here, with the architecture behind it: the recipe's key."""
+"""The annotation of an image that was built here, with the architecture behind it: the recipe's
+key."""
 
 
 class Origin(NamedTuple):
-    """Where an image came from: `registry` and its host, `archive` and the file's name, `engine`."""
+    """Where an image came from: `registry` and its host, `archive` and the file's name,
+    `engine`."""
 
     kind: str
     detail: str = ""
@@ -40,13 +44,16 @@ def require_free(reference: Reference, origin: Origin) -> None:
     if is_reserved(reference):
         raise ImageError(
             "name-reserved",
-            f"names that begin with {NAMESPACE}/ stand for the bricks of compos; this one would come from: {origin}",
+            f"names that begin with {NAMESPACE}/ stand for the bricks of compos; this one would "
+            f"come from: {origin}",
             place=str(reference),
             hint="If you trust that image: compos cache pull or import with --allow-brick-names.",
         )
 
 
-def admit(store: Store, reference: Reference, root: Descriptor, origin: Origin, *, reserved: bool = False) -> None:
+def admit(
+    store: Store, reference: Reference, root: Descriptor, origin: Origin, *, reserved: bool = False
+) -> None:
     """Let a name stand for an image that came from elsewhere; `reserved` permits names of ours.
 
     Raises `ImageError` (`name-reserved`).
@@ -61,7 +68,8 @@ def admit(store: Store, reference: Reference, root: Descriptor, origin: Origin, 
 
 
 def admitted(store: Store, reference: Reference, platform: Platform) -> Descriptor | None:
-    """What the store has under a name; None for a name of ours that somebody else's image has got by another way."""
+    """What the store has under a name; None for a name of ours that somebody else's image has got
+    by another way."""
     entry = store.resolve(str(reference))
     if entry is None or not is_reserved(reference):
         return entry
@@ -73,4 +81,8 @@ def origin_of(entry: Descriptor) -> str:
     """What `cache ls` shows of where an image came from."""
     if entry.annotations.get(ORIGIN):
         return entry.annotations[ORIGIN]
-    return "built here" if any(key.startswith(f"{RECIPE}.") for key in entry.annotations) else "unknown"
+    return (
+        "built here"
+        if any(key.startswith(f"{RECIPE}.") for key in entry.annotations)
+        else "unknown"
+    )

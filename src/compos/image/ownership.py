@@ -1,8 +1,10 @@
-"""Whose a store is: one that somebody else can write to can hold anything under any digest. Reads the state of folders.
+"""Whose a store is: one that somebody else can write to can hold anything under any digest. Reads
+the state of folders.
 
-The rule is OpenSSH's for a home directory (sshd_config, StrictModes): the store, what matters in it, and each folder above
-it belong to the user or to root, and nobody else can write to them; above it, a sticky folder such as /tmp will do. A group
-that is only the user's own (of the same name, without other members, and no access list) is the user.
+The rule is OpenSSH's for a home directory (sshd_config, StrictModes): the store, what matters in
+it, and each folder above it belong to the user or to root, and nobody else can write to them; above
+it, a sticky folder such as /tmp will do. A group that is only the user's own (of the same name,
+without other members, and no access list) is the user.
 """
 
 from __future__ import annotations
@@ -20,12 +22,14 @@ VARIABLE = "COMPOS_TRUST_CACHE"
 
 
 def trusted_anyway() -> bool:
-    """Whether the user has said (`COMPOS_TRUST_CACHE=1`) that the store is to be used whoever can write to it."""
+    """Whether the user has said (`COMPOS_TRUST_CACHE=1`) that the store is to be used whoever can
+    write to it."""
     return os.environ.get(VARIABLE, "").lower() in ("1", "true", "yes", "on")
 
 
 def check_owner(root: Path) -> None:
-    """Raise `ImageError` (`store-foreign`, `store-writable`) when another user can change what is in the store `root`."""
+    """Raise `ImageError` (`store-foreign`, `store-writable`) when another user can change what is
+    in the store `root`."""
     for path, inside in _places(root):
         try:
             status = os.lstat(path)
@@ -59,7 +63,8 @@ def _places(root: Path) -> Iterator[tuple[str, bool]]:
 
 
 def _ways(named: Path) -> Iterator[tuple[str, bool]]:
-    """A path, where it leads, and all that is above both: a link is as good as a folder to whoever owns it."""
+    """A path, where it leads, and all that is above both: a link is as good as a folder to whoever
+    owns it."""
     real = Path(os.path.realpath(named))
     for above in dict.fromkeys((*named.parents, *real.parents)):
         yield str(above), False
@@ -68,7 +73,8 @@ def _ways(named: Path) -> Iterator[tuple[str, bool]]:
 
 
 def _own_group(path: str, status: os.stat_result) -> bool:
-    """Whether the group is the user's own; the group's bits also show what an access list grants to others (acl(5))."""
+    """Whether the group is the user's own; the group's bits also show what an access list grants to
+    others (acl(5))."""
     import grp
     import pwd
 
@@ -99,6 +105,7 @@ def _refused(identity: str, reason: str, path: str, root: Path) -> ImageError:
         identity,
         f"the image store is not safe to use: {reason}",
         place=path if path == str(root) else f"{root}: {path}",
-        hint=f"Make it yours alone (chown, chmod go-w), set COMPOS_CACHE to another folder, or, where nobody else is on this "
+        hint="Make it yours alone (chown, chmod go-w), set COMPOS_CACHE to another folder, or, "
+        "where nobody else is on this "
         f"machine, set {VARIABLE}=1.",
     )

@@ -1,4 +1,5 @@
-"""Platforms: operating system, architecture and variant, in the names that OCI images use (those of Go).
+"""Platforms: operating system, architecture and variant, in the names that OCI images use (those of
+Go).
 
 Pure, apart from asking the kernel what this machine is.
 """
@@ -29,7 +30,8 @@ _MACHINES = {
 """What uname(2) calls a machine → GOARCH and GOARM."""
 
 _BASELINES = {"amd64": "v1", "arm": "v7", "arm64": "v8"}
-"""What no variant means (OCI image specification, "Platform Variants"): what every machine of the kind runs."""
+"""What no variant means (OCI image specification, "Platform Variants"): what every machine of the
+kind runs."""
 
 _LEVEL = re.compile(r"v([0-9]{1,4})(?:\.([0-9]{1,4}))?")
 
@@ -52,13 +54,15 @@ class Platform(NamedTuple):
             raise ImageError(
                 "platform-syntax",
                 f"not a platform: {text!r}",
-                hint="Write it as OS/ARCHITECTURE or OS/ARCHITECTURE/VARIANT, for example linux/arm64.",
+                hint="Write it as OS/ARCHITECTURE or OS/ARCHITECTURE/VARIANT, for example "
+                "linux/arm64.",
             )
         return cls(*parts)
 
     @classmethod
     def named(cls, architecture: str) -> Platform:
-        """Linux on an architecture as Go or uname(2) call it: `arm64`, `aarch64`. Raises `ImageError`."""
+        """Linux on an architecture as Go or uname(2) call it: `arm64`, `aarch64`. Raises
+        `ImageError`."""
         known = _MACHINES.get(architecture, (architecture, ""))
         if known[0] not in {name for name, _ in _MACHINES.values()}:
             raise ImageError(
@@ -77,11 +81,19 @@ class Platform(NamedTuple):
 
     @classmethod
     def from_json(cls, value: Mapping[str, object]) -> Platform:
-        """Read the `platform` object of a descriptor, or an image config, which has the same keys."""
+        """Read the `platform` object of a descriptor, or an image config, which has the same
+        keys."""
         found = [value.get(key) or "" for key in ("os", "architecture", "variant")]
         # What is not a name is printed nowhere.
         return cls(
-            *(text if isinstance(text, str) and _NAME.fullmatch(text) else "unknown" if text else "" for text in found)
+            *(
+                text
+                if isinstance(text, str) and _NAME.fullmatch(text)
+                else "unknown"
+                if text
+                else ""
+                for text in found
+            )
         )
 
     def to_json(self) -> dict[str, str]:
@@ -94,10 +106,12 @@ class Platform(NamedTuple):
         return self.rank(wanted) is not None
 
     def rank(self, wanted: Platform) -> tuple[int, int] | None:
-        """How well something made for this platform serves for `wanted`, smaller is better; None when it does not.
+        """How well something made for this platform serves for `wanted`, smaller is better; None
+        when it does not.
 
-        A machine runs what is made for its own variant and for lower ones: `arm/v7` runs `arm/v6`. Where no variant is
-        wanted the baseline serves best, and a higher one only if there is nothing else: nobody said that it would not do.
+        A machine runs what is made for its own variant and for lower ones: `arm/v7` runs `arm/v6`.
+        Where no variant is wanted the baseline serves best, and a higher one only if there is
+        nothing else: nobody said that it would not do.
         """
         if (self.os, self.architecture) != (wanted.os, wanted.architecture):
             return None
@@ -109,7 +123,8 @@ class Platform(NamedTuple):
         return None if wanted.variant else (2, mine if isinstance(mine, int) else 0)
 
     def _level(self) -> int | str:
-        """The variant as a number that grows with what it asks of a machine; as it is where it is none of ours."""
+        """The variant as a number that grows with what it asks of a machine; as it is where it is
+        none of ours."""
         variant = self.variant or _BASELINES.get(self.architecture, "")
         match = _LEVEL.fullmatch(variant)
         return int(match[1]) * 10_000 + int(match[2] or 0) if match else variant

@@ -1,6 +1,8 @@
-"""Pushing from the store with care for what the registry has: skip, merge indexes, tag single architectures.
+"""Pushing from the store with care for what the registry has: skip, merge indexes, tag single
+architectures.
 
-May touch: the store, and the network through `push`. The rules are those of LinuxKit's `cache push` (reference cli.md 3.6).
+May touch: the store, and the network through `push`. The rules are those of LinuxKit's `cache push`
+(reference cli.md 3.6).
 """
 
 from __future__ import annotations
@@ -21,12 +23,19 @@ __all__ = ["publish"]
 
 
 def publish(
-    store: Store, name: str, registry: Registry, *, target: str, override: bool = False, arch_tags: bool = False
+    store: Store,
+    name: str,
+    registry: Registry,
+    *,
+    target: str,
+    override: bool = False,
+    arch_tags: bool = False,
 ) -> None:
     """Upload the image `name` (canonical) as `target`.
 
-    Without `override`, a target that exists stays. An index is merged with the one that the registry has: other platforms
-    stay. `arch_tags` adds a tag `TARGET-ARCH` for each platform. Raises `ImageError`, `ComposError`.
+    Without `override`, a target that exists stays. An index is merged with the one that the
+    registry has: other platforms stay. `arch_tags` adds a tag `TARGET-ARCH` for each platform.
+    Raises `ImageError`, `ComposError`.
     """
     reference = Reference.parse(target)
     root = store.named(name)
@@ -46,15 +55,20 @@ def publish(
             push_root(store, manifest, registry=registry, target=tag)
 
 
-def _merge(store: Store, ours_root: Descriptor, ours: Index, reference: Reference, registry: Registry) -> Descriptor:
-    """An index with our manifests and those of the registry for other platforms, complete in the store."""
+def _merge(
+    store: Store, ours_root: Descriptor, ours: Index, reference: Reference, registry: Registry
+) -> Descriptor:
+    """An index with our manifests and those of the registry for other platforms, complete in the
+    store."""
     root, data = registry.manifest(reference)
     _, theirs = parse_document(data, media_type=root.media_type)
     if not isinstance(theirs, Index):
         return ours_root
     own = {one.platform for one in ours.manifests}
     kept = [
-        one for one in theirs.manifests if one.platform not in own and one.platform and one.platform.os != "unknown"
+        one
+        for one in theirs.manifests
+        if one.platform not in own and one.platform and one.platform.os != "unknown"
     ]
     digests = {one.digest for one in kept}
     kept += [one for one in theirs.manifests if one.annotations.get(REFERENCE_DIGEST) in digests]
@@ -78,7 +92,15 @@ def _fetch(store: Store, registry: Registry, reference: Reference, manifest: Des
 
 def _architectures(index: Index, reference: Reference) -> Iterator[tuple[Descriptor, str]]:
     for manifest in index.manifests:
-        if manifest.platform and manifest.platform.os != "unknown" and manifest.platform.architecture:
-            tag = f"{reference.domain}/{reference.path}:{reference.version}-{manifest.platform.architecture}"
+        if (
+            manifest.platform
+            and manifest.platform.os != "unknown"
+            and manifest.platform.architecture
+        ):
+            architecture = manifest.platform.architecture
+            tag = f"{reference.domain}/{reference.path}:{reference.version}-{architecture}"
             with suppress(ImageError):
-                yield Descriptor(manifest.media_type, manifest.digest, manifest.size), str(Reference.parse(tag))
+                yield (
+                    Descriptor(manifest.media_type, manifest.digest, manifest.size),
+                    str(Reference.parse(tag)),
+                )

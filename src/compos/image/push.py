@@ -1,8 +1,9 @@
-"""Upload of an image from the store to a registry: blobs that it lacks, then manifests, then the name.
+"""Upload of an image from the store to a registry: blobs that it lacks, then manifests, then the
+name.
 
-May touch: the network, through `compos.image.session`, and the store for reading. Follows the OCI distribution
-specification 1.1 ("Pushing blobs", "Pushing manifests"); the upload is the POST, PATCH, PUT that docker uses, which
-every registry knows.
+May touch: the network, through `compos.image.session`, and the store for reading. Follows the OCI
+distribution specification 1.1 ("Pushing blobs", "Pushing manifests"); the upload is the POST,
+PATCH, PUT that docker uses, which every registry knows.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ _ACTIONS = "pull,push"
 def push_target(text: str) -> Reference:
     """What an image can be pushed as; the tag is `latest` if `text` says none.
 
-    Raises `ImageError` (`image-reference`) for what is no name, has a digest , or is a bare name: that means
-    one of the images that the public hub keeps for itself.
+    Raises `ImageError` (`image-reference`) for what is no name, has a digest , or is a bare name:
+    that means one of the images that the public hub keeps for itself.
     """
     reference = Reference.parse(text)
     bare = reference.domain in (HUB, *HUB_HOSTS) and reference.origin[1].startswith("library/")
@@ -37,16 +38,18 @@ def push_target(text: str) -> Reference:
             "image-reference",
             "nothing can be pushed under this name",
             place=text,
-            hint="Write it as HOST[:PORT]/REPOSITORY[:TAG], or USER/REPOSITORY[:TAG] for the public hub.",
+            hint="Write it as HOST[:PORT]/REPOSITORY[:TAG], or USER/REPOSITORY[:TAG] for the "
+            "public hub.",
         )
     return reference if reference.tag else reference._replace(tag="latest")
 
 
 def push(store: Store, name: str, *, registry: Registry, target: str | None = None) -> Descriptor:
-    """Upload the image or index that the store has under `name`, as `target` (default: the same name).
+    """Upload the image or index that the store has under `name`, as `target` (default: the same
+    name).
 
-    An index goes with everything it lists. What the registry already has is not sent again. Raises `ImageError`:
-    `image-not-found` (not in the store), `store-*`, `registry-*`.
+    An index goes with everything it lists. What the registry already has is not sent again. Raises
+    `ImageError`: `image-not-found` (not in the store), `store-*`, `registry-*`.
     """
     root = store.named(str(Reference.parse(name)))
     push_root(store, root, registry=registry, target=target or name)
@@ -57,10 +60,14 @@ def push_root(store: Store, root: Descriptor, *, registry: Registry, target: str
     """Upload the manifest or index `root` of the store as `target`. Raises as `push` does."""
     reference = Reference.parse(target)
     session = registry.session(reference, actions=_ACTIONS)
-    _push_document(store, root, session, registry, version=reference.tag or reference.digest or "latest")
+    _push_document(
+        store, root, session, registry, version=reference.tag or reference.digest or "latest"
+    )
 
 
-def _push_document(store: Store, root: Descriptor, session: Session, registry: Registry, *, version: str) -> None:
+def _push_document(
+    store: Store, root: Descriptor, session: Session, registry: Registry, *, version: str
+) -> None:
     """Upload what a manifest or an index needs, then itself as `version` (a tag or its digest)."""
     data = store.read(root.digest)
     media_type, document = parse_document(data, media_type=root.media_type)
@@ -111,7 +118,8 @@ def _send(store: Store, blob: Descriptor, session: Session, location: str) -> st
         mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as pages,
         memoryview(pages) as view,
     ):
-        # The pages go from the page cache to the socket: a layer never stands in memory as a bytes object.
+        # The pages go from the page cache to the socket: a layer never stands in memory as a bytes
+        # object.
         body = cast(bytes, view)
         with session.request("PATCH", location, headers=headers, body=body) as response:
             return session.follow(location, response.headers.get("Location", ""))

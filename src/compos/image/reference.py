@@ -1,7 +1,9 @@
-"""Image references: how a name in the YAML is read, written canonically, and turned into a place to ask.
+"""Image references: how a name in the YAML is read, written canonically, and turned into a place to
+ask.
 
-Pure text; touches nothing. The rules are those of LinuxKit (reference `yaml-and-build.md` section 5.1) with the grammar
-of the OCI distribution specification ("Pulling manifests") for repositories, tags and digests.
+Pure text; touches nothing. The rules are those of LinuxKit (reference `yaml-and-build.md` section
+5.1) with the grammar of the OCI distribution specification ("Pulling manifests") for repositories,
+tags and digests.
 """
 
 from __future__ import annotations
@@ -23,19 +25,23 @@ HUB_HOSTS = (f"index.{HUB}", f"registry-1.{HUB}")
 NAMESPACE = "compos"
 """Names that begin with it, and name no registry or the public one, stand for our bricks."""
 
-_DOMAIN = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+_DOMAIN = re.compile(
+    r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?"
+)
 _PATH = re.compile(r"[a-z0-9_.-]+(?:/[a-z0-9_.-]+)*")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 def is_local(text: str) -> bool:
-    """Whether a name means an image in a folder or file of this machine: `oci:FOLDER` and the like, no reference at all."""
+    """Whether a name means an image in a folder or file of this machine: `oci:FOLDER` and the like,
+    no reference at all."""
     return text.startswith(LOCAL_IMAGES)
 
 
 def is_reserved(reference: Reference) -> bool:
-    """Whether a name is one of our bricks', shipped or not: below `compos/`, on the public registry or on none."""
+    """Whether a name is one of our bricks', shipped or not: below `compos/`, on the public registry
+    or on none."""
     if reference.domain in (HUB, *HUB_HOSTS):
         return reference.path.startswith(f"{NAMESPACE}/")
     # Of `compos/a/b` the first component is read as a host that it cannot be: `HUB` would be asked.
@@ -43,9 +49,11 @@ def is_reserved(reference: Reference) -> bool:
 
 
 class Reference(NamedTuple):
-    """A parsed image name; `str()` gives the canonical string, under which the store keeps the image.
+    """A parsed image name; `str()` gives the canonical string, under which the store keeps the
+    image.
 
-    `tag` and `digest` are empty when the name has none: no default tag is added (section 5.1, rule 2).
+    `tag` and `digest` are empty when the name has none: no default tag is added (section 5.1, rule
+    2).
     """
 
     domain: str
@@ -55,22 +63,29 @@ class Reference(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Reference:
-        """Read a name as users write it; raises `ImageError` (`image-reference`) when it cannot name an image."""
+        """Read a name as users write it; raises `ImageError` (`image-reference`) when it cannot
+        name an image."""
         name, at, digest = text.partition("@")
         if at and not _DIGEST.fullmatch(digest):
-            raise _nonsense(text, "only digests of the form sha256: and 64 hexadecimal digits can be pulled")
+            raise _nonsense(
+                text, "only digests of the form sha256: and 64 hexadecimal digits can be pulled"
+            )
         last = name.rpartition("/")[2]
         tag = ""
         # A colon in the first component of several belongs to a port, not to a tag.
         if ":" in last:
             name, _, tag = name.rpartition(":")
             if not _TAG.fullmatch(tag):
-                raise _nonsense(text, f"the tag {tag!r} is not 1 to 128 letters, digits, '_', '.' and '-'")
+                raise _nonsense(
+                    text, f"the tag {tag!r} is not 1 to 128 letters, digits, '_', '.' and '-'"
+                )
         domain, path = _split(name)
         if not _DOMAIN.fullmatch(domain):
             raise _nonsense(text, f"{domain!r} is no host name")
         if not 2 <= len(path) <= 255 or not _PATH.fullmatch(path) or ".." in path.split("/"):
-            raise _nonsense(text, "a repository is 2 to 255 lower-case letters, digits, '_', '-', '.' and '/'")
+            raise _nonsense(
+                text, "a repository is 2 to 255 lower-case letters, digits, '_', '-', '.' and '/'"
+            )
         return cls(domain, path, tag, digest)
 
     @property
@@ -82,8 +97,8 @@ class Reference(NamedTuple):
     def origin(self) -> tuple[str, str]:
         """Host to contact and repository to name there (rule 4).
 
-        A first component that cannot be a host (`a/b/c`) is part of a repository of `HUB`. `localhost/x` is the local
-        host here; LinuxKit normalises it as a host and then asks `HUB`.
+        A first component that cannot be a host (`a/b/c`) is part of a repository of `HUB`.
+        `localhost/x` is the local host here; LinuxKit normalises it as a host and then asks `HUB`.
         """
         if self.domain in (HUB, *HUB_HOSTS):
             host = HUB_HOSTS[0] if self.domain == HUB else self.domain

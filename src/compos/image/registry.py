@@ -1,7 +1,9 @@
-"""The registry client: manifests and blobs, verified on the way in and resumed when the connection breaks.
+"""The registry client: manifests and blobs, verified on the way in and resumed when the connection
+breaks.
 
-May touch: the network, through `compos.image.session`, and the store it is given. Follows the OCI distribution
-specification 1.1 ("Pulling manifests", "Pulling blobs") and its predecessor, Docker's registry API version 2.
+May touch: the network, through `compos.image.session`, and the store it is given. Follows the OCI
+distribution specification 1.1 ("Pulling manifests", "Pulling blobs") and its predecessor, Docker's
+registry API version 2.
 """
 
 from __future__ import annotations
@@ -45,10 +47,11 @@ def _ignore(_: int) -> None:
 
 
 class Registry:
-    """All registries, through one set of mirrors, certificates and credentials. Used by several threads.
+    """All registries, through one set of mirrors, certificates and credentials. Used by several
+    threads.
 
-    `wait` sleeps between attempts; tests pass one that does not. With `fallback`, what a mirror does not serve is fetched from
-    where the name says; LinuxKit fails then.
+    `wait` sleeps between attempts; tests pass one that does not. With `fallback`, what a mirror
+    does not serve is fetched from where the name says; LinuxKit fails then.
     """
 
     def __init__(
@@ -63,7 +66,10 @@ class Registry:
         self._mirrors = mirrors or Mirrors()
         self._origin = (
             Registry(
-                Mirrors(insecure=self._mirrors.insecure), certificates=certificates, credentials=credentials, wait=wait
+                Mirrors(insecure=self._mirrors.insecure),
+                certificates=certificates,
+                credentials=credentials,
+                wait=wait,
             )
             if fallback and self._mirrors.urls
             else None
@@ -77,7 +83,8 @@ class Registry:
         self._sessions: dict[tuple[str, Endpoint], Session] = {}
 
     def session(self, reference: Reference, *, actions: str = "pull") -> Session:
-        """The session for a reference's repository, made once, so that its token serves for all requests."""
+        """The session for a reference's repository, made once, so that its token serves for all
+        requests."""
         endpoint = self._mirrors.endpoint(reference)
         with self._lock:
             key = (actions, endpoint)
@@ -107,8 +114,9 @@ class Registry:
     def digest(self, reference: Reference, *, actions: str = "pull") -> Digest | None:
         """The digest of what the registry has for a reference, or None when it does not have it.
 
-        Computed from the bytes: registries need not send `Docker-Content-Digest`, proxies drop it, and what follows from
-        equality (nothing is pushed, an image here is removed) must not hang on a header.
+        Computed from the bytes: registries need not send `Docker-Content-Digest`, proxies drop it,
+        and what follows from equality (nothing is pushed, an image here is removed) must not hang
+        on a header.
         """
         data = self._ask("GET", reference, actions)
         return None if data is None else digest_of(data)
@@ -119,7 +127,9 @@ class Registry:
 
         def ask() -> bytes | None:
             url = session.url(f"manifests/{reference.version}")
-            with session.request(method, url, headers={"Accept": _ACCEPT}, allowed=(404, 405)) as response:
+            with session.request(
+                method, url, headers={"Accept": _ACCEPT}, allowed=(404, 405)
+            ) as response:
                 if response.status == 404:
                     return None
                 if response.status == 405 and method == "HEAD":
@@ -142,17 +152,23 @@ class Registry:
                 raise
             if error.id.startswith("network-"):
                 self._given_up.add(mirror)
-            notice(f"{mirror} does not serve {reference}: {error.message}; asking {reference.origin[0]}")
+            notice(
+                f"{mirror} does not serve {reference}: {error.message}; asking "
+                f"{reference.origin[0]}"
+            )
             try:
                 return work(self._origin)
             except ComposError as second:
                 # Where only the mirror can be reached, what it said counts.
                 raise (error if second.id.startswith("network-") else second) from second
 
-    def manifest(self, reference: Reference, child: Descriptor | None = None) -> tuple[Descriptor, bytes]:
+    def manifest(
+        self, reference: Reference, child: Descriptor | None = None
+    ) -> tuple[Descriptor, bytes]:
         """The manifest or index of a reference, or the `child` of its index; at most 4 MiB.
 
-        Raises `ImageError`: `image-not-found`, `image-media-type`, `image-malformed`, `digest-mismatch`, `registry-*`.
+        Raises `ImageError`: `image-not-found`, `image-media-type`, `image-malformed`,
+        `digest-mismatch`, `registry-*`.
         """
         return self._somewhere(reference, lambda registry: registry._manifest(reference, child))
 
@@ -164,18 +180,24 @@ class Registry:
             url = session.url(f"manifests/{version}")
             with session.request("GET", url, headers={"Accept": _ACCEPT}) as response:
                 data = _body(response, url, _MANIFEST_LIMIT)
-                expected = version if ":" in version else response.headers.get("Docker-Content-Digest")
+                expected = (
+                    version if ":" in version else response.headers.get("Docker-Content-Digest")
+                )
                 if expected and expected.startswith("sha256:") and digest_of(data) != expected:
                     raise _mismatch(str(reference), expected, digest_of(data))
                 return response.headers.get("Content-Type", "").partition(";")[0].strip(), data
 
         try:
             content_type, data = self.patiently(fetch)
-            media_type, _ = parse_document(data, media_type=child.media_type if child else content_type)
+            media_type, _ = parse_document(
+                data, media_type=child.media_type if child else content_type
+            )
         except ImageError as error:
             error.place = error.place or str(reference)
             raise
-        return Descriptor(media_type, digest_of(data), len(data), platform=child.platform if child else None), data
+        return Descriptor(
+            media_type, digest_of(data), len(data), platform=child.platform if child else None
+        ), data
 
     def download(
         self,
@@ -185,15 +207,22 @@ class Registry:
         *,
         advance: Callable[[int], None] = _ignore,
     ) -> None:
-        """Fetch a blob into `store`; `advance` is told every number of bytes that arrives, and may raise to stop.
+        """Fetch a blob into `store`; `advance` is told every number of bytes that arrives, and may
+        raise to stop.
 
-        A broken transfer is resumed where it broke. Raises `ImageError`: `digest-mismatch`, `download-truncated`,
-        `download-oversized`, `registry-*`, `store-*`.
+        A broken transfer is resumed where it broke. Raises `ImageError`: `digest-mismatch`,
+        `download-truncated`, `download-oversized`, `registry-*`, `store-*`.
         """
-        self._somewhere(reference, lambda registry: registry._download(reference, descriptor, store, advance))
+        self._somewhere(
+            reference, lambda registry: registry._download(reference, descriptor, store, advance)
+        )
 
     def _download(
-        self, reference: Reference, descriptor: Descriptor, store: Store, advance: Callable[[int], None]
+        self,
+        reference: Reference,
+        descriptor: Descriptor,
+        store: Store,
+        advance: Callable[[int], None],
     ) -> None:
         session = self.session(reference)
         attempts = Attempts(self._wait)
@@ -215,7 +244,9 @@ class Registry:
             raise
 
 
-def _receive(session: Session, descriptor: Descriptor, blob: BlobWriter, advance: Callable[[int], None]) -> None:
+def _receive(
+    session: Session, descriptor: Descriptor, blob: BlobWriter, advance: Callable[[int], None]
+) -> None:
     """Have what `blob` lacks sent, from where it stands."""
     start = blob.size
     url = session.url(f"blobs/{descriptor.digest}")
@@ -229,9 +260,13 @@ def _receive(session: Session, descriptor: Descriptor, blob: BlobWriter, advance
                 f"the registry has only {start} of {descriptor.size} bytes",
                 hint="Have the image pushed again.",
             )
-        # A server without ranges sends everything again: the known part is dropped (RFC 9110 section 14.2).
+        # A server without ranges sends everything again: the known part is dropped (RFC 9110
+        # section 14.2).
         skip = 0 if _resumed(response, start) else start
-        if response.length_remaining is not None and response.length_remaining - skip > descriptor.size - start:
+        if (
+            response.length_remaining is not None
+            and response.length_remaining - skip > descriptor.size - start
+        ):
             raise _oversized(descriptor)
         try:
             for piece in chunks(response, url, as_they_come=True):
@@ -256,7 +291,9 @@ def _resumed(response: BaseHTTPResponse, start: int) -> bool:
         return False
     match = re.match(r"bytes ([0-9]{1,18})-", response.headers.get("Content-Range", ""))
     if match is None or int(match[1]) != start:
-        raise TransientError("registry-error", "the registry sends another part of the blob than it was asked for")
+        raise TransientError(
+            "registry-error", "the registry sends another part of the blob than it was asked for"
+        )
     return True
 
 

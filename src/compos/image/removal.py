@@ -1,8 +1,9 @@
 """Making room in a store: images by name, what has not been used for long, what is above a bound.
 
-May touch: the files of a store. A derived result was last used when a build last looked it up, made it, or took pieces of it
-(`seal` knows, to the hour); a Debian package when it was last read or written. Derived results are removed only while nobody
-uses the store's; what this process has used itself stays, too. Images go by name only.
+May touch: the files of a store. A derived result was last used when a build last looked it up, made
+it, or took pieces of it (`seal` knows, to the hour); a Debian package when it was last read or
+written. Derived results are removed only while nobody uses the store's; what this process has used
+itself stays, too. Images go by name only.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ __all__ = [
 LIMIT_VARIABLE = "COMPOS_CACHE_LIMIT"
 
 MAX_DERIVED, MAX_SHARE = 10 << 30, 10
-"""Derived results have at most so many bytes, and at most one part in so many of the disk, unless the user says otherwise."""
+"""Derived results have at most so many bytes, and at most one part in so many of the disk, unless
+the user says otherwise."""
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _SECONDS = {"m": 60, "h": 3600, "d": 24 * 3600, "w": 7 * 24 * 3600}
@@ -46,7 +48,8 @@ _MARK_LENGTH = len("sha256-") + 64
 
 _CONTENT = ("blobs", "damaged", "derived", "ingest", "index.json", "oci-layout", "seals")
 _FETCHED = ("debian/lists", "debian/packages", "damaged")
-"""Folders of what can be fetched again, or is kept to be looked at. Debian's Release files stay: older ones must not follow."""
+"""Folders of what can be fetched again, or is kept to be looked at. Debian's Release files stay:
+older ones must not follow."""
 
 
 class _File(NamedTuple):
@@ -72,7 +75,8 @@ def parse_age(text: str) -> int:
 
 
 def remove(store: Store, *names: str) -> int:
-    """Remove images by their exact names, with every blob that no other name needs; returns the bytes freed.
+    """Remove images by their exact names, with every blob that no other name needs; returns the
+    bytes freed.
 
     All names are looked up before anything is removed; raises `ImageError` (`image-not-found`).
     """
@@ -108,18 +112,21 @@ def clean(store: Store) -> None:
 
 
 def clean_older(store: Store, age: int) -> int:
-    """Remove what no build has used for `age` seconds; waits for builds that are running. Returns the bytes freed."""
+    """Remove what no build has used for `age` seconds; waits for builds that are running. Returns
+    the bytes freed."""
     before = time.time() - age
     return _cleaned(store, lambda files: [file for file in files if file.used < before])
 
 
 def clean_to(store: Store, size: int) -> int:
-    """Remove what was used least recently until `size` bytes are left; waits for builds. Returns the bytes freed."""
+    """Remove what was used least recently until `size` bytes are left; waits for builds. Returns
+    the bytes freed."""
     return _cleaned(store, lambda files: _surplus(files, size))
 
 
 def limit_of(root: Path) -> int | None:
-    """How many bytes the derived results of a store may have; None is no limit. Raises `ImageError` (`cache-limit`)."""
+    """How many bytes the derived results of a store may have; None is no limit. Raises `ImageError`
+    (`cache-limit`)."""
     text = os.environ.get(LIMIT_VARIABLE, "")
     if text == "none":
         return None
@@ -128,7 +135,10 @@ def limit_of(root: Path) -> int | None:
             return parse_size(text)
         except ValueError as error:
             raise ImageError(
-                "cache-limit", str(error), place=LIMIT_VARIABLE, hint=f"Set {LIMIT_VARIABLE} to a size, or to none."
+                "cache-limit",
+                str(error),
+                place=LIMIT_VARIABLE,
+                hint=f"Set {LIMIT_VARIABLE} to a size, or to none.",
             ) from error
     try:
         disk = shutil.disk_usage(root).total
@@ -138,7 +148,8 @@ def limit_of(root: Path) -> int | None:
 
 
 def keep_bound(store: Store, limit: int | None) -> None:
-    """Remove the derived results that were used least recently when this process has made some, and all are above `limit`.
+    """Remove the derived results that were used least recently when this process has made some, and
+    all are above `limit`.
 
     What is in use stays: by this process, and, as long as there is another one, all.
     """
@@ -194,4 +205,6 @@ def _fetched(store: Store) -> Iterator[_File]:
         for path in store.root.glob(f"{folder}/*"):
             with suppress(OSError):
                 status = path.lstat()
-                yield _File(max(status.st_atime, status.st_mtime), f"{folder}/{path.name}", status.st_size)
+                yield _File(
+                    max(status.st_atime, status.st_mtime), f"{folder}/{path.name}", status.st_size
+                )

@@ -19,13 +19,15 @@ _NETWORK = ("network-broken", "network-timeout")
 
 
 class TransientError(ImageError):
-    """A failure that may pass by itself; `delay` is how many seconds the server asked us to wait, if it did."""
+    """A failure that may pass by itself; `delay` is how many seconds the server asked us to wait,
+    if it did."""
 
     delay: float | None = None
 
 
 class Attempts:
-    """Counts failures in a row: four attempts, 0.5, 1 and 2 seconds apart, or as the server wishes up to a minute."""
+    """Counts failures in a row: four attempts, 0.5, 1 and 2 seconds apart, or as the server wishes
+    up to a minute."""
 
     def __init__(self, wait: Callable[[float], None]) -> None:
         self._wait = wait
@@ -46,7 +48,8 @@ class Attempts:
 
 
 def delay_from(header: str | None, now: Callable[[], float]) -> float | None:
-    """Seconds of a `Retry-After` header, given as a number or as a date (RFC 9110 section 10.2.3)."""
+    """Seconds of a `Retry-After` header, given as a number or as a date (RFC 9110 section
+    10.2.3)."""
     if not header:
         return None
     if re.fullmatch(r"\s*[0-9]{1,9}\s*", header):

@@ -1,14 +1,18 @@
-"""What a store knows of its own files: which of them are as they were when they were whole, and when each was last used.
+"""What a store knows of its own files: which of them are as they were when they were whole, and
+when each was last used.
 
-May touch: the file `seals` of a store. A seal is a file's length, inode and time of change, beside the CRC-32 of its
-content. The time of change is set by the kernel with every write, cut, link and restore, and by nobody else: a file whose
-seal holds is used without being read, after one stat. Any other is read once, and sealed again if it is whole.
+May touch: the file `seals` of a store. A seal is a file's length, inode and time of change, beside
+the CRC-32 of its content. The time of change is set by the kernel with every write, cut, link and
+restore, and by nobody else: a file whose seal holds is used without being read, after one stat. Any
+other is read once, and sealed again if it is whole.
 
-Blobs are on the disk before they are sealed. Derived results are not (syncing takes longer than making them): their seals
-hold until the machine is started anew, then the content is read once. So what a loss of power leaves, whatever the order in
-which a file system wrote it, is used only if it is whole.
+Blobs are on the disk before they are sealed. Derived results are not (syncing takes longer than
+making them): their seals hold until the machine is started anew, then the content is read once. So
+what a loss of power leaves, whatever the order in which a file system wrote it, is used only if it
+is whole.
 
-The file is a list of records of a fixed length behind a head; later ones replace earlier ones with the same name.
+The file is a list of records of a fixed length behind a head; later ones replace earlier ones with
+the same name.
 """
 
 from __future__ import annotations
@@ -28,15 +32,18 @@ from typing import NamedTuple, cast
 __all__ = ["HOUR", "Seal", "Seals", "checksum", "is_ours"]
 
 HOUR = 3600
-"""Seconds: how exactly it is known when a file was last used. A build that uses the same files again soon writes nothing."""
+"""Seconds: how exactly it is known when a file was last used. A build that uses the same files
+again soon writes nothing."""
 
 SYNCED = 0
-"""In place of a boot's number: the content was on the disk when the file was sealed, or has been read from there since."""
+"""In place of a boot's number: the content was on the disk when the file was sealed, or has been
+read from there since."""
 
 _RECORD = struct.Struct("<16sQQqIIQB")
 _CHECKED = struct.Struct(f"<{_RECORD.size}sI")
 _MAGIC = b"compos-seals 1\n"
-"""The head's beginning. The rest of it is random, which tells one file from the next that gets its inode."""
+"""The head's beginning. The rest of it is random, which tells one file from the next that gets its
+inode."""
 
 _SPARE = 1024
 """Replaced records that are not worth writing the file anew."""
@@ -48,7 +55,8 @@ _LARGE = 1 << 20
 
 
 class Seal(NamedTuple):
-    """A whole file: its length, inode and time of change; the CRC-32 of a derived result; its last use, in Unix seconds."""
+    """A whole file: its length, inode and time of change; the CRC-32 of a derived result; its last
+    use, in Unix seconds."""
 
     size: int
     inode: int
@@ -60,7 +68,8 @@ class Seal(NamedTuple):
 
 
 class Seals:
-    """The seals of a store's files, by their names below its root; any number of processes may add to them."""
+    """The seals of a store's files, by their names below its root; any number of processes may add
+    to them."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -80,7 +89,8 @@ class Seals:
         )
 
     def was_sealed(self, name: str, status: os.stat_result) -> bool:
-        """Whether a file whose seal does not hold has not been touched since: before the machine was last started.
+        """Whether a file whose seal does not hold has not been touched since: before the machine
+        was last started.
 
         Its content, if it was read and found whole, comes from the disk.
         """
@@ -114,23 +124,38 @@ class Seals:
                     self._places[key] = found
             return found
 
-    def seal(self, name: str, status: os.stat_result, total: int, *, derived: bool, synced: bool) -> None:
-        """Remember that the file `name` is whole as it is; `total` is its CRC-32, if it is a derived result."""
+    def seal(
+        self, name: str, status: os.stat_result, total: int, *, derived: bool, synced: bool
+    ) -> None:
+        """Remember that the file `name` is whole as it is; `total` is its CRC-32, if it is a
+        derived result."""
         boot = SYNCED if synced else self._boot
-        self._write({name: Seal(status.st_size, status.st_ino, status.st_ctime_ns, total, _now(), boot, derived)})
+        self._write(
+            {
+                name: Seal(
+                    status.st_size, status.st_ino, status.st_ctime_ns, total, _now(), boot, derived
+                )
+            }
+        )
 
     def used(self, names: Iterable[str]) -> None:
         """Remember that the files `names` have been used now."""
         now = _now()
         found = ((name, self.find(name)) for name in names)
-        if stale := {name: seal._replace(used=now) for name, seal in found if seal and abs(now - seal.used) >= HOUR}:
+        if stale := {
+            name: seal._replace(used=now)
+            for name, seal in found
+            if seal and abs(now - seal.used) >= HOUR
+        }:
             self._write(stale)
 
     def derived_size(self) -> int:
         """About how many bytes all derived results have: some may have been removed by others."""
         with self._mutex:
             self._load()
-            seals = (self._read(one) if isinstance(one, int) else one for one in self._places.values())
+            seals = (
+                self._read(one) if isinstance(one, int) else one for one in self._places.values()
+            )
             return sum(seal.size for seal in seals if seal and seal.derived)
 
     def keep_only(self, names: Iterable[str]) -> None:
@@ -186,7 +211,8 @@ class Seals:
         return True
 
     def _take(self, descriptor: int) -> bool:
-        """Read what the open file has beyond what is known of it; says whether there was anything."""
+        """Read what the open file has beyond what is known of it; says whether there was
+        anything."""
         head = os.pread(descriptor, _CHECKED.size, 0)
         start = len(self._data) if self._data.startswith(head) else 0
         if not head.startswith(_MAGIC) or os.fstat(descriptor).st_size - start < _CHECKED.size:
@@ -233,7 +259,8 @@ class Seals:
 
 
 def checksum(path: Path) -> tuple[int, os.stat_result]:
-    """The CRC-32 of a file's content, and the file's status before it was read; raises `OSError`, for a link too."""
+    """The CRC-32 of a file's content, and the file's status before it was read; raises `OSError`,
+    for a link too."""
     total = 0
     buffer = bytearray(_BUFFER)
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -258,7 +285,8 @@ def _crc32(*, large: bool) -> Callable[[memoryview, int], int]:
 
 
 def is_ours(status: os.stat_result) -> bool:
-    """Whether a file belongs to us or root, and nobody else can write to it: so it changes only when we change it."""
+    """Whether a file belongs to us or root, and nobody else can write to it: so it changes only
+    when we change it."""
     return status.st_uid in (0, os.geteuid()) and not status.st_mode & _OTHERS
 
 
@@ -280,7 +308,8 @@ def _now() -> int:
 
 
 def _boot() -> int:
-    """A number for the time since this machine was started; another one for each process where nobody knows."""
+    """A number for the time since this machine was started; another one for each process where
+    nobody knows."""
     try:
         text = Path("/proc/sys/kernel/random/boot_id").read_bytes()
     except OSError:

@@ -1,7 +1,8 @@
 """Which manifest an image's index means for a platform: the one search, whatever brought the image.
 
-Pure; reads documents through what it is given. Rules: OCI image specification, image-index.md; where it leaves a choice, the
-manifest that the wanted machine surely runs. Each document is looked at once, however many indexes name it.
+Pure; reads documents through what it is given. Rules: OCI image specification, image-index.md;
+where it leaves a choice, the manifest that the wanted machine surely runs. Each document is looked
+at once, however many indexes name it.
 """
 
 from __future__ import annotations
@@ -60,7 +61,8 @@ class Documents(Protocol):
 
 
 class Selected(NamedTuple):
-    """A manifest for the wanted platform; what its index attests of it; whether the index named the platform."""
+    """A manifest for the wanted platform; what its index attests of it; whether the index named the
+    platform."""
 
     descriptor: Descriptor
     manifest: Manifest
@@ -68,11 +70,14 @@ class Selected(NamedTuple):
     is_named: bool = False
 
 
-def select_manifest(name: str, root: Descriptor, platform: Platform, documents: Documents) -> Selected:
+def select_manifest(
+    name: str, root: Descriptor, platform: Platform, documents: Documents
+) -> Selected:
     """The manifest for `platform` at or below `root`.
 
-    Indexes inside of `root` are looked through where it has none itself, then entries that only their configs tell the
-    platform of. Raises `ImageError`: `image-platform` with what there is, and what `documents` raises.
+    Indexes inside of `root` are looked through where it has none itself, then entries that only
+    their configs tell the platform of. Raises `ImageError`: `image-platform` with what there is,
+    and what `documents` raises.
     """
     document = read_document(name, root, documents)
     if isinstance(document, Manifest):
@@ -98,7 +103,9 @@ def select_in(name: str, index: Index, platform: Platform, documents: Documents)
     raise wrong_platform(name, platform, there)
 
 
-def _selected(name: str, index: Index, entry: Descriptor, documents: Documents, *, is_named: bool) -> Selected:
+def _selected(
+    name: str, index: Index, entry: Descriptor, documents: Documents, *, is_named: bool
+) -> Selected:
     manifest = read_document(name, entry, documents)
     if isinstance(manifest, Index):
         raise ImageError(
@@ -110,8 +117,11 @@ def _selected(name: str, index: Index, entry: Descriptor, documents: Documents, 
     return Selected(entry, manifest, index.attestations(entry.digest), is_named)
 
 
-def all_manifests(name: str, index: Index, documents: Documents) -> Iterator[tuple[Descriptor, Manifest | ImageError]]:
-    """Every manifest that `index` leads to, attestations included, each once; for one that cannot be used the reason.
+def all_manifests(
+    name: str, index: Index, documents: Documents
+) -> Iterator[tuple[Descriptor, Manifest | ImageError]]:
+    """Every manifest that `index` leads to, attestations included, each once; for one that cannot
+    be used the reason.
 
     Raises as `select_manifest` does.
     """
@@ -123,7 +133,9 @@ def all_manifests(name: str, index: Index, documents: Documents) -> Iterator[tup
                 yield entry, _usable(name, one, entry, documents)
 
 
-def _usable(name: str, index: Index, entry: Descriptor, documents: Documents) -> Manifest | ImageError:
+def _usable(
+    name: str, index: Index, entry: Descriptor, documents: Documents
+) -> Manifest | ImageError:
     if not entry.digest.is_verifiable:
         return unverifiable(name, entry)
     manifest = _selected(name, index, entry, documents, is_named=True).manifest
@@ -142,8 +154,11 @@ def indexes_inside(name: str, index: Index, documents: Documents) -> list[Descri
     return found
 
 
-def _indexes(name: str, index: Index, documents: Documents, found: list[Descriptor] | None = None) -> Iterator[Index]:
-    """`index` and those inside of it, level by level, each once; their descriptors go into `found`."""
+def _indexes(
+    name: str, index: Index, documents: Documents, found: list[Descriptor] | None = None
+) -> Iterator[Index]:
+    """`index` and those inside of it, level by level, each once; their descriptors go into
+    `found`."""
     level: Sequence[Index] = [index]
     seen: set[str] = set()
     entries = 0
@@ -179,7 +194,8 @@ def _indexes(name: str, index: Index, documents: Documents, found: list[Descript
 
 
 def read_document(name: str, blob: Descriptor, documents: Documents) -> Manifest | Index:
-    """A manifest or an index of the image `name`. Raises `ImageError` (`image-malformed`, `image-digest`, ...)."""
+    """A manifest or an index of the image `name`. Raises `ImageError` (`image-malformed`,
+    `image-digest`, ...)."""
     with _placed(name):
         _require_small(name, blob)
         return parse_document(documents.document(blob), media_type=blob.media_type)[1]
@@ -215,12 +231,18 @@ def _require_small(name: str, blob: Descriptor) -> None:
 
 def _too_much(name: str, what: str) -> ImageError:
     return ImageError(
-        "image-malformed", f"the image's index leads to {what}", place=name, hint="Have the image pushed again."
+        "image-malformed",
+        f"the image's index leads to {what}",
+        place=name,
+        hint="Have the image pushed again.",
     )
 
 
-def image_config(name: str, selected: Selected, platform: Platform, documents: Documents) -> ImageConfig:
-    """The config of a selected image, if that is one for `platform`. Raises `ImageError` (`image-platform`, ...)."""
+def image_config(
+    name: str, selected: Selected, platform: Platform, documents: Documents
+) -> ImageConfig:
+    """The config of a selected image, if that is one for `platform`. Raises `ImageError`
+    (`image-platform`, ...)."""
     manifest = selected.manifest
     config = _config(name, manifest, documents)
     made_for = config.platform

@@ -1,6 +1,8 @@
-"""Requests to one repository of one registry: scheme, authentication, redirects, and what a refusal means.
+"""Requests to one repository of one registry: scheme, authentication, redirects, and what a refusal
+means.
 
-May touch: the network, through `compos.http`. Follows the OCI distribution specification 1.1 ("API", "Error Codes").
+May touch: the network, through `compos.http`. Follows the OCI distribution specification 1.1
+("API", "Error Codes").
 """
 
 from __future__ import annotations
@@ -30,7 +32,8 @@ _UNANSWERED = ("network-tls", "network-broken", "network-timeout", "network-conn
 
 
 class Session:
-    """One repository; `name` is the image's as the user knows it, for errors. Used by several threads."""
+    """One repository; `name` is the image's as the user knows it, for errors. Used by several
+    threads."""
 
     def __init__(
         self,
@@ -69,14 +72,20 @@ class Session:
         body: bytes | None = None,
         allowed: tuple[int, ...] = (),
     ) -> Iterator[BaseHTTPResponse]:
-        """One request, authenticated when the registry asks, redirects followed as `compos.http.following` does.
+        """One request, authenticated when the registry asks, redirects followed as
+        `compos.http.following` does.
 
-        Yields an answer of status 2xx or one of `allowed`; raises `ImageError` for others (`image-not-found`,
-        `registry-auth`, `registry-denied`, `registry-rate-limit`, `registry-error`) and `ComposError` (`network-*`).
+        Yields an answer of status 2xx or one of `allowed`; raises `ImageError` for others
+        (`image-not-found`, `registry-auth`, `registry-denied`, `registry-rate-limit`,
+        `registry-error`) and `ComposError` (`network-*`).
         """
         for final in (False, True):
             used = self._authenticator.header
-            with self._redirected(method, url, dict(headers or {}), body, used) as (response, _, at_home):
+            with self._redirected(method, url, dict(headers or {}), body, used) as (
+                response,
+                _,
+                at_home,
+            ):
                 if response.status == 401 and at_home and not final:
                     challenges = parse_challenges(response.headers.get("WWW-Authenticate", ""))
                     self._authenticator.answer(challenges, used, base=self.base())
@@ -88,9 +97,15 @@ class Session:
 
     @contextmanager
     def _redirected(
-        self, method: str, url: str, headers: dict[str, str], body: bytes | None, authorization: str | None
+        self,
+        method: str,
+        url: str,
+        headers: dict[str, str],
+        body: bytes | None,
+        authorization: str | None,
     ) -> Iterator[Answer]:
-        """The answer at the end of the redirects. The `Authorization` header goes to the registry itself only."""
+        """The answer at the end of the redirects. The `Authorization` header goes to the registry
+        itself only."""
         private = {"Authorization": authorization} if authorization else {}
         try:
             with following(
@@ -108,7 +123,8 @@ class Session:
             raise self._explained(error) from error.__cause__
 
     def follow(self, url: str, location: str) -> str:
-        """The absolute URL of a `Location` header; raises `ImageError` (`registry-redirect`) when TLS would be left."""
+        """The absolute URL of a `Location` header; raises `ImageError` (`registry-redirect`) when
+        TLS would be left."""
         try:
             return redirected(url, location)
         except ComposError as error:
@@ -124,21 +140,29 @@ class Session:
                 hint="Name a mirror, or tell the registry's operator.",
             )
         host = self._endpoint.host
-        unanswered = error.id in _UNANSWERED and not self._answered and self._endpoint.schemes == ("https",)
+        unanswered = (
+            error.id in _UNANSWERED and not self._answered and self._endpoint.schemes == ("https",)
+        )
         if unanswered and is_private(host) and not _untrusted(error):
             error.hint = (
-                f"If it has no TLS and you trust the network, allow plain HTTP with --insecure-registry {host}."
+                "If it has no TLS and you trust the network, allow plain HTTP with "
+                f"--insecure-registry {host}."
             )
         return error
 
     # Scheme
 
     def base(self) -> str:
-        """Scheme and host of the registry; found by asking when there is more than one scheme to try."""
+        """Scheme and host of the registry; found by asking when there is more than one scheme to
+        try."""
         with self._lock:
             if self._base is None:
                 schemes = self._endpoint.schemes
-                self._base = self._probe(schemes) if len(schemes) > 1 else f"{schemes[0]}://{self._endpoint.host}"
+                self._base = (
+                    self._probe(schemes)
+                    if len(schemes) > 1
+                    else f"{schemes[0]}://{self._endpoint.host}"
+                )
             return self._base
 
     def _probe(self, schemes: tuple[str, ...]) -> str:
@@ -157,7 +181,11 @@ class Session:
                 errors.append(error)
         if errors:
             raise errors[0]
-        raise ImageError("registry-error", "the registry speaks neither HTTPS nor HTTP", place=self._endpoint.host)
+        raise ImageError(
+            "registry-error",
+            "the registry speaks neither HTTPS nor HTTP",
+            place=self._endpoint.host,
+        )
 
     # Refusals
 
@@ -171,17 +199,21 @@ class Session:
                 "image-not-found",
                 f"the registry does not have it{said}",
                 place=place,
-                hint="Check the image's name and tag; a private image needs docker login or podman login.",
+                hint="Check the image's name and tag; a private image needs docker login or "
+                "podman login.",
             )
         if status in (401, 403):
             return ImageError(
                 "registry-denied",
                 f"the registry denies access{said}",
                 place=place,
-                hint="Check the image's name, and that the account of docker login or podman login may use it.",
+                hint="Check the image's name, and that the account of docker login or podman "
+                "login may use it.",
             )
         if status == 429:
-            return self._rate_limit(place, said, delay_from(response.headers.get("Retry-After"), time.time))
+            return self._rate_limit(
+                place, said, delay_from(response.headers.get("Retry-After"), time.time)
+            )
         if status >= 500:
             late = TransientError(
                 "registry-error",
@@ -191,7 +223,9 @@ class Session:
             )
             late.delay = delay_from(response.headers.get("Retry-After"), time.time)
             return late
-        return ImageError("registry-error", f"the registry answers with status {status}{said}", place=place)
+        return ImageError(
+            "registry-error", f"the registry answers with status {status}{said}", place=place
+        )
 
     @staticmethod
     def _rate_limit(place: str, said: str, delay: float | None) -> ImageError:
@@ -206,18 +240,22 @@ class Session:
         return error
 
     def _said(self, response: BaseHTTPResponse) -> str:
-        """The registry's own words: the first of `errors` (OCI distribution specification, "Error Codes")."""
+        """The registry's own words: the first of `errors` (OCI distribution specification, "Error
+        Codes")."""
         try:
             first = parse_json(beginning(response, self.base(), _ERROR_LIMIT))["errors"][0]
             words = f"{first.get('code', '')} {first.get('message', '')}"
         except Exception:
             return ""
-        shown = "".join(letter if letter.isprintable() else " " for letter in self._authenticator.hide(words))
+        shown = "".join(
+            letter if letter.isprintable() else " " for letter in self._authenticator.hide(words)
+        )
         return f": {shown.strip()[:_MESSAGE_LENGTH]}" if shown.strip() else ""
 
 
 def _untrusted(error: BaseException | None) -> bool:
-    """Whether a server with TLS answered, but with a certificate that is not trusted: no reason to go on without."""
+    """Whether a server with TLS answered, but with a certificate that is not trusted: no reason to
+    go on without."""
     from ssl import SSLCertVerificationError
 
     while error is not None:

@@ -1,8 +1,8 @@
 """Images for a build: from the store when complete, else our own bricks, else the registry.
 
-May touch: the store and the network. Differs from LinuxKit on purpose (reference `yaml-and-build.md` section 6.2):
-every layer must be there (N3), a single manifest must be for the wanted platform (N23), only that platform is fetched
-(N25).
+May touch: the store and the network. Differs from LinuxKit on purpose (reference
+`yaml-and-build.md` section 6.2): every layer must be there (N3), a single manifest must be for the
+wanted platform (N23), only that platform is fetched (N25).
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ Missing = Callable[[Reference, Platform], Image | None]
 
 DOCUMENT_TYPES = (*INDEX_TYPES, *MANIFEST_TYPES)
 _NOT_TO_BE_HAD = ("network-", "registry-", "image-", "download-truncated")
-"""Errors (their beginnings) of an attestation that an image does without. A wrong digest is none of them."""
+"""Errors (their beginnings) of an attestation that an image does without. A wrong digest is none of
+them."""
 
 _ARENA_MAX = -8
 """M_ARENA_MAX (malloc.h)."""
@@ -57,8 +58,8 @@ _BLOBS_AT_ONCE = 6
 def stored_image(store: Store, name: str, root: Descriptor, platform: Platform) -> Image:
     """The image for `platform` that `root` (a manifest or an index) leads to.
 
-    Raises `ImageError`: `store-missing` when any of its blobs is not there with the right size, `store-corrupt`,
-    `image-platform`, `image-media-type`, `image-malformed`.
+    Raises `ImageError`: `store-missing` when any of its blobs is not there with the right size,
+    `store-corrupt`, `image-platform`, `image-media-type`, `image-malformed`.
     """
     documents = _Stored(store)
     try:
@@ -82,7 +83,9 @@ def stored_image(store: Store, name: str, root: Descriptor, platform: Platform) 
                 hint="Fetch it again with --pull.",
             ) from error
     digest = selected.descriptor.digest
-    return Image(name, digest, config, manifest.layers, manifest.config.digest, selected.attestations)
+    return Image(
+        name, digest, config, manifest.layers, manifest.config.digest, selected.attestations
+    )
 
 
 class _Stored:
@@ -120,9 +123,10 @@ class _Published:
 class Images:
     """What a build asks for its images; each is looked up once. Several threads may ask.
 
-    `pull` asks the registry even for what the store has. `registry` may be what makes one: most builds need none.
-    `missing` is asked before the registry is, from any thread; `first` before the store, for LinuxKit's `--docker`.
-    `reserved` lets registries serve images under the names of our bricks.
+    `pull` asks the registry even for what the store has. `registry` may be what makes one: most
+    builds need none. `missing` is asked before the registry is, from any thread; `first` before the
+    store, for LinuxKit's `--docker`. `reserved` lets registries serve images under the names of our
+    bricks.
     """
 
     def __init__(
@@ -179,18 +183,25 @@ class Images:
     def images(self, wanted: Sequence[tuple[str, Platform]]) -> dict[tuple[str, Platform], Image]:
         """Several images, fetched in parallel; the keys are those of `wanted`.
 
-        All are tried; raises the error, or a `CombinedError` with the errors in the order of `wanted`.
+        All are tried; raises the error, or a `CombinedError` with the errors in the order of
+        `wanted`.
         """
-        keys = {(reference, platform): (canonical_name(reference), platform) for reference, platform in wanted}
+        keys = {
+            (reference, platform): (canonical_name(reference), platform)
+            for reference, platform in wanted
+        }
         rest = [key for key in dict.fromkeys(keys.values()) if not self._is_stored(*key)]
         if rest:
             self._find_all(rest)
         return {given: self._known[key] for given, key in keys.items()}
 
-    def layout(self, reference: str, platforms: Sequence[Platform] | None, default: Platform) -> ImageLayout:
+    def layout(
+        self, reference: str, platforms: Sequence[Platform] | None, default: Platform
+    ) -> ImageLayout:
         """The image as it was published, for `platforms` (all when None), complete in the store.
 
-        A brick that is not in the store is built for `default` when no platforms are named. Raises as `image` does.
+        A brick that is not in the store is built for `default` when no platforms are named. Raises
+        as `image` does.
         """
         if is_local(reference):
             wanted = list(platforms or (default,))
@@ -216,7 +227,9 @@ class Images:
         if root is None:
             root = self._published(parsed)
         layout = read_layout(name, root, platforms, _Published(self, parsed))
-        self.downloads.fetch(parsed, [blob for blob in layout.blobs if blob.media_type not in DOCUMENT_TYPES])
+        self.downloads.fetch(
+            parsed, [blob for blob in layout.blobs if blob.media_type not in DOCUMENT_TYPES]
+        )
         if root.media_type in MANIFEST_TYPES:
             _, manifest = parse_document(self.store.read(root.digest), media_type=root.media_type)
             if isinstance(manifest, Manifest):
@@ -227,7 +240,8 @@ class Images:
         return layout
 
     def _published(self, reference: Reference) -> Descriptor:
-        """The manifest or index that the registry has under the name, in the store; it has no name there yet."""
+        """The manifest or index that the registry has under the name, in the store; it has no name
+        there yet."""
         if not self._reserved:
             require_free(reference, _registry_of(reference))
         root, data = self.registry.manifest(reference)
@@ -235,12 +249,15 @@ class Images:
         return root
 
     def fetch_attestations(self, images: Iterable[Image]) -> None:
-        """Complete the attestations of `images` that the store lacks: they came from a tool that leaves them out.
+        """Complete the attestations of `images` that the store lacks: they came from a tool that
+        leaves them out.
 
-        Where that is impossible a notice says so: an image serves without them. The first time that the network fails is
-        the last one that it is asked.
+        Where that is impossible a notice says so: an image serves without them. The first time that
+        the network fails is the last one that it is asked.
         """
-        local = {image.digest for (reference, _), image in self._known.items() if is_local(reference)}
+        local = {
+            image.digest for (reference, _), image in self._known.items() if is_local(reference)
+        }
         for image in images:
             # Whoever names a file of this machine wants nothing from the network.
             if image.digest in local or attested(self.store, image):
@@ -249,8 +266,11 @@ class Images:
             if error and error.id.startswith("network-"):
                 return
 
-    def _attestations(self, reference: Reference, manifests: Sequence[Descriptor]) -> ComposError | None:
-        """Fetch what attests an image; returns the error that prevented it, which has been reported.
+    def _attestations(
+        self, reference: Reference, manifests: Sequence[Descriptor]
+    ) -> ComposError | None:
+        """Fetch what attests an image; returns the error that prevented it, which has been
+        reported.
 
         The manifest is stored last: if it is there, so is what it names.
         """
@@ -274,7 +294,8 @@ class Images:
         return self._first_has(name, platform) or self._is_stored(name, platform)
 
     def _first_has(self, name: str, platform: Platform) -> bool:
-        """Whether `first` has the image; it is asked once, which may take as long as exporting the image."""
+        """Whether `first` has the image; it is asked once, which may take as long as exporting the
+        image."""
         key = (name, platform)
         if self._first is None or key in self._passed or is_local(name):
             return False
@@ -287,7 +308,8 @@ class Images:
         return True
 
     def _is_stored(self, name: str, platform: Platform) -> bool:
-        """Whether the store alone has the image: usual in a second build, which needs no threads."""
+        """Whether the store alone has the image: usual in a second build, which needs no
+        threads."""
         key = (name, platform)
         if is_local(name):
             with suppress(ImageError):
@@ -320,7 +342,8 @@ class Images:
         _raise(errors)
 
     def _find(self, reference: Reference, platform: Platform) -> Image:
-        """Store, bricks, registry, in this order; what was wrong in the store is reported when nothing else helps."""
+        """Store, bricks, registry, in this order; what was wrong in the store is reported when
+        nothing else helps."""
         name = str(reference)
         if self._first_has(name, platform):
             return self._known[name, platform]
@@ -330,7 +353,8 @@ class Images:
             try:
                 return stored_image(self.store, name, root, platform)
             except ImageError as error:
-                # A damaged blob has been moved aside when it was found: the second look finds it missing.
+                # A damaged blob has been moved aside when it was found: the second look finds it
+                # missing.
                 wrong = self._wrong.get((name, platform), error)
         made = self._missing(reference, platform) if self._missing else None
         if made:
@@ -343,9 +367,14 @@ class Images:
             _explain(wrong, error)
 
     def _fetch(
-        self, reference: Reference, platform: Platform, root: Descriptor | None, wrong: ImageError | None
+        self,
+        reference: Reference,
+        platform: Platform,
+        root: Descriptor | None,
+        wrong: ImageError | None,
     ) -> Image:
-        """Complete what the store has under the name, if that can help; else fetch what the registry has."""
+        """Complete what the store has under the name, if that can help; else fetch what the
+        registry has."""
         if root and wrong and wrong.id in ("store-missing", "store-corrupt"):
             if wrong.id == "store-corrupt":
                 notice(f"{wrong.message} ({wrong.place}); fetching it again")
@@ -357,7 +386,8 @@ class Images:
         return self._complete(reference, platform, self._published(reference))
 
     def _complete(self, reference: Reference, platform: Platform, root: Descriptor) -> Image:
-        """Fetch every blob of the platform's image that the store lacks, then let the name stand for `root`."""
+        """Fetch every blob of the platform's image that the store lacks, then let the name stand
+        for `root`."""
         name = str(reference)
         documents = _Published(self, reference)
         selected = select_manifest(name, root, platform, documents)
@@ -388,15 +418,20 @@ class _Downloads:
         self._stopped = True
 
     def fetch(self, reference: Reference, blobs: Sequence[Descriptor]) -> None:
-        """Return when all `blobs` are in the store; raises the first one's error, in the order of `blobs`."""
-        lacking = [blob for blob in dict.fromkeys(blobs) if not self._store.has(blob.digest, blob.size)]
+        """Return when all `blobs` are in the store; raises the first one's error, in the order of
+        `blobs`."""
+        lacking = [
+            blob for blob in dict.fromkeys(blobs) if not self._store.has(blob.digest, blob.size)
+        ]
         if not lacking:
             return
         with task(f"pull {reference}", sum(blob.size for blob in lacking)) as progress:
 
             def advance(amount: int) -> None:
                 if self._stopped:
-                    raise ImageError("interrupted", "the download was stopped", place=str(reference))
+                    raise ImageError(
+                        "interrupted", "the download was stopped", place=str(reference)
+                    )
                 progress.advance(amount)
 
             try:
@@ -408,7 +443,9 @@ class _Downloads:
         if errors:
             raise errors[0]
 
-    def _submit(self, reference: Reference, blob: Descriptor, advance: Callable[[int], None]) -> Future[None]:
+    def _submit(
+        self, reference: Reference, blob: Descriptor, advance: Callable[[int], None]
+    ) -> Future[None]:
         from concurrent.futures import ThreadPoolExecutor
 
         def work() -> None:
@@ -432,8 +469,13 @@ def _registry_of(reference: Reference) -> Origin:
 
 
 def _explain(wrong: ImageError, error: ComposError) -> NoReturn:
-    """Raise what helps: the store's error when the registry could not be asked or has nothing, else the registry's."""
-    if error.id.startswith("network-") or error.id in ("image-not-found", "registry-denied", "registry-auth"):
+    """Raise what helps: the store's error when the registry could not be asked or has nothing, else
+    the registry's."""
+    if error.id.startswith("network-") or error.id in (
+        "image-not-found",
+        "registry-denied",
+        "registry-auth",
+    ):
         raise ImageError(
             wrong.id, f"{wrong.message}; and {error.message}", place=wrong.place, hint=wrong.hint
         ) from error
@@ -451,7 +493,8 @@ def canonical_name(reference: str) -> str:
 
 
 def _share_memory() -> None:
-    """Let all threads allocate from one place (mallopt(3), glibc only): each would keep megabytes that it needs no more."""
+    """Let all threads allocate from one place (mallopt(3), glibc only): each would keep megabytes
+    that it needs no more."""
     import ctypes
 
     with suppress(OSError, AttributeError):

@@ -1,7 +1,9 @@
-"""Writing into a store so that nothing half-done is ever seen: staging folders, fsync, rename, and disk errors.
+"""Writing into a store so that nothing half-done is ever seen: staging folders, fsync, rename, and
+disk errors.
 
-May touch: files under the store's root. A staging folder is locked by the process that fills it; what a killed process
-left behind can be locked by the next one, which is how it is recognised and removed.
+May touch: files under the store's root. A staging folder is locked by the process that fills it;
+what a killed process left behind can be locked by the next one, which is how it is recognised and
+removed.
 """
 
 from __future__ import annotations
@@ -23,7 +25,8 @@ _READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 @contextmanager
 def disk_errors(root: Path, *, only_full: bool = False) -> Iterator[None]:
-    """Turn an `OSError` met while writing under `root` into `store-full`, `store-read-only` or `store-error`.
+    """Turn an `OSError` met while writing under `root` into `store-full`, `store-read-only` or
+    `store-error`.
 
     `only_full` is for blocks that also do other things: there every other `OSError` passes.
     """
@@ -46,7 +49,8 @@ def disk_errors(root: Path, *, only_full: bool = False) -> Iterator[None]:
 
 
 def make_private(folder: Path) -> None:
-    """Make a folder, and what is missing above it, for the user alone, whatever the umask; raises `OSError`.
+    """Make a folder, and what is missing above it, for the user alone, whatever the umask; raises
+    `OSError`.
 
     A store that others can write to is refused, and what a build puts into a system may be secret.
     """
@@ -58,7 +62,8 @@ def make_private(folder: Path) -> None:
 
 @contextmanager
 def staging(folder: Path) -> Iterator[Path]:
-    """A new, empty, locked folder inside `folder` (made if needed), removed with all its content at the end."""
+    """A new, empty, locked folder inside `folder` (made if needed), removed with all its content at
+    the end."""
     import shutil
     import tempfile
 
@@ -97,7 +102,8 @@ def sweep(folder: Path) -> None:
 
 
 def write_atomically(path: Path, data: bytes, folder: Path) -> None:
-    """Put `data` under `path`, whole or not at all, by way of a staging folder in `folder` on the same disk."""
+    """Put `data` under `path`, whole or not at all, by way of a staging folder in `folder` on the
+    same disk."""
     with staging(folder) as stage:
         new = stage / path.name
         with new.open("xb") as stream:

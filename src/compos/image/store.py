@@ -1,12 +1,13 @@
 """The content store: an OCI image layout on disk, with names, and results derived from its blobs.
 
-May touch: files under its root. The layout is that of the OCI image specification ("Image Layout") and of LinuxKit's
-cache, so either tool can read the other's:
+May touch: files under its root. The layout is that of the OCI image specification ("Image Layout")
+and of LinuxKit's cache, so either tool can read the other's:
 
-    oci-layout  index.json  .lock  blobs/sha256/HEX     as specified
-    ingest/      what is being written                  damaged/   blobs that were found not to match their digest
-    derived/KIND/KEY                                    results of expensive steps, by the digests that went in
-    seals        which files are whole                  .use       locked by whoever uses derived results
+    oci-layout  index.json  .lock  blobs/sha256/HEX     as specified ingest/      what is being
+    written                  damaged/   blobs that were found not to match their digest
+    derived/KIND/KEY                                    results of expensive steps, by the digests
+    that went in seals        which files are whole                  .use       locked by whoever
+    uses derived results
 """
 
 from __future__ import annotations
@@ -27,7 +28,14 @@ from compos.image.blobs import BlobReader, BlobWriter
 from compos.image.derived import DerivedResults
 from compos.image.digest import EMPTY, Digest
 from compos.image.json_document import parse_json
-from compos.image.model import INDEX, INDEX_TYPES, MANIFEST_TYPES, Descriptor, Manifest, parse_document
+from compos.image.model import (
+    INDEX,
+    INDEX_TYPES,
+    MANIFEST_TYPES,
+    Descriptor,
+    Manifest,
+    parse_document,
+)
 from compos.image.staging import disk_errors, make_private, staging, sweep, write_atomically
 
 __all__ = ["REF_NAME", "Store", "default_root", "name_of"]
@@ -42,17 +50,21 @@ _THREADS = threading.Lock()
 
 
 def default_root() -> Path:
-    """Where the store lies: `COMPOS_CACHE`, `LINUXKIT_CACHE`, `$XDG_CACHE_HOME/compos`, else `~/.cache/compos`."""
+    """Where the store lies: `COMPOS_CACHE`, `LINUXKIT_CACHE`, `$XDG_CACHE_HOME/compos`, else
+    `~/.cache/compos`."""
     for name in ("COMPOS_CACHE", "LINUXKIT_CACHE"):
         if os.environ.get(name):
             return Path(os.environ[name])
     caches = os.environ.get("XDG_CACHE_HOME")
     # The XDG Base Directory specification has relative paths ignored.
-    return (Path(caches) if caches and Path(caches).is_absolute() else Path.home() / ".cache") / "compos"
+    return (
+        Path(caches) if caches and Path(caches).is_absolute() else Path.home() / ".cache"
+    ) / "compos"
 
 
 class Store(DerivedResults):
-    """An image layout at `root`, made on the first write; one that can only be read serves for reading.
+    """An image layout at `root`, made on the first write; one that can only be read serves for
+    reading.
 
     Raises as `DerivedResults`.
     """
@@ -68,7 +80,8 @@ class Store(DerivedResults):
     def path(self, digest: str) -> Path:
         """Where the blob lies, whether or not it is there.
 
-        Raises `ImageError` for what is not a digest, and `store-missing` for one of an algorithm that no blob here has.
+        Raises `ImageError` for what is not a digest, and `store-missing` for one of an algorithm
+        that no blob here has.
         """
         name = digest if isinstance(digest, Digest) else Digest.parse(digest)
         if not name.is_verifiable:
@@ -84,7 +97,8 @@ class Store(DerivedResults):
         return True
 
     def require(self, digest: str, size: int | None = None) -> None:
-        """Raise `ImageError` unless `has`: `store-missing`, or `store-corrupt` for a damaged blob, which is moved aside.
+        """Raise `ImageError` unless `has`: `store-missing`, or `store-corrupt` for a damaged blob,
+        which is moved aside.
 
         A blob that was written to since it was stored, or stored by another tool, is hashed.
         """
@@ -108,7 +122,9 @@ class Store(DerivedResults):
             if self._is_ours(status) or not os.access(self._ingest, os.W_OK):
                 while stream.read(_BUFFER):
                     pass
-                self.seals.seal(name, status, 0, derived=False, synced=self.seals.was_sealed(name, status))
+                self.seals.seal(
+                    name, status, 0, derived=False, synced=self.seals.was_sealed(name, status)
+                )
                 return
             copy = stack.enter_context(self.writer())
             while piece := stream.read(_BUFFER):
@@ -127,18 +143,22 @@ class Store(DerivedResults):
     def open(self, descriptor: Descriptor) -> BufferedReader:
         """A stream over a blob that verifies it on the way.
 
-        Raises `ImageError`: `store-missing` here, `store-corrupt` here (size) or in place of the last bytes (digest).
+        Raises `ImageError`: `store-missing` here, `store-corrupt` here (size) or in place of the
+        last bytes (digest).
         """
         digest = descriptor.digest
         try:
-            reader = BlobReader(self.path(digest), descriptor, lambda why: self._corrupt(digest, why))
+            reader = BlobReader(
+                self.path(digest), descriptor, lambda why: self._corrupt(digest, why)
+            )
         except FileNotFoundError as error:
             raise self._missing(digest) from error
         return BufferedReader(reader, _BUFFER)
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
-        """An empty folder on the store's disk, removed at the end: what is large does not belong into /tmp."""
+        """An empty folder on the store's disk, removed at the end: what is large does not belong
+        into /tmp."""
         self._prepare()
         with ExitStack() as stack:
             with disk_errors(self.root):
@@ -147,13 +167,15 @@ class Store(DerivedResults):
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """For a block that writes into `scratch` among other things: a full disk is an `ImageError` (`store-full`)."""
+        """For a block that writes into `scratch` among other things: a full disk is an `ImageError`
+        (`store-full`)."""
         with disk_errors(self.root, only_full=True):
             yield
 
     @contextmanager
     def writer(self) -> Iterator[BlobWriter]:
-        """Write one blob: `with store.writer() as blob: blob.write(data); blob.commit(media_type)`."""
+        """Write one blob: `with store.writer() as blob: blob.write(data);
+        blob.commit(media_type)`."""
         self._prepare()
         with ExitStack() as stack:
             with disk_errors(self.root):
@@ -177,13 +199,15 @@ class Store(DerivedResults):
     # Names
 
     def resolve(self, name: str) -> Descriptor | None:
-        """What `name` (a canonical reference) stands for; manifests are preferred to indexes, as LinuxKit does."""
+        """What `name` (a canonical reference) stands for; manifests are preferred to indexes, as
+        LinuxKit does."""
         found = [entry for entry in self._sorted() if entry.annotations.get(REF_NAME) == name]
         images = [entry for entry in found if entry.media_type not in INDEX_TYPES]
         return next(iter(images or found), None)
 
     def named(self, name: str) -> Descriptor:
-        """As `resolve`, for an image that must be there; raises `ImageError` (`image-not-found`)."""
+        """As `resolve`, for an image that must be there; raises `ImageError`
+        (`image-not-found`)."""
         found = self.resolve(name)
         if found is None:
             raise ImageError(
@@ -194,10 +218,14 @@ class Store(DerivedResults):
             )
         return found
 
-    def tag(self, name: str, descriptor: Descriptor, *, annotations: Mapping[str, str] | None = None) -> None:
+    def tag(
+        self, name: str, descriptor: Descriptor, *, annotations: Mapping[str, str] | None = None
+    ) -> None:
         """Let `name` stand for `descriptor`, in place of what it stood for."""
         merged = {**descriptor.annotations, **(annotations or {}), REF_NAME: name}
-        entry = Descriptor(descriptor.media_type, descriptor.digest, descriptor.size, merged, descriptor.platform)
+        entry = Descriptor(
+            descriptor.media_type, descriptor.digest, descriptor.size, merged, descriptor.platform
+        )
         with self.changed() as entries:
             entries[:] = [*(other for other in entries if name_of(other) != name), entry.to_json()]
 
@@ -235,7 +263,10 @@ class Store(DerivedResults):
         loaded = self._load()
         if self._entries is None or self._entries[0] != loaded:
             made = [Descriptor.from_json(entry) for entry in loaded]
-            self._entries = loaded, sorted(made, key=lambda entry: (entry.annotations.get(REF_NAME, ""), entry.digest))
+            self._entries = (
+                loaded,
+                sorted(made, key=lambda entry: (entry.annotations.get(REF_NAME, ""), entry.digest)),
+            )
         return self._entries[1]
 
     def reachable(self, entries: Iterable[dict[str, Any]]) -> set[str]:
@@ -248,10 +279,15 @@ class Store(DerivedResults):
                 continue
             found.add(blob.digest)
             if blob.media_type in (*INDEX_TYPES, *MANIFEST_TYPES):
-                # Not verified: this also finds the images of a damaged blob, which must not end in another one.
+                # Not verified: this also finds the images of a damaged blob, which must not end in
+                # another one.
                 with suppress(OSError, ImageError):
-                    _, document = parse_document(self.path(blob.digest).read_bytes(), media_type=blob.media_type)
-                    waiting.extend(document.blobs if isinstance(document, Manifest) else document.manifests)
+                    _, document = parse_document(
+                        self.path(blob.digest).read_bytes(), media_type=blob.media_type
+                    )
+                    waiting.extend(
+                        document.blobs if isinstance(document, Manifest) else document.manifests
+                    )
         return found
 
     # The folder itself
@@ -265,7 +301,9 @@ class Store(DerivedResults):
                 (self.root / folder).mkdir(mode=0o755, exist_ok=True)
             sweep(self._ingest)
             if not (self.root / "oci-layout").exists():
-                write_atomically(self.root / "oci-layout", b'{"imageLayoutVersion": "1.0.0"}\n', self._ingest)
+                write_atomically(
+                    self.root / "oci-layout", b'{"imageLayoutVersion": "1.0.0"}\n', self._ingest
+                )
             if not (self.root / "index.json").exists():
                 with self.changed():
                     pass
@@ -290,7 +328,8 @@ class Store(DerivedResults):
 
     @contextmanager
     def changed(self) -> Iterator[list[dict[str, Any]]]:
-        """The entries of `index.json`, to be changed in place and written back; unknown keys survive."""
+        """The entries of `index.json`, to be changed in place and written back; unknown keys
+        survive."""
         with disk_errors(self.root), self.lock():
             entries = self._load()
             before = json.dumps(entries)
@@ -307,7 +346,11 @@ class Store(DerivedResults):
             status = path.stat()
             state = (status.st_mtime_ns, status.st_size, status.st_ino)
             if self._index is None or self._index[0] != state:
-                found = [entry for entry in parse_json(path.read_bytes())["manifests"] or () if isinstance(entry, dict)]
+                found = [
+                    entry
+                    for entry in parse_json(path.read_bytes())["manifests"] or ()
+                    if isinstance(entry, dict)
+                ]
                 # What another tool wrote is refused here, once, and not wherever it is read.
                 for entry in found:
                     Descriptor.from_json(entry)
@@ -342,7 +385,8 @@ class Store(DerivedResults):
         )
 
     def _corrupt(self, digest: str, why: str) -> ImageError:
-        """The error for a damaged blob, which is moved aside so that the next pull fetches it again."""
+        """The error for a damaged blob, which is moved aside so that the next pull fetches it
+        again."""
         place = self._place(digest)
         with suppress(OSError):
             damaged = self.root / "damaged" / digest.replace(":", "-")
@@ -352,13 +396,16 @@ class Store(DerivedResults):
             "store-corrupt",
             f"a blob in the image store is damaged: {why}",
             place=place,
-            hint="Run the command again to fetch the blob anew, or remove the image with: compos cache rm NAME",
+            hint="Run the command again to fetch the blob anew, or remove the image with: compos "
+            "cache rm NAME",
         )
 
     def _place(self, digest: str) -> str:
         """The blob, with the images that need it."""
         with suppress(ImageError):
-            names = sorted(name_of(entry) for entry in self._load() if digest in self.reachable([entry]))
+            names = sorted(
+                name_of(entry) for entry in self._load() if digest in self.reachable([entry])
+            )
             return f"{', '.join(filter(None, names))}: {digest}" if any(names) else digest
         return digest
 

@@ -1,4 +1,5 @@
-"""Who uses a store's derived results right now: a lock that all share, so that nobody removes what another one needs.
+"""Who uses a store's derived results right now: a lock that all share, so that nobody removes what
+another one needs.
 
 May touch: the file `.use` of a store.
 """
@@ -17,7 +18,8 @@ _NOT_YET, _NEVER = -1, -2
 
 
 class Users:
-    """The users of a store. Where the lock's file cannot be written nothing can be removed, and no lock is needed."""
+    """The users of a store. Where the lock's file cannot be written nothing can be removed, and no
+    lock is needed."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -41,7 +43,8 @@ class Users:
 
     @contextmanager
     def alone(self, *, wait: bool) -> Iterator[bool]:
-        """Whether nobody else is a user; nobody becomes one in the block. With `wait`, not before that is so."""
+        """Whether nobody else is a user; nobody becomes one in the block. With `wait`, not before
+        that is so."""
         self.join()
         if self._descriptor < 0:
             yield False

@@ -1,7 +1,7 @@
 """`oci`: the bootable system as an OCI artifact, in an archive that any registry client pushes.
 
-Reads contents, for their digests. Source: OCI image specification 1.1, "Image Manifest" ("Guidelines for Artifact Usage") and
-"Image Layout".
+Reads contents, for their digests. Source: OCI image specification 1.1, "Image Manifest"
+("Guidelines for Artifact Usage") and "Image Layout".
 """
 
 from __future__ import annotations
@@ -52,7 +52,10 @@ def archive(job: Job) -> list[Output]:
         return {"mediaType": kind, "digest": f"sha256:{hasher.hexdigest()}", "size": node.size}
 
     layers = [
-        {**described(f"application/vnd.compos.{name.partition('.')[0]}", content), "annotations": {TITLE: name}}
+        {
+            **described(f"application/vnd.compos.{name.partition('.')[0]}", content),
+            "annotations": {TITLE: name},
+        }
         for name, content in parts.items()
         if content
     ]
@@ -67,7 +70,11 @@ def archive(job: Job) -> list[Output]:
     root = described(MANIFEST, (json.dumps(manifest).encode(),))
     root |= {"artifactType": ARTIFACT, "annotations": {REF_NAME: job.request.reference or "latest"}}
     root |= {"platform": {"architecture": job.request.architecture, "os": "linux"}}
-    index = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": [root]}
+    index = {
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.index.v1+json",
+        "manifests": [root],
+    }
     nodes = {
         "blobs": directory(0o755, EPOCH),
         "blobs/sha256": directory(0o755, EPOCH),

@@ -1,4 +1,5 @@
-"""The files that firmware or a boot loader needs from a medium, and where in them a BIOS loader finds what it reads.
+"""The files that firmware or a boot loader needs from a medium, and where in them a BIOS loader
+finds what it reads.
 
 May touch: the store (reading).
 """
@@ -21,7 +22,8 @@ __all__ = ["BootFiles", "boot_files", "boot_partition"]
 
 
 class BootFiles(NamedTuple):
-    """`files` by their paths; `parts` are kernel, command line and initrd as (path, offset in that file, size)."""
+    """`files` by their paths; `parts` are kernel, command line and initrd as (path, offset in that
+    file, size)."""
 
     files: dict[str, tuple[Piece, ...]]
     parts: tuple[tuple[str, int, int], ...]
@@ -32,7 +34,8 @@ class BootFiles(NamedTuple):
 
 
 def boot_files(job: Job, made: Payload, *, bios: bool, uefi: bool) -> BootFiles:
-    """The UKI where a UEFI looks for it, or kernel, command line and initrd apart when only a BIOS starts them.
+    """The UKI where a UEFI looks for it, or kernel, command line and initrd apart when only a BIOS
+    starts them.
 
     Raises `OutputError` for a kernel, initrd or command line that the firmware cannot start.
     """
@@ -42,7 +45,9 @@ def boot_files(job: Job, made: Payload, *, bios: bool, uefi: bool) -> BootFiles:
     if bios:
         check_kernel(read_kernel(job, made.kernel, 1024), initrd=sizes[2], cmdline=sizes[1])
     if not uefi:
-        return BootFiles(contents, tuple((path, 0, size) for path, size in zip(contents, sizes, strict=True)))
+        return BootFiles(
+            contents, tuple((path, 0, size) for path, size in zip(contents, sizes, strict=True))
+        )
     uki = unified(job, made)
     path = BOOT_FILES[job.request.architecture]
     starts = [uki.starts[name] for name in (".linux", ".cmdline", ".initrd")]
@@ -51,7 +56,10 @@ def boot_files(job: Job, made: Payload, *, bios: bool, uefi: bool) -> BootFiles:
 
 
 def boot_partition(made: BootFiles, *, hidden: int = 0) -> FatImage:
-    """The files in a FAT file system, whose number follows from them; `hidden` sectors stand in front of it."""
-    entries = [(path, file_of(content, 0o644, EPOCH)) for path, content in sorted(made.files.items())]
+    """The files in a FAT file system, whose number follows from them; `hidden` sectors stand in
+    front of it."""
+    entries = [
+        (path, file_of(content, 0o644, EPOCH)) for path, content in sorted(made.files.items())
+    ]
     serial = identity("boot", sorted(made.files.items())).fields[0]
     return fat_image(entries, serial=serial, label="COMPOS", hidden=hidden)

@@ -1,4 +1,5 @@
-"""From a configuration and its images to described outputs, with the whole result remembered under its inputs.
+"""From a configuration and its images to described outputs, with the whole result remembered under
+its inputs.
 
 May touch: the store (`derived/result`); host files that `files` entries name (reading).
 """
@@ -38,23 +39,35 @@ VERSION = 7
 RECORD = f"result {VERSION}"
 
 REMEMBERED = 128 << 20
-"""Bytes of a description that is worth keeping: reading a longer one costs as much as making it again, and twice its memory."""
+"""Bytes of a description that is worth keeping: reading a longer one costs as much as making it
+again, and twice its memory."""
 
 
 def find_parts(
-    source: Images, config: Config, platform: Platform, copies: Copies | None = None, tools: Iterable[str] = ()
+    source: Images,
+    config: Config,
+    platform: Platform,
+    copies: Copies | None = None,
+    tools: Iterable[str] = (),
 ) -> Parts:
-    """Everything that `config` names, for `platform`, but what is in `copies`; and the images `tools`.
+    """Everything that `config` names, for `platform`, but what is in `copies`; and the images
+    `tools`.
 
     Raises what `Images.images` raises, with the places in the YAML.
     """
     copied = copies.components if copies else ()
-    references = list(dict.fromkeys(name for location, name in image_locations(config) if location not in copied))
+    references = list(
+        dict.fromkeys(name for location, name in image_locations(config) if location not in copied)
+    )
     try:
-        found = source.images([(reference, platform) for reference in dict.fromkeys((*references, *tools))])
+        found = source.images(
+            [(reference, platform) for reference in dict.fromkeys((*references, *tools))]
+        )
         layouts = {
             volume.name: source.layout(
-                image, None if volume.platforms is None else [*map(Platform.parse, volume.platforms)], platform
+                image,
+                None if volume.platforms is None else [*map(Platform.parse, volume.platforms)],
+                platform,
             )
             for volume, image in layout_volumes(config)
         }
@@ -97,8 +110,9 @@ def described_outputs(
 ) -> list[Output]:
     """The outputs of `request`, ready to be written.
 
-    When nothing that goes in has changed since an earlier build, the stored description is taken and nothing is composed.
-    `fetch_attestations` is asked to complete what the store lacks for an SBOM, and may fail to.
+    When nothing that goes in has changed since an earlier build, the stored description is taken
+    and nothing is composed. `fetch_attestations` is asked to complete what the store lacks for an
+    SBOM, and may fail to.
     Raises `ConfigError`, `ImageError`, `OutputError`.
     """
     sources = read_sources(store, config.files)
@@ -137,7 +151,9 @@ def described_outputs(
         findings += unchanged_sections(store, parts.copies, config, system)
     job = Job(store, system, request, parts.tools, findings, {})
     outputs = make(job, request.formats)
-    inline = sum(len(piece) for output in outputs for piece in output.pieces if isinstance(piece, bytes))
+    inline = sum(
+        len(piece) for output in outputs for piece in output.pieces if isinstance(piece, bytes)
+    )
     # An SBOM that arrived meanwhile is in the system, and not in the key.
     if inline <= REMEMBERED and (all(held.values()) or held == _attested(store, parts, request)):
         with store.derive("result", key) as path:
@@ -153,8 +169,13 @@ def _tell(notes: Iterable[str]) -> None:
 
 
 def _attested(store: Store, parts: Parts, request: Request) -> dict[str, bool]:
-    """Of which images, by reference, the store has all that goes into the SBOM; empty without one."""
-    return {reference: attested(store, image) for reference, image in parts.images.items()} if request.sbom else {}
+    """Of which images, by reference, the store has all that goes into the SBOM; empty without
+    one."""
+    return (
+        {reference: attested(store, image) for reference, image in parts.images.items()}
+        if request.sbom
+        else {}
+    )
 
 
 def _key(
@@ -166,7 +187,9 @@ def _key(
 ) -> str:
     """Every input of a build, as a digest; `held` as `_attested` gives it."""
     hasher = hashlib.sha256()
-    names = sorted((reference, image.name, image.digest) for reference, image in parts.images.items())
+    names = sorted(
+        (reference, image.name, image.digest) for reference, image in parts.images.items()
+    )
     layouts = sorted(
         (name, layout.name, layout.root.digest, [blob.digest for blob in layout.blobs])
         for name, layout in parts.layouts.items()
@@ -189,7 +212,11 @@ def _key(
         request.sbom,
         # What is lacking now may be there next time.
         sorted(
-            (parts.images[name].digest, [one.digest for one in parts.images[name].attestations], whole)
+            (
+                parts.images[name].digest,
+                [one.digest for one in parts.images[name].attestations],
+                whole,
+            )
             for name, whole in held.items()
         ),
         (parts.copies.key, sorted(parts.copies.components)) if parts.copies else None,

@@ -1,4 +1,5 @@
-"""Disks in the containers that hypervisors and clouds want, each with the size and the firmware that its target takes.
+"""Disks in the containers that hypervisors and clouds want, each with the size and the firmware
+that its target takes.
 
 May touch: the store (what a container compresses).
 """
@@ -16,7 +17,18 @@ from compos.output.write import Output
 from compos.tree.node import Piece
 from compos.tree.runs import disk_size
 
-__all__ = ["aws", "dynamic_vhd", "gcp", "ova", "qcow2", "qcow2_bios", "qcow2_efi", "vhd", "vhdx", "vmdk"]
+__all__ = [
+    "aws",
+    "dynamic_vhd",
+    "gcp",
+    "ova",
+    "qcow2",
+    "qcow2_bios",
+    "qcow2_efi",
+    "vhd",
+    "vhdx",
+    "vmdk",
+]
 
 # Each writer is imported where it is needed: most builds need none.
 
@@ -39,29 +51,47 @@ def qcow2(job: Job) -> list[Output]:
 
 
 def _qcow2(job: Job, made: tuple[Piece, ...]) -> tuple[Piece, ...]:
-    """Compressed clusters where the contents are not compressed already: a plain root on the medium is not."""
+    """Compressed clusters where the contents are not compressed already: a plain root on the medium
+    is not."""
     from compos.disk.qcow2 import qcow2_pieces, write_qcow2
 
     if job.request.compression == "none" or root_kind(job) not in ("erofs", "ext4"):
         return tuple(qcow2_pieces(made))
     compression: Literal["zlib", "zstd"] = "zstd" if job.request.compression == "zstd" else "zlib"
-    kind = f"qcow2 v{VERSION} {block_compressor_identity('zstd' if compression == 'zstd' else 'gzip')}"
-    return (kept(job, kind, made, lambda contents, out: write_qcow2(made, contents, out, compression=compression)),)
+    kind = (
+        f"qcow2 v{VERSION} {block_compressor_identity('zstd' if compression == 'zstd' else 'gzip')}"
+    )
+    return (
+        kept(
+            job,
+            kind,
+            made,
+            lambda contents, out: write_qcow2(made, contents, out, compression=compression),
+        ),
+    )
 
 
 def aws(job: Job) -> list[Output]:
-    """`.raw`, for import-snapshot: MBR for BIOS instances on amd64, GPT for UEFI ones on arm64; 1 GiB, a whole MiB."""
-    layout = Layout("bios", "mbr", GIB) if job.request.architecture == "amd64" else Layout("efi", "gpt", GIB)
+    """`.raw`, for import-snapshot: MBR for BIOS instances on amd64, GPT for UEFI ones on arm64; 1
+    GiB, a whole MiB."""
+    layout = (
+        Layout("bios", "mbr", GIB)
+        if job.request.architecture == "amd64"
+        else Layout("efi", "gpt", GIB)
+    )
     return [Output(".raw", disk(job, layout))]
 
 
 def gcp(job: Job) -> list[Output]:
-    """`.img.tar.gz`: `disk.raw`, whole GiB, in an old-GNU tar with its holes left out, compressed."""
+    """`.img.tar.gz`: `disk.raw`, whole GiB, in an old-GNU tar with its holes left out,
+    compressed."""
     from compos.disk.gzip_tar import write_gzip_tar
 
     made = disk(job, _cloud(job, GIB, GIB))
     kind = f"gzip tar v{VERSION} {block_compressor_identity('gzip')}"
-    packed = spooled(job, kind, made, lambda contents, out: write_gzip_tar("disk.raw", made, contents, out))
+    packed = spooled(
+        job, kind, made, lambda contents, out: write_gzip_tar("disk.raw", made, contents, out)
+    )
     return [Output(".img.tar.gz", packed.pieces)]
 
 
@@ -102,12 +132,15 @@ def ova(job: Job) -> list[Output]:
     made = disk(job, layout)
     packed = _vmdk(job, made)
     firmware = "bios" if layout.bios else "efi"
-    pieces = ova_pieces(job.request.name, packed.pieces, packed.digest, capacity=disk_size(made), firmware=firmware)
+    pieces = ova_pieces(
+        job.request.name, packed.pieces, packed.digest, capacity=disk_size(made), firmware=firmware
+    )
     return [Output(".ova", tuple(pieces))]
 
 
 def _cloud(job: Job, smallest: int, unit: int = MIB) -> Layout:
-    """Virtual machines of both generations: an MBR disk that BIOS starts, and UEFI too; arm64 has UEFI only."""
+    """Virtual machines of both generations: an MBR disk that BIOS starts, and UEFI too; arm64 has
+    UEFI only."""
     return (
         Layout("both", "mbr", smallest, unit)
         if job.request.architecture == "amd64"
@@ -122,7 +155,13 @@ def _vmdk(job: Job, made: tuple[Piece, ...]) -> Spooled:
     own = _id("vmdk", made)
     kind = f"vmdk v{VERSION} {block_compressor_identity('gzip')}"
     digest = any(one.name == "ova" for one in job.request.formats)
-    return spooled(job, kind, made, lambda contents, out: write_vmdk(made, contents, out, identity=own), digest=digest)
+    return spooled(
+        job,
+        kind,
+        made,
+        lambda contents, out: write_vmdk(made, contents, out, identity=own),
+        digest=digest,
+    )
 
 
 def _id(purpose: str, made: tuple[Piece, ...]) -> bytes:

@@ -1,9 +1,11 @@
-"""Bootable disks: one layout for BIOS, UEFI or both, in the containers that hypervisors and clouds want.
+"""Bootable disks: one layout for BIOS, UEFI or both, in the containers that hypervisors and clouds
+want.
 
 May touch: the store (`derived/disk`, what a container compresses).
 
-The first partition is a FAT file system with the UKI (UEFI, both) or with kernel, initrd and command line (BIOS alone); the
-BIOS loader reads the same bytes by their places. A root that stays on the medium is the second partition.
+The first partition is a FAT file system with the UKI (UEFI, both) or with kernel, initrd and
+command line (BIOS alone); the BIOS loader reads the same bytes by their places. A root that stays
+on the medium is the second partition.
 """
 
 from __future__ import annotations
@@ -34,7 +36,8 @@ FIRST = 2048
 
 
 class Layout(NamedTuple):
-    """What a disk must be: who starts it, how it is partitioned, its least size, and the unit of its size, in bytes."""
+    """What a disk must be: who starts it, how it is partitioned, its least size, and the unit of
+    its size, in bytes."""
 
     firmware: str
     table: str
@@ -48,7 +51,8 @@ class Layout(NamedTuple):
 
     @property
     def loader(self) -> int:
-        """The BIOS loader's sector: in a partition of its own, or in the gap behind the master boot record."""
+        """The BIOS loader's sector: in a partition of its own, or in the gap behind the master boot
+        record."""
         return 64 if self.table == "gpt" else 1
 
     @property
@@ -104,19 +108,27 @@ def disk(job: Job, layout: Layout) -> tuple[Piece, ...]:
         head = master_boot_record(entries, code=code, signature=name.fields[0])
         return tuple(placed([(0, [head]), *parts], size))
     size = _size(job, layout, end + TAIL * SECTOR)
-    partitions = [GptPartition(FIRST, boot_end // SECTOR - FIRST, ESP, identity("esp", name), "EFI System")]
+    partitions = [
+        GptPartition(FIRST, boot_end // SECTOR - FIRST, ESP, identity("esp", name), "EFI System")
+    ]
     if root:
         partitions.append(GptPartition(*root, LINUX, identity("root", name), "root"))
     if layout.bios:
         own = identity("bios", name)
-        partitions.append(GptPartition(layout.loader, FIRST - layout.loader, BIOS_BOOT, own, "BIOS boot"))
+        partitions.append(
+            GptPartition(layout.loader, FIRST - layout.loader, BIOS_BOOT, own, "BIOS boot")
+        )
     head, tail = guid_partition_table(partitions, size // SECTOR, name, code=code)
     return tuple(placed([(0, [head]), *parts, (size - len(tail), [tail])], size))
 
 
 def _size(job: Job, layout: Layout, needed: int) -> int:
-    """The disk's size: what was asked for, else the least that the target takes and the contents need."""
-    size = _up(job.request.size if job.request.size is not None else max(needed, layout.smallest), layout.unit)
+    """The disk's size: what was asked for, else the least that the target takes and the contents
+    need."""
+    size = _up(
+        job.request.size if job.request.size is not None else max(needed, layout.smallest),
+        layout.unit,
+    )
     if size < needed:
         raise OutputError(
             "disk-too-small",

@@ -1,7 +1,9 @@
-"""An image of the store as one tar for other tools: OCI layout, `docker load` archive, or its plain root filesystem.
+"""An image of the store as one tar for other tools: OCI layout, `docker load` archive, or its plain
+root filesystem.
 
-Pure but for the store (reading). Sources: OCI image specification ("Image Layout"); Docker's "Image specification v1.2"
-(`manifest.json`). Times are 0 and owners root, so that the same image gives the same bytes.
+Pure but for the store (reading). Sources: OCI image specification ("Image Layout"); Docker's "Image
+specification v1.2" (`manifest.json`). Times are 0 and owners root, so that the same image gives the
+same bytes.
 """
 
 from __future__ import annotations
@@ -24,14 +26,22 @@ FORMATS = ("oci", "docker", "filesystem")
 CONTAINERD_NAME = "io.containerd.image.name"
 
 
-def export_pieces(store: Store, image: Image, platform: Platform, form: str, name: str) -> list[Piece]:
-    """The tar of `image` in one of `FORMATS`, named `name` in it, as pieces of stored files. Raises `ImageError`."""
+def export_pieces(
+    store: Store, image: Image, platform: Platform, form: str, name: str
+) -> list[Piece]:
+    """The tar of `image` in one of `FORMATS`, named `name` in it, as pieces of stored files. Raises
+    `ImageError`."""
     if form == "filesystem":
-        return list(tar_pieces((path, node, {}) for path, node in sorted(image_tree(store, image).items())))
+        return list(
+            tar_pieces((path, node, {}) for path, node in sorted(image_tree(store, image).items()))
+        )
     entries = _oci(store, image, platform, name) if form == "oci" else _docker(store, image, name)
     # A layer that an image has twice stands in the archive once.
     return list(
-        tar_pieces((path, node, {}) for path, node in sorted({path: node for path, node, _ in entries}.items()))
+        tar_pieces(
+            (path, node, {})
+            for path, node in sorted({path: node for path, node, _ in entries}.items())
+        )
     )
 
 
@@ -44,7 +54,9 @@ def _oci(store: Store, image: Image, platform: Platform, name: str) -> Iterator[
     yield "index.json", file(json.dumps(index).encode(), 0o644, 0), {}
     yield "blobs", directory(0o755, 0), {}
     yield "blobs/sha256", directory(0o755, 0), {}
-    for digest in dict.fromkeys((image.digest, image.config_digest, *(layer.digest for layer in image.layers))):
+    for digest in dict.fromkeys(
+        (image.digest, image.config_digest, *(layer.digest for layer in image.layers))
+    ):
         yield Digest(digest).path, _blob(store, digest), {}
 
 
@@ -57,7 +69,11 @@ def _docker(store: Store, image: Image, name: str) -> Iterator[TarEntry]:
         size = (store.root / source).stat().st_size
         path = f"{layer.digest.removeprefix('sha256:')}.tar"
         layers.append(path)
-        yield path, Node(FILE, 0o644, size=size, content=(Slice(source, 0, size),) if size else ()), {}
+        yield (
+            path,
+            Node(FILE, 0o644, size=size, content=(Slice(source, 0, size),) if size else ()),
+            {},
+        )
     yield config, _blob(store, image.config_digest), {}
     document = [{"Config": config, "RepoTags": [name], "Layers": layers}]
     yield "manifest.json", file(json.dumps(document).encode(), 0o644, 0), {}
@@ -66,4 +82,9 @@ def _docker(store: Store, image: Image, name: str) -> Iterator[TarEntry]:
 def _blob(store: Store, digest: str) -> Node:
     path = store.path(digest)
     size = path.stat().st_size
-    return Node(FILE, 0o644, size=size, content=(Slice(str(path.relative_to(store.root)), 0, size),) if size else ())
+    return Node(
+        FILE,
+        0o644,
+        size=size,
+        content=(Slice(str(path.relative_to(store.root)), 0, size),) if size else (),
+    )

@@ -1,6 +1,8 @@
-"""`firecracker`: an uncompressed kernel, the root as a read-only disk, the initrd that finds it, and the machine's description.
+"""`firecracker`: an uncompressed kernel, the root as a read-only disk, the initrd that finds it,
+and the machine's description.
 
-May touch: the store (the kernel decompressed). Source: Firecracker, docs/getting-started.md ("configuration file").
+May touch: the store (the kernel decompressed). Source: Firecracker, docs/getting-started.md
+("configuration file").
 """
 
 from __future__ import annotations
@@ -16,15 +18,22 @@ __all__ = ["microvm"]
 
 
 def microvm(job: Job) -> list[Output]:
-    """`-vmlinux`, `-firecracker.img`, `-firecracker-initrd.img`, `-firecracker.json`. Raises `OutputError` (`kernel-none`)."""
+    """`-vmlinux`, `-firecracker.img`, `-firecracker-initrd.img`, `-firecracker.json`. Raises
+    `OutputError` (`kernel-none`)."""
     kernel = required_kernel(job)
-    root = root_filesystem(job, job.request.root if job.request.root in ("squashfs", "ext4") else "erofs")
-    names = {part: f"{job.request.name}{part}" for part in ("-vmlinux", "-firecracker.img", "-firecracker-initrd.img")}
+    root = root_filesystem(
+        job, job.request.root if job.request.root in ("squashfs", "ext4") else "erofs"
+    )
+    names = {
+        part: f"{job.request.name}{part}"
+        for part in ("-vmlinux", "-firecracker.img", "-firecracker-initrd.img")
+    }
     machine = {
         "boot-source": {
             "kernel_image_path": names["-vmlinux"],
             "initrd_path": names["-firecracker-initrd.img"],
-            # Firecracker has neither PCI nor a keyboard controller; a panic or a reboot ends the machine.
+            # Firecracker has neither PCI nor a keyboard controller; a panic or a reboot ends the
+            # machine.
             "boot_args": f"{job.system.cmdline.strip()} reboot=k panic=1 pci=off".strip(),
         },
         "drives": [

@@ -1,6 +1,7 @@
 """The named output formats: which there are, what each writes, and which may stand together.
 
-Each format is a short recipe over a composed system; the table is the only place that knows them all.
+Each format is a short recipe over a composed system; the table is the only place that knows them
+all.
 """
 
 from __future__ import annotations
@@ -22,9 +23,10 @@ __all__ = ["FORMATS", "Format", "choose", "machines", "make", "require", "tools"
 class Format(NamedTuple):
     """One output format; `recipe` is `module:function` in this package, imported when it is needed.
 
-    A streamable format stands alone and can go to a single file or standard output. `tools` are images that it is made
-    with besides the system's own; `architectures` those that have it. A `named` one's contents have the outputs' name in
-    them. `machines` are what it runs on (`compose.drivers`), none for all.
+    A streamable format stands alone and can go to a single file or standard output. `tools` are
+    images that it is made with besides the system's own; `architectures` those that have it. A
+    `named` one's contents have the outputs' name in them. `machines` are what it runs on
+    (`compose.drivers`), none for all.
     """
 
     name: str
@@ -92,10 +94,12 @@ FORMATS = {
 def choose(names: Sequence[str], *, to_file: bool) -> list[Format]:
     """The formats meant by `names` (each may be a comma list); none means the default.
 
-    `to_file` says that one file or standard output was asked for. Raises `OutputError` on names that do not exist or do
-    not go together.
+    `to_file` says that one file or standard output was asked for. Raises `OutputError` on names
+    that do not exist or do not go together.
     """
-    wanted = list(dict.fromkeys(part.strip() for name in names for part in name.split(",") if part.strip()))
+    wanted = list(
+        dict.fromkeys(part.strip() for name in names for part in name.split(",") if part.strip())
+    )
     if not wanted:
         wanted = ["tar"] if to_file else ["kernel+initrd"]
     for name in wanted:
@@ -119,10 +123,13 @@ def choose(names: Sequence[str], *, to_file: bool) -> list[Format]:
 
 
 def require(formats: Sequence[Format], architecture: str) -> None:
-    """Raise `OutputError` (`format-architecture`) when `architecture` cannot have one of `formats`."""
+    """Raise `OutputError` (`format-architecture`) when `architecture` cannot have one of
+    `formats`."""
     for format in formats:
         if architecture not in format.architectures:
-            can = ", ".join(one.name for one in FORMATS.values() if architecture in one.architectures)
+            can = ", ".join(
+                one.name for one in FORMATS.values() if architecture in one.architectures
+            )
             raise OutputError(
                 "format-architecture",
                 f"there is no {format.name} for {architecture}: its machines start in another way",
@@ -131,10 +138,14 @@ def require(formats: Sequence[Format], architecture: str) -> None:
 
 
 def tools(formats: Sequence[Format], root: str) -> list[str]:
-    """References of the images that `formats` are made with, when the root is kept as `root` says."""
+    """References of the images that `formats` are made with, when the root is kept as `root`
+    says."""
     wanted = dict.fromkeys(tool for format in formats for tool in format.tools)
-    # Only a root that lies on the medium needs to be found. The formats named after one always have it there.
-    if root == "initrd" and not any(format.name.startswith(("kernel+", "firecracker")) for format in formats):
+    # Only a root that lies on the medium needs to be found. The formats named after one always have
+    # it there.
+    if root == "initrd" and not any(
+        format.name.startswith(("kernel+", "firecracker")) for format in formats
+    ):
         wanted.pop(INIT, None)
     return list(wanted)
 
@@ -149,8 +160,8 @@ def machines(formats: Sequence[Format]) -> tuple[str, ...]:
 def make(job: Job, formats: Sequence[Format]) -> list[Output]:
     """All outputs of `formats`, described but not yet written.
 
-    A file that several formats share is there once. Raises `OutputError` (`format-conflict`) when two would write different
-    files of one name.
+    A file that several formats share is there once. Raises `OutputError` (`format-conflict`) when
+    two would write different files of one name.
     """
     outputs: dict[str, Output] = {}
     makers: dict[str, str] = {}
@@ -160,7 +171,8 @@ def make(job: Job, formats: Sequence[Format]) -> list[Output]:
             if tuple(known.pieces) != tuple(output.pieces):
                 raise OutputError(
                     "format-conflict",
-                    f"{makers[output.suffix]} and {format.name} write different files of the same name, NAME{output.suffix}",
+                    f"{makers[output.suffix]} and {format.name} write different files of the same "
+                    f"name, NAME{output.suffix}",
                     hint="Build them one after the other, with another --name.",
                 )
             makers.setdefault(output.suffix, format.name)

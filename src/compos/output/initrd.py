@@ -1,9 +1,11 @@
-"""`kernel+initrd`: the kernel, the root filesystem as an initial RAM disk, and the command line; and the three in one tar.
+"""`kernel+initrd`: the kernel, the root filesystem as an initial RAM disk, and the command line;
+and the three in one tar.
 
-The initrd is a concatenation of cpio archives, one a component, each compressed by itself and kept in the store: a build
-after a small change compresses only what changed. With `--compress max` it is one archive: what components have in common is
-nearer then. With `gzip` and `none` it is one archive in one stream as well, for programs that read no further than an archive's
-end, as cpio does; components are still kept by themselves, as parts of it.
+The initrd is a concatenation of cpio archives, one a component, each compressed by itself and kept
+in the store: a build after a small change compresses only what changed. With `--compress max` it is
+one archive: what components have in common is nearer then. With `gzip` and `none` it is one archive
+in one stream as well, for programs that read no further than an archive's end, as cpio does;
+components are still kept by themselves, as parts of it.
 """
 
 from __future__ import annotations
@@ -85,7 +87,8 @@ def initrd_pieces(job: Job, *, microcode: bool = False) -> list[Piece]:
         job.made["initrd"] = _initrd(job)
     made = job.made["initrd"]
     ucode = job.system.ucode if microcode else None
-    # The kernel looks for the next archive at a multiple of four; early microcode is a plain cpio in front.
+    # The kernel looks for the next archive at a multiple of four; early microcode is a plain cpio
+    # in front.
     padding = (bytes(-ucode.size % 4),) if ucode and ucode.size % 4 else ()
     return [*ucode.content, *padding, *made] if ucode else [*made]
 
@@ -113,7 +116,8 @@ def _made(job: Job, segments: Sequence[Nodes]) -> list[Piece]:
 
 
 class _Archive(NamedTuple):
-    """A cpio archive to be: its key in the store, what is in it, the first inode's number, and whether it has an end."""
+    """A cpio archive to be: its key in the store, what is in it, the first inode's number, and
+    whether it has an end."""
 
     key: str
     nodes: Nodes
@@ -125,7 +129,8 @@ class _Archive(NamedTuple):
 
 
 def _parts(segments: Sequence[Nodes]) -> list[_Archive]:
-    """The segments as parts of one archive. Inodes are numbered in steps, so that a few files more change one part only."""
+    """The segments as parts of one archive. Inodes are numbered in steps, so that a few files more
+    change one part only."""
     parts = []
     first = 1
     for nodes in segments:
@@ -135,7 +140,8 @@ def _parts(segments: Sequence[Nodes]) -> list[_Archive]:
 
 
 def _compressed(store: Store, chosen: Encoding, archives: Sequence[_Archive]) -> list[Slice]:
-    """The archives, compressed. Two are at a time, where several must be: the compressors leave Python's lock."""
+    """The archives, compressed. Two are at a time, where several must be: the compressors leave
+    Python's lock."""
     found = [already_stored(store, KIND, one.key, chosen) for one in archives]
     missing = [number for number, one in enumerate(found) if one is None]
 
@@ -153,10 +159,12 @@ def _compressed(store: Store, chosen: Encoding, archives: Sequence[_Archive]) ->
 
 
 def _segments(store: Store, system: System, *, one: bool) -> list[Nodes]:
-    """One a component; all `init` images together, whose programs have much in common; what is small and often changed
-    together; and what several components have. With `one`, all that is not small is together.
+    """One a component; all `init` images together, whose programs have much in common; what is
+    small and often changed together; and what several components have. With `one`, all that is not
+    small is together.
 
-    Each has the directories that it needs, or follows one that has them: the kernel makes none by itself.
+    Each has the directories that it needs, or follows one that has them: the kernel makes none by
+    itself.
     """
     shared = _shared(store, system)
     segments: dict[str, Tree] = {}
@@ -168,7 +176,9 @@ def _segments(store: Store, system: System, *, one: bool) -> list[Nodes]:
             segments[group] = segments.pop(group, {})
         else:
             group = "init" if one or name == "init" else component.location
-        segments.setdefault(group, {}).update((path, node) for path, node in nodes if path not in shared)
+        segments.setdefault(group, {}).update(
+            (path, node) for path, node in nodes if path not in shared
+        )
     if one:
         segments.setdefault("init", {}).update(shared)
     else:
@@ -177,25 +187,38 @@ def _segments(store: Store, system: System, *, one: bool) -> list[Nodes]:
 
 
 def _shared(store: Store, system: System) -> Tree:
-    """Large files that are the same in several components (a C library, a shell), made hard links of one another: they are
-    compressed, unpacked and kept in memory once. Containers see them through read-only mounts and overlays."""
+    """Large files that are the same in several components (a C library, a shell), made hard links
+    of one another: they are compressed, unpacked and kept in memory once. Containers see them
+    through read-only mounts and overlays."""
     alike: dict[tuple[object, ...], list[tuple[str, Node]]] = {}
     for path, node, component in system.root.nodes:
-        if node.size >= SHARED_FROM and node.kind == FILE and not node.inode and component.location.startswith(IMAGES):
+        if (
+            node.size >= SHARED_FROM
+            and node.kind == FILE
+            and not node.inode
+            and component.location.startswith(IMAGES)
+        ):
             alike.setdefault(node._replace(content=()), []).append((path, node))
-    candidates = [(path, node) for members in alike.values() if len(members) > 1 for path, node in members]
+    candidates = [
+        (path, node) for members in alike.values() if len(members) > 1 for path, node in members
+    ]
     same: dict[tuple[object, ...], list[tuple[str, Node]]] = {}
-    for (path, node), digest in zip(candidates, _digests(store, [node for _, node in candidates]), strict=True):
+    for (path, node), digest in zip(
+        candidates, _digests(store, [node for _, node in candidates]), strict=True
+    ):
         same.setdefault((digest, node._replace(content=())), []).append((path, node))
     shared: Tree = {}
     for number, members in enumerate(same.values()):
         if len(members) > 1:
-            shared.update((path, members[0][1]._replace(inode=f"shared {number}")) for path, _ in members)
+            shared.update(
+                (path, members[0][1]._replace(inode=f"shared {number}")) for path, _ in members
+            )
     return shared
 
 
 def _digests(store: Store, nodes: Sequence[Node]) -> list[str]:
-    """The contents' digests, kept together in the store: they are read once for as long as these are the system's images."""
+    """The contents' digests, kept together in the store: they are read once for as long as these
+    are the system's images."""
     key = hashlib.sha256(repr([node.content for node in nodes]).encode()).hexdigest()
     known = record.load_texts(store.derived("contents", key), "contents 1")
     if known is not None and len(known) == len(nodes):
@@ -220,7 +243,8 @@ def segment(job: Job, nodes: Nodes) -> Piece:
 
 
 def _key(nodes: Nodes, first: int = 0) -> str:
-    """Contents are named by digests and offsets, so the nodes' own text is a key for their bytes; `first` is that of a part."""
+    """Contents are named by digests and offsets, so the nodes' own text is a key for their bytes;
+    `first` is that of a part."""
     identity = (VERSION, nodes, first) if first else (VERSION, nodes)
     return hashlib.sha256(repr(identity).encode("utf-8", "surrogateescape")).hexdigest()
 

@@ -1,7 +1,9 @@
-"""Bootable ISO images, for CDs and, written as they are, for USB sticks; and the root alone as an ISO 9660 file system.
+"""Bootable ISO images, for CDs and, written as they are, for USB sticks; and the root alone as an
+ISO 9660 file system.
 
-May touch: the store. A UEFI starts the UKI in a FAT image (El Torito, or as a partition of the stick); a BIOS our loader, which
-reads kernel and initrd by their places, out of the same UKI where there is one.
+May touch: the store. A UEFI starts the UKI in a FAT image (El Torito, or as a partition of the
+stick); a BIOS our loader, which reads kernel and initrd by their places, out of the same UKI where
+there is one.
 """
 
 from __future__ import annotations
@@ -54,8 +56,11 @@ def iso(job: Job) -> list[Output]:
 def _image(job: Job, *, bios: bool, uefi: bool, root: str = "") -> tuple[Piece, ...]:
     made = payload(job, root)
     if made.root:
-        # The root is first: its place depends on names only, so it is known before the initrd that must know it.
-        names = _tree(boot_files(job, made, bios=False, uefi=False), None, made, bios=bios, uefi=uefi)
+        # The root is first: its place depends on names only, so it is known before the initrd that
+        # must know it.
+        names = _tree(
+            boot_files(job, made, bios=False, uefi=False), None, made, bios=bios, uefi=uefi
+        )
         layout = _layout(names, made, bios=bios, uefi=uefi)
         place = (layout.starts[_root_name(made)], made.root.size)
         made = made._replace(initrd=finder_initrd(job, made.root, place))
@@ -64,7 +69,9 @@ def _image(job: Job, *, bios: bool, uefi: bool, root: str = "") -> tuple[Piece, 
     layout = _layout(_tree(files, fat, made, bios=bios, uefi=uefi), made, bios=bios, uefi=uefi)
     if fat:
         start = layout.starts[EFI_IMAGE]
-        partition = MbrPartition(start // SECTOR, sum(map(piece_size, fat.pieces)) // SECTOR, ESP, active=True)
+        partition = MbrPartition(
+            start // SECTOR, sum(map(piece_size, fat.pieces)) // SECTOR, ESP, active=True
+        )
         places = files.places(lambda path: start + fat.starts[path])
     else:
         partition = MbrPartition(0, layout.size // SECTOR, ISO_HYBRID, active=True)
@@ -75,7 +82,9 @@ def _image(job: Job, *, bios: bool, uefi: bool, root: str = "") -> tuple[Piece, 
         return tuple(layout.pieces(system_area=head))
     head = master_boot_record([partition], code=mbr_code(DISK_LOADER), signature=signature)
     head = head.ljust(DISK_LOADER * SECTOR, b"\0") + loader(*places)
-    return tuple(layout.pieces(system_area=head, filled={LOADER: loader(*places, sector_size=CD_SECTOR)}))
+    return tuple(
+        layout.pieces(system_area=head, filled={LOADER: loader(*places, sector_size=CD_SECTOR)})
+    )
 
 
 def _tree(files: BootFiles, fat: FatImage | None, made: Payload, *, bios: bool, uefi: bool) -> Tree:

@@ -1,4 +1,5 @@
-"""What an output format gets to work with: the composed system, what was asked for, and the images of tools. Pure."""
+"""What an output format gets to work with: the composed system, what was asked for, and the images
+of tools. Pure."""
 
 from __future__ import annotations
 
@@ -21,15 +22,16 @@ __all__ = ["EFI_STUB", "INIT", "RPI3", "Job", "Request", "identity"]
 EFI_STUB = "compos/efi-stub:v1"
 INIT = "compos/init:v1"
 RPI3 = "compos/rpi3:v1"
-"""Images that formats are made with: what UEFI starts, our init for the small initrd, the Raspberry Pi's firmware."""
+"""Images that formats are made with: what UEFI starts, our init for the small initrd, the Raspberry
+Pi's firmware."""
 
 
 class Request(NamedTuple):
     """What a build is asked for besides its YAML.
 
-    `root` is where bootable media keep it: auto, initrd (unpacked into memory), or a file system on the medium. `size` is the
-    disks' size in bytes, or None; `name` is what the outputs' names begin with, `reference` what an artifact is called in a
-    registry.
+    `root` is where bootable media keep it: auto, initrd (unpacked into memory), or a file system on
+    the medium. `size` is the disks' size in bytes, or None; `name` is what the outputs' names begin
+    with, `reference` what an artifact is called in a registry.
     """
 
     formats: Sequence[Format]
@@ -46,8 +48,9 @@ class Request(NamedTuple):
 class Job(NamedTuple):
     """What one build's formats share.
 
-    `tools` are the images that the formats named, by their references. `made` has what several formats contain, by what it
-    is; `notes` collects what the user is told of choices that were made for them.
+    `tools` are the images that the formats named, by their references. `made` has what several
+    formats contain, by what it is; `notes` collects what the user is told of choices that were made
+    for them.
     """
 
     store: Store
@@ -64,10 +67,12 @@ class Job(NamedTuple):
 
 
 def identity(purpose: str, content: object) -> UUID:
-    """A UUID that follows from contents: the same system has the same one, any other has another."""
+    """A UUID that follows from contents: the same system has the same one, any other has
+    another."""
     hasher = hashlib.sha256(f"{purpose}\0".encode("utf-8", "surrogateescape"))
     for part in content if isinstance(content, tuple) else (content,):
-        # Tables of file systems are bytes, nearly a megabyte long: their text would be four times that.
+        # Tables of file systems are bytes, nearly a megabyte long: their text would be four times
+        # that.
         plain = isinstance(part, bytes)
         data = part if plain else repr(part).encode("utf-8", "surrogateescape")
         hasher.update(b"%d %d\0" % (plain, len(data)))

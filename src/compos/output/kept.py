@@ -46,9 +46,15 @@ def kept(job: Job, kind: str, content: object, write: Callable[[Contents, Binary
 
 
 def spooled(
-    job: Job, kind: str, content: object, write: Callable[[Contents, Spool], None], *, digest: bool = False
+    job: Job,
+    kind: str,
+    content: object,
+    write: Callable[[Contents, Spool], None],
+    *,
+    digest: bool = False,
 ) -> Spooled:
-    """What `write` lays out: what it makes is kept as in `kept`, and how that lies between what it takes from the store."""
+    """What `write` lays out: what it makes is kept as in `kept`, and how that lies between what it
+    takes from the store."""
     key = identity(f"{kind} {digest}", content).hex
     name = f"{key}.pieces"
     known = record.load_groups(job.store.derived("image", name), RECORD, job.store)

@@ -1,4 +1,5 @@
-"""What a boot loader loads: kernel, initrd, command line; and the root, where it is a file system on the medium.
+"""What a boot loader loads: kernel, initrd, command line; and the root, where it is a file system
+on the medium.
 
 May touch: the store (segments of initrds, images of roots).
 """
@@ -30,11 +31,13 @@ __all__ = [
 ]
 
 LARGEST_IN_MEMORY = 1 << 30
-"""Bytes of a root that goes into memory when nobody says otherwise: its initrd and its files are there at once."""
+"""Bytes of a root that goes into memory when nobody says otherwise: its initrd and its files are
+there at once."""
 
 
 class Payload(NamedTuple):
-    """Kernel, initrd (with microcode in front) and command line; `root` is None when the initrd is the root."""
+    """Kernel, initrd (with microcode in front) and command line; `root` is None when the initrd is
+    the root."""
 
     kernel: tuple[Piece, ...]
     initrd: tuple[Piece, ...]
@@ -45,9 +48,9 @@ class Payload(NamedTuple):
 def payload(job: Job, root: str = "") -> Payload:
     """The payload of a bootable medium.
 
-    The root goes where `root` or else the request says; "auto" is into memory up to `LARGEST_IN_MEMORY`, else onto the medium.
-    With a root on the medium the initrd is not made here: it needs to know the place (`finder_initrd`). Raises
-    `OutputError` (`kernel-none`).
+    The root goes where `root` or else the request says; "auto" is into memory up to
+    `LARGEST_IN_MEMORY`, else onto the medium. With a root on the medium the initrd is not made
+    here: it needs to know the place (`finder_initrd`). Raises `OutputError` (`kernel-none`).
     """
     kernel = required_kernel(job)
     kind = root or root_kind(job)
@@ -61,13 +64,16 @@ def required_kernel(job: Job) -> tuple[Piece, ...]:
     """The kernel of something that boots. Raises `OutputError` (`kernel-none`)."""
     if job.system.kernel is None:
         raise OutputError(
-            "kernel-none", "what boots needs a kernel, and the YAML has none", hint="Add a kernel: section."
+            "kernel-none",
+            "what boots needs a kernel, and the YAML has none",
+            hint="Add a kernel: section.",
         )
     return tuple(job.system.kernel.content)
 
 
 def root_kind(job: Job) -> str:
-    """Where the root goes: "initrd", or the file system that it is on the medium. What "auto" chose is told."""
+    """Where the root goes: "initrd", or the file system that it is on the medium. What "auto" chose
+    is told."""
     if job.request.root != "auto":
         return job.request.root
     size = sum(node.size for _, node, _ in job.system.root.nodes)
@@ -78,7 +84,8 @@ def root_kind(job: Job) -> str:
 
 
 def finder_initrd(job: Job, root: RootFilesystem, *places: tuple[int, int]) -> tuple[Piece, ...]:
-    """The small initrd that finds `root` at one of `places` (offset and size on a device; (0, 0) is a device of its own)."""
+    """The small initrd that finds `root` at one of `places` (offset and size on a device; (0, 0) is
+    a device of its own)."""
     place = RootPlace(root.kind, root.mark_at, root.mark, places)
     modules = job.system.all_modules or {
         path: node for path, node, _ in job.system.root.nodes if path.startswith(MODULE_FOLDERS)
@@ -86,7 +93,11 @@ def finder_initrd(job: Job, root: RootFilesystem, *places: tuple[int, int]) -> t
     tree = finder_tree(job.store, modules, job.tools[INIT], place)
     made = segment(job, tuple(sorted(tree.items())))
     ucode = job.system.ucode
-    return (*ucode.content, *((bytes(-ucode.size % 4),) if ucode.size % 4 else ()), made) if ucode else (made,)
+    return (
+        (*ucode.content, *((bytes(-ucode.size % 4),) if ucode.size % 4 else ()), made)
+        if ucode
+        else (made,)
+    )
 
 
 def read_kernel(job: Job, kernel: tuple[Piece, ...], size: int = 0) -> bytes:
@@ -101,7 +112,8 @@ def read_kernel(job: Job, kernel: tuple[Piece, ...], size: int = 0) -> bytes:
 
 
 def uefi_kernel(job: Job, kernel: tuple[Piece, ...]) -> tuple[Piece, ...]:
-    """`kernel` as UEFI starts it: itself, or unpacked where the architecture's kernels are a compressed image.
+    """`kernel` as UEFI starts it: itself, or unpacked where the architecture's kernels are a
+    compressed image.
 
     Raises `OutputError` (`kernel-not-uefi`).
     """
@@ -114,7 +126,8 @@ def uefi_kernel(job: Job, kernel: tuple[Piece, ...]) -> tuple[Piece, ...]:
     raise OutputError(
         "kernel-not-uefi",
         f"the kernel has no UEFI entry for {job.request.architecture} (CONFIG_EFI_STUB)",
-        hint="Use another kernel image, leave out --decompress-kernel, or choose a format for BIOS.",
+        hint="Use another kernel image, leave out --decompress-kernel, or choose a format for "
+        "BIOS.",
     )
 
 

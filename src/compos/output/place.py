@@ -1,8 +1,9 @@
 """Putting a finished file under the name that a user chose. May touch: the folder of that name.
 
-The file is written without a name (O_TMPFILE), or where the file system has no such files, under one that nobody can guess
-(O_EXCL). So nothing that others have put into the folder is written to or through, and a build that is killed leaves nothing.
-Then it changes places with what is there: a link is replaced, as ld(1) does it, and never followed.
+The file is written without a name (O_TMPFILE), or where the file system has no such files, under
+one that nobody can guess (O_EXCL). So nothing that others have put into the folder is written to or
+through, and a build that is killed leaves nothing. Then it changes places with what is there: a
+link is replaced, as ld(1) does it, and never followed.
 """
 
 from __future__ import annotations
@@ -36,10 +37,12 @@ _UNNAMED = (errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL)
 
 
 class Place:
-    """A file on its way to `path`: open as `descriptor`, `put` there when it is whole, `take_back` when others fail.
+    """A file on its way to `path`: open as `descriptor`, `put` there when it is whole, `take_back`
+    when others fail.
 
-    Raises `OSError`, and `OutputError` (`output-name`, `output-special`), when it could not be put there. An earlier
-    file's permissions stay if it is the user's own; others are made as the umask wants it. `secret` files are the user's alone.
+    Raises `OSError`, and `OutputError` (`output-name`, `output-special`), when it could not be put
+    there. An earlier file's permissions stay if it is the user's own; others are made as the umask
+    wants it. `secret` files are the user's alone.
     """
 
     def __init__(self, path: Path, *, secret: bool = False) -> None:
@@ -69,7 +72,9 @@ class Place:
         if status is None:
             return None
         # Another name of a file of the user's may have been put there by somebody else.
-        own = stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid() and status.st_nlink == 1
+        own = (
+            stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid() and status.st_nlink == 1
+        )
         kept = stat.S_IMODE(status.st_mode) & 0o777 if own else None
         special = False
         if stat.S_ISLNK(status.st_mode):
@@ -118,7 +123,12 @@ class Place:
         self._was_there = self._there() is not None
         if not self._temporary:
             name = _unguessable() if self._was_there else self._name
-            os.link(f"/proc/self/fd/{self.descriptor}", name, dst_dir_fd=self._folder, follow_symlinks=True)
+            os.link(
+                f"/proc/self/fd/{self.descriptor}",
+                name,
+                dst_dir_fd=self._folder,
+                follow_symlinks=True,
+            )
             self._temporary = name if self._was_there else ""
         if self._was_there and not self._exchange():
             self._back_up()
@@ -159,7 +169,8 @@ class Place:
     def _exchange(self) -> bool:
         """Change places with what is there (renameat2(2)); says whether that is possible.
 
-        As atomic as a replacement, which has ext4 write the new file to the disk at once: a second for each gigabyte.
+        As atomic as a replacement, which has ext4 write the new file to the disk at once: a second
+        for each gigabyte.
         """
         import ctypes
 
@@ -171,10 +182,17 @@ class Place:
         return bool(exchange(self._folder, names[0], self._folder, names[1], _EXCHANGE) == 0)
 
     def _back_up(self) -> None:
-        """A second name for what is there, where nothing can change places; what has no second name is moved."""
+        """A second name for what is there, where nothing can change places; what has no second name
+        is moved."""
         name = _unguessable()
         try:
-            os.link(self._name, name, src_dir_fd=self._folder, dst_dir_fd=self._folder, follow_symlinks=False)
+            os.link(
+                self._name,
+                name,
+                src_dir_fd=self._folder,
+                dst_dir_fd=self._folder,
+                follow_symlinks=False,
+            )
         except OSError:
             os.rename(self._name, name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
         self._backup = name
@@ -184,7 +202,10 @@ def require_name(path: Path) -> None:
     """Raise `OutputError` (`output-name`) for `.`, `/` and nothing."""
     if not path.name:
         raise OutputError(
-            "output-name", "an output needs a name, not only a folder", place=str(path), hint="Name a file in it."
+            "output-name",
+            "an output needs a name, not only a folder",
+            place=str(path),
+            hint="Name a file in it.",
         )
 
 
@@ -202,7 +223,8 @@ def put_file(path: Path, data: bytes, *, secret: bool = False) -> None:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what builds have left in `folder` that were killed while they gave files their names."""
+    """Remove what builds have left in `folder` that were killed while they gave files their
+    names."""
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             if _TEMPORARY.fullmatch(entry.name):
@@ -212,7 +234,11 @@ def sweep(folder: Path) -> None:
 
 def _remove_if_left(entry: os.DirEntry[str]) -> None:
     status = entry.stat(follow_symlinks=False)
-    if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or time.time() - status.st_ctime < _AGE:
+    if (
+        not stat.S_ISREG(status.st_mode)
+        or status.st_uid != os.geteuid()
+        or time.time() - status.st_ctime < _AGE
+    ):
         return
     descriptor = os.open(entry.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
@@ -259,5 +285,7 @@ def _explained(error: OSError, path: Path | str) -> OutputError:
             hint="Make it, or write elsewhere.",
         )
     return OutputError(
-        "output-failed", f"cannot write the output: {(error.strerror or str(error)).lower()}", place=str(path)
+        "output-failed",
+        f"cannot write the output: {(error.strerror or str(error)).lower()}",
+        place=str(path),
     )

@@ -1,4 +1,5 @@
-"""The root as a file system of its own: EROFS, squashfs or ext4, for a partition, a disk or a file on a CD.
+"""The root as a file system of its own: EROFS, squashfs or ext4, for a partition, a disk or a file
+on a CD.
 
 May touch: the store (`derived/filesystem`).
 """
@@ -24,7 +25,8 @@ EROFS_UUID = 1024 + 48
 
 
 class RootFilesystem(NamedTuple):
-    """A file system image as pieces; the bytes `mark` stand at `mark_at` in it and in no other system's."""
+    """A file system image as pieces; the bytes `mark` stand at `mark_at` in it and in no other
+    system's."""
 
     kind: str
     pieces: tuple[Piece, ...]
@@ -38,7 +40,8 @@ class RootFilesystem(NamedTuple):
 
 
 def root_filesystem(job: Job, kind: str) -> RootFilesystem:
-    """The system's root, without what is below `boot/`, as `kind`: erofs, erofs-zstd, squashfs or ext4."""
+    """The system's root, without what is below `boot/`, as `kind`: erofs, erofs-zstd, squashfs or
+    ext4."""
     nodes = tuple((path, node) for path, node, _ in job.system.root.nodes)
     uuid = identity(f"root {kind}", nodes).bytes
     # The writers are imported where they are needed: most media have an initrd.
@@ -50,7 +53,9 @@ def root_filesystem(job: Job, kind: str) -> RootFilesystem:
         if kind == "ext4":
             from compos.filesystem.ext4 import ext4_pieces
 
-            return RootFilesystem(kind, tuple(ext4_pieces(nodes, uuid=uuid, label="root")), EXT4_UUID, uuid)
+            return RootFilesystem(
+                kind, tuple(ext4_pieces(nodes, uuid=uuid, label="root")), EXT4_UUID, uuid
+            )
         if kind == "erofs-zstd":
             from compos.filesystem.erofs import write_erofs
 
@@ -70,5 +75,6 @@ def root_filesystem(job: Job, kind: str) -> RootFilesystem:
             nodes,
             lambda contents, out: write_squashfs(nodes, contents, out, compression=compression),
         )
-    # A squashfs has no UUID: its mark stands in a block behind it, which nobody reads as part of it.
+    # A squashfs has no UUID: its mark stands in a block behind it, which nobody reads as part of
+    # it.
     return RootFilesystem(kind, (image, uuid.ljust(4096, b"\0")), image.size, uuid)

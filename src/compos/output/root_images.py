@@ -1,7 +1,9 @@
-"""The root as a file system image beside the kernel: `kernel+erofs`, `kernel+squashfs`, `kernel+iso`.
+"""The root as a file system image beside the kernel: `kernel+erofs`, `kernel+squashfs`,
+`kernel+iso`.
 
-May touch: the store. LinuxKit's kernels have the drivers built in, and whoever boots adds `root=` to the command line. For
-kernels that have them as modules there is a small initrd beside, which finds the root by itself on whatever disk it is.
+May touch: the store. LinuxKit's kernels have the drivers built in, and whoever boots adds `root=`
+to the command line. For kernels that have them as modules there is a small initrd beside, which
+finds the root by itself on whatever disk it is.
 """
 
 from __future__ import annotations
@@ -25,14 +27,17 @@ def kernel_erofs(job: Job) -> list[Output]:
 
 
 def kernel_squashfs(job: Job) -> list[Output]:
-    """`-kernel`, `-cmdline`, `-squashfs.img`, and the initrd that finds it, `-squashfs-initrd.img`."""
+    """`-kernel`, `-cmdline`, `-squashfs.img`, and the initrd that finds it,
+    `-squashfs-initrd.img`."""
     return _beside(job, root_filesystem(job, "squashfs"), "-squashfs.img", "-squashfs-initrd.img")
 
 
 def kernel_iso(job: Job) -> list[Output]:
-    """`-kernel`, `-cmdline`, `.iso`: the root itself as ISO 9660, and the initrd that finds it, `-iso-initrd.img`."""
+    """`-kernel`, `-cmdline`, `.iso`: the root itself as ISO 9660, and the initrd that finds it,
+    `-iso-initrd.img`."""
     nodes = tuple((path, node) for path, node, _ in job.system.root.nodes)
-    # ISO 9660 has no UUID: a file with one lies in front of all others, so that its place does not depend on them.
+    # ISO 9660 has no UUID: a file with one lies in front of all others, so that its place does not
+    # depend on them.
     uuid = identity("root iso", nodes).bytes
     mark = (MARK, file(uuid, 0o444, EPOCH))
     layout = IsoLayout(sorted((*nodes, mark), key=lambda item: item[0]), volume=VOLUME, first=MARK)
@@ -44,4 +49,8 @@ MARK = ".compos-root"
 
 
 def _beside(job: Job, root: RootFilesystem, image: str, initrd: str) -> list[Output]:
-    return [*kernel_files(job), Output(image, root.pieces), Output(initrd, finder_initrd(job, root, (0, 0)))]
+    return [
+        *kernel_files(job),
+        Output(image, root.pieces),
+        Output(initrd, finder_initrd(job, root, (0, 0))),
+    ]

@@ -1,7 +1,8 @@
-"""`rpi3`: the first partition of a Raspberry Pi 3's card, as a tar: firmware, U-Boot, kernel, initrd, device trees.
+"""`rpi3`: the first partition of a Raspberry Pi 3's card, as a tar: firmware, U-Boot, kernel,
+initrd, device trees.
 
-May touch: the store (the kernel compressed). Sources: U-Boot, doc/usage and include/image.h ("legacy image header");
-Raspberry Pi documentation, "config.txt".
+May touch: the store (the kernel compressed). Sources: U-Boot, doc/usage and include/image.h
+("legacy image header"); Raspberry Pi documentation, "config.txt".
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ from compos.tree.node import Node, Piece, file
 __all__ = ["card"]
 
 _HEADER = struct.Struct(">IIIIIIIBBBB32s")
-"""Magic, header's checksum, time, size, load address, entry, data's checksum, system, architecture, type, compression, name."""
+"""Magic, header's checksum, time, size, load address, entry, data's checksum, system, architecture,
+type, compression, name."""
 MAGIC = 0x27051956
 LINUX, ARM64 = 5, 22
 KERNEL, RAMDISK, SCRIPT = 2, 3, 6
@@ -35,7 +37,15 @@ LOAD = 0x80000
 LARGEST_KERNEL = 64 << 20
 """What U-Boot unpacks."""
 
-FIRMWARE = ("bootcode.bin", "start.elf", "start_cd.elf", "start_x.elf", "fixup.dat", "fixup_cd.dat", "fixup_x.dat")
+FIRMWARE = (
+    "bootcode.bin",
+    "start.elf",
+    "start_cd.elf",
+    "start_x.elf",
+    "fixup.dat",
+    "fixup_cd.dat",
+    "fixup_x.dat",
+)
 TREES = "boot/dtb/broadcom/"
 CONFIG = b"avoid_warnings=2\narm_control=0x200\nenable_uart=1\nkernel=u-boot.bin\n"
 ARGUMENTS = "dwc_otg.lpm_enable=0 earlyprintk console=tty1 console=ttyS0,115200 root=/dev/ram0 rw"
@@ -52,8 +62,8 @@ bootm 0x01000000 ${{ramdisk_addr_r}} ${{fdt_addr_r}}
 def card(job: Job) -> list[Output]:
     """`.tar`, to be unpacked on a FAT32 partition.
 
-    The YAML's command line stands behind the board's own. Raises `OutputError`: `kernel-none`, `rpi3-device-trees`,
-    `rpi3-kernel-too-large`.
+    The YAML's command line stands behind the board's own. Raises `OutputError`: `kernel-none`,
+    `rpi3-device-trees`, `rpi3-kernel-too-large`.
     """
     system = job.system
     trees = {
@@ -64,16 +74,20 @@ def card(job: Job) -> list[Output]:
     if not trees:
         raise OutputError(
             "rpi3-device-trees",
-            f"the kernel image has no device tree of the Raspberry Pi 3 ({TREES}bcm2837-rpi-3-b….dtb in its kernel.tar)",
+            "the kernel image has no device tree of the Raspberry Pi 3 "
+            f"({TREES}bcm2837-rpi-3-b….dtb in its kernel.tar)",
             hint="Use a kernel for boards: compos/kernel-generic:v1.",
         )
     kernel = uefi_kernel(job, required_kernel(job))
     size = sum(map(piece_size, kernel))
     if size > LARGEST_KERNEL:
         raise OutputError(
-            "rpi3-kernel-too-large", f"the kernel has {size:,} bytes; U-Boot unpacks {LARGEST_KERNEL:,} at most"
+            "rpi3-kernel-too-large",
+            f"the kernel has {size:,} bytes; U-Boot unpacks {LARGEST_KERNEL:,} at most",
         )
-    packed = stored(job.store, "kernel-gzip", identity("kernel", kernel).hex, "gzip", lambda: kernel)
+    packed = stored(
+        job.store, "kernel-gzip", identity("kernel", kernel).hex, "gzip", lambda: kernel
+    )
     # Quotes would end the script's string; the kernel's own quotes are none of the shell's.
     arguments = f"{ARGUMENTS} {system.cmdline.strip()}".strip().replace('"', '\\"')
     text = SCRIPT_TEXT.format(arguments=arguments).encode()
@@ -89,7 +103,9 @@ def card(job: Job) -> list[Output]:
         **trees,
         **_firmware(job),
     }
-    entries: list[TarEntry] = [(f"./{name}", node._replace(inode=""), {}) for name, node in sorted(nodes.items())]
+    entries: list[TarEntry] = [
+        (f"./{name}", node._replace(inode=""), {}) for name, node in sorted(nodes.items())
+    ]
     return [Output(".tar", tuple(tar_pieces(entries)))]
 
 

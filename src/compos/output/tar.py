@@ -1,4 +1,5 @@
-"""`tar`: the whole root filesystem as one tar, the kernel under `boot/`, every member with where it came from.
+"""`tar`: the whole root filesystem as one tar, the kernel under `boot/`, every member with where it
+came from.
 
 `docker` is the same with a Dockerfile. Pure.
 """
@@ -24,7 +25,8 @@ ENTRYPOINT ["/bin/rc.init"]
 
 
 def root(job: Job) -> list[Output]:
-    """`.tar`, uncompressed. Members carry LinuxKit's PAX records `LINUXKIT.source` and `LINUXKIT.location`."""
+    """`.tar`, uncompressed. Members carry LinuxKit's PAX records `LINUXKIT.source` and
+    `LINUXKIT.location`."""
     return [Output(".tar", tuple(tar_pieces(_entries(job))))]
 
 
@@ -32,7 +34,8 @@ def docker(job: Job) -> list[Output]:
     """`.docker`: the root and a Dockerfile, for `docker build -`."""
     extra: TarEntry = ("Dockerfile", file(DOCKERFILE, 0o644, EPOCH), {})
     entries = sorted(
-        (*(entry for entry in _entries(job) if entry[0] != "Dockerfile"), extra), key=lambda entry: entry[0]
+        (*(entry for entry in _entries(job) if entry[0] != "Dockerfile"), extra),
+        key=lambda entry: entry[0],
     )
     return [Output(".docker", tuple(tar_pieces(entries)))]
 

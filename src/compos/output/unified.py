@@ -23,7 +23,11 @@ BOOT_FILES = {
 }
 """UEFI specification 2.10, 3.5.1.1: what firmware starts from a removable medium."""
 
-STUBS = {"amd64": "linuxx64.efi.stub", "arm64": "linuxaa64.efi.stub", "riscv64": "linuxriscv64.efi.stub"}
+STUBS = {
+    "amd64": "linuxx64.efi.stub",
+    "arm64": "linuxaa64.efi.stub",
+    "riscv64": "linuxriscv64.efi.stub",
+}
 
 RELEASES = ("etc/os-release", "usr/lib/os-release")
 OS_RELEASE = b'NAME="compos"\nID=compos\nPRETTY_NAME="compos"\n'
@@ -31,20 +35,28 @@ OS_RELEASE = b'NAME="compos"\nID=compos\nPRETTY_NAME="compos"\n'
 
 
 def program(job: Job) -> list[Output]:
-    """`.efi`: kernel, initrd, command line and os-release in one file that can be signed and started by any UEFI."""
+    """`.efi`: kernel, initrd, command line and os-release in one file that can be signed and
+    started by any UEFI."""
     # A program alone has no medium beside it: the root is in it.
     made = payload(job, root="initrd")
     return [Output(".efi", tuple(unified(job, made).pieces))]
 
 
 def unified(job: Job, made: Payload) -> Uki:
-    """The unified kernel image. The kernel is last: it may use memory behind it while it unpacks itself."""
+    """The unified kernel image. The kernel is last: it may use memory behind it while it unpacks
+    itself."""
     image = job.tools[EFI_STUB]
     path = f"usr/lib/systemd/boot/efi/{STUBS[job.request.architecture]}"
     stub = image_tree(job.store, image).get(path)
     if stub is None:
-        raise OutputError("uki-stub", f"the image of the UEFI stub has no file {path}", place=image.name)
-    root = {path: node for path, node, _ in job.system.root.nodes if path in RELEASES and node.kind == FILE}
+        raise OutputError(
+            "uki-stub", f"the image of the UEFI stub has no file {path}", place=image.name
+        )
+    root = {
+        path: node
+        for path, node, _ in job.system.root.nodes
+        if path in RELEASES and node.kind == FILE
+    }
     release = next((root[path] for path in RELEASES if path in root), None)
     with Contents(job.store.root) as contents:
         program_ = b"".join(contents.chunks(stub.content))

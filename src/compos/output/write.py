@@ -1,7 +1,8 @@
 """Writing results: each output appears under its name only when all of them are whole.
 
-May touch: the output folder. Files are written beside their final names (`output.place`) and get them together at the end.
-They are not synced to the disk, as cp and tar do not: syncing takes longer than all the rest, and a build can be repeated.
+May touch: the output folder. Files are written beside their final names (`output.place`) and get
+them together at the end. They are not synced to the disk, as cp and tar do not: syncing takes
+longer than all the rest, and a build can be repeated.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ class Output(NamedTuple):
 
 
 def write_outputs(store: Path, base: Path, outputs: Sequence[Output]) -> list[Path]:
-    """Write `outputs` as `base` + suffix; returns the paths. Raises `OutputError`; then all is as it was.
+    """Write `outputs` as `base` + suffix; returns the paths. Raises `OutputError`; then all is as
+    it was.
 
     Whether each can be written is found out before any is. Links are replaced, not followed.
     """
@@ -70,7 +72,8 @@ def _put_all(places: Sequence[Place]) -> None:
 
 
 def _write_all(store: Path, jobs: Sequence[tuple[Place, Output]]) -> None:
-    """Each output into its place; two at a time, the largest first, where two are large: the kernel copies."""
+    """Each output into its place; two at a time, the largest first, where two are large: the kernel
+    copies."""
 
     def write(job: tuple[Place, Output]) -> None:
         place, output = job
@@ -95,7 +98,9 @@ def write_stream(store: Path, descriptor: int, pieces: Iterable[Piece]) -> None:
         try:
             contents.copy(pieces, descriptor)
         except BrokenPipeError as error:
-            raise OutputError("output-closed", "the reader of the output went away", place="standard output") from error
+            raise OutputError(
+                "output-closed", "the reader of the output went away", place="standard output"
+            ) from error
 
 
 def _write_one(contents: Contents, descriptor: int, output: Output) -> None:

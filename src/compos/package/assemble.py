@@ -1,6 +1,8 @@
-"""A finished tree as an OCI image in the store: one uncompressed layer, a config, a manifest, an index by architecture.
+"""A finished tree as an OCI image in the store: one uncompressed layer, a config, a manifest, an
+index by architecture.
 
-May touch: the store. Layers are plain tars, so that a build takes file contents straight out of them.
+May touch: the store. Layers are plain tars, so that a build takes file contents straight out of
+them.
 """
 
 from __future__ import annotations
@@ -36,7 +38,9 @@ def assemble(
 ) -> tuple[Image, Descriptor]:
     """Put `tree` into the store as an image; returns it with its manifest's descriptor."""
     with store.writer() as writer, Contents(store.root) as contents:
-        for chunk in contents.chunks(tar_pieces((path, node, {}) for path, node in sorted(tree.items()))):
+        for chunk in contents.chunks(
+            tar_pieces((path, node, {}) for path, node in sorted(tree.items()))
+        ):
             writer.write(chunk)
         layer = writer.commit(LAYER_TAR)
     config_bytes = _json(_config(layer, platform, settings))
@@ -48,13 +52,19 @@ def assemble(
         "layers": [layer.to_json()],
     }
     descriptor = store.put(_json(manifest), MANIFEST)
-    image = Image(name, descriptor.digest, ImageConfig.from_bytes(config_bytes), (layer,), config.digest)
+    image = Image(
+        name, descriptor.digest, ImageConfig.from_bytes(config_bytes), (layer,), config.digest
+    )
     return image, Descriptor(MANIFEST, descriptor.digest, descriptor.size, {}, platform)
 
 
 def _config(layer: Descriptor, platform: Platform, settings: ImageSettings) -> dict[str, Any]:
     inner: dict[str, Any] = {}
-    for key, value in (("Env", settings.env), ("Entrypoint", settings.entrypoint), ("Cmd", settings.cmd)):
+    for key, value in (
+        ("Env", settings.env),
+        ("Entrypoint", settings.entrypoint),
+        ("Cmd", settings.cmd),
+    ):
         if value:
             inner[key] = list(value)
     if settings.workdir:
@@ -70,10 +80,14 @@ def _config(layer: Descriptor, platform: Platform, settings: ImageSettings) -> d
 
 
 def tag_image(
-    store: Store, name: str, manifest: Descriptor, attestation: Descriptor, annotations: Mapping[str, str]
+    store: Store,
+    name: str,
+    manifest: Descriptor,
+    attestation: Descriptor,
+    annotations: Mapping[str, str],
 ) -> None:
-    """Name an image: the index under `name` gets `manifest` for its architecture, and what `attestation` says about it;
-    other architectures stay."""
+    """Name an image: the index under `name` gets `manifest` for its architecture, and what
+    `attestation` says about it; other architectures stay."""
     others: Sequence[Descriptor] = ()
     current = store.resolve(name)
     kept: Mapping[str, str] = {}
@@ -81,14 +95,26 @@ def tag_image(
         _, document = parse_document(store.read(current.digest), media_type=current.media_type)
         if isinstance(document, ImageIndex):
             images = [
-                entry for entry in document.manifests if entry.platform not in (manifest.platform, attestation.platform)
+                entry
+                for entry in document.manifests
+                if entry.platform not in (manifest.platform, attestation.platform)
             ]
             digests = {entry.digest for entry in images}
-            about = [one for one in document.manifests if one.annotations.get(REFERENCE_DIGEST) in digests]
+            about = [
+                one
+                for one in document.manifests
+                if one.annotations.get(REFERENCE_DIGEST) in digests
+            ]
             others = [*images, *about]
             kept = current.annotations
-    manifests = sorted([*others, manifest, attestation], key=lambda entry: (str(entry.platform), entry.digest))
-    index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": [entry.to_json() for entry in manifests]}
+    manifests = sorted(
+        [*others, manifest, attestation], key=lambda entry: (str(entry.platform), entry.digest)
+    )
+    index = {
+        "schemaVersion": 2,
+        "mediaType": INDEX,
+        "manifests": [entry.to_json() for entry in manifests],
+    }
     store.tag(name, store.put(_json(index), INDEX), annotations={**kept, **annotations})
 
 

@@ -22,7 +22,15 @@ if TYPE_CHECKING:
     from compos.package.build import Builder
     from compos.package.recipe import Recipe
 
-__all__ = ["ORG", "Bricks", "bricks_folder", "current_bricks", "find_brick", "is_shipped", "own_name"]
+__all__ = [
+    "ORG",
+    "Bricks",
+    "bricks_folder",
+    "current_bricks",
+    "find_brick",
+    "is_shipped",
+    "own_name",
+]
 
 ORG = NAMESPACE
 
@@ -65,8 +73,9 @@ def is_shipped(text: str) -> bool:
 
 
 def own_name(recipe: Recipe) -> str:
-    """The canonical name of a package that the user named by its folder. Raises `PackageError` (`package-name`) for the name
-    of a brick of ours that is another one: it would get into every system that names that brick."""
+    """The canonical name of a package that the user named by its folder. Raises `PackageError`
+    (`package-name`) for the name of a brick of ours that is another one: it would get into every
+    system that names that brick."""
     from compos.package.recipe import named
 
     name = named(recipe)
@@ -74,7 +83,9 @@ def own_name(recipe: Recipe) -> str:
     shipped = find_brick(reference) if reference.domain == HUB else None
     if shipped is None or shipped.folder.resolve() == recipe.folder.resolve():
         return name
-    if shipped.arches == recipe.arches and all(shipped.digest(arch) == recipe.digest(arch) for arch in recipe.arches):
+    if shipped.arches == recipe.arches and all(
+        shipped.digest(arch) == recipe.digest(arch) for arch in recipe.arches
+    ):
         return name
     raise PackageError(
         "package-name",
@@ -87,11 +98,13 @@ def own_name(recipe: Recipe) -> str:
 class Bricks:
     """Makes bricks that are missing.
 
-    `builder` is called when the first brick is missing. `published` asks the registry for an image (raising `ImageError`,
-    id `image-not-found`, when it has none). It is not asked for names without a registry (`compos/init:v1`) unless `mirrored`
-    says that the user named a registry of bricks (`--mirror compos=URL`): nobody has published ours on the public hub or
-    behind its mirrors, and whoever holds that name there must not get into an image. `local` has packages that the user named
-    by their folders, by canonical name: they are built too, unless a Dockerfile makes them.
+    `builder` is called when the first brick is missing. `published` asks the registry for an image
+    (raising `ImageError`, id `image-not-found`, when it has none). It is not asked for names
+    without a registry (`compos/init:v1`) unless `mirrored` says that the user named a registry of
+    bricks (`--mirror compos=URL`): nobody has published ours on the public hub or behind its
+    mirrors, and whoever holds that name there must not get into an image. `local` has packages that
+    the user named by their folders, by canonical name: they are built too, unless a Dockerfile
+    makes them.
     """
 
     def __init__(
@@ -108,7 +121,8 @@ class Bricks:
         self._local = local or {}
 
     def missing(self, reference: Reference, platform: Platform) -> Image | None:
-        """The brick that `reference` names, from its registry or built now; None when it is not one of ours."""
+        """The brick that `reference` names, from its registry or built now; None when it is not one
+        of ours."""
         own = self._local.get(str(reference))
         if own is not None:
             return None if own.dockerfile else self._builder().build(own, platform, str(reference))
@@ -132,14 +146,18 @@ def _unknown(reference: Reference) -> ImageError:
     from compos.package.recipe import load_recipe
 
     name = reference.path.partition("/")[2]
-    shipped = {path.parent.name: load_recipe(path.parent).tag for path in bricks_folder().glob("*/build.yml")}
+    shipped = {
+        path.parent.name: load_recipe(path.parent).tag
+        for path in bricks_folder().glob("*/build.yml")
+    }
     if name in shipped:
         meant = [f"{ORG}/{name}:{shipped[name]}"]
     else:
         meant = [f"{ORG}/{one}:{shipped[one]}" for one in get_close_matches(name, shipped)]
     return ImageError(
         "brick-unknown",
-        f"compos ships no brick of this name, and names that begin with {ORG}/ are asked of nobody else",
+        f"compos ships no brick of this name, and names that begin with {ORG}/ are asked of "
+        "nobody else",
         place=str(reference),
         hint=f"Did you mean {' or '.join(meant)}?"
         if meant
@@ -148,12 +166,15 @@ def _unknown(reference: Reference) -> ImageError:
 
 
 def current_bricks(
-    store: Store, references: Iterable[str], platform: Platform, local: Mapping[str, Recipe] | None = None
+    store: Store,
+    references: Iterable[str],
+    platform: Platform,
+    local: Mapping[str, Recipe] | None = None,
 ) -> set[str]:
     """Which of `references` are bricks of ours in the store, as today's recipes make them.
 
-    Bricks that were built here from another recipe than today's (after an upgrade of compos, or an edit of a package in
-    `local`) are untagged.
+    Bricks that were built here from another recipe than today's (after an upgrade of compos, or an
+    edit of a package in `local`) are untagged.
     """
     current = set()
     for text in references:
@@ -161,11 +182,15 @@ def current_bricks(
             continue
         reference = Reference.parse(text)
         entry = store.resolve(str(reference))
-        if entry is None or not (built := entry.annotations.get(f"{RECIPE}.{platform.architecture}")):
+        if entry is None or not (
+            built := entry.annotations.get(f"{RECIPE}.{platform.architecture}")
+        ):
             continue
         own = (local or {}).get(str(reference))
         folder = None if own else _brick_folder(reference)
-        if folder and has_key(folder, f"{ORG}/{folder.name}:{reference.tag}", platform.architecture, built):
+        if folder and has_key(
+            folder, f"{ORG}/{folder.name}:{reference.tag}", platform.architecture, built
+        ):
             current.add(text)
             continue
         recipe = own or find_brick(reference)

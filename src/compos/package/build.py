@@ -1,7 +1,8 @@
-"""Building a brick: Debian packages and own files to an OCI image in the store, natively and reproducibly.
+"""Building a brick: Debian packages and own files to an OCI image in the store, natively and
+reproducibly.
 
-The packages come from the recipe's suite and its updates: trixie, trixie-updates and trixie-security. The same indexes give
-the same bytes, and the brick's SBOM names the indexes.
+The packages come from the recipe's suite and its updates: trixie, trixie-updates and
+trixie-security. The same indexes give the same bytes, and the brick's SBOM names the indexes.
 
 May touch: the store, the Debian mirror, the brick's folder (reading).
 """
@@ -43,7 +44,8 @@ from compos.tree.overlay import Overlay
 __all__ = ["Builder"]
 
 MAX_PROGRAM = 1 << 30
-"""Bytes of a program or library that is read for what it needs; Debian's largest, a browser's, has 250 MB."""
+"""Bytes of a program or library that is read for what it needs; Debian's largest, a browser's, has
+250 MB."""
 
 MAX_CONCATENATION = 64 << 20
 """Bytes of a file that is made of others: it is made in memory. All certificates have 220 KB."""
@@ -51,7 +53,8 @@ MAX_CONCATENATION = 64 << 20
 
 @dataclass
 class Builder:
-    """Builds bricks into `store`; `mirror` is asked for when the first Debian package is needed. For several threads."""
+    """Builds bricks into `store`; `mirror` is asked for when the first Debian package is needed.
+    For several threads."""
 
     store: Store
     mirror: Callable[[], Mirror]
@@ -61,7 +64,8 @@ class Builder:
         self.indexes = Indexes(self.mirror, self.store.root / "debian")
 
     def build(self, recipe: Recipe, platform: Platform, name: str) -> Image:
-        """Build `recipe` for `platform` and name the image `name` (canonical). Raises `PackageError`."""
+        """Build `recipe` for `platform` and name the image `name` (canonical). Raises
+        `PackageError`."""
         if platform.architecture not in recipe.arches or platform.os != "linux":
             raise PackageError(
                 "brick-architecture",
@@ -74,7 +78,8 @@ class Builder:
                 "package-dockerfile",
                 f"{recipe.name} is made by a Dockerfile, which is not built here",
                 place=str(recipe.folder),
-                hint="Build it with buildah or docker and push it, or write `debian:` and `files:` instead.",
+                hint="Build it with buildah or docker and push it, or write `debian:` and "
+                "`files:` instead.",
             )
         if recipe.empty:
             raise PackageError(
@@ -92,8 +97,12 @@ class Builder:
                 dates = self.indexes.index(recipe.debian, platform.architecture).dates
                 tree, used = self._debian_tree(recipe, recipe.debian, platform.architecture)
             own = self._files(recipe, platform.architecture)
-            image, manifest = assemble(self.store, name, self._whole(recipe, tree, own), platform, recipe.settings)
-            document = brick_document(self.store, recipe, platform.architecture, manifest.digest, used, own, dates)
+            image, manifest = assemble(
+                self.store, name, self._whole(recipe, tree, own), platform, recipe.settings
+            )
+            document = brick_document(
+                self.store, recipe, platform.architecture, manifest.digest, used, own, dates
+            )
             attestation = put_attestation(self.store, recipe.name, manifest, platform, document)
             if recipe_key(recipe, platform.architecture) != key:
                 raise PackageError(
@@ -107,7 +116,9 @@ class Builder:
                 tag_image(self.store, name, manifest, attestation, annotations)
         return image._replace(attestations=(attestation,))
 
-    def _debian_tree(self, recipe: Recipe, debian: Debian, architecture: str) -> tuple[Tree, set[Package]]:
+    def _debian_tree(
+        self, recipe: Recipe, debian: Debian, architecture: str
+    ) -> tuple[Tree, set[Package]]:
         """What the brick takes from Debian, and the packages that it takes something from."""
         index = self.indexes.index(debian, architecture)
         packages = resolve(index, debian.names(architecture), without=debian.without)
@@ -133,7 +144,8 @@ class Builder:
             return b"".join(contents.chunks(node.content))
 
     def _elf(self, node: Node) -> bytes:
-        """The bytes of an ELF file; what is none, or larger than any program, is not read to its end."""
+        """The bytes of an ELF file; what is none, or larger than any program, is not read to its
+        end."""
         with Contents(self.store.root) as contents:
             chunks = contents.chunks(node.content)
             start = next(chunks, b"")
@@ -156,7 +168,9 @@ class Builder:
                     place=place,
                     hint=f"Up to {MAX_CONCATENATION >> 20} MiB can be joined.",
                 )
-            data = b"".join(self._read(node) for _, node in sorted(parts.items()) if node.kind == FILE)
+            data = b"".join(
+                self._read(node) for _, node in sorted(parts.items()) if node.kind == FILE
+            )
             path = entry.path.strip("/")
             for parent in ancestors(path):
                 made.setdefault(parent, directory(0o755, EPOCH))
@@ -165,18 +179,25 @@ class Builder:
         return made, used
 
     def _files(self, recipe: Recipe, architecture: str) -> list[tuple[str, Node]]:
-        """The brick's own files. Parents that packages have keep their mode: unlike in a system's `files`."""
+        """The brick's own files. Parents that packages have keep their mode: unlike in a system's
+        `files`."""
         entries = tuple(
-            entry._replace(source=str(recipe.source(entry.source, architecture))) if entry.source else entry
+            entry._replace(source=str(recipe.source(entry.source, architecture)))
+            if entry.source
+            else entry
             for entry in recipe.files
         )
 
         def no_metadata(form: str) -> bytes:
-            raise PackageError("package-unknown-key", "a brick has no metadata file", place=str(recipe.folder))
+            raise PackageError(
+                "package-unknown-key", "a brick has no metadata file", place=str(recipe.folder)
+            )
 
         nodes: list[tuple[str, Node]] = []
         for entry, component in zip(
-            entries, files_components(entries, read_sources(self.store, entries), {}, no_metadata), strict=True
+            entries,
+            files_components(entries, read_sources(self.store, entries), {}, no_metadata),
+            strict=True,
         ):
             path = clean(entry.path or "")
             nodes += [(parent, directory(0o755, EPOCH)) for parent in ancestors(path)]

@@ -32,12 +32,15 @@ CHUNK = 1 << 20
 def packages_tree(
     store: Store, packages: Sequence[Package], archives: Sequence[Path]
 ) -> tuple[Tree, dict[str, Package]]:
-    """The files of `packages`, whose verified `.deb` files are `archives`, and whose each path but folders' is.
+    """The files of `packages`, whose verified `.deb` files are `archives`, and whose each path but
+    folders' is.
 
     Raises `PackageError`.
     """
     with progress.task(f"unpack {len(packages)} packages"), ThreadPoolExecutor(2) as pool:
-        indexes = list(pool.map(lambda pair: _index(store, *pair), zip(packages, archives, strict=True)))
+        indexes = list(
+            pool.map(lambda pair: _index(store, *pair), zip(packages, archives, strict=True))
+        )
     overlay = Overlay("the packages")
     owners: dict[str, Package] = {}
     for package, entries in zip(packages, indexes, strict=True):
@@ -58,10 +61,14 @@ def _index(store: Store, package: Package, archive: Path) -> tuple[tuple[str, No
     source = f"derived/deb/{name}"
     try:
         with (store.root / source).open("rb") as stream:
-            entries = tuple(_merged(*admitted(member, node)) for member, node, _ in read_members(stream, source))
+            entries = tuple(
+                _merged(*admitted(member, node)) for member, node, _ in read_members(stream, source)
+            )
     except (TarError, ValueError) as error:
         raise PackageError(
-            "debian-archive", f"the package's files cannot be read: {error}", place=f"{package.name} {package.version}"
+            "debian-archive",
+            f"the package's files cannot be read: {error}",
+            place=f"{package.name} {package.version}",
         ) from error
     entries = tuple((path, node) for path, node in entries if path)
     with store.derive("deb-index", key) as path:

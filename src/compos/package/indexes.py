@@ -19,7 +19,8 @@ __all__ = ["Indexes"]
 
 
 class Indexes:
-    """Each index is loaded once; `mirror` is asked for when the first one is. For several threads."""
+    """Each index is loaded once; `mirror` is asked for when the first one is. For several
+    threads."""
 
     def __init__(self, mirror: Callable[[], Mirror], directory: Path) -> None:
         self._mirror = mirror
@@ -30,8 +31,9 @@ class Indexes:
     def index(self, debian: Debian, architecture: str) -> Index:
         """The packages that a recipe can take from Debian.
 
-        A mirror without the suite's security updates is an error unless the user said to do without: a brick with known
-        holes would look as if it were up to date. Raises `PackageError` (`debian-no-security`, and those of `load_index`).
+        A mirror without the suite's security updates is an error unless the user said to do
+        without: a brick with known holes would look as if it were up to date. Raises `PackageError`
+        (`debian-no-security`, and those of `load_index`).
         """
         key = (debian.suites, debian.components, architecture)
         with self._lock:
@@ -61,5 +63,6 @@ def _missing(suite: str, error: PackageError) -> None:
         "debian-no-security",
         f"there are no security updates, {suite}: {error.message}",
         place=error.place,
-        hint=f"Name the archive that has them with --debian-security-mirror; {NO_SECURITY} does without them.",
+        hint=f"Name the archive that has them with --debian-security-mirror; {NO_SECURITY} does "
+        "without them.",
     ) from error

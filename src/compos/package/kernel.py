@@ -1,6 +1,8 @@
-"""A kernel image as LinuxKit has them: `kernel`, and `kernel.tar` with uncompressed modules, their index and device trees.
+"""A kernel image as LinuxKit has them: `kernel`, and `kernel.tar` with uncompressed modules, their
+index and device trees.
 
-May touch: the store (`derived/module`: decompressed modules, kept with `kernel.tar` as one stored file).
+May touch: the store (`derived/module`: decompressed modules, kept with `kernel.tar` as one stored
+file).
 """
 
 from __future__ import annotations
@@ -36,7 +38,9 @@ def kernel_tree(store: Store, packages: Tree, place: str) -> Tree:
     """The kernel image's tree, from the tree of a kernel package. Raises `PackageError`."""
     kernels = sorted(path for path in packages if re.fullmatch(r"boot/vmlinu[zx]-.+", path))
     if not kernels:
-        raise PackageError("brick-kernel", "no package of the brick has a kernel (boot/vmlinuz-…)", place=place)
+        raise PackageError(
+            "brick-kernel", "no package of the brick has a kernel (boot/vmlinuz-…)", place=place
+        )
     binary = packages[kernels[-1]]
     if binary.kind != FILE:
         raise PackageError("brick-kernel", "the kernel is no file", place=f"{place}: {kernels[-1]}")
@@ -47,10 +51,14 @@ def kernel_tree(store: Store, packages: Tree, place: str) -> Tree:
         if path.startswith(f"{MODULES}/{version}/") and not path.endswith(("/build", "/source"))
     }
     if not modules:
-        raise PackageError("brick-kernel", f"no package of the brick has the modules of {version}", place=place)
+        raise PackageError(
+            "brick-kernel", f"no package of the brick has the modules of {version}", place=place
+        )
     trees = f"{DEVICE_TREES}{version}/"
     modules |= {
-        f"boot/dtb/{path.removeprefix(trees)}": node for path, node in packages.items() if path.startswith(trees)
+        f"boot/dtb/{path.removeprefix(trees)}": node
+        for path, node in packages.items()
+        if path.startswith(trees)
     }
     archive = _archive(store, modules, version, binary.mtime)
     return {
@@ -70,7 +78,9 @@ def _archive(store: Store, modules: Tree, version: str, mtime: int) -> Slice:
             Contents(store.root) as contents,
         ):
             tree = _decompressed(contents, modules, version, mtime)
-            for chunk in contents.chunks(tar_pieces((name, node, {}) for name, node in sorted(tree.items()))):
+            for chunk in contents.chunks(
+                tar_pieces((name, node, {}) for name, node in sorted(tree.items()))
+            ):
                 out.write(chunk)
     stored = store.derived("kernel-tar-file", key)
     assert stored is not None, "derive() keeps what it was given"  # noqa: S101
@@ -78,7 +88,8 @@ def _archive(store: Store, modules: Tree, version: str, mtime: int) -> Slice:
 
 
 def _decompressed(contents: Contents, modules: Tree, version: str, mtime: int) -> Tree:
-    """Modules plain (one compressor over the whole initrd does better than one a file), with index files."""
+    """Modules plain (one compressor over the whole initrd does better than one a file), with index
+    files."""
     base = f"lib/modules/{version}"
     tree: Tree = {}
     found = []
@@ -95,16 +106,22 @@ def _decompressed(contents: Contents, modules: Tree, version: str, mtime: int) -
     def metadata(name: str) -> bytes:
         node = modules.get(f"{base}/{name}")
         if node and node.size > MAX_MODULE:
-            raise PackageError("brick-kernel", f"{name} has more than {MAX_MODULE >> 20} MiB", place=base)
+            raise PackageError(
+                "brick-kernel", f"{name} has more than {MAX_MODULE >> 20} MiB", place=base
+            )
         return b"".join(contents.chunks(node.content)) if node else b""
 
     order = re.sub(rb"\.ko\.(xz|gz|zst)\n", b".ko\n", metadata("modules.order"))
     tree[f"{base}/modules.order"] = file(order, 0o644, mtime)
     try:
-        indexes = index_files(found, order=order, builtin_modinfo=metadata("modules.builtin.modinfo"))
+        indexes = index_files(
+            found, order=order, builtin_modinfo=metadata("modules.builtin.modinfo")
+        )
         indexes |= binary_indexes({**indexes, "modules.builtin": metadata("modules.builtin")})
     except (ValueError, RecursionError) as error:
-        raise PackageError("brick-kernel", f"the modules cannot be indexed: {error}", place=base) from error
+        raise PackageError(
+            "brick-kernel", f"the modules cannot be indexed: {error}", place=base
+        ) from error
     for name, data in indexes.items():
         tree[f"{base}/{name}"] = file(data, 0o644, mtime)
     for path in list(tree):
@@ -116,10 +133,14 @@ def _decompressed(contents: Contents, modules: Tree, version: str, mtime: int) -
 def _module(contents: Contents, path: str, node: Node) -> bytes:
     """The module's file without its compression, bounded both ways."""
     if node.size > MAX_MODULE:
-        raise PackageError("brick-kernel", f"the module has more than {MAX_MODULE >> 20} MiB", place=path)
+        raise PackageError(
+            "brick-kernel", f"the module has more than {MAX_MODULE >> 20} MiB", place=path
+        )
     data = b"".join(contents.chunks(node.content))
     try:
         plain = decompressed(data, MAX_MODULE)
     except KernelImageError as error:
-        raise PackageError("brick-kernel", f"the module cannot be read: {error}", place=path) from error
+        raise PackageError(
+            "brick-kernel", f"the module cannot be read: {error}", place=path
+        ) from error
     return data if plain is None else plain

@@ -1,9 +1,11 @@
-"""Packages that a YAML names by their folders: `@pkg:FOLDER` stands for the image that `pkg build` makes there.
+"""Packages that a YAML names by their folders: `@pkg:FOLDER` stands for the image that `pkg build`
+makes there.
 
 May touch: the folders named (reading), and git's work tree around them.
 
-As LinuxKit has it (reference yaml-and-build.md 2.3), with its defects put right (N15): only images' names are templates,
-an absolute folder is taken as it is, `tag:` counts, and what cannot be resolved is an error at its place.
+As LinuxKit has it (reference yaml-and-build.md 2.3), with its defects put right (N15): only images'
+names are templates, an absolute folder is taken as it is, `tag:` counts, and what cannot be
+resolved is an error at its place.
 """
 
 from __future__ import annotations
@@ -25,7 +27,8 @@ __all__ = ["LocalPackages"]
 
 
 class LocalPackages:
-    """Resolves names that depend on where the YAML stands, and remembers the packages found by their images' names."""
+    """Resolves names that depend on where the YAML stands, and remembers the packages found by
+    their images' names."""
 
     def __init__(self, *, allow_local_files: bool = False) -> None:
         self._allowed = allow_local_files
@@ -52,12 +55,14 @@ class LocalPackages:
 
 
 def _path(text: str, source: str, *, allowed: bool) -> Path:
-    """The folder or file that `text` in `source` means; in what was fetched, if `allowed`, relative to the working folder."""
+    """The folder or file that `text` in `source` means; in what was fetched, if `allowed`, relative
+    to the working folder."""
     folder = folder_of(source) or (Path() if allowed else None)
     if folder is None:
         raise PackageError(
             "config-template",
             "a YAML that was fetched names nothing on this machine",
-            hint="Name an image in a registry, save the YAML to a file, or give --allow-local-files.",
+            hint="Name an image in a registry, save the YAML to a file, or give "
+            "--allow-local-files.",
         )
     return Path(os.path.normpath(folder.absolute() / os.path.expanduser(text)))  # noqa: PTH111  "~/x" only

@@ -1,7 +1,8 @@
 """Which bricks of the store Debian has newer packages for, and which of these are security updates.
 
-May touch: the store (reading), the Debian mirror. What a brick was made of is what its SBOM says; what it would be made of
-now is found by resolving its recipe again, as a kernel's packages have another name with each version.
+May touch: the store (reading), the Debian mirror. What a brick was made of is what its SBOM says;
+what it would be made of now is found by resolving its recipe again, as a kernel's packages have
+another name with each version.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ _PURL = re.compile(r"pkg:deb/debian/([^@?]+)@([^?]+)\?(?:.*&)?upstream=([^&]+)")
 
 
 class Brick(NamedTuple):
-    """A brick in the store; `changed` says that it was built from another recipe than `recipe` is today."""
+    """A brick in the store; `changed` says that it was built from another recipe than `recipe` is
+    today."""
 
     name: str
     recipe: Recipe
@@ -45,10 +47,11 @@ class Brick(NamedTuple):
 
 
 class Newer(NamedTuple):
-    """A package of a brick, the version in it, and what would be in it now; `suite` is where that comes from.
+    """A package of a brick, the version in it, and what would be in it now; `suite` is where that
+    comes from.
 
-    `now` is empty when nothing would take its place. `security` says that the security updates have a version newer than
-    the one in the brick, wherever the newest comes from.
+    `now` is empty when nothing would take its place. `security` says that the security updates have
+    a version newer than the one in the brick, wherever the newest comes from.
     """
 
     package: str
@@ -60,7 +63,8 @@ class Newer(NamedTuple):
 
 
 class Outdated(NamedTuple):
-    """What is newer than in a brick; `unknown` says that the brick does not tell what it was made of."""
+    """What is newer than in a brick; `unknown` says that the brick does not tell what it was made
+    of."""
 
     brick: Brick
     packages: tuple[Newer, ...]
@@ -78,8 +82,8 @@ class Outdated(NamedTuple):
 
 
 def bricks_of(store: Store, recipes: Iterable[Recipe] | None = None) -> Iterator[Brick]:
-    """The bricks in the store that were built here, for each of their architectures: those of `recipes`, else the ones
-    that compos ships. Raises `ImageError` (`store-missing`, ...)."""
+    """The bricks in the store that were built here, for each of their architectures: those of
+    `recipes`, else the ones that compos ships. Raises `ImageError` (`store-missing`, ...)."""
     wanted = None if recipes is None else {named(recipe): recipe for recipe in recipes}
     for entry in store.entries():
         name = entry.annotations.get(REF_NAME, "")
@@ -96,17 +100,23 @@ def bricks_of(store: Store, recipes: Iterable[Recipe] | None = None) -> Iterator
         for architecture, key in sorted(built.items()):
             platform = Platform("linux", architecture)
             image = stored_image(store, name, entry, platform)
-            yield Brick(name, recipe, platform, image, changed=key != recipe_key(recipe, architecture))
+            yield Brick(
+                name, recipe, platform, image, changed=key != recipe_key(recipe, architecture)
+            )
 
 
 def outdated(store: Store, indexes: Indexes, brick: Brick) -> Outdated:
-    """What Debian has newer than in `brick`. Raises `PackageError`, `ImageError` (`sbom-invalid`)."""
+    """What Debian has newer than in `brick`. Raises `PackageError`, `ImageError`
+    (`sbom-invalid`)."""
     debian = brick.recipe.debian
     if debian is None:
         return Outdated(brick, (), unknown=False)
     architecture = brick.platform.architecture
     index = indexes.index(debian, architecture)
-    now = {package.name: package for package in resolve(index, debian.names(architecture), without=debian.without)}
+    now = {
+        package.name: package
+        for package in resolve(index, debian.names(architecture), without=debian.without)
+    }
     documents = list(spdx_documents(store, brick.image))
     built = dict(_built(documents))
     newer = [
@@ -133,7 +143,12 @@ def _mappings(value: object) -> list[Mapping[str, object]]:
 
 
 def _newer(
-    index: Index, now: Mapping[str, Package], built: Mapping[str, object], name: str, version: str, source: str
+    index: Index,
+    now: Mapping[str, Package],
+    built: Mapping[str, object],
+    name: str,
+    version: str,
+    source: str,
 ) -> Newer | None:
     """What is newer than `name` of `version`; None when nothing is."""
     package = now.get(name) or _successor(now, built, name, source)
@@ -148,12 +163,17 @@ def _newer(
     return Newer(name, version, package.name, package.version, package.suite, security)
 
 
-def _successor(now: Mapping[str, Package], built: Mapping[str, object], name: str, source: str) -> Package | None:
-    """The package that has taken the place of `name`, which has its version in its name: the same but for the digits."""
+def _successor(
+    now: Mapping[str, Package], built: Mapping[str, object], name: str, source: str
+) -> Package | None:
+    """The package that has taken the place of `name`, which has its version in its name: the same
+    but for the digits."""
     alike = [
         package
         for package in now.values()
-        if package.name not in built and package.source == source and _digitless(package.name) == _digitless(name)
+        if package.name not in built
+        and package.source == source
+        and _digitless(package.name) == _digitless(name)
     ]
     return max(alike, key=lambda package: version_key(package.version), default=None)
 

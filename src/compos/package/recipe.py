@@ -19,7 +19,14 @@ from compos.config.sources import read_source
 from compos.errors import ComposError, PackageError
 from compos.image.reference import Reference
 from compos.package import recipe_fields
-from compos.package.recipe_fields import CONFIG_LABEL, MADE_OF, Concatenation, Debian, Document, RecipeDecoder
+from compos.package.recipe_fields import (
+    CONFIG_LABEL,
+    MADE_OF,
+    Concatenation,
+    Debian,
+    Document,
+    RecipeDecoder,
+)
 from compos.package.recipe_key import digest_of, source_file
 
 __all__ = [
@@ -47,8 +54,8 @@ class ImageSettings(NamedTuple):
 class Recipe(NamedTuple):
     """One `build.yml`. `folder` is where it stands, `content` the SHA-256 of its text.
 
-    `dockerfile` says that the package is made by a Dockerfile: it has a name, but cannot be built from here. `empty` says
-    that nothing at all is said about what is in the image.
+    `dockerfile` says that the package is made by a Dockerfile: it has a name, but cannot be built
+    from here. `empty` says that nothing at all is said about what is in the image.
     """
 
     folder: Path
@@ -77,7 +84,8 @@ class Recipe(NamedTuple):
         return [entry.source for entry in self.files if entry.source]
 
     def digest(self, architecture: str) -> str:
-        """What the image of `architecture` depends on in this folder: build.yml and the host files that it names."""
+        """What the image of `architecture` depends on in this folder: build.yml and the host files
+        that it names."""
         return digest_of(self.folder, self.content, self.sources, architecture)
 
     def source(self, path: str, architecture: str) -> Path:
@@ -86,12 +94,15 @@ class Recipe(NamedTuple):
 
 
 def load_recipe(folder: Path, *, org: str | None = None) -> Recipe:
-    """Read `folder`/build.yml; `org` stands in place of its own. Raises `ConfigError`, or `CombinedError` for several
-    mistakes; `PackageError`."""
+    """Read `folder`/build.yml; `org` stands in place of its own. Raises `ConfigError`, or
+    `CombinedError` for several mistakes; `PackageError`."""
     path = folder / "build.yml"
     if not path.is_file():
         raise PackageError(
-            "package-missing", "there is no build.yml here", place=str(folder), hint="Name a package's folder."
+            "package-missing",
+            "there is no build.yml here",
+            place=str(folder),
+            hint="Name a package's folder.",
         )
     name, text = read_source(str(path), lambda: b"")
     problems = Problems()
@@ -101,7 +112,9 @@ def load_recipe(folder: Path, *, org: str | None = None) -> Recipe:
     found = decoder.decode(node, recipe_fields.RECIPE) if node else None
     problems.raise_if_any()
     if not isinstance(found, Document):
-        raise PackageError("package-image", "build.yml is empty", place=str(path), hint="Add `image: NAME`.")
+        raise PackageError(
+            "package-image", "build.yml is empty", place=str(path), hint="Add `image: NAME`."
+        )
     found = found._replace(org=org or found.org)
     return _recipe(folder, found, hashlib.sha256(text.encode()).hexdigest())
 

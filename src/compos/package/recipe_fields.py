@@ -1,4 +1,5 @@
-"""`build.yml`'s tables: each key with its type, what it means, and what is refused at once (docs/bricks.md). Pure.
+"""`build.yml`'s tables: each key with its type, what it means, and what is refused at once
+(docs/bricks.md). Pure.
 
 They are read by the decoder of the system's YAML (`config.decode`), with three kinds more.
 """
@@ -18,7 +19,15 @@ from compos.config.kinds import Field, Flag, ListOf, Number, Record, Text, TextM
 from compos.config.model import File
 from compos.config.nodes import List, Map, Node, Scalar
 
-__all__ = ["CONFIG_LABEL", "MADE_OF", "RECIPE", "Concatenation", "Debian", "Document", "RecipeDecoder"]
+__all__ = [
+    "CONFIG_LABEL",
+    "MADE_OF",
+    "RECIPE",
+    "Concatenation",
+    "Debian",
+    "Document",
+    "RecipeDecoder",
+]
 
 CONFIG_LABEL = "org.mobyproject.config"
 MADE_OF = ("debian", "files", "concatenate", "links", "kernel")
@@ -44,7 +53,8 @@ _SWITCHES = {"yes": True, "on": True, "y": True, "no": False, "off": False, "n":
 
 
 class Concatenation(NamedTuple):
-    """A file made of others: `sources` are globs in the packages' files, joined in order of their names."""
+    """A file made of others: `sources` are globs in the packages' files, joined in order of their
+    names."""
 
     path: str
     sources: tuple[str, ...]
@@ -64,13 +74,16 @@ class Debian(NamedTuple):
 
     def names(self, architecture: str) -> tuple[str, ...]:
         """Package names for an architecture; a mapping that lacks it gives none."""
-        names = (item if isinstance(item, str) else item.get(architecture) for item in self.packages)
+        names = (
+            item if isinstance(item, str) else item.get(architecture) for item in self.packages
+        )
         return tuple(name for name in names if name)
 
     @property
     def suites(self) -> tuple[str, ...]:
-        """The suite and those with its updates, as apt is set up to read them: `trixie` is `trixie`, `trixie-updates`
-        and `trixie-security`. The newest version of all of them is taken."""
+        """The suite and those with its updates, as apt is set up to read them: `trixie` is
+        `trixie`, `trixie-updates` and `trixie-security`. The newest version of all of them is
+        taken."""
         # A suite such as trixie-backports is one of those itself.
         if not self.updates or self.suite in WITHOUT_COMPANIONS or "-" in self.suite:
             return (self.suite,)
@@ -101,7 +114,8 @@ class Document(NamedTuple):
     depends: Mapping[str, Any] | None = None
 
 
-# Plain classes and patterns as text: named tuples and compiling cost a build, which imports this, half a millisecond each.
+# Plain classes and patterns as text: named tuples and compiling cost a build, which imports this,
+# half a millisecond each.
 
 
 class MapTo:
@@ -152,7 +166,9 @@ class RecipeDecoder(Decoder):
         for name, (key_node, value) in node.entries.items():
             here = f"{path}.{name}"
             if not isinstance(key_node.value, str):
-                self._unexpected(key_node, "a string as key", here, f"Put it in quotes: '{key_node.text}'.")
+                self._unexpected(
+                    key_node, "a string as key", here, f"Put it in quotes: '{key_node.text}'."
+                )
                 continue
             accepted = self._accept(kind.check(name), key_node.span, here)
             decoded = self.decode(value, kind.item, here)
@@ -172,7 +188,11 @@ def _plain(node: Node) -> Any:
 def _matching(pattern: str, what: str, example: str) -> Check:
     def complaints(text: str) -> Iterator[Complaint]:
         if not re.fullmatch(pattern, text):
-            yield Complaint("recipe-name", f"{text[:100]!r} cannot be {what}", f"Write a name such as {example}.")
+            yield Complaint(
+                "recipe-name",
+                f"{text[:100]!r} cannot be {what}",
+                f"Write a name such as {example}.",
+            )
 
     return complaints
 
@@ -183,7 +203,9 @@ def inside(text: str) -> Iterator[Complaint]:
     if not parts:
         yield Complaint("recipe-path", "the path is empty", "Name a path below /.")
     elif ".." in parts:
-        yield Complaint("recipe-path", f"{text[:100]!r} leaves the root", "Write the path without `..`.")
+        yield Complaint(
+            "recipe-path", f"{text[:100]!r} leaves the root", "Write the path without `..`."
+        )
     elif "\0" in text:
         yield Complaint("recipe-path", f"{text[:100]!r} has a NUL in it, which no path may have")
     elif complaint := _too_long(text):
@@ -213,7 +235,9 @@ def beside(text: str) -> Iterator[Complaint]:
 def _glob(text: str) -> Iterator[Complaint]:
     yield from inside(text)
     if len(re.findall(r"\*\*?", text)) > MAX_WILDCARDS:
-        yield Complaint("recipe-path", f"the pattern has more than {MAX_WILDCARDS} wildcards", "Use fewer.")
+        yield Complaint(
+            "recipe-path", f"the pattern has more than {MAX_WILDCARDS} wildcards", "Use fewer."
+        )
 
 
 def _variable(text: str) -> Iterator[Complaint]:
@@ -224,7 +248,11 @@ def _variable(text: str) -> Iterator[Complaint]:
 def _extra_source(text: str) -> Iterator[Complaint]:
     source, _, destination = text.partition(":")
     if not source or not destination or ":" in destination or "\0" in text:
-        yield Complaint("package-extra-source", f"{text[:100]!r} is not SOURCE:DESTINATION", "Write ../common:/common.")
+        yield Complaint(
+            "package-extra-source",
+            f"{text[:100]!r} is not SOURCE:DESTINATION",
+            "Write ../common:/common.",
+        )
 
 
 def _not_empty(items: Sequence[object]) -> Iterator[Complaint]:
@@ -239,7 +267,9 @@ def _file(given: File) -> Iterator[Complaint]:
         yield from (one._replace(key="path") for one in inside(given.path or ""))
     if given.source is not None:
         yield from (one._replace(key="source") for one in beside(given.source))
-    if given.symlink and ("\0" in given.symlink or len(given.symlink.encode("utf-8", "replace")) > MAX_PATH):
+    if given.symlink and (
+        "\0" in given.symlink or len(given.symlink.encode("utf-8", "replace")) > MAX_PATH
+    ):
         hint = f"Linux has {MAX_PATH} bytes for it, none of which is NUL."
         yield Complaint("recipe-path", "this cannot be a symbolic link's target", hint, "symlink")
 
@@ -247,22 +277,34 @@ def _file(given: File) -> Iterator[Complaint]:
 def _images(given: Mapping[str, Any]) -> Iterator[Complaint]:
     for one, other in (("list", "from-file"), ("target", "target-dir")):
         if one in given and other in given:
-            yield Complaint("recipe-depends", f"{other} does not go with {one}", "Leave out one of them.", other)
+            yield Complaint(
+                "recipe-depends", f"{other} does not go with {one}", "Leave out one of them.", other
+            )
 
 
 def _document(given: Document) -> Iterator[Complaint]:
     if given.config is not None and CONFIG_LABEL in given.labels:
         hint = "Leave out one of them."
-        yield Complaint("recipe-label", f"the label {CONFIG_LABEL} does not go with config", hint, "labels")
+        yield Complaint(
+            "recipe-label", f"the label {CONFIG_LABEL} does not go with config", hint, "labels"
+        )
     made_of = [name for name in MADE_OF if getattr(given, name) is not None]
     # They would be passed over in silence: nothing is run while such a package is built.
-    for name, field in (("dockerfile", "dockerfile"), ("buildArgs", "build_args"), ("depends", "depends")):
+    for name, field in (
+        ("dockerfile", "dockerfile"),
+        ("buildArgs", "build_args"),
+        ("depends", "depends"),
+    ):
         if made_of and getattr(given, field):
             hint = f"Leave out {name}, or what stands beside it."
-            yield Complaint("recipe-dockerfile", f"{name} does not go with {made_of[0]}", hint, name)
+            yield Complaint(
+                "recipe-dockerfile", f"{name} does not go with {made_of[0]}", hint, name
+            )
 
 
-def _table(name: str, model: type, doc: str, *fields: Field, complaints: RecordCheck | None = None) -> Record:
+def _table(
+    name: str, model: type, doc: str, *fields: Field, complaints: RecordCheck | None = None
+) -> Record:
     return Record(name, model, doc, {field.key: field for field in fields}, complaints)
 
 
@@ -290,11 +332,21 @@ _DEBIAN = _table(
     key(
         "packages",
         ListOf(PackageName(), _not_empty),
-        "Packages, each a name or a mapping from architecture to name; what they depend on comes with them.",
+        "Packages, each a name or a mapping from architecture to name; what they depend on comes "
+        "with them.",
         required=True,
     ),
-    key("without", _NAMES, "Packages that are cut out of the dependencies, with what only they need."),
-    key("keep", _GLOBS, "Patterns of the files wanted, in merged-/usr spelling [all but documentation and the like]."),
+    key(
+        "without",
+        _NAMES,
+        "Packages that are cut out of the dependencies, with what only they need.",
+    ),
+    key(
+        "keep",
+        _GLOBS,
+        "Patterns of the files wanted, in merged-/usr spelling [all but documentation and the "
+        "like].",
+    ),
     key("drop", _GLOBS, "Patterns of files that are taken out again."),
     key("move", MapTo(_PATH, inside), "Files or folders at new paths, by their old ones."),
 )
@@ -315,7 +367,12 @@ _CONCATENATION = _table(
     Concatenation,
     "A file made of others.",
     key("path", _PATH, "Where it is made.", required=True),
-    key("sources", ListOf(Text(_glob), _not_empty), "Patterns of the packages' files to join.", required=True),
+    key(
+        "sources",
+        ListOf(Text(_glob), _not_empty),
+        "Patterns of the packages' files to join.",
+        required=True,
+    ),
 )
 _INSIDE_TEXT = Text(beside)
 _DEPENDS = _table(
@@ -345,12 +402,14 @@ RECIPE = _table(
     key("image", TEXT, "Image's name, without organisation.", required=True),
     key("org", TEXT, "Organisation, or registry and path [linuxkit]."),
     key("tag", TEXT, "Tag; {{.Hash}} is the hash of the package's folder [{{.Hash}}]."),
-    key("arches", ListOf(Text(choices=check.ARCHITECTURES)), "Architectures [amd64, arm64, riscv64]."),
+    key("arches", ListOf(Text(choices=check.ARCHITECTURES)), "Architectures [amd64, arm64, "
+                                                             "riscv64]."),
     key("debian", _DEBIAN, "What is taken from Debian."),
     key("files", ListOf(_FILE), "Files of its own."),
     key("concatenate", ListOf(_CONCATENATION), "Files made of the packages' files."),
     key("links", MapTo(ListOf(_PATH), inside), "Symbolic links, by the program that they lead to."),
-    key("kernel", _table("Kernel", dict, "A kernel image."), "Makes a kernel image of the packages' kernel: {}."),
+    key("kernel", _table("Kernel", dict, "A kernel image."), "Makes a kernel image of the "
+                                                             "packages' kernel: {}."),
     key("entrypoint", TEXTS, "The image's entrypoint."),
     key("cmd", TEXTS, "The image's command."),
     key("env", ListOf(Text(_variable)), "The image's environment, NAME=VALUE."),
@@ -358,9 +417,11 @@ RECIPE = _table(
     key("labels", TextMap(), "The image's labels; values in quotes."),
     key("config", Plain(SETTINGS), "The label org.mobyproject.config: settings of a container."),
     key("dockerfile", Text(beside), "Dockerfile, for a package that one makes [Dockerfile]."),
-    key("extra-sources", ListOf(Text(_extra_source)), "Folders, SOURCE:DESTINATION, that count in the hash.",
+    key("extra-sources", ListOf(Text(_extra_source)), "Folders, SOURCE:DESTINATION, that count in "
+                                                      "the hash.",
         name="extra_sources"),
-    key("buildArgs", ListOf(Text(_variable)), "Arguments for a Dockerfile, NAME=VALUE.", name="build_args"),
+    key("buildArgs", ListOf(Text(_variable)), "Arguments for a Dockerfile, "
+                                              "NAME=VALUE.", name="build_args"),
     key("depends", _DEPENDS, "Images that a Dockerfile wants as files."),
     key("gitrepo", TEXT, "Accepted for LinuxKit's sake; means nothing.", name=""),
     key("network", Switch(), "Accepted for LinuxKit's sake; means nothing.", name=""),

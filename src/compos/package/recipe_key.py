@@ -1,6 +1,7 @@
 """Which recipe a brick was built from: the key that stands beside it in the store.
 
-May touch: the package's folder (reading). It reads no YAML, so that a build of what has not changed need not either.
+May touch: the package's folder (reading). It reads no YAML, so that a build of what has not changed
+need not either.
 """
 
 from __future__ import annotations
@@ -19,14 +20,16 @@ if TYPE_CHECKING:
 __all__ = ["digest_of", "has_key", "recipe_key", "source_file"]
 
 VERSION = 2
-"""Counts up when the same recipe gives another image: 2 has the suite's updates and security updates."""
+"""Counts up when the same recipe gives another image: 2 has the suite's updates and security
+updates."""
 
 
 def recipe_key(recipe: Recipe, architecture: str) -> str:
-    """Names the recipe and the builder's version; a brick in the store with another key is out of date.
+    """Names the recipe and the builder's version; a brick in the store with another key is out of
+    date.
 
-    A JSON array: the SHA-256 of what the image depends on, and the host files among that, so that `has_key` need not read
-    YAML to find them.
+    A JSON array: the SHA-256 of what the image depends on, and the host files among that, so that
+    `has_key` need not read YAML to find them.
     """
     return _key(recipe.folder, recipe.content, recipe.name, recipe.sources, architecture)
 
@@ -34,8 +37,8 @@ def recipe_key(recipe: Recipe, architecture: str) -> str:
 def has_key(folder: Path, name: str, architecture: str, key: str) -> bool:
     """Whether `key` is that of the recipe in `folder`, whose image has the short name `name`.
 
-    What is said without reading YAML, at a tenth of the time: only True is certain. With the same build.yml, name and host
-    files are the same, too.
+    What is said without reading YAML, at a tenth of the time: only True is certain. With the same
+    build.yml, name and host files are the same, too.
     """
     try:
         _, *sources = json.loads(key)
@@ -51,10 +54,15 @@ def _key(folder: Path, content: str, name: str, sources: list[str], architecture
 
 
 def source_file(folder: Path, path: str, architecture: str) -> Path:
-    """A host file in `folder`: no link leads out of it, and it is a regular file. Raises `PackageError` (`brick-source`)."""
+    """A host file in `folder`: no link leads out of it, and it is a regular file. Raises
+    `PackageError` (`brick-source`)."""
     found = folder / path.replace("${arch}", architecture)
     if not found.is_file():
-        hint = "Compile it with: python hatch_build.py " + architecture if "bin/" in path else "Add it to the folder."
+        hint = (
+            "Compile it with: python hatch_build.py " + architecture
+            if "bin/" in path
+            else "Add it to the folder."
+        )
         what = "is no file" if found.exists() else "is missing"
         raise PackageError("brick-source", f"the file {path!r} {what}", place=str(found), hint=hint)
     if not found.resolve().is_relative_to(folder.resolve()):

@@ -1,7 +1,9 @@
-"""What a brick is made of, as an SPDX 2.3 document: its Debian packages, exactly, and its own files.
+"""What a brick is made of, as an SPDX 2.3 document: its Debian packages, exactly, and its own
+files.
 
-May touch: the store (reading). Sources: SPDX specification 2.3 (clauses 6 to 11, JSON form), package URL specification
-("deb" type). The mirror that packages came from is not named: any mirror has them.
+May touch: the store (reading). Sources: SPDX specification 2.3 (clauses 6 to 11, JSON form),
+package URL specification ("deb" type). The mirror that packages came from is not named: any mirror
+has them.
 """
 
 from __future__ import annotations
@@ -40,8 +42,8 @@ def brick_document(
     files: Iterable[tuple[str, Node]],
     dates: Mapping[str, str],
 ) -> dict[str, Any]:
-    """The document about the image with the manifest `digest`; `files` are the brick's own, `dates` those of the indexes
-    of Debian's suites that it was made from."""
+    """The document about the image with the manifest `digest`; `files` are the brick's own, `dates`
+    those of the indexes of Debian's suites that it was made from."""
     image = {
         "SPDXID": "SPDXRef-Image",
         "name": f"{recipe.org}/{recipe.image}",
@@ -52,8 +54,12 @@ def brick_document(
         "checksums": [{"algorithm": "SHA256", "checksumValue": digest.removeprefix("sha256:")}],
         **_unknown(),
     }
-    debs = [_package(package) for package in sorted(packages, key=lambda one: (one.name, one.version))]
-    own = [_file(store, path, node) for path, node in sorted(dict(files).items()) if node.kind == FILE]
+    debs = [
+        _package(package) for package in sorted(packages, key=lambda one: (one.name, one.version))
+    ]
+    own = [
+        _file(store, path, node) for path, node in sorted(dict(files).items()) if node.kind == FILE
+    ]
     elements = [image, *debs]
     relations = [("SPDXRef-DOCUMENT", "DESCRIBES", "SPDXRef-Image")]
     relations += [("SPDXRef-Image", "CONTAINS", one["SPDXID"]) for one in debs]
@@ -90,7 +96,8 @@ def _indexes(dates: Mapping[str, str]) -> dict[str, str]:
 def _package(package: Package) -> dict[str, Any]:
     purl = f"pkg:deb/debian/{quote(package.name)}@{quote(package.version, safe='')}"
     upstream = f"{package.source}@{package.source_version}"
-    query = f"arch={package.architecture}&distro={package.suite.partition('-')[0]}&upstream={quote(upstream, safe='')}"
+    distro, source = package.suite.partition("-")[0], quote(upstream, safe="")
+    query = f"arch={package.architecture}&distro={distro}&upstream={source}"
     described = {
         "SPDXID": f"SPDXRef-Package-deb-{_ID.sub('-', package.name)}-{package.sha256[:12]}",
         "name": package.name,
@@ -102,7 +109,11 @@ def _package(package: Package) -> dict[str, Any]:
         "sourceInfo": f"built package from: {package.source} {package.source_version}",
         "checksums": [{"algorithm": "SHA256", "checksumValue": package.sha256}],
         "externalRefs": [
-            {"referenceCategory": "PACKAGE-MANAGER", "referenceType": "purl", "referenceLocator": f"{purl}?{query}"}
+            {
+                "referenceCategory": "PACKAGE-MANAGER",
+                "referenceType": "purl",
+                "referenceLocator": f"{purl}?{query}",
+            }
         ],
         **_unknown(),
     }
@@ -118,10 +129,13 @@ def _file(store: Store, path: str, node: Node) -> dict[str, Any]:
         for chunk in contents.chunks(node.content):
             for one in sums.values():
                 one.update(chunk)
+    name = path.encode("utf-8", "surrogateescape")
     return {
-        "SPDXID": f"SPDXRef-File-{hashlib.sha256(path.encode('utf-8', 'surrogateescape')).hexdigest()[:16]}",
-        "fileName": f"./{path.encode('utf-8', 'surrogateescape').decode('utf-8', 'replace')}",
-        "checksums": [{"algorithm": name, "checksumValue": one.hexdigest()} for name, one in sums.items()],
+        "SPDXID": f"SPDXRef-File-{hashlib.sha256(name).hexdigest()[:16]}",
+        "fileName": f"./{name.decode('utf-8', 'replace')}",
+        "checksums": [
+            {"algorithm": name, "checksumValue": one.hexdigest()} for name, one in sums.items()
+        ],
         "licenseConcluded": NOTHING,
         "licenseInfoInFiles": [NOTHING],
         "copyrightText": NOTHING,

@@ -1,7 +1,8 @@
-"""Which of the packages' files a brick has: globs, the libraries that its programs need, moves. Pure but for reading ELF
-files out of the store.
+"""Which of the packages' files a brick has: globs, the libraries that its programs need, moves.
+Pure but for reading ELF files out of the store.
 
-Paths are in merged-/usr spelling: what a package ships below `/bin`, `/sbin`, `/lib*` is below `/usr` here.
+Paths are in merged-/usr spelling: what a package ships below `/bin`, `/sbin`, `/lib*` is below
+`/usr` here.
 """
 
 from __future__ import annotations
@@ -19,10 +20,14 @@ __all__ = ["merge_usr", "moved", "selected"]
 MERGED = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 
 UNWANTED = (
-    "usr/share/doc/**", "usr/share/man/**", "usr/share/info/**", "usr/share/locale/**", "usr/share/lintian/**",
-    "usr/share/bug/**", "usr/share/doc-base/**", "usr/share/bash-completion/**", "usr/share/zsh/**", "usr/share/fish/**",
-    "var/lib/dpkg/**", "var/cache/**", "usr/share/apport/**", "etc/init.d/**", "etc/default/**", "etc/logrotate.d/**",
-    "usr/lib/systemd/**", "usr/lib/tmpfiles.d/**", "usr/lib/sysusers.d/**", "usr/share/initramfs-tools/**",
+    "usr/share/doc/**", "usr/share/man/**", "usr/share/info/**", "usr/share/locale/**",
+    "usr/share/lintian/**",
+    "usr/share/bug/**", "usr/share/doc-base/**", "usr/share/bash-completion/**",
+    "usr/share/zsh/**", "usr/share/fish/**",
+    "var/lib/dpkg/**", "var/cache/**", "usr/share/apport/**", "etc/init.d/**", "etc/default/**",
+    "etc/logrotate.d/**",
+    "usr/lib/systemd/**", "usr/lib/tmpfiles.d/**", "usr/lib/sysusers.d/**",
+    "usr/share/initramfs-tools/**",
 )  # fmt: skip
 """Left out of a brick without `keep`: what nothing in a container reads."""
 
@@ -51,17 +56,22 @@ def _matching(tree: Tree, globs: Sequence[str], key: str) -> set[str]:
                 "brick-no-match",
                 f"no file of the packages matches {glob!r}",
                 place=key,
-                hint="Look at the packages' file lists; paths are in merged-/usr spelling (usr/bin/…).",
+                hint="Look at the packages' file lists; paths are in merged-/usr spelling "
+                "(usr/bin/…).",
             )
         found |= paths
     return found
 
 
 def selected(
-    tree: Tree, keep: Sequence[str] | None, drop: Sequence[str], read: Callable[[Node], bytes], place: str
+    tree: Tree,
+    keep: Sequence[str] | None,
+    drop: Sequence[str],
+    read: Callable[[Node], bytes],
+    place: str,
 ) -> Tree:
-    """The wanted part of `tree`, parents included; `read` gives the bytes of a file that is ELF, and nothing, or a part, of
-    others. Raises `PackageError`."""
+    """The wanted part of `tree`, parents included; `read` gives the bytes of a file that is ELF,
+    and nothing, or a part, of others. Raises `PackageError`."""
     if keep is None:
         unwanted = [_pattern(glob) for glob in UNWANTED]
         paths = {path for path in tree if not any(pattern.fullmatch(path) for pattern in unwanted)}
@@ -113,10 +123,13 @@ def _with_needed(tree: Tree, paths: set[str], read: Callable[[Node], bytes], pla
 
 
 def _add_interpreter(tree: Tree, chosen: Tree, path: str, pending: list[str], place: str) -> None:
-    """The dynamic loader at the very path that programs name; without Debian's /lib64 link, as a link to the file."""
+    """The dynamic loader at the very path that programs name; without Debian's /lib64 link, as a
+    link to the file."""
     merged = merge_usr(path)
     if merged not in tree:
-        raise PackageError("brick-loader", f"no package of the brick has the dynamic loader {path}", place=place)
+        raise PackageError(
+            "brick-loader", f"no package of the brick has the dynamic loader {path}", place=place
+        )
     pending.append(merged)
     if merged != path:
         chosen[path] = symlink(f"/{merged}", tree[merged].mtime)
@@ -129,11 +142,14 @@ def _elf(node: Node, read: Callable[[Node], bytes]) -> Elf | None:
     try:
         return read_elf(data)
     except ElfError:
-        return None  # firmware and the like: ELF of other machines has nothing that we could resolve
+        return (
+            None  # firmware and the like: ELF of other machines has nothing that we could resolve
+        )
 
 
 def _libraries(tree: Tree) -> dict[str, str]:
-    """File name → path of everything in a library folder; the shortest path wins (the standard folder)."""
+    """File name → path of everything in a library folder; the shortest path wins (the standard
+    folder)."""
     found: dict[str, str] = {}
     for path in sorted(tree, key=lambda name: (name.count("/"), name), reverse=True):
         if path.startswith("usr/lib") and ".so" in path:
@@ -152,13 +168,16 @@ def _target(path: str, link: str) -> str:
 
 
 def moved(tree: Tree, moves: Mapping[str, str], place: str) -> Tree:
-    """`tree` with files or whole folders at new paths. Raises `PackageError` when there is nothing to move."""
+    """`tree` with files or whole folders at new paths. Raises `PackageError` when there is nothing
+    to move."""
     result = dict(tree)
     for old, new in moves.items():
         old, new = old.strip("/"), new.strip("/")
         paths = [path for path in result if path == old or path.startswith(f"{old}/")]
         if not paths:
-            raise PackageError("brick-no-match", f"there is no {old!r} to move", place=f"{place}: debian.move")
+            raise PackageError(
+                "brick-no-match", f"there is no {old!r} to move", place=f"{place}: debian.move"
+            )
         for path in paths:
             result[new + path[len(old) :]] = result.pop(path)
         for parent in ancestors(new):

@@ -1,6 +1,8 @@
-"""The tag of a package's image: a digest of its folder as git has it, the same that LinuxKit computes (reference cli.md 2.3).
+"""The tag of a package's image: a digest of its folder as git has it, the same that LinuxKit
+computes (reference cli.md 2.3).
 
-May touch: the folder and its git work tree (reading), by way of the `git` program, since it is git's own ids that count.
+May touch: the folder and its git work tree (reading), by way of the `git` program, since it is
+git's own ids that count.
 """
 
 from __future__ import annotations
@@ -24,8 +26,9 @@ _OBJECT = re.compile(r"[0-7]{6} \w+ ([0-9a-f]{40,64})\t")
 
 
 def content_hash(folder: Path, extra_sources: Sequence[str] = ()) -> str:
-    """The package's hash: the tree id of `folder` in HEAD, chained with those of its extra sources (`SOURCE:DESTINATION`),
-    with `-dirty-` and seven digits when something is not committed; empty outside of git.
+    """The package's hash: the tree id of `folder` in HEAD, chained with those of its extra sources
+    (`SOURCE:DESTINATION`), with `-dirty-` and seven digits when something is not committed; empty
+    outside of git.
 
     Raises `PackageError` (`package-git`, `package-uncommitted`).
     """
@@ -50,8 +53,8 @@ def content_hash(folder: Path, extra_sources: Sequence[str] = ()) -> str:
 
 
 def render_tag(template: str, digest: str) -> str:
-    """The tag that `template` makes of `digest`: `{{.Hash}}`, `{{printf "%.8s" .Hash}}`, text around them; `latest` when
-    nothing comes out. Raises `PackageError` (`package-tag`)."""
+    """The tag that `template` makes of `digest`: `{{.Hash}}`, `{{printf "%.8s" .Hash}}`, text
+    around them; `latest` when nothing comes out. Raises `PackageError` (`package-tag`)."""
 
     def value(found: re.Match[str]) -> str:
         if found[1] == ".Hash":
@@ -59,14 +62,17 @@ def render_tag(template: str, digest: str) -> str:
         if printf := _PRINTF.fullmatch(found[1]):
             return digest[: int(printf[1])] if printf[1] else digest
         raise PackageError(
-            "package-tag", f"{found[0]!r} cannot be put in a tag", hint='Use {{.Hash}} or {{printf "%.8s" .Hash}}.'
+            "package-tag",
+            f"{found[0]!r} cannot be put in a tag",
+            hint='Use {{.Hash}} or {{printf "%.8s" .Hash}}.',
         )
 
     return _TEMPLATE.sub(value, template) or "latest"
 
 
 def _git(folder: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
-    # Quoted names are part of LinuxKit's rule; a file system monitor would run a program that the folder names.
+    # Quoted names are part of LinuxKit's rule; a file system monitor would run a program that the
+    # folder names.
     options = ("-c", "core.quotepath=true", "-c", "core.fsmonitor=false")
     environment = {**os.environ, "LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0"}
     try:
@@ -78,7 +84,9 @@ def _git(folder: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
         )
     except FileNotFoundError as error:
         raise PackageError(
-            "package-git", "the program git is needed to name a package's image", hint="Install git."
+            "package-git",
+            "the program git is needed to name a package's image",
+            hint="Install git.",
         ) from error
 
 
@@ -93,14 +101,20 @@ def _failed(folder: Path, message: bytes) -> PackageError:
     lines = message.decode("utf-8", "replace").strip().splitlines()
     said = lines[0].removeprefix("fatal: ") if lines else "no reason given"
     return PackageError(
-        "package-git", f"git cannot read the package: {said}", place=str(folder), hint="Try `git status` there."
+        "package-git",
+        f"git cannot read the package: {said}",
+        place=str(folder),
+        hint="Try `git status` there.",
     )
 
 
 def _in_work_tree(folder: Path) -> bool:
     if not folder.is_dir():
         raise PackageError(
-            "package-missing", "there is no such folder", place=str(folder), hint="Name a package's folder."
+            "package-missing",
+            "there is no such folder",
+            place=str(folder),
+            hint="Name a package's folder.",
         )
     if not any((parent / ".git").exists() for parent in (folder, *folder.parents)):
         return False
@@ -115,7 +129,14 @@ def _tree_id(folder: Path) -> str:
     if Path(top).resolve() == folder:
         return _text(folder, "show", "--format=%T", "-s", HEAD).strip()
     found = _OBJECT.match(
-        _text(folder, "ls-tree", "--full-tree", HEAD, "--", str(folder.relative_to(Path(top).resolve())))
+        _text(
+            folder,
+            "ls-tree",
+            "--full-tree",
+            HEAD,
+            "--",
+            str(folder.relative_to(Path(top).resolve())),
+        )
     )
     if found is None:
         raise PackageError(
@@ -128,16 +149,23 @@ def _tree_id(folder: Path) -> str:
 
 
 def _is_dirty(folder: Path) -> bool:
-    changed = _git(folder, "diff", "--no-ext-diff", "--exit-code", "--quiet", HEAD, "--", ".").returncode
-    return bool(changed) or bool(_text(folder, "ls-files", "--exclude-standard", "--others", "--", "."))
+    changed = _git(
+        folder, "diff", "--no-ext-diff", "--exit-code", "--quiet", HEAD, "--", "."
+    ).returncode
+    return bool(changed) or bool(
+        _text(folder, "ls-files", "--exclude-standard", "--others", "--", ".")
+    )
 
 
 def _dirty_suffix(folder: Path) -> str:
     hasher = hashlib.sha256()
-    names = (_text(folder, "ls-files") + _text(folder, "ls-files", "--exclude-standard", "--others")).splitlines()
+    names = (
+        _text(folder, "ls-files") + _text(folder, "ls-files", "--exclude-standard", "--others")
+    ).splitlines()
     for name in names:
         path = folder / name
-        # What git quotes, what is no regular file and what cannot be read does not count (reference 2.3, step 5).
+        # What git quotes, what is no regular file and what cannot be read does not count (reference
+        # 2.3, step 5).
         if name.startswith('"') or path.is_symlink() or not path.is_file():
             continue
         with suppress(OSError), path.open("rb") as stream:

@@ -22,8 +22,8 @@ __all__ = ["Part", "system_parts"]
 class Part(NamedTuple):
     """One entry of the YAML: its place there, what it comes from, its files and their bytes.
 
-    `size` counts what is in the system in the end, a file with several names once; `packed` is that compressed as in an
-    initrd, by itself: files that several parts share are counted for each.
+    `size` counts what is in the system in the end, a file with several names once; `packed` is that
+    compressed as in an initrd, by itself: files that several parts share are counted for each.
     """
 
     location: str
@@ -34,13 +34,14 @@ class Part(NamedTuple):
 
 
 def system_parts(job: Job, config: Config) -> list[Part]:
-    """The parts of the system of `job`, which was composed of `config`, in the order of the YAML's sections."""
+    """The parts of the system of `job`, which was composed of `config`, in the order of the YAML's
+    sections."""
     names = _names(config)
     found: dict[str, list[tuple[Component, tuple[tuple[str, Node], ...]]]] = {}
     for component, nodes in job.system.root.segments:
-        found.setdefault(names.get(component.location, component.location.partition("[")[0]), []).append(
-            (component, nodes)
-        )
+        found.setdefault(
+            names.get(component.location, component.location.partition("[")[0]), []
+        ).append((component, nodes))
     boot: dict[str, list[Node]] = {}
     for _, node, component in job.system.boot:
         boot.setdefault(component.location, []).append(node)
@@ -52,7 +53,11 @@ def system_parts(job: Job, config: Config) -> list[Part]:
         own = [node for node in apart if node.kind != DIRECTORY]
         # What firmware and boot loaders load is not compressed again.
         packed += sum(node.size for node in own)
-        parts.append(Part(location, _source(members), len(inside) + len(own), _bytes((*inside, *own)), packed))
+        parts.append(
+            Part(
+                location, _source(members), len(inside) + len(own), _bytes((*inside, *own)), packed
+            )
+        )
     return parts
 
 
@@ -63,7 +68,10 @@ def _names(config: Config) -> Mapping[str, str]:
         for section in SECTIONS
         for number, entry in enumerate(getattr(config, section))
     }
-    volumes = {f"volume[{number}]": f"volumes[{volume.name}]" for number, volume in enumerate(config.volumes)}
+    volumes = {
+        f"volume[{number}]": f"volumes[{volume.name}]"
+        for number, volume in enumerate(config.volumes)
+    }
     init = {f"init[{number}]": f"init[{number}]" for number in range(len(config.init))}
     return {**named, **volumes, **init}
 

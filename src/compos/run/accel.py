@@ -1,4 +1,5 @@
-"""Does KVM truly work here? On some machines `/dev/kvm` opens and a guest then hangs, so a real kernel is asked.
+"""Does KVM truly work here? On some machines `/dev/kvm` opens and a guest then hangs, so a real
+kernel is asked.
 
 May touch: `/dev/kvm`; `/boot`; a folder for the verdict; starts a QEMU of its own and ends it.
 """
@@ -20,13 +21,16 @@ from compos.run.qemu import MACHINES, machine_arguments
 __all__ = ["choose_accel", "kernel_boots"]
 
 STALL = 6.0
-"""Seconds in which a guest's console shows nothing new until it counts as hung; a working one writes all the time."""
+"""Seconds in which a guest's console shows nothing new until it counts as hung; a working one
+writes all the time."""
 
 LIMIT = 30.0
-"""Seconds until a guest that still writes is given up; a working one needs about one (2.6 even when emulated)."""
+"""Seconds until a guest that still writes is given up; a working one needs about one (2.6 even when
+emulated)."""
 
 PROOF = (b"Unable to mount root fs", b"No working init found")
-"""What only a kernel that has come all the way through its start says. A guest that merely ends may have crashed."""
+"""What only a kernel that has come all the way through its start says. A guest that merely ends may
+have crashed."""
 
 SLOW = "the guest is emulated, which is slower"
 DEVICE = Path("/dev/kvm")
@@ -43,12 +47,15 @@ def choose_accel(
     device: Path = DEVICE,
     host_kernels: Path = HOST_KERNELS,
 ) -> str:
-    """`asked` when the guest can have it; by default `kvm` when it works for `arch` here, else `tcg`. Tells a fall-back.
+    """`asked` when the guest can have it; by default `kvm` when it works for `arch` here, else
+    `tcg`. Tells a fall-back.
 
-    The verdict is kept in `verdicts`, under everything that can change it: the host's kernel, its CPU, QEMU, and this boot
-    of the machine (nested virtualisation comes and goes with the hypervisor). Disks and ISOs bring no `kernel` that could be
-    tried; the verdict of an earlier kernel holds for them, else the host's own kernel is tried. No small program made
-    up for the purpose stands in: on a machine where KVM is broken it would run, and the kernel after it would not.
+    The verdict is kept in `verdicts`, under everything that can change it: the host's kernel, its
+    CPU, QEMU, and this boot of the machine (nested virtualisation comes and goes with the
+    hypervisor). Disks and ISOs bring no `kernel` that could be tried; the verdict of an earlier
+    kernel holds for them, else the host's own kernel is tried. No small program made up for the
+    purpose stands in: on a machine where KVM is broken it would run, and the kernel after it would
+    not.
     """
     host = platform.machine()
     if arch != host:
@@ -91,7 +98,9 @@ def _key(qemu: str) -> str:
         except OSError:
             return ""
 
-    model = next((line for line in text("/proc/cpuinfo").splitlines() if line.startswith("model name")), "")
+    model = next(
+        (line for line in text("/proc/cpuinfo").splitlines() if line.startswith("model name")), ""
+    )
     # A file's size and time stand for QEMU's version: asking it would cost 30 ms in every run.
     status = Path(qemu).stat()
     program = (qemu, status.st_size, status.st_mtime_ns)
@@ -108,7 +117,8 @@ def _recall(path: Path) -> str | None:
 
 
 def _remember(path: Path, verdict: str) -> None:
-    """Keep the verdict, whole or not at all; a store that cannot be written costs a probe a run, no more."""
+    """Keep the verdict, whole or not at all; a store that cannot be written costs a probe a run, no
+    more."""
     try:
         make_private(path.parent)
         with tempfile.TemporaryDirectory(dir=path.parent) as beside:
@@ -118,16 +128,23 @@ def _remember(path: Path, verdict: str) -> None:
         return
 
 
-def kernel_boots(qemu: str, kernel: Path, *, arch: str, stall: float = STALL, limit: float = LIMIT) -> bool:
-    """Whether `kernel` runs under KVM: it has no root filesystem here, so it comes to the point where it says so.
+def kernel_boots(
+    qemu: str, kernel: Path, *, arch: str, stall: float = STALL, limit: float = LIMIT
+) -> bool:
+    """Whether `kernel` runs under KVM: it has no root filesystem here, so it comes to the point
+    where it says so.
 
-    `stall` and `limit` in seconds. The first of these ends it: the proof, QEMU's end, KVM's own complaint, silence.
+    `stall` and `limit` in seconds. The first of these ends it: the proof, QEMU's end, KVM's own
+    complaint, silence.
     """
     with tempfile.TemporaryDirectory() as folder:
         console, complaints = Path(folder, "console"), Path(folder, "stderr")
         with complaints.open("wb") as stderr:
             process = subprocess.Popen(
-                _probe(qemu, kernel, arch, console), stdin=subprocess.DEVNULL, stdout=stderr, stderr=stderr
+                _probe(qemu, kernel, arch, console),
+                stdin=subprocess.DEVNULL,
+                stdout=stderr,
+                stderr=stderr,
             )
         try:
             return _watch(process, console, complaints, stall, limit)
@@ -140,16 +157,36 @@ def _probe(qemu: str, kernel: Path, arch: str, console: Path) -> list[str]:
     port = MACHINES[arch].console
     early = f"earlyprintk={port}" if arch == "x86_64" else "earlycon"
     return [
-        *(qemu, *machine_arguments(arch, "kvm"), "-m", "256", "-nodefaults", "-display", "none", "-no-reboot"),
-        *("-kernel", str(kernel), "-append", f"{early} console={port} panic=-1", "-serial", f"file:{console}"),
+        *(
+            qemu,
+            *machine_arguments(arch, "kvm"),
+            "-m",
+            "256",
+            "-nodefaults",
+            "-display",
+            "none",
+            "-no-reboot",
+        ),
+        *(
+            "-kernel",
+            str(kernel),
+            "-append",
+            f"{early} console={port} panic=-1",
+            "-serial",
+            f"file:{console}",
+        ),
     ]
 
 
-def _watch(process: subprocess.Popen[bytes], console: Path, complaints: Path, stall: float, limit: float) -> bool:
+def _watch(
+    process: subprocess.Popen[bytes], console: Path, complaints: Path, stall: float, limit: float
+) -> bool:
     started = changed = time.monotonic()
     length = 0
     while True:
-        ended = process.poll() is not None  # asked before the console is read, so that its last words count
+        ended = (
+            process.poll() is not None
+        )  # asked before the console is read, so that its last words count
         seen = console.read_bytes() if console.exists() else b""
         if any(words in seen for words in PROOF):
             return True

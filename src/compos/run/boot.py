@@ -1,4 +1,5 @@
-"""What is booted: kernel and initrd, a root filesystem image, an ISO or a disk, found from a path (cli.md 4.2)."""
+"""What is booted: kernel and initrd, a root filesystem image, an ISO or a disk, found from a path
+(cli.md 4.2)."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ KINDS = ("kernel", *ROOT_IMAGES, "iso")
 
 @dataclass(frozen=True, slots=True)
 class Boot:
-    """What to boot. `prefix` names the state directory; a `disk` beside a `kernel` is its root filesystem.
+    """What to boot. `prefix` names the state directory; a `disk` beside a `kernel` is its root
+    filesystem.
 
     `uefi`: the name says that only UEFI starts it.
     """
@@ -34,8 +36,8 @@ class Boot:
 def find_boot(path: Path, *, kind: str = "") -> Boot:
     """What `path` means: `kind` (one of `KINDS`) says it, else the files that are there do.
 
-    A folder that has the name of the built files' prefix is not what is meant. Raises `RunError` (`boot-missing`,
-    `boot-not-built`).
+    A folder that has the name of the built files' prefix is not what is meant. Raises `RunError`
+    (`boot-missing`, `boot-not-built`).
     """
     image = path.exists() and not path.is_dir()
     if kind == "iso" or (image and not kind and path.suffix == ".iso"):
@@ -46,9 +48,13 @@ def find_boot(path: Path, *, kind: str = "") -> Boot:
     if image and not kind:
         if path.suffix in (".yml", ".yaml"):
             hint = f"Build it, then run its prefix: compos build {path} && compos run {path.stem}"
-            raise RunError("boot-not-built", "this is a description, not a system", place=str(path), hint=hint)
+            raise RunError(
+                "boot-not-built", "this is a description, not a system", place=str(path), hint=hint
+            )
         # `compos build -f raw` writes NAME.img.
-        disk = Disk(path, format=named_format(path.name) or ("raw" if path.suffix == ".img" else ""))
+        disk = Disk(
+            path, format=named_format(path.name) or ("raw" if path.suffix == ".img" else "")
+        )
         return Boot(path, disk=disk, uefi="-efi" in path.name)
     found = next((form for form in ROOT_IMAGES if _beside(path, f"-{form}.img").exists()), None)
     form = kind if kind in ROOT_IMAGES else found
@@ -60,7 +66,11 @@ def find_boot(path: Path, *, kind: str = "") -> Boot:
 def _iso(path: Path) -> Boot:
     found = path if path.exists() else path.with_name(f"{path.name}.iso")
     _need(found, "iso-bios")
-    return Boot(found.with_suffix("") if found.suffix == ".iso" else found, iso=found, uefi="-efi" in found.name)
+    return Boot(
+        found.with_suffix("") if found.suffix == ".iso" else found,
+        iso=found,
+        uefi="-efi" in found.name,
+    )
 
 
 def _initrd(path: Path) -> Boot:
@@ -74,7 +84,8 @@ def _root_image(path: Path, form: str) -> Boot:
     kernel, image = _beside(path, "-kernel"), _beside(path, f"-{form}.img")
     _need(kernel, f"kernel+{form}")
     _need(image, f"kernel+{form}")
-    # compos writes an initrd that finds the root by itself; LinuxKit's kernels have the drivers in them.
+    # compos writes an initrd that finds the root by itself; LinuxKit's kernels have the drivers in
+    # them.
     initrd = _beside(path, f"-{form}-initrd.img")
     finder = initrd if initrd.is_file() else None
     return Boot(path, kernel, finder, _cmdline(path), disk=Disk(image, format="raw"))

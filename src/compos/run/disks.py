@@ -36,9 +36,11 @@ SUFFIXES = {
 
 @dataclass(frozen=True, slots=True)
 class Disk:
-    """A disk image; `size` is in MiB and used only to make it. An empty path means one in the state directory.
+    """A disk image; `size` is in MiB and used only to make it. An empty path means one in the state
+    directory.
 
-    Without a `format` QEMU looks into the file, and for raw ones it then refuses writes to their first sector.
+    Without a `format` QEMU looks into the file, and for raw ones it then refuses writes to their
+    first sector.
     """
 
     path: Path
@@ -63,25 +65,31 @@ def parse_disk(text: str) -> Disk:
             raise _syntax(text, f"{part!r} is not understood")
     if not path and not size:
         raise _syntax(text, "it has neither a file nor a size")
-    return Disk(Path(path) if path else Path(), size, form or ("qcow2" if size else named_format(path)))
+    return Disk(
+        Path(path) if path else Path(), size, form or ("qcow2" if size else named_format(path))
+    )
 
 
 def named_format(path: str) -> str:
     """The format that a file's name says, or none.
 
-    Its content is not asked: a guest that writes another format's header into a raw disk could then read any file of the host.
+    Its content is not asked: a guest that writes another format's header into a raw disk could then
+    read any file of the host.
     """
     return next((form for suffix, form in SUFFIXES.items() if path.endswith(suffix)), "")
 
 
 def _syntax(text: str, reason: str) -> RunError:
     return RunError(
-        "disk-syntax", f"--disk {text}: {reason}", hint="Write it as --disk file=PATH,size=2G,format=qcow2."
+        "disk-syntax",
+        f"--disk {text}: {reason}",
+        hint="Write it as --disk file=PATH,size=2G,format=qcow2.",
     )
 
 
 def make_disks(disks: tuple[Disk, ...], state: Path) -> tuple[Disk, ...]:
-    """`disks` with their paths, made where missing; existing ones are left as they are. Raises `RunError`."""
+    """`disks` with their paths, made where missing; existing ones are left as they are. Raises
+    `RunError`."""
     made = []
     for number, disk in enumerate(disks):
         if disk.path == Path():
@@ -91,7 +99,10 @@ def make_disks(disks: tuple[Disk, ...], state: Path) -> tuple[Disk, ...]:
                 notice(f"using the existing disk {disk.path}")
         elif not disk.size:
             raise RunError(
-                "disk-missing", "the disk does not exist", place=str(disk.path), hint="Add size=… to make it."
+                "disk-missing",
+                "the disk does not exist",
+                place=str(disk.path),
+                hint="Add size=… to make it.",
             )
         else:
             _make(disk)
@@ -103,7 +114,9 @@ def _make(disk: Disk) -> None:
     """The disk, for the user alone; what lies there by now, a link too, stays."""
     try:
         if disk.format == "raw":
-            descriptor = os.open(disk.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, SECRET)
+            descriptor = os.open(
+                disk.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, SECRET
+            )
             try:
                 os.ftruncate(descriptor, disk.size << 20)
             finally:
@@ -118,7 +131,9 @@ def _make(disk: Disk) -> None:
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
             made.replace(disk.path)
     except OSError as error:
-        raise RunError("disk-failed", f"the disk cannot be made: {error.strerror}", place=str(disk.path)) from error
+        raise RunError(
+            "disk-failed", f"the disk cannot be made: {error.strerror}", place=str(disk.path)
+        ) from error
 
 
 def _qemu_img(disk: Disk, path: Path) -> None:

@@ -1,4 +1,5 @@
-"""UEFI firmware for a guest: where distributions keep it, and the guest's own copy of its variables.
+"""UEFI firmware for a guest: where distributions keep it, and the guest's own copy of its
+variables.
 
 May touch: the state directory.
 """
@@ -45,14 +46,20 @@ class Firmware:
 
 
 def find_firmware(arch: str, given: Path | None, state: Path, share: Path = SHARE) -> Firmware:
-    """The firmware `given`, else the first that is installed, its variables kept in `state/efi-vars.fd`.
+    """The firmware `given`, else the first that is installed, its variables kept in
+    `state/efi-vars.fd`.
 
     A given image has no variables that last: it may be one that carries its own. Raises `RunError`
     (`firmware-missing`).
     """
     if given:
         if not given.is_file():
-            raise RunError("firmware-missing", "the firmware does not exist", place=str(given), hint=_hint(arch))
+            raise RunError(
+                "firmware-missing",
+                "the firmware does not exist",
+                place=str(given),
+                hint=_hint(arch),
+            )
         return Firmware(given)
     for code, template in KNOWN[arch]:
         if (share / code).is_file() and (share / template).is_file():
@@ -60,7 +67,9 @@ def find_firmware(arch: str, given: Path | None, state: Path, share: Path = SHAR
             if not variables.exists():
                 put_file(variables, (share / template).read_bytes(), secret=True)
             return Firmware(share / code, variables)
-    raise RunError("firmware-missing", f"no UEFI firmware for {arch} is installed", hint=_hint(arch))
+    raise RunError(
+        "firmware-missing", f"no UEFI firmware for {arch} is installed", hint=_hint(arch)
+    )
 
 
 def _hint(arch: str) -> str:

@@ -1,6 +1,7 @@
 """A running guest: started, waited for, ended.
 
-May touch: starts QEMU and virtiofsd; while it waits, this process's signal handlers and the settings of the terminal.
+May touch: starts QEMU and virtiofsd; while it waits, this process's signal handlers and the
+settings of the terminal.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """A running guest; its console is this process's standard input and output. Left as a context, it is ended."""
+    """A running guest; its console is this process's standard input and output. Left as a context,
+    it is ended."""
 
     process: subprocess.Popen[bytes]
     daemons: tuple[subprocess.Popen[bytes], ...] = ()
@@ -36,15 +38,18 @@ class Machine:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.stop()
 
     def wait(self) -> int:
         """Wait for QEMU's end; returns its exit status, or a signal's number negated.
 
-        On a terminal ctrl-c is a key of the guest's (QEMU makes the terminal raw). Signals that this process gets are
-        passed on, and QEMU, which ends on them, is still waited for.
+        On a terminal ctrl-c is a key of the guest's (QEMU makes the terminal raw). Signals that
+        this process gets are passed on, and QEMU, which ends on them, is still waited for.
         """
         with _terminal_kept(), _signals_passed_on(self.process):
             return self.process.wait()
@@ -58,16 +63,20 @@ class Machine:
 
 
 def launch(options: Options) -> Machine:
-    """Start QEMU and what serves its shares. Raises `RunError` (`qemu-failed`, and what `start_shares` raises).
+    """Start QEMU and what serves its shares. Raises `RunError` (`qemu-failed`, and what
+    `start_shares` raises).
 
-    The process of a detached guest ends, with status 0, as soon as the guest runs; the guest goes on.
+    The process of a detached guest ends, with status 0, as soon as the guest runs; the guest goes
+    on.
     """
     daemons = tuple(start_shares(options.virtiofsd, options.shares, options.state))
     try:
         return Machine(subprocess.Popen(command_line(options)), () if options.detached else daemons)
     except OSError as error:
         stop_shares(daemons)
-        raise RunError("qemu-failed", f"QEMU cannot be started: {error.strerror}", place=options.qemu) from error
+        raise RunError(
+            "qemu-failed", f"QEMU cannot be started: {error.strerror}", place=options.qemu
+        ) from error
 
 
 @contextmanager
@@ -75,7 +84,9 @@ def _signals_passed_on(process: subprocess.Popen[bytes]) -> Iterator[None]:
     def pass_on(number: int, frame: FrameType | None) -> None:
         process.send_signal(number)
 
-    if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
+    if (
+        threading.current_thread() is not threading.main_thread()
+    ):  # only the main thread may set handlers
         yield
         return
     before = {number: signal.signal(number, pass_on) for number in PASSED_ON}

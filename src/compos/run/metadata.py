@@ -1,4 +1,5 @@
-"""The CD that carries a guest's metadata: one file named `config` (cli.md 6.2). Sections are those of ECMA-119.
+"""The CD that carries a guest's metadata: one file named `config` (cli.md 6.2). Sections are those
+of ECMA-119.
 
 May touch: nothing but the file that it is asked to write.
 """
@@ -36,9 +37,11 @@ def metadata_iso(content: bytes) -> bytes:
         b"\xffCD001\x01".ljust(SECTOR, b"\0"),  # 8.3, set terminator
         struct.pack("<BBIHBB", 1, 0, ROOT, 1, 0, 0).ljust(SECTOR, b"\0"),  # 9.4
         struct.pack(">BBIHBB", 1, 0, ROOT, 1, 0, 0).ljust(SECTOR, b"\0"),
-        (root + _record(b"\1", ROOT, SECTOR, folder=True) + _record(b"config", DATA, len(content))).ljust(
-            SECTOR, b"\0"
-        ),
+        (
+            root
+            + _record(b"\1", ROOT, SECTOR, folder=True)
+            + _record(b"config", DATA, len(content))
+        ).ljust(SECTOR, b"\0"),
         content.ljust((sectors - DATA) * SECTOR, b"\0"),
     ]
     return b"".join(parts)

@@ -32,7 +32,8 @@ class Publish:
 
 
 def parse_publish(text: str) -> Publish:
-    """`[ADDRESS:]HOST:GUEST[/tcp|udp]`, the address an IPv4 one. Raises `RunError` (`publish-syntax`)."""
+    """`[ADDRESS:]HOST:GUEST[/tcp|udp]`, the address an IPv4 one. Raises `RunError`
+    (`publish-syntax`)."""
     match = re.fullmatch(r"(?:([0-9.]+):)?([0-9]{1,5}):([0-9]{1,5})(?:/(tcp|udp))?", text, re.ASCII)
     if match is None:
         raise _syntax(text, "it is not understood")
@@ -54,13 +55,17 @@ def _syntax(text: str, reason: str) -> RunError:
 
 
 def check_free(rules: tuple[Publish, ...]) -> None:
-    """Raise `RunError` (`port-in-use`, `port-denied`, `publish-address`) when one of the host's ports cannot be had."""
+    """Raise `RunError` (`port-in-use`, `port-denied`, `publish-address`) when one of the host's
+    ports cannot be had."""
     taken = set()
     for rule in rules:
         place = f"{rule.address}:{rule.host}/{rule.protocol}"
         if place in taken:
             raise RunError(
-                "port-in-use", f"the port {rule.host} is published twice", place=place, hint="Publish another port."
+                "port-in-use",
+                f"the port {rule.host} is published twice",
+                place=place,
+                hint="Publish another port.",
             )
         taken.add(place)
         _try(rule, place)
@@ -79,7 +84,9 @@ def _try(rule: Publish, place: str) -> None:
 
 def _refused(rule: Publish, place: str, reason: int | None) -> RunError:
     if reason in (errno.EACCES, errno.EPERM):
-        return RunError("port-denied", "this port needs root", place=place, hint="Publish one above 1023.")
+        return RunError(
+            "port-denied", "this port needs root", place=place, hint="Publish one above 1023."
+        )
     if reason == errno.EADDRINUSE:
         hint = "Stop whoever listens there, or publish another port."
         return RunError("port-in-use", f"the port {rule.host} is in use", place=place, hint=hint)
@@ -92,24 +99,30 @@ def _refused(rule: Publish, place: str, reason: int | None) -> RunError:
 
 
 def parse_networking(text: str) -> str:
-    """`user` (or `default`), `bridge,NAME`, `tap,NAME`, `none`. Raises `RunError` (`networking-syntax`)."""
+    """`user` (or `default`), `bridge,NAME`, `tap,NAME`, `none`. Raises `RunError`
+    (`networking-syntax`)."""
     kind, _, name = text.partition(",")
     if kind in ("default", "user", "none") and not name:
         return "user" if kind == "default" else kind
     if kind in ("bridge", "tap") and re.fullmatch(r"[\w.-]{1,15}", name):
         return text
     raise RunError(
-        "networking-syntax", f"--networking {text} is not understood", hint="Use user, bridge,NAME, tap,NAME or none."
+        "networking-syntax",
+        f"--networking {text} is not understood",
+        hint="Use user, bridge,NAME, tap,NAME or none.",
     )
 
 
 def mac_address(state: Path) -> str:
-    """The guest's address, kept in the state directory: random, locally administered, unicast. Raises `ComposError`."""
+    """The guest's address, kept in the state directory: random, locally administered, unicast.
+    Raises `ComposError`."""
     path = state / "mac-addr"
     if path.exists():
         text = path.read_text().strip()
         if not re.fullmatch(r"[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}", text):
-            raise RunError("mac-address", "this is no MAC address", place=str(path), hint="Delete the file.")
+            raise RunError(
+                "mac-address", "this is no MAC address", place=str(path), hint="Delete the file."
+            )
         return text
     raw = bytearray(os.urandom(6))
     raw[0] = (raw[0] | 0x02) & 0xFE

@@ -1,6 +1,8 @@
-"""From what the user asks for to QEMU's options: what was said is checked, then the state directory is filled.
+"""From what the user asks for to QEMU's options: what was said is checked, then the state directory
+is filled.
 
-May touch: the state directory, disk files that the user names; tries ports and, once a boot of this machine, KVM.
+May touch: the state directory, disk files that the user names; tries ports and, once a boot of this
+machine, KVM.
 """
 
 from __future__ import annotations
@@ -28,9 +30,11 @@ KERNEL_ROOM = 48
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a user says; empty means: the usual one. `verdicts` is the folder where the KVM probe remembers; `mem` is in MiB.
+    """What a user says; empty means: the usual one. `verdicts` is the folder where the KVM probe
+    remembers; `mem` is in MiB.
 
-    `firmware` names one and asks for UEFI; `uefi` alone takes the system's. `metadata` goes onto a CD.
+    `firmware` names one and asks for UEFI; `uefi` alone takes the system's. `metadata` goes onto a
+    CD.
     """
 
     path: Path
@@ -58,7 +62,8 @@ class Request:
 
 
 def prepare(request: Request) -> Options:
-    """Check `request`, make its state directory, disks and address, and choose the accelerator. Raises `RunError`."""
+    """Check `request`, make its state directory, disks and address, and choose the accelerator.
+    Raises `RunError`."""
     arch = guest_arch(request.arch or platform.machine())
     boot = find_boot(request.path, kind=request.kind)
     if request.publish and request.networking != "user":
@@ -70,7 +75,9 @@ def prepare(request: Request) -> Options:
         )
     _check_memory(boot, request.mem)
     if request.gui and request.detached:
-        raise RunError("detached-gui", "a detached guest has no window", hint="Leave out --gui or --detached.")
+        raise RunError(
+            "detached-gui", "a detached guest has no window", hint="Leave out --gui or --detached."
+        )
     program = find_qemu(arch, request.qemu)
     virtiofsd = find_virtiofsd(program, request.virtiofsd) if request.shares else ""
     check_free(request.publish)
@@ -80,7 +87,12 @@ def prepare(request: Request) -> Options:
     state.mkdir(mode=0o700, exist_ok=True)
     _check_owner(state)
     # Only PCs have a BIOS; a kernel that QEMU loads itself needs neither.
-    uefi = request.uefi or bool(request.firmware) or boot.uefi or (boot.kernel is None and arch != "x86_64")
+    uefi = (
+        request.uefi
+        or bool(request.firmware)
+        or boot.uefi
+        or (boot.kernel is None and arch != "x86_64")
+    )
     metadata = state / "data.iso" if request.metadata else None
     if metadata:
         write_metadata(request.metadata, metadata)
@@ -121,7 +133,8 @@ def _check_owner(state: Path) -> None:
 
 
 def _check_memory(boot: Boot, mem: int) -> None:
-    """A root in memory is there twice at first, packed and unpacked: less than that ends with files missing."""
+    """A root in memory is there twice at first, packed and unpacked: less than that ends with files
+    missing."""
     if boot.initrd is None or boot.kernel is None:
         return
     needed = (boot.kernel.stat().st_size + 2 * boot.initrd.stat().st_size >> 20) + KERNEL_ROOM
@@ -130,5 +143,6 @@ def _check_memory(boot: Boot, mem: int) -> None:
             "memory-too-small",
             f"this system needs at least {needed} MiB to be unpacked; the machine would have {mem}",
             place=str(boot.initrd),
-            hint=f"Give it more, --mem {-(-needed // 256) * 256}, or keep the root on a disk: compos build --root erofs.",
+            hint=f"Give it more, --mem {-(-needed // 256) * 256}, or keep the root on a disk: "
+            "compos build --root erofs.",
         )

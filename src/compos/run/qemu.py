@@ -17,7 +17,15 @@ from compos.run.firmware import Firmware
 from compos.run.network import Publish
 from compos.run.shares import share_arguments
 
-__all__ = ["MACHINES", "Guest", "Options", "command_line", "find_qemu", "guest_arch", "machine_arguments"]
+__all__ = [
+    "MACHINES",
+    "Guest",
+    "Options",
+    "command_line",
+    "find_qemu",
+    "guest_arch",
+    "machine_arguments",
+]
 
 CD_INDEX = 2
 """Where QEMU puts the first CD; disks leave it out."""
@@ -25,10 +33,11 @@ CD_INDEX = 2
 
 @dataclass(frozen=True, slots=True)
 class Guest:
-    """What an architecture's virtual machine needs. `cpu` is what QEMU emulates well; None leaves the choice to QEMU.
+    """What an architecture's virtual machine needs. `cpu` is what QEMU emulates well; None leaves
+    the choice to QEMU.
 
-    `bus` is how drives are attached, empty where QEMU's own choice is right: its riscv64 machine would leave them out.
-    `disk` is what Linux calls the first of them, `console` the serial port.
+    `bus` is how drives are attached, empty where QEMU's own choice is right: its riscv64 machine
+    would leave them out. `disk` is what Linux calls the first of them, `console` the serial port.
     """
 
     program: str
@@ -42,24 +51,43 @@ class Guest:
 
 
 MACHINES = {
-    # With a thread for each CPU, a guest on QEMU 7.2 now and then meets the breakpoint with which its kernel patches code
-    # after it is gone: `Oops: int3` in 1 of 19 boots with two CPUs, in 0 of 12 with one thread. The price where much
-    # starts at once: 22 s instead of 17 until the services of examples/web.yml ran. `--accel tcg,thread=multi` takes the risk.
+    # With a thread for each CPU, a guest on QEMU 7.2 now and then meets the breakpoint with which
+    # its kernel patches code after it is gone: `Oops: int3` in 1 of 19 boots with two CPUs, in 0 of
+    # 12 with one thread. The price where much starts at once: 22 s instead of 17 until the services
+    # of examples/web.yml ran. `--accel tcg,thread=multi` takes the risk.
     "x86_64": Guest(
-        "qemu-system-x86_64", "qemu-system-x86", "q35", "", "/dev/sda", "ttyS0", emulation="tcg,thread=single"
+        "qemu-system-x86_64",
+        "qemu-system-x86",
+        "q35",
+        "",
+        "/dev/sda",
+        "ttyS0",
+        emulation="tcg,thread=single",
     ),
     # `max` is three times slower to boot than this one under TCG (ecosystem survey).
-    "aarch64": Guest("qemu-system-aarch64", "qemu-system-arm", "virt", "virtio", "/dev/vda", "ttyAMA0", "cortex-a57"),
-    "riscv64": Guest("qemu-system-riscv64", "qemu-system-misc", "virt", "virtio", "/dev/vda", "ttyS0"),
+    "aarch64": Guest(
+        "qemu-system-aarch64",
+        "qemu-system-arm",
+        "virt",
+        "virtio",
+        "/dev/vda",
+        "ttyAMA0",
+        "cortex-a57",
+    ),
+    "riscv64": Guest(
+        "qemu-system-riscv64", "qemu-system-misc", "virt", "virtio", "/dev/vda", "ttyS0"
+    ),
 }
 NICKNAMES = {"amd64": "x86_64", "arm64": "aarch64"}
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Everything that decides the command line. `mem` is in MiB; `accel` is QEMU's name, or several with colons.
+    """Everything that decides the command line. `mem` is in MiB; `accel` is QEMU's name, or several
+    with colons.
 
-    `shares` are folders that the guest may mount, served by the program `virtiofsd`. A `detached` guest goes on without us.
+    `shares` are folders that the guest may mount, served by the program `virtiofsd`. A `detached`
+    guest goes on without us.
     """
 
     boot: Boot
@@ -99,12 +127,16 @@ def guest_arch(name: str) -> str:
     arch = NICKNAMES.get(name, name)
     if arch not in MACHINES:
         raise RunError(
-            "arch-unknown", f"there is no machine for {name!r}", hint=f"Architectures are: {', '.join(MACHINES)}."
+            "arch-unknown",
+            f"there is no machine for {name!r}",
+            hint=f"Architectures are: {', '.join(MACHINES)}.",
         )
     return arch
 
 
-def find_qemu(arch: str, given: str | None, which: Callable[[str], str | None] = shutil.which) -> str:
+def find_qemu(
+    arch: str, given: str | None, which: Callable[[str], str | None] = shutil.which
+) -> str:
     """The QEMU program for `arch`. Raises `RunError` (`qemu-missing`)."""
     program = given or MACHINES[arch].program
     found = which(program)
@@ -112,7 +144,8 @@ def find_qemu(arch: str, given: str | None, which: Callable[[str], str | None] =
         raise RunError(
             "qemu-missing",
             f"{program} is not installed",
-            hint=f"Install Debian's package {MACHINES[arch].package}, or name the program with --qemu.",
+            hint=f"Install Debian's package {MACHINES[arch].package}, or name the program with "
+            "--qemu.",
         )
     return found
 
@@ -123,7 +156,12 @@ def command_line(options: Options) -> list[str]:
     line = [options.qemu or guest.program, "-smp", str(options.cpus), "-m", str(options.mem)]
     line += ["-pidfile", str(options.pid_file)]
     line += machine_arguments(options.arch, options.accel)
-    line += ["-object", "rng-random,id=rng0,filename=/dev/urandom", "-device", "virtio-rng-pci,rng=rng0"]
+    line += [
+        "-object",
+        "rng-random,id=rng0,filename=/dev/urandom",
+        "-device",
+        "virtio-rng-pci,rng=rng0",
+    ]
     line += _drives(options)
     if options.firmware:
         line += _flash(options.firmware)
@@ -141,11 +179,13 @@ def command_line(options: Options) -> list[str]:
 
 
 def machine_arguments(arch: str, accel: str) -> list[str]:
-    """Machine, CPU and accelerators. `host` is for a certain hardware one; `max` is what a list that may end in TCG can do."""
+    """Machine, CPU and accelerators. `host` is for a certain hardware one; `max` is what a list
+    that may end in TCG can do."""
     guest = MACHINES[arch]
     certain = accel.startswith(("kvm", "hvf")) and ":" not in accel
     cpu = "host" if certain else "max" if ":" in accel else guest.cpu
-    # Only KVM knows the host's interrupt controller; `max` is the best of whatever is taken in the end.
+    # Only KVM knows the host's interrupt controller; `max` is the best of whatever is taken in the
+    # end.
     gic = {"kvm": ",gic-version=host"}.get(accel, ",gic-version=max" if ":" in accel else "")
     line = ["-cpu", cpu] if cpu else []
     line += ["-machine", f"{guest.machine}{gic if arch == 'aarch64' else ''}"]
@@ -155,7 +195,8 @@ def machine_arguments(arch: str, accel: str) -> list[str]:
 
 
 def _display(options: Options) -> list[str]:
-    """The console: this terminal, QEMU's window, or a file for a guest that outlives this process."""
+    """The console: this terminal, QEMU's window, or a file for a guest that outlives this
+    process."""
     if options.detached:
         path = str(options.console).replace(",", ",,")
         return [
@@ -218,7 +259,8 @@ def _network(options: Options) -> list[str]:
         backend = f"bridge,id=t0,br={name}"
     else:
         backend = "user,id=t0" + "".join(
-            f",hostfwd={rule.protocol}:{rule.address}:{rule.host}-:{rule.guest}" for rule in options.publish
+            f",hostfwd={rule.protocol}:{rule.address}:{rule.host}-:{rule.guest}"
+            for rule in options.publish
         )
     mac = f",mac={options.mac}" if options.mac else ""
     # Nothing boots from the network here, and Debian's qemu-system-arm does not bring the boot ROM.
@@ -226,7 +268,8 @@ def _network(options: Options) -> list[str]:
 
 
 def _escaped(path: Path) -> str:
-    """A file name in a drive's option: QEMU reads two commas as one, and `NAME:` in front as a protocol."""
+    """A file name in a drive's option: QEMU reads two commas as one, and `NAME:` in front as a
+    protocol."""
     text = str(path)
     local = f"./{text}" if ":" in text and not path.is_absolute() else text
     return local.replace(",", ",,")

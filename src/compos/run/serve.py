@@ -1,7 +1,9 @@
-"""A folder over HTTP: who may connect, how long they may take, and what is answered (reference cli.md 6.1).
+"""A folder over HTTP: who may connect, how long they may take, and what is answered (reference
+cli.md 6.1).
 
-May touch: the folder (reading), a socket. Nothing outside of the folder is served, wherever links in it lead, and nothing but
-regular files and folders. Requests follow RFC 9112, ranges and conditions RFC 9110.
+May touch: the folder (reading), a socket. Nothing outside of the folder is served, wherever links
+in it lead, and nothing but regular files and folders. Requests follow RFC 9112, ranges and
+conditions RFC 9110.
 """
 
 from __future__ import annotations
@@ -27,7 +29,8 @@ MAX_CONNECTIONS = 128
 """At a time, each with a thread; more are answered 503."""
 
 REQUEST_SECONDS = 30
-"""For a whole request to arrive, from the connection's or the last answer's end on; idle connections end then, too."""
+"""For a whole request to arrive, from the connection's or the last answer's end on; idle
+connections end then, too."""
 
 SEND_SECONDS = 60
 """For a piece of the answer to be taken."""
@@ -36,17 +39,24 @@ LINGER_SECONDS = 5
 """For a client to stop sending after it was answered."""
 
 MAX_BODY = 1 << 20
-"""Bytes of a request's body that are read and dropped; a connection with a longer one, or one of unknown length, ends."""
+"""Bytes of a request's body that are read and dropped; a connection with a longer one, or one of
+unknown length, ends."""
 
 _SHOWN = 500
 """Characters of a URL in the log."""
 
 
 def parse_address(text: str) -> tuple[str, int]:
-    """`HOST:PORT`, `:PORT` for every interface, or `PORT` on 127.0.0.1. Raises `RunError` (`serve-address`)."""
+    """`HOST:PORT`, `:PORT` for every interface, or `PORT` on 127.0.0.1. Raises `RunError`
+    (`serve-address`)."""
     host, colon, port = text.rpartition(":")
     if not port.isascii() or not port.isdecimal() or len(port) > 5 or int(port) > 65535:
-        raise RunError("serve-address", f"{text!r} is not [HOST]:PORT", place="--port", hint="Write 127.0.0.1:8080.")
+        raise RunError(
+            "serve-address",
+            f"{text!r} is not [HOST]:PORT",
+            place="--port",
+            hint="Write 127.0.0.1:8080.",
+        )
     return (host.strip("[]") if colon else "127.0.0.1"), int(port)
 
 
@@ -58,13 +68,21 @@ def listen(host: str, port: int, directory: str) -> ThreadingHTTPServer:
     except (OSError, ValueError, RuntimeError):
         usable = False
     if not usable:
-        raise RunError("serve-folder", "there is no such folder", place=directory, hint="Choose another --directory.")
+        raise RunError(
+            "serve-folder",
+            "there is no such folder",
+            place=directory,
+            hint="Choose another --directory.",
+        )
     try:
         return _Server(host, port, root)
     except (OSError, ValueError, TypeError) as error:
         reason = (getattr(error, "strerror", None) or str(error)).lower()
         raise RunError(
-            "serve-address", f"cannot listen: {reason}", place=f"{host}:{port}", hint="Choose another --port."
+            "serve-address",
+            f"cannot listen: {reason}",
+            place=f"{host}:{port}",
+            hint="Choose another --port.",
         ) from error
 
 
@@ -82,7 +100,10 @@ class _Server(ThreadingHTTPServer):
             super().process_request(request, client_address)
             return
         with suppress(OSError):
-            request.sendall(b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+            request.sendall(
+                b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: "
+                b"0\r\n\r\n"
+            )
         self.shutdown_request(request)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
@@ -140,7 +161,8 @@ class _Handler(BaseHTTPRequestHandler):
         super().handle_one_request()
 
     def do_GET(self) -> None:
-        """Whatever the method, the file is the answer, as LinuxKit has it; only HEAD has no body."""
+        """Whatever the method, the file is the answer, as LinuxKit has it; only HEAD has no
+        body."""
         if self._drop_body():
             self.connection.settimeout(SEND_SECONDS)
             self._answer()
@@ -167,7 +189,8 @@ class _Handler(BaseHTTPRequestHandler):
     do_HEAD = do_POST = do_PUT = do_DELETE = do_PATCH = do_OPTIONS = do_GET  # noqa: N815  names that the base class looks for
 
     def _drop_body(self) -> bool:
-        """Read what comes with the request, so that it is not taken for the next one; whether there is a request to answer."""
+        """Read what comes with the request, so that it is not taken for the next one; whether there
+        is a request to answer."""
         lengths = self.headers.get_all("Content-Length", [])
         length = lengths[0].strip() if lengths else "0"
         if len(set(lengths)) > 1 or not (length.isascii() and length.isdecimal()):
@@ -187,7 +210,8 @@ class _Handler(BaseHTTPRequestHandler):
         return True
 
     def _linger(self) -> None:
-        """Closing while data arrives would reset the connection, and the client might lose the answer."""
+        """Closing while data arrives would reset the connection, and the client might lose the
+        answer."""
         with suppress(OSError):
             self.connection.shutdown(socket.SHUT_WR)
             self._arriving.until = time.monotonic() + LINGER_SECONDS
@@ -200,16 +224,23 @@ class _Handler(BaseHTTPRequestHandler):
             return
         part = parse_range(found, self.headers)
         if part is None:
-            self._empty(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, {"Content-Range": f"bytes */{found.size}"})
+            self._empty(
+                HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
+                {"Content-Range": f"bytes */{found.size}"},
+            )
             return
         status, headers = HTTPStatus.OK, found.headers
         if part != range(found.size):
             status = HTTPStatus.PARTIAL_CONTENT
-            headers = {**headers, "Content-Range": f"bytes {part.start}-{part.stop - 1}/{found.size}"}
+            headers = {
+                **headers,
+                "Content-Range": f"bytes {part.start}-{part.stop - 1}/{found.size}",
+            }
         self._head(status, len(part), headers)
         if self.command == "HEAD" or not part:
             return
-        # No more than was announced, though the file may have grown; when it has shrunk, only the connection's end says so.
+        # No more than was announced, though the file may have grown; when it has shrunk, only the
+        # connection's end says so.
         if self.connection.sendfile(found.stream, part.start, len(part)) < len(part):
             self.close_connection = True
 

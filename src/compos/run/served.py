@@ -1,4 +1,5 @@
-"""What a URL means in a folder that is served: a file, a listing, another URL, or nothing; which part of a file is asked for.
+"""What a URL means in a folder that is served: a file, a listing, another URL, or nothing; which
+part of a file is asked for.
 
 May touch: the folder (reading).
 """
@@ -41,7 +42,8 @@ class Folder(NamedTuple):
 
 
 def find(root: Path, path: str) -> Found | Folder | str | None:
-    """What the `path` of a URL means below `root` (which is resolved): a file, a folder, where to go instead, or nothing.
+    """What the `path` of a URL means below `root` (which is resolved): a file, a folder, where to
+    go instead, or nothing.
 
     Dots are resolved in the URL, as clients do; links are followed as long as they stay inside.
     """
@@ -114,9 +116,11 @@ def unchanged(found: Found, headers: Message) -> bool:
 
 
 def parse_range(found: Found, headers: Message) -> range | None:
-    """The bytes that were asked for (RFC 9110 section 14); all of them where the request's range does not count.
+    """The bytes that were asked for (RFC 9110 section 14); all of them where the request's range
+    does not count.
 
-    Several ranges do not, nor one of a file that has changed since (`If-Range`). None for a range beyond the file's end.
+    Several ranges do not, nor one of a file that has changed since (`If-Range`). None for a range
+    beyond the file's end.
     """
     whole = range(found.size)
     asked = _RANGE.fullmatch(headers.get("Range") or "")
@@ -146,12 +150,19 @@ def listing(root: Path, folder: Folder) -> bytes:
     except OSError:
         names = []
     title = html.escape(os.fsencode(folder.path).decode(errors="replace"))
-    lines = [f'<!DOCTYPE html>\n<html>\n<head><meta charset="utf-8"><title>{title}</title></head>\n<body>\n<ul>']
+    lines = [
+        (
+            "<!DOCTYPE html>\n<html>\n<head><meta "
+            f'charset="utf-8"><title>{title}</title></head>\n<body>\n<ul>'
+        )
+    ]
     for name in names:
         found = _inside(root, f"{folder.path}/{name}")
         if found is not None and (found.is_dir() or found.is_file()):
             slash = "/" if found.is_dir() else ""
             shown = html.escape(os.fsencode(name).decode(errors="replace"))
             # `quote` leaves no colon: no name is taken for a scheme.
-            lines.append(f'<li><a href="{quote(os.fsencode(name), safe="")}{slash}">{shown}{slash}</a></li>')
+            lines.append(
+                f'<li><a href="{quote(os.fsencode(name), safe="")}{slash}">{shown}{slash}</a></li>'
+            )
     return "\n".join([*lines, "</ul>\n</body>\n</html>\n"]).encode()

@@ -1,7 +1,8 @@
 """Folders of this machine that a guest mounts by virtiofs: each served by a virtiofsd of its own.
 
-May touch: starts virtiofsd, which reads and writes the shared folders; sockets in the state directory.
-Reference: cli.md 4.2. Share N has the tag `virtiofsN`: `mount -t virtiofs virtiofs0 /mnt` in the guest.
+May touch: starts virtiofsd, which reads and writes the shared folders; sockets in the state
+directory. Reference: cli.md 4.2. Share N has the tag `virtiofsN`: `mount -t virtiofs virtiofs0
+/mnt` in the guest.
 """
 
 from __future__ import annotations
@@ -24,16 +25,20 @@ MAX_START = 10.0
 
 
 def find_virtiofsd(qemu: str, given: str, which: Callable[[str], str | None] = shutil.which) -> str:
-    """The virtiofsd program: `given`, one in PATH, or one that is installed beside `qemu`. Raises `RunError`."""
+    """The virtiofsd program: `given`, one in PATH, or one that is installed beside `qemu`. Raises
+    `RunError`."""
     folder = Path(qemu).resolve().parent
-    candidates = [given] if given else ["virtiofsd", *(str((folder / place).resolve()) for place in PLACES)]
+    candidates = (
+        [given] if given else ["virtiofsd", *(str((folder / place).resolve()) for place in PLACES)]
+    )
     for candidate in candidates:
         if found := which(candidate):
             return found
     raise RunError(
         "virtiofsd-missing",
         f"{given or 'virtiofsd'} is not installed",
-        hint="Install Debian's package virtiofsd (Debian 12: qemu-system-common), or name it with --virtiofsd.",
+        hint="Install Debian's package virtiofsd (Debian 12: qemu-system-common), or name it with "
+        "--virtiofsd.",
     )
 
 
@@ -43,10 +48,16 @@ def socket_path(state: Path, number: int) -> Path:
 
 
 def share_arguments(state: Path, shares: int, mem: int) -> list[str]:
-    """QEMU's arguments for so many shares; the guest's memory (`mem` MiB) is shared with their daemons."""
+    """QEMU's arguments for so many shares; the guest's memory (`mem` MiB) is shared with their
+    daemons."""
     if not shares:
         return []
-    line = ["-object", f"memory-backend-memfd,id=mem,size={mem}M,share=on", "-numa", "node,memdev=mem"]
+    line = [
+        "-object",
+        f"memory-backend-memfd,id=mem,size={mem}M,share=on",
+        "-numa",
+        "node,memdev=mem",
+    ]
     for number in range(shares):
         path = str(socket_path(state, number)).replace(",", ",,")
         line += ["-chardev", f"socket,id=char{number},path={path}"]
@@ -54,8 +65,11 @@ def share_arguments(state: Path, shares: int, mem: int) -> list[str]:
     return line
 
 
-def start_shares(program: str, folders: Sequence[Path], state: Path) -> list[subprocess.Popen[bytes]]:
-    """Start a daemon for each folder and wait until all listen. Each ends by itself when QEMU goes. Raises `RunError`."""
+def start_shares(
+    program: str, folders: Sequence[Path], state: Path
+) -> list[subprocess.Popen[bytes]]:
+    """Start a daemon for each folder and wait until all listen. Each ends by itself when QEMU goes.
+    Raises `RunError`."""
     daemons: list[subprocess.Popen[bytes]] = []
     try:
         for number, folder in enumerate(folders):
@@ -80,8 +94,13 @@ def _start(program: str, folder: Path, socket: Path) -> subprocess.Popen[bytes]:
     if not folder.is_dir():
         raise RunError("share-missing", "the folder to be shared does not exist", place=str(folder))
     if "," in str(folder):
-        # `-o source=` is the one spelling that both implementations understand, and a comma ends it.
-        raise RunError("share-name", "virtiofsd cannot share a folder with a comma in its name", place=str(folder))
+        # `-o source=` is the one spelling that both implementations understand, and a comma ends
+        # it.
+        raise RunError(
+            "share-name",
+            "virtiofsd cannot share a folder with a comma in its name",
+            place=str(folder),
+        )
     socket.unlink(missing_ok=True)
     log = socket.with_name(f"{socket.name}.log")
     try:
@@ -95,7 +114,9 @@ def _start(program: str, folder: Path, socket: Path) -> subprocess.Popen[bytes]:
                 start_new_session=True,
             )
     except OSError as error:
-        raise RunError("share-failed", f"virtiofsd cannot be started: {error.strerror}", place=program) from error
+        raise RunError(
+            "share-failed", f"virtiofsd cannot be started: {error.strerror}", place=program
+        ) from error
 
 
 def _wait(daemon: subprocess.Popen[bytes], folder: Path, socket: Path) -> None:

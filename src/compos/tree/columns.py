@@ -1,8 +1,10 @@
-"""Columns: lists of numbers, texts or bytes as one checksummed file of data. May touch: the files it is handed.
+"""Columns: lists of numbers, texts or bytes as one checksummed file of data. May touch: the files
+it is handed.
 
-A file is a head, which names format, version and what it describes, the SHA-256 of the rest, and columns: a type, how many
-values there are, how many bytes follow. Reading makes nothing but lists of exactly the types that were asked for, in
-proportion to the file, at C's speed: views of the file for numbers, one `split` for texts.
+A file is a head, which names format, version and what it describes, the SHA-256 of the rest, and
+columns: a type, how many values there are, how many bytes follow. Reading makes nothing but lists
+of exactly the types that were asked for, in proportion to the file, at C's speed: views of the file
+for numbers, one `split` for texts.
 """
 
 from __future__ import annotations
@@ -27,7 +29,8 @@ _SUM = 32
 
 
 def save(path: Path, what: str, columns: Sequence[tuple[str, Sequence[Any]]]) -> None:
-    """Write `columns`, each a type and its values, to `path`. What no column can hold makes an empty file: no record."""
+    """Write `columns`, each a type and its values, to `path`. What no column can hold makes an
+    empty file: no record."""
     body = bytearray()
     try:
         for kind, values in columns:
@@ -40,7 +43,8 @@ def save(path: Path, what: str, columns: Sequence[tuple[str, Sequence[Any]]]) ->
 
 
 def load(path: Path | None, what: str, kinds: str) -> list[list[Any]] | None:
-    """The values of columns of just these `kinds` that `save` wrote for `what`; None for any other file, or none."""
+    """The values of columns of just these `kinds` that `save` wrote for `what`; None for any other
+    file, or none."""
     if path is None:
         return None
     try:
@@ -49,7 +53,10 @@ def load(path: Path | None, what: str, kinds: str) -> list[list[Any]] | None:
         return None
     head = _head(what)
     body = memoryview(data)[len(head) + _SUM :]
-    if not data.startswith(head) or hashlib.sha256(body).digest() != data[len(head) : len(head) + _SUM]:
+    if (
+        not data.startswith(head)
+        or hashlib.sha256(body).digest() != data[len(head) : len(head) + _SUM]
+    ):
         return None
     try:
         return list(_columns(body, kinds))

@@ -1,4 +1,5 @@
-"""Moving contents: pieces of stored files into an open file or through a compressor, without holding them in memory.
+"""Moving contents: pieces of stored files into an open file or through a compressor, without
+holding them in memory.
 
 May touch: files below the store's root (reading), the file that the caller opened (writing).
 """
@@ -18,7 +19,8 @@ from compos.tree.node import FILE, Hole, Node, Piece, Slice
 __all__ = ["Contents", "cut", "file_of", "piece_size"]
 
 SMALL = 128 << 10
-"""Below this a slice is gathered in memory with its neighbours: a system call for each small file costs more."""
+"""Below this a slice is gathered in memory with its neighbours: a system call for each small file
+costs more."""
 
 BUFFER = 1 << 20
 OPEN_FILES = 32
@@ -73,14 +75,18 @@ class Contents:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         for descriptor in self._files.values():
             os.close(descriptor)
         self._files.clear()
 
     def chunks(self, pieces: Iterable[Piece]) -> Iterator[bytes]:
-        """The bytes of `pieces`, gathered into chunks of about a megabyte. Raises `ImageError` (`store-corrupt`)."""
+        """The bytes of `pieces`, gathered into chunks of about a megabyte. Raises `ImageError`
+        (`store-corrupt`)."""
         gathered: list[bytes] = []
         size = 0
         for piece in pieces:
@@ -95,7 +101,8 @@ class Contents:
             yield b"".join(gathered)
 
     def copy(self, pieces: Iterable[Piece], out: int, *, sparse: bool = False) -> int:
-        """Write `pieces` to the file descriptor `out`; returns the bytes. Large slices are copied by the kernel.
+        """Write `pieces` to the file descriptor `out`; returns the bytes. Large slices are copied
+        by the kernel.
 
         `sparse` says that `out` is an empty file: holes are then skipped and take no space.
         """
@@ -137,7 +144,8 @@ class Contents:
         return hasher.hexdigest()
 
     def views(self, piece: Slice) -> Iterator[memoryview]:
-        """The bytes of a slice, a megabyte at a time; each view only until the next, or anything else, is asked for."""
+        """The bytes of a slice, a megabyte at a time; each view only until the next, or anything
+        else, is asked for."""
         view = self._view()
         for start in range(0, piece.size, BUFFER):
             part = view[: min(BUFFER, piece.size - start)]

@@ -1,4 +1,5 @@
-"""Layers decompressed: gzip and zstd, any sequence of members and frames, within bounds that the user may move. Pure.
+"""Layers decompressed: gzip and zstd, any sequence of members and frames, within bounds that the
+user may move. Pure.
 
 May touch: the streams that the caller opened; the environment, for the bounds.
 """
@@ -17,10 +18,12 @@ from compos.errors import ImageError
 __all__ = ["Bounds", "decompress", "is_compressed"]
 
 CHUNK = 128 << 10
-"""Bytes that are read at a time. What follows a member or frame is copied, so many small ones want this small."""
+"""Bytes that are read at a time. What follows a member or frame is copied, so many small ones want
+this small."""
 
 MOST = 4 << 20
-"""Bytes that are decompressed at a time, whatever a chunk becomes: zeros become a thousand times as many."""
+"""Bytes that are decompressed at a time, whatever a chunk becomes: zeros become a thousand times as
+many."""
 
 SIZE_VARIABLE, RATIO_VARIABLE = "COMPOS_MAX_LAYER_SIZE", "COMPOS_MAX_LAYER_RATIO"
 
@@ -31,7 +34,8 @@ MAX_RATIO = 100
 """Bytes out of one byte: programs and texts become 2 to 20 times as many, zeros 1,000 times."""
 
 RATIO_COUNTS_FROM = 1 << 30
-"""Bytes below which any ratio will do: files of zeros are honest, and so much is soon gone again."""
+"""Bytes below which any ratio will do: files of zeros are honest, and so much is soon gone
+again."""
 
 _GZIP = b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"
@@ -42,15 +46,20 @@ _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 
 class Bounds(NamedTuple):
-    """How many bytes a layer may have when it is decompressed, and how many for each compressed one."""
+    """How many bytes a layer may have when it is decompressed, and how many for each compressed
+    one."""
 
     size: int = MAX_SIZE
     ratio: int = MAX_RATIO
 
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> Bounds:
-        """The bounds, moved by `COMPOS_MAX_LAYER_SIZE` and `COMPOS_MAX_LAYER_RATIO`. Raises `ImageError` (`layer-bound`)."""
-        return cls(_setting(environment, SIZE_VARIABLE, MAX_SIZE), _setting(environment, RATIO_VARIABLE, MAX_RATIO))
+        """The bounds, moved by `COMPOS_MAX_LAYER_SIZE` and `COMPOS_MAX_LAYER_RATIO`. Raises
+        `ImageError` (`layer-bound`)."""
+        return cls(
+            _setting(environment, SIZE_VARIABLE, MAX_SIZE),
+            _setting(environment, RATIO_VARIABLE, MAX_RATIO),
+        )
 
     def most(self, size: int) -> int:
         """Bytes that what is compressed in `size` bytes may have."""
@@ -61,7 +70,9 @@ class Bounds(NamedTuple):
         if written > self.size:
             raise _too_large(f"becomes more than {self.size:,} bytes", SIZE_VARIABLE, place)
         if written > max(RATIO_COUNTS_FROM, read * self.ratio):
-            raise _too_large(f"becomes more than {self.ratio:,} times as large", RATIO_VARIABLE, place)
+            raise _too_large(
+                f"becomes more than {self.ratio:,} times as large", RATIO_VARIABLE, place
+            )
 
 
 def _setting(environment: Mapping[str, str], name: str, usual: int) -> int:
@@ -71,7 +82,10 @@ def _setting(environment: Mapping[str, str], name: str, usual: int) -> int:
         return usual
     if found is None:
         raise ImageError(
-            "layer-bound", f"{value!r} is no number of bytes", place=name, hint="Write a number such as 500 or 200G."
+            "layer-bound",
+            f"{value!r} is no number of bytes",
+            place=name,
+            hint="Write a number such as 500 or 200G.",
         )
     return int(found[1]) * _UNITS[found[2]]
 
@@ -94,27 +108,37 @@ class _Decompressor(Protocol):
 
 
 def is_compressed(head: bytes) -> bool:
-    """Whether a layer that begins with these four bytes is gzip or zstd; what is neither is a plain tar."""
+    """Whether a layer that begins with these four bytes is gzip or zstd; what is neither is a plain
+    tar."""
     return head.startswith((_GZIP, _ZSTD)) or _SKIPPABLE.match(head) is not None
 
 
-def decompress(head: bytes, stream: IO[bytes], out: IO[bytes], place: str, bounds: Bounds | None = None) -> None:
-    """Decompress gzip members or zstd frames from `stream`, whose first bytes are `head`; zeros may follow.
+def decompress(
+    head: bytes, stream: IO[bytes], out: IO[bytes], place: str, bounds: Bounds | None = None
+) -> None:
+    """Decompress gzip members or zstd frames from `stream`, whose first bytes are `head`; zeros may
+    follow.
 
     Raises `ImageError` (`layer-damaged`, `layer-too-large`); `place` is named in it.
     """
-    work = _Decompression(head, stream, out, place, Bounds.of(os.environ) if bounds is None else bounds)
+    work = _Decompression(
+        head, stream, out, place, Bounds.of(os.environ) if bounds is None else bounds
+    )
     try:
         work.run(gzip=head.startswith(_GZIP))
     except (ImageError, OSError):
         raise
     # Two libraries with exceptions of their own, one of them optional.
     except Exception as error:
-        raise ImageError("layer-damaged", f"the layer cannot be decompressed: {error}", place=place) from error
+        raise ImageError(
+            "layer-damaged", f"the layer cannot be decompressed: {error}", place=place
+        ) from error
 
 
 class _Decompression:
-    def __init__(self, head: bytes, stream: IO[bytes], out: IO[bytes], place: str, bounds: Bounds) -> None:
+    def __init__(
+        self, head: bytes, stream: IO[bytes], out: IO[bytes], place: str, bounds: Bounds
+    ) -> None:
         self.data = head
         self.stream = stream
         self.out = out
@@ -164,7 +188,8 @@ class _Decompression:
             self.out.write(made)
             self.written += len(made)
             self.bounds.require(self.read, self.written, self.place)
-            # What of the input is left: zlib's gives it back when its output is long enough, zstd's keeps it.
+            # What of the input is left: zlib's gives it back when its output is long enough, zstd's
+            # keeps it.
             self.data = getattr(decompressor, "unconsumed_tail", b"")
         self.data = decompressor.unused_data
 
@@ -172,7 +197,9 @@ class _Decompression:
         while self.data:
             if self.data.strip(b"\0"):
                 raise ImageError(
-                    "layer-damaged", "something else follows the layer's compressed data", place=self.place
+                    "layer-damaged",
+                    "something else follows the layer's compressed data",
+                    place=self.place,
                 )
             self.data = self._more()
 

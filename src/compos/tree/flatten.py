@@ -1,7 +1,8 @@
-"""Layers laid over each other: the one tree that an image means (OCI image spec, layer.md, "Applying Changesets").
+"""Layers laid over each other: the one tree that an image means (OCI image spec, layer.md,
+"Applying Changesets").
 
-May touch: the store, for the layers' indexes and the finished tree. Later layers win; whiteouts hide only what is below
-their own layer.
+May touch: the store, for the layers' indexes and the finished tree. Later layers win; whiteouts
+hide only what is below their own layer.
 """
 
 from __future__ import annotations
@@ -26,9 +27,11 @@ KIND = f"tree {VERSION}"
 
 
 def image_tree(store: Store, image: Image) -> Tree:
-    """The flattened tree of `image`, kept in the store under its manifest's digest. Raises `ImageError`.
+    """The flattened tree of `image`, kept in the store under its manifest's digest. Raises
+    `ImageError`.
 
-    Directories that no layer names are left out: laid over another tree they would hide a symbolic link of that name.
+    Directories that no layer names are left out: laid over another tree they would hide a symbolic
+    link of that name.
     """
     key = f"{image.digest.replace(':', '-')}-v{VERSION}"
     if (tree := record.load_tree(store.derived("tree", key), KIND, store)) is not None:
@@ -41,11 +44,14 @@ def image_tree(store: Store, image: Image) -> Tree:
 
 
 def unpack(store: Store, images: Iterable[Image]) -> None:
-    """Read the layers that no build has read, two at a time, the largest first: decompressors leave Python's lock.
+    """Read the layers that no build has read, two at a time, the largest first: decompressors leave
+    Python's lock.
 
     What is wrong with one is told by whoever asks for its image.
     """
-    lacking = {layer: image.name for image in images for layer in image.layers if not is_read(store, layer)}
+    lacking = {
+        layer: image.name for image in images for layer in image.layers if not is_read(store, layer)
+    }
     if len(lacking) < 2:
         return
     from concurrent.futures import ThreadPoolExecutor

@@ -1,7 +1,8 @@
 """The gate: what anybody outside may say of a file, in Linux's own bounds. Pure.
 
-Every member of a layer, of a kernel's or an earlier build's tar, of a package, and every entry of `files` becomes a node here
-or not at all: what Linux cannot hold would be misread by whoever mounts or unpacks what is made of it.
+Every member of a layer, of a kernel's or an earlier build's tar, of a package, and every entry of
+`files` becomes a node here or not at all: what Linux cannot hold would be misread by whoever mounts
+or unpacks what is made of it.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ MAX_LINK = 4095
 """Bytes of a symbolic link's target: a path, too."""
 
 MAX_ID = 0xFFFF_FFFE
-"""User and group ids have 32 bits, and all ones is nobody: INVALID_UID (linux/uidgid.h); chown(2) takes it as "as it was"."""
+"""User and group ids have 32 bits, and all ones is nobody: INVALID_UID (linux/uidgid.h); chown(2)
+takes it as "as it was"."""
 
 MAX_MAJOR, MAX_MINOR = 0xFFF, 0xF_FFFF
 """A device number is 12 and 20 bits: MINORBITS (linux/kdev_t.h)."""
@@ -31,7 +33,8 @@ MAX_SIZE = (1 << 63) - 1
 """Bytes of a file: loff_t."""
 
 MAX_XATTR_NAME, MAX_XATTR_VALUE, MAX_XATTR_LIST = 255, 65536, 65536
-"""Bytes of an extended attribute's name, of its value, and of all names of one file with their NULs: linux/limits.h."""
+"""Bytes of an extended attribute's name, of its value, and of all names of one file with their
+NULs: linux/limits.h."""
 
 FIRST_TIME, LAST_TIME = -(1 << 63), (1 << 63) - 1
 """Nanoseconds since 1970 in 64 bits: the years 1677 to 2262."""
@@ -52,7 +55,8 @@ def shown(name: str) -> str:
 
 
 def clean(name: str) -> str:
-    """`./a//b/../c/` → `a/c`; the root is empty. Raises `GateError` for what is no path on Linux."""
+    """`./a//b/../c/` → `a/c`; the root is empty. Raises `GateError` for what is no path on
+    Linux."""
     path = normal(name)
     require_path(path)
     return path
@@ -61,7 +65,8 @@ def clean(name: str) -> str:
 def normal(name: str) -> str:
     """`name` below the root, without dots and repeated slashes.
 
-    `..` takes one name back, and at the root nothing, as containerd has it: nothing leaves the root.
+    `..` takes one name back, and at the root nothing, as containerd has it: nothing leaves the
+    root.
     """
     parts = [part for part in name.split("/") if part not in ("", ".")]
     if ".." in parts:
@@ -82,10 +87,15 @@ def require_path(path: str) -> None:
     if len(path) <= _SURELY_SHORT:
         return
     if (length := _length(path)) > MAX_PATH:
-        raise GateError(f"the path {shown(path)} has {length:,} bytes, and Linux allows {MAX_PATH:,} (PATH_MAX)")
+        raise GateError(
+            f"the path {shown(path)} has {length:,} bytes, and Linux allows {MAX_PATH:,} (PATH_MAX)"
+        )
     for name in path.split("/"):
         if len(name) > _SURELY_SHORT and (length := _length(name)) > MAX_NAME:
-            raise GateError(f"the name {shown(name)} has {length:,} bytes, and Linux allows {MAX_NAME:,} (NAME_MAX)")
+            raise GateError(
+                f"the name {shown(name)} has {length:,} bytes, and Linux allows {MAX_NAME:,} "
+                "(NAME_MAX)"
+            )
 
 
 def _length(text: str) -> int:
@@ -95,8 +105,9 @@ def _length(text: str) -> int:
 def admitted(name: str, node: Node) -> tuple[str, Node]:
     """The clean path of `name`, and `node` as it may stand there. Raises `GateError`.
 
-    A hard link's target becomes a clean path as well. Times before and after what 64 bits of nanoseconds hold become the first
-    and the last of these, as the kernel does with times that a file system cannot hold (timestamp_truncate, fs/inode.c).
+    A hard link's target becomes a clean path as well. Times before and after what 64 bits of
+    nanoseconds hold become the first and the last of these, as the kernel does with times that a
+    file system cannot hold (timestamp_truncate, fs/inode.c).
     """
     path = clean(name)
     if not path and node.kind != DIRECTORY:
@@ -129,7 +140,8 @@ def _require_numbers(node: Node) -> None:
         major, minor = node.device
         if not (0 <= major <= MAX_MAJOR and 0 <= minor <= MAX_MINOR):
             raise GateError(
-                f"the device number {major:,}:{minor:,} is not one of 0:0 to {MAX_MAJOR:,}:{MAX_MINOR:,} (12 and 20 bits)"
+                f"the device number {major:,}:{minor:,} is not one of 0:0 to "
+                f"{MAX_MAJOR:,}:{MAX_MINOR:,} (12 and 20 bits)"
             )
 
 
@@ -138,7 +150,8 @@ def _require_target(link: str) -> None:
         raise GateError(f"the symbolic link's target {shown(link)} has a NUL in it")
     if not 1 <= (length := _length(link)) <= MAX_LINK:
         raise GateError(
-            f"the symbolic link's target {shown(link)} has {length:,} bytes, and Linux allows 1 to {MAX_LINK:,}"
+            f"the symbolic link's target {shown(link)} has {length:,} bytes, and Linux allows 1 "
+            f"to {MAX_LINK:,}"
         )
 
 
@@ -148,12 +161,17 @@ def _require_xattrs(xattrs: tuple[tuple[str, bytes], ...]) -> None:
         length = _length(name)
         if "\0" in name or not 1 <= length <= MAX_XATTR_NAME:
             raise GateError(
-                f"the extended attribute's name {shown(name)} has a NUL, or not 1 to {MAX_XATTR_NAME} bytes"
+                f"the extended attribute's name {shown(name)} has a NUL, or not 1 to "
+                f"{MAX_XATTR_NAME} bytes"
             )
         if len(value) > MAX_XATTR_VALUE:
             raise GateError(
-                f"the extended attribute {shown(name)} has {len(value):,} bytes, and Linux allows {MAX_XATTR_VALUE:,}"
+                f"the extended attribute {shown(name)} has {len(value):,} bytes, and Linux allows "
+                f"{MAX_XATTR_VALUE:,}"
             )
         total += length + 1
     if total > MAX_XATTR_LIST:
-        raise GateError(f"the extended attributes' names have {total:,} bytes, and Linux allows {MAX_XATTR_LIST:,}")
+        raise GateError(
+            f"the extended attributes' names have {total:,} bytes, and Linux allows "
+            f"{MAX_XATTR_LIST:,}"
+        )

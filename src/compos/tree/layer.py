@@ -31,9 +31,11 @@ OPAQUE = ".wh..wh..opq"
 
 
 class Layer(NamedTuple):
-    """What one layer does, in the order in which it is applied: hide, then lay over (OCI image spec, layer.md).
+    """What one layer does, in the order in which it is applied: hide, then lay over (OCI image
+    spec, layer.md).
 
-    `entries` are (clean path, node) in archive order; a node of kind `h` is a hard link to the clean path in its `link`.
+    `entries` are (clean path, node) in archive order; a node of kind `h` is a hard link to the
+    clean path in its `link`.
     """
 
     whiteouts: tuple[str, ...]
@@ -42,9 +44,11 @@ class Layer(NamedTuple):
 
 
 def read_layer(store: Store, layer: Descriptor, image: str) -> Layer:
-    """The index of `layer`; its blob is verified, decompressed and read on the first call and never again.
+    """The index of `layer`; its blob is verified, decompressed and read on the first call and never
+    again.
 
-    Raises `ImageError` (`layer-damaged`, `layer-limit`, `layer-too-large`, `store-corrupt`, …); `image` is named in the error.
+    Raises `ImageError` (`layer-damaged`, `layer-limit`, `layer-too-large`, `store-corrupt`, …);
+    `image` is named in the error.
     """
     key = _key(layer)
     if (cached := record.load_nodes(store.derived("layer-index", key), KIND, store)) is not None:
@@ -57,7 +61,10 @@ def read_layer(store: Store, layer: Descriptor, image: str) -> Layer:
             index = _index(stream, source)
         except TarError as error:
             raise ImageError(
-                "layer-damaged", f"the layer is not a usable tar: {error}", place=place, hint="Build the image again."
+                "layer-damaged",
+                f"the layer is not a usable tar: {error}",
+                place=place,
+                hint="Build the image again.",
             ) from error
         except GateError as error:
             raise ImageError(
@@ -81,7 +88,8 @@ def _key(layer: Descriptor) -> str:
 
 
 def plain_layer(store: Store, layer: Descriptor, image: str) -> str:
-    """Where the layer lies as a plain tar, below the store's root; unpacked now if it is not. Raises as `read_layer`."""
+    """Where the layer lies as a plain tar, below the store's root; unpacked now if it is not.
+    Raises as `read_layer`."""
     read_layer(store, layer, image)
     unpacked = store.derived("layer", f"{layer.digest.replace(':', '-')}.tar")
     if unpacked is not None:

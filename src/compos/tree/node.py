@@ -1,4 +1,5 @@
-"""What a filesystem is made of here: nodes, whose contents are pieces of stored files, never held in memory."""
+"""What a filesystem is made of here: nodes, whose contents are pieces of stored files, never held
+in memory."""
 
 from __future__ import annotations
 
@@ -37,8 +38,9 @@ HARD_LINK = "h"
 class Slice(NamedTuple):
     """`size` bytes at `offset` of a file in the store.
 
-    `source` is the file's path below the store's root (`blobs/sha256/…`, `derived/…`). Such names are made of digests, so
-    two equal slices have equal bytes: a slice is a content identity that costs nothing to compute.
+    `source` is the file's path below the store's root (`blobs/sha256/…`, `derived/…`). Such names
+    are made of digests, so two equal slices have equal bytes: a slice is a content identity that
+    costs nothing to compute.
     """
 
     source: str
@@ -58,8 +60,9 @@ Piece: TypeAlias = Slice | bytes | Hole
 class Node(NamedTuple):
     """One inode: everything about a path but the path.
 
-    `mode` is the low twelve bits; `mtime` is in nanoseconds since 1970; `link` is a symbolic link's target; `device` is
-    (major, minor). Regular files with the same non-empty `inode` are hard links of one another.
+    `mode` is the low twelve bits; `mtime` is in nanoseconds since 1970; `link` is a symbolic link's
+    target; `device` is (major, minor). Regular files with the same non-empty `inode` are hard links
+    of one another.
     """
 
     kind: str
@@ -76,8 +79,9 @@ class Node(NamedTuple):
 
 
 Tree: TypeAlias = dict[str, Node]
-"""A filesystem: path (relative, no leading slash, bytes that are not UTF-8 as surrogate escapes) → node. The root itself
-has no entry unless something set its mode; then its path is the empty string. Sorted by path, parents precede children."""
+"""A filesystem: path (relative, no leading slash, bytes that are not UTF-8 as surrogate escapes) →
+node. The root itself has no entry unless something set its mode; then its path is the empty string.
+Sorted by path, parents precede children."""
 
 
 def file(data: bytes, mode: int, mtime: int, *, uid: int = 0, gid: int = 0) -> Node:

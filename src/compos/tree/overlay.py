@@ -1,6 +1,8 @@
-"""Trees laid over each other, as a container engine lays layers: through symbolic links, inside the root. Pure.
+"""Trees laid over each other, as a container engine lays layers: through symbolic links, inside the
+root. Pure.
 
-Work and memory are in proportion to what is laid over, whatever links, whiteouts and missing folders it consists of.
+Work and memory are in proportion to what is laid over, whatever links, whiteouts and missing
+folders it consists of.
 """
 
 from __future__ import annotations
@@ -18,13 +20,16 @@ MAX_LINKS = 40
 """Symbolic links followed in one path, as in Linux (path_resolution(7))."""
 
 MAX_IMPLIED = 64 << 20
-"""Characters in the paths of all directories that nobody names: a path of 4,095 bytes can imply 2,047 of them."""
+"""Characters in the paths of all directories that nobody names: a path of 4,095 bytes can imply
+2,047 of them."""
 
 MAX_STEPS, MAX_STEPS_EACH = 1 << 20, 64
-"""Names looked up to follow links, in all and for each entry: an honest image follows few, and finds most of them again."""
+"""Names looked up to follow links, in all and for each entry: an honest image follows few, and
+finds most of them again."""
 
 IMPLIED = directory(0o755, 0)
-"""What stands for a directory that nobody names and that was made because something lies below it; known by identity."""
+"""What stands for a directory that nobody names and that was made because something lies below it;
+known by identity."""
 
 _SURELY_SHORT = 63
 
@@ -32,8 +37,8 @@ _SURELY_SHORT = 63
 class Overlay:
     """A tree that others are laid over, one after another.
 
-    Paths are resolved as a chroot would: symbolic links among the parents are followed inside the root, missing parents are
-    made. `place` names the image in errors.
+    Paths are resolved as a chroot would: symbolic links among the parents are followed inside the
+    root, missing parents are made. `place` names the image in errors.
     """
 
     def __init__(self, place: str) -> None:
@@ -46,14 +51,17 @@ class Overlay:
         self._steps = 0
         self._implied = 0
         self._directories: set[str] = {""}
-        """Paths known to be real directories reached without a link: what lets the usual path skip resolution."""
+        """Paths known to be real directories reached without a link: what lets the usual path skip
+        resolution."""
         self.resolved: dict[str, str] = {}
-        """Where paths that are not real directories lead; forgotten whenever a link or a directory goes."""
+        """Where paths that are not real directories lead; forgotten whenever a link or a directory
+        goes."""
         self._children: dict[str, dict[str, None]] | None = None
         """The paths in each directory; only from when something is first removed on."""
 
     def named(self) -> Tree:
-        """The tree without directories that nobody names: laid over another tree they would hide a link of that name."""
+        """The tree without directories that nobody names: laid over another tree they would hide a
+        link of that name."""
         return {path: node for path, node in self.tree.items() if node is not IMPLIED}
 
     def apply(self, layer: Layer) -> None:
@@ -72,7 +80,8 @@ class Overlay:
         return path
 
     def put(self, path: str, node: Node) -> None:
-        """Put one node at a path whose parents are directories; what a directory held goes with it."""
+        """Put one node at a path whose parents are directories; what a directory held goes with
+        it."""
         old = self.tree.get(path)
         if old is None:
             if self._children is not None and path:
@@ -88,7 +97,8 @@ class Overlay:
             self._directories.add(path)
 
     def real(self, path: str) -> str:
-        """`path` with the links among its parents followed, and its parents made. Raises `ImageError`."""
+        """`path` with the links among its parents followed, and its parents made. Raises
+        `ImageError`."""
         parent, slash, base = path.rpartition("/")
         if parent in self._directories:
             return path
@@ -157,12 +167,19 @@ class Overlay:
     def limit(self, reason: str) -> ImageError:
         """The error for what is out of proportion."""
         return ImageError(
-            "layer-limit", reason, place=self.place, hint="Do not use this image; it is damaged or hostile."
+            "layer-limit",
+            reason,
+            place=self.place,
+            hint="Do not use this image; it is damaged or hostile.",
         )
 
     def loop(self, path: str) -> ComposError:
         """The error for a path that leads through too many links."""
-        return ImageError("layer-link-loop", f"too many symbolic links in the path {shown(path)}", place=self.place)
+        return ImageError(
+            "layer-link-loop",
+            f"too many symbolic links in the path {shown(path)}",
+            place=self.place,
+        )
 
     def _walk(self, path: str, *, make: bool) -> str | None:
         if (known := self.resolved.get(path)) is not None:
@@ -208,7 +225,8 @@ class Overlay:
             raise self.loop(path)
 
     def require_short(self, path: str, base: str) -> None:
-        """Raise `ImageError` for a path, its last name `base`, that is too long where it lies in the end."""
+        """Raise `ImageError` for a path, its last name `base`, that is too long where it lies in
+        the end."""
         if len(base) <= _SURELY_SHORT and len(path) <= 1000:
             return
         try:
@@ -225,7 +243,8 @@ class Overlay:
         if found is None or found.kind == DIRECTORY:
             raise ImageError(
                 "layer-hard-link",
-                f"{shown(path)} is a hard link to {shown(node.link)}, which is not a file of the image",
+                f"{shown(path)} is a hard link to {shown(node.link)}, which is not a file of the "
+                "image",
                 place=self.place,
                 hint="Build the image again; its layer is incomplete.",
             )
@@ -239,8 +258,13 @@ class Overlay:
     def _hide(self, layer: Layer) -> None:
         self.entries += len(layer.opaque) + len(layer.whiteouts)
         for path, node in layer.entries:
-            # A folder in place of a link: what the layer hides below is the folder's, and not where the link led.
-            if node.kind == DIRECTORY and (old := self.tree.get(path)) is not None and old.kind == SYMLINK:
+            # A folder in place of a link: what the layer hides below is the folder's, and not where
+            # the link led.
+            if (
+                node.kind == DIRECTORY
+                and (old := self.tree.get(path)) is not None
+                and old.kind == SYMLINK
+            ):
                 self.put(path, node)
         # All are found before any is gone: they are about what lay below.
         emptied = [folder for path in layer.opaque if (folder := self.find(path)) is not None]

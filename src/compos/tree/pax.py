@@ -1,7 +1,9 @@
-"""Values in tar headers: numbers, times, PAX records; read as GNU tar, Python's tarfile and Go's archive/tar agree on. Pure.
+"""Values in tar headers: numbers, times, PAX records; read as GNU tar, Python's tarfile and Go's
+archive/tar agree on. Pure.
 
-Sources: POSIX.1-2024, pax, "ustar Interchange Format" and "pax Extended Header"; tar(5) of GNU tar for base-256; Go's
-documentation of archive/tar (`Format`, `Header.PAXRecords`), whose rule counts where they disagree: containerd reads so.
+Sources: POSIX.1-2024, pax, "ustar Interchange Format" and "pax Extended Header"; tar(5) of GNU tar
+for base-256; Go's documentation of archive/tar (`Format`, `Header.PAXRecords`), whose rule counts
+where they disagree: containerd reads so.
 """
 
 from __future__ import annotations
@@ -25,10 +27,11 @@ class TarError(ValueError):
 
 
 def number(field: bytes) -> int:
-    """A number of a header: octal digits among blanks and NULs (none: 0), or base-256. Raises `ValueError`.
+    """A number of a header: octal digits among blanks and NULs (none: 0), or base-256. Raises
+    `ValueError`.
 
-    Base-256 is a two's complement number behind a first bit that is always set (GNU tar's manual, "Standard"): its sign is the
-    second bit.
+    Base-256 is a two's complement number behind a first bit that is always set (GNU tar's manual,
+    "Standard"): its sign is the second bit.
     """
     if field[0] & 0x80:
         bits = 8 * len(field) - 1
@@ -50,7 +53,8 @@ def decimal(value: bytes) -> int:
 
 
 def nanoseconds(value: bytes) -> int:
-    """A time of a PAX record: seconds since 1970, perhaps negative, perhaps with a fraction. Raises `ValueError`."""
+    """A time of a PAX record: seconds since 1970, perhaps negative, perhaps with a fraction. Raises
+    `ValueError`."""
     found = _TIME.fullmatch(value)
     if found is None or not (found[2] or found[3]):
         raise ValueError(value)
@@ -59,7 +63,8 @@ def nanoseconds(value: bytes) -> int:
 
 
 def records_of(body: bytes) -> Iterator[tuple[str, bytes]]:
-    """The records of an extended header, in their order. Raises `ValueError`. Takes time in proportion to its length."""
+    """The records of an extended header, in their order. Raises `ValueError`. Takes time in
+    proportion to its length."""
     start = 0
     while start < len(body):
         blank = body.find(b" ", start, start + _MAX_LENGTH + 1)
@@ -73,7 +78,8 @@ def records_of(body: bytes) -> Iterator[tuple[str, bytes]]:
 
 
 def text(raw: bytes) -> str:
-    """Names are UTF-8 where they can be; `hdrcharset=BINARY` says no more than that others are as they are."""
+    """Names are UTF-8 where they can be; `hdrcharset=BINARY` says no more than that others are as
+    they are."""
     return raw.decode("utf-8", "surrogateescape")
 
 

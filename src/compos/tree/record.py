@@ -1,8 +1,9 @@
-"""Records: nodes and pieces of stored files, kept in the store and read back in a few milliseconds. May touch: the store.
+"""Records: nodes and pieces of stored files, kept in the store and read back in a few milliseconds.
+May touch: the store.
 
-A record is data, column by column (`tree.columns`), and is checked as if a stranger had written it: each value has its
-type and range, each path stays inside, each slice lies in a file of the store that is there, unharmed. What is anything
-else is no record, and is made anew.
+A record is data, column by column (`tree.columns`), and is checked as if a stranger had written it:
+each value has its type and range, each path stays inside, each slice lies in a file of the store
+that is there, unharmed. What is anything else is no record, and is made anew.
 """
 
 from __future__ import annotations
@@ -80,13 +81,16 @@ def save_groups(
 ) -> None:
     """Write `groups` of pieces by their names, and `notes`."""
     names, contents = [name for name, _ in groups], [pieces for _, pieces in groups]
-    columns.save(path, what, [(TEXT, notes), (TEXT, names), ("I", [*map(len, contents)]), *_split(contents)])
+    columns.save(
+        path, what, [(TEXT, notes), (TEXT, names), ("I", [*map(len, contents)]), *_split(contents)]
+    )
 
 
 def load_groups(
     path: Path | None, what: str, store: Store
 ) -> tuple[list[tuple[str, tuple[Piece, ...]]], tuple[str, ...]] | None:
-    """What `save_groups` wrote; None when a stored file that it slices is gone, harmed or short, too."""
+    """What `save_groups` wrote; None when a stored file that it slices is gone, harmed or short,
+    too."""
     loaded = columns.load(path, what, f"ssI{_PIECES}")
     if loaded is None:
         return None
@@ -98,7 +102,8 @@ def load_groups(
 
 
 def _split(contents: Iterable[Iterable[Piece]]) -> list[tuple[str, Sequence[Any]]]:
-    """The columns of pieces: stored files with the bytes needed of each, then kinds, bytes, holes and slices."""
+    """The columns of pieces: stored files with the bytes needed of each, then kinds, bytes, holes
+    and slices."""
     ends: dict[str, int] = {}
     numbers: dict[str, int] = {}
     kinds: list[int] = []
@@ -130,7 +135,8 @@ def _joined(loaded: Sequence[list[Any]], store: Store) -> list[Piece] | None:
         len(sources) != len(ends)
         or not len(which) == len(offsets) == len(sizes)
         or max(kinds, default=0) > _SLICE
-        or (kinds.count(_INLINE), kinds.count(_HOLE), kinds.count(_SLICE)) != (len(inline), len(holes), len(which))
+        or (kinds.count(_INLINE), kinds.count(_HOLE), kinds.count(_SLICE))
+        != (len(inline), len(holes), len(which))
         or min(offsets, default=0) < 0
         or min(sizes, default=0) < 0
         or min(holes, default=0) < 0
@@ -140,7 +146,9 @@ def _joined(loaded: Sequence[list[Any]], store: Store) -> list[Piece] | None:
         or not store.holds(zip(sources, ends, strict=True))
     ):
         return None
-    slices: Iterator[Piece] = map(Slice._make, zip(map(sources.__getitem__, which), offsets, sizes, strict=True))
+    slices: Iterator[Piece] = map(
+        Slice._make, zip(map(sources.__getitem__, which), offsets, sizes, strict=True)
+    )
     if len(kinds) == len(which):
         return list(slices)
     each: tuple[Iterator[Piece], ...] = (iter(inline), map(Hole, holes), slices)
@@ -156,7 +164,10 @@ def _grouped(pieces: Iterable[Piece], counts: Iterable[int]) -> Iterator[tuple[P
 
 
 def save_nodes(
-    path: Path, what: str, entries: Iterable[tuple[str, Node]], extra: tuple[Sequence[str], Sequence[str]] = ((), ())
+    path: Path,
+    what: str,
+    entries: Iterable[tuple[str, Node]],
+    extra: tuple[Sequence[str], Sequence[str]] = ((), ()),
 ) -> None:
     """Write nodes with their paths, in their order, and two `extra` lists of texts."""
     entries = tuple(entries)
@@ -193,7 +204,8 @@ def save_nodes(
 def load_nodes(
     path: Path | None, what: str, store: Store
 ) -> tuple[list[tuple[str, Node]], tuple[tuple[str, ...], tuple[str, ...]]] | None:
-    """What `save_nodes` wrote; None when a stored file that it slices is gone, harmed or short, too."""
+    """What `save_nodes` wrote; None when a stored file that it slices is gone, harmed or short,
+    too."""
     loaded = columns.load(path, what, f"ss{_NODES}{_PIECES}")
     if loaded is None:
         return None
@@ -202,7 +214,23 @@ def load_nodes(
     pieces = _joined(loaded[2 + len(_NODES) :], store)
     if pieces is None or not _possible(fields, len(pieces)):
         return None
-    names, kinds, modes, uids, gids, mtimes, sizes, links, inodes, majors, minors, counts, keys, values, parts = fields
+    (
+        names,
+        kinds,
+        modes,
+        uids,
+        gids,
+        mtimes,
+        sizes,
+        links,
+        inodes,
+        majors,
+        minors,
+        counts,
+        keys,
+        values,
+        parts,
+    ) = fields
     if not _inside(names) or not all(map(_inside, extra)):
         return None
     contents = [*_grouped(pieces, parts)]
@@ -217,9 +245,44 @@ def load_nodes(
 
 def _possible(fields: Sequence[list[Any]], pieces: int) -> bool:
     """Whether columns of nodes have one length, and values that nodes can have."""
-    names, kinds, modes, uids, gids, mtimes, sizes, links, inodes, majors, minors, counts, keys, values, parts = fields
+    (
+        names,
+        kinds,
+        modes,
+        uids,
+        gids,
+        mtimes,
+        sizes,
+        links,
+        inodes,
+        majors,
+        minors,
+        counts,
+        keys,
+        values,
+        parts,
+    ) = fields
     return (
-        {*map(len, (names, kinds, modes, uids, gids, mtimes, sizes, links, inodes, majors, minors, counts, parts))}
+        {
+            *map(
+                len,
+                (
+                    names,
+                    kinds,
+                    modes,
+                    uids,
+                    gids,
+                    mtimes,
+                    sizes,
+                    links,
+                    inodes,
+                    majors,
+                    minors,
+                    counts,
+                    parts,
+                ),
+            )
+        }
         == {len(names)}
         and {*kinds} <= _KINDS
         and max(modes, default=0) <= MAX_MODE
@@ -241,7 +304,10 @@ def _fits(node: Node) -> bool:
         return False
     if len(content) == 1 and isinstance(content[0], Slice):
         return content[0].size == node.size
-    return sum(len(piece) if isinstance(piece, bytes) else piece.size for piece in content) == node.size
+    return (
+        sum(len(piece) if isinstance(piece, bytes) else piece.size for piece in content)
+        == node.size
+    )
 
 
 _OUTSIDE = ("/../", "\0../", "/..\0", "\0..\0", "/./", "\0./", "/.\0", "\0.\0", "//", "\0/", "/\0")
@@ -265,13 +331,16 @@ def save_tree(path: Path, what: str, tree: Tree) -> None:
 
 
 def load_tree(path: Path | None, what: str, store: Store) -> Tree | None:
-    """A tree that `save_tree` wrote, or None as in `load_nodes`; nothing in it lies below what is no directory."""
+    """A tree that `save_tree` wrote, or None as in `load_nodes`; nothing in it lies below what is
+    no directory."""
     loaded = load_nodes(path, what, store)
     if loaded is None:
         return None
     tree = dict(loaded[0])
     parents = {name.rpartition("/")[0] for name in tree}
     parents.update([above for parent in parents for above in ancestors(parent)])
-    if len(tree) != len(loaded[0]) or any((node := tree.get(one)) and node.kind != DIRECTORY for one in parents):
+    if len(tree) != len(loaded[0]) or any(
+        (node := tree.get(one)) and node.kind != DIRECTORY for one in parents
+    ):
         return None
     return tree

@@ -1,4 +1,5 @@
-"""Pieces cut into units of equal size: which of these hold data, and their bytes. Pure; pieces are split, never copied.
+"""Pieces cut into units of equal size: which of these hold data, and their bytes. Pure; pieces are
+split, never copied.
 
 Disk containers and file systems store such units and leave out those that are holes.
 """
@@ -12,7 +13,17 @@ from typing import NamedTuple
 from compos.tree.contents import Contents, cut, piece_size
 from compos.tree.node import Hole, Piece, Slice
 
-__all__ = ["Batch", "Front", "Run", "batches", "blocks_of", "data_runs", "disk_size", "padded", "units"]
+__all__ = [
+    "Batch",
+    "Front",
+    "Run",
+    "batches",
+    "blocks_of",
+    "data_runs",
+    "disk_size",
+    "padded",
+    "units",
+]
 
 BATCH = 1 << 20
 JUDGED = 4 << 20
@@ -20,7 +31,8 @@ JUDGED = 4 << 20
 
 
 class Run(NamedTuple):
-    """`length` neighbouring units from `first` on, all with data; the last one may be shorter than a unit."""
+    """`length` neighbouring units from `first` on, all with data; the last one may be shorter than
+    a unit."""
 
     first: int
     length: int
@@ -28,7 +40,8 @@ class Run(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Neighbouring units from `first` on: their bytes, or where these stand in the store if they are packed already."""
+    """Neighbouring units from `first` on: their bytes, or where these stand in the store if they
+    are packed already."""
 
     first: int
     content: bytes | Slice
@@ -96,11 +109,15 @@ def data_runs(disk: Sequence[Piece], unit: int) -> list[Run]:
 
 
 def batches(
-    contents: Contents, runs: Iterable[Run], unit: int, is_packed: Callable[[Piece], bool] = lambda _: False
+    contents: Contents,
+    runs: Iterable[Run],
+    unit: int,
+    is_packed: Callable[[Piece], bool] = lambda _: False,
 ) -> Iterator[Batch]:
     """The units of `runs` in order, about a megabyte at a time; the last may be short.
 
-    Units that lie in a piece of a slice of which `is_packed` holds are not read, and come by themselves.
+    Units that lie in a piece of a slice of which `is_packed` holds are not read, and come by
+    themselves.
     """
     size = max(BATCH // unit, 1) * unit
     for run in runs:
@@ -123,7 +140,8 @@ def batches(
 def _stretches(
     run: Run, unit: int, is_packed: Callable[[Piece], bool]
 ) -> Iterator[tuple[int, Slice | tuple[Piece, ...]]]:
-    """`run` as the whole units of each packed slice, and the pieces between them; each with its first unit."""
+    """`run` as the whole units of each packed slice, and the pieces between them; each with its
+    first unit."""
     between: list[Piece] = []
     begin = at = 0
     for piece in _split(run.pieces):
@@ -166,8 +184,11 @@ def units(contents: Contents, runs: Iterable[Run], unit: int) -> Iterator[tuple[
                 yield first + start // unit, content[start : start + unit].ljust(unit, b"\0")
 
 
-def blocks_of(contents: Contents, pieces: Sequence[Piece], size: int) -> Iterator[tuple[bytes, int]]:
-    """A file in blocks of `size` with their lengths; a block of zeros has no bytes, and many of a hole come as one."""
+def blocks_of(
+    contents: Contents, pieces: Sequence[Piece], size: int
+) -> Iterator[tuple[bytes, int]]:
+    """A file in blocks of `size` with their lengths; a block of zeros has no bytes, and many of a
+    hole come as one."""
     zeros = bytes(size)
     waiting = b""
     for piece in pieces:

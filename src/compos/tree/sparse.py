@@ -1,6 +1,7 @@
 """Sparse members of tars: their maps, and where their data lies as pieces. Pure.
 
-Sources: GNU tar's manual, "Storing Sparse Files" (the old GNU format; PAX formats 0.0, 0.1 and 1.0).
+Sources: GNU tar's manual, "Storing Sparse Files" (the old GNU format; PAX formats 0.0, 0.1 and
+1.0).
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ __all__ = [
 ]
 
 MAX_STRETCHES = 1 << 20
-"""Stretches of data in all of an archive's sparse members: each is a piece in memory, whose map has four bytes at least."""
+"""Stretches of data in all of an archive's sparse members: each is a piece in memory, whose map has
+four bytes at least."""
 
 _PREFIX = "GNU.sparse."
 _MAX_LINE = 24
@@ -51,7 +53,8 @@ def real_size(records: Mapping[str, bytes]) -> int:
 
 
 def old_map(area: bytes) -> list[Stretch]:
-    """The entries in a header of the old GNU format, or in a block behind it: pairs of twelve bytes up to an empty one."""
+    """The entries in a header of the old GNU format, or in a block behind it: pairs of twelve bytes
+    up to an empty one."""
     found = []
     for at in range(0, len(area) - 23, 24):
         if not area[at]:
@@ -72,7 +75,8 @@ def map_in_records(records: Mapping[str, bytes]) -> list[Stretch]:
 
 
 def map_in_data(data: Data, start: int, end: int) -> tuple[list[Stretch], int]:
-    """The map of the PAX format 1.0, in front of the data from `start` on; and how many bytes it has. Raises `ValueError`."""
+    """The map of the PAX format 1.0, in front of the data from `start` on; and how many bytes it
+    has. Raises `ValueError`."""
     numbers: list[int] = []
     at, wanted = start, 1
     while len(numbers) < wanted:
@@ -90,7 +94,8 @@ def _pairs(numbers: Sequence[int]) -> list[Stretch]:
 
 
 def pieces_of(stretches: Sequence[Stretch], stored: Slice, real: int) -> tuple[Piece, ...]:
-    """A file of `real` bytes whose data lie in `stored` one after another. Raises `ValueError` for what cannot be."""
+    """A file of `real` bytes whose data lie in `stored` one after another. Raises `ValueError` for
+    what cannot be."""
     pieces: list[Piece] = []
     at = filled = used = 0
     for offset, length in stretches:

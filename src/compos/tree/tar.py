@@ -1,8 +1,9 @@
 """Reading tar: members of an uncompressed archive as nodes whose contents stay where they are.
 
-Formats: ustar and PAX (POSIX.1-2024, pax, "ustar Interchange Format", "pax Extended Header"), GNU (long names, base-256
-numbers, sparse members), star and pre-POSIX v7. Reads only; what a member says is not judged here but by `tree.gate`.
-Memory and time are in proportion to the archive, whatever it says of itself.
+Formats: ustar and PAX (POSIX.1-2024, pax, "ustar Interchange Format", "pax Extended Header"), GNU
+(long names, base-256 numbers, sparse members), star and pre-POSIX v7. Reads only; what a member
+says is not judged here but by `tree.gate`. Memory and time are in proportion to the archive,
+whatever it says of itself.
 """
 
 from __future__ import annotations
@@ -12,7 +13,18 @@ import struct
 from collections.abc import Iterator, Mapping
 from typing import IO, NamedTuple
 
-from compos.tree.node import BLOCK, CHARACTER, DIRECTORY, FIFO, FILE, HARD_LINK, SYMLINK, Node, Piece, Slice
+from compos.tree.node import (
+    BLOCK,
+    CHARACTER,
+    DIRECTORY,
+    FIFO,
+    FILE,
+    HARD_LINK,
+    SYMLINK,
+    Node,
+    Piece,
+    Slice,
+)
 from compos.tree.pax import XATTR, TarError, decimal, nanoseconds, number, records_of, text, xattrs
 from compos.tree.sparse import (
     MAX_STRETCHES,
@@ -31,13 +43,16 @@ BLOCK_SIZE = 512
 
 _HEADER = struct.Struct("100s8s8s8s12s12s8sc100s6s2s32s32s8s8s155s12s")
 _KINDS = {
-    b"1": HARD_LINK, b"2": SYMLINK, b"3": CHARACTER, b"4": BLOCK, b"5": DIRECTORY, b"6": FIFO, b"D": DIRECTORY,
+    b"1": HARD_LINK, b"2": SYMLINK, b"3": CHARACTER, b"4": BLOCK, b"5": DIRECTORY, b"6": FIFO,
+    b"D": DIRECTORY,
 }  # fmt: skip
-"""All others are regular files, also those that nobody here knows: POSIX, pax, "ustar Interchange Format", `typeflag`."""
+"""All others are regular files, also those that nobody here knows: POSIX, pax, "ustar Interchange
+Format", `typeflag`."""
 
 _PAX, _SOLARIS_PAX, _GLOBAL, _LONG_NAME, _LONG_LINK = b"x", b"X", b"g", b"L", b"K"
 _EXTENSIONS = frozenset((_PAX, _SOLARIS_PAX, _GLOBAL, _LONG_NAME, _LONG_LINK, b"V", b"N"))
-"""These and GNU tar's volume labels and older form of long names, which are ignored, are no members."""
+"""These and GNU tar's volume labels and older form of long names, which are ignored, are no
+members."""
 
 _CONTINUED = b"M"
 _DUMP = b"D"
@@ -46,7 +61,8 @@ _DUMP = b"D"
 _OLD_SPARSE = b"S"
 
 _GLOBAL_RECORDS = ("path", "linkpath", "size", "uid", "gid", "mtime")
-"""What is taken from a global header, for all members behind it; others' records are about single files."""
+"""What is taken from a global header, for all members behind it; others' records are about single
+files."""
 
 MAX_EXTENSIONS = 1 << 20
 """Bytes of extended headers in front of one member: Linux's attributes and paths are shorter."""
@@ -55,7 +71,8 @@ MAPPED = 16 << 20
 
 
 class Member(NamedTuple):
-    """One member: its name, its node, and for a hard link (`node.kind` is `h`) the target's name in `node.link`.
+    """One member: its name, its node, and for a hard link (`node.kind` is `h`) the target's name in
+    `node.link`.
 
     `records` are its PAX records, for those that others have defined.
     """
@@ -68,8 +85,9 @@ class Member(NamedTuple):
 def read_members(stream: IO[bytes], archive: Slice | str) -> Iterator[Member]:
     """The members of an uncompressed tar, contents as slices of the same stored file.
 
-    `stream` is that file, opened; `archive` is its path below the store's root, or a slice of it when the tar is itself a
-    member of another. Raises `TarError`. Nothing is an empty archive; a missing end marker is accepted as GNU tar does.
+    `stream` is that file, opened; `archive` is its path below the store's root, or a slice of it
+    when the tar is itself a member of another. Raises `TarError`. Nothing is an empty archive; a
+    missing end marker is accepted as GNU tar does.
     """
     stream.seek(0, 2)
     end = stream.tell()
@@ -105,10 +123,14 @@ class _Reader:
             if typeflag in _EXTENSIONS:
                 extensions += size
                 if not 0 <= size <= extensions <= MAX_EXTENSIONS:
-                    raise TarError(f"extended headers of {extensions} bytes before byte {self.position}")
+                    raise TarError(
+                        f"extended headers of {extensions} bytes before byte {self.position}"
+                    )
                 self._extend(typeflag, self.data[self.position : self._skip(size)], records)
                 continue
-            yield self._member(fields, size, {**self.global_records, **records} if self.global_records else records)
+            yield self._member(
+                fields, size, {**self.global_records, **records} if self.global_records else records
+            )
             records = {}
             extensions = 0
         if records or self.position > self.size:
@@ -179,7 +201,8 @@ class _Reader:
             raise TarError(f"bad number in a PAX record before byte {self.position}") from None
 
     def _member(self, fields: tuple[bytes, ...], size: int, records: dict[str, bytes]) -> Member:
-        """A member; an empty record deletes what was said before for all members, and the header's field counts again."""
+        """A member; an empty record deletes what was said before for all members, and the header's
+        field counts again."""
         typeflag = fields[7]
         if typeflag == _CONTINUED:
             raise TarError(f"a file that another archive begins before byte {self.position}")
@@ -217,7 +240,8 @@ class _Reader:
         return Member(name, node, records)
 
     def _has_data(self, size: int) -> bool:
-        """Whether the data of a hard link follow. Only PAX archives may have them, and many writers give a size without.
+        """Whether the data of a hard link follow. Only PAX archives may have them, and many writers
+        give a size without.
 
         So what follows decides, as in libarchive: a header, or the end, is no data.
         """
@@ -234,7 +258,9 @@ class _Reader:
         except ValueError:
             raise TarError(f"bad number in a PAX record before byte {self.position}") from None
 
-    def _content(self, size: int, typeflag: bytes, records: dict[str, bytes]) -> tuple[tuple[Piece, ...], int]:
+    def _content(
+        self, size: int, typeflag: bytes, records: dict[str, bytes]
+    ) -> tuple[tuple[Piece, ...], int]:
         """A regular file's pieces and length."""
         header = self.position
         try:
@@ -251,7 +277,8 @@ class _Reader:
         return ((Slice(self.source, start, size),) if size else ()), size
 
     def _old_sparse(self, size: int) -> tuple[tuple[Piece, ...], int]:
-        """Old GNU sparse format: four entries at 386, "extended" at 482, the real size at 483; then 21 a block."""
+        """Old GNU sparse format: four entries at 386, "extended" at 482, the real size at 483; then
+        21 a block."""
         block = self.data[self.position - BLOCK_SIZE : self.position]
         real = number(block[483:495])
         stretches = old_map(block[386:482])
@@ -276,15 +303,20 @@ class _Reader:
             stretches = map_in_records(records)
         return self._sparse(stretches, start, end, real_size(records))
 
-    def _sparse(self, stretches: list[Stretch], start: int, end: int, real: int) -> tuple[tuple[Piece, ...], int]:
+    def _sparse(
+        self, stretches: list[Stretch], start: int, end: int, real: int
+    ) -> tuple[tuple[Piece, ...], int]:
         self.stretches += len(stretches)
         if self.stretches > MAX_STRETCHES:
-            raise TarError(f"sparse files of more than {MAX_STRETCHES} stretches before byte {start}")
+            raise TarError(
+                f"sparse files of more than {MAX_STRETCHES} stretches before byte {start}"
+            )
         return pieces_of(stretches, Slice(self.source, start, max(end - start, 0)), real), real
 
 
 def _is_header(block: bytes) -> bool:
-    """Whether the checksum is right: the sum of all bytes, its own read as blanks; old writers summed signed bytes."""
+    """Whether the checksum is right: the sum of all bytes, its own read as blanks; old writers
+    summed signed bytes."""
     blanked = block[:148] + b"        " + block[156:]
     try:
         stored = number(block[148:156])
@@ -294,7 +326,8 @@ def _is_header(block: bytes) -> bool:
 
 
 def _name(fields: tuple[bytes, ...]) -> bytes:
-    """The name in a header; with ustar's magic it begins in `prefix`, which star's two times make shorter (star(5))."""
+    """The name in a header; with ustar's magic it begins in `prefix`, which star's two times make
+    shorter (star(5))."""
     name, prefix = fields[0].partition(b"\0")[0], fields[15]
     if fields[9] != b"ustar\0" or not prefix[0]:
         return name

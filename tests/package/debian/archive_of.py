@@ -1,4 +1,5 @@
-"""A small Debian archive made by the test itself: packages, lists, a Release signed with a throwaway key, and a server."""
+"""A small Debian archive made by the test itself: packages, lists, a Release signed with a
+throwaway key, and a server."""
 
 from __future__ import annotations
 
@@ -23,7 +24,8 @@ import pysequoia
 from compos.package.debian.mirror import Mirror
 
 DATE = formatdate(time.time() - 7 * 86400).replace("-0000", "UTC")
-"""When the archive is signed: a week ago, as what is signed in the future or long ago is refused."""
+"""When the archive is signed: a week ago, as what is signed in the future or long ago is
+refused."""
 
 
 def stanza(name: str, version: str = "1", **fields: str) -> str:
@@ -35,8 +37,13 @@ def stanza(name: str, version: str = "1", **fields: str) -> str:
         "Size": str(len(content)),
         "SHA256": hashlib.sha256(content).hexdigest(),
     }
-    merged |= {key.replace("_", "-").title().replace("Sha256", "SHA256"): value for key, value in fields.items()}
-    return f"Package: {name}\nVersion: {version}\n" + "".join(f"{key}: {value}\n" for key, value in merged.items())
+    merged |= {
+        key.replace("_", "-").title().replace("Sha256", "SHA256"): value
+        for key, value in fields.items()
+    }
+    return f"Package: {name}\nVersion: {version}\n" + "".join(
+        f"{key}: {value}\n" for key, value in merged.items()
+    )
 
 
 def tar_of(files: Mapping[str, bytes]) -> bytes:
@@ -95,7 +102,8 @@ class Archive:
     suffixes: tuple[str, ...] = ("", ".xz", ".gz")
 
     def beside(self, kind: str) -> Archive:
-        """An archive for the suite's `updates`, in this one's folder, or its `security` updates, where Debian has them."""
+        """An archive for the suite's `updates`, in this one's folder, or its `security` updates,
+        where Debian has them."""
         root = self.root if kind == "updates" else self.root.with_name(f"{self.root.name}-security")
         return Archive(root, self.key, f"{self.suite}-{kind}")
 
@@ -105,7 +113,9 @@ class Archive:
             self.beside(kind).write()
         return self.write()
 
-    def add_deb(self, name: str, files: Mapping[str, bytes], version: str = "1", **fields: str) -> bytes:
+    def add_deb(
+        self, name: str, files: Mapping[str, bytes], version: str = "1", **fields: str
+    ) -> bytes:
         content = deb_of(files)
         path = self.root / f"pool/main/{name}_{version}.deb"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -124,17 +134,23 @@ class Archive:
         folder = self.root / f"dists/{self.suite}/main/binary-amd64"
         folder.mkdir(parents=True, exist_ok=True)
         lines = []
-        for suffix, content in {"": plain, ".xz": lzma.compress(plain), ".gz": gzip.compress(plain, mtime=0)}.items():
+        for suffix, content in {
+            "": plain,
+            ".xz": lzma.compress(plain),
+            ".gz": gzip.compress(plain, mtime=0),
+        }.items():
             if suffix and suffix not in self.suffixes:
                 continue
             digest = hashlib.sha256(content).hexdigest()
-            target = folder / f"by-hash/SHA256/{digest}" if self.by_hash else folder / f"Packages{suffix}"
+            target = (
+                folder / f"by-hash/SHA256/{digest}"
+                if self.by_hash
+                else folder / f"Packages{suffix}"
+            )
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(content)
             lines.append(f" {digest} {len(content)} main/binary-amd64/Packages{suffix}\n")
-        head = (
-            f"Suite: stable\nCodename: {self.suite}\nDate: {DATE}\nAcquire-By-Hash: {'yes' if self.by_hash else 'no'}\n"
-        )
+        head = f"Suite: stable\nCodename: {self.suite}\nDate: {DATE}\nAcquire-By-Hash: {'yes' if self.by_hash else 'no'}\n"
         return f"{head}{self.release_fields}SHA256:\n{''.join(lines)}"
 
     def write(self) -> Archive:
@@ -203,11 +219,17 @@ def serve(root: Path) -> Iterator[Server]:
             start = int(span.removeprefix("bytes=").rstrip("-")) if span and state.ranges else 0
             self.send_response(206 if start else 200)
             if start:
-                self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+                self.send_header(
+                    "Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}"
+                )
             body = content[start:]
             self.send_header("Content-Length", state.lengths.get(self.path, str(len(body))))
             self.end_headers()
-            limit = state.break_after.get(self.path) if state.always_break else state.break_after.pop(self.path, None)
+            limit = (
+                state.break_after.get(self.path)
+                if state.always_break
+                else state.break_after.pop(self.path, None)
+            )
             self.wfile.write(body[:limit])
             if limit is not None or self.path in state.lengths:
                 self.close_connection = True
@@ -220,7 +242,9 @@ def serve(root: Path) -> Iterator[Server]:
 
     server = Quiet(("127.0.0.1", 0), Handler)
     state.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread = threading.Thread(
+        target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
+    )
     thread.start()
     try:
         yield state

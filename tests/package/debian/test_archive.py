@@ -1,4 +1,5 @@
-"""Package files: several at once, verified; opened whatever their compression, refused when damaged."""
+"""Package files: several at once, verified; opened whatever their compression, refused when
+damaged."""
 
 from __future__ import annotations
 
@@ -98,7 +99,12 @@ def test_one_fails(tmp_path: Path, key: Key, change: Callable[[Path], object], i
     [
         ("", bytes),
         (".xz", lzma.compress),
-        (".xz", lambda data: lzma.compress(data[:700]) + bytes(8) + lzma.compress(data[700:]) + bytes(4)),
+        (
+            ".xz",
+            lambda data: (
+                lzma.compress(data[:700]) + bytes(8) + lzma.compress(data[700:]) + bytes(4)
+            ),
+        ),
         (".gz", gzip.compress),
         (".zst", zstd.compress),
     ],
@@ -127,9 +133,13 @@ def test_against_dpkg(tmp_path: Path) -> None:
     for kind in ("xz", "gzip", "zstd", "none"):
         path = tmp_path / f"{kind}.deb"
         subprocess.run(
-            ["dpkg-deb", f"-Z{kind}", "--root-owner-group", "-b", root, path], check=True, stdout=subprocess.DEVNULL
+            ["dpkg-deb", f"-Z{kind}", "--root-owner-group", "-b", root, path],
+            check=True,
+            stdout=subprocess.DEVNULL,
         )
-        expected = subprocess.run(["dpkg-deb", "--fsys-tarfile", path], check=True, capture_output=True).stdout
+        expected = subprocess.run(
+            ["dpkg-deb", "--fsys-tarfile", path], check=True, capture_output=True
+        ).stdout
         with data_tar(path) as stream:
             assert stream.read() == expected
 
@@ -138,9 +148,11 @@ GOOD = deb_of(FILES)
 
 
 def wide() -> bytes:
-    """An .xz stream whose header asks for a dictionary of 1.5 GiB (LZMA2's property 38; the .xz format, section 5.3.1)."""
+    """An .xz stream whose header asks for a dictionary of 1.5 GiB (LZMA2's property 38; the .xz
+    format, section 5.3.1)."""
     packed = bytearray(lzma.compress(b"x", lzma.FORMAT_XZ, lzma.CHECK_NONE))
-    # 12 bytes of stream header; of the block: size, flags, id of the filter, size of its properties, the property; CRC32.
+    # 12 bytes of stream header; of the block: size, flags, id of the filter, size of its
+    # properties, the property; CRC32.
     size = (packed[12] + 1) * 4
     packed[16] = 38
     packed[12 + size - 4 : 12 + size] = zlib.crc32(packed[12 : 12 + size - 4]).to_bytes(4, "little")
@@ -169,7 +181,13 @@ WIDE = wide()
         ar_of({"debian-binary": b"2.0\n", "data.tar.xz": lzma.compress(tar_of(FILES))[:-30]}),
         # xz -9e --lzma2=dict=1536MiB: as much memory as that
         ar_of({"debian-binary": b"2.0\n", "data.tar.xz": WIDE}),
-        ar_of({"debian-binary": b"2.0\n", **{f"_{number}": b"" for number in range(MAX_MEMBERS)}, "data.tar": b""}),
+        ar_of(
+            {
+                "debian-binary": b"2.0\n",
+                **{f"_{number}": b"" for number in range(MAX_MEMBERS)},
+                "data.tar": b"",
+            }
+        ),
         ar_of({"debian-binary": b"2.0\n", "data.tar.": b""}),
     ],
 )
@@ -183,7 +201,9 @@ def test_damaged(tmp_path: Path, content: bytes) -> None:
 
 def test_a_package_that_becomes_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.deb"
-    path.write_bytes(ar_of({"debian-binary": b"2.0\n", "data.tar.xz": lzma.compress(bytes(2 << 20))}))
+    path.write_bytes(
+        ar_of({"debian-binary": b"2.0\n", "data.tar.xz": lzma.compress(bytes(2 << 20))})
+    )
     monkeypatch.setenv("COMPOS_MAX_LAYER_SIZE", "1M")
     with pytest.raises(PackageError, match="too large") as caught, data_tar(path) as stream:
         stream.read()

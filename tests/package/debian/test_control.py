@@ -8,7 +8,9 @@ from compos.package.debian.control import fields, stanzas
 
 
 def test_fields() -> None:
-    text = "Package: a\n# a remark\nDESCRIPTION: short\n long\n .\n\tmore\nEmpty:\nList:\n one\n two\n"
+    text = (
+        "Package: a\n# a remark\nDESCRIPTION: short\n long\n .\n\tmore\nEmpty:\nList:\n one\n two\n"
+    )
     assert fields(text) == {
         "package": "a",
         "description": "short\nlong\n.\nmore",
@@ -33,4 +35,7 @@ def test_a_field_that_occurs_twice_is_not_guessed_at() -> None:
 
 
 def test_stanzas() -> None:
-    assert list(stanzas("A: 1\n\n \n# only a remark\n\nA: 2\nB: 3")) == [{"a": "1"}, {"a": "2", "b": "3"}]
+    assert list(stanzas("A: 1\n\n \n# only a remark\n\nA: 2\nB: 3")) == [
+        {"a": "1"},
+        {"a": "2", "b": "3"},
+    ]

@@ -29,16 +29,26 @@ def server(tmp_path: Path) -> Iterator[Server]:
         yield server
 
 
-def get(server: Server, tmp_path: Path, expected: Expected = EXPECTED, url: str | None = None) -> int:
+def get(
+    server: Server, tmp_path: Path, expected: Expected = EXPECTED, url: str | None = None
+) -> int:
     """Fetch the file; how many bytes were reported as progress."""
     amounts: list[int] = []
     mirror = Mirror(server.url, tmp_path, delays=(0.0, 0.0))
-    fetch(mirror, url or f"{server.url}/file", tmp_path / "got", expected=expected, advance=amounts.append)
+    fetch(
+        mirror,
+        url or f"{server.url}/file",
+        tmp_path / "got",
+        expected=expected,
+        advance=amounts.append,
+    )
     assert (tmp_path / "got").read_bytes() == CONTENT
     return sum(amounts)
 
 
-def failure(server: Server, tmp_path: Path, expected: Expected = EXPECTED, url: str | None = None) -> ComposError:
+def failure(
+    server: Server, tmp_path: Path, expected: Expected = EXPECTED, url: str | None = None
+) -> ComposError:
     with pytest.raises(ComposError) as caught:
         get(server, tmp_path, expected, url)
     assert caught.value.hint
@@ -75,7 +85,9 @@ def test_truncated_again_and_again(server: Server, tmp_path: Path) -> None:
 
 
 def test_other_content(server: Server, tmp_path: Path) -> None:
-    assert failure(server, tmp_path, replace(EXPECTED, sha256="0" * 64)).id == "debian-hash-mismatch"
+    assert (
+        failure(server, tmp_path, replace(EXPECTED, sha256="0" * 64)).id == "debian-hash-mismatch"
+    )
     error = failure(server, tmp_path, replace(EXPECTED, size=len(CONTENT) + 1))
     assert error.id == "debian-hash-mismatch"
     assert "3000000 bytes" in error.message
@@ -92,7 +104,9 @@ def test_other_content(server: Server, tmp_path: Path) -> None:
         ([404], "debian-not-found", 1),
     ],
 )
-def test_statuses(server: Server, tmp_path: Path, statuses: list[int], id: str | None, requests: int) -> None:
+def test_statuses(
+    server: Server, tmp_path: Path, statuses: list[int], id: str | None, requests: int
+) -> None:
     server.statuses["/file"] = list(statuses)
     if id:
         assert failure(server, tmp_path).id == id
@@ -154,7 +168,12 @@ def test_read_is_bounded(server: Server, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "id"), [(errno.ENOSPC, "debian-cache-full"), (errno.EDQUOT, "debian-cache-full"), (13, "debian-cache")]
+    ("number", "id"),
+    [
+        (errno.ENOSPC, "debian-cache-full"),
+        (errno.EDQUOT, "debian-cache-full"),
+        (13, "debian-cache"),
+    ],
 )
 def test_cache_errors(tmp_path: Path, number: int, id: str) -> None:
     with pytest.raises(PackageError) as caught, cache_errors(tmp_path):

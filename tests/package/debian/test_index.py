@@ -13,7 +13,14 @@ from compos.package.debian.mirror import Mirror
 from tests.package.debian.archive_of import Archive, Key, serve, stanza
 
 STANZAS = [
-    stanza("first", "1-1", homepage="https://a.test/", source="src (2)", pre_depends="c", depends="a (>= 1) | b"),
+    stanza(
+        "first",
+        "1-1",
+        homepage="https://a.test/",
+        source="src (2)",
+        pre_depends="c",
+        depends="a (>= 1) | b",
+    ),
     stanza("twice", "1.9"),
     stanza("twice", "1.10", provides="virtual (= 3), virtual (= 4), other"),
     stanza("extra", priority="required", provides="virtual:any", conflicts="x", breaks="y (<< 2)"),
@@ -45,7 +52,10 @@ def test_lookup(tmp_path: Path, key: Key) -> None:
     assert [str(dependency) for dependency in first.depends] == ["c", "a (>= 1) | b"]
     assert [str(package) for package in index.candidates("twice")] == ["twice 1.10", "twice 1.9"]
     assert [package.name for package in index.providers("virtual")] == ["extra", "twice"]
-    assert [str(relation) for relation in index.candidates("extra")[0].conflicts] == ["x", "y (<< 2)"]
+    assert [str(relation) for relation in index.candidates("extra")[0].conflicts] == [
+        "x",
+        "y (<< 2)",
+    ]
     assert index.candidates("virtual") == index.providers("first") == ()
     assert index.similar("frist") == []
     assert index.similar("firts") == ["first"]
@@ -54,7 +64,9 @@ def test_lookup(tmp_path: Path, key: Key) -> None:
 @pytest.mark.parametrize("suffixes", [("",), ("", ".gz"), ("", ".xz"), ("", ".xz", ".gz")])
 @pytest.mark.parametrize("by_hash", [False, True])
 def test_compressions(tmp_path: Path, key: Key, suffixes: tuple[str, ...], by_hash: bool) -> None:
-    index = load(tmp_path, archive(tmp_path, key, suffixes=suffixes, by_hash=by_hash).mirror(tmp_path / "k"))
+    index = load(
+        tmp_path, archive(tmp_path, key, suffixes=suffixes, by_hash=by_hash).mirror(tmp_path / "k")
+    )
     assert len(index.candidates("twice")) == 2
 
 
@@ -136,10 +148,14 @@ def test_architecture_that_is_not_there(tmp_path: Path, key: Key) -> None:
 
 def test_several_suites(tmp_path: Path, key: Key) -> None:
     main = archive(tmp_path, key)
-    security = Archive(tmp_path / "mirror-security", key, "trixie-security", [stanza("first", "1-1+deb13u1")]).write()
+    security = Archive(
+        tmp_path / "mirror-security", key, "trixie-security", [stanza("first", "1-1+deb13u1")]
+    ).write()
     assert security.root.name == "mirror-security"
     mirror = main.mirror(tmp_path / "k")
-    both = load_index(mirror, tmp_path / "cache", architecture="amd64", suites=("trixie", "trixie-security"))
+    both = load_index(
+        mirror, tmp_path / "cache", architecture="amd64", suites=("trixie", "trixie-security")
+    )
     assert [(package.version, package.suite) for package in both.candidates("first")] == [
         ("1-1+deb13u1", "trixie-security"),
         ("1-1", "trixie"),
@@ -169,7 +185,8 @@ def test_a_list_larger_than_any(tmp_path: Path, key: Key) -> None:
 
 
 @pytest.mark.parametrize(
-    "stray", ["Provides: virtual\n", "\nProvides: virtual\n\n", "Provides: virtual\n\n" + stanza("other")]
+    "stray",
+    ["Provides: virtual\n", "\nProvides: virtual\n\n", "Provides: virtual\n\n" + stanza("other")],
 )
 def test_fields_before_the_first_package(tmp_path: Path, key: Key, stray: str) -> None:
     source = Archive(tmp_path / "mirror", key, stanzas=["X: y\n" + stray]).write()

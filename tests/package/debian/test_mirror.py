@@ -28,8 +28,12 @@ def machine(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def chosen(machine: Path, url: str | None = None, security: str | None = None, **environment: str) -> Mirror:
-    return default_mirror(url, security, environment=environment, apt=machine / "apt", keyrings=machine / "keyrings")
+def chosen(
+    machine: Path, url: str | None = None, security: str | None = None, **environment: str
+) -> Mirror:
+    return default_mirror(
+        url, security, environment=environment, apt=machine / "apt", keyrings=machine / "keyrings"
+    )
 
 
 def security_of(mirror: Mirror) -> str:
@@ -41,9 +45,16 @@ def sources(machine: Path, name: str, text: str) -> None:
 
 
 def test_precedence(machine: Path) -> None:
-    sources(machine, "sources.list.d/debian.sources", DEB822.format(uri="http://apt.test/debian/", key=ARCHIVE_KEY))
+    sources(
+        machine,
+        "sources.list.d/debian.sources",
+        DEB822.format(uri="http://apt.test/debian/", key=ARCHIVE_KEY),
+    )
     assert chosen(machine).url == "http://apt.test/debian"
-    assert chosen(machine, COMPOS_DEBIAN_MIRROR="http://variable.test/d").url == "http://variable.test/d"
+    assert (
+        chosen(machine, COMPOS_DEBIAN_MIRROR="http://variable.test/d").url
+        == "http://variable.test/d"
+    )
     both = chosen(machine, "file:///srv/debian", COMPOS_DEBIAN_MIRROR="http://variable.test/d")
     assert both.url == "file:///srv/debian"
     assert both.keyring == machine / "keyrings/debian-archive-keyring.gpg"
@@ -53,11 +64,23 @@ def test_precedence(machine: Path) -> None:
     ("line", "url"),
     [
         ("deb http://a.test/debian trixie main contrib", "http://a.test/debian"),
-        ("deb [arch=amd64 signed-by=/k.gpg] https://a.test/debian trixie main # why", "https://a.test/debian"),
-        ("deb-src http://a.test/debian trixie main\ndeb http://b.test/debian trixie main", "http://b.test/debian"),
-        ("deb http://a.test/s bookworm-security main\ndeb http://b.test/d bookworm main", "http://b.test/d"),
+        (
+            "deb [arch=amd64 signed-by=/k.gpg] https://a.test/debian trixie main # why",
+            "https://a.test/debian",
+        ),
+        (
+            "deb-src http://a.test/debian trixie main\ndeb http://b.test/debian trixie main",
+            "http://b.test/debian",
+        ),
+        (
+            "deb http://a.test/s bookworm-security main\ndeb http://b.test/d bookworm main",
+            "http://b.test/d",
+        ),
         ("deb cdrom:[disc]/ bookworm main\ndeb http://b.test/d bookworm main", "http://b.test/d"),
-        ("#deb http://a.test/debian trixie main\ndeb http://b.test/debian trixie main", "http://b.test/debian"),
+        (
+            "#deb http://a.test/debian trixie main\ndeb http://b.test/debian trixie main",
+            "http://b.test/debian",
+        ),
     ],
 )
 def test_one_line_format(machine: Path, line: str, url: str) -> None:
@@ -66,10 +89,20 @@ def test_one_line_format(machine: Path, line: str, url: str) -> None:
 
 
 def test_third_parties_are_passed_over(machine: Path) -> None:
-    sources(machine, "sources.list.d/a.sources", DEB822.format(uri="https://vendor.test/", key="/k.gpg"))
-    sources(machine, "sources.list.d/b.sources", DEB822.format(uri="https://other.test/debian", key="/k.gpg"))
+    sources(
+        machine, "sources.list.d/a.sources", DEB822.format(uri="https://vendor.test/", key="/k.gpg")
+    )
+    sources(
+        machine,
+        "sources.list.d/b.sources",
+        DEB822.format(uri="https://other.test/debian", key="/k.gpg"),
+    )
     assert chosen(machine).url == "https://other.test/debian"
-    sources(machine, "sources.list.d/c.sources", DEB822.format(uri="https://real.test/copy", key=ARCHIVE_KEY))
+    sources(
+        machine,
+        "sources.list.d/c.sources",
+        DEB822.format(uri="https://real.test/copy", key=ARCHIVE_KEY),
+    )
     assert chosen(machine).url == "https://real.test/copy"
     disabled = "Enabled: no\n" + DEB822.format(uri="https://real.test/copy", key=ARCHIVE_KEY)
     sources(machine, "sources.list.d/c.sources", disabled)
@@ -77,7 +110,8 @@ def test_third_parties_are_passed_over(machine: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "deb http://a.test/ubuntu noble main", "deb http://a.test/s trixie-security main", "deb"]
+    "text",
+    ["", "deb http://a.test/ubuntu noble main", "deb http://a.test/s trixie-security main", "deb"],
 )
 def test_no_mirror(machine: Path, text: str) -> None:
     sources(machine, "sources.list", text)
@@ -115,7 +149,9 @@ def test_unusable_url(machine: Path, url: str) -> None:
 
 
 def test_keyring(machine: Path) -> None:
-    (machine / "keyrings/debian-archive-keyring.gpg").rename(machine / "keyrings/debian-archive-keyring.pgp")
+    (machine / "keyrings/debian-archive-keyring.gpg").rename(
+        machine / "keyrings/debian-archive-keyring.pgp"
+    )
     assert chosen(machine, "http://a.test/d").keyring.suffix == ".pgp"
     other = machine / "own.gpg"
     other.write_bytes(b"")
@@ -144,7 +180,10 @@ def test_address(suite: str, path: str, url: str) -> None:
         ("http://a.test/debian", "http://a.test/debian-security"),
         ("http://a.test/debian/", "http://a.test/debian-security"),
         ("http://a.test/debian/of/debian", "http://a.test/debian/of/debian-security"),
-        ("http://a.test/archive/debian/20260520T000000Z", "http://a.test/archive/debian-security/20260520T000000Z"),
+        (
+            "http://a.test/archive/debian/20260520T000000Z",
+            "http://a.test/archive/debian-security/20260520T000000Z",
+        ),
         ("file:///srv/mirror", "file:///srv/mirror-security"),
         ("http://a.test/debian-security", "http://a.test/debian-security"),
     ],
@@ -186,7 +225,10 @@ def test_security_archive(machine: Path, name: str, text: str) -> None:
     assert security_of(chosen(machine, "http://a.test/debian")) == "http://a.test/debian-security"
     variable = "http://variable.test/s"
     assert security_of(chosen(machine, COMPOS_DEBIAN_SECURITY_MIRROR=variable)) == variable
-    assert security_of(chosen(machine, None, "file:///s", COMPOS_DEBIAN_SECURITY_MIRROR=variable)) == "file:///s"
+    assert (
+        security_of(chosen(machine, None, "file:///s", COMPOS_DEBIAN_SECURITY_MIRROR=variable))
+        == "file:///s"
+    )
     assert chosen(machine, COMPOS_DEBIAN_SECURITY_MIRROR="none").security == ""
     with pytest.raises(PackageError) as caught:
         chosen(machine, None, "somewhere")

@@ -16,7 +16,15 @@ from compos.package.debian.solver import resolve
 pytestmark = [pytest.mark.network, pytest.mark.xdist_group("debian-mirror")]
 
 SUITES = ("trixie", "trixie-updates", "trixie-security")
-BRICKS = ["nginx", "containerd", "runc", "linux-image-cloud-amd64", "util-linux", "dhcpcd-base", "wireguard-tools"]
+BRICKS = [
+    "nginx",
+    "containerd",
+    "runc",
+    "linux-image-cloud-amd64",
+    "util-linux",
+    "dhcpcd-base",
+    "wireguard-tools",
+]
 
 
 @pytest.fixture(scope="module")
@@ -35,15 +43,24 @@ def index(mirror: Mirror, cache: Path) -> Index:
 
 
 class Apt:
-    """apt with a root of its own, which knows main of trixie, its updates and security's, and has nothing installed."""
+    """apt with a root of its own, which knows main of trixie, its updates and security's, and has
+    nothing installed."""
 
     def __init__(self, root: Path, mirror: Mirror) -> None:
         self.root = root
-        for folder in ("etc/apt/apt.conf.d", "etc/apt/preferences.d", "var/lib/apt/lists/partial", "var/lib/dpkg"):
+        for folder in (
+            "etc/apt/apt.conf.d",
+            "etc/apt/preferences.d",
+            "var/lib/apt/lists/partial",
+            "var/lib/dpkg",
+        ):
             (root / folder).mkdir(parents=True)
         (root / "var/cache/apt/archives/partial").mkdir(parents=True)
         (root / "var/lib/dpkg/status").touch()
-        sources = [f"deb [signed-by={mirror.keyring}] {mirror.address(suite, '')} {suite} main\n" for suite in SUITES]
+        sources = [
+            f"deb [signed-by={mirror.keyring}] {mirror.address(suite, '')} {suite} main\n"
+            for suite in SUITES
+        ]
         (root / "etc/apt/sources.list").write_text("".join(sources))
         self.run("update")
 
@@ -59,17 +76,25 @@ class Apt:
             "Dir::Cache::srcpkgcache": "srcpkgcache.bin",
         }
         settings = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
-        return subprocess.run(["apt-get", *settings, *arguments], check=True, capture_output=True, text=True).stdout
+        return subprocess.run(
+            ["apt-get", *settings, *arguments], check=True, capture_output=True, text=True
+        ).stdout
 
     def would_install(self, names: list[str]) -> set[tuple[str, str]]:
         lines = self.run("install", "-s", "--no-install-recommends", *names).splitlines()
-        return {(words[1], words[2].strip("(")) for line in lines if (words := line.split())[:1] == ["Inst"]}
+        return {
+            (words[1], words[2].strip("("))
+            for line in lines
+            if (words := line.split())[:1] == ["Inst"]
+        }
 
 
 def test_same_as_apt(tmp_path: Path, mirror: Mirror, index: Index) -> None:
     apt = Apt(tmp_path, mirror)
     for names in (BRICKS, ["systemd", "openssh-server", "exim4", "redis-server"]):
-        assert {(package.name, package.version) for package in resolve(index, names)} == apt.would_install(names)
+        assert {
+            (package.name, package.version) for package in resolve(index, names)
+        } == apt.would_install(names)
 
 
 def test_fetch(mirror: Mirror, index: Index, cache: Path) -> None:

@@ -11,7 +11,12 @@ from tests.package.debian.archive_of import stanza
 
 def test_defaults() -> None:
     package = parse_package(stanza("a", "2", description="x\n y\n"), "trixie")
-    assert (package.source, package.source_version, package.homepage, package.priority) == ("a", "2", "", 3)
+    assert (package.source, package.source_version, package.homepage, package.priority) == (
+        "a",
+        "2",
+        "",
+        3,
+    )
     assert (*package.depends, *package.conflicts, *package.provides) == ()
     assert str(package) == "a 2"
 

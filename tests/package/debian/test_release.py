@@ -1,4 +1,5 @@
-"""The Release file: nothing is believed that the keyring did not sign, or that is not what was asked for."""
+"""The Release file: nothing is believed that the keyring did not sign, or that is not what was
+asked for."""
 
 from __future__ import annotations
 
@@ -81,7 +82,8 @@ def test_other_suite(key: Key, keyring: Path) -> None:
     ("until", "accepted", "refused"),
     [
         ("Valid-Until: Sun, 22 Nov 2026 09:15:44 UTC\n", NOW + DAY, NOW + DAY + 1),
-        # Stable's main suite says nothing, and its last index serves long-term support for two years.
+        # Stable's main suite says nothing, and its last index serves long-term support for two
+        # years.
         ("", NOW + 2 * 365 * DAY, NOW + 4 * 365 * DAY),
         # Clocks differ.
         ("", NOW - DAY, NOW - DAY - 1),
@@ -89,7 +91,9 @@ def test_other_suite(key: Key, keyring: Path) -> None:
 )
 def test_dates(key: Key, keyring: Path, until: str, accepted: float, refused: float) -> None:
     signed = key.sign(until + TEXT)
-    assert verify_release(signed, keyring, suite="trixie", place="place", now=accepted).seconds == NOW
+    assert (
+        verify_release(signed, keyring, suite="trixie", place="place", now=accepted).seconds == NOW
+    )
     id = "debian-release-expired" if refused > NOW else "debian-release-future"
     assert failure(signed, keyring, now=refused).id == id
 
@@ -97,7 +101,9 @@ def test_dates(key: Key, keyring: Path, until: str, accepted: float, refused: fl
 def test_an_archive_of_the_past(key: Key, keyring: Path) -> None:
     signed = key.sign("Valid-Until: Sun, 22 Nov 2026 09:15:44 UTC\n" + TEXT)
     assert "COMPOS_DEBIAN_EXPIRED" in str(failure(signed, keyring, now=NOW * 2).hint)
-    assert verify_release(signed, keyring, suite="trixie", place="p", now=NOW * 2, expired=True).date
+    assert verify_release(
+        signed, keyring, suite="trixie", place="p", now=NOW * 2, expired=True
+    ).date
 
 
 @pytest.mark.parametrize(
@@ -115,7 +121,9 @@ def test_unreadable(key: Key, keyring: Path, text: str) -> None:
     assert failure(key.sign(text), keyring).id == "debian-release"
 
 
-def test_an_older_index_does_not_replace_a_newer_one(key: Key, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_older_index_does_not_replace_a_newer_one(
+    key: Key, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     archive = Archive(tmp_path / "mirror", key).write()
     mirror = archive.mirror(tmp_path / "k")
     first = load_release(mirror, "trixie", tmp_path / "cache")
@@ -142,7 +150,9 @@ def test_an_older_index_does_not_replace_a_newer_one(key: Key, tmp_path: Path, m
 
 
 def test_no_hashes(key: Key, keyring: Path) -> None:
-    assert failure(key.sign("Codename: trixie\nMD5Sum:\n abc 1 x\n"), keyring).id == "debian-release"
+    assert (
+        failure(key.sign("Codename: trixie\nMD5Sum:\n abc 1 x\n"), keyring).id == "debian-release"
+    )
 
 
 def test_keyring_that_is_none(key: Key, tmp_path: Path) -> None:
@@ -188,5 +198,7 @@ def test_endless_file_is_refused(key: Key, tmp_path: Path) -> None:
     with (folder / "InRelease").open("wb") as stream:
         stream.truncate(9 << 20)
     with serve(tmp_path / "mirror") as server, pytest.raises(PackageError) as caught:
-        load_release(Archive(tmp_path, key).mirror(tmp_path / "k", server.url), "trixie", tmp_path / "cache")
+        load_release(
+            Archive(tmp_path, key).mirror(tmp_path / "k", server.url), "trixie", tmp_path / "cache"
+        )
     assert caught.value.id == "debian-file-size"

@@ -1,4 +1,5 @@
-"""Resolution: a table of small universes, every answer checked by policy, and what cannot be answered."""
+"""Resolution: a table of small universes, every answer checked by policy, and what cannot be
+answered."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ from tests.package.debian.archive_of import stanza
 
 
 class Universe:
-    """An index in memory; each package is `name [version] [field=value]...` with fields separated by `;`."""
+    """An index in memory; each package is `name [version] [field=value]...` with fields separated
+    by `;`."""
 
     architecture = "amd64"
 
@@ -25,7 +27,9 @@ class Universe:
 
     def _package(self, line: str) -> Package:
         head, *pairs = (part.strip() for part in line.split(";"))
-        fields = {name.strip(): value.strip() for name, value in (pair.split(":", 1) for pair in pairs)}
+        fields = {
+            name.strip(): value.strip() for name, value in (pair.split(":", 1) for pair in pairs)
+        }
         return parse_package(stanza(*head.split(), **fields), "trixie")
 
     def candidates(self, name: str) -> tuple[Package, ...]:
@@ -33,7 +37,11 @@ class Universe:
         return tuple(sorted(found, key=lambda package: version_key(package.version), reverse=True))
 
     def providers(self, name: str) -> tuple[Package, ...]:
-        found = [package for package in self.packages if any(given.name == name for given in package.provides)]
+        found = [
+            package
+            for package in self.packages
+            if any(given.name == name for given in package.provides)
+        ]
         return tuple(sorted(found, key=lambda package: (package.priority, package.name)))
 
     def similar(self, name: str) -> list[str]:
@@ -51,25 +59,56 @@ CASES: dict[str, tuple[Sequence[str], str, str]] = {
     "version excludes first": (["a; depends: b (>= 2) | c", "b 1", "c"], "a", "a c"),
     "highest version": (["a 1", "a 1~rc", "a 1.1"], "a", "a=1.1"),
     "version bound": (["a; depends: b (<< 2)", "b 1", "b 2"], "a", "a b=1"),
-    "lower version after conflict": (["a; depends: b; conflicts: b (>= 2)", "b 1", "b 2"], "a", "a b=1"),
-    "lower version for another": (["a; depends: b, c", "b 1", "b 2", "c; depends: b (= 1)"], "a", "a b=1 c"),
+    "lower version after conflict": (
+        ["a; depends: b; conflicts: b (>= 2)", "b 1", "b 2"],
+        "a",
+        "a b=1",
+    ),
+    "lower version for another": (
+        ["a; depends: b, c", "b 1", "b 2", "c; depends: b (= 1)"],
+        "a",
+        "a b=1 c",
+    ),
     "virtual": (["a; depends: v", "b; provides: v"], "a", "a b"),
-    "virtual by priority": (["a; depends: v", "b; provides: v", "c; provides: v; priority: important"], "a", "a c"),
+    "virtual by priority": (
+        ["a; depends: v", "b; provides: v", "c; provides: v; priority: important"],
+        "a",
+        "a c",
+    ),
     "virtual already there": (["a; depends: v", "b; provides: v", "c; provides: v"], "a c", "a c"),
     "virtual asked for": (["b; provides: v"], "v", "b"),
     "real before virtual": (["a; depends: b", "b", "aa; provides: b"], "a", "a b"),
-    "versioned provides": (["a; depends: v (>= 2)", "b; provides: v (= 1)", "c; provides: v (= 2)"], "a", "a c"),
+    "versioned provides": (
+        ["a; depends: v (>= 2)", "b; provides: v (= 1)", "c; provides: v (= 2)"],
+        "a",
+        "a c",
+    ),
     "unversioned provides": (["a; depends: v (>= 2) | d", "b; provides: v", "d"], "a", "a d"),
     "qualifier any": (["a; depends: b:any", "b"], "a", "a b"),
     "qualifier own": (["a; depends: b:amd64", "b"], "a", "a b"),
     "qualifier foreign": (["a; depends: b:i386 | c", "b", "c"], "a", "a c"),
     "conflict avoided": (["a; depends: b | c, d", "b; conflicts: d", "c", "d"], "a", "a c d"),
     "breaks avoided": (["a; depends: b | c, d", "b 1", "c", "d; breaks: b (<< 2)"], "a", "a c d"),
-    "breaks older only": (["a; depends: b | c, d", "b 2", "c", "d; breaks: b (<< 2)"], "a", "a b d"),
-    "virtual conflict": (["a; depends: b | c, d", "b; conflicts: v", "c", "d; provides: v"], "a", "a c d"),
+    "breaks older only": (
+        ["a; depends: b | c, d", "b 2", "c", "d; breaks: b (<< 2)"],
+        "a",
+        "a b d",
+    ),
+    "virtual conflict": (
+        ["a; depends: b | c, d", "b; conflicts: v", "c", "d; provides: v"],
+        "a",
+        "a c d",
+    ),
     "own virtual name": (["a; provides: v; conflicts: v"], "a", "a"),
     "backtrack": (
-        ["a; depends: b | c, d | e", "b; depends: f", "c", "d; conflicts: f", "e; conflicts: f", "f"],
+        [
+            "a; depends: b | c, d | e",
+            "b; depends: f",
+            "c",
+            "d; conflicts: f",
+            "e; conflicts: f",
+            "f",
+        ],
         "a",
         "a c d",
     ),
@@ -86,7 +125,9 @@ def names(packages: Sequence[Package]) -> set[str]:
 def test_table(lines: Sequence[str], wanted: str, expected: str) -> None:
     for universe in (Universe(*lines), Universe(*reversed(lines))):
         found = resolve(universe, wanted.split())
-        assert [package.name for package in found] == [name.partition("=")[0] for name in expected.split()]
+        assert [package.name for package in found] == [
+            name.partition("=")[0] for name in expected.split()
+        ]
         versions = {package.name: package.version for package in found}
         pinned = dict(name.split("=") for name in expected.split() if "=" in name)
         assert {name: versions[name] for name in pinned} == pinned
@@ -106,11 +147,16 @@ def test_table(lines: Sequence[str], wanted: str, expected: str) -> None:
 )
 def test_without(without: str, expected: str) -> None:
     universe = Universe("a; depends: b, c", "b; depends: d", "c; depends: d | x", "d")
-    assert " ".join(package.name for package in resolve(universe, ["a"], without=without.split())) == expected
+    assert (
+        " ".join(package.name for package in resolve(universe, ["a"], without=without.split()))
+        == expected
+    )
 
 
 def test_without_meets_alternatives_and_virtual_names() -> None:
-    universe = Universe("a; depends: b | c, v", "b", "c; provides: v", "d; provides: v; priority: required")
+    universe = Universe(
+        "a; depends: b | c, v", "b", "c; provides: v", "d; provides: v; priority: required"
+    )
     assert names(resolve(universe, ["a"], without=["c"])) == {"a"}
 
 
@@ -148,7 +194,9 @@ RELATIONS = st.builds(
     st.sampled_from([*NAMES, "v"]),
     st.sampled_from(["", "", "", "(>= 2)", "(<< 2)"]),
 )
-DEPENDS = st.lists(st.lists(RELATIONS, min_size=1, max_size=2).map(" | ".join), max_size=2).map(", ".join)
+DEPENDS = st.lists(st.lists(RELATIONS, min_size=1, max_size=2).map(" | ".join), max_size=2).map(
+    ", ".join
+)
 LINES = st.builds(
     lambda name, version, depends, conflicts, provides: (
         f"{name} {version}; depends: {depends}; conflicts: {conflicts}; provides: {provides}"
@@ -165,7 +213,9 @@ UNIVERSES = st.lists(LINES, min_size=1, max_size=7, unique_by=lambda line: line[
 def holds(package: Package, relation: object) -> bool:
     """Policy 7.1 and 7.5, said differently from the solver."""
     wanted, _, bound = str(relation).partition(" ")
-    offers = [(package.name, package.version)] + [(given.name, given.version) for given in package.provides]
+    offers = [(package.name, package.version)] + [
+        (given.name, given.version) for given in package.provides
+    ]
     for name, version in offers:
         if name != wanted:
             continue
@@ -179,9 +229,16 @@ def valid(chosen: Sequence[Package], wanted: str) -> bool:
         return False
     for package in chosen:
         for dependency in package.depends:
-            if not any(holds(other, relation) for other in chosen for relation in dependency.alternatives):
+            if not any(
+                holds(other, relation) for other in chosen for relation in dependency.alternatives
+            ):
                 return False
-        if any(holds(other, relation) for other in chosen if other is not package for relation in package.conflicts):
+        if any(
+            holds(other, relation)
+            for other in chosen
+            if other is not package
+            for relation in package.conflicts
+        ):
             return False
     return True
 

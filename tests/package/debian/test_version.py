@@ -38,7 +38,10 @@ EQUAL = [("1.0", "1.0-0"), ("0:1.0", "1.0"), ("1.01", "1.1"), ("1.a", "1.a0"), (
 
 def dpkg(left: str, operator: str, right: str) -> bool:
     return (
-        subprocess.run(["dpkg", "--compare-versions", left, operator, right], stderr=subprocess.DEVNULL).returncode == 0
+        subprocess.run(
+            ["dpkg", "--compare-versions", left, operator, right], stderr=subprocess.DEVNULL
+        ).returncode
+        == 0
     )
 
 
@@ -67,7 +70,8 @@ VERSIONS = st.builds(
     st.sampled_from(["", "0:", "1:"]),
     st.sampled_from("019"),
     PART,
-    st.sampled_from(["", "-0", "-1~", "-1+b1", "-a-2"]) | PART.filter(bool).map(lambda part: f"-{part}"),
+    st.sampled_from(["", "-0", "-1~", "-1+b1", "-a-2"])
+    | PART.filter(bool).map(lambda part: f"-{part}"),
 )
 
 

@@ -3,5 +3,6 @@
     mirror ─▶ release ─▶ index ─▶ solver ─▶ archive
     (where)  (signed)   (names)   (which)   (files)
 
-`control`, `version`, `relation` and `package` are Debian's notations; `download` brings files from a mirror.
+`control`, `version`, `relation` and `package` are Debian's notations; `download` brings files from
+a mirror.
 """

@@ -23,7 +23,8 @@ _NO = ("no", "false", "0", "off", "without", "disable")
 
 
 class Entry(NamedTuple):
-    """An archive that apt asks; `expired` says that its indexes may be out of date (`Check-Valid-Until: no`)."""
+    """An archive that apt asks; `expired` says that its indexes may be out of date
+    (`Check-Valid-Until: no`)."""
 
     url: str
     expired: bool
@@ -40,7 +41,8 @@ def security_archive(apt: Path) -> Entry | None:
 
 
 def _best(apt: Path, suites: set[str], folder: str) -> Entry | None:
-    """The first entry of the best kind: third parties' archives stand in the same folder and use the same suites."""
+    """The first entry of the best kind: third parties' archives stand in the same folder and use
+    the same suites."""
     entries = list(_entries(apt, suites))
     best = max(
         entries,
@@ -57,7 +59,11 @@ def _entries(apt: Path, wanted: set[str]) -> Iterator[dict[str, str]]:
     """apt's entries for suites that are `wanted`, over http(s), one URI each."""
     for entry in _all_entries(apt):
         suites = wanted & set(entry["suites"].split())
-        if not suites or "deb" not in entry["types"].split() or "main" not in entry["components"].split():
+        if (
+            not suites
+            or "deb" not in entry["types"].split()
+            or "main" not in entry["components"].split()
+        ):
             continue
         for uri in entry["uris"].split():
             if uri.startswith(("http://", "https://")) and _is_url(uri):
@@ -89,8 +95,17 @@ def _one_line(line: str) -> dict[str, str] | None:
     words = [*head.split(), *tail.split()] if bracket else head.split()
     if len(words) < 4:
         return None
-    given = {key: value for key, equals, value in (option.partition("=") for option in options.split()) if equals}
-    main = {"types": words[0], "uris": words[1], "suites": words[2], "components": " ".join(words[3:])}
+    given = {
+        key: value
+        for key, equals, value in (option.partition("=") for option in options.split())
+        if equals
+    }
+    main = {
+        "types": words[0],
+        "uris": words[1],
+        "suites": words[2],
+        "components": " ".join(words[3:]),
+    }
     return {key: main.get(key) or given.get(key, "") for key in _KEYS}
 
 

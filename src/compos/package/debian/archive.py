@@ -1,7 +1,7 @@
 """Debian packages as files: fetched in parallel, opened as streams.
 
-May touch: the network, the cache folder it is handed, the packages in it. No maintainer script is ever run. Source:
-deb(5), ar(5).
+May touch: the network, the cache folder it is handed, the packages in it. No maintainer script is
+ever run. Source: deb(5), ar(5).
 """
 
 from __future__ import annotations
@@ -33,27 +33,38 @@ _HEADER = 60
 _DATA = "data.tar"
 
 MAX_MEMBERS = 64
-"""Members of a package that are looked at: deb(5) has three, and lets others whose names begin with `_` stand between."""
+"""Members of a package that are looked at: deb(5) has three, and lets others whose names begin with
+`_` stand between."""
 
 
 def fetch_packages(mirror: Mirror, packages: Sequence[Package], directory: Path) -> list[Path]:
-    """Download `packages` into the cache `directory`, several at once; returns their files in the same order.
+    """Download `packages` into the cache `directory`, several at once; returns their files in the
+    same order.
 
-    A file that is there already is verified, and fetched again if it is damaged. Raises `ComposError` (`network-*`) and
-    `PackageError` (`debian-hash-mismatch`, `debian-download-truncated`, `debian-not-found`, `debian-cache-full`, ...).
+    A file that is there already is verified, and fetched again if it is damaged. Raises
+    `ComposError` (`network-*`) and `PackageError` (`debian-hash-mismatch`,
+    `debian-download-truncated`, `debian-not-found`, `debian-cache-full`, ...).
     """
     paths = {package.sha256: directory / "packages" / package.sha256 for package in packages}
     with cache_errors(directory):
         make_private(directory / "packages")
         unique = {package.sha256: package for package in packages}.values()
-        missing = [package for package in unique if not is_whole(paths[package.sha256], _expected(package))]
+        missing = [
+            package for package in unique if not is_whole(paths[package.sha256], _expected(package))
+        ]
         if missing:
             _fetch_all(mirror, missing, directory, paths)
     return [paths[package.sha256] for package in packages]
 
 
-def _fetch_all(mirror: Mirror, packages: Sequence[Package], directory: Path, paths: dict[str, Path]) -> None:
-    name = f"{len(packages)} Debian packages" if len(packages) > 1 else f"Debian package {packages[0].name}"
+def _fetch_all(
+    mirror: Mirror, packages: Sequence[Package], directory: Path, paths: dict[str, Path]
+) -> None:
+    name = (
+        f"{len(packages)} Debian packages"
+        if len(packages) > 1
+        else f"Debian package {packages[0].name}"
+    )
     # The largest first, so that none of them is left alone at the end.
     ordered = sorted(packages, key=lambda package: (-package.size, package.name))
     failures: list[BaseException] = []
@@ -96,9 +107,11 @@ def _expected(package: Package) -> Expected:
 
 
 def data_tar(path: Path) -> BinaryIO:
-    """The tar stream of the files that the package at `path` installs, decompressed while it is read.
+    """The tar stream of the files that the package at `path` installs, decompressed while it is
+    read.
 
-    Raises `PackageError` (`debian-archive`), also while reading. The package's other tar, with its scripts, is not read.
+    Raises `PackageError` (`debian-archive`), also while reading. The package's other tar, with its
+    scripts, is not read.
     """
     stream = path.open("rb")
     try:
@@ -181,7 +194,8 @@ class _Data(io.RawIOBase):
                 "debian-archive",
                 "the Debian package becomes too large when it is unpacked",
                 place=str(self._path),
-                hint=f"If you trust the archive, set {SIZE_VARIABLE} or {RATIO_VARIABLE} (docs/layers.md).",
+                hint=f"If you trust the archive, set {SIZE_VARIABLE} or {RATIO_VARIABLE} "
+                "(docs/layers.md).",
             )
         return count
 

@@ -1,6 +1,7 @@
 """Compressed streams of Debian's archive (xz, zstd, gzip, plain), read with bounded memory.
 
-May touch: the streams that it is handed. Sources: deb(5); the .xz file format, section 2; RFC 8878; RFC 1952.
+May touch: the streams that it is handed. Sources: deb(5); the .xz file format, section 2; RFC 8878;
+RFC 1952.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["DecompressionError", "decompressed"]
 
 MAX_XZ_MEMORY = 256 << 20
-"""Bytes that decompressing may need. `xz -9` needs 65 MiB (xz(1)), and a header can ask for 4 GiB. zstd refuses
-windows beyond 128 MiB by itself (RFC 8878, section 3.1.1.1.2, recommends 8 MiB)."""
+"""Bytes that decompressing may need. `xz -9` needs 65 MiB (xz(1)), and a header can ask for 4 GiB.
+zstd refuses windows beyond 128 MiB by itself (RFC 8878, section 3.1.1.1.2, recommends 8 MiB)."""
 
 _CHUNK = 1 << 17
 
@@ -32,7 +33,8 @@ class DecompressionError(Exception):
 def decompressed(source: BinaryIO, suffix: str) -> BinaryIO:
     """`source` as its file's suffix says: `.xz`, `.zst`, `.gz`, or plain for an empty one.
 
-    Reading raises `DecompressionError`; so does another suffix, at once. Closing leaves `source` open.
+    Reading raises `DecompressionError`; so does another suffix, at once. Closing leaves `source`
+    open.
     """
     stream: BinaryIO
     if suffix == "":
@@ -44,12 +46,15 @@ def decompressed(source: BinaryIO, suffix: str) -> BinaryIO:
     elif suffix == ".zst":
         stream = cast("BinaryIO", _zstd().ZstdFile(source))
     else:
-        raise DecompressionError(f"it is compressed with {suffix.removeprefix('.')[:20]!r}, which Debian does not use")
+        raise DecompressionError(
+            f"it is compressed with {suffix.removeprefix('.')[:20]!r}, which Debian does not use"
+        )
     return cast("BinaryIO", io.BufferedReader(_Reported(stream), 1 << 18))
 
 
 class _Xz(io.RawIOBase):
-    """One .xz stream after another, with padding between them. `lzma.LZMAFile` takes no limit of memory."""
+    """One .xz stream after another, with padding between them. `lzma.LZMAFile` takes no limit of
+    memory."""
 
     def __init__(self, source: BinaryIO) -> None:
         super().__init__()
@@ -104,7 +109,14 @@ class _Reported(io.RawIOBase):
         view = memoryview(buffer).cast("B")
         try:
             piece = self._stream.read(len(view))
-        except (lzma.LZMAError, zlib.error, EOFError, gzip.BadGzipFile, MemoryError, _zstd().ZstdError) as error:
+        except (
+            lzma.LZMAError,
+            zlib.error,
+            EOFError,
+            gzip.BadGzipFile,
+            MemoryError,
+            _zstd().ZstdError,
+        ) as error:
             raise DecompressionError("it cannot be decompressed") from error
         view[: len(piece)] = piece
         return len(piece)

@@ -1,6 +1,8 @@
-"""Debian's control syntax (deb822): stanzas of `Field: value`, as in apt's sources, Release and Packages files.
+"""Debian's control syntax (deb822): stanzas of `Field: value`, as in apt's sources, Release and
+Packages files.
 
-Pure. Source: deb822(5). Lines end with a line feed and nothing else: what Unicode calls a line break is text.
+Pure. Source: deb822(5). Lines end with a line feed and nothing else: what Unicode calls a line
+break is text.
 """
 
 from __future__ import annotations
@@ -11,9 +13,11 @@ __all__ = ["fields", "stanzas"]
 
 
 def fields(text: str) -> dict[str, str]:
-    """The fields of one stanza, names in lower case; a continuation line is kept as a line of the value.
+    """The fields of one stanza, names in lower case; a continuation line is kept as a line of the
+    value.
 
-    Raises `ValueError` for a field that occurs twice, which deb822(5) forbids: readers differ in which one they believe.
+    Raises `ValueError` for a field that occurs twice, which deb822(5) forbids: readers differ in
+    which one they believe.
     """
     found: dict[str, str] = {}
     for name, value in _pairs(text):
@@ -24,7 +28,8 @@ def fields(text: str) -> dict[str, str]:
 
 
 def stanzas(text: str) -> Iterator[dict[str, str]]:
-    """Every stanza of `text` that has a field, in order; of a field that occurs twice, the last value."""
+    """Every stanza of `text` that has a field, in order; of a field that occurs twice, the last
+    value."""
     lines: list[str] = []
     for line in [*text.split("\n"), ""]:
         if line.strip():

@@ -1,7 +1,8 @@
 """Files from a mirror: whole and with the right hash, or not at all.
 
-May touch: the network, local mirrors (file URLs), and the folder it is handed. An interrupted transfer goes on where it
-stopped (RFC 9110 section 14.2); what is kept under its SHA-256 is verified again whenever it is used.
+May touch: the network, local mirrors (file URLs), and the folder it is handed. An interrupted
+transfer goes on where it stopped (RFC 9110 section 14.2); what is kept under its SHA-256 is
+verified again whenever it is used.
 """
 
 from __future__ import annotations
@@ -30,7 +31,12 @@ __all__ = ["Expected", "cache_errors", "fetch", "is_whole", "read"]
 _RANGE = re.compile(r"bytes ([0-9]{1,18})-[0-9]{1,18}/([0-9]{1,18})")
 _LENGTH = re.compile(r"[0-9]{1,18}")
 _TRANSIENT_STATUS = (408, 425, 429, 500, 502, 503, 504)
-_TRANSIENT_IDS = ("network-broken", "network-timeout", "debian-mirror-busy", "debian-download-truncated")
+_TRANSIENT_IDS = (
+    "network-broken",
+    "network-timeout",
+    "debian-mirror-busy",
+    "debian-download-truncated",
+)
 
 Advance = Callable[[int], None]
 T = TypeVar("T")
@@ -45,7 +51,8 @@ class Expected:
 
 
 def read(mirror: Mirror, url: str, *, limit: int) -> bytes:
-    """A small file of up to `limit` bytes, unverified; raises `ComposError` (`network-*`, `debian-*`)."""
+    """A small file of up to `limit` bytes, unverified; raises `ComposError` (`network-*`,
+    `debian-*`)."""
 
     def attempt() -> bytes:
         content = bytearray()
@@ -64,11 +71,13 @@ def read(mirror: Mirror, url: str, *, limit: int) -> bytes:
     return _attempts(mirror, attempt)
 
 
-def fetch(mirror: Mirror, url: str, path: Path, *, expected: Expected, advance: Advance = lambda _: None) -> None:
+def fetch(
+    mirror: Mirror, url: str, path: Path, *, expected: Expected, advance: Advance = lambda _: None
+) -> None:
     """Download `url` into the new file `path`, calling `advance` with the bytes that arrive.
 
-    Raises `ComposError` (`network-*`, `debian-not-found`, `debian-download-truncated`, `debian-hash-mismatch`, ...);
-    `path` may then hold a part of the file.
+    Raises `ComposError` (`network-*`, `debian-not-found`, `debian-download-truncated`,
+    `debian-hash-mismatch`, ...); `path` may then hold a part of the file.
     """
     with cache_errors(path.parent), path.open("wb") as stream:
         transfer = _Transfer(mirror, url, stream, expected, advance)
@@ -92,7 +101,8 @@ def is_whole(path: Path, expected: Expected) -> bool:
 
 @contextmanager
 def cache_errors(directory: Path) -> Iterator[None]:
-    """Turn an `OSError` met while writing below `directory` into a `PackageError` (`debian-cache`, `...-full`)."""
+    """Turn an `OSError` met while writing below `directory` into a `PackageError` (`debian-cache`,
+    `...-full`)."""
     try:
         yield
     except OSError as error:
@@ -112,7 +122,9 @@ def cache_errors(directory: Path) -> Iterator[None]:
 class _Transfer:
     """A download that remembers what has arrived between attempts."""
 
-    def __init__(self, mirror: Mirror, url: str, stream: BinaryIO, expected: Expected, advance: Advance) -> None:
+    def __init__(
+        self, mirror: Mirror, url: str, stream: BinaryIO, expected: Expected, advance: Advance
+    ) -> None:
         self._mirror = mirror
         self._url = url
         self._stream = stream
@@ -139,7 +151,9 @@ class _Transfer:
                 hint="Try again, or name another mirror with --debian-mirror.",
             )
         if self._hash.hexdigest() != self._expected.sha256:
-            raise self._mismatch(place, f"SHA-256 {self._hash.hexdigest()}", f"SHA-256 {self._expected.sha256}")
+            raise self._mismatch(
+                place, f"SHA-256 {self._hash.hexdigest()}", f"SHA-256 {self._expected.sha256}"
+            )
 
     def _receive(self, place: str) -> None:
         with _open(self._mirror, self._url, self._size) as body:
@@ -162,7 +176,8 @@ class _Transfer:
             "debian-hash-mismatch",
             f"the mirror's file has {found}, but Debian's signed index says {signed}",
             place=place,
-            hint="Try again later (the mirror may be updating), or name another with --debian-mirror.",
+            hint="Try again later (the mirror may be updating), or name another with "
+            "--debian-mirror.",
         )
 
 
@@ -197,14 +212,18 @@ def _open(mirror: Mirror, url: str, offset: int) -> Iterator[_Body]:
     address, secrets = _credentials(url)
     wanted = {"Range": f"bytes={offset}-"} if offset else {}
     certificates = mirror.certificates
-    with http.following("GET", address, headers=wanted, private=secrets, certificates=certificates) as answer:
+    with http.following(
+        "GET", address, headers=wanted, private=secrets, certificates=certificates
+    ) as answer:
         _check_status(answer.response, answer.url)
         yield _body(answer.response, answer.url)
 
 
 def _body(response: BaseHTTPResponse, url: str) -> _Body:
     pieces = http.chunks(response, url)
-    if response.status == 206 and (span := _RANGE.fullmatch(response.headers.get("Content-Range", ""))):
+    if response.status == 206 and (
+        span := _RANGE.fullmatch(response.headers.get("Content-Range", ""))
+    ):
         return _Body(int(span[1]), int(span[2]), pieces)
     length = response.headers.get("Content-Length", "")
     return _Body(0, int(length) if _LENGTH.fullmatch(length) else None, pieces)

@@ -1,8 +1,9 @@
-"""The packages that a mirror offers: fetched with every hash checked, found by name without reading the rest.
+"""The packages that a mirror offers: fetched with every hash checked, found by name without reading
+the rest.
 
-May touch: the network and the cache folder it is handed. A Packages file of trixie has 57 MB and 68,829 stanzas, of which
-a brick needs a few dozen: names and what is provided are indexed by a regular expression over the mapped file, and a
-stanza is read when somebody asks for its package.
+May touch: the network and the cache folder it is handed. A Packages file of trixie has 57 MB and
+68,829 stanzas, of which a brick needs a few dozen: names and what is provided are indexed by a
+regular expression over the mapped file, and a stanza is read when somebody asks for its package.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ from compos.package.debian.version import version_key
 
 __all__ = ["Index", "Package", "Table", "load_index"]
 
-# Patterns that begin with a literal: 0.05 s for 57 MB; with an alternative at the start of a line it is 1 s.
+# Patterns that begin with a literal: 0.05 s for 57 MB; with an alternative at the start of a line
+# it is 1 s.
 _FIRST_NAME = re.compile(rb"Package: (\S+)")
 _NAME = re.compile(rb"\nPackage: (\S+)")
 _PROVIDES = re.compile(rb"\nProvides: ([^\n]+)")
@@ -49,15 +51,17 @@ def load_index(
 ) -> Index:
     """The packages of `suites` and `components` for Debian's `architecture`.
 
-    The Release files are fetched and verified at once, the lists of packages when the first one is asked for.
-    `directory` is a cache, which any number of processes may share: what it holds is verified when it is used, and a list
-    that did not change is not fetched again. By default there are neither updates nor security's: name
-    `trixie-updates` and `trixie-security` to have them. `missing` is told of suites but the first that the mirror does not
-    have, or not for this architecture; they are left out unless it raises. Without it, that is an error. With `offline`,
+    The Release files are fetched and verified at once, the lists of packages when the first one is
+    asked for. `directory` is a cache, which any number of processes may share: what it holds is
+    verified when it is used, and a list that did not change is not fetched again. By default there
+    are neither updates nor security's: name `trixie-updates` and `trixie-security` to have them.
+    `missing` is told of suites but the first that the mirror does not have, or not for this
+    architecture; they are left out unless it raises. Without it, that is an error. With `offline`,
     nothing is asked of the mirror: the last Release that it gave is used.
 
-    Raises `ComposError` (`network-*`) and `PackageError` (`debian-signature`, `debian-release-expired`,
-    `debian-architecture`, ...; later `debian-hash-mismatch`, `debian-download-truncated`, ...).
+    Raises `ComposError` (`network-*`) and `PackageError` (`debian-signature`,
+    `debian-release-expired`, `debian-architecture`, ...; later `debian-hash-mismatch`,
+    `debian-download-truncated`, ...).
     """
     with cache_errors(directory):
         make_private(directory)
@@ -67,17 +71,25 @@ def load_index(
         for suite in suites:
             try:
                 release = load_release(mirror, suite, directory, offline=offline)
-                found = [_Source(mirror, release, component, architecture, directory) for component in components]
+                found = [
+                    _Source(mirror, release, component, architecture, directory)
+                    for component in components
+                ]
                 sources += _offered(found, strict=missing is None or not sources)
             except PackageError as error:
-                if missing is None or not sources or error.id not in ("debian-not-found", "debian-architecture"):
+                if (
+                    missing is None
+                    or not sources
+                    or error.id not in ("debian-not-found", "debian-architecture")
+                ):
                     raise
                 missing(suite, error)
     return Index(architecture, sources, offline=offline)
 
 
 def _offered(sources: list[_Source], *, strict: bool) -> list[_Source]:
-    """Those of a suite's `sources` that there are; all, if `strict`. None at all is an error (`debian-architecture`).
+    """Those of a suite's `sources` that there are; all, if `strict`. None at all is an error
+    (`debian-architecture`).
 
     A component to which nothing was ever added in a suite of updates may not be there.
     """
@@ -91,27 +103,33 @@ def _offered(sources: list[_Source], *, strict: bool) -> list[_Source]:
 class Index:
     """Packages by name, of one architecture. Safe to use from several threads.
 
-    `digest` identifies the lists that the packages are taken from: the same digest gives the same answers. `dates` says of
-    each suite when its index was signed (ISO 8601, UTC).
+    `digest` identifies the lists that the packages are taken from: the same digest gives the same
+    answers. `dates` says of each suite when its index was signed (ISO 8601, UTC).
     """
 
-    def __init__(self, architecture: str, sources: Iterable[_Source], *, offline: bool = False) -> None:
+    def __init__(
+        self, architecture: str, sources: Iterable[_Source], *, offline: bool = False
+    ) -> None:
         self.architecture = architecture
         self._sources = tuple(sources)
         self._offline = offline
-        identity = "".join(f"{source.suite} {architecture} {source.packages.sha256}\n" for source in self._sources)
+        identity = "".join(
+            f"{source.suite} {architecture} {source.packages.sha256}\n" for source in self._sources
+        )
         self.digest = f"sha256:{hashlib.sha256(identity.encode()).hexdigest()}"
         self.dates = {source.suite: _iso(source.release.seconds) for source in self._sources}
         self._lock = threading.Lock()
         self._tables: tuple[Table, ...] | None = None
 
     def candidates(self, name: str) -> tuple[Package, ...]:
-        """The packages called `name`, the highest version first, of equal ones that of the first suite."""
+        """The packages called `name`, the highest version first, of equal ones that of the first
+        suite."""
         found = [package for table in self._loaded() for package in table.named(name)]
         return tuple(sorted(found, key=lambda package: version_key(package.version), reverse=True))
 
     def providers(self, name: str) -> tuple[Package, ...]:
-        """The packages that provide `name`: the more important first, then by name, then the highest version first."""
+        """The packages that provide `name`: the more important first, then by name, then the
+        highest version first."""
         found = [package for table in self._loaded() for package in table.providing(name)]
         found.sort(key=lambda package: version_key(package.version), reverse=True)
         return tuple(sorted(found, key=lambda package: (package.priority, package.name)))
@@ -136,7 +154,8 @@ class Index:
         with self._lock:
             if self._tables is None:
                 self._tables = tuple(
-                    Table(source.load(offline=self._offline), source.suite) for source in self._sources
+                    Table(source.load(offline=self._offline), source.suite)
+                    for source in self._sources
                 )
             return self._tables
 
@@ -147,7 +166,8 @@ def _iso(seconds: float) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """A suite's list of packages for one architecture: what the Release says of it, and how to get it."""
+    """A suite's list of packages for one architecture: what the Release says of it, and how to get
+    it."""
 
     mirror: Mirror
     release: Release
@@ -203,13 +223,19 @@ class _Source:
                     )
                 self._fetch(kept)
             with kept.open("rb") as stream:
-                return mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) if self.packages.size else b""
+                return (
+                    mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+                    if self.packages.size
+                    else b""
+                )
 
     def _fetch(self, kept: Path) -> None:
         suffix = next(suffix for suffix in _SUFFIXES if self._path + suffix in self.release.files)
         expected = self.release.files[self._path + suffix]
         with (
-            progress.task(f"Debian packages of {self.suite} {self.architecture}", expected.size) as task,
+            progress.task(
+                f"Debian packages of {self.suite} {self.architecture}", expected.size
+            ) as task,
             staging(self.directory / "staging") as stage,
         ):
             compressed, plain = stage / "compressed", stage / "plain"
@@ -218,19 +244,28 @@ class _Source:
             if not is_whole(plain, self.packages):
                 raise PackageError(
                     "debian-hash-mismatch",
-                    f"the decompressed list of {self.suite}'s packages is not the one that the Release file names",
+                    f"the decompressed list of {self.suite}'s packages is not the one that the "
+                    "Release file names",
                     place=without_secrets(self.mirror.url),
                     hint="Try again later, or name another mirror with --debian-mirror.",
                 )
             kept.parent.mkdir(exist_ok=True)
             plain.replace(kept)
 
-    def _download(self, target: Path, path: str, expected: Expected, advance: Callable[[int], None]) -> None:
+    def _download(
+        self, target: Path, path: str, expected: Expected, advance: Callable[[int], None]
+    ) -> None:
         base = f"dists/{self.suite}"
         if self.release.by_hash:
             by_hash = f"{base}/{path.rpartition('/')[0]}/by-hash/SHA256/{expected.sha256}"
             try:
-                fetch(self.mirror, self.mirror.address(self.suite, by_hash), target, expected=expected, advance=advance)
+                fetch(
+                    self.mirror,
+                    self.mirror.address(self.suite, by_hash),
+                    target,
+                    expected=expected,
+                    advance=advance,
+                )
             except PackageError as error:
                 # A mirror may leave these files out; the name then serves.
                 if error.id != "debian-not-found":
@@ -238,7 +273,11 @@ class _Source:
             else:
                 return
         fetch(
-            self.mirror, self.mirror.address(self.suite, f"{base}/{path}"), target, expected=expected, advance=advance
+            self.mirror,
+            self.mirror.address(self.suite, f"{base}/{path}"),
+            target,
+            expected=expected,
+            advance=advance,
         )
 
 
@@ -302,7 +341,11 @@ def _decompress(source: Path, target: Path, suffix: str, size: int) -> None:
         source.replace(target)
         return
     try:
-        with source.open("rb") as packed, target.open("wb") as plain, decompressed(packed, suffix) as stream:
+        with (
+            source.open("rb") as packed,
+            target.open("wb") as plain,
+            decompressed(packed, suffix) as stream,
+        ):
             left = size + 1
             while left > 0 and (piece := stream.read(min(left, 1 << 20))):
                 plain.write(piece)

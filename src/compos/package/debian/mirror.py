@@ -26,7 +26,8 @@ NO_SECURITY = "none"
 """Stands for no archive of security updates, where one can be named."""
 
 SECURITY = "-security"
-"""Ends the names of suites that the archive of security updates holds, and of the folder that it is in."""
+"""Ends the names of suites that the archive of security updates holds, and of the folder that it is
+in."""
 
 _APT = Path("/etc/apt")
 _KEYRINGS = Path("/usr/share/keyrings")
@@ -37,11 +38,12 @@ _KEYRING_NAMES = ("debian-archive-keyring.gpg", "debian-archive-keyring.pgp")
 class Mirror:
     """A copy of Debian's archive.
 
-    `url` (http, https or file) is the folder that holds `dists` and `pool`. `security` is that of the suites named
-    `...-security`: None for where Debian has it, beside the folder `debian`, as `debian-security`; empty when the user
-    does without. `keyring` holds the OpenPGP certificates that may sign a Release file. `certificates` are PEM files
-    trusted for TLS beside the system's. `delays` are the seconds before the second and each later attempt at a transfer
-    that failed for a reason that may pass. `expired` accepts indexes that are out of date.
+    `url` (http, https or file) is the folder that holds `dists` and `pool`. `security` is that of
+    the suites named `...-security`: None for where Debian has it, beside the folder `debian`, as
+    `debian-security`; empty when the user does without. `keyring` holds the OpenPGP certificates
+    that may sign a Release file. `certificates` are PEM files trusted for TLS beside the system's.
+    `delays` are the seconds before the second and each later attempt at a transfer that failed for
+    a reason that may pass. `expired` accepts indexes that are out of date.
     """
 
     url: str
@@ -62,7 +64,8 @@ class Mirror:
 
 
 def _beside(url: str) -> str:
-    """The archive of security updates that belongs to the one at `url`, also where a folder names a date below both."""
+    """The archive of security updates that belongs to the one at `url`, also where a folder names a
+    date below both."""
     parts = urlsplit(url)
     folders = parts.path.split("/")
     if any(folder.endswith(SECURITY) for folder in folders):
@@ -81,11 +84,13 @@ def default_mirror(
     keyrings: Path = _KEYRINGS,
     certificates: tuple[str, ...] = (),
 ) -> Mirror:
-    """The mirror to use: `url` (the option), else `COMPOS_DEBIAN_MIRROR`, else the one that this machine's apt uses.
+    """The mirror to use: `url` (the option), else `COMPOS_DEBIAN_MIRROR`, else the one that this
+    machine's apt uses.
 
-    `security` (the option), else `COMPOS_DEBIAN_SECURITY_MIRROR`, names the archive of security updates, or `none`; else it
-    is apt's if the mirror is, or stands beside the mirror. The keyring is `COMPOS_DEBIAN_KEYRING`, else the one that
-    Debian installs. Raises `PackageError` (`debian-no-mirror`, `debian-mirror-url`, `debian-no-keyring`).
+    `security` (the option), else `COMPOS_DEBIAN_SECURITY_MIRROR`, names the archive of security
+    updates, or `none`; else it is apt's if the mirror is, or stands beside the mirror. The keyring
+    is `COMPOS_DEBIAN_KEYRING`, else the one that Debian installs. Raises `PackageError`
+    (`debian-no-mirror`, `debian-mirror-url`, `debian-no-keyring`).
     """
     named = url or environment.get(MIRROR_VARIABLE)
     found = None if named else archive(apt)
@@ -121,7 +126,9 @@ def _is_address(url: str) -> bool:
             parts = web_address(url)
     except (ValueError, ComposError):
         return False
-    elsewhere = parts.scheme == "file" and (parts.netloc not in ("", "localhost") or not parts.path.startswith("/"))
+    elsewhere = parts.scheme == "file" and (
+        parts.netloc not in ("", "localhost") or not parts.path.startswith("/")
+    )
     return url.isprintable() and not elsewhere
 
 
@@ -146,5 +153,6 @@ def _keyring(environment: Mapping[str, str], keyrings: Path) -> Path:
         "debian-no-keyring",
         "the keyring with which Debian's signatures are checked is not on this machine",
         place=str(candidates[0]),
-        hint=f"Install the package debian-archive-keyring, or name its file in the variable {KEYRING_VARIABLE}.",
+        hint="Install the package debian-archive-keyring, or name its file in the variable "
+        f"{KEYRING_VARIABLE}.",
     )

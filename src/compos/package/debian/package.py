@@ -10,7 +10,13 @@ from dataclasses import dataclass
 
 from compos.errors import PackageError
 from compos.package.debian.control import fields
-from compos.package.debian.relation import NAME, Dependency, Relation, parse_alternatives, parse_relations
+from compos.package.debian.relation import (
+    NAME,
+    Dependency,
+    Relation,
+    parse_alternatives,
+    parse_relations,
+)
 from compos.package.debian.version import VERSION
 
 __all__ = ["Package", "parse_package"]
@@ -20,7 +26,8 @@ _PATTERNS = {
     "package": re.compile(NAME),
     "version": re.compile(VERSION),
     "architecture": re.compile(r"[a-z0-9-]{1,64}"),
-    # Below the mirror's folder: no part is empty or begins with two dots, nothing is quoted by a backslash.
+    # Below the mirror's folder: no part is empty or begins with two dots, nothing is quoted by a
+    # backslash.
     "filename": re.compile(r"(?:\./)?(?:(?!\.\.?/)[!-.0-\[\]-~]+/)*(?!\.\.?$)[!-.0-\[\]-~]+"),
     # A member of an ar archive, which holds the data, ends at ten digits (ar(5)).
     "size": re.compile(r"[0-9]{1,11}"),
@@ -35,8 +42,9 @@ _PRIORITIES = ("required", "important", "standard", "optional", "extra")
 class Package:
     """A binary package of one version in one suite.
 
-    `filename` is its path below the mirror's URL, `size` its bytes, `depends` what Depends and Pre-Depends ask for,
-    `conflicts` what Conflicts and Breaks exclude. `priority` is 0 (required) to 4 (extra).
+    `filename` is its path below the mirror's URL, `size` its bytes, `depends` what Depends and
+    Pre-Depends ask for, `conflicts` what Conflicts and Breaks exclude. `priority` is 0 (required)
+    to 4 (extra).
     """
 
     name: str
@@ -86,7 +94,10 @@ def parse_package(stanza: str, suite: str) -> Package:
                 *parse_alternatives(found.get("pre-depends", "")),
                 *parse_alternatives(found.get("depends", "")),
             ),
-            conflicts=(*parse_relations(found.get("conflicts", "")), *parse_relations(found.get("breaks", ""))),
+            conflicts=(
+                *parse_relations(found.get("conflicts", "")),
+                *parse_relations(found.get("breaks", "")),
+            ),
             provides=parse_relations(found.get("provides", "")),
         )
     except (KeyError, ValueError) as error:
@@ -94,7 +105,8 @@ def parse_package(stanza: str, suite: str) -> Package:
         name = found.get("package", "")[:100]
         raise PackageError(
             "debian-index",
-            f"the package index describes {name or 'a package'} in a way that cannot be read: {reason}",
+            f"the package index describes {name or 'a package'} in a way that cannot be read: "
+            f"{reason}",
             place=suite,
             hint="Name another mirror with --debian-mirror.",
         ) from error

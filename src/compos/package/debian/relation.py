@@ -17,7 +17,9 @@ __all__ = ["NAME", "Dependency", "Relation", "parse_alternatives", "parse_relati
 NAME = r"[a-z0-9A-Z][a-z0-9A-Z+._-]{0,254}"
 """Pattern of a package's name: Debian policy, section 5.6.7, and what other archives let pass."""
 
-_RELATION = re.compile(rf"({NAME})(?::([a-z0-9-]+))?(?:\s*\(\s*(<<|<=|>=|>>|[=<>])\s*({VERSION})\s*\))?", re.ASCII)
+_RELATION = re.compile(
+    rf"({NAME})(?::([a-z0-9-]+))?(?:\s*\(\s*(<<|<=|>=|>>|[=<>])\s*({VERSION})\s*\))?", re.ASCII
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,8 @@ def _relation(text: str) -> Relation:
 
 
 def parse_relations(text: str) -> tuple[Relation, ...]:
-    """A list without alternatives: Conflicts, Breaks, Provides. Raises `PackageError` (`debian-index`)."""
+    """A list without alternatives: Conflicts, Breaks, Provides. Raises `PackageError`
+    (`debian-index`)."""
     return tuple(_relation(part) for piece in text.split(",") if (part := piece.strip()))
 
 

@@ -1,7 +1,8 @@
 """A suite's Release file: fetched, its signature verified, then read.
 
-May touch: the network and the cache folder it is handed. Nothing of the file is used before its signature is verified,
-and then only the text that was signed. Source: the repository format (DebianRepository/Format), OpenPGP (RFC 9580).
+May touch: the network and the cache folder it is handed. Nothing of the file is used before its
+signature is verified, and then only the text that was signed. Source: the repository format
+(DebianRepository/Format), OpenPGP (RFC 9580).
 """
 
 from __future__ import annotations
@@ -29,8 +30,9 @@ MAX_LIST = 1 << 30
 """Bytes that a list of packages may have, uncompressed; the longest of Debian's have 60 MB."""
 
 MAX_AGE = 3 * 366 * 86400
-"""Seconds after which an index without Valid-Until is refused. Stable's main suite has none: it is signed at each point
-release, the last time when regular support ends, and serves two years of long-term support from then on."""
+"""Seconds after which an index without Valid-Until is refused. Stable's main suite has none: it is
+signed at each point release, the last time when regular support ends, and serves two years of
+long-term support from then on."""
 
 GRACE = 86400
 """Seconds by which an index may be of the future: clocks differ."""
@@ -42,8 +44,8 @@ _HASH_LINE = re.compile(r"([0-9a-f]{64})\s+([0-9]{1,18})\s+(\S+)")
 class Release:
     """What a suite holds: by path below `dists/SUITE`, the size and hash of each index.
 
-    `date` is when it was signed, as it says so, and `seconds` the same since 1970. `by_hash` says that indexes are also
-    found under their hash, where they never change during a mirror's update.
+    `date` is when it was signed, as it says so, and `seconds` the same since 1970. `by_hash` says
+    that indexes are also found under their hash, where they never change during a mirror's update.
     """
 
     suite: str
@@ -55,19 +57,23 @@ class Release:
 
 
 def load_release(mirror: Mirror, suite: str, directory: Path, *, offline: bool = False) -> Release:
-    """The verified Release of `suite`, from the mirror, or with `offline` from the last visit kept in `directory`.
+    """The verified Release of `suite`, from the mirror, or with `offline` from the last visit kept
+    in `directory`.
 
-    An index that is older than the one kept is refused: whoever answers for a mirror could otherwise bring back packages
-    with known holes, all of them signed. Raises `ComposError` (`network-*`), `PackageError` (`debian-signature`,
-    `debian-release-expired`, `debian-release-older`, `debian-release-future`, `debian-release-suite`,
-    `debian-release`, `debian-offline`, `debian-not-found`, ...).
+    An index that is older than the one kept is refused: whoever answers for a mirror could
+    otherwise bring back packages with known holes, all of them signed. Raises `ComposError`
+    (`network-*`), `PackageError` (`debian-signature`, `debian-release-expired`,
+    `debian-release-older`, `debian-release-future`, `debian-release-suite`, `debian-release`,
+    `debian-offline`, `debian-not-found`, ...).
     """
     url = mirror.address(suite, f"dists/{suite}/InRelease")
     kept = directory / "releases" / hashlib.sha256(url.encode()).hexdigest()[:32]
     place = without_secrets(url)
     if not offline:
         data = read(mirror, url, limit=MAX_RELEASE)
-        release = verify_release(data, mirror.keyring, suite=suite, place=place, expired=mirror.expired)
+        release = verify_release(
+            data, mirror.keyring, suite=suite, place=place, expired=mirror.expired
+        )
         with cache_errors(directory), staging(directory / "staging") as stage:
             _check_not_older(release, kept, mirror.keyring, place)
             kept.parent.mkdir(exist_ok=True)
@@ -87,7 +93,8 @@ def load_release(mirror: Mirror, suite: str, directory: Path, *, offline: bool =
 
 
 def _check_not_older(release: Release, kept: Path, keyring: Path, place: str) -> None:
-    """Raise `PackageError` if the index in `kept` was signed later than `release`; what is damaged there counts nothing."""
+    """Raise `PackageError` if the index in `kept` was signed later than `release`; what is damaged
+    there counts nothing."""
     try:
         found = fields(signed_text(kept.read_bytes(), keyring, place=str(kept)))
         seconds = _seconds(found.get("date", ""), str(kept))
@@ -96,25 +103,38 @@ def _check_not_older(release: Release, kept: Path, keyring: Path, place: str) ->
     if seconds > release.seconds:
         raise PackageError(
             "debian-release-older",
-            f"the mirror's index is of {release.date}, older than that of {found['date']} which it had before",
+            f"the mirror's index is of {release.date}, older than that of {found['date']} which "
+            "it had before",
             place=place,
-            hint=f"Try again later, name another mirror with --debian-mirror, or remove {kept} to go back on purpose.",
+            hint=f"Try again later, name another mirror with --debian-mirror, or remove {kept} to "
+            "go back on purpose.",
         )
 
 
 def verify_release(
-    data: bytes, keyring: Path, *, suite: str, place: str, now: float | None = None, expired: bool = False
+    data: bytes,
+    keyring: Path,
+    *,
+    suite: str,
+    place: str,
+    now: float | None = None,
+    expired: bool = False,
 ) -> Release:
-    """Verify and read an InRelease file that was asked for as `suite`; `now` is in seconds since 1970.
+    """Verify and read an InRelease file that was asked for as `suite`; `now` is in seconds since
+    1970.
 
-    `expired` accepts one that is out of date. Raises `PackageError` (`debian-signature`, `debian-release-expired`,
-    `debian-release-future`, `debian-release-suite`, `debian-release`).
+    `expired` accepts one that is out of date. Raises `PackageError` (`debian-signature`,
+    `debian-release-expired`, `debian-release-future`, `debian-release-suite`, `debian-release`).
     """
     text = signed_text(data, keyring, place=place)
-    return read_release(text, suite=suite, place=place, now=time.time() if now is None else now, expired=expired)
+    return read_release(
+        text, suite=suite, place=place, now=time.time() if now is None else now, expired=expired
+    )
 
 
-def read_release(text: str, *, suite: str, place: str, now: float, expired: bool = False) -> Release:
+def read_release(
+    text: str, *, suite: str, place: str, now: float, expired: bool = False
+) -> Release:
     """The Release in `text`, whose signature has been verified. Raises as `verify_release`."""
     try:
         found = fields(text)
@@ -123,7 +143,8 @@ def read_release(text: str, *, suite: str, place: str, now: float, expired: bool
     if suite not in (found.get("suite"), found.get("codename")):
         raise PackageError(
             "debian-release-suite",
-            f"the mirror's index is signed for {found.get('codename') or 'no suite'}, not for {suite}",
+            f"the mirror's index is signed for {found.get('codename') or 'no suite'}, not for "
+            f"{suite}",
             place=place,
             hint="Name another mirror with --debian-mirror.",
         )
@@ -139,7 +160,9 @@ def read_release(text: str, *, suite: str, place: str, now: float, expired: bool
     )
 
 
-def _check_dates(found: Mapping[str, str], seconds: float, now: float, place: str, *, expired: bool) -> None:
+def _check_dates(
+    found: Mapping[str, str], seconds: float, now: float, place: str, *, expired: bool
+) -> None:
     if seconds > now + GRACE:
         raise PackageError(
             "debian-release-future",
@@ -154,9 +177,11 @@ def _check_dates(found: Mapping[str, str], seconds: float, now: float, place: st
             "debian-release-expired",
             f"the mirror's index was valid until {until}"
             if until
-            else f"the mirror's index is of {found['date']}, older than any that Debian still looks after",
+            else f"the mirror's index is of {found['date']}, older than any that Debian still "
+            "looks after",
             place=place,
-            hint=f"Name a mirror that is kept up to date with --debian-mirror, or check this machine's clock. "
+            hint="Name a mirror that is kept up to date with --debian-mirror, or check this "
+            "machine's clock. "
             f"{EXPIRED_VARIABLE}=1 accepts old indexes, such as those of an archive of the past.",
         )
 
@@ -175,7 +200,8 @@ def signed_text(data: bytes, keyring: Path, *, place: str) -> str:
             "debian-no-keyring",
             "the keyring cannot be read",
             place=str(keyring),
-            hint="Install the package debian-archive-keyring, or name its file in COMPOS_DEBIAN_KEYRING.",
+            hint="Install the package debian-archive-keyring, or name its file in "
+            "COMPOS_DEBIAN_KEYRING.",
         ) from error
     wrong = PackageError(
         "debian-signature",
@@ -213,7 +239,9 @@ def _seconds(date: str, place: str) -> float:
         parsed = parsedate_to_datetime(date)
         return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
     except (ValueError, TypeError, OverflowError, IndexError) as error:
-        raise _unreadable(f"it has the date {date[:100]!r}" if date else "it has no date", place) from error
+        raise _unreadable(
+            f"it has the date {date[:100]!r}" if date else "it has no date", place
+        ) from error
 
 
 def _unreadable(reason: str, place: str) -> PackageError:

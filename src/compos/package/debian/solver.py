@@ -1,9 +1,10 @@
 """Which packages are needed so that some packages work: dependencies followed, conflicts respected.
 
-Pure over an `Index`. Every decision has a fixed order, so the same index gives the same answer. What has only one
-answer is decided first; of several alternatives the first that is already chosen is taken, else the first in Debian's
-order; when that leads nowhere, the latest decision is changed. Recommends and Suggests are not followed, and Essential
-packages are not implied: no maintainer script runs in a brick.
+Pure over an `Index`. Every decision has a fixed order, so the same index gives the same answer.
+What has only one answer is decided first; of several alternatives the first that is already chosen
+is taken, else the first in Debian's order; when that leads nowhere, the latest decision is changed.
+Recommends and Suggests are not followed, and Essential packages are not implied: no maintainer
+script runs in a brick.
 """
 
 from __future__ import annotations
@@ -52,11 +53,14 @@ class _Unsatisfiable(Exception):  # noqa: N818 - it is a result of the search, n
         self.reason = reason
 
 
-def resolve(index: Source, names: Iterable[str], *, without: Collection[str] = ()) -> tuple[Package, ...]:
+def resolve(
+    index: Source, names: Iterable[str], *, without: Collection[str] = ()
+) -> tuple[Package, ...]:
     """The packages `names` with all that they depend on, sorted by name.
 
-    `without` names packages that are taken to be present elsewhere: a dependency that one of them fulfils is met, and
-    they are not in the result. Raises `PackageError` (`debian-package-missing`, `debian-unsatisfiable`).
+    `without` names packages that are taken to be present elsewhere: a dependency that one of them
+    fulfils is met, and they are not in the result. Raises `PackageError` (`debian-package-missing`,
+    `debian-unsatisfiable`).
     """
     wanted = sorted(set(names))
     for name in wanted:
@@ -70,7 +74,12 @@ def resolve(index: Source, names: Iterable[str], *, without: Collection[str] = (
 class _State:
     """What is decided at one moment of the search."""
 
-    def __init__(self, chosen: dict[str, Package], provided: dict[str, tuple[Package, ...]], open: list[_Need]) -> None:
+    def __init__(
+        self,
+        chosen: dict[str, Package],
+        provided: dict[str, tuple[Package, ...]],
+        open: list[_Need],
+    ) -> None:
         self.chosen = chosen
         self.provided = provided
         self.open = open
@@ -115,7 +124,8 @@ class _Search:
         self._options: dict[Dependency, tuple[Package, ...]] = {}
 
     def run(self, needs: list[_Need]) -> dict[str, Package]:
-        """Depth first over the alternatives; raises `PackageError` with the first reason met on the way."""
+        """Depth first over the alternatives; raises `PackageError` with the first reason met on the
+        way."""
         state = _State({}, {}, needs)
         untried: list[tuple[_State, _Need, list[Package]]] = []
         first: _Unsatisfiable | None = None
@@ -138,7 +148,8 @@ class _Search:
         raise _unsatisfiable(first)
 
     def _settle(self, state: _State) -> tuple[_Need, list[Package]] | None:
-        """Decide all that has one answer; returns the first need that has several, or None when nothing is open."""
+        """Decide all that has one answer; returns the first need that has several, or None when
+        nothing is open."""
         while True:
             undecided: list[tuple[_Need, list[Package]]] = []
             progressed = False
@@ -155,11 +166,15 @@ class _Search:
                 return None
             state.open = [need for need, _ in undecided]
             if not progressed:
-                # Versions of one package before alternatives between packages: the former are hardly a choice.
-                return min(undecided, key=lambda entry: len({option.name for option in entry[1]}) > 1)
+                # Versions of one package before alternatives between packages: the former are
+                # hardly a choice.
+                return min(
+                    undecided, key=lambda entry: len({option.name for option in entry[1]}) > 1
+                )
 
     def _possible(self, state: _State, need: _Need) -> list[Package]:
-        """The packages that may fulfil `need` as things stand; none when it is fulfilled already."""
+        """The packages that may fulfil `need` as things stand; none when it is fulfilled
+        already."""
         options = self._candidates(need.dependency)
         if any(option.name in self._without for option in options) or any(
             relation.name in self._without for relation in need.dependency.alternatives
@@ -182,7 +197,11 @@ class _Search:
         """All packages that fulfil `dependency`, the preferred first."""
         found = self._options.get(dependency)
         if found is None:
-            packages = [package for relation in dependency.alternatives for package in self._fulfilling(relation)]
+            packages = [
+                package
+                for relation in dependency.alternatives
+                for package in self._fulfilling(relation)
+            ]
             found = self._options[dependency] = tuple(dict.fromkeys(packages))
         return found
 
@@ -198,10 +217,13 @@ class _Search:
 
 
 def _provides(package: Package, relation: Relation) -> bool:
-    """Whether `package` provides what `relation` names; without a version it fulfils no versioned relation."""
+    """Whether `package` provides what `relation` names; without a version it fulfils no versioned
+    relation."""
     return any(
         provided.name == relation.name
-        and (not relation.operator or (bool(provided.version) and relation.accepts(provided.version)))
+        and (
+            not relation.operator or (bool(provided.version) and relation.accepts(provided.version))
+        )
         for provided in package.provides
     )
 
@@ -218,7 +240,9 @@ def _missing(index: Source, name: str) -> PackageError:
         "debian-package-missing",
         f"Debian has no package {name} for {index.architecture}",
         place=name,
-        hint=f"Did you mean {' or '.join(similar)}?" if similar else "Check the name and the suite.",
+        hint=f"Did you mean {' or '.join(similar)}?"
+        if similar
+        else "Check the name and the suite.",
     )
 
 

@@ -11,7 +11,8 @@ from functools import cache
 __all__ = ["VERSION", "compare", "satisfies", "version_key"]
 
 MAX_VERSION = 256
-"""Characters of a version. Debian's longest has some 60; file names, which contain it, end at NAME_MAX (255)."""
+"""Characters of a version. Debian's longest has some 60; file names, which contain it, end at
+NAME_MAX (255)."""
 
 VERSION = rf"[0-9A-Za-z.+:~^-]{{1,{MAX_VERSION}}}"
 """Pattern of what is taken for a version: deb-version(7), and what older tools let pass."""
@@ -35,7 +36,8 @@ _OPERATORS = {
 def version_key(version: str) -> Key:
     """A key that sorts like the versions: epoch, upstream version, revision.
 
-    An absent epoch or revision is 0; what stands before a colon and is no number is taken as part of the version.
+    An absent epoch or revision is 0; what stands before a colon and is no number is taken as part
+    of the version.
     """
     epoch, colon, rest = version.partition(":")
     if not colon or not (epoch.isascii() and epoch.isdigit()):
@@ -47,8 +49,9 @@ def version_key(version: str) -> Key:
 
 
 def _part_key(part: str) -> tuple[int, ...]:
-    # A run of other characters ends with 0, which sorts after a tilde and before everything else; a run of digits is
-    # its number. Equal prefixes have equal structure, so one flat tuple compares like the alternating runs.
+    # A run of other characters ends with 0, which sorts after a tilde and before everything else; a
+    # run of digits is its number. Equal prefixes have equal structure, so one flat tuple compares
+    # like the alternating runs.
     key: list[int] = []
     for before, digits, last in _RUNS.findall(part or "0"):
         key += map(_weight, before or last)
