@@ -15,7 +15,16 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import SplitResult, urljoin, urlsplit, urlunsplit
 
 from compos import __version__
-from compos.errors import ComposError
+from compos.errors import (
+    AddressError,
+    ComposError,
+    ConnectError,
+    ConnectionBroken,
+    NetworkError,
+    NetworkTimeout,
+    RedirectError,
+    TlsError,
+)
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse, PoolManager
@@ -264,7 +273,7 @@ def web_address(url: str) -> SplitResult:
     except ValueError:
         usable = False
     if not usable:
-        raise ComposError(
+        raise AddressError(
             "network-url",
             "this is no web address",
             place=without_secrets(url),
@@ -287,8 +296,8 @@ def _server(url: str) -> tuple[str, str | None, int | None]:
     return parts.scheme, parts.hostname, parts.port or _PORTS.get(parts.scheme)
 
 
-def _redirect_error(message: str, url: str) -> ComposError:
-    return ComposError(
+def _redirect_error(message: str, url: str) -> RedirectError:
+    return RedirectError(
         "network-redirect",
         message,
         place=without_secrets(url),
@@ -313,8 +322,8 @@ def without_secrets(url: str) -> str:
     return shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}…"
 
 
-def network_error(url: str, error: Exception) -> ComposError:
-    """`error` from urllib3 or the socket layer as one of ours: id, sentence, place, hint."""
+def network_error(url: str, error: Exception) -> NetworkError:
+    """`error` from urllib3 or the socket layer as one of ours: class, id, sentence, place, hint."""
     import ssl
 
     from urllib3 import exceptions
@@ -323,29 +332,31 @@ def network_error(url: str, error: Exception) -> ComposError:
     cause: BaseException = error
     while isinstance(cause, exceptions.MaxRetryError) and cause.reason is not None:
         cause = cause.reason
-    table: list[tuple[tuple[type[BaseException], ...], str, str, str]] = [
-        ((exceptions.NameResolutionError,), "network-name", f"the name {host} cannot be resolved",
+    refused = (ConnectError, "network-connect", f"cannot connect to {host}", _refused_hint())
+    table: list[tuple[tuple[type[BaseException], ...], type[NetworkError], str, str, str]] = [
+        ((exceptions.NameResolutionError,), NetworkError, "network-name",
+         f"the name {host} cannot be resolved",
          "Check the host's name and this machine's DNS, or name a mirror."),
         # Before the time-out: urllib3 makes a refused connection a kind of it.
-        ((exceptions.NewConnectionError,), *_refused(host)),
-        ((exceptions.ConnectTimeoutError, exceptions.ReadTimeoutError), "network-timeout",
-         f"{host} does not answer",
-         "Try again, or name a mirror."),
-        ((exceptions.SSLError, ssl.SSLError), "network-tls", f"no trusted TLS connection to {host}",
+        ((exceptions.NewConnectionError,), *refused),
+        ((exceptions.ConnectTimeoutError, exceptions.ReadTimeoutError), NetworkTimeout,
+         "network-timeout", f"{host} does not answer", "Try again, or name a mirror."),
+        ((exceptions.SSLError, ssl.SSLError), TlsError, "network-tls",
+         f"no trusted TLS connection to {host}",
          "For a private CA pass its certificate with --cert-file."),
-        ((exceptions.ProxyError,), "network-proxy", f"the proxy on the way to {host} does not work",
+        ((exceptions.ProxyError,), NetworkError, "network-proxy",
+         f"the proxy on the way to {host} does not work",
          "Check http_proxy, https_proxy and no_proxy."),
-        ((exceptions.IncompleteRead, exceptions.ProtocolError), "network-broken",
-         f"{host} broke off the transfer",
-         "Try again; what was complete is kept."),
-        ((exceptions.LocationValueError, ValueError), "network-url", "this is no web address",
-         "Write http(s)://HOST[:PORT]/PATH."),
-        ((OSError,), *_refused(host)),
+        ((exceptions.IncompleteRead, exceptions.ProtocolError), ConnectionBroken, "network-broken",
+         f"{host} broke off the transfer", "Try again; what was complete is kept."),
+        ((exceptions.LocationValueError, ValueError), AddressError, "network-url",
+         "this is no web address", "Write http(s)://HOST[:PORT]/PATH."),
+        ((OSError,), *refused),
     ]  # fmt: skip
-    for kinds, name, message, hint in table:
+    for kinds, family, name, message, hint in table:
         if isinstance(cause, kinds):
-            return ComposError(name, message, place=without_secrets(url), hint=hint)
-    return ComposError(
+            return family(name, message, place=without_secrets(url), hint=hint)
+    return NetworkError(
         "network-error", f"the request failed: {type(cause).__name__}", place=without_secrets(url)
     )
 
@@ -357,11 +368,9 @@ def _host(url: str) -> str:
         return without_secrets(url)
 
 
-def _refused(host: str) -> tuple[str, str, str]:
+def _refused_hint() -> str:
     proxied = any(
         os.environ.get(name) for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")
     )
-    hint = "Check that the server runs and that this machine may reach it" + (
-        ", and the proxy variables." if proxied else "."
-    )
-    return "network-connect", f"cannot connect to {host}", hint
+    end = ", and the proxy variables." if proxied else "."
+    return f"Check that the server runs and that this machine may reach it{end}"

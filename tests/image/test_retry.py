@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from compos.errors import ComposError, ImageError
+from compos.errors import ComposError, ConnectionBroken, ImageError, NetworkError, NetworkTimeout
 from compos.image.retry import Attempts, TransientError, delay_from
 
 
@@ -26,9 +26,9 @@ def exhaust(attempts: Attempts, error: ComposError) -> None:
         (late(1), [1, 1.0, 2.0]),
         (late(60), [60, 60, 60]),
         (late(61), []),
-        (ComposError("network-broken", "x"), [0.5, 1.0, 2.0]),
-        (ComposError("network-timeout", "x"), [0.5, 1.0, 2.0]),
-        (ComposError("network-name", "x"), []),
+        (ConnectionBroken("network-broken", "x"), [0.5, 1.0, 2.0]),
+        (NetworkTimeout("network-timeout", "x"), [0.5, 1.0, 2.0]),
+        (NetworkError("network-name", "x"), []),
         (ImageError("image-not-found", "x"), []),
     ],
 )

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from compos.errors import ImageError
+from compos.errors import ImageError, NotStored
 from compos.image.digest import digest_of
 from compos.image.model import CONFIG, INDEX, MANIFEST, Descriptor
 from compos.image.platform import Platform
@@ -33,7 +33,7 @@ class Shelf:
     def document(self, blob: Descriptor) -> bytes:
         self.read.append(blob.digest)
         if blob.digest not in self.blobs:
-            raise ImageError("store-missing", "not there", place=blob.digest)
+            raise NotStored("store-missing", "not there", place=blob.digest)
         return self.blobs[blob.digest]
 
     config = document

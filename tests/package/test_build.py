@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from compos.errors import ComposError, ImageError, PackageError
+from compos.errors import ComposError, ImageNotFound, PackageError
 from compos.image.attestation import spdx_documents
 from compos.image.model import Image
 from compos.image.platform import Platform
@@ -194,7 +194,7 @@ class Registry:
     def __call__(self, reference: Reference, platform: Platform) -> Image:
         self.asked.append(str(reference))
         if self.image is None:
-            raise ImageError("image-not-found", "no")
+            raise ImageNotFound("image-not-found", "no")
         return self.image
 
 

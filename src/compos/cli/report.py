@@ -3,14 +3,13 @@ error, one screen at most."""
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
 
 import click
 
 from compos.cli.text import visible
-from compos.errors import CombinedError, ComposError
+from compos.errors import CombinedError, ComposError, DiskFull
 
 __all__ = ["explained", "show", "show_usage", "traces", "unforeseen"]
 
@@ -48,8 +47,8 @@ def show_usage(error: click.ClickException) -> None:
 
 def explained(error: OSError) -> ComposError:
     """An operating system error that no layer below has put into words."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return ComposError(
+    if DiskFull.matches(error):
+        return DiskFull(
             "disk-full",
             "no space left on the disk",
             place=_name(error),

@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
-from compos.errors import ComposError, ConfigError
+from compos.errors import AddressError, ConfigError, RedirectError
 
 __all__ = ["STDIN", "default_name", "folder_of", "is_url", "joined", "read_source"]
 
@@ -121,9 +121,7 @@ def _fetch(url: str) -> tuple[str, bytes]:
                     "config-source", f"the server answers {response.status}", place=name, hint=hint
                 )
             return name, beginning(response, final, LARGEST + 1)
-    except ComposError as error:
-        if error.id not in ("network-redirect", "network-url"):
-            raise
+    except (RedirectError, AddressError) as error:
         raise ConfigError(
             "config-source", error.message, place=error.place, hint="Name the final URL."
         ) from error

@@ -19,7 +19,7 @@ from io import BufferedReader, RawIOBase
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Protocol
 
-from compos.errors import ImageError
+from compos.errors import BlobMissing, ImageError
 
 if TYPE_CHECKING:
     from typing import Self
@@ -270,7 +270,7 @@ def _whole(archive: Archive, path: Path, name: str) -> bytes:
 
 def _incomplete(path: Path, name: str) -> ImageError:
     # No path is longer, so none of that name can be there.
-    return ImageError(
+    return BlobMissing(
         "archive-incomplete",
         f"{name[:255]} is missing",
         place=str(path),

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
-from compos.errors import ComposError, ImageError
+from compos.errors import ComposError, ImageError, RedirectError, Unauthorized
 from compos.http import beginning, following, web_address, without_secrets
 from compos.image.credentials import Credentials
 from compos.image.json_document import parse_json
@@ -180,9 +180,7 @@ class Authenticator:
             ) as answer:
                 self._check_status(answer.response.status, answer.url)
                 data = beginning(answer.response, answer.url, _TOKEN_LIMIT + 1)
-        except ComposError as error:
-            if error.id != "network-redirect":
-                raise
+        except RedirectError as error:
             refused = self._refused(f"the token server leads nowhere: {error.message}")
             refused.place = f"{self._place} at {error.place}"
             raise refused from error
@@ -209,4 +207,4 @@ class Authenticator:
             raise self._refused(f"the token server {what} (status {status})")
 
     def _refused(self, message: str, hint: str = _LOG_IN) -> ImageError:
-        return ImageError("registry-auth", message, place=self._place, hint=hint)
+        return Unauthorized("registry-auth", message, place=self._place, hint=hint)

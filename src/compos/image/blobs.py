@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from compos.errors import ImageError
+from compos.errors import ImageError, WrongContent
 from compos.image.digest import EMPTY, Digest
 from compos.image.model import Descriptor
 from compos.image.staging import disk_errors
@@ -62,15 +62,16 @@ class BlobWriter:
         one.
         """
         if expected_size is not None and self.size != expected_size:
-            raise ImageError(
-                "download-truncated" if self.size < expected_size else "digest-mismatch",
+            short = self.size < expected_size
+            raise (ImageError if short else WrongContent)(
+                "download-truncated" if short else "digest-mismatch",
                 f"{self.size} bytes arrived where {expected_size} were announced",
                 place=expected_digest,
                 hint="Try again; if it happens again, the registry holds a damaged blob.",
             )
         digest = self.digest
         if expected_digest is not None and digest != expected_digest:
-            raise ImageError(
+            raise WrongContent(
                 "digest-mismatch",
                 f"what arrived has the digest {digest}",
                 place=expected_digest,

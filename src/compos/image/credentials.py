@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from compos.errors import ImageError
+from compos.errors import ImageError, Unauthorized
 from compos.image.json_document import parse_json
 from compos.image.mirrors import Endpoint
 from compos.image.reference import HUB, HUB_HOSTS
@@ -183,7 +183,7 @@ def _ask_helper(name: str, server: str) -> Credentials | None:
 
 
 def _unreadable(path: Path) -> ImageError:
-    return ImageError(
+    return Unauthorized(
         "registry-auth",
         "the file with registry credentials cannot be understood",
         place=str(path),

@@ -14,7 +14,7 @@ import socket
 from contextlib import closing
 from urllib.parse import quote
 
-from compos.errors import ImageError
+from compos.errors import ImageError, StoreError
 from compos.image.archive import opened
 from compos.image.json_document import parse_json
 from compos.image.local import import_docker
@@ -56,10 +56,10 @@ class Engine:
                 return None
             manifest = self._manifest(name, str(found["Id"]), platform)
             return stored_image(self._store, name, manifest, platform)
-        except ImageError as error:
+        except StoreError:
             # A full disk is no reason to ask somebody else for the image.
-            if error.id.startswith("store-"):
-                raise
+            raise
+        except ImageError as error:
             reason = error.message
         except (OSError, ValueError, KeyError, RecursionError, http.client.HTTPException) as error:
             reason = str(error)

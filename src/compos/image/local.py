@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
-from compos.errors import ImageError
+from compos.errors import ImageError, WrongContent
 from compos.image.archive import Archive, identity, opened
 from compos.image.attestation import attestation_blobs
 from compos.image.digest import Digest, digest_of
@@ -344,7 +344,7 @@ def _put(
                 # A hole of a sparse file may be larger than any disk.
                 break
         if size is not None and blob.size != size:
-            raise ImageError(
+            raise WrongContent(
                 "digest-mismatch",
                 f"{name} has not the {size} bytes that its manifest says",
                 hint="Save the image again: what lies here is damaged.",
@@ -355,7 +355,7 @@ def _put(
 
 
 def _damaged(name: str, wanted: str, found: str) -> ImageError:
-    return ImageError(
+    return WrongContent(
         "digest-mismatch",
         f"{name} has the digest {found}, not {wanted}",
         hint="Save the image again: what lies here is damaged.",

@@ -14,7 +14,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from compos.errors import ImageError
+from compos.errors import ImageError, StoreError
 
 __all__ = ["VARIABLE", "check_owner", "trusted_anyway"]
 
@@ -101,7 +101,7 @@ def _user(number: int) -> str:
 
 
 def _refused(identity: str, reason: str, path: str, root: Path) -> ImageError:
-    return ImageError(
+    return StoreError(
         identity,
         f"the image store is not safe to use: {reason}",
         place=path if path == str(root) else f"{root}: {path}",

@@ -14,7 +14,15 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
-from compos.errors import ComposError, ImageError
+from compos.errors import (
+    ComposError,
+    ConnectionBroken,
+    ImageError,
+    Interrupted,
+    NetworkError,
+    StoreError,
+    WrongContent,
+)
 from compos.http import beginning, chunks
 from compos.image.blobs import BlobWriter
 from compos.image.credentials import Credentials, find_credentials
@@ -147,10 +155,10 @@ class Registry:
             return work(self._origin)
         try:
             return work(self)
+        except (StoreError, Interrupted):
+            raise
         except ComposError as error:
-            if error.id.startswith("store-") or error.id == "interrupted":
-                raise
-            if error.id.startswith("network-"):
+            if isinstance(error, NetworkError):
                 self._given_up.add(mirror)
             notice(
                 f"{mirror} does not serve {reference}: {error.message}; asking "
@@ -160,7 +168,7 @@ class Registry:
                 return work(self._origin)
             except ComposError as second:
                 # Where only the mirror can be reached, what it said counts.
-                raise (error if second.id.startswith("network-") else second) from second
+                raise (error if isinstance(second, NetworkError) else second) from second
 
     def manifest(
         self, reference: Reference, child: Descriptor | None = None
@@ -277,9 +285,7 @@ def _receive(
                 if fresh:
                     blob.write(fresh)
                     advance(len(fresh))
-        except ComposError as error:
-            if error.id != "network-broken":
-                raise
+        except ConnectionBroken as error:
             raise _truncated(blob, descriptor) from error
     if blob.size < descriptor.size:
         raise _truncated(blob, descriptor)
@@ -313,7 +319,7 @@ def _truncated(blob: BlobWriter, descriptor: Descriptor) -> TransientError:
 
 
 def _oversized(descriptor: Descriptor) -> ImageError:
-    return ImageError(
+    return WrongContent(
         "download-oversized",
         f"the registry sends more than the {descriptor.size} bytes that the manifest announces",
         hint="Have the image pushed again, or name a mirror.",
@@ -321,7 +327,7 @@ def _oversized(descriptor: Descriptor) -> ImageError:
 
 
 def _mismatch(place: str, expected: str, actual: str) -> ImageError:
-    return ImageError(
+    return WrongContent(
         "digest-mismatch",
         f"the registry sent {actual} for {expected}",
         place=place,

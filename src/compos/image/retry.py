@@ -8,21 +8,17 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from compos.errors import ComposError, ImageError
+from compos.errors import ComposError, ImageError, Transient
 
 __all__ = ["Attempts", "TransientError", "delay_from"]
 
 _LIMIT = 4
 _FIRST_SECONDS = 0.5
 _LONGEST_SECONDS = 60
-_NETWORK = ("network-broken", "network-timeout")
 
 
-class TransientError(ImageError):
-    """A failure that may pass by itself; `delay` is how many seconds the server asked us to wait,
-    if it did."""
-
-    delay: float | None = None
+class TransientError(ImageError, Transient):
+    """A registry's failure that may pass by itself."""
 
 
 class Attempts:
@@ -39,10 +35,11 @@ class Attempts:
 
     def failed(self, error: ComposError) -> None:
         """Wait before the next attempt; raises `error` when there should be none."""
-        asked = error.delay or 0 if isinstance(error, TransientError) else 0
-        transient = isinstance(error, TransientError) or error.id in _NETWORK
         self._failed += 1
-        if not transient or self._failed >= _LIMIT or asked > _LONGEST_SECONDS:
+        if not isinstance(error, Transient) or self._failed >= _LIMIT:
+            raise error
+        asked = error.delay or 0
+        if asked > _LONGEST_SECONDS:
             raise error
         self._wait(max(_FIRST_SECONDS * 2 ** (self._failed - 1), asked))
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple, Protocol
 
-from compos.errors import ImageError
+from compos.errors import BlobMissing, ImageError
 from compos.image.model import (
     Descriptor,
     ImageConfig,
@@ -45,9 +45,6 @@ MAX_ENTRIES = 10_000
 
 MAX_DOCUMENT = 8 << 20
 """Bytes of a manifest, an index or a config; registries refuse manifests above 4 MiB."""
-
-_ABSENT = ("store-missing", "archive-incomplete")
-"""Errors of an index inside of another one that is not there: what was saved may lack platforms."""
 
 
 class Documents(Protocol):
@@ -179,9 +176,8 @@ def _indexes(
                     raise _too_much(name, f"more than {MAX_INDEXES} indexes")
                 try:
                     document = read_document(name, inner, documents)
-                except ImageError as error:
-                    if error.id not in _ABSENT:
-                        raise
+                except BlobMissing as error:
+                    # What was saved may lack platforms.
                     absent = absent or error
                     continue
                 if isinstance(document, Index):

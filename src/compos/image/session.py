@@ -13,7 +13,17 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from compos.errors import ComposError, ImageError
+from compos.errors import (
+    ComposError,
+    ConnectError,
+    ConnectionBroken,
+    ImageError,
+    ImageNotFound,
+    NetworkTimeout,
+    RedirectError,
+    TlsError,
+    Unauthorized,
+)
 from compos.http import Answer, beginning, following, redirected, request, without_secrets
 from compos.image.auth import Authenticator, parse_challenges
 from compos.image.credentials import Credentials
@@ -28,7 +38,7 @@ __all__ = ["Session"]
 
 _ERROR_LIMIT = 1 << 16
 _MESSAGE_LENGTH = 200
-_UNANSWERED = ("network-tls", "network-broken", "network-timeout", "network-connect")
+_UNANSWERED = (TlsError, ConnectionBroken, NetworkTimeout, ConnectError)
 
 
 class Session:
@@ -132,7 +142,7 @@ class Session:
 
     def _explained(self, error: ComposError) -> ComposError:
         """`error` with what may be done about it here."""
-        if error.id == "network-redirect":
+        if isinstance(error, RedirectError):
             return ImageError(
                 "registry-redirect",
                 f"the registry does not lead to the image: {error.message}",
@@ -141,7 +151,9 @@ class Session:
             )
         host = self._endpoint.host
         unanswered = (
-            error.id in _UNANSWERED and not self._answered and self._endpoint.schemes == ("https",)
+            isinstance(error, _UNANSWERED)
+            and not self._answered
+            and self._endpoint.schemes == ("https",)
         )
         if unanswered and is_private(host) and not _untrusted(error):
             error.hint = (
@@ -195,7 +207,7 @@ class Session:
         place = f"{self.name} at {without_secrets(url)}"
         said = self._said(response)
         if status == 404:
-            return ImageError(
+            return ImageNotFound(
                 "image-not-found",
                 f"the registry does not have it{said}",
                 place=place,
@@ -203,7 +215,7 @@ class Session:
                 "podman login.",
             )
         if status in (401, 403):
-            return ImageError(
+            return Unauthorized(
                 "registry-denied",
                 f"the registry denies access{said}",
                 place=place,

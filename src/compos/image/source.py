@@ -13,7 +13,19 @@ from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, NoReturn
 
-from compos.errors import CombinedError, ComposError, ImageError
+from compos.errors import (
+    CombinedError,
+    ComposError,
+    ImageError,
+    ImageNotFound,
+    Interrupted,
+    NetworkError,
+    NotStored,
+    StoreDamaged,
+    StoreError,
+    Unauthorized,
+    WrongContent,
+)
 from compos.image.attestation import attestation_blobs, attested
 from compos.image.layout import ImageLayout, read_layout, require_platforms
 from compos.image.mirrors import Mirrors
@@ -44,10 +56,6 @@ Missing = Callable[[Reference, Platform], Image | None]
 """Makes an image that is not in the store, or gives None when the name is not its business."""
 
 DOCUMENT_TYPES = (*INDEX_TYPES, *MANIFEST_TYPES)
-_NOT_TO_BE_HAD = ("network-", "registry-", "image-", "download-truncated")
-"""Errors (their beginnings) of an attestation that an image does without. A wrong digest is none of
-them."""
-
 _ARENA_MAX = -8
 """M_ARENA_MAX (malloc.h)."""
 
@@ -73,10 +81,8 @@ def stored_image(store: Store, name: str, root: Descriptor, platform: Platform) 
     for layer in manifest.layers:
         try:
             store.require(layer.digest, layer.size)
-        except ImageError as error:
-            if error.id != "store-missing":
-                raise
-            raise ImageError(
+        except NotStored as error:
+            raise NotStored(
                 "store-missing",
                 "a layer of the image is missing from the image store, or has another size",
                 place=f"{name}: {layer.digest}",
@@ -263,7 +269,7 @@ class Images:
             if image.digest in local or attested(self.store, image):
                 continue
             error = self._attestations(Reference.parse(image.name), image.attestations)
-            if error and error.id.startswith("network-"):
+            if isinstance(error, NetworkError):
                 return
 
     def _attestations(
@@ -282,9 +288,10 @@ class Images:
                     _, data = self.registry.manifest(reference, manifest)
                 self.downloads.fetch(reference, attestation_blobs(data, str(reference)))
                 self.store.put(data, manifest.media_type)
-            except ComposError as error:
-                if not error.id.startswith(_NOT_TO_BE_HAD):
-                    raise
+            except (StoreError, WrongContent, Interrupted):
+                raise
+            except (ImageError, NetworkError) as error:
+                # An image does without what cannot be fetched, but not with what is wrong.
                 notice(f"{reference}: its SBOM cannot be fetched: {error.message}")
                 return error
         return None
@@ -375,14 +382,13 @@ class Images:
     ) -> Image:
         """Complete what the store has under the name, if that can help; else fetch what the
         registry has."""
-        if root and wrong and wrong.id in ("store-missing", "store-corrupt"):
-            if wrong.id == "store-corrupt":
+        if root and isinstance(wrong, (NotStored, StoreDamaged)):
+            if isinstance(wrong, StoreDamaged):
                 notice(f"{wrong.message} ({wrong.place}); fetching it again")
             try:
                 return self._complete(reference, platform, root)
-            except ImageError as error:
-                if error.id != "image-not-found":
-                    raise
+            except ImageNotFound:
+                pass
         return self._complete(reference, platform, self._published(reference))
 
     def _complete(self, reference: Reference, platform: Platform, root: Descriptor) -> Image:
@@ -429,7 +435,7 @@ class _Downloads:
 
             def advance(amount: int) -> None:
                 if self._stopped:
-                    raise ImageError(
+                    raise Interrupted(
                         "interrupted", "the download was stopped", place=str(reference)
                     )
                 progress.advance(amount)
@@ -471,12 +477,8 @@ def _registry_of(reference: Reference) -> Origin:
 def _explain(wrong: ImageError, error: ComposError) -> NoReturn:
     """Raise what helps: the store's error when the registry could not be asked or has nothing, else
     the registry's."""
-    if error.id.startswith("network-") or error.id in (
-        "image-not-found",
-        "registry-denied",
-        "registry-auth",
-    ):
-        raise ImageError(
+    if isinstance(error, (NetworkError, ImageNotFound, Unauthorized)):
+        raise type(wrong)(
             wrong.id, f"{wrong.message}; and {error.message}", place=wrong.place, hint=wrong.hint
         ) from error
     raise error

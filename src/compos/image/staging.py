@@ -15,12 +15,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from compos.errors import ImageError
+from compos.errors import DiskFull, StoreError
 
 __all__ = ["disk_errors", "make_private", "staging", "sweep", "write_atomically"]
 
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 _READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
+
+
+class _StoreFull(StoreError, DiskFull):
+    pass
 
 
 @contextmanager
@@ -33,19 +36,23 @@ def disk_errors(root: Path, *, only_full: bool = False) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if only_full and error.errno not in _FULL:
+        if DiskFull.matches(error):
+            raise _StoreFull(
+                "store-full",
+                "the disk of the image store is full",
+                place=str(root),
+                hint="Free some space, or set COMPOS_CACHE to a folder on a larger disk.",
+            ) from error
+        if only_full:
             raise
         reason = error.strerror or str(error)
-        if error.errno in _FULL:
-            identity, message = "store-full", "the disk of the image store is full"
-            hint = "Free some space, or set COMPOS_CACHE to a folder on a larger disk."
-        elif error.errno in _READ_ONLY:
+        if error.errno in _READ_ONLY:
             identity, message = "store-read-only", "the image store cannot be written"
             hint = "Make the folder writable, or set COMPOS_CACHE to another one."
         else:
             identity, message = "store-error", f"the image store cannot be written: {reason}"
             hint = "Check the disk, or set COMPOS_CACHE to another folder."
-        raise ImageError(identity, message, place=str(root), hint=hint) from error
+        raise StoreError(identity, message, place=str(root), hint=hint) from error
 
 
 def make_private(folder: Path) -> None:

@@ -23,7 +23,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
-from compos.errors import ImageError
+from compos.errors import ImageError, ImageNotFound, NotStored, StoreDamaged, StoreError
 from compos.image.blobs import BlobReader, BlobWriter
 from compos.image.derived import DerivedResults
 from compos.image.digest import EMPTY, Digest
@@ -210,7 +210,7 @@ class Store(DerivedResults):
         (`image-not-found`)."""
         found = self.resolve(name)
         if found is None:
-            raise ImageError(
+            raise ImageNotFound(
                 "image-not-found",
                 "the store has no image of this name",
                 place=name,
@@ -359,14 +359,14 @@ class Store(DerivedResults):
         except FileNotFoundError:
             return []
         except PermissionError as error:
-            raise ImageError(
+            raise StoreError(
                 "store-denied",
                 "the image store cannot be read",
                 place=str(path),
                 hint="Make it yours with chown, or set COMPOS_CACHE to another folder.",
             ) from error
         except (OSError, ValueError, KeyError, TypeError, ImageError) as error:
-            raise ImageError(
+            raise StoreDamaged(
                 "store-corrupt",
                 "the image store's index cannot be read",
                 place=str(path),
@@ -376,8 +376,8 @@ class Store(DerivedResults):
 
     # Errors
 
-    def _missing(self, digest: str) -> ImageError:
-        return ImageError(
+    def _missing(self, digest: str) -> NotStored:
+        return NotStored(
             "store-missing",
             "a blob is missing from the image store",
             place=self._place(digest),
@@ -392,7 +392,7 @@ class Store(DerivedResults):
             damaged = self.root / "damaged" / digest.replace(":", "-")
             damaged.parent.mkdir(exist_ok=True)
             self.path(digest).replace(damaged)
-        return ImageError(
+        return StoreDamaged(
             "store-corrupt",
             f"a blob in the image store is damaged: {why}",
             place=place,

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from compos.errors import OutputError
+from compos.errors import DiskFull, OutputError
 
 __all__ = ["SECRET", "Place", "explanations", "put_file", "require_name", "sweep"]
 
@@ -252,6 +252,10 @@ def _unguessable() -> str:
     return f".compos-{os.urandom(16).hex()}.part"
 
 
+class _OutputDiskFull(OutputError, DiskFull):
+    pass
+
+
 @contextmanager
 def explanations(path: Path | str) -> Iterator[None]:
     """Turn an `OSError` met while writing `path` into an `OutputError`."""
@@ -263,8 +267,8 @@ def explanations(path: Path | str) -> Iterator[None]:
 
 def _explained(error: OSError, path: Path | str) -> OutputError:
     """An operating system error while writing `path`, in our words."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return OutputError(
+    if DiskFull.matches(error):
+        return _OutputDiskFull(
             "disk-full",
             "no space left for the output",
             place=str(path),

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from compos.errors import ImageError, PackageError
+from compos.errors import ImageError, ImageNotFound, PackageError
 from compos.image.model import Image
 from compos.image.names import RECIPE
 from compos.image.platform import Platform
@@ -132,8 +132,8 @@ class Bricks:
         if not is_reserved(reference) or self._mirrored:
             try:
                 return self._published(reference, platform)
-            except ImageError as error:
-                if error.id != "image-not-found" or recipe is None:
+            except ImageNotFound:
+                if recipe is None:
                     raise
         if recipe is None:
             raise _unknown(reference)

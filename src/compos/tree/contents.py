@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 
-from compos.errors import ImageError
+from compos.errors import ImageError, StoreDamaged
 from compos.tree.node import FILE, Hole, Node, Piece, Slice
 
 __all__ = ["Contents", "cut", "file_of", "piece_size"]
@@ -221,7 +221,7 @@ class Contents:
 
 
 def _short(source: str) -> ImageError:
-    return ImageError(
+    return StoreDamaged(
         "store-corrupt",
         "a file of the store is missing or shorter than its index says",
         place=source,

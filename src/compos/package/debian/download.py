@@ -7,7 +7,6 @@ verified again whenever it is used.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 import re
@@ -20,26 +19,32 @@ from typing import TYPE_CHECKING, BinaryIO, TypeVar
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from compos import http
-from compos.errors import ComposError, PackageError
+from compos.errors import DiskFull, PackageError, Transient
 from compos.package.debian.mirror import Mirror
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
 
-__all__ = ["Expected", "cache_errors", "fetch", "is_whole", "read"]
+__all__ = ["Expected", "NotInMirror", "cache_errors", "fetch", "is_whole", "read"]
 
 _RANGE = re.compile(r"bytes ([0-9]{1,18})-[0-9]{1,18}/([0-9]{1,18})")
 _LENGTH = re.compile(r"[0-9]{1,18}")
 _TRANSIENT_STATUS = (408, 425, 429, 500, 502, 503, 504)
-_TRANSIENT_IDS = (
-    "network-broken",
-    "network-timeout",
-    "debian-mirror-busy",
-    "debian-download-truncated",
-)
 
 Advance = Callable[[int], None]
 T = TypeVar("T")
+
+
+class NotInMirror(PackageError):
+    """The mirror does not have a file (`debian-not-found`)."""
+
+
+class _Passing(PackageError, Transient):
+    pass
+
+
+class _CacheFull(PackageError, DiskFull):
+    pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +111,8 @@ def cache_errors(directory: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        raise PackageError(
+        full = DiskFull.matches(error)
+        raise (_CacheFull if full else PackageError)(
             "debian-cache-full" if full else "debian-cache",
             "the disk of the package cache is full"
             if full
@@ -144,7 +149,7 @@ class _Transfer:
         if self._size < self._expected.size or not self._size:
             self._receive(place)
         if self._size < self._expected.size:
-            raise PackageError(
+            raise _Passing(
                 "debian-download-truncated",
                 f"{self._size} of {self._expected.size} bytes arrived",
                 place=place,
@@ -185,9 +190,7 @@ def _attempts(mirror: Mirror, attempt: Callable[[], T]) -> T:
     for delay in mirror.delays:
         try:
             return attempt()
-        except ComposError as error:
-            if error.id not in _TRANSIENT_IDS:
-                raise
+        except Transient:
             time.sleep(delay)
     return attempt()
 
@@ -276,7 +279,7 @@ def _check_status(response: BaseHTTPResponse, url: str) -> None:
     if response.status in (404, 410):
         raise _not_found(url)
     busy = response.status in _TRANSIENT_STATUS
-    raise PackageError(
+    raise (_Passing if busy else PackageError)(
         "debian-mirror-busy" if busy else "debian-http",
         f"the mirror answers with status {response.status}",
         place=http.without_secrets(url),
@@ -284,8 +287,8 @@ def _check_status(response: BaseHTTPResponse, url: str) -> None:
     )
 
 
-def _not_found(url: str) -> PackageError:
-    return PackageError(
+def _not_found(url: str) -> NotInMirror:
+    return NotInMirror(
         "debian-not-found",
         "the mirror does not have this file",
         place=http.without_secrets(url),

@@ -22,7 +22,7 @@ from compos.errors import PackageError
 from compos.http import without_secrets
 from compos.image.staging import make_private, staging, sweep
 from compos.package.debian.compressed import DecompressionError, decompressed
-from compos.package.debian.download import Expected, cache_errors, fetch, is_whole
+from compos.package.debian.download import Expected, NotInMirror, cache_errors, fetch, is_whole
 from compos.package.debian.mirror import Mirror
 from compos.package.debian.package import Package, parse_package
 from compos.package.debian.release import MAX_LIST, Release, load_release
@@ -76,12 +76,8 @@ def load_index(
                     for component in components
                 ]
                 sources += _offered(found, strict=missing is None or not sources)
-            except PackageError as error:
-                if (
-                    missing is None
-                    or not sources
-                    or error.id not in ("debian-not-found", "debian-architecture")
-                ):
+            except (NotInMirror, NoSuchArchitecture) as error:
+                if missing is None or not sources:
                     raise
                 missing(suite, error)
     return Index(architecture, sources, offline=offline)
@@ -98,6 +94,10 @@ def _offered(sources: list[_Source], *, strict: bool) -> list[_Source]:
         for source in sources:
             source.packages  # noqa: B018  raises for what is not there
     return there
+
+
+class NoSuchArchitecture(PackageError):
+    """A suite has no packages for an architecture (`debian-architecture`)."""
 
 
 class Index:
@@ -194,7 +194,7 @@ class _Source:
         try:
             found = self.release.files[self._path]
         except KeyError:
-            raise PackageError(
+            raise NoSuchArchitecture(
                 "debian-architecture",
                 f"Debian's {self.suite} has no packages for {self.architecture}",
                 place=without_secrets(self.mirror.address(self.suite, f"dists/{self.suite}")),
@@ -266,10 +266,9 @@ class _Source:
                     expected=expected,
                     advance=advance,
                 )
-            except PackageError as error:
+            except NotInMirror:
                 # A mirror may leave these files out; the name then serves.
-                if error.id != "debian-not-found":
-                    raise
+                pass
             else:
                 return
         fetch(

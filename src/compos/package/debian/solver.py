@@ -46,7 +46,7 @@ class _Need:
     path: tuple[str, ...]
 
 
-class _Unsatisfiable(Exception):  # noqa: N818 - it is a result of the search, no error yet
+class _Unsatisfiable(Exception):
     def __init__(self, need: _Need, reason: str) -> None:
         super().__init__(reason)
         self.need = need
