@@ -106,7 +106,7 @@ def test_formats_stay_small(world: World, form: str) -> None:
 def test_importing_is_quick() -> None:
     """All that a build of what has not changed imports, in the best of several rounds, above the
     bare interpreter."""
-    wanted = "compos.cli.build, compos.config.load, compos.cli.images, compos.image.source, compos.output.build"
+    wanted = "compos.cli.build, compos.config.load, compos.api.build, compos.image.source, compos.output.build"
     environment = {
         name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"
     }

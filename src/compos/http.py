@@ -14,7 +14,6 @@ from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import SplitResult, urljoin, urlsplit, urlunsplit
 
-from compos import __version__
 from compos.errors import (
     AddressError,
     ComposError,
@@ -25,6 +24,7 @@ from compos.errors import (
     RedirectError,
     TlsError,
 )
+from compos.version import __version__
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse, PoolManager

@@ -1,8 +1,9 @@
-"""Progress of long work, told by the library and shown by whoever listens.
+"""Progress of long work, reported by the library and shown by whoever listens.
 
-The library calls `step` and `task` where time is spent; nothing is shown unless a listener was
-installed (the command line installs one). Like `logging`, this spares every function a parameter
-that it would only pass on.
+The library calls `task` and `notice` where time is spent. Whoever calls the library passes a
+listener (`compos.build(..., listener=...)`), which holds for that call and the threads that it
+starts: two builds of one process do not see each other's. Between there and here it is a context
+variable (contextvars), which spares every function a parameter that it would only pass on.
 """
 
 from __future__ import annotations
@@ -10,9 +11,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Protocol
 
-__all__ = ["Listener", "Silent", "Task", "listen", "notice", "task"]
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
+
+__all__ = ["Listener", "Silent", "Task", "listen", "listening", "notice", "task", "threads"]
 
 
 class Task(Protocol):
@@ -53,26 +58,47 @@ class Silent:
         """Nothing moves."""
 
 
-_listener: Listener = Silent()
+_listener: ContextVar[Listener] = ContextVar("listener", default=Silent())  # noqa: B039
 
 
 def listen(listener: Listener) -> None:
-    """Install the listener of this process."""
-    global _listener
-    _listener = listener
+    """Let `listener` be told from now on, in this context: the command line's process."""
+    _listener.set(listener)
+
+
+@contextmanager
+def listening(listener: Listener | None) -> Iterator[None]:
+    """Let `listener` be told within the block; None changes nothing."""
+    if listener is None:
+        yield
+        return
+    earlier = _listener.set(listener)
+    try:
+        yield
+    finally:
+        _listener.reset(earlier)
+
+
+def threads(count: int, name: str = "") -> ThreadPoolExecutor:
+    """A pool of threads that report to the listener of whoever makes it: threads do not inherit
+    context variables."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    return ThreadPoolExecutor(count, name, initializer=_listener.set, initargs=(_listener.get(),))
 
 
 def notice(text: str) -> None:
     """Tell the user one line (a fallback taken, a repair made)."""
-    _listener.notice(text)
+    _listener.get().notice(text)
 
 
 @contextmanager
 def task(name: str, total: int | None = None) -> Iterator[Task]:
     """Run a piece of work under `name`; `total` in bytes lets a bar be drawn."""
     started = time.monotonic()
-    handle = _listener.start(name, total)
+    listener = _listener.get()
+    handle = listener.start(name, total)
     try:
         yield handle
     finally:
-        _listener.finish(handle, time.monotonic() - started)
+        listener.finish(handle, time.monotonic() - started)

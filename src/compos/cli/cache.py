@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from compos.cli.debian import debian_mirrors, debian_options
-from compos.cli.images import registry_of
-from compos.cli.settings import Settings, global_options, settings_of
+from compos.api.access import Access
+from compos.cli.debian import DebianMirrors, debian_options
+from compos.cli.settings import Settings, global_options
 from compos.cli.text import visible
 
 if TYPE_CHECKING:
@@ -30,11 +30,11 @@ def cache() -> None:
 @cache.command("ls")
 @click.argument("ignored", nargs=-1, expose_value=False, metavar="")
 @global_options
-def list_images(**options: Any) -> None:
+def list_images(*, settings: Settings) -> None:
     """List the images in the store: name, digest of the root manifest, and where each came from."""
     from compos.image.names import origin_of
 
-    store = _store(settings_of(options))
+    store = Access(settings.images).store
     entries = [
         (visible(name), entry) for entry in store.entries() if (name := entry.annotations.get(NAME))
     ]
@@ -50,15 +50,15 @@ def list_images(**options: Any) -> None:
     "--published-only", is_flag=True, help="Keep images that their registry does not have."
 )
 @global_options
-def remove(names: tuple[str, ...], **options: Any) -> None:
+def remove(names: tuple[str, ...], *, settings: Settings, published_only: bool) -> None:
     """Remove images by name; blobs that other images use stay."""
-    settings = settings_of(options)
-    store = _store(settings)
     from compos.image import removal
 
+    access = Access(settings.images)
+    store = access.store
     found = [_stored_name(store, name) for name in names]
-    if options["published_only"]:
-        found = _published(store, settings, found)
+    if published_only:
+        found = _published(access, found)
     _say_freed(removal.remove(store, *found))
 
 
@@ -78,29 +78,29 @@ def remove(names: tuple[str, ...], **options: Any) -> None:
     help="Keep images, and of the rest what was used last, up to 500M, 20G.",
 )
 @global_options
-def clean(**options: Any) -> None:
+def clean(*, settings: Settings, published_only: bool, older: str | None, keep: str | None) -> None:
     """Remove everything: images, derived results, Debian packages.
 
     With --older or --keep images stay, and what builds make of them goes by when it was last used;
     --keep 0 removes all of that. Builds keep the derived results within a bound by themselves:
     COMPOS_CACHE_LIMIT (20G, none), else 10 GiB or a tenth of the disk, whichever is less.
     """
-    settings = settings_of(options)
     from compos.image import removal
 
     try:
-        age = None if options["older"] is None else removal.parse_age(options["older"])
-        size = None if options["keep"] is None else removal.parse_size(options["keep"])
+        age = None if older is None else removal.parse_age(older)
+        size = None if keep is None else removal.parse_size(keep)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
-    if options["published_only"] and (age, size) != (None, None):
+    if published_only and (age, size) != (None, None):
         raise click.UsageError(
             "--published-only is about images, --older and --keep about everything else"
         )
-    store = _store(settings)
-    if options["published_only"]:
+    access = Access(settings.images)
+    store = access.store
+    if published_only:
         names = [name for entry in store.entries() if (name := entry.annotations.get(NAME))]
-        _say_freed(removal.remove(store, *_published(store, settings, names)))
+        _say_freed(removal.remove(store, *_published(access, names)))
     elif (age, size) == (None, None):
         removal.clean(store)
     else:
@@ -124,23 +124,27 @@ def clean(**options: Any) -> None:
 )
 @debian_options
 @global_options
-def pull(names: tuple[str, ...], **options: Any) -> None:
+def pull(
+    names: tuple[str, ...],
+    *,
+    settings: Settings,
+    debian: DebianMirrors,
+    platforms: tuple[str, ...],
+    allow_brick_names: bool,
+) -> None:
     """Fetch images, whatever the store has, for all their platforms. Bricks are built, as in a
     build."""
-    debian = debian_mirrors(options)
-    settings = settings_of(options)
-    from compos.cli.images import images
     from compos.image.platform import Platform
     from compos.image.source import Images
 
-    store = _store(settings)
-    if options["allow_brick_names"]:
-        source = Images(store, pull=True, registry=registry_of(settings), reserved=True)
+    access = Access(debian.over(settings))
+    if allow_brick_names:
+        source = Images(access.store, pull=True, registry=access.registry, reserved=True)
     else:
-        source = images(store, settings, debian, pull=True)
-    platforms = [*map(Platform.parse, options["platforms"])] or None
+        source = access.images(pull=True)
+    chosen = [*map(Platform.parse, platforms)] or None
     for name in names:
-        layout = source.layout(_tagged(name), platforms, Platform.host())
+        layout = source.layout(_tagged(name), chosen, Platform.host())
         click.echo(f"{layout.name} {layout.root.digest}")
 
 
@@ -158,27 +162,34 @@ def pull(names: tuple[str, ...], **options: Any) -> None:
 @click.option("--platform", metavar="OS/ARCH", help="Which one of several [this machine's].")
 @click.option("--name", "other_name", metavar="NAME", help="The image's name in the tar [its own].")
 @global_options
-def export(name: str, **options: Any) -> None:
+def export(
+    name: str,
+    *,
+    settings: Settings,
+    outfile: str,
+    form: str,
+    platform: str | None,
+    other_name: str | None,
+) -> None:
     """Write an image of the store as one tar: an OCI layout, an archive for docker load, or its
     root filesystem."""
-    settings = settings_of(options)
     from compos.image.platform import Platform
     from compos.image.source import canonical_name, stored_image
     from compos.output.export import export_pieces
     from compos.output.write import Output, write_outputs, write_stream
 
-    store = _store(settings)
+    store = Access(settings.images).store
     stored = _stored_name(store, name)
     root = store.named(stored)
-    platform = Platform.parse(options["platform"]) if options["platform"] else Platform.host()
-    image = stored_image(store, stored, root, platform)
-    told = canonical_name(options["other_name"]) if options["other_name"] else stored
-    pieces = export_pieces(store, image, platform, options["form"], told)
-    if options["outfile"] == "-":
+    chosen = Platform.parse(platform) if platform else Platform.host()
+    image = stored_image(store, stored, root, chosen)
+    shown = canonical_name(other_name) if other_name else stored
+    pieces = export_pieces(store, image, chosen, form, shown)
+    if outfile == "-":
         sys.stdout.flush()
         write_stream(store.root, sys.stdout.fileno(), pieces)
     else:
-        write_outputs(store.root, Path(options["outfile"]), [Output("", pieces)])
+        write_outputs(store.root, Path(outfile), [Output("", pieces)])
 
 
 @cache.command("import")
@@ -190,7 +201,7 @@ def export(name: str, **options: Any) -> None:
     help="Take images whose names are those of our bricks, too.",
 )
 @global_options
-def import_(file: str, **options: Any) -> None:
+def import_(file: str, *, settings: Settings, allow_brick_names: bool) -> None:
     """Take images out of a tar: an OCI layout (as exported here, or by skopeo or buildx), or what
     docker save writes."""
     import shutil
@@ -199,7 +210,7 @@ def import_(file: str, **options: Any) -> None:
     from compos.image.local import import_archive
     from compos.image.names import Origin
 
-    store = _store(settings_of(options))
+    store = Access(settings.images).store
     with ExitStack() as stack:
         path = Path(file)
         origin = Origin("archive", path.name if file != "-" else "standard input")
@@ -208,7 +219,7 @@ def import_(file: str, **options: Any) -> None:
             with store.writing(), path.open("wb") as spool:
                 shutil.copyfileobj(sys.stdin.buffer, spool, 1 << 20)
         archive = stack.enter_context(opened(path))
-        names = import_archive(store, archive, origin, reserved=options["allow_brick_names"])
+        names = import_archive(store, archive, origin, reserved=allow_brick_names)
     if not names:
         from compos.errors import ImageError
 
@@ -230,32 +241,33 @@ def import_(file: str, **options: Any) -> None:
     "--override", is_flag=True, help="Replace what the registry has; other platforms stay."
 )
 @global_options
-def push(names: tuple[str, ...], **options: Any) -> None:
+def push(
+    names: tuple[str, ...],
+    *,
+    settings: Settings,
+    remote_name: str | None,
+    with_arch_tags: bool,
+    override: bool,
+) -> None:
     """Upload images from the store; a name that the registry has stays as it is, unless
     --override."""
-    settings = settings_of(options)
-    if options["remote_name"] and len(names) > 1:
+    if remote_name and len(names) > 1:
         raise click.UsageError("--remote-name goes with one NAME")
     from compos.image.publish import publish
 
-    store, registry = _store(settings), registry_of(settings)
+    access = Access(settings.images)
+    store, registry = access.store, access.registry
     for name in names:
         stored = _stored_name(store, name)
-        target = options["remote_name"] or stored
+        target = remote_name or stored
         publish(
             store,
             stored,
             registry,
             target=target,
-            override=options["override"],
-            arch_tags=options["with_arch_tags"],
+            override=override,
+            arch_tags=with_arch_tags,
         )
-
-
-def _store(settings: Settings) -> Store:
-    from compos.cli.images import open_store
-
-    return open_store(settings)
 
 
 def _tagged(name: str) -> str:
@@ -273,13 +285,13 @@ def _stored_name(store: Store, name: str) -> str:
     return next((one for one in candidates if store.resolve(one) is not None), candidates[1])
 
 
-def _published(store: Store, settings: Settings, names: list[str]) -> list[str]:
+def _published(access: Access, names: list[str]) -> list[str]:
     """Those of `names` that their registries have with the same digest; the others are told."""
     from compos.errors import ComposError
     from compos.image.reference import Reference
     from compos.progress import notice
 
-    registry = registry_of(settings)
+    store, registry = access.store, access.registry
     published = []
     for name in names:
         root = store.resolve(name)

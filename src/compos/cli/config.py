@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
-from compos.cli.debian import debian_mirrors, debian_options
-from compos.cli.reading import read_system, reading_options
-from compos.cli.settings import global_options, settings_of
+from compos.cli.debian import DebianMirrors, debian_options
+from compos.cli.reading import reading_options
+from compos.cli.settings import Settings, global_options
+
+if TYPE_CHECKING:
+    from compos.api.options import LoadOptions
 
 __all__ = ["config"]
 
@@ -37,27 +40,34 @@ __all__ = ["config"]
 )
 @debian_options
 @global_options
-def config(sources: tuple[str, ...], **options: Any) -> None:
+def config(
+    sources: tuple[str, ...],
+    *,
+    settings: Settings,
+    reading: LoadOptions,
+    debian: DebianMirrors,
+    form: str,
+    origins: bool,
+    with_images: bool,
+) -> None:
     """Print the system that YAML files describe: merged, included files and variables put in.
 
     What is printed can be built. Nothing is fetched or built, unless --images asks for what
     containers get in the end.
     """
-    settings = settings_of(options)
+    from compos.api.load import load
     from compos.config.dump import resolved_json, resolved_yaml
 
-    reading = read_system(sources, options)
-    system = reading.config
-    if options["with_images"]:
-        from compos.cli.images import images, open_store
+    described = load(sources, reading)
+    system = described.config
+    if with_images:
+        from compos.api.access import Access
         from compos.compose.effective import effective
         from compos.output.build import find_parts
 
-        source = images(
-            open_store(settings), settings, debian_mirrors(options), local=reading.local
-        )
-        system = effective(system, find_parts(source, system, reading.platform).images)
-    if options["form"] == "json":
+        source = Access(debian.over(settings)).images(packages=described.packages)
+        system = effective(system, find_parts(source, system, described.platform).images)
+    if form == "json":
         click.echo(resolved_json(system))
     else:
-        click.echo(resolved_yaml(system, with_origins=options["origins"]), nl=False)
+        click.echo(resolved_yaml(system, with_origins=origins), nl=False)

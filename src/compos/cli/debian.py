@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from functools import wraps
+from typing import NamedTuple, TypeVar
 
 import click
 
-__all__ = ["DebianMirrors", "debian_mirrors", "debian_options"]
+from compos.api.options import ImageOptions
+from compos.cli.settings import Settings, with_flags
 
-Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+__all__ = ["DebianMirrors", "debian_options"]
 
+Result = TypeVar("Result")
 
-class DebianMirrors(NamedTuple):
-    """The flags, as given."""
-
-    main: str | None = None
-    security: str | None = None
-
-
-_OPTIONS = (
+_FLAGS = (
     click.option(
         "--debian-mirror",
         metavar="URL",
@@ -34,13 +30,26 @@ _OPTIONS = (
 )
 
 
-def debian_options(function: Decorated) -> Decorated:
-    """Add the flags to a command."""
-    for option in reversed(_OPTIONS):
-        function = option(function)
-    return function
+class DebianMirrors(NamedTuple):
+    """The flags, as given."""
+
+    main: str | None
+    security: str | None
+
+    def over(self, settings: Settings) -> ImageOptions:
+        """Where images come from by `settings`, with these mirrors for bricks."""
+        return settings.images._replace(
+            debian_mirror=self.main, debian_security_mirror=self.security
+        )
 
 
-def debian_mirrors(options: dict[str, Any]) -> DebianMirrors:
-    """The flags of a verb, taken out of `options`."""
-    return DebianMirrors(options.pop("debian_mirror"), options.pop("debian_security_mirror"))
+def debian_options(function: Callable[..., Result]) -> Callable[..., Result]:
+    """Add the flags to a command, which gets them as `debian`."""
+
+    @wraps(function)
+    def command(
+        *, debian_mirror: str | None, debian_security_mirror: str | None, **others: object
+    ) -> Result:
+        return function(debian=DebianMirrors(debian_mirror, debian_security_mirror), **others)
+
+    return with_flags(command, _FLAGS)

@@ -3,18 +3,19 @@ keeps, and why."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from compos.cli.debian import debian_mirrors, debian_options
-from compos.cli.reading import read_system, reading_options
-from compos.cli.settings import global_options, settings_of
+from compos.cli.debian import DebianMirrors, debian_options
+from compos.cli.reading import reading_options
+from compos.cli.settings import Settings, global_options
 from compos.cli.text import visible
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from compos.api.options import LoadOptions
     from compos.compose.system import Kept
     from compos.report.sizes import Part
 
@@ -35,44 +36,31 @@ __all__ = ["inspect"]
 @reading_options
 @debian_options
 @global_options
-def inspect(sources: tuple[str, ...], **options: Any) -> None:
+def inspect(
+    sources: tuple[str, ...],
+    *,
+    settings: Settings,
+    reading: LoadOptions,
+    debian: DebianMirrors,
+    formats: tuple[str, ...],
+    as_json: bool,
+) -> None:
     """Show how large the parts of a system are, plain and compressed, and why kernel modules stay.
 
     Modules and firmware files are listed where the YAML has kernel.modules or kernel.firmware;
     without them all stay.
     """
-    settings = settings_of(options)
-    from compos.cli.images import images, open_store
-    from compos.compose.host_files import read_sources
-    from compos.compose.system import compose_system
-    from compos.config.dump import metadata_document
-    from compos.output.build import find_parts
-    from compos.output.formats import choose, machines
-    from compos.output.job import Job, Request
-    from compos.report.sizes import system_parts
+    from compos.api.inspect import InspectOptions
+    from compos.api.inspect import inspect as inspect_system
 
-    formats = choose(options["formats"], to_file=False)
-    reading = read_system(sources, options)
-    config = reading.config
-    store = open_store(settings)
-    source = images(store, settings, debian_mirrors(options), local=reading.local)
-    found = find_parts(source, config, reading.platform)
-    system = compose_system(
-        store,
-        config,
-        found,
-        lambda form: metadata_document(config, form),
-        sources=read_sources(store, config.files),
-        machines=machines(formats),
-    )
-    request = Request(formats, "zstd", reading.platform.architecture)
-    parts = system_parts(Job(store, system, request, {}, [], {}), config)
-    if options["as_json"]:
-        _print_json(parts, system.kept)
+    options = InspectOptions(reading, debian.over(settings), formats)
+    parts, kept = inspect_system(sources, options)
+    if as_json:
+        _print_json(parts, kept)
         return
     _print_parts(parts)
     click.echo()
-    _print_kept(system.kept)
+    _print_kept(kept)
 
 
 def _print_json(parts: Sequence[Part], kept: Sequence[Kept]) -> None:

@@ -9,8 +9,8 @@ from importlib import import_module
 
 import click
 
-from compos import __version__
 from compos.cli.settings import Settings, global_options
+from compos.version import __version__
 
 __all__ = ["cli", "main"]
 
@@ -67,9 +67,9 @@ class Verbs(click.Group):
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
 @global_options
 @click.version_option(__version__, "--version", message="compos version %(version)s")
-def cli(**options: object) -> None:
+def cli(settings: Settings) -> None:
     """Compose container images into a minimal, immutable, bootable Linux."""
-    click.get_current_context().obj = Settings.from_options(options)
+    click.get_current_context().obj = settings
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from compos.cli.debian import debian_mirrors, debian_options
-from compos.cli.settings import global_options, settings_of
+from compos.cli.debian import DebianMirrors, debian_options
+from compos.cli.settings import Settings, global_options
 
 if TYPE_CHECKING:
     from compos.image.model import Image
@@ -41,12 +41,19 @@ def pkg() -> None:
 @debian_options
 @click.option("--force", is_flag=True, help="Build even if the store has the package already.")
 @global_options
-def build(folders: tuple[str, ...], **options: Any) -> None:
+def build(
+    folders: tuple[str, ...],
+    *,
+    settings: Settings,
+    debian: DebianMirrors,
+    platforms: str | None,
+    org: str | None,
+    force: bool,
+) -> None:
     """Build the packages in DIR... into the store."""
-    settings = settings_of(options)
     from pathlib import Path
 
-    from compos.cli.images import builder, open_store
+    from compos.api.access import Access
     from compos.image.names import RECIPE
     from compos.image.platform import Platform
     from compos.package.bricks import own_name
@@ -54,11 +61,11 @@ def build(folders: tuple[str, ...], **options: Any) -> None:
     from compos.package.recipe_key import recipe_key
     from compos.progress import notice
 
-    store = open_store(settings)
-    build_one = builder(store, settings, debian_mirrors(options)).build
-    wanted = options["platforms"].split(",") if options["platforms"] else [str(Platform.host())]
+    access = Access(debian.over(settings))
+    store = access.store
+    wanted = platforms.split(",") if platforms else [str(Platform.host())]
     for folder in folders:
-        recipe = load_recipe(Path(folder), org=options["org"])
+        recipe = load_recipe(Path(folder), org=org)
         if not recipe.arches:
             notice(f"{recipe.name} is made for no architecture")
             continue
@@ -66,10 +73,10 @@ def build(folders: tuple[str, ...], **options: Any) -> None:
             name = own_name(recipe)
             entry = store.resolve(name)
             key = entry.annotations.get(f"{RECIPE}.{platform.architecture}") if entry else None
-            if not options["force"] and key == recipe_key(recipe, platform.architecture):
+            if not force and key == recipe_key(recipe, platform.architecture):
                 notice(f"{name} {platform} is in the store already")
                 continue
-            _say_built(build_one(recipe, platform, name))
+            _say_built(access.builder.build(recipe, platform, name))
 
 
 def _say_built(image: Image) -> None:
@@ -87,37 +94,45 @@ def _say_built(image: Image) -> None:
 @_org
 @debian_options
 @global_options
-def outdated(folders: tuple[str, ...], **options: Any) -> int:
+def outdated(
+    folders: tuple[str, ...],
+    *,
+    settings: Settings,
+    debian: DebianMirrors,
+    security: bool,
+    rebuild: bool,
+    as_json: bool,
+    org: str | None,
+) -> int:
     """List packages in the store for which Debian has newer versions: those in DIR..., or all
     bricks of compos.
 
     A package that was built from another recipe counts, too. Exit status: 100 when anything is
     listed and not rebuilt, 0 when nothing is, 1 for any error.
     """
-    settings = settings_of(options)
     from pathlib import Path
 
-    from compos.cli.images import builder, open_store
+    from compos.api.access import Access
     from compos.package.outdated import bricks_of
     from compos.package.outdated import outdated as newer
     from compos.package.recipe import load_recipe, named
     from compos.progress import notice
 
-    store = open_store(settings)
-    makes = builder(store, settings, debian_mirrors(options))
-    recipes = [load_recipe(Path(folder), org=options["org"]) for folder in folders]
+    access = Access(debian.over(settings))
+    store, makes = access.store, access.builder
+    recipes = [load_recipe(Path(folder), org=org) for folder in folders]
     found = [
         newer(store, makes.indexes, brick)
         for brick in bricks_of(store, recipes if folders else None)
     ]
     for name in sorted({named(recipe) for recipe in recipes} - {one.brick.name for one in found}):
         notice(f"{name} is not in the store")
-    listed = [one for one in found if (one.security if options["security"] else one.newer)]
-    if options["as_json"]:
+    listed = [one for one in found if (one.security if security else one.newer)]
+    if as_json:
         _print_json(found)
     elif listed:
-        _print_table(listed, security=options["security"])
-    if not options["rebuild"]:
+        _print_table(listed, security=security)
+    if not rebuild:
         return OUTDATED if listed else 0
     for one in listed:
         _say_built(makes.build(one.brick.recipe, one.brick.platform, one.brick.name))

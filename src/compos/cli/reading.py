@@ -1,22 +1,21 @@
-"""Flags of verbs that read the system's YAML, and reading it."""
+"""Flags of verbs that read the system's YAML."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from functools import wraps
+from typing import TypeVar
 
 import click
 
-if TYPE_CHECKING:
-    from compos.config.model import Config
-    from compos.image.platform import Platform
-    from compos.package.local import LocalPackages
+from compos.api.options import LoadOptions
+from compos.cli.settings import with_flags
 
-__all__ = ["Reading", "read_system", "reading_options"]
+__all__ = ["reading_options"]
 
-Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+Result = TypeVar("Result")
 
-_OPTIONS = (
+_FLAGS = (
     click.option("--arch", metavar="ARCH", help="amd64, arm64 or riscv64 [this machine's]."),
     click.option(
         "--set",
@@ -40,38 +39,21 @@ _OPTIONS = (
 )
 
 
-class Reading(NamedTuple):
-    """A system as its YAML says, the platform that it is for, and the packages that it names by
-    their folders."""
+def reading_options(function: Callable[..., Result]) -> Callable[..., Result]:
+    """Add the flags to a command, which gets them as `reading`."""
 
-    config: Config
-    platform: Platform
-    local: LocalPackages
+    @wraps(function)
+    def command(
+        *,
+        arch: str | None,
+        variables: tuple[str, ...],
+        env_files: tuple[str, ...],
+        allow_local_files: bool,
+        **others: object,
+    ) -> Result:
+        from compos.config.variables import given_variables
 
+        given = given_variables(variables, env_files)
+        return function(reading=LoadOptions(arch, given, allow_local_files), **others)
 
-def reading_options(function: Decorated) -> Decorated:
-    """Add the flags to a command; they are `arch`, `variables`, `env_files` and
-    `allow_local_files`."""
-    for option in reversed(_OPTIONS):
-        function = option(function)
-    return function
-
-
-def read_system(sources: tuple[str, ...], options: dict[str, Any]) -> Reading:
-    """Read `sources` with what the flags in `options` say. Raises `ComposError`."""
-    from compos.config.load import load
-    from compos.config.variables import given_variables
-    from compos.image.platform import Platform
-    from compos.package.local import LocalPackages
-
-    platform = Platform.named(options["arch"]) if options["arch"] else Platform.host()
-    local = LocalPackages(allow_local_files=options["allow_local_files"])
-    given = given_variables(options["variables"], options["env_files"])
-    config = load(
-        sources,
-        architecture=platform.architecture,
-        variables=given,
-        rename=local.rename,
-        allow_local_files=options["allow_local_files"],
-    )
-    return Reading(config, platform, local)
+    return with_flags(command, _FLAGS)

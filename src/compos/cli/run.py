@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from compos.cli.settings import global_options, settings_of
+from compos.cli.settings import Settings, global_options
 
 __all__ = ["run"]
 
@@ -146,14 +146,14 @@ def run() -> None:
 @click.option("--qemu", default="", metavar="PROGRAM", help="The QEMU program.")
 @click.option("--no-reboot", is_flag=True, help="End instead of rebooting.")
 @global_options
-def qemu(path: Path, **options: Any) -> int:
+def qemu(path: Path, *, settings: Settings, **options: Any) -> int:
     """Boot PATH in QEMU: the prefix of built files, an ISO, or a disk image.
 
     The console is the terminal: ctrl-a x ends QEMU, ctrl-c belongs to the guest.
     """
-    settings = settings_of(options)
     kind = _kind(options)
     metadata = _metadata(options)
+    from compos.api.access import Access
     from compos.errors import RunError
     from compos.run.disks import parse_disk
     from compos.run.machine import launch
@@ -163,7 +163,7 @@ def qemu(path: Path, **options: Any) -> int:
     prepared = prepare(
         Request(
             path,
-            settings.store_root / "derived" / "accel",
+            Access(settings.images).root / "derived" / "accel",
             kind=kind,
             metadata=metadata,
             disks=tuple(map(parse_disk, options["disk"])),

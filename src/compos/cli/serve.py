@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
-from compos.cli.settings import global_options, settings_of
+from compos.cli.settings import Settings, global_options
 
 __all__ = ["serve"]
 
@@ -22,9 +20,8 @@ __all__ = ["serve"]
 )
 @click.option("--directory", default=".", show_default=True, metavar="DIR", help="What to serve.")
 @global_options
-def serve(port: str, directory: str, **options: Any) -> None:
+def serve(port: str, directory: str, *, settings: Settings) -> None:
     """Serve the files of a folder over HTTP until interrupted."""
-    settings_of(options)
     from compos.progress import notice
     from compos.run.serve import listen, parse_address
 

@@ -3,81 +3,40 @@ after the verb."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import click
 
-if TYPE_CHECKING:
-    from compos.image.mirrors import Mirrors
+from compos.api.options import ImageOptions
 
-__all__ = ["Settings", "global_options", "settings_of"]
+__all__ = ["Settings", "global_options", "with_flags"]
 
-Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+Result = TypeVar("Result")
 
 
 class Settings(NamedTuple):
-    """Global flags, as given."""
+    """Global flags: where images come from, and how much is said (0 to 3; None when not given)."""
 
-    cache: str | None = None
-    mirror: tuple[str, ...] = ()
-    cert_file: tuple[str, ...] = ()
-    verbose: int = 1
-    trust_cache: bool = False
-    insecure_registry: tuple[str, ...] = ()
-
-    @classmethod
-    def from_options(cls, options: dict[str, Any]) -> Settings:
-        """From click's parameters; raises `click.UsageError` when they contradict each other."""
-        if options["quiet"] and options["verbose"]:
-            raise click.UsageError("--quiet and --verbose exclude each other")
-        verbose = (
-            0 if options["quiet"] else (1 if options["verbose"] is None else options["verbose"])
-        )
-        return cls(
-            options["cache"],
-            options["mirror"],
-            options["cert_file"],
-            verbose,
-            options["trust_cache"],
-            options["insecure_registry"],
-        )
+    images: ImageOptions = ImageOptions()
+    verbosity: int | None = None
 
     def over(self, base: Settings) -> Settings:
         """These flags (given after the verb) over those given before it."""
-        return base._replace(
-            cache=self.cache or base.cache,
-            mirror=(*base.mirror, *self.mirror),
-            cert_file=(*base.cert_file, *self.cert_file),
-            insecure_registry=(*base.insecure_registry, *self.insecure_registry),
-            verbose=self.verbose if self.verbose != 1 else base.verbose,
-            trust_cache=self.trust_cache or base.trust_cache,
+        own, other = self.images, base.images
+        images = other._replace(
+            cache=own.cache or other.cache,
+            trust_cache=own.trust_cache or other.trust_cache,
+            mirrors=(*other.mirrors, *own.mirrors),
+            certificates=(*other.certificates, *own.certificates),
+            insecure_registries=(*other.insecure_registries, *own.insecure_registries),
         )
-
-    @property
-    def store_root(self) -> Path:
-        """Where the store is: the flag, else the variables, else the default."""
-        from compos.image.store import default_root
-
-        return Path(self.cache) if self.cache else default_root()
-
-    @property
-    def mirrors(self) -> Mirrors:
-        """Mirrors, and registries that may speak plain HTTP. Raises `ImageError` for what cannot be
-        understood."""
-        from compos.image.mirrors import Mirrors
-
-        return Mirrors.parse(self.mirror, os.environ, self.insecure_registry)
-
-    @property
-    def certificates(self) -> tuple[str, ...]:
-        """PEM files of additional CAs."""
-        return self.cert_file
+        return Settings(images, base.verbosity if self.verbosity is None else self.verbosity)
 
 
-_OPTIONS = (
+_FLAGS = (
     click.option(
         "--cache",
         metavar="DIR",
@@ -116,20 +75,57 @@ _OPTIONS = (
 )
 
 
-def global_options(function: Decorated) -> Decorated:
-    """Add the global flags to a command."""
-    for option in reversed(_OPTIONS):
-        function = option(function)
+def _own_settings(
+    cache: str | None,
+    trust_cache: bool,
+    mirror: tuple[str, ...],
+    cert_file: tuple[str, ...],
+    insecure_registry: tuple[str, ...],
+    quiet: bool,
+    verbose: int | None,
+) -> Settings:
+    """What stands at one place of the command line. Raises `click.UsageError` for flags that
+    contradict each other."""
+    if quiet and verbose:
+        raise click.UsageError("--quiet and --verbose exclude each other")
+    images = ImageOptions(
+        Path(cache) if cache else None, trust_cache, mirror, cert_file, insecure_registry
+    )
+    return Settings(images, 0 if quiet else verbose)
+
+
+def global_options(function: Callable[..., Result]) -> Callable[..., Result]:
+    """Add the global flags to a command, which gets them as `settings`; progress is shown from then
+    on."""
+
+    @wraps(function)
+    def command(
+        *,
+        cache: str | None,
+        trust_cache: bool,
+        mirror: tuple[str, ...],
+        cert_file: tuple[str, ...],
+        insecure_registry: tuple[str, ...],
+        quiet: bool,
+        verbose: int | None,
+        **others: object,
+    ) -> Result:
+        from compos.cli import show
+
+        own = _own_settings(
+            cache, trust_cache, mirror, cert_file, insecure_registry, quiet, verbose
+        )
+        settings = own.over(click.get_current_context().find_root().obj or Settings())
+        show.install(1 if settings.verbosity is None else settings.verbosity)
+        return function(settings=settings, **others)
+
+    return with_flags(command, _FLAGS)
+
+
+def with_flags(
+    function: Callable[..., Result], flags: Sequence[Callable[..., Callable[..., Result]]]
+) -> Callable[..., Result]:
+    """`function` with click's `flags`, shown in their order."""
+    for flag in reversed(flags):
+        function = flag(function)
     return function
-
-
-def settings_of(options: dict[str, Any]) -> Settings:
-    """The flags that hold for a verb; takes its own out of `options`, and starts showing
-    progress."""
-    from compos.cli import show
-
-    names = ("cache", "mirror", "cert_file", "quiet", "verbose", "trust_cache", "insecure_registry")
-    own = Settings.from_options({name: options.pop(name) for name in names})
-    settings = own.over(click.get_current_context().find_root().obj or Settings())
-    show.install(settings.verbose)
-    return settings

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from compos import __version__
+from compos.version import __version__
 
 __all__ = ["version"]
 

@@ -14,9 +14,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
-from compos import __version__
 from compos.compose.spdx import NAMESPACE, Merged, timestamp
 from compos.image.model import Image
+from compos.version import __version__
 
 __all__ = ["cyclonedx_document"]
 

@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from compos import __version__
 from compos.compose.spdx_fields import (
     ANNOTATION,
     EXTERNAL,
@@ -30,6 +29,7 @@ from compos.compose.spdx_fields import (
     text,
 )
 from compos.image.attestation import sbom_error
+from compos.version import __version__
 
 __all__ = ["DOCUMENT", "Merged", "joined_path", "spdx_document", "timestamp"]
 

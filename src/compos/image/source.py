@@ -43,7 +43,7 @@ from compos.image.platform import Platform
 from compos.image.reference import Reference, is_local
 from compos.image.selection import image_config, select_manifest
 from compos.image.store import Store
-from compos.progress import notice, task
+from compos.progress import notice, task, threads
 
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
@@ -333,10 +333,8 @@ class Images:
         return self._first is None or key in self._passed
 
     def _find_all(self, wanted: Sequence[tuple[str, Platform]]) -> None:
-        from concurrent.futures import ThreadPoolExecutor
-
         _share_memory()
-        executor = ThreadPoolExecutor(_IMAGES_AT_ONCE, thread_name_prefix="image")
+        executor = threads(_IMAGES_AT_ONCE, "image")
         try:
             futures = [executor.submit(self.image, name, platform) for name, platform in wanted]
             errors = [error for error in [future.exception() for future in futures] if error]
@@ -452,8 +450,6 @@ class _Downloads:
     def _submit(
         self, reference: Reference, blob: Descriptor, advance: Callable[[int], None]
     ) -> Future[None]:
-        from concurrent.futures import ThreadPoolExecutor
-
         def work() -> None:
             try:
                 advance(0)
@@ -464,7 +460,7 @@ class _Downloads:
 
         with self._lock:
             if self._executor is None:
-                self._executor = ThreadPoolExecutor(_BLOBS_AT_ONCE, thread_name_prefix="blob")
+                self._executor = threads(_BLOBS_AT_ONCE, "blob")
             if blob.digest not in self._under_way:
                 self._under_way[blob.digest] = self._executor.submit(work)
             return self._under_way[blob.digest]

@@ -10,7 +10,6 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from compos import __version__
 from compos.compose.host_files import HostFile, read_sources
 from compos.compose.parts import Parts
 from compos.config.digest import digest
@@ -29,6 +28,7 @@ from compos.output.job import Job, Request
 from compos.output.write import Output
 from compos.progress import notice
 from compos.tree import record
+from compos.version import __version__
 
 if TYPE_CHECKING:
     from compos.compose.copies import Copies

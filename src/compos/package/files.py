@@ -6,7 +6,6 @@ May touch: the store (`derived/deb`: unpacked data archives, `derived/deb-index`
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from compos import progress
@@ -37,7 +36,7 @@ def packages_tree(
 
     Raises `PackageError`.
     """
-    with progress.task(f"unpack {len(packages)} packages"), ThreadPoolExecutor(2) as pool:
+    with progress.task(f"unpack {len(packages)} packages"), progress.threads(2) as pool:
         indexes = list(
             pool.map(lambda pair: _index(store, *pair), zip(packages, archives, strict=True))
         )

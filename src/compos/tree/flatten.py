@@ -14,7 +14,7 @@ from contextlib import suppress
 from compos.errors import ComposError
 from compos.image.model import Descriptor, Image
 from compos.image.store import Store
-from compos.progress import task
+from compos.progress import task, threads
 from compos.tree import record
 from compos.tree.layer import VERSION, Layer, is_read, read_layer
 from compos.tree.node import Tree
@@ -54,13 +54,12 @@ def unpack(store: Store, images: Iterable[Image]) -> None:
     }
     if len(lacking) < 2:
         return
-    from concurrent.futures import ThreadPoolExecutor
 
     def read(layer: Descriptor) -> None:
         with suppress(ComposError):
             read_layer(store, layer, lacking[layer])
 
-    with task("unpack"), ThreadPoolExecutor(2) as pool:
+    with task("unpack"), threads(2) as pool:
         deque(pool.map(read, sorted(lacking, key=lambda layer: -layer.size)), maxlen=0)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import wait
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
@@ -71,7 +71,7 @@ def _fetch_all(
     with (
         progress.task(name, sum(package.size for package in packages)) as task,
         staging(directory / "staging") as stage,
-        ThreadPoolExecutor(_THREADS) as executor,
+        progress.threads(_THREADS) as executor,
     ):
 
         def advance(amount: int) -> None:

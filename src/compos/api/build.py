@@ -1,0 +1,230 @@
+"""`compos.build`: YAML in, output files out.
+
+May touch: everything that a build touches: the store, the network for what the store lacks, the
+outputs.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from compos.api.access import Access
+from compos.api.load import Description, load
+from compos.api.options import ImageOptions, LoadOptions
+from compos.compose.sbom import SbomOptions
+from compos.config.dump import metadata_document
+from compos.config.images import image_references, layout_volumes
+from compos.config.sources import default_name
+from compos.errors import OutputError
+from compos.image.source import canonical_name
+from compos.output.build import described_outputs, find_parts
+from compos.output.formats import choose, require, tools
+from compos.output.job import Request
+from compos.output.write import Output, write_outputs, write_stream
+from compos.package.bricks import current_bricks, is_shipped
+from compos.progress import Listener, listening, notice
+
+if TYPE_CHECKING:
+    from compos.compose.copies import Copies
+    from compos.compose.parts import Parts
+    from compos.config.model import Config
+
+__all__ = ["COMPRESSIONS", "ROOTS", "BuildOptions", "build", "require_buildable"]
+
+COMPRESSIONS = ("zstd", "gzip", "none", "max")
+ROOTS = ("auto", "initrd", "erofs", "erofs-zstd", "squashfs", "ext4")
+
+
+class BuildOptions(NamedTuple):
+    """What is built, of what, and where it goes.
+
+    `formats` are names of output formats (kernel+initrd when there are none). Outputs are called
+    `folder`/`name`-SUFFIX; `name` is by default the last source's. In their place, `output` is one
+    file, or the descriptor of an open one, for one format that is a stream. `compression` is one of
+    COMPRESSIONS, `root` one of ROOTS; `size` is that of disks in bytes. `pull` asks registries for
+    every image, `docker` asks the Docker engine first. `push` is a name in a registry for the
+    format oci. `input_tar` is an earlier build's tar. Without `label_powers` images whose labels
+    grant them power over the machine are refused. `sbom` is None for a system without one.
+    """
+
+    load: LoadOptions = LoadOptions()
+    images: ImageOptions = ImageOptions()
+    formats: tuple[str, ...] = ()
+    folder: Path = Path()
+    name: str = ""
+    output: Path | int | None = None
+    compression: Literal["zstd", "gzip", "none", "max"] = "zstd"
+    root: str = "auto"
+    size: int | None = None
+    pull: bool = False
+    docker: bool = False
+    push: str | None = None
+    decompress_kernel: bool = False
+    input_tar: Path | None = None
+    label_powers: bool = True
+    sbom: SbomOptions | None = SbomOptions()
+
+
+def build(
+    sources: Sequence[str | os.PathLike[str]],
+    options: BuildOptions = BuildOptions(),
+    *,
+    listener: Listener | None = None,
+) -> list[Path]:
+    """Compose the system that `sources` describe, write it in each format, and return the files'
+    paths, none for an open file.
+
+    `listener` is told of progress, from several threads. Raises `ComposError`: `ConfigError` for
+    the YAML, `ImageError` and `NetworkError` for images, `PackageError` for bricks, `OutputError`
+    for formats and outputs; `CombinedError` for several.
+    """
+    with listening(listener):
+        return _build([os.fspath(source) for source in sources], options)
+
+
+def require_buildable(sources: Sequence[str], options: BuildOptions) -> Description:
+    """The system that `sources` describe, if its platform has the formats: what can be known of a
+    build before any image is looked at. Raises as `build` does."""
+    formats = choose(options.formats, to_file=options.output is not None)
+    described = load(sources, options.load)
+    require(formats, described.platform.architecture)
+    return described
+
+
+def _build(sources: Sequence[str], options: BuildOptions) -> list[Path]:
+    target = _push_target(options.push)
+    config, platform, packages = require_buildable(sources, options)
+    base = options.folder / (options.name or default_name(sources[-1]))
+    _require_folder(options.output if isinstance(options.output, Path) else base)
+    access = Access(options.images)
+    formats = choose(options.formats, to_file=options.output is not None)
+    named = (*image_references(config), *(image for _, image in layout_volumes(config)))
+    needed = tools(formats, options.root)
+    current = current_bricks(access.store, (*named, *needed), platform, packages.recipes)
+    source = access.images(pull=options.pull, docker=options.docker, packages=packages)
+    has = lambda name: source.at_hand(name, platform)  # noqa: E731
+    copies = _copies(access, config, options, has)
+    parts = find_parts(source, config, platform, copies, needed)
+    _look_at_powers(config, parts, current, allowed=options.label_powers)
+    if copies and copies.components and options.sbom:
+        notice("The SBOM leaves out what is taken from the earlier build.")
+    outputs = described_outputs(
+        access.store,
+        config,
+        parts,
+        Request(
+            formats,
+            options.compression,
+            platform.architecture,
+            options.root,
+            options.size,
+            base.name,
+            target,
+            decompress_kernel=options.decompress_kernel,
+            sbom=options.sbom,
+        ),
+        lambda form: metadata_document(config, form, _canonical(named, parts)),
+        fetch_attestations=source.fetch_attestations,
+    )
+    written = _write(access, outputs, base, options.output)
+    if target:
+        _push(access, base.with_name(f"{base.name}.oci.tar"), target)
+    return written
+
+
+def _canonical(named: Sequence[str], parts: Parts) -> dict[str, str]:
+    """The full names of the images that the YAML names."""
+    return {
+        name: parts.images[name].name if name in parts.images else canonical_name(name)
+        for name in named
+    }
+
+
+def _look_at_powers(config: Config, parts: Parts, current: set[str], *, allowed: bool) -> None:
+    """Name the images whose labels grant them power over the machine; our bricks are known, and
+    `current` are some."""
+    from compos.compose.settings import LABEL
+
+    images = {
+        name: image
+        for name, image in parts.images.items()
+        if image.config.labels.get(LABEL) and name not in current and not is_shipped(name)
+    }
+    if not images:
+        return
+    from compos.compose.powers import label_powers, refuse_powers, told
+
+    found = label_powers(config, images)
+    if not allowed:
+        refuse_powers(found)
+    for power in found:
+        notice(told(*power))
+
+
+def _copies(
+    access: Access, config: Config, options: BuildOptions, has: Callable[[str], bool]
+) -> Copies | None:
+    """What is taken from the earlier build's tar; None without one that can be used."""
+    if options.input_tar is None:
+        return None
+    from compos.compose.copies import choose_copies
+    from compos.compose.input_tar import read_input_tar
+
+    earlier = read_input_tar(access.store, options.input_tar, config)
+    if earlier is None:
+        return None
+    sbom = [options.sbom.path.strip("/")] if options.sbom else []
+    return choose_copies(earlier, config, sbom, has, kernel=not options.decompress_kernel)
+
+
+def _require_folder(output: Path) -> None:
+    """See that the output's folder is there, before any work is done."""
+    if not output.parent.is_dir():
+        raise OutputError(
+            "output-folder",
+            "the output folder does not exist",
+            place=str(output.parent),
+            hint="Make it, or choose --dir.",
+        )
+
+
+def _write(
+    access: Access, outputs: list[Output], base: Path, output: Path | int | None
+) -> list[Path]:
+    if isinstance(output, int):
+        write_stream(access.store.root, output, outputs[0].pieces)
+        return []
+    if output is not None:
+        outputs, base = [Output("", outputs[0].pieces)], output
+    notice("Create outputs:")
+    written = []
+    for path in write_outputs(access.store.root, base, outputs):
+        notice(f"  {os.fspath(path)}")
+        written.append(path)
+    return written
+
+
+def _push_target(name: str | None) -> str:
+    """The whole name to push under; empty when nothing is pushed. Looked at before anything else:
+    a build may take long."""
+    if name is None:
+        return ""
+    from compos.image.push import push_target
+
+    return str(push_target(name))
+
+
+def _push(access: Access, archive: Path, name: str) -> None:
+    """The artifact goes through the store, which knows what the registry has already."""
+    from compos.image.archive import opened
+    from compos.image.local import import_archive
+    from compos.image.names import Origin
+    from compos.image.push import push
+
+    with opened(archive) as stream:
+        import_archive(access.store, stream, Origin("archive", archive.name), reserved=True)
+    pushed = push(access.store, name, registry=access.registry)
+    notice(f"pushed {name} {pushed.digest}")

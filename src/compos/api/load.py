@@ -1,0 +1,57 @@
+"""`compos.load`: a system's YAML, read, merged and checked.
+
+May touch: the YAML files, what they include, and the folders of packages that they name (reading);
+the network for URLs.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from compos.api.options import LoadOptions
+
+if TYPE_CHECKING:
+    from compos.config.model import Config
+    from compos.image.platform import Platform
+    from compos.package.local import LocalPackages
+
+__all__ = ["Description", "load"]
+
+
+class Description(NamedTuple):
+    """A system as its YAML describes it, the platform that it is for, and the packages that it
+    names by their folders."""
+
+    config: Config
+    platform: Platform
+    packages: LocalPackages
+
+
+def load(
+    sources: Sequence[str | os.PathLike[str]], options: LoadOptions = LoadOptions()
+) -> Description:
+    """Read `sources` (paths, http(s) URLs, or - for standard input), merged from left to right.
+
+    Raises `ConfigError`, or `CombinedError` for several mistakes; `PackageError` for packages named
+    by their folders; `ImageError` (`platform-*`); `NetworkError`.
+    """
+    from compos.config.load import load as load_config
+    from compos.config.variables import Variable
+    from compos.image.platform import Platform
+    from compos.package.local import LocalPackages
+
+    platform = Platform.named(options.architecture) if options.architecture else Platform.host()
+    packages = LocalPackages(allow_local_files=options.allow_local_files)
+    config = load_config(
+        tuple(os.fspath(source) for source in sources),
+        architecture=platform.architecture,
+        variables={
+            name: Variable(value, "variables") if isinstance(value, str) else value
+            for name, value in options.variables.items()
+        },
+        rename=packages.rename,
+        allow_local_files=options.allow_local_files,
+    )
+    return Description(config, platform, packages)
