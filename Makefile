@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PROGRAM_SOURCES := $(wildcard bricks/init/src/* src/compos/boot/loader/*.S) hatch_build.py
+PROGRAM_SOURCES := $(wildcard bricks/init/src/*.c bricks/init/src/*/*.[ch] src/compos/boot/loader/*.S) hatch_build.py
 
 DEMO_PACKAGES := qemu-system-x86
 TEST_PACKAGES := $(DEMO_PACKAGES) $(shell sed 's/\#.*//' tests/packages.txt)

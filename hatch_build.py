@@ -46,6 +46,7 @@ WARNINGS = (
 FLAGS = (
     *(
         "-std=c11",
+        "-Isrc",
         "-D_GNU_SOURCE=",
         "-Os",
         "-static",
@@ -77,8 +78,9 @@ def compile_init(architecture: str) -> Path:
         return program
     program.parent.mkdir(parents=True, exist_ok=True)
     partial = program.with_name(f"init.{os.getpid()}")
-    command = ["cc", *_options(architecture), f"-ffile-prefix-map={BRICK}=.", "-o", str(partial)]
-    sources = sorted(str(source.relative_to(BRICK)) for source in BRICK.glob("src/*.c"))
+    prefix = f"-ffile-prefix-map={BRICK}=."
+    command = ["cc", *_options(architecture), prefix, "-o", str(partial)]
+    sources = sorted(str(source.relative_to(BRICK)) for source in BRICK.glob("src/**/*.c"))
     try:
         _zig(*command, *sources, cwd=BRICK)
         partial.replace(program)
@@ -149,8 +151,10 @@ def _options(architecture: str) -> list[str]:
 def _key(architecture: str) -> str:
     """What decides the bytes; the folder does not."""
     digest = hashlib.sha256("\0".join([version("ziglang"), *_options(architecture)]).encode())
-    for file in sorted(BRICK.glob("src/*.[ch]")):
-        digest.update(f"\0{file.name}\0".encode() + hashlib.sha256(file.read_bytes()).digest())
+    for file in sorted(BRICK.glob("src/**/*.[ch]")):
+        digest.update(
+            f"\0{file.relative_to(BRICK)}\0".encode() + hashlib.sha256(file.read_bytes()).digest()
+        )
     return digest.hexdigest()
 
 

@@ -22,7 +22,13 @@ from compos.compose.plan import CONTAINERD_ID, MAX_CONTAINERD_ID, MAX_SPECIFICAT
 from tests.bricks.compiler import SOURCES, compile_driver
 
 DRIVER = Path(__file__).resolve().parent / "init" / "containerd_driver.c"
-PARTS = ("containerd", "grpc", "hpack", "protobuf", "wire")
+PARTS = (
+    "containerd/containerd",
+    "containerd/grpc",
+    "containerd/hpack",
+    "containerd/protobuf",
+    "containerd/wire",
+)
 
 FRENCH = 'task "web": fichier introuvable – voilà'
 FRENCH_CODE = "48d1d54fe7c163fe6e292989398b6286a9361edee38e82a9fffdbfffcdffff814ee7351fffc7fffdaf"
@@ -566,7 +572,16 @@ def test_no_call_outlives_its_time(tmp_path: Path, drip: bytes) -> None:
     program = tmp_path / "impatient"
     sources = [DRIVER, *(SOURCES / f"{part}.c" for part in PARTS)]
     subprocess.run(
-        ["gcc", "-std=c11", "-DWIRE_PATIENCE_MS=500", f"-I{SOURCES}", "-o", program, *sources],
+        [
+            "gcc",
+            "-std=c11",
+            "-D_GNU_SOURCE=",
+            "-DWIRE_PATIENCE_MS=500",
+            f"-I{SOURCES}",
+            "-o",
+            program,
+            *sources,
+        ],
         check=True,
     )
 

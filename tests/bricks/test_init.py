@@ -24,14 +24,23 @@ from tests.bricks.compiler import SOURCES, compile_driver
 Run = Callable[..., str]
 
 PARTS = {
-    "plan": ("plan", "files"),
-    "modules": ("modules", "files", "console"),
-    "options": ("mount", "files", "console"),
-    "files": ("files",),
-    "loop": ("process", "console", "sealed"),
-    "process": ("process", "console", "sealed"),
-    "sealed": ("sealed",),
-    "spec": ("spec", "bundle", "plan", "files", "link", "machine", "mount", "console"),
+    "plan": ("boot/plan", "base/files"),
+    "modules": ("machine/modules", "base/files", "base/console"),
+    "options": ("machine/mount", "base/files", "base/console"),
+    "files": ("base/files",),
+    "loop": ("base/process", "base/console", "base/sealed"),
+    "process": ("base/process", "base/console", "base/sealed"),
+    "sealed": ("base/sealed",),
+    "spec": (
+        "containers/spec",
+        "containers/bundle",
+        "boot/plan",
+        "base/files",
+        "machine/link",
+        "machine/machine",
+        "machine/mount",
+        "base/console",
+    ),
 }
 
 
@@ -511,7 +520,10 @@ def test_a_container_without_its_profile_does_not_start(run: Run, tmp_path: Path
 
 def test_the_longest_specification(run: Run, tmp_path: Path) -> None:
     """The build refuses what is longer: the limits are one."""
-    assert f"SPEC_MAXIMUM = {MAX_SPECIFICATION >> 10} * 1024" in (SOURCES / "spec.h").read_text()
+    assert (
+        f"SPEC_MAXIMUM = {MAX_SPECIFICATION >> 10} * 1024"
+        in (SOURCES / "containers/spec.h").read_text()
+    )
     assert "plan_maximum = (size_t)16 << 20" in (SOURCES / "main.c").read_text()
     assert MAX_PLAN == 16 << 20
     (tmp_path / "profile").write_text("{}")
@@ -553,7 +565,9 @@ def init(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "-Werror",
         "-fsanitize=address,undefined",
     )
-    subprocess.run(["gcc", *flags, "-o", program, *sorted(SOURCES.glob("*.c"))], check=True)
+    subprocess.run(
+        ["gcc", *flags, f"-I{SOURCES}", "-o", program, *sorted(SOURCES.rglob("*.c"))], check=True
+    )
     return program
 
 

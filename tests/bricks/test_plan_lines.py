@@ -21,14 +21,16 @@ from tests.bricks.compiler import SOURCES, compile_driver
 def table() -> dict[str, tuple[int, str]]:
     """init's words: how many arguments, and where they may stand."""
     found = re.findall(
-        r'\[WORD_\w+\] = \{"([^"]+)", (\d), ([A-Z |]+)\}', (SOURCES / "plan.c").read_text()
+        r'\[WORD_\w+\] = \{"([^"]+)", (\d), ([A-Z |]+)\}', (SOURCES / "boot/plan.c").read_text()
     )
     return {name: (int(arguments), places) for name, arguments, places in found}
 
 
 @pytest.fixture(scope="module")
 def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return compile_driver("plan", parts=("plan", "files"), folder=tmp_path_factory.mktemp("plan"))
+    return compile_driver(
+        "plan", parts=("boot/plan", "base/files"), folder=tmp_path_factory.mktemp("plan")
+    )
 
 
 def read(reader: Path, plan: bytes, folder: Path) -> bytes:
@@ -40,7 +42,7 @@ def read(reader: Path, plan: bytes, folder: Path) -> bytes:
 
 def test_both_sides_know_the_same_words() -> None:
     assert {name: arguments for name, (arguments, _) in table().items()} == WORDS
-    assert f"PLAN_LINE_MAXIMUM = {MAX_LINE}" in (SOURCES / "plan.h").read_text()
+    assert f"PLAN_LINE_MAXIMUM = {MAX_LINE}" in (SOURCES / "boot/plan.h").read_text()
 
 
 INSIDE = sorted(name for name, (_, places) in table().items() if "INSIDE" in places)

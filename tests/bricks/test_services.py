@@ -25,8 +25,17 @@ from compos.config.model import Healthcheck, Logging, Settings
 from compos.config.quantities import MAX_COUNT, MAX_MILLISECONDS, milliseconds
 from tests.bricks.compiler import SOURCES, compile_driver
 
-SERVICE = ("service", "bundle", "plan", "files", "link", "machine", "mount", "console")
-LOG = (*SERVICE, "logger", "syslog")
+SERVICE = (
+    "services/service",
+    "containers/bundle",
+    "boot/plan",
+    "base/files",
+    "machine/link",
+    "machine/machine",
+    "machine/mount",
+    "base/console",
+)
+LOG = (*SERVICE, "log/logger", "log/syslog")
 
 PLAN = """compos-plan\t1
 stage\tservices
@@ -76,7 +85,7 @@ def test_what_a_plan_says_of_services(reader: Path, tmp_path: Path) -> None:
 
 
 def test_both_sides_have_the_same_limits() -> None:
-    text = (SOURCES / "service.c").read_text()
+    text = (SOURCES / "services/service.c").read_text()
     assert "TIME_MOST = 1LL << 40, COUNT_MOST = 1000000000;" in text
     assert (MAX_MILLISECONDS, MAX_COUNT) == (1 << 40, 1_000_000_000)
 
@@ -245,7 +254,7 @@ def test_of_two_status_files_none_is_emptied(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     program = compile_driver(
-        "status", parts=(*SERVICE, "status"), folder=tmp_path_factory.mktemp("status")
+        "status", parts=(*SERVICE, "services/status"), folder=tmp_path_factory.mktemp("status")
     )
     folder = tmp_path / "compos"
     folder.mkdir()
@@ -367,7 +376,7 @@ def test_nobody_waits_for_a_memlogd_that_hangs(
 ) -> None:
     program = compile_driver(
         "memlogd",
-        parts=(*LOG, "log", "process", "sealed"),
+        parts=(*LOG, "log/log", "base/process", "base/sealed"),
         folder=tmp_path_factory.mktemp("memlogd"),
     )
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as silent:
@@ -384,7 +393,7 @@ def test_memlogd_gets_the_output_where_it_listens(
 ) -> None:
     program = compile_driver(
         "memlogd",
-        parts=(*LOG, "log", "process", "sealed"),
+        parts=(*LOG, "log/log", "base/process", "base/sealed"),
         folder=tmp_path_factory.mktemp("memlogd"),
     )
     run = tmp_path / "run"

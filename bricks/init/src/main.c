@@ -2,21 +2,21 @@
  * main.c: one program, several names: init is PID 1; svc, poweroff, reboot, halt and modprobe are commands, and so are
  * LinuxKit's service and rc.shutdown. Its kernels call /sbin/usermode-helper with the name of what they want.
  */
-#include "coldplug.h"
-#include "console.h"
-#include "files.h"
-#include "finder.h"
-#include "hotplug.h"
-#include "machine.h"
-#include "monitor.h"
-#include "plan.h"
-#include "power.h"
-#include "process.h"
-#include "root.h"
-#include "runc.h"
-#include "services.h"
-#include "stage.h"
-#include "svc.h"
+#include "machine/coldplug.h"
+#include "base/console.h"
+#include "base/files.h"
+#include "machine/finder.h"
+#include "machine/hotplug.h"
+#include "machine/machine.h"
+#include "machine/monitor.h"
+#include "boot/plan.h"
+#include "machine/power.h"
+#include "base/process.h"
+#include "boot/root.h"
+#include "containers/oneshot.h"
+#include "services/services.h"
+#include "boot/stage.h"
+#include "services/svc.h"
 
 #include <errno.h>
 #include <stdio.h>

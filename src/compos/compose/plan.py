@@ -119,7 +119,7 @@ MAX_PLAN = 16 << 20
 
 MAX_SPECIFICATION = 1020 << 10
 """Bytes of a container's specification that init reads, its profile included (`SPEC_MAXIMUM`,
-bricks/init/src/spec.h)."""
+bricks/init/src/containers/spec.h)."""
 
 
 def boot_plan(

@@ -1,7 +1,7 @@
 """Lines of the boot plan: the words that init knows, how a line is written, and what init would not
 read.
 
-Pure. The reader is `bricks/init/src/plan.c`; a test compares its table with this one.
+Pure. The reader is `bricks/init/src/boot/plan.c`; a test compares its table with this one.
 docs/plan-format.md says what each word means.
 """
 

@@ -24,7 +24,7 @@ PROFILES = "etc/compos/seccomp"
 
 MAX_PROFILE = 256 << 10
 """Bytes of a user's profile: a specification with one in it must fit into a request to containerd
-(bricks/init/src/spec.c)."""
+(bricks/init/src/containers/spec.c)."""
 
 
 class Profile(NamedTuple):

@@ -18,7 +18,7 @@ __all__ = [
 
 MAX_MILLISECONDS = 1 << 40
 """The longest duration, 34 years: init counts in 64 bits, and adds them to the time
-(bricks/init/src/service.c)."""
+(bricks/init/src/services/service.c)."""
 
 MAX_COUNT = 10**9
 """How often something may be tried; likewise."""

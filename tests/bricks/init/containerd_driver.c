@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "containerd.h"
-#include "hpack.h"
+#include "containerd/containerd.h"
+#include "containerd/hpack.h"
 
 static char spec[2 * 1024 * 1024];
 

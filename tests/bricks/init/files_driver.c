@@ -1,5 +1,5 @@
 /* files_driver.c: `below ROOT PATH`, `make PATH`, `line PATH SIZE`, `read PATH LIMIT`: the calls of files.h. */
-#include "files.h"
+#include "base/files.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -2,7 +2,7 @@
  * log_driver.c: FIFO DRIVER SIZE FILES ADDRESS: init's logging process over one stream named "web", until SIGTERM. Files go
  * to /var/log, so that it needs a root of its own (unshare).
  */
-#include "logger.h"
+#include "log/logger.h"
 
 #include <fcntl.h>
 #include <stdlib.h>

@@ -3,7 +3,7 @@
  * which starts twice, each time by a helper process that ends when the container has opened its path, which is printed.
  * Then where the output of a service without logs goes. `hung`: many sources, to somebody who takes no message and reads nothing.
  */
-#include "log.h"
+#include "log/log.h"
 
 #include <fcntl.h>
 #include <stdio.h>

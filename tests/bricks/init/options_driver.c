@@ -1,5 +1,5 @@
 /* options_driver.c: prints each comma list of mount options as the kernel's flags, propagation and data. */
-#include "mount.h"
+#include "machine/mount.h"
 
 #include <stdio.h>
 

@@ -1,6 +1,6 @@
 /* plan_driver.c: reads each plan named on the command line and prints its table, one line a plan line. */
-#include "files.h"
-#include "plan.h"
+#include "base/files.h"
+#include "boot/plan.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -2,7 +2,7 @@
  * process_driver.c: LOG PROGRAM [ARGUMENT...]: runs a program as init runs runc, its standard output passed on to LOG and
  * the console, and prints how it ended; with orphans as PID 1 gets them. A request for power-off ends the wait.
  */
-#include "process.h"
+#include "base/process.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,5 +1,5 @@
 /* sealed_driver.c: sealed PROGRAM [MOST] [ARGUMENT...]: copies PROGRAM, drops a copy of more than MOST bytes, becomes it. */
-#include "sealed.h"
+#include "base/sealed.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* service_driver.c: reads each plan named on the command line, and prints what it says of the services. */
-#include "files.h"
-#include "service.h"
+#include "base/files.h"
+#include "services/service.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* spec_driver.c: BUNDLE OFFSET LENGTH [SECCOMP-OFFSET PROFILE]: prints the bundle's config.json as a runtime gets it. */
-#include "spec.h"
+#include "containers/spec.h"
 
 #include <stdio.h>
 #include <stdlib.h>

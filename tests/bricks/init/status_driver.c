@@ -1,5 +1,5 @@
 /* status_driver.c: NAME: writes the status files with one service of this name, as init does. */
-#include "status.h"
+#include "services/status.h"
 
 int main(int count, char *arguments[])
 {

@@ -1,0 +1,97 @@
+/* console.c: the system console (see console.h). */
+#include "base/console.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { PATIENCE = 2000 };
+
+static int console = STDOUT_FILENO;
+static int patience = PATIENCE;
+
+int console_open(void)
+{
+    /* Children get 0 to 2, which block as programs expect. */
+    while (fcntl(STDERR_FILENO, F_GETFD) < 0)
+        if (open("/dev/console", O_RDWR | O_NOCTTY) < 0)
+            return -1;
+    int opened = open("/dev/console", O_WRONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+    if (opened < 0)
+        return -1;
+    console = opened;
+    return 0;
+}
+
+int write_patiently(int descriptor, const char *bytes, size_t length, int milliseconds)
+{
+    while (length > 0) {
+        ssize_t written = write(descriptor, bytes, length);
+        if (written > 0) {
+            bytes += written;
+            length -= (size_t)written;
+            continue;
+        }
+        if (written < 0 && errno == EINTR)
+            continue;
+        struct pollfd room = {.fd = descriptor, .events = POLLOUT};
+        if (written == 0 || errno != EAGAIN || poll(&room, 1, milliseconds) <= 0)
+            return -1;
+    }
+    return 0;
+}
+
+void console_write(const char *bytes, size_t length)
+{
+    /* A terminal stopped with ctrl-S must not stop the boot: wait once, then only drop. */
+    patience = write_patiently(console, bytes, length, patience) == 0 ? PATIENCE : 0;
+}
+
+void say(const char *format, ...)
+{
+    static const char prefix[] = "compos: ";
+    char line[1024];
+    va_list arguments;
+    memcpy(line, prefix, sizeof prefix);
+    va_start(arguments, format);
+    int length = vsnprintf(line + sizeof prefix - 1, sizeof line - sizeof prefix, format, arguments);
+    va_end(arguments);
+    if (length < 0)
+        return;
+    size_t end = strlen(line);
+    line[end++] = '\n';
+    console_write(line, end);
+}
+
+void say_time(const char *what)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_BOOTTIME, &now);
+    say("%s at %lld.%02ld s", what, (long long)now.tv_sec, now.tv_nsec / 10000000);
+}
+
+int failed(struct failure *failure, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(failure->text, sizeof failure->text, format, arguments);
+    va_end(arguments);
+    return -1;
+}
+
+int failed_errno(struct failure *failure, const char *format, ...)
+{
+    const char *reason = strerror(errno);
+    va_list arguments;
+    va_start(arguments, format);
+    int length = vsnprintf(failure->text, sizeof failure->text, format, arguments);
+    va_end(arguments);
+    if (length >= 0 && (size_t)length < sizeof failure->text)
+        snprintf(failure->text + length, sizeof failure->text - (size_t)length, ": %s", reason);
+    return -1;
+}

@@ -1,0 +1,14 @@
+/* root.h: the root filesystem as containers need it: under a parent mount, read-only, shared. */
+#ifndef COMPOS_ROOT_H
+#define COMPOS_ROOT_H
+
+#include "base/console.h"
+
+/*
+ * Leaves the initial root filesystem where that is what the kernel booted from. Nothing is copied: a bind mount of / is
+ * moved over / and becomes the root, and pivot_root(2), which refuses the initial root itself, has a parent mount to
+ * work with. The root is then read-only and shared. Goes on after an error; the last one is told.
+ */
+int root_prepare(struct failure *failure);
+
+#endif

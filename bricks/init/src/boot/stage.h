@@ -1,0 +1,14 @@
+/* stage.h: the lines of a stage that concern no container. */
+#ifndef COMPOS_STAGE_H
+#define COMPOS_STAGE_H
+
+#include "base/console.h"
+#include "boot/plan.h"
+
+/* Carries out one line outside containers. Its failure is told on the console. */
+void stage_line(const struct plan_line *line);
+
+/* The stage `boot`. */
+void boot_stage(const struct plan *plan);
+
+#endif

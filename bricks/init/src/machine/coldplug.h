@@ -1,0 +1,31 @@
+/* coldplug.h: modules for the devices that the kernel has found, and the modprobe command. */
+#ifndef COMPOS_COLDPLUG_H
+#define COMPOS_COLDPLUG_H
+
+#include "base/console.h"
+
+/* Loads the modules of every /sys/bus/BUS/devices/DEVICE/modalias, again until no new device appears. */
+int coldplug(struct failure *failure);
+
+/*
+ * The same, and the modules that were wanted; but drivers of disk controllers are loaded last, by a process of its own, which
+ * goes on: they wait for their ports, whoever loads another module then waits with them, and nobody may need disks yet.
+ */
+int coldplug_early(struct failure *failure);
+
+/* Names, separated by blanks, of modules that coldplug_early loads too. A module that is not there is passed over. */
+void coldplug_want(const char *names);
+
+/* The same as coldplug, but without what may look for disks for a while: drivers of SATA and IDE controllers. */
+int coldplug_quick(struct failure *failure);
+
+/* Waits until the controllers of coldplug_early have told of their disks, and those have drivers. */
+void coldplug_disks(void);
+
+/* Loads one module by name. */
+int load_module(const char *name, struct failure *failure);
+
+/* modprobe [-a] [-b] [-q] [--] NAME..., as people and the kernel call it. The exit status. */
+int modprobe_command(int count, char *const arguments[]);
+
+#endif

@@ -1,0 +1,156 @@
+/* service.c: see service.h. */
+#include "services/service.h"
+
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+
+static const char *const restarts[] = {"no", "always", "on-failure", "unless-stopped"};
+static const char *const conditions[] = {"started", "healthy", "completed", "running"};
+static const char *const drivers[] = {"file", "console", "kmsg", "syslog", "none"};
+
+/* Milliseconds, and how often: the build refuses more (MAX_MILLISECONDS, MAX_COUNT, src/compos/config/quantities.py). */
+static const long long TIME_MOST = 1LL << 40, COUNT_MOST = 1000000000;
+
+/* The position of `name` in a table, or -1. */
+static int position(const char *name, const char *const table[], size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(table[i], name) == 0)
+            return (int)i;
+    return -1;
+}
+
+#define POSITION(name, table) position(name, table, sizeof(table) / sizeof *(table))
+
+static int read_restart(struct service *service, const char *const argument[])
+{
+    int found = POSITION(argument[0], restarts);
+    long long most = plan_number(argument[1]);
+    if (found < 0 || most < 0 || most > COUNT_MOST)
+        return -1;
+    service->restart = (enum restart)found;
+    service->restarts_most = (unsigned)most;
+    return 0;
+}
+
+static int read_stop(struct service *service, const char *const argument[])
+{
+    long long number = plan_number(argument[0]), grace = plan_number(argument[1]);
+    if (number < 1 || number > 64 || grace < 0 || grace > TIME_MOST)
+        return -1;
+    service->stop_signal = (int)number;
+    service->grace = grace;
+    return 0;
+}
+
+static int read_log(struct service *service, const char *const argument[])
+{
+    int driver = POSITION(argument[0], drivers);
+    long long size = plan_number(argument[1]), files = plan_number(argument[2]);
+    if (driver < 0 || size < 1 || files < 1 || files > 100)
+        return -1;
+    service->log = (struct log_settings){(enum log_driver)driver, (size_t)size, (unsigned)files, argument[3], argument[4]};
+    return 0;
+}
+
+static int read_health(struct service *service, const char *const argument[])
+{
+    enum { RETRIES = 2 };
+    long long values[5];
+    for (size_t i = 0; i < 5; i++)
+        if ((values[i] = plan_number(argument[i])) < 0 || values[i] > (i == RETRIES ? COUNT_MOST : TIME_MOST))
+            return -1;
+    service->check.interval = values[0];
+    service->check.timeout = values[1];
+    service->check.retries = (unsigned)values[2];
+    service->check.start_period = values[3];
+    service->check.start_interval = values[4];
+    return 0;
+}
+
+static int read_line(struct service *service, const struct plan_line *line)
+{
+    switch (line->word) {
+    case WORD_RESTART:
+        return read_restart(service, line->argument);
+    case WORD_STOP:
+        return read_stop(service, line->argument);
+    case WORD_LOG:
+        return read_log(service, line->argument);
+    case WORD_HEALTH:
+        return read_health(service, line->argument);
+    case WORD_TEST:
+        if (!service->check.test)
+            service->check.test = line;
+        service->check.arguments++;
+        return 0;
+    default:
+        return 0;
+    }
+}
+
+int service_read(struct service *service, const struct plan *plan, size_t index, size_t end, struct failure *failure)
+{
+    enum { LOG_SIZE = 1 << 20, LOG_FILES = 3, GRACE = 10000 };
+    *service = (struct service){.stop_signal = SIGTERM, .grace = GRACE, .wanted = true};
+    service->log = (struct log_settings){LOG_FILE, LOG_SIZE, LOG_FILES, "", ""};
+    if (bundle_read(&service->bundle, plan, index, end, failure) < 0)
+        return -1;
+    for (size_t i = 0; i < service->bundle.count; i++)
+        if (read_line(service, &service->bundle.lines[i]) < 0)
+            return failed(failure, "plan line %u: an argument cannot be", service->bundle.lines[i].number);
+    return 0;
+}
+
+const char *service_state(const struct service *service)
+{
+    static const char *const names[] = {"waiting", "starting", "running", "stopping", "ending", "backing-off", "exited"};
+    if (service->state == EXITED && !service_succeeded(service) && !service->stopped)
+        return "failed";
+    if (service->state == EXITED && service->stopped)
+        return "stopped";
+    return names[service->state];
+}
+
+const char *service_health(const struct service *service)
+{
+    static const char *const names[] = {"-", "starting", "healthy", "unhealthy"};
+    return names[service->state == RUNNING ? service->health : HEALTH_NONE];
+}
+
+bool service_succeeded(const struct service *service)
+{
+    return service->begun && !service->unknown && service->status == 0;
+}
+
+enum condition service_condition(const char *name)
+{
+    int found = POSITION(name, conditions);
+    return found < 0 ? CONDITION_STARTED : (enum condition)found;
+}
+
+bool service_restarts(const struct service *service)
+{
+    if (service->stopped)
+        return false;
+    switch (service->restart) {
+    case RESTART_ALWAYS:
+    case RESTART_UNLESS_STOPPED:
+        return true;
+    case RESTART_ON_FAILURE:
+        return !service_succeeded(service) &&
+               (service->restarts_most == 0 || service->failures <= service->restarts_most);
+    default:
+        return false;
+    }
+}
+
+int64_t service_pause(unsigned failures)
+{
+    enum { FIRST = 100, MOST = 60000 };
+    int64_t pause = FIRST;
+    for (; failures > 1 && pause < MOST; failures--)
+        pause *= 2;
+    return pause < MOST ? pause : MOST;
+}

@@ -1,0 +1,237 @@
+/* services.c: see services.h. */
+#include "services/services.h"
+
+#include "base/console.h"
+#include "services/control.h"
+#include "containerd/containerd_daemon.h"
+#include "base/files.h"
+#include "log/log.h"
+#include "containers/oci.h"
+#include "base/process.h"
+#include "boot/stage.h"
+#include "services/status.h"
+#include "services/supervise.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const struct plan *plan;
+static struct watch reports;
+static void due(struct timer *unused);
+
+static struct timer timer = {.due = due};
+static bool stepping;
+
+static void take_reports(struct watch *watch)
+{
+    struct report report;
+    while (read(watch->descriptor, &report, sizeof report) == sizeof report) {
+        if (report.service >= supervision.count)
+            continue;
+        struct service *service = &supervision.services[report.service];
+        switch (report.kind) {
+        case REPORT_PID:
+            supervise_pid(service, report.value);
+            break;
+        case REPORT_LAID:
+            service->laid = true;
+            break;
+        case REPORT_STATUS:
+            /* As waitpid has it: 128 and more is what a signal looks like from outside (shells, runc). */
+            service->status = report.value > 128 && report.value < 128 + 65 ? report.value - 128 : report.value << 8;
+            service->unknown = false;
+            break;
+        default:
+            break;
+        }
+    }
+}
+
+static void earliest(int64_t *next, int64_t time)
+{
+    if (time != 0 && (*next == 0 || time < *next))
+        *next = time;
+}
+
+/* Moves everything on as far as it goes. */
+static void step_all(void)
+{
+    if (stepping)
+        return;
+    stepping = true;
+    bool under = daemon_present();
+    bool ready = !under || daemon_ready(plan);
+    log_check();
+    for (int rounds = 0; rounds < 64; rounds++) {
+        supervision.changed = false;
+        for (size_t i = 0; i < supervision.count; i++)
+            supervise_step(&supervision.services[i], ready);
+        if (!supervision.changed)
+            break;
+        status_write(supervision.services, supervision.count);
+    }
+    int64_t next = under ? daemon_next() : 0;
+    for (size_t i = 0; i < supervision.count; i++)
+        earliest(&next, supervise_next(&supervision.services[i]));
+    timer.at = next;
+    stepping = false;
+}
+
+static void due(struct timer *unused)
+{
+    (void)unused;
+}
+
+/* Whether the stage has more to come by itself. */
+static bool beginning(void)
+{
+    for (size_t i = 0; i < supervision.count; i++) {
+        const struct service *service = &supervision.services[i];
+        bool never = false;
+        if (service->begun && service->state != STARTING)
+            continue;
+        if (service->state == EXITED || (service->state == WAITING && supervise_waits_for(service, &never) && never))
+            continue;
+        return true;
+    }
+    return false;
+}
+
+static void read_services(void)
+{
+    size_t begin = plan->begin[STAGE_SERVICES], end = plan->end[STAGE_SERVICES];
+    struct failure failure;
+    supervision.services = calloc(end - begin + 1, sizeof *supervision.services);
+    for (size_t i = begin; supervision.services && i < end; i = plan_container_end(plan, i, end)) {
+        if (plan->lines[i].word != WORD_CONTAINER)
+            continue;
+        struct service *service = &supervision.services[supervision.count];
+        if (service_read(service, plan, i, end, &failure) < 0) {
+            say("service %s: %s", plan->lines[i].argument[0], failure.text);
+            if (!bundle_is_named(&service->bundle))
+                continue;
+            supervise_break(service);
+        }
+        service->end.descriptor = -1;
+        service->since = process_now();
+        supervision.count++;
+    }
+}
+
+static int open_reports(struct failure *failure)
+{
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC) < 0)
+        return failed_errno(failure, "pipe");
+    fcntl(ends[0], F_SETFL, O_NONBLOCK);
+    supervision.helpers.reports = ends[1];
+    reports = (struct watch){.descriptor = ends[0], .ready = take_reports};
+    watch_add(&reports);
+    timer_add(&timer);
+    return 0;
+}
+
+static void tell_started(void)
+{
+    char what[64];
+    size_t running = 0;
+    for (size_t i = 0; i < supervision.count; i++)
+        running += supervision.services[i].state == RUNNING || service_succeeded(&supervision.services[i]);
+    snprintf(what, sizeof what, "services started (%zu of %zu)", running, supervision.count);
+    say_time(what);
+}
+
+static void run_services(void)
+{
+    struct failure failure;
+    if (!daemon_present() && access(oci_program(), X_OK) < 0) {
+        say("services: neither containerd nor %s, none started", oci_program());
+        return;
+    }
+    read_services();
+    if (directory_make("/run/compos") < 0 || open_reports(&failure) < 0) {
+        say("services: %s", strerror(errno));
+        return;
+    }
+    supervision.helpers.socket = daemon_socket();
+    log_start(supervision.services, supervision.count);
+    status_write(supervision.services, supervision.count);
+    control_start();
+    process_after(step_all);
+    oci_ready();
+    while (process_power() == POWER_NONE && beginning())
+        process_events(-1);
+    tell_started();
+    oci_settle();
+}
+
+void services_stage(const struct plan *given)
+{
+    bool run = false;
+    plan = given;
+    size_t end = plan->end[STAGE_SERVICES];
+    for (size_t i = plan->begin[STAGE_SERVICES]; i < end && process_power() == POWER_NONE;
+         i = plan_container_end(plan, i, end))
+        if (plan->lines[i].word != WORD_CONTAINER)
+            stage_line(&plan->lines[i]);
+        else if (!run) {
+            run = true;
+            run_services();
+        }
+    if (!run && daemon_present()) {
+        timer_add(&timer);
+        process_after(step_all);
+    }
+}
+
+void services_stop(void)
+{
+    supervision.stopping = true;
+    daemon_end();
+    while (supervision.count > 0) {
+        bool more = false;
+        step_all();
+        for (size_t i = 0; i < supervision.count; i++)
+            more = more || supervision.services[i].state != EXITED;
+        if (!more)
+            break;
+        process_events(-1);
+    }
+}
+
+/* Restarts what says that it follows the restarts of `name`. */
+static void restart_followers(const char *name)
+{
+    for (size_t i = 0; i < supervision.count; i++)
+        for (size_t j = 0; j < supervision.services[i].bundle.count; j++) {
+            const struct plan_line *line = &supervision.services[i].bundle.lines[j];
+            if (line->word == WORD_AFTER && *line->argument[2] && strcmp(line->argument[0], name) == 0)
+                supervision.services[i].again = supervision.services[i].state == RUNNING;
+        }
+}
+
+const char *services_request(const char *action, const char *name)
+{
+    struct service *service = supervise_find(name);
+    bool restart = strcmp(action, "restart") == 0;
+    if (!service)
+        return "no such service";
+    if (service->broken)
+        return "init cannot use what the plan says of it";
+    if (strcmp(action, "stop") == 0) {
+        service->wanted = service->again = false;
+    } else if (restart || strcmp(action, "start") == 0) {
+        bool alive = service->state == RUNNING || service->state == STARTING;
+        service->wanted = true;
+        service->failures = 0;
+        service->again = restart || !alive;
+        if (restart)
+            restart_followers(name);
+    } else
+        return "unknown request";
+    return NULL;
+}

@@ -1,0 +1,458 @@
+/* supervise.c: see supervise.h. */
+#include "services/supervise.h"
+
+#include "base/console.h"
+#include "containerd/containerd_daemon.h"
+#include "base/files.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* A run this long means that the failures before it are over (milliseconds). */
+enum { STEADY = 10000, FIRST_LOOK = 300, PATIENCE_AFTER_KILL = 5000 };
+
+struct supervision supervision = {.helpers = {.reports = -1}};
+
+struct service *supervise_find(const char *name)
+{
+    for (size_t i = 0; i < supervision.count; i++)
+        if (strcmp(supervision.services[i].bundle.id, name) == 0)
+            return &supervision.services[i];
+    return NULL;
+}
+
+void supervise_break(struct service *service)
+{
+    service->broken = service->begun = true;
+    service->wanted = false;
+    service->state = EXITED;
+    service->status = 127 << 8;
+}
+
+static void enter(struct service *service, enum state state)
+{
+    service->state = state;
+    service->since = process_now();
+    supervision.changed = true;
+}
+
+static void tell(const struct service *service, const char *what)
+{
+    char text[320];
+    snprintf(text, sizeof text, "service %.200s %s", service->bundle.id, what);
+    say_time(text);
+}
+
+static void watch_child(struct child *child, bool *watched, pid_t pid)
+{
+    child_watch(child, pid);
+    *watched = true;
+}
+
+static void forget_child(struct child *child, bool *watched)
+{
+    if (*watched)
+        child_forget(child);
+    *watched = false;
+}
+
+/* The end of a process that is not our child: its status is unknown until containerd tells it. */
+static void main_ended(struct watch *watch)
+{
+    for (size_t i = 0; i < supervision.count; i++) {
+        struct service *service = &supervision.services[i];
+        if (&service->end != watch)
+            continue;
+        watch_remove(watch);
+        close(watch->descriptor);
+        watch->descriptor = -1;
+        if (!service->main.ended) {
+            service->main.ended = true;
+            service->main.status = 0;
+            service->unknown = true;
+        }
+    }
+}
+
+enum { PROCESS_STATUS = 8192 };
+
+/* Reads /proc/PID/status; empty when there is no such process. */
+static void read_status(pid_t pid, char text[PROCESS_STATUS])
+{
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
+    if (file_line(path, text, PROCESS_STATUS) < 0)
+        *text = '\0';
+}
+
+/* What a status says behind `key` ("\nPPid:"), or NULL. */
+static const char *behind(const char *text, const char *key)
+{
+    const char *line = strstr(text, key);
+    return line ? line + strlen(key) : NULL;
+}
+
+/* The parent of a process, or 0. */
+static pid_t parent_of(pid_t pid)
+{
+    char text[PROCESS_STATUS];
+    read_status(pid, text);
+    const char *parent = behind(text, "\nPPid:");
+    return parent ? (pid_t)strtol(parent, NULL, 10) : 0;
+}
+
+static void end_watch(struct service *service)
+{
+    service->accident = service->shim_watched && service->shim.ended;
+    forget_child(&service->shim, &service->shim_watched);
+    forget_child(&service->main, &service->main_watched);
+    if (service->end.descriptor >= 0) {
+        watch_remove(&service->end);
+        close(service->end.descriptor);
+        service->end.descriptor = -1;
+    }
+}
+
+void supervise_pid(struct service *service, pid_t pid)
+{
+    service->pid = pid;
+    service->unknown = false;
+    daemon_spare(pid);
+    watch_child(&service->main, &service->main_watched, pid);
+    if (!supervision.helpers.socket || service->main.ended)
+        return;
+    pid_t shim = parent_of(pid);
+    if (shim > 1)
+        watch_child(&service->shim, &service->shim_watched, shim);
+    service->end = (struct watch){.descriptor = (int)syscall(SYS_pidfd_open, pid, 0), .ready = main_ended};
+    if (service->end.descriptor >= 0) {
+        fcntl(service->end.descriptor, F_SETFD, FD_CLOEXEC);
+        watch_add(&service->end);
+        return;
+    }
+    service->main.ended = true;
+    service->unknown = true;
+}
+
+/* Runs `work` in a process of its own. */
+static bool begin_helper(struct service *service, struct child *child, bool *watched,
+                         int (*work)(const struct helpers *, const struct service *, uint32_t))
+{
+    struct failure failure;
+    pid_t pid = child_fork(child, &failure);
+    if (pid == 0)
+        _exit(work(&supervision.helpers, service, (uint32_t)(service - supervision.services)));
+    *watched = pid > 0;
+    if (pid < 0)
+        say("service %s: %s", service->bundle.id, failure.text);
+    return pid > 0;
+}
+
+static int test_work(const struct helpers *given, const struct service *service, uint32_t position)
+{
+    (void)position;
+    return helper_test(given, service);
+}
+
+/* Whether `service` has what one of its `after` lines asks for; `never`: it cannot come any more by itself. */
+static bool satisfied(const struct plan_line *line, bool *never)
+{
+    const struct service *other = supervise_find(line->argument[0]);
+    if (!other)
+        return true;
+    *never = other->state == EXITED;
+    switch (service_condition(line->argument[1])) {
+    case CONDITION_HEALTHY:
+        return other->state == RUNNING && other->health == HEALTHY;
+    case CONDITION_RUNNING:
+        return other->state == RUNNING;
+    case CONDITION_COMPLETED:
+        return other->state == EXITED && service_succeeded(other);
+    default:
+        return other->begun && other->state != STARTING && other->state != WAITING;
+    }
+}
+
+const struct plan_line *supervise_waits_for(const struct service *service, bool *never)
+{
+    for (size_t i = 0; i < service->bundle.count; i++)
+        if (service->bundle.lines[i].word == WORD_AFTER && !satisfied(&service->bundle.lines[i], never))
+            return &service->bundle.lines[i];
+    return NULL;
+}
+
+static void step_waiting(struct service *service, bool ready)
+{
+    bool never = false;
+    if (!service->wanted || supervision.stopping) {
+        service->stopped = true;
+        enter(service, EXITED);
+        return;
+    }
+    const struct plan_line *line = supervise_waits_for(service, &never);
+    if (line) {
+        if (never && !service->told)
+            say("service %s waits: %s is not %s", service->bundle.id, line->argument[0], line->argument[1]);
+        service->told = never;
+        return;
+    }
+    if (!ready)
+        return;
+    service->stopped = service->again = service->told = false;
+    service->pid = 0;
+    service->health = service->check.test ? HEALTH_STARTING : HEALTH_NONE;
+    service->probes = 0;
+    service->main = (struct child){0};
+    service->end.descriptor = -1;
+    if (begin_helper(service, &service->helper, &service->helper_watched, helper_start)) {
+        enter(service, STARTING);
+        return;
+    }
+    service->failures++;
+    service->deadline = process_now() + service_pause(service->failures);
+    enter(service, PAUSING);
+}
+
+static void begin_cleaning(struct service *service)
+{
+    if (service->probe_watched)
+        helper_end_test(service);
+    forget_child(&service->probe, &service->probe_watched);
+    if (service->state == RUNNING && process_now() - service->since > STEADY)
+        service->failures = 0;
+    service->status = service->main.status;
+    end_watch(service);
+    /* At shutdown nobody needs an orderly store any more. */
+    if (supervision.stopping || !begin_helper(service, &service->helper, &service->helper_watched, helper_clean))
+        service->helper = (struct child){.ended = true};
+    enter(service, CLEANING);
+}
+
+static void step_starting(struct service *service)
+{
+    if (supervision.stopping && !service->helper.ended)
+        kill(-service->helper.pid, SIGKILL);
+    if (!service->helper.ended)
+        return;
+    bool good = service->helper.status == 0;
+    forget_child(&service->helper, &service->helper_watched);
+    service->begun = true;
+    if (good) {
+        int64_t now = process_now();
+        service->probe_at = now + FIRST_LOOK;
+        enter(service, RUNNING);
+        tell(service, service->restarts > 0 ? "started again" : "started");
+        return;
+    }
+    if (service->main_watched && !service->main.ended)
+        kill(service->pid, SIGKILL);
+    service->unknown = false;
+    service->main.status = 127 << 8;
+    begin_cleaning(service);
+    service->status = 127 << 8;
+}
+
+/*
+ * Whether the process would ever see the signal. The first process of a PID namespace is spared all signals but KILL that
+ * it neither handles nor blocks (pid_namespaces(7)): waiting for it would be in vain.
+ */
+static bool hears(pid_t pid, int number)
+{
+    static const char *const masks[] = {"\nSigBlk:", "\nSigCgt:"};
+    char path[64], ours[64], theirs[64], text[PROCESS_STATUS];
+    snprintf(path, sizeof path, "/proc/%d/ns/pid", (int)pid);
+    ssize_t own = readlink("/proc/self/ns/pid", ours, sizeof ours), other = readlink(path, theirs, sizeof theirs);
+    if (own < 0 || own != other || memcmp(ours, theirs, (size_t)own) == 0)
+        return true;
+    read_status(pid, text);
+    for (size_t i = 0; i < sizeof masks / sizeof *masks; i++) {
+        const char *mask = behind(text, masks[i]);
+        if (!mask || strtoull(mask, NULL, 16) >> (number - 1) & 1)
+            return true;
+    }
+    return false;
+}
+
+static void begin_stop(struct service *service)
+{
+    int64_t now = process_now();
+    bool patient = service->grace > 0 && hears(service->pid, service->stop_signal);
+    service->stopped = true;
+    service->deadline = now + (patient ? service->grace : PATIENCE_AFTER_KILL);
+    kill(service->pid, patient ? service->stop_signal : SIGKILL);
+    enter(service, STOPPING);
+}
+
+static void set_health(struct service *service, enum health health)
+{
+    static const char *const words[] = {"", "", "healthy", "unhealthy"};
+    if (service->health == health)
+        return;
+    service->health = health;
+    supervision.changed = true;
+    tell(service, words[health]);
+}
+
+static void take_test(struct service *service, bool good, int64_t now)
+{
+    const struct health_settings *check = &service->check;
+    bool young = now - service->since < check->start_period;
+    bool first = service->health == HEALTH_STARTING;
+    service->probe_at = now + (young && first ? check->start_interval : check->interval);
+    if (good) {
+        service->probes = 0;
+        set_health(service, HEALTHY);
+    } else if (!young || !first) {
+        service->probes++;
+        if (service->probes >= check->retries)
+            set_health(service, UNHEALTHY);
+    }
+}
+
+static void step_health(struct service *service, int64_t now)
+{
+    if (!service->check.test)
+        return;
+    if (service->probe_watched && (service->probe.ended || now >= service->probe_end)) {
+        bool good = service->probe.ended && service->probe.status == 0;
+        if (!service->probe.ended)
+            helper_end_test(service);
+        forget_child(&service->probe, &service->probe_watched);
+        take_test(service, good, now);
+    }
+    if (!service->probe_watched && now >= service->probe_at) {
+        service->probe_end = now + service->check.timeout;
+        if (!begin_helper(service, &service->probe, &service->probe_watched, test_work))
+            service->probe_at = now + service->check.interval;
+    }
+}
+
+static bool needed(const struct service *service)
+{
+    for (size_t i = 0; i < supervision.count; i++) {
+        const struct service *other = &supervision.services[i];
+        if (other->state == EXITED || other->state == WAITING || other == service)
+            continue;
+        for (size_t j = 0; j < other->bundle.count; j++) {
+            const struct plan_line *line = &other->bundle.lines[j];
+            if (line->word == WORD_AFTER && strcmp(line->argument[0], service->bundle.id) == 0)
+                return true;
+        }
+    }
+    return false;
+}
+
+static void step_running(struct service *service)
+{
+    if (service->main.ended)
+        begin_cleaning(service);
+    else if (!service->wanted || service->again || (supervision.stopping && !needed(service)))
+        begin_stop(service);
+    else
+        step_health(service, process_now());
+}
+
+static void step_stopping(struct service *service)
+{
+    int64_t now = process_now();
+    if (service->main.ended) {
+        begin_cleaning(service);
+        return;
+    }
+    if (now < service->deadline)
+        return;
+    say("service %s does not end: killed", service->bundle.id);
+    kill(service->pid, SIGKILL);
+    service->deadline = now + PATIENCE_AFTER_KILL;
+}
+
+static void tell_end(const struct service *service)
+{
+    char status[64] = "ended", text[128];
+    if (!service->unknown)
+        describe_status(service->status, status, sizeof status);
+    snprintf(text, sizeof text, "%s: %s", service->stopped ? "stopped" : "ended", status);
+    tell(service, text);
+}
+
+static void step_cleaning(struct service *service)
+{
+    if (supervision.stopping && !service->helper.ended)
+        kill(-service->helper.pid, SIGKILL);
+    if (!service->helper.ended)
+        return;
+    forget_child(&service->helper, &service->helper_watched);
+    tell_end(service);
+    if (service->again && !supervision.stopping) {
+        service->again = service->stopped = false;
+        enter(service, WAITING);
+        return;
+    }
+    service->failures += !service->stopped;
+    /* Whatever the policy is: it is of the service's own ends. */
+    bool again = service_restarts(service) || (service->accident && !service->stopped);
+    if (service->accident && again)
+        say("service %s: its shim has ended", service->bundle.id);
+    if (supervision.stopping || !service->wanted || !again) {
+        enter(service, EXITED);
+        return;
+    }
+    int64_t pause = service_pause(service->failures);
+    service->deadline = process_now() + pause;
+    if (pause >= 1000)
+        say("service %s: next start in %lld s", service->bundle.id, (long long)pause / 1000);
+    enter(service, PAUSING);
+}
+
+static void step_pausing(struct service *service)
+{
+    if (service->wanted && !supervision.stopping && !service->again && process_now() < service->deadline)
+        return;
+    service->restarts += service->wanted && !supervision.stopping;
+    enter(service, WAITING);
+}
+
+void supervise_step(struct service *service, bool ready)
+{
+    switch (service->state) {
+    case WAITING:
+        step_waiting(service, ready);
+        break;
+    case STARTING:
+        step_starting(service);
+        break;
+    case RUNNING:
+        step_running(service);
+        break;
+    case STOPPING:
+        step_stopping(service);
+        break;
+    case CLEANING:
+        step_cleaning(service);
+        break;
+    case PAUSING:
+        step_pausing(service);
+        break;
+    default:
+        if (service->again && !supervision.stopping)
+            enter(service, WAITING);
+    }
+}
+
+int64_t supervise_next(const struct service *service)
+{
+    switch (service->state) {
+    case STOPPING:
+    case PAUSING:
+        return service->deadline;
+    case RUNNING:
+        return !service->check.test ? 0 : service->probe_watched ? service->probe_end : service->probe_at;
+    default:
+        return 0;
+    }
+}
