@@ -28,6 +28,7 @@ PARTS = (
     "containerd/hpack",
     "containerd/protobuf",
     "containerd/wire",
+    "base/failure",
 )
 
 FRENCH = 'task "web": fichier introuvable – voilà'

@@ -25,11 +25,11 @@ Run = Callable[..., str]
 
 PARTS = {
     "plan": ("boot/plan", "base/files"),
-    "modules": ("machine/modules", "base/files", "base/console"),
-    "options": ("machine/mount", "base/files", "base/console"),
+    "modules": ("machine/modules", "base/files", "base/console", "base/failure"),
+    "options": ("machine/mount", "base/files", "base/console", "base/failure"),
     "files": ("base/files",),
-    "loop": ("base/process", "base/console", "base/sealed"),
-    "process": ("base/process", "base/console", "base/sealed"),
+    "loop": ("base/process", "base/console", "base/failure", "base/sealed"),
+    "process": ("base/process", "base/console", "base/failure", "base/sealed"),
     "sealed": ("base/sealed",),
     "spec": (
         "containers/spec",
@@ -40,6 +40,7 @@ PARTS = {
         "machine/machine",
         "machine/mount",
         "base/console",
+        "base/failure",
     ),
 }
 

@@ -34,6 +34,7 @@ SERVICE = (
     "machine/machine",
     "machine/mount",
     "base/console",
+    "base/failure",
 )
 LOG = (*SERVICE, "log/logger", "log/syslog")
 

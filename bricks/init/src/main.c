@@ -4,6 +4,7 @@
  */
 #include "machine/coldplug.h"
 #include "base/console.h"
+#include "base/failure.h"
 #include "base/files.h"
 #include "machine/finder.h"
 #include "machine/hotplug.h"

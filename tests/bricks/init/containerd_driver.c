@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/failure.h"
 #include "containerd/containerd.h"
 #include "containerd/hpack.h"
 
@@ -22,15 +23,15 @@ static int huffman(const char *hex)
 
 int main(int count, char **argument)
 {
-    char error[512] = "";
+    struct failure failure = {""};
     uint32_t pid = 0;
     if (count == 3 && !strcmp(argument[1], "huffman"))
         return huffman(argument[2]);
     if (count < 4)
         return 2;
-    struct containerd *c = containerd_connect(argument[1], error, sizeof error);
+    struct containerd *c = containerd_connect(argument[1], &failure);
     if (!c) {
-        printf("error: %s\n", error);
+        printf("error: %s\n", failure.text);
         return 1;
     }
     const char *ns = argument[2], *what = argument[3], *id = count > 4 ? argument[4] : "";
@@ -40,20 +41,20 @@ int main(int count, char **argument)
         size_t length = stream ? fread(spec, 1, sizeof spec, stream) : 0;
         if (stream)
             fclose(stream);
-        result = containerd_create(c, ns, id, "", spec, length, error, sizeof error);
+        result = containerd_create(c, ns, id, "", spec, length, &failure);
     } else if (!strcmp(what, "task") && count == 7) {
-        result = containerd_task(c, ns, id, argument[5], argument[6], &pid, error, sizeof error);
+        result = containerd_task(c, ns, id, argument[5], argument[6], &pid, &failure);
     } else if (!strcmp(what, "start")) {
-        result = containerd_start(c, ns, id, &pid, error, sizeof error);
+        result = containerd_start(c, ns, id, &pid, &failure);
     } else if (!strcmp(what, "kill")) {
-        result = containerd_kill(c, ns, id, 9, error, sizeof error);
+        result = containerd_kill(c, ns, id, 9, &failure);
     } else if (!strcmp(what, "remove-all")) {
-        result = containerd_remove_all(c, ns, error, sizeof error);
+        result = containerd_remove_all(c, ns, &failure);
     }
-    if (result)
-        printf("error: %s\n", error);
+    if (result < 0)
+        printf("error: %s\n", failure.text);
     else
         printf("ok %u\n", pid);
     containerd_close(c);
-    return result ? 1 : 0;
+    return result < 0;
 }

@@ -4,6 +4,7 @@
  * many N: N pipes are watched and ready at once; prints how often the least called one was called, and the relays' output.
  * wrap: in a PID namespace of its own; prints what is known of processes whose numbers were others' before.
  */
+#include "base/failure.h"
 #include "base/process.h"
 
 #include <fcntl.h>

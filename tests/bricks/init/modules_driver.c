@@ -1,4 +1,5 @@
 /* modules_driver.c: FOLDER NAME...: prints the files that loading each name would bring into the kernel, in order. */
+#include "base/failure.h"
 #include "machine/modules.h"
 
 #include <errno.h>

@@ -2,6 +2,7 @@
  * process_driver.c: LOG PROGRAM [ARGUMENT...]: runs a program as init runs runc, its standard output passed on to LOG and
  * the console, and prints how it ended; with orphans as PID 1 gets them. A request for power-off ends the wait.
  */
+#include "base/failure.h"
 #include "base/process.h"
 
 #include <errno.h>
@@ -27,7 +28,7 @@ int main(int count, char *arguments[])
     close(ends[1]);
     if (started < 0)
         return 2;
-    bool ended = child_wait(&child);
+    bool ended = child_wait(&child) == 0;
     relay_drain();
     describe_status(child.status, status, sizeof status);
     printf("%s, power %d\n", ended ? status : "interrupted", (int)process_power());

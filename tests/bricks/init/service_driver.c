@@ -1,4 +1,5 @@
 /* service_driver.c: reads each plan named on the command line, and prints what it says of the services. */
+#include "base/failure.h"
 #include "base/files.h"
 #include "services/service.h"
 

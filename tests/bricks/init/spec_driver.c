@@ -1,4 +1,5 @@
 /* spec_driver.c: BUNDLE OFFSET LENGTH [SECCOMP-OFFSET PROFILE]: prints the bundle's config.json as a runtime gets it. */
+#include "base/failure.h"
 #include "containers/spec.h"
 
 #include <stdio.h>

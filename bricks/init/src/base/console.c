@@ -74,24 +74,3 @@ void say_time(const char *what)
     clock_gettime(CLOCK_BOOTTIME, &now);
     say("%s at %lld.%02ld s", what, (long long)now.tv_sec, now.tv_nsec / 10000000);
 }
-
-int failed(struct failure *failure, const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(failure->text, sizeof failure->text, format, arguments);
-    va_end(arguments);
-    return -1;
-}
-
-int failed_errno(struct failure *failure, const char *format, ...)
-{
-    const char *reason = strerror(errno);
-    va_list arguments;
-    va_start(arguments, format);
-    int length = vsnprintf(failure->text, sizeof failure->text, format, arguments);
-    va_end(arguments);
-    if (length >= 0 && (size_t)length < sizeof failure->text)
-        snprintf(failure->text + length, sizeof failure->text - (size_t)length, ": %s", reason);
-    return -1;
-}

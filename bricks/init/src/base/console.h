@@ -4,11 +4,6 @@
 
 #include <stddef.h>
 
-/* The reason why something did not work, as one line without a final dot. */
-struct failure {
-    char text[512];
-};
-
 /* Opens /dev/console, also as descriptors 0 to 2 where the kernel has left them closed. -1 when it is not there. */
 int console_open(void);
 
@@ -20,12 +15,6 @@ void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* "compos: WHAT at T s": seconds since the kernel started, two decimals. */
 void say_time(const char *what);
-
-/* Fills in a failure. Always -1. */
-int failed(struct failure *failure, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
-/* As `failed`, with the text of errno behind it. */
-int failed_errno(struct failure *failure, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Writes all of it to a terminal opened with O_NONBLOCK, waiting at most `patience` milliseconds at a time; 0 or -1. */
 int write_patiently(int descriptor, const char *bytes, size_t length, int patience);

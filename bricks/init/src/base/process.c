@@ -1,6 +1,7 @@
 /* process.c: see process.h. */
 #include "base/process.h"
 
+#include "base/console.h"
 #include "base/sealed.h"
 
 #include <errno.h>
@@ -131,17 +132,17 @@ static void add_child(struct child *child, pid_t pid)
     children = child;
 }
 
-/* Takes out what is known of the last stranger with this number. */
-static bool take_stranger(pid_t pid, int *status)
+/* Takes out what is known of the last stranger with this number; -1 when nothing is. */
+static int take_stranger(pid_t pid, int *status)
 {
-    bool found = false;
+    int result = -1;
     for (size_t i = 0; i < STRANGERS; i++)
         if (strangers[i].pid == pid) {
             *status = strangers[i].status;
             strangers[i].pid = 0;
-            found = true;
+            result = 0;
         }
-    return found;
+    return result;
 }
 
 void child_watch(struct child *child, pid_t pid)
@@ -150,7 +151,7 @@ void child_watch(struct child *child, pid_t pid)
     /* Numbers come again: where there is such a process now, an earlier one's end is not its own. */
     bool gone = kill(pid, 0) < 0 && errno == ESRCH;
     add_child(child, pid);
-    if (take_stranger(pid, &status) && gone) {
+    if (take_stranger(pid, &status) == 0 && gone) {
         child->status = status;
         child->ended = true;
     }
@@ -338,7 +339,7 @@ void process_events(int milliseconds)
         after_round();
 }
 
-bool child_wait_until(struct child *child, int64_t deadline)
+int child_wait_until(struct child *child, int64_t deadline)
 {
     while (!child->ended && (power_ignored || request == POWER_NONE)) {
         int64_t left = deadline == INT64_MAX ? -1 : deadline - process_now();
@@ -347,10 +348,10 @@ bool child_wait_until(struct child *child, int64_t deadline)
         process_events(left > INT_MAX ? INT_MAX : (int)left);
     }
     child_forget(child);
-    return child->ended;
+    return child->ended ? 0 : -1;
 }
 
-bool child_wait(struct child *child)
+int child_wait(struct child *child)
 {
     return child_wait_until(child, INT64_MAX);
 }

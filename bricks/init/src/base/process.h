@@ -5,7 +5,7 @@
 #ifndef COMPOS_PROCESS_H
 #define COMPOS_PROCESS_H
 
-#include "base/console.h"
+#include "base/failure.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -37,11 +37,11 @@ void process_ignore_power(void);
 void child_watch(struct child *child, pid_t pid);
 void child_forget(struct child *child);
 
-/* Waits until the child has ended; false when a request for power-off came first. Then forgets the child. */
-bool child_wait(struct child *child);
+/* Waits until the child has ended; -1 when a request for power-off came first. Then forgets the child. */
+int child_wait(struct child *child);
 
-/* As child_wait, but not beyond `deadline` (process_now; INT64_MAX: no limit): then false too. */
-bool child_wait_until(struct child *child, int64_t deadline);
+/* As child_wait, but not beyond `deadline` (process_now; INT64_MAX: no limit): then -1 too. */
+int child_wait_until(struct child *child, int64_t deadline);
 
 /* Starts a program, stdin from /dev/null, and watches it. -1 when it cannot fork; a failing exec is exit status 127. */
 int child_start(struct child *child, const char *const arguments[], int output, int error, struct failure *failure);

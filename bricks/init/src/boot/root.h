@@ -2,7 +2,7 @@
 #ifndef COMPOS_ROOT_H
 #define COMPOS_ROOT_H
 
-#include "base/console.h"
+#include "base/failure.h"
 
 /*
  * Leaves the initial root filesystem where that is what the kernel booted from. Nothing is copied: a bind mount of / is

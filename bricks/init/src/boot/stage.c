@@ -1,15 +1,17 @@
 /* stage.c: see stage.h. */
 #include "boot/stage.h"
 
+#include "base/console.h"
+#include "base/failure.h"
+#include "base/process.h"
+#include "containerd/containerd_daemon.h"
+#include "containers/namespace.h"
+#include "containers/oci.h"
 #include "machine/cgroup.h"
 #include "machine/coldplug.h"
-#include "containerd/containerd_daemon.h"
 #include "machine/link.h"
 #include "machine/machine.h"
 #include "machine/mount.h"
-#include "containers/namespace.h"
-#include "containers/oci.h"
-#include "base/process.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -30,7 +32,7 @@ static int run_script(const char *const argument[], struct failure *failure)
     struct child child;
     if (child_start(&child, arguments, STDOUT_FILENO, STDERR_FILENO, failure) < 0)
         return -1;
-    if (!child_wait(&child) || child.status == 0)
+    if (child_wait(&child) < 0 || child.status == 0)
         return 0;
     describe_status(child.status, status, sizeof status);
     return failed(failure, "script %s: %s", argument[0], status);

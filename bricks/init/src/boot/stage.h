@@ -2,7 +2,6 @@
 #ifndef COMPOS_STAGE_H
 #define COMPOS_STAGE_H
 
-#include "base/console.h"
 #include "boot/plan.h"
 
 /* Carries out one line outside containers. Its failure is told on the console. */

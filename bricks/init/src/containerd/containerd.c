@@ -41,14 +41,14 @@ struct containerd {
     uint8_t request[REQUEST_MOST];
 };
 
-struct containerd *containerd_connect(const char *socket, char *error, size_t size)
+struct containerd *containerd_connect(const char *socket, struct failure *failure)
 {
     struct containerd *c = malloc(sizeof *c);
     if (!c) {
-        snprintf(error, size, "out of memory");
+        failed(failure, "out of memory");
         return NULL;
     }
-    c->grpc = grpc_connect(socket, error, size);
+    c->grpc = grpc_connect(socket, failure);
     if (!c->grpc) {
         free(c);
         return NULL;
@@ -69,19 +69,16 @@ static struct message begin(struct containerd *c)
     return (struct message){.data = c->request, .size = sizeof c->request};
 }
 
-static int call(struct containerd *c, const char *path, const char *ns, const struct message *request, char *error,
-                size_t size)
+static int call(struct containerd *c, const char *path, const char *ns, const struct message *request, struct failure *failure)
 {
-    if (request->overflow) {
-        snprintf(error, size, "the container's configuration is longer than a request may be");
-        return -1;
-    }
+    if (request->overflow)
+        return failed(failure, "the container's configuration is longer than a request may be");
     return grpc_call(c->grpc, path, "containerd-namespace", ns, request->data, request->length, &c->reply,
-                     &c->reply_length, error, size);
+                     &c->reply_length, failure);
 }
 
 /* The process id in `field` of the last answer. 0 would mean the caller itself to the kernel: none is an error. */
-static int reply_pid(const struct containerd *c, unsigned field, uint32_t *pid, char *error, size_t size)
+static int reply_pid(const struct containerd *c, unsigned field, uint32_t *pid, struct failure *failure)
 {
     struct message_field found;
     uint64_t value = 0;
@@ -89,10 +86,8 @@ static int reply_pid(const struct containerd *c, unsigned field, uint32_t *pid, 
     for (size_t at = 0; (more = message_next(c->reply, c->reply_length, &at, &found)) == 1;)
         if (found.number == field)
             value = found.value;
-    if (more < 0 || value == 0 || value > INT32_MAX) {
-        snprintf(error, size, "%s", malformed);
-        return -1;
-    }
+    if (more < 0 || value == 0 || value > INT32_MAX)
+        return failed(failure, "%s", malformed);
     *pid = (uint32_t)value;
     return 0;
 }
@@ -115,7 +110,7 @@ static void write_runtime(struct message *named, const char *program)
 }
 
 int containerd_create(struct containerd *c, const char *ns, const char *id, const char *program, const void *spec,
-                      size_t spec_length, char *error, size_t size)
+                      size_t spec_length, struct failure *failure)
 {
     uint8_t runtime_data[1024];
     struct message named = {.data = runtime_data, .size = sizeof runtime_data};
@@ -124,7 +119,9 @@ int containerd_create(struct containerd *c, const char *ns, const char *id, cons
     struct message any = {.data = malloc(REQUEST_MOST), .size = REQUEST_MOST};
     struct message container = {.data = malloc(REQUEST_MOST), .size = REQUEST_MOST};
     int result = -1;
-    if (any.data && container.data) {
+    if (!any.data || !container.data) {
+        failed(failure, "out of memory");
+    } else {
         message_text(&any, ANY_TYPE_URL, spec_type);
         message_bytes(&any, ANY_VALUE, spec, spec_length);
         message_text(&container, CONTAINER_ID, id);
@@ -133,9 +130,7 @@ int containerd_create(struct containerd *c, const char *ns, const char *id, cons
         struct message request = begin(c);
         message_bytes(&request, REQUEST_CONTAINER, container.data, container.length);
         request.overflow = request.overflow || any.overflow || container.overflow || named.overflow;
-        result = call(c, CONTAINERS "Create", ns, &request, error, size);
-    } else {
-        snprintf(error, size, "out of memory");
+        result = call(c, CONTAINERS "Create", ns, &request, failure);
     }
     free(any.data);
     free(container.data);
@@ -143,41 +138,41 @@ int containerd_create(struct containerd *c, const char *ns, const char *id, cons
 }
 
 int containerd_task(struct containerd *c, const char *ns, const char *id, const char *out, const char *err,
-                    uint32_t *pid, char *error, size_t size)
+                    uint32_t *pid, struct failure *failure)
 {
     struct message request = begin(c);
     message_text(&request, TASK_CONTAINER_ID, id);
     message_text(&request, CREATE_STDOUT, out);
     message_text(&request, CREATE_STDERR, err);
-    if (call(c, TASKS "Create", ns, &request, error, size))
+    if (call(c, TASKS "Create", ns, &request, failure) < 0)
         return -1;
-    return reply_pid(c, CREATE_REPLY_PID, pid, error, size);
+    return reply_pid(c, CREATE_REPLY_PID, pid, failure);
 }
 
-int containerd_start(struct containerd *c, const char *ns, const char *id, uint32_t *pid, char *error, size_t size)
+int containerd_start(struct containerd *c, const char *ns, const char *id, uint32_t *pid, struct failure *failure)
 {
     struct message request = begin(c);
     message_text(&request, TASK_CONTAINER_ID, id);
-    if (call(c, TASKS "Start", ns, &request, error, size))
+    if (call(c, TASKS "Start", ns, &request, failure) < 0)
         return -1;
-    return reply_pid(c, START_REPLY_PID, pid, error, size);
+    return reply_pid(c, START_REPLY_PID, pid, failure);
 }
 
-int containerd_kill(struct containerd *c, const char *ns, const char *id, uint32_t sig, char *error, size_t size)
+int containerd_kill(struct containerd *c, const char *ns, const char *id, uint32_t sig, struct failure *failure)
 {
     struct message request = begin(c);
     message_text(&request, TASK_CONTAINER_ID, id);
     message_number(&request, KILL_SIGNAL, sig);
     message_number(&request, KILL_ALL, 1);
-    return call(c, TASKS "Kill", ns, &request, error, size);
+    return call(c, TASKS "Kill", ns, &request, failure);
 }
 
 /* A call whose request is just an id (field 1 in all of them); what is not there counts as done. */
-static int call_for(struct containerd *c, const char *path, const char *ns, const char *id, char *error, size_t size)
+static int call_for(struct containerd *c, const char *path, const char *ns, const char *id, struct failure *failure)
 {
     struct message request = begin(c);
     message_text(&request, TASK_CONTAINER_ID, id);
-    return call(c, path, ns, &request, error, size) && grpc_status(c->grpc) != GRPC_NOT_FOUND ? -1 : 0;
+    return call(c, path, ns, &request, failure) < 0 && grpc_status(c->grpc) != GRPC_NOT_FOUND ? -1 : 0;
 }
 
 /* The number in `field` of the last answer; 0 where it is not said, as protocol buffers do. */
@@ -192,17 +187,17 @@ static uint32_t reply_number(const struct containerd *c, unsigned field)
 }
 
 /* A killed task has to be waited for: containerd deletes none that still runs. */
-int containerd_remove(struct containerd *c, const char *ns, const char *id, uint32_t *status, char *error, size_t size)
+int containerd_remove(struct containerd *c, const char *ns, const char *id, uint32_t *status, struct failure *failure)
 {
-    bool killed = !containerd_kill(c, ns, id, KILL, error, size);
+    bool killed = containerd_kill(c, ns, id, KILL, failure) == 0;
     *status = 0;
-    if (killed && call_for(c, TASKS "Wait", ns, id, error, size))
+    if (killed && call_for(c, TASKS "Wait", ns, id, failure) < 0)
         return -1;
-    if (call_for(c, TASKS "Delete", ns, id, error, size))
+    if (call_for(c, TASKS "Delete", ns, id, failure) < 0)
         return -1;
     if (grpc_status(c->grpc) == GRPC_OK)
         *status = reply_number(c, DELETE_REPLY_STATUS);
-    return call_for(c, CONTAINERS "Delete", ns, id, error, size);
+    return call_for(c, CONTAINERS "Delete", ns, id, failure);
 }
 
 /* The id of the first container in the last answer. 1: there is one; 0: none; -1: malformed. */
@@ -227,25 +222,23 @@ static int first_id(const struct containerd *c, char *id)
     return -1;
 }
 
-int containerd_remove_all(struct containerd *c, const char *ns, char *error, size_t size)
+int containerd_remove_all(struct containerd *c, const char *ns, struct failure *failure)
 {
     char id[ID_MOST], last[ID_MOST] = "";
     for (;;) {
         struct message request = begin(c);
-        if (call(c, CONTAINERS "List", ns, &request, error, size))
+        if (call(c, CONTAINERS "List", ns, &request, failure) < 0)
             return -1;
         int more = first_id(c, id);
         if (more < 0)
-            snprintf(error, size, "%s", malformed);
+            failed(failure, "%s", malformed);
         if (more != 1)
             return more;
-        if (!strcmp(id, last)) { /* it would not go: never try for ever */
-            snprintf(error, size, "the container %s cannot be removed", id);
-            return -1;
-        }
+        if (strcmp(id, last) == 0) /* it would not go: never try for ever */
+            return failed(failure, "the container %s cannot be removed", id);
         memcpy(last, id, sizeof last);
         uint32_t status;
-        if (containerd_remove(c, ns, id, &status, error, size))
+        if (containerd_remove(c, ns, id, &status, failure) < 0)
             return -1;
     }
 }

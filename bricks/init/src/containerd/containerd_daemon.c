@@ -3,6 +3,7 @@
 
 #include "containers/bundle.h"
 #include "base/console.h"
+#include "base/failure.h"
 #include "containerd/containerd.h"
 #include "base/files.h"
 #include "log/log.h"
@@ -178,14 +179,14 @@ void daemon_end(void)
 /* What a persistent /var/lib/containerd remembers of the last boot. In a process of its own. */
 static int remove_stale(const struct plan *plan, struct failure *failure)
 {
-    struct containerd *connection = containerd_connect(line[1], failure->text, sizeof failure->text);
+    struct containerd *connection = containerd_connect(line[1], failure);
     int result = connection ? 0 : -1;
     const char *last = NULL;
     for (size_t i = plan->begin[STAGE_SERVICES]; i < plan->end[STAGE_SERVICES] && result == 0; i++) {
         const char *ns = plan->lines[i].argument[2];
         if (plan->lines[i].word != WORD_CONTAINER || (last && strcmp(last, ns) == 0))
             continue;
-        result = containerd_remove_all(connection, ns, failure->text, sizeof failure->text);
+        result = containerd_remove_all(connection, ns, failure);
         last = ns;
     }
     containerd_close(connection);

@@ -53,14 +53,12 @@ struct call {
     size_t reply_length;
     bool ended;
     char message[MESSAGE_SIZE];
-    char *error;
-    size_t size;
+    struct failure *failure;
 };
 
 static int fail(struct call *call, const char *what)
 {
-    snprintf(call->error, call->size, "%s", what);
-    return -1;
+    return failed(call->failure, "%s", what);
 }
 
 static int fail_wire(struct call *call)
@@ -68,15 +66,13 @@ static int fail_wire(struct call *call)
     if (errno == EMSGSIZE)
         return fail(call, malformed);
     if (errno == ETIMEDOUT)
-        snprintf(call->error, call->size, "the server gave no answer within %d s", WIRE_PATIENCE_MS / 1000);
-    else
-        snprintf(call->error, call->size, "the connection broke: %s", strerror(errno));
-    return -1;
+        return failed(call->failure, "the server gave no answer within %d s", WIRE_PATIENCE_MS / 1000);
+    return failed_errno(call->failure, "the connection broke");
 }
 
 static int send_frame(struct call *call, uint8_t type, uint8_t flags, uint32_t stream, const void *body, size_t length)
 {
-    return wire_send_frame(&call->grpc->wire, type, flags, stream, body, length) ? fail_wire(call) : 0;
+    return wire_send_frame(&call->grpc->wire, type, flags, stream, body, length) < 0 ? fail_wire(call) : 0;
 }
 
 static int send_number(struct call *call, uint8_t type, uint32_t stream, uint32_t number)
@@ -86,20 +82,20 @@ static int send_number(struct call *call, uint8_t type, uint32_t stream, uint32_
     return send_frame(call, type, 0, stream, body, sizeof body);
 }
 
-struct grpc *grpc_connect(const char *path, char *error, size_t size)
+struct grpc *grpc_connect(const char *path, struct failure *failure)
 {
     /* Our settings: no dynamic header table, no pushes. */
     static const uint8_t settings[] = {0, HEADER_TABLE_SIZE, 0, 0, 0, 0, 0, ENABLE_PUSH, 0, 0, 0, 0};
     struct grpc *grpc = calloc(1, sizeof *grpc);
     if (!grpc) {
-        snprintf(error, size, "out of memory");
+        failed(failure, "out of memory");
         return NULL;
     }
     grpc->window = grpc->initial_window = WINDOW;
     grpc->status = GRPC_NONE;
-    if (wire_connect(&grpc->wire, path) || wire_send(&grpc->wire, preface, sizeof preface - 1) ||
-        wire_send_frame(&grpc->wire, SETTINGS, 0, 0, settings, sizeof settings)) {
-        snprintf(error, size, "%s: %s", path, strerror(errno));
+    if (wire_connect(&grpc->wire, path) < 0 || wire_send(&grpc->wire, preface, sizeof preface - 1) < 0 ||
+        wire_send_frame(&grpc->wire, SETTINGS, 0, 0, settings, sizeof settings) < 0) {
+        failed_errno(failure, "%s", path);
         grpc_close(grpc);
         return NULL;
     }
@@ -148,9 +144,9 @@ static void decode_message(char *out, const char *value)
 static void take_header(void *context, const char *name, const char *value)
 {
     struct call *call = context;
-    if (!strcmp(name, "grpc-message")) {
+    if (strcmp(name, "grpc-message") == 0) {
         decode_message(call->message, value);
-    } else if (!strcmp(name, "grpc-status")) {
+    } else if (strcmp(name, "grpc-status") == 0) {
         size_t digits = strspn(value, "0123456789");
         bool number = digits > 0 && digits < 4 && !value[digits];
         call->grpc->status = number ? (int)strtol(value, NULL, 10) : GRPC_UNKNOWN;
@@ -196,15 +192,15 @@ static int take_data(struct call *call, const struct frame *frame)
     struct grpc *grpc = call->grpc;
     const uint8_t *body;
     size_t length;
-    if (!frame->stream || unpadded(frame, &body, &length))
+    if (!frame->stream || unpadded(frame, &body, &length) < 0)
         return fail(call, malformed);
     if (frame->stream == grpc->stream) {
-        if (grow_reply(grpc, call->reply_length + length))
+        if (grow_reply(grpc, call->reply_length + length) < 0)
             return fail(call, "the answer is too long");
         memcpy(grpc->reply + call->reply_length, body, length);
         call->reply_length += length;
         call->ended = frame->flags & END_STREAM;
-        if (frame->length && !call->ended && send_number(call, WINDOW_UPDATE, grpc->stream, (uint32_t)frame->length))
+        if (frame->length && !call->ended && send_number(call, WINDOW_UPDATE, grpc->stream, (uint32_t)frame->length) < 0)
             return -1;
     }
     /* An earlier stream's data counts on the connection too (section 6.9). */
@@ -218,7 +214,7 @@ static int take_headers(struct call *call, const struct frame *frame)
     const uint8_t *body = frame->body;
     size_t length = frame->length;
     if (frame->type == HEADERS) {
-        if (!frame->stream || unpadded(frame, &body, &length))
+        if (!frame->stream || unpadded(frame, &body, &length) < 0)
             return fail(call, malformed);
         grpc->block_stream = frame->stream;
         grpc->block_ends_stream = frame->flags & END_STREAM;
@@ -233,7 +229,7 @@ static int take_headers(struct call *call, const struct frame *frame)
     grpc->block_stream = 0;
     if (frame->stream != grpc->stream)
         return 0;
-    if (hpack_walk(grpc->block, grpc->block_length, take_header, call))
+    if (hpack_walk(grpc->block, grpc->block_length, take_header, call) < 0)
         return fail(call, "the answer's headers are malformed");
     call->ended = grpc->block_ends_stream;
     return 0;
@@ -298,7 +294,7 @@ static int take_frame(struct call *call)
 {
     struct grpc *grpc = call->grpc;
     const struct frame *frame = &grpc->frame;
-    if (wire_receive_frame(&grpc->wire, &grpc->frame))
+    if (wire_receive_frame(&grpc->wire, &grpc->frame) < 0)
         return fail_wire(call);
     bool continues = frame->type == CONTINUATION;
     if (continues != (grpc->block_stream != 0) || (continues && frame->stream != grpc->block_stream))
@@ -386,7 +382,7 @@ static int send_message(struct call *call, const uint8_t *request, size_t length
     while (sent < total && !call->ended) {
         size_t room = allowed(call, total - sent);
         if (!room) {
-            if (take_frame(call))
+            if (take_frame(call) < 0)
                 return -1;
             continue;
         }
@@ -396,7 +392,7 @@ static int send_message(struct call *call, const uint8_t *request, size_t length
         if (room > head)
             memcpy(chunk + head, request + (sent + head - MESSAGE_PREFIX), room - head);
         sent += room;
-        if (send_frame(call, DATA, sent == total ? END_STREAM : 0, grpc->stream, chunk, room))
+        if (send_frame(call, DATA, sent == total ? END_STREAM : 0, grpc->stream, chunk, room) < 0)
             return -1;
         grpc->window -= (int64_t)room;
         call->window -= (int64_t)room;
@@ -407,15 +403,15 @@ static int send_message(struct call *call, const uint8_t *request, size_t length
 static int take_answer(struct call *call)
 {
     while (!call->ended)
-        if (take_frame(call))
+        if (take_frame(call) < 0)
             return -1;
     return 0;
 }
 
 int grpc_call(struct grpc *grpc, const char *path, const char *key, const char *value, const uint8_t *request,
-              size_t request_length, const uint8_t **reply, size_t *reply_length, char *error, size_t size)
+              size_t request_length, const uint8_t **reply, size_t *reply_length, struct failure *failure)
 {
-    struct call call = {.grpc = grpc, .window = grpc->initial_window, .error = error, .size = size};
+    struct call call = {.grpc = grpc, .window = grpc->initial_window, .failure = failure};
     grpc->status = GRPC_NONE;
     if (grpc->broken)
         return fail(&call, "the connection is broken");
@@ -423,7 +419,7 @@ int grpc_call(struct grpc *grpc, const char *path, const char *key, const char *
         return fail(&call, "the server is going away");
     grpc->stream = grpc->stream ? grpc->stream + 2 : 1; /* a client's streams are odd (section 5.1.1) */
     wire_begin(&grpc->wire);
-    if (send_headers(&call, path, key, value) || send_message(&call, request, request_length) || take_answer(&call)) {
+    if (send_headers(&call, path, key, value) < 0 || send_message(&call, request, request_length) < 0 || take_answer(&call) < 0) {
         grpc->broken = true;
         grpc->status = GRPC_NONE;
         return -1;

@@ -93,7 +93,7 @@ static int read_string(struct cursor *cursor, char *out, size_t size)
         return -1;
     bool huffman = *cursor->at & 0x80;
     uint32_t length;
-    if (read_integer(cursor, 7, &length) || length > (size_t)(cursor->end - cursor->at))
+    if (read_integer(cursor, 7, &length) < 0 || length > (size_t)(cursor->end - cursor->at))
         return -1;
     const uint8_t *data = cursor->at;
     cursor->at += length;
@@ -112,11 +112,11 @@ static int take_literal(struct cursor *cursor, unsigned bits, hpack_header *head
 {
     char name[NAME_SIZE] = "", value[VALUE_SIZE];
     uint32_t index;
-    if (read_integer(cursor, bits, &index) || index > STATIC_ENTRIES)
+    if (read_integer(cursor, bits, &index) < 0 || index > STATIC_ENTRIES)
         return -1;
-    if (index == 0 && read_string(cursor, name, sizeof name))
+    if (index == 0 && read_string(cursor, name, sizeof name) < 0)
         return -1;
-    if (read_string(cursor, value, sizeof value))
+    if (read_string(cursor, value, sizeof value) < 0)
         return -1;
     if (index == 0)
         header(context, name, value);
@@ -129,16 +129,16 @@ int hpack_walk(const uint8_t *block, size_t length, hpack_header *header, void *
     uint32_t value;
     /* Dynamic table size updates stand at the beginning (sections 4.2 and 6.3). */
     while (cursor.at < cursor.end && (*cursor.at & 0xe0) == 0x20)
-        if (read_integer(&cursor, 5, &value) || value > FIRST_TABLE_SIZE)
+        if (read_integer(&cursor, 5, &value) < 0 || value > FIRST_TABLE_SIZE)
             return -1;
     while (cursor.at < cursor.end) {
         uint8_t first = *cursor.at;
         if (first & 0x80) { /* one of the static table's (6.1), nothing that we look for */
-            if (read_integer(&cursor, 7, &value) || value == 0 || value > STATIC_ENTRIES)
+            if (read_integer(&cursor, 7, &value) < 0 || value == 0 || value > STATIC_ENTRIES)
                 return -1;
         } else if ((first & 0xe0) == 0x20) {
             return -1;
-        } else if (take_literal(&cursor, first & 0x40 ? 6 : 4, header, context)) { /* with indexing; without or never */
+        } else if (take_literal(&cursor, first & 0x40 ? 6 : 4, header, context) < 0) { /* with indexing; without or never */
             return -1;
         }
     }

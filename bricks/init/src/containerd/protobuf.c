@@ -64,14 +64,14 @@ int message_next(const uint8_t *data, size_t length, size_t *at, struct message_
     uint64_t key, size;
     if (*at >= length)
         return 0;
-    if (get_varint(data, length, at, &key) || key >> 3 == 0 || key >> 3 > 0x1fffffff)
+    if (get_varint(data, length, at, &key) < 0 || key >> 3 == 0 || key >> 3 > 0x1fffffff)
         return -1;
     *field = (struct message_field){.number = (unsigned)(key >> 3)};
     switch (key & 7) {
     case VARINT:
-        return get_varint(data, length, at, &field->value) ? -1 : 1;
+        return get_varint(data, length, at, &field->value) < 0 ? -1 : 1;
     case BYTES:
-        if (get_varint(data, length, at, &size) || size > length - *at)
+        if (get_varint(data, length, at, &size) < 0 || size > length - *at)
             return -1;
         break;
     case FIXED64:

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -50,7 +51,7 @@ int wire_connect(struct wire *wire, const char *path)
     wire->socket = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     /* connect(2) itself waits while the server's backlog is full. */
     struct timeval patience = {.tv_sec = WIRE_PATIENCE_MS / 1000, .tv_usec = WIRE_PATIENCE_MS % 1000 * 1000};
-    if (wire->socket < 0 || setsockopt(wire->socket, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience))
+    if (wire->socket < 0 || setsockopt(wire->socket, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience) < 0)
         return -1;
     return connect(wire->socket, (struct sockaddr *)&address, sizeof address);
 }
@@ -80,7 +81,7 @@ static int wait_for(struct wire *wire, short events)
     }
 }
 
-static int again(ssize_t result)
+static bool again(ssize_t result)
 {
     return result < 0 && (errno == EINTR || errno == EAGAIN);
 }
@@ -89,7 +90,7 @@ int wire_send(struct wire *wire, const void *data, size_t length)
 {
     const uint8_t *at = data;
     while (length) {
-        if (wait_for(wire, POLLOUT))
+        if (wait_for(wire, POLLOUT) < 0)
             return -1;
         ssize_t sent = send(wire->socket, at, length, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (again(sent))
@@ -106,7 +107,7 @@ static int receive(struct wire *wire, void *data, size_t length)
 {
     uint8_t *at = data;
     while (length) {
-        if (wait_for(wire, POLLIN))
+        if (wait_for(wire, POLLIN) < 0)
             return -1;
         ssize_t got = recv(wire->socket, at, length, MSG_DONTWAIT);
         if (again(got))
@@ -125,13 +126,13 @@ int wire_send_frame(struct wire *wire, uint8_t type, uint8_t flags, uint32_t str
 {
     uint8_t header[FRAME_HEADER] = {(uint8_t)(length >> 16), (uint8_t)(length >> 8), (uint8_t)length, type, flags};
     wire_put32(header + 5, stream);
-    return wire_send(wire, header, sizeof header) || wire_send(wire, body, length) ? -1 : 0;
+    return wire_send(wire, header, sizeof header) < 0 ? -1 : wire_send(wire, body, length);
 }
 
 int wire_receive_frame(struct wire *wire, struct frame *frame)
 {
     uint8_t header[FRAME_HEADER];
-    if (receive(wire, header, sizeof header))
+    if (receive(wire, header, sizeof header) < 0)
         return -1;
     frame->length = (size_t)header[0] << 16 | (size_t)header[1] << 8 | header[2];
     frame->type = header[3];

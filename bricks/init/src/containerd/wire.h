@@ -25,7 +25,7 @@ struct frame {
     uint8_t body[FRAME_MOST];
 };
 
-/* All give 0, or -1 with errno: ETIMEDOUT after the deadline, ECONNRESET at the end, EMSGSIZE for an oversized frame. */
+/* All return 0, or -1 with errno: ETIMEDOUT after the deadline, ECONNRESET at the end, EMSGSIZE for an oversized frame. */
 int wire_connect(struct wire *wire, const char *path);
 int wire_send(struct wire *wire, const void *data, size_t length);
 int wire_send_frame(struct wire *wire, uint8_t type, uint8_t flags, uint32_t stream, const void *body, size_t length);

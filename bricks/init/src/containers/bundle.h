@@ -2,7 +2,7 @@
 #ifndef COMPOS_BUNDLE_H
 #define COMPOS_BUNDLE_H
 
-#include "base/console.h"
+#include "base/failure.h"
 #include "boot/plan.h"
 
 #include <sys/types.h>

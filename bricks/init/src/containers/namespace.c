@@ -1,9 +1,10 @@
 /* namespace.c: see namespace.h. */
 #include "containers/namespace.h"
 
+#include "base/console.h"
 #include "base/files.h"
-#include "machine/link.h"
 #include "base/process.h"
+#include "machine/link.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -52,5 +53,5 @@ int namespace_make(const char *const argument[], struct failure *failure)
     }
     if (pid < 0)
         return -1;
-    return child_wait(&child) && child.status == 0 ? 0 : failed(failure, "namespace %s: not made", argument[1]);
+    return child_wait(&child) == 0 && child.status == 0 ? 0 : failed(failure, "namespace %s: not made", argument[1]);
 }

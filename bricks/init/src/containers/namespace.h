@@ -2,7 +2,7 @@
 #ifndef COMPOS_NAMESPACE_H
 #define COMPOS_NAMESPACE_H
 
-#include "base/console.h"
+#include "base/failure.h"
 
 /* kind (net, ipc or uts), path. A new network namespace has its loopback interface up. */
 int namespace_make(const char *const argument[], struct failure *failure);

@@ -5,7 +5,7 @@
 #ifndef COMPOS_OCI_H
 #define COMPOS_OCI_H
 
-#include "base/console.h"
+#include "base/failure.h"
 
 #include <stdbool.h>
 #include <sys/types.h>

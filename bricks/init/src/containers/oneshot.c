@@ -3,6 +3,7 @@
 
 #include "containers/bundle.h"
 #include "base/console.h"
+#include "base/failure.h"
 #include "base/files.h"
 #include "log/log.h"
 #include "containers/oci.h"
@@ -91,7 +92,7 @@ static struct limits limits_of(const struct bundle *bundle)
 static int wait_end(struct child *child, const char *what, int64_t deadline, struct failure *failure)
 {
     char status[64];
-    if (!child_wait_until(child, deadline))
+    if (child_wait_until(child, deadline) < 0)
         return failed(failure, deadline <= process_now() ? "does not end in time: killed" : "interrupted by power-off");
     if (child->status == 0)
         return 0;

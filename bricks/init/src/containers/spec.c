@@ -1,6 +1,7 @@
 /* spec.c: see spec.h. */
 #include "containers/spec.h"
 
+#include "base/failure.h"
 #include "base/files.h"
 
 #include <errno.h>
@@ -25,11 +26,11 @@ struct profile {
     size_t length;
 };
 
-static bool read_number(const char *text, size_t *value)
+static int read_number(const char *text, size_t *value)
 {
     char *end;
     *value = strtoul(text, &end, 10);
-    return *text >= '0' && *text <= '9' && !*end;
+    return *text >= '0' && *text <= '9' && !*end ? 0 : -1;
 }
 
 static const struct plan_line *line_of(const struct bundle *bundle, enum plan_word word)
@@ -40,10 +41,12 @@ static const struct plan_line *line_of(const struct bundle *bundle, enum plan_wo
     return NULL;
 }
 
-static bool read_range(const struct bundle *bundle, struct range *range)
+static int read_range(const struct bundle *bundle, struct range *range)
 {
     const struct plan_line *line = line_of(bundle, WORD_ROOTPATH);
-    return line && read_number(line->argument[0], &range->offset) && read_number(line->argument[1], &range->length);
+    if (!line || read_number(line->argument[0], &range->offset) < 0)
+        return -1;
+    return read_number(line->argument[1], &range->length);
 }
 
 /* Whether the range is a whole JSON string, as far as its quotes show. */
@@ -74,7 +77,7 @@ static int read_profile(const struct bundle *bundle, struct profile *profile, st
     if (!line)
         return 0;
     profile->path = line->argument[1];
-    if (!read_number(line->argument[0], &profile->offset))
+    if (read_number(line->argument[0], &profile->offset) < 0)
         return failed(failure, "seccomp %s: not an offset", line->argument[0]);
     profile->text = read_part(profile->path, &profile->length, failure);
     return profile->text ? 0 : -1;
@@ -126,7 +129,7 @@ char *spec_read(const struct bundle *bundle, size_t *length, struct failure *fai
         free(profile.text);
         return NULL;
     }
-    if (!read_range(bundle, &range) || !holds_string(spec, size, &range))
+    if (read_range(bundle, &range) < 0 || !holds_string(spec, size, &range))
         failed(failure, "the plan's rootpath does not fit %s", path);
     else if (profile.path && !holds_object(spec, size, &range, profile.offset))
         failed(failure, "the plan's seccomp does not fit %s", path);

@@ -5,6 +5,7 @@
 #ifndef COMPOS_SPEC_H
 #define COMPOS_SPEC_H
 
+#include "base/failure.h"
 #include "containers/bundle.h"
 
 #include <stddef.h>

@@ -2,6 +2,7 @@
 #include "log/log.h"
 
 #include "base/console.h"
+#include "base/failure.h"
 #include "base/files.h"
 #include "log/logger.h"
 #include "base/process.h"
@@ -101,7 +102,7 @@ void log_stop(void)
         return;
     running = false;
     kill(process.pid, SIGTERM);
-    if (!child_wait_until(&process, process_now() + PATIENCE))
+    if (child_wait_until(&process, process_now() + PATIENCE) < 0)
         kill(process.pid, SIGKILL);
 }
 

@@ -3,6 +3,7 @@
 
 #include "containers/bundle.h"
 #include "base/console.h"
+#include "base/failure.h"
 #include "base/files.h"
 #include "log/syslog.h"
 

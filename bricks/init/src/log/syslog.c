@@ -45,12 +45,12 @@ static struct server *server_of(const char *address)
 }
 
 /* Splits scheme://HOST:PORT; an IPv6 address stands in brackets. */
-static bool split(const char *address, char *host, size_t size, const char **port)
+static int split(const char *address, char *host, size_t size, const char **port)
 {
     const char *begin = strstr(address, "://");
     const char *colon = strrchr(address, ':');
     if (!begin || colon <= begin + 2)
-        return false;
+        return -1;
     begin += 3;
     const char *end = colon;
     if (*begin == '[' && end > begin && end[-1] == ']') {
@@ -59,11 +59,11 @@ static bool split(const char *address, char *host, size_t size, const char **por
     }
     size_t length = (size_t)(end - begin);
     if (length == 0 || length >= size)
-        return false;
+        return -1;
     memcpy(host, begin, length);
     host[length] = '\0';
     *port = colon + 1;
-    return true;
+    return 0;
 }
 
 static int reach(const struct addrinfo *found)
@@ -97,7 +97,7 @@ static void connect_server(struct server *server)
     time_t begun = seconds();
     if (server->channel >= 0 || begun < server->again)
         return;
-    if (split(server->address, host, sizeof host, &port) && getaddrinfo(host, port, &hints, &found) == 0) {
+    if (split(server->address, host, sizeof host, &port) == 0 && getaddrinfo(host, port, &hints, &found) == 0) {
         server->channel = reach(found);
         freeaddrinfo(found);
     }
@@ -106,16 +106,16 @@ static void connect_server(struct server *server)
     server->again = now + RETRY_SECONDS + RESTING * (now - begun);
 }
 
-static bool send_all(int channel, const char *bytes, size_t length)
+static int send_all(int channel, const char *bytes, size_t length)
 {
     while (length > 0) {
         ssize_t count = send(channel, bytes, length, MSG_NOSIGNAL);
         if (count <= 0)
-            return false;
+            return -1;
         bytes += count;
         length -= (size_t)count;
     }
-    return true;
+    return 0;
 }
 
 /* A server that has closed its end is noticed before a message is lost to it. */
@@ -136,7 +136,7 @@ static void send_waiting(struct server *server)
     while (server->channel >= 0 && at < server->length) {
         size_t length;
         memcpy(&length, server->waiting + at, sizeof length);
-        if (!is_open(server) || !send_all(server->channel, server->waiting + at + sizeof length, length)) {
+        if (!is_open(server) || send_all(server->channel, server->waiting + at + sizeof length, length) < 0) {
             close(server->channel);
             server->channel = -1;
             break;

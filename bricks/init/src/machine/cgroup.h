@@ -2,7 +2,7 @@
 #ifndef COMPOS_CGROUP_H
 #define COMPOS_CGROUP_H
 
-#include "base/console.h"
+#include "base/failure.h"
 
 #include <stdbool.h>
 

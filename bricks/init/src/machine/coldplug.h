@@ -2,7 +2,7 @@
 #ifndef COMPOS_COLDPLUG_H
 #define COMPOS_COLDPLUG_H
 
-#include "base/console.h"
+#include "base/failure.h"
 
 /* Loads the modules of every /sys/bus/BUS/devices/DEVICE/modalias, again until no new device appears. */
 int coldplug(struct failure *failure);

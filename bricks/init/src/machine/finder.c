@@ -3,6 +3,7 @@
 
 #include "machine/coldplug.h"
 #include "base/console.h"
+#include "base/failure.h"
 #include "base/files.h"
 #include "machine/mount.h"
 
@@ -73,8 +74,8 @@ static void read_line(struct wanted *wanted, char *line)
             (struct place){.offset = strtoull(fields[1], NULL, 10), .size = strtoull(fields[2], NULL, 10)};
 }
 
-/* The description points into `text`. Whether it is usable. */
-static bool read_description(struct wanted *wanted, char *text)
+/* The description points into `text`. -1 when it is not usable. */
+static int read_description(struct wanted *wanted, char *text)
 {
     *wanted = (struct wanted){0};
     for (char *line = text, *next; line; line = next) {
@@ -83,7 +84,7 @@ static bool read_description(struct wanted *wanted, char *text)
             *next++ = '\0';
         read_line(wanted, line);
     }
-    return wanted->filesystem && wanted->mark_size > 0 && wanted->place_count > 0;
+    return wanted->filesystem && wanted->mark_size > 0 && wanted->place_count > 0 ? 0 : -1;
 }
 
 /* Whether the root begins at `place` of an open device. */
@@ -151,39 +152,40 @@ static int mount_root(const char *path, int device, const struct wanted *wanted,
     return 0;
 }
 
-/* Whether the root was found on this block device and is mounted. */
-static bool try_device(const char *name, const struct wanted *wanted)
+/* Mounts the root if it is on this block device; -1 when it is not. */
+static int try_device(const char *name, const struct wanted *wanted)
 {
     char path[300];
     snprintf(path, sizeof path, "/dev/%s", name);
     int device = open(path, O_RDONLY | O_CLOEXEC);
-    bool found = false;
+    int result = -1;
     if (device < 0)
-        return false;
-    for (size_t i = 0; i < wanted->place_count && !found; i++)
-        found = is_there(device, wanted, &wanted->places[i]) && mount_root(path, device, wanted, &wanted->places[i]) == 0;
+        return -1;
+    for (size_t i = 0; i < wanted->place_count && result < 0; i++)
+        if (is_there(device, wanted, &wanted->places[i]))
+            result = mount_root(path, device, wanted, &wanted->places[i]);
     close(device);
-    return found;
+    return result;
 }
 
-/* Asks every block device; their names go to `seen` for whoever must be told. */
-static bool try_all(const struct wanted *wanted, char *seen, size_t size)
+/* Tries every block device; their names go to `seen`, for a message. */
+static int try_all(const struct wanted *wanted, char *seen, size_t size)
 {
-    bool found = false;
+    int result = -1;
     *seen = '\0';
     DIR *folder = opendir("/sys/class/block");
     if (!folder)
-        return false;
-    for (const struct dirent *entry; !found && (entry = readdir(folder)) != NULL;) {
+        return -1;
+    for (const struct dirent *entry; result < 0 && (entry = readdir(folder)) != NULL;) {
         const char *name = entry->d_name;
         if (*name == '.' || strncmp(name, "loop", 4) == 0 || strncmp(name, "ram", 3) == 0)
             continue;
         size_t length = strlen(seen);
         snprintf(seen + length, size - length, " %s", name);
-        found = try_device(name, wanted);
+        result = try_device(name, wanted);
     }
     closedir(folder);
-    return found;
+    return result;
 }
 
 static void mount_basics(void)
@@ -205,12 +207,12 @@ static void find(const struct wanted *wanted)
     char seen[512];
     for (size_t i = 0; i < wanted->module_count; i++)
         load_module(wanted->modules[i], &failure);
-    if (coldplug_quick(&failure) == 0 && try_all(wanted, seen, sizeof seen))
+    if (coldplug_quick(&failure) == 0 && try_all(wanted, seen, sizeof seen) == 0)
         return;
     for (unsigned tries = 1;; tries++) {
         if (coldplug(&failure) < 0)
             say("%s", failure.text);
-        if (try_all(wanted, seen, sizeof seen))
+        if (try_all(wanted, seen, sizeof seen) == 0)
             return;
         if (tries % patience == 0)
             say("root: no device has this system's root; there are:%s", *seen ? seen : " none (no driver for this machine's disks?)");
@@ -247,7 +249,7 @@ void finder(void)
         return;
     mount_basics();
     console_open();
-    if (!read_description(&wanted, text)) {
+    if (read_description(&wanted, text) < 0) {
         say(DESCRIPTION ": not a description of a root");
         free(text);
         return;

@@ -3,6 +3,7 @@
 
 #include "machine/coldplug.h"
 #include "base/console.h"
+#include "base/failure.h"
 #include "base/process.h"
 
 #include <errno.h>

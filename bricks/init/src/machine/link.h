@@ -2,7 +2,7 @@
 #ifndef COMPOS_LINK_H
 #define COMPOS_LINK_H
 
-#include "base/console.h"
+#include "base/failure.h"
 
 #include <sys/types.h>
 

@@ -1,6 +1,7 @@
 /* machine.c: see machine.h. */
 #include "machine/machine.h"
 
+#include "base/console.h"
 #include "base/files.h"
 
 #include <errno.h>

@@ -2,7 +2,7 @@
 #ifndef COMPOS_MACHINE_H
 #define COMPOS_MACHINE_H
 
-#include "base/console.h"
+#include "base/failure.h"
 
 #include <stdbool.h>
 

@@ -5,7 +5,7 @@
 #ifndef COMPOS_MODULES_H
 #define COMPOS_MODULES_H
 
-#include "base/console.h"
+#include "base/failure.h"
 
 #include <stdbool.h>
 #include <stddef.h>

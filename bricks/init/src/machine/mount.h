@@ -2,7 +2,7 @@
 #ifndef COMPOS_MOUNT_H
 #define COMPOS_MOUNT_H
 
-#include "base/console.h"
+#include "base/failure.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -2,8 +2,9 @@
 #ifndef COMPOS_SERVICE_H
 #define COMPOS_SERVICE_H
 
-#include "containers/bundle.h"
+#include "base/failure.h"
 #include "base/process.h"
+#include "containers/bundle.h"
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -2,6 +2,7 @@
 #include "services/service_helper.h"
 
 #include "base/console.h"
+#include "base/failure.h"
 #include "containerd/containerd.h"
 #include "base/files.h"
 #include "log/log.h"
@@ -78,22 +79,20 @@ static int start_under(struct containerd *connection, const struct helpers *help
                        uint32_t position, const struct output *output, struct failure *failure)
 {
     const struct bundle *bundle = &service->bundle;
-    char *error = failure->text;
     const char *ns = bundle->namespace, *id = bundle->id;
-    const size_t size = sizeof failure->text;
     size_t length;
     uint32_t pid;
     char *spec = spec_read(bundle, &length, failure);
     if (!spec)
         return -1;
-    int result = containerd_create(connection, ns, id, oci_shared(), spec, length, error, size);
+    int result = containerd_create(connection, ns, id, oci_shared(), spec, length, failure);
     free(spec);
-    if (result < 0 || containerd_task(connection, ns, id, output->out, output->error, &pid, error, size) < 0)
+    if (result < 0 || containerd_task(connection, ns, id, output->out, output->error, &pid, failure) < 0)
         return -1;
     report(helpers, position, REPORT_PID, (int32_t)pid);
     if (bundle_attach(bundle, (pid_t)pid, failure) < 0)
         return -1;
-    return containerd_start(connection, ns, id, &pid, error, size);
+    return containerd_start(connection, ns, id, &pid, failure);
 }
 
 static int start(const struct helpers *helpers, const struct service *service, uint32_t position,
@@ -109,7 +108,7 @@ static int start(const struct helpers *helpers, const struct service *service, u
     log_target(service, LOG_ERROR, output.error, sizeof output.error);
     if (!helpers->socket)
         return start_direct(helpers, service, position, &output, failure);
-    struct containerd *connection = containerd_connect(helpers->socket, failure->text, sizeof failure->text);
+    struct containerd *connection = containerd_connect(helpers->socket, failure);
     if (!connection)
         return -1;
     int result = start_under(connection, helpers, service, position, &output, failure);
@@ -132,7 +131,7 @@ static struct containerd *connect_patiently(const char *socket, struct failure *
     enum { TRIES = 300 };
     struct containerd *connection = NULL;
     for (int i = 0; i < TRIES; i++) {
-        connection = containerd_connect(socket, failure->text, sizeof failure->text);
+        connection = containerd_connect(socket, failure);
         if (connection)
             break;
         usleep(100000);
@@ -151,8 +150,7 @@ static int remove_patiently(const char *socket, const struct service *service, u
         struct containerd *connection = connect_patiently(socket, failure);
         if (!connection)
             break;
-        result = containerd_remove(connection, service->bundle.namespace, service->bundle.id, status, failure->text,
-                                   sizeof failure->text);
+        result = containerd_remove(connection, service->bundle.namespace, service->bundle.id, status, failure);
         containerd_close(connection);
     }
     return result;

@@ -2,6 +2,7 @@
 #include "services/services.h"
 
 #include "base/console.h"
+#include "base/failure.h"
 #include "services/control.h"
 #include "containerd/containerd_daemon.h"
 #include "base/files.h"

@@ -2,6 +2,7 @@
 #include "services/supervise.h"
 
 #include "base/console.h"
+#include "base/failure.h"
 #include "containerd/containerd_daemon.h"
 #include "base/files.h"
 
@@ -140,7 +141,7 @@ void supervise_pid(struct service *service, pid_t pid)
 }
 
 /* Runs `work` in a process of its own. */
-static bool begin_helper(struct service *service, struct child *child, bool *watched,
+static int begin_helper(struct service *service, struct child *child, bool *watched,
                          int (*work)(const struct helpers *, const struct service *, uint32_t))
 {
     struct failure failure;
@@ -150,7 +151,7 @@ static bool begin_helper(struct service *service, struct child *child, bool *wat
     *watched = pid > 0;
     if (pid < 0)
         say("service %s: %s", service->bundle.id, failure.text);
-    return pid > 0;
+    return pid < 0 ? -1 : 0;
 }
 
 static int test_work(const struct helpers *given, const struct service *service, uint32_t position)
@@ -209,7 +210,7 @@ static void step_waiting(struct service *service, bool ready)
     service->probes = 0;
     service->main = (struct child){0};
     service->end.descriptor = -1;
-    if (begin_helper(service, &service->helper, &service->helper_watched, helper_start)) {
+    if (begin_helper(service, &service->helper, &service->helper_watched, helper_start) == 0) {
         enter(service, STARTING);
         return;
     }
@@ -228,7 +229,7 @@ static void begin_cleaning(struct service *service)
     service->status = service->main.status;
     end_watch(service);
     /* At shutdown nobody needs an orderly store any more. */
-    if (supervision.stopping || !begin_helper(service, &service->helper, &service->helper_watched, helper_clean))
+    if (supervision.stopping || begin_helper(service, &service->helper, &service->helper_watched, helper_clean) < 0)
         service->helper = (struct child){.ended = true};
     enter(service, CLEANING);
 }
@@ -327,7 +328,7 @@ static void step_health(struct service *service, int64_t now)
     }
     if (!service->probe_watched && now >= service->probe_at) {
         service->probe_end = now + service->check.timeout;
-        if (!begin_helper(service, &service->probe, &service->probe_watched, test_work))
+        if (begin_helper(service, &service->probe, &service->probe_watched, test_work) < 0)
             service->probe_at = now + service->check.interval;
     }
 }
