@@ -577,7 +577,7 @@ def test_no_call_outlives_its_time(tmp_path: Path, drip: bytes) -> None:
             "gcc",
             "-std=c11",
             "-D_GNU_SOURCE=",
-            "-DWIRE_PATIENCE_MS=500",
+            "-DWIRE_TIMEOUT_MS=500",
             f"-I{SOURCES}",
             "-o",
             program,

@@ -87,7 +87,7 @@ def test_what_a_plan_says_of_services(reader: Path, tmp_path: Path) -> None:
 
 def test_both_sides_have_the_same_limits() -> None:
     text = (SOURCES / "services/service.c").read_text()
-    assert "TIME_MOST = 1LL << 40, COUNT_MOST = 1000000000;" in text
+    assert "MAX_TIME = 1LL << 40, MAX_COUNT = 1000000000;" in text
     assert (MAX_MILLISECONDS, MAX_COUNT) == (1 << 40, 1_000_000_000)
 
 

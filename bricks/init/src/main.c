@@ -30,14 +30,14 @@
 
 #define PLAN "/etc/compos/plan"
 
-static const size_t plan_maximum = (size_t)16 << 20;
+enum { MAX_PLAN = 16 << 20 };
 
-static void plan_line_skipped(unsigned number, const char *what)
+static void main_plan_line_skipped(unsigned number, const char *what)
 {
     say("plan line %u: %s", number, what);
 }
 
-static void set_environment(void)
+static void main_set_environment(void)
 {
     setenv("PATH", "/sbin:/usr/sbin:/bin:/usr/bin", 1);
     setenv("HOME", "/", 1);
@@ -46,7 +46,7 @@ static void set_environment(void)
 }
 
 /* Nobody has prepared anything: the root, the console, ctrl-alt-del, random numbers. */
-static void take_machine(void)
+static void main_take_machine(void)
 {
     struct failure failure;
     finder();
@@ -64,7 +64,7 @@ static void take_machine(void)
  * A machine without a hardware generator has no random numbers until somebody waits for them: only then the kernel makes
  * some of the jitter of its timers, which takes a second. Who waits now has them when the first container asks.
  */
-static void wait_for_random(void)
+static void main_wait_for_random(void)
 {
     struct child child;
     struct failure failure;
@@ -77,41 +77,41 @@ static void wait_for_random(void)
 }
 
 /* What every plan needs. */
-static void prepare(void)
+static void main_prepare(void)
 {
     struct failure failure;
     if (!machine_is_given())
-        take_machine();
+        main_take_machine();
     if (process_start(&failure) < 0)
         say("%s", failure.text);
     if (!machine_is_given())
-        wait_for_random();
+        main_wait_for_random();
     setsid();
-    set_environment();
+    main_set_environment();
 }
 
-static void read_plan(struct plan *plan)
+static void main_read_plan(struct plan *plan)
 {
     size_t length = 0;
-    char *text = file_read(PLAN, plan_maximum, &length);
-    if (text && plan_read(plan, text, length, plan_line_skipped) == 0)
+    char *text = file_read(PLAN, MAX_PLAN, &length);
+    if (text && plan_read(plan, text, length, main_plan_line_skipped) == 0)
         return;
     say(PLAN ": %s", text ? "not a plan of version 1" : strerror(errno));
     *plan = (struct plan){0};
     power_down(plan, POWER_OFF);
 }
 
-static _Noreturn void init(void)
+static _Noreturn void main_init(void)
 {
     struct plan plan;
-    prepare();
-    read_plan(&plan);
-    boot_stage(&plan);
+    main_prepare();
+    main_read_plan(&plan);
+    stage_boot(&plan);
     if (!machine_is_given()) {
         monitor_start();
         hotplug_start();
     }
-    runc_stage(&plan, STAGE_ONBOOT, "onboot");
+    oneshot_stage(&plan, STAGE_ONBOOT, "onboot");
     services_stage(&plan);
     while (process_power() == POWER_NONE)
         process_events(-1);
@@ -119,7 +119,7 @@ static _Noreturn void init(void)
 }
 
 /* rc.shutdown [poweroff | reboot] */
-static int shutdown_command(int count, char *const arguments[])
+static int main_shutdown_command(int count, char *const arguments[])
 {
     const char *action = count > 1 ? arguments[1] : "poweroff";
     if (strcmp(action, "poweroff") != 0 && strcmp(action, "reboot") != 0) {
@@ -134,7 +134,7 @@ int main(int count, char *arguments[])
     const char *slash = count > 0 ? strrchr(arguments[0], '/') : NULL;
     const char *name = slash ? slash + 1 : count > 0 ? arguments[0] : "init";
     if (getpid() == 1)
-        init();
+        main_init();
     if (strcmp(name, "svc") == 0 || strcmp(name, "service") == 0)
         return svc_command(count, arguments);
     if (strcmp(name, "modprobe") == 0)
@@ -146,7 +146,7 @@ int main(int count, char *arguments[])
     if (strcmp(name, "halt") == 0)
         return power_command(POWER_HALT, count, arguments);
     if (strcmp(name, "rc.shutdown") == 0)
-        return shutdown_command(count, arguments);
+        return main_shutdown_command(count, arguments);
     fprintf(stderr, "%s: only PID 1 is init; the other names are svc, poweroff, reboot, halt and modprobe\n", name);
     return 2;
 }

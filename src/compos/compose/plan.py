@@ -115,10 +115,10 @@ RUNC_ID = re.compile(r"[A-Za-z0-9_+.-]+")
 """Names that runc takes (libcontainer/factory_linux.go)."""
 
 MAX_PLAN = 16 << 20
-"""Bytes of a plan that init reads (`plan_maximum`, bricks/init/src/main.c)."""
+"""Bytes of a plan that init reads (`MAX_PLAN`, bricks/init/src/main.c)."""
 
 MAX_SPECIFICATION = 1020 << 10
-"""Bytes of a container's specification that init reads, its profile included (`SPEC_MAXIMUM`,
+"""Bytes of a container's specification that init reads, its profile included (`MAX_SPEC`,
 bricks/init/src/containers/spec.h)."""
 
 

@@ -15,7 +15,7 @@ static void ignore(unsigned number, const char *what)
 static void print_service(const struct service *service)
 {
     printf("%s restart %d/%u stop %d/%lld log %d/%zu/%u <%s> <%s> health %zu", service->bundle.id, (int)service->restart,
-           service->restarts_most, service->stop_signal, (long long)service->grace, (int)service->log.driver,
+           service->max_restarts, service->stop_signal, (long long)service->grace, (int)service->log.driver,
            service->log.size, service->log.files, service->log.address, service->log.tag, service->check.arguments);
     for (size_t i = 0; i < service->check.arguments; i++)
         printf(" <%s>", service->check.test[i].argument[0]);

@@ -10,10 +10,10 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { PATIENCE = 2000 };
+enum { TIMEOUT = 2000 };
 
-static int console = STDOUT_FILENO;
-static int patience = PATIENCE;
+static int console_descriptor = STDOUT_FILENO;
+static int console_timeout = TIMEOUT;
 
 int console_open(void)
 {
@@ -24,11 +24,11 @@ int console_open(void)
     int opened = open("/dev/console", O_WRONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
     if (opened < 0)
         return -1;
-    console = opened;
+    console_descriptor = opened;
     return 0;
 }
 
-int write_patiently(int descriptor, const char *bytes, size_t length, int milliseconds)
+int write_within(int descriptor, const char *bytes, size_t length, int milliseconds)
 {
     while (length > 0) {
         ssize_t written = write(descriptor, bytes, length);
@@ -49,7 +49,7 @@ int write_patiently(int descriptor, const char *bytes, size_t length, int millis
 void console_write(const char *bytes, size_t length)
 {
     /* A terminal stopped with ctrl-S must not stop the boot: wait once, then only drop. */
-    patience = write_patiently(console, bytes, length, patience) == 0 ? PATIENCE : 0;
+    console_timeout = write_within(console_descriptor, bytes, length, console_timeout) == 0 ? TIMEOUT : 0;
 }
 
 void say(const char *format, ...)

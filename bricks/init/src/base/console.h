@@ -16,7 +16,7 @@ void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* "compos: WHAT at T s": seconds since the kernel started, two decimals. */
 void say_time(const char *what);
 
-/* Writes all of it to a terminal opened with O_NONBLOCK, waiting at most `patience` milliseconds at a time; 0 or -1. */
-int write_patiently(int descriptor, const char *bytes, size_t length, int patience);
+/* Writes all of it to a terminal opened with O_NONBLOCK, waiting at most `milliseconds` at a time; 0 or -1. */
+int write_within(int descriptor, const char *bytes, size_t length, int milliseconds);
 
 #endif

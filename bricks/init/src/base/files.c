@@ -12,7 +12,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-static ssize_t read_all(int file, char *buffer, size_t size)
+static ssize_t files_read_all(int file, char *buffer, size_t size)
 {
     size_t length = 0;
     while (length < size) {
@@ -42,7 +42,7 @@ char *file_read(const char *path, size_t limit, size_t *length)
         if (size > limit)
             errno = EFBIG;
         else if ((bytes = malloc(size + 1)) != NULL)
-            count = read_all(file, bytes, size);
+            count = files_read_all(file, bytes, size);
     }
     int reason = errno;
     close(file);
@@ -61,7 +61,7 @@ int file_line(const char *path, char *line, size_t size)
     int file = open(path, O_RDONLY | O_CLOEXEC);
     if (file < 0)
         return -1;
-    ssize_t count = read_all(file, line, size - 1);
+    ssize_t count = files_read_all(file, line, size - 1);
     close(file);
     if (count < 0)
         return -1;
@@ -75,7 +75,7 @@ int file_line(const char *path, char *line, size_t size)
     return 0;
 }
 
-static int make_components(char *path)
+static int files_make_components(char *path)
 {
     for (char *slash = path; (slash = strchr(slash + 1, '/')) != NULL;) {
         *slash = '\0';
@@ -96,7 +96,7 @@ int directory_make_parents(const char *path)
         return -1;
     }
     strcpy(copy, path);
-    return make_components(copy);
+    return files_make_components(copy);
 }
 
 int directory_make(const char *path)
@@ -111,19 +111,19 @@ int directory_make(const char *path)
     return mkdir(path, 0755) < 0 && errno != EEXIST ? -1 : 0;
 }
 
-static int open_below(int root, const char *path)
+static int files_open_below(int root, const char *path)
 {
     struct open_how how = {.flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT};
     return (int)syscall(SYS_openat2, root, path, &how, sizeof how);
 }
 
 /* The component `name` of `parent`, at `path` below `root`; made when missing. */
-static int step_below(int root, int parent, const char *path, const char *name)
+static int files_step_below(int root, int parent, const char *path, const char *name)
 {
-    int next = open_below(root, path);
+    int next = files_open_below(root, path);
     if (next >= 0 || errno != ENOENT || mkdirat(parent, name, 0755) < 0)
         return next;
-    return open_below(root, path);
+    return files_open_below(root, path);
 }
 
 int directory_make_below(const char *root, const char *path)
@@ -137,12 +137,12 @@ int directory_make_below(const char *root, const char *path)
     int top = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (top < 0)
         return -1;
-    int at = open_below(top, ".");
+    int at = files_open_below(top, ".");
     for (char *name = copy; at >= 0 && *name;) {
         size_t length = strcspn(name, "/");
         char after = name[length];
         name[length] = '\0';
-        int next = length == 0 ? dup(at) : step_below(top, at, copy, name);
+        int next = length == 0 ? dup(at) : files_step_below(top, at, copy, name);
         int reason = errno;
         close(at);
         errno = reason;
@@ -157,7 +157,7 @@ int directory_make_below(const char *root, const char *path)
     return at;
 }
 
-static int remove_one(const char *path, const struct stat *status, int type, struct FTW *place)
+static int files_remove_one(const char *path, const struct stat *status, int type, struct FTW *place)
 {
     (void)status;
     (void)type;
@@ -169,5 +169,5 @@ static int remove_one(const char *path, const struct stat *status, int type, str
 void directory_empty(const char *path)
 {
     enum { OPEN_FOLDERS = 16 };
-    nftw(path, remove_one, OPEN_FOLDERS, FTW_DEPTH | FTW_MOUNT | FTW_PHYS);
+    nftw(path, files_remove_one, OPEN_FOLDERS, FTW_DEPTH | FTW_MOUNT | FTW_PHYS);
 }

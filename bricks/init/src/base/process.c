@@ -24,58 +24,58 @@ struct relay {
     struct relay *next;
 };
 
-static int signals = -1;
-static int poller = -1;
+static int process_signals = -1;
+static int process_poller = -1;
 
 /* How long a log that is a pipe may take (milliseconds); a file never takes any time. */
-enum { LOG_PATIENCE = 500 };
+enum { LOG_TIMEOUT = 500 };
 
 /* What is ready in this round. */
 enum { AT_ONCE = 64 };
-static struct epoll_event events[AT_ONCE];
-static enum power request;
-static bool power_ignored;
-static bool unreaped;
-static struct child *children;
-static struct relay *relays;
-static struct watch *watches;
-static struct timer *timers;
-static void (*after_round)(void);
+static struct epoll_event process_ready[AT_ONCE];
+static enum power process_requested;
+static bool process_power_ignored;
+static bool process_unreaped;
+static struct child *process_children;
+static struct relay *process_relays;
+static struct watch *process_watches;
+static struct timer *process_timers;
+static void (*process_after_round)(void);
 
 /* The last children that ended unwatched. */
-enum { STRANGERS = 64 };
+enum { MAX_UNCLAIMED = 64 };
 static struct {
     pid_t pid;
     int status;
-} strangers[STRANGERS];
-static size_t stranger;
+} process_unclaimed[MAX_UNCLAIMED];
+static size_t process_last_unclaimed;
 
 /*
  * Has a descriptor looked at by process_events. epoll, not poll: a thousand services have thousands of descriptors, and it
  * reports those that are ready in turn, so that none starves.
  */
-static int poller_add(int descriptor)
+static int process_poller_add(int descriptor)
 {
     struct epoll_event event = {.events = EPOLLIN, .data.fd = descriptor};
-    if (poller < 0)
-        poller = epoll_create1(EPOLL_CLOEXEC);
-    return epoll_ctl(poller, EPOLL_CTL_ADD, descriptor, &event);
+    if (process_poller < 0)
+        process_poller = epoll_create1(EPOLL_CLOEXEC);
+    return epoll_ctl(process_poller, EPOLL_CTL_ADD, descriptor, &event);
 }
 
 /*
  * Before the descriptor is closed: a forked process that has it, too, would keep it in the set. Whoever gets its number in
  * the same round is not taken for it.
  */
-static void poller_remove(int descriptor)
+static void process_poller_remove(int descriptor)
 {
-    epoll_ctl(poller, EPOLL_CTL_DEL, descriptor, NULL);
+    epoll_ctl(process_poller, EPOLL_CTL_DEL, descriptor, NULL);
     for (size_t i = 0; i < AT_ONCE; i++)
-        if (events[i].data.fd == descriptor)
-            events[i].data.fd = -1;
+        if (process_ready[i].data.fd == descriptor)
+            process_ready[i].data.fd = -1;
 }
 
 /* BusyBox init's meaning of the signals (reference 3); SIGPWR is what a power supply's daemon sends. */
-static enum power meaning(unsigned signal)
+static enum power process_power_of_signal(unsigned signal)
 {
     switch (signal) {
     case SIGUSR2:
@@ -99,19 +99,19 @@ int process_start(struct failure *failure)
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         sigaddset(&known, numbers[i]);
     sigprocmask(SIG_SETMASK, &known, NULL);
-    signals = signalfd(-1, &known, SFD_NONBLOCK | SFD_CLOEXEC);
-    return signals < 0 || poller_add(signals) < 0 ? failed_errno(failure, "signalfd") : 0;
+    process_signals = signalfd(-1, &known, SFD_NONBLOCK | SFD_CLOEXEC);
+    return process_signals < 0 || process_poller_add(process_signals) < 0 ? failed_errno(failure, "signalfd") : 0;
 }
 
 enum power process_power(void)
 {
-    return request;
+    return process_requested;
 }
 
 void process_request(enum power power)
 {
-    if (request == POWER_NONE)
-        request = power;
+    if (process_requested == POWER_NONE)
+        process_requested = power;
 }
 
 int64_t process_now(void)
@@ -123,23 +123,23 @@ int64_t process_now(void)
 
 void process_ignore_power(void)
 {
-    power_ignored = true;
+    process_power_ignored = true;
 }
 
-static void add_child(struct child *child, pid_t pid)
+static void process_add_child(struct child *child, pid_t pid)
 {
-    *child = (struct child){.pid = pid, .next = children};
-    children = child;
+    *child = (struct child){.pid = pid, .next = process_children};
+    process_children = child;
 }
 
 /* Takes out what is known of the last stranger with this number; -1 when nothing is. */
-static int take_stranger(pid_t pid, int *status)
+static int process_take_unclaimed(pid_t pid, int *status)
 {
     int result = -1;
-    for (size_t i = 0; i < STRANGERS; i++)
-        if (strangers[i].pid == pid) {
-            *status = strangers[i].status;
-            strangers[i].pid = 0;
+    for (size_t i = 0; i < MAX_UNCLAIMED; i++)
+        if (process_unclaimed[i].pid == pid) {
+            *status = process_unclaimed[i].status;
+            process_unclaimed[i].pid = 0;
             result = 0;
         }
     return result;
@@ -150,8 +150,8 @@ void child_watch(struct child *child, pid_t pid)
     int status;
     /* Numbers come again: where there is such a process now, an earlier one's end is not its own. */
     bool gone = kill(pid, 0) < 0 && errno == ESRCH;
-    add_child(child, pid);
-    if (take_stranger(pid, &status) == 0 && gone) {
+    process_add_child(child, pid);
+    if (process_take_unclaimed(pid, &status) == 0 && gone) {
         child->status = status;
         child->ended = true;
     }
@@ -159,55 +159,55 @@ void child_watch(struct child *child, pid_t pid)
 
 void child_forget(struct child *child)
 {
-    for (struct child **link = &children; *link; link = &(*link)->next)
+    for (struct child **link = &process_children; *link; link = &(*link)->next)
         if (*link == child) {
             *link = child->next;
             return;
         }
 }
 
-static struct child *watched(pid_t pid)
+static struct child *process_watched_child(pid_t pid)
 {
-    for (struct child *child = children; child; child = child->next)
+    for (struct child *child = process_children; child; child = child->next)
         if (child->pid == pid && !child->ended)
             return child;
     return NULL;
 }
 
-static void reap(void)
+static void process_reap(void)
 {
     int status;
     pid_t pid;
-    unreaped = false;
+    process_unreaped = false;
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-        struct child *child = watched(pid);
+        struct child *child = process_watched_child(pid);
         if (!child) {
-            stranger = (stranger + 1) % STRANGERS;
-            strangers[stranger].pid = pid;
-            strangers[stranger].status = status;
+            process_last_unclaimed = (process_last_unclaimed + 1) % MAX_UNCLAIMED;
+            process_unclaimed[process_last_unclaimed].pid = pid;
+            process_unclaimed[process_last_unclaimed].status = status;
             continue;
         }
         child->status = status;
         child->ended = true;
         /* Who waits for it may now want to watch an orphan of it: that one is reaped in the next round. */
-        unreaped = true;
+        process_unreaped = true;
         return;
     }
 }
 
-static void take_signals(void)
+static void process_take_signals(void)
 {
     struct signalfd_siginfo info;
-    while (read(signals, &info, sizeof info) == sizeof info) {
+    while (read(process_signals, &info, sizeof info) == sizeof info) {
         if (info.ssi_signo == SIGCHLD)
             continue;
-        process_request(meaning(info.ssi_signo));
+        process_request(process_power_of_signal(info.ssi_signo));
     }
-    reap();
+    process_reap();
 }
 
 /* Passes on at most what a pipe holds, so that an endless writer starves nobody. False at the end of input. */
-static bool pass_on(struct relay *relay)
+static bool process_pass_on(struct relay *relay)
 {
     char bytes[4096];
     for (unsigned rounds = 0; rounds <= 65536 / sizeof bytes; rounds++) {
@@ -218,7 +218,7 @@ static bool pass_on(struct relay *relay)
             return count < 0 && errno == EAGAIN;
         /* A log on a full disk, or one that nobody reads, must not stop the container: the console still has it. */
         if (relay->log >= 0 &&
-            ((size_t)count > relay->room || write_patiently(relay->log, bytes, (size_t)count, LOG_PATIENCE) < 0)) {
+            ((size_t)count > relay->room || write_within(relay->log, bytes, (size_t)count, LOG_TIMEOUT) < 0)) {
             close(relay->log);
             relay->log = -1;
         }
@@ -234,25 +234,25 @@ int relay_add(int input, int log, size_t room, struct failure *failure)
     if (!relay)
         return failed_errno(failure, "relay");
     fcntl(input, F_SETFL, O_NONBLOCK);
-    if (poller_add(input) < 0) {
+    if (process_poller_add(input) < 0) {
         free(relay);
         return failed_errno(failure, "relay");
     }
-    *relay = (struct relay){.input = input, .log = log, .room = room, .next = relays};
-    relays = relay;
+    *relay = (struct relay){.input = input, .log = log, .room = room, .next = process_relays};
+    process_relays = relay;
     return 0;
 }
 
 void relay_drain(void)
 {
-    for (struct relay **link = &relays; *link;) {
+    for (struct relay **link = &process_relays; *link;) {
         struct relay *relay = *link;
-        if (pass_on(relay)) {
+        if (process_pass_on(relay)) {
             link = &relay->next;
             continue;
         }
         *link = relay->next;
-        poller_remove(relay->input);
+        process_poller_remove(relay->input);
         close(relay->input);
         if (relay->log >= 0)
             close(relay->log);
@@ -262,52 +262,52 @@ void relay_drain(void)
 
 void watch_add(struct watch *watch)
 {
-    watch->next = watches;
-    watches = watch;
-    if (poller_add(watch->descriptor) < 0)
+    watch->next = process_watches;
+    process_watches = watch;
+    if (process_poller_add(watch->descriptor) < 0)
         say("descriptor %d: %s", watch->descriptor, strerror(errno));
 }
 
 void watch_remove(struct watch *watch)
 {
-    for (struct watch **link = &watches; *link; link = &(*link)->next)
+    for (struct watch **link = &process_watches; *link; link = &(*link)->next)
         if (*link == watch) {
             *link = watch->next;
-            poller_remove(watch->descriptor);
+            process_poller_remove(watch->descriptor);
             return;
         }
 }
 
 void process_after(void (*hook)(void))
 {
-    after_round = hook;
-    unreaped = true;
+    process_after_round = hook;
+    process_unreaped = true;
 }
 
 void timer_add(struct timer *timer)
 {
-    timer->next = timers;
-    timers = timer;
+    timer->next = process_timers;
+    process_timers = timer;
 }
 
 /* `milliseconds`, or fewer when a timer is due earlier. */
-static int patience(int milliseconds)
+static int process_poll_timeout(int milliseconds)
 {
-    int64_t now = timers ? process_now() : 0;
-    for (const struct timer *timer = timers; timer; timer = timer->next) {
+    int64_t now = process_timers ? process_now() : 0;
+    for (const struct timer *timer = process_timers; timer; timer = timer->next) {
         if (timer->at == 0)
             continue;
         int64_t left = timer->at <= now ? 0 : timer->at - now;
         if (milliseconds < 0 || left < milliseconds)
             milliseconds = left > INT_MAX ? INT_MAX : (int)left;
     }
-    return unreaped ? 0 : milliseconds;
+    return process_unreaped ? 0 : milliseconds;
 }
 
-static void run_timers(void)
+static void process_run_timers(void)
 {
     int64_t now = process_now();
-    for (struct timer *timer = timers; timer; timer = timer->next)
+    for (struct timer *timer = process_timers; timer; timer = timer->next)
         if (timer->at != 0 && timer->at <= now) {
             timer->at = 0;
             timer->due(timer);
@@ -315,9 +315,9 @@ static void run_timers(void)
 }
 
 /* A watch that is called may remove itself and others: each is looked up again. */
-static void call_watch(int descriptor)
+static void process_call_watch(int descriptor)
 {
-    for (struct watch *watch = watches; watch; watch = watch->next)
+    for (struct watch *watch = process_watches; watch; watch = watch->next)
         if (watch->descriptor == descriptor) {
             watch->ready(watch);
             return;
@@ -326,22 +326,22 @@ static void call_watch(int descriptor)
 
 void process_events(int milliseconds)
 {
-    int ready = epoll_wait(poller, events, AT_ONCE, patience(milliseconds));
-    if (ready > 0 || unreaped) {
+    int ready = epoll_wait(process_poller, process_ready, AT_ONCE, process_poll_timeout(milliseconds));
+    if (ready > 0 || process_unreaped) {
         relay_drain();
-        take_signals();
+        process_take_signals();
     }
     for (int i = 0; i < ready; i++)
-        if (events[i].data.fd >= 0)
-            call_watch(events[i].data.fd);
-    run_timers();
-    if (after_round)
-        after_round();
+        if (process_ready[i].data.fd >= 0)
+            process_call_watch(process_ready[i].data.fd);
+    process_run_timers();
+    if (process_after_round)
+        process_after_round();
 }
 
 int child_wait_until(struct child *child, int64_t deadline)
 {
-    while (!child->ended && (power_ignored || request == POWER_NONE)) {
+    while (!child->ended && (process_power_ignored || process_requested == POWER_NONE)) {
         int64_t left = deadline == INT64_MAX ? -1 : deadline - process_now();
         if (deadline != INT64_MAX && left <= 0)
             break;
@@ -363,8 +363,8 @@ pid_t child_fork(struct child *child, struct failure *failure)
         return failed_errno(failure, "fork");
     if (pid > 0) {
         int stale;
-        take_stranger(pid, &stale);
-        add_child(child, pid);
+        process_take_unclaimed(pid, &stale);
+        process_add_child(child, pid);
         return pid;
     }
     sigset_t none;

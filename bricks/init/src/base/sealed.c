@@ -15,23 +15,23 @@
 #define MFD_EXEC 0x0010U /* linux/memfd.h, since Linux 6.3 */
 #endif
 
-static const char *copied;
-static int copy = -1;
-static size_t size;
-static char path[32];
+static const char *sealed_program;
+static int sealed_copy = -1;
+static size_t sealed_size;
+static char sealed_copy_path[32];
 
 extern char **environ;
 
-static int new_file(void)
+static int sealed_new_file(void)
 {
     int file = memfd_create("runtime", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC);
     return file < 0 && errno == EINVAL ? memfd_create("runtime", MFD_CLOEXEC | MFD_ALLOW_SEALING) : file;
 }
 
 /* A sealed copy of all of `file`, or -1. */
-static int copy_of(int file, size_t length)
+static int sealed_copy_of(int file, size_t length)
 {
-    int made = new_file();
+    int made = sealed_new_file();
     while (made >= 0 && length > 0) {
         ssize_t sent = sendfile(made, file, NULL, length);
         if (sent <= 0)
@@ -48,35 +48,35 @@ static int copy_of(int file, size_t length)
 void sealed_make(const char *program)
 {
     struct stat status;
-    int file = copy < 0 ? open(program, O_RDONLY | O_CLOEXEC) : -1;
+    int file = sealed_copy < 0 ? open(program, O_RDONLY | O_CLOEXEC) : -1;
     if (file < 0)
         return;
     /* Only a tmpfs has seals at all. */
     if (fcntl(file, F_GET_SEALS) >= 0 && fstat(file, &status) == 0 && status.st_size > 0)
-        copy = copy_of(file, (size_t)status.st_size);
+        sealed_copy = sealed_copy_of(file, (size_t)status.st_size);
     close(file);
-    if (copy < 0)
+    if (sealed_copy < 0)
         return;
-    copied = program;
-    size = (size_t)status.st_size;
-    snprintf(path, sizeof path, "/proc/1/fd/%d", copy);
+    sealed_program = program;
+    sealed_size = (size_t)status.st_size;
+    snprintf(sealed_copy_path, sizeof sealed_copy_path, "/proc/1/fd/%d", sealed_copy);
 }
 
 void sealed_drop(size_t most)
 {
-    if (copy < 0 || size <= most)
+    if (sealed_copy < 0 || sealed_size <= most)
         return;
-    close(copy);
-    copy = -1;
+    close(sealed_copy);
+    sealed_copy = -1;
 }
 
 void sealed_exec(const char *const arguments[])
 {
-    if (copy >= 0 && strcmp(arguments[0], copied) == 0)
-        syscall(SYS_execveat, copy, "", arguments, environ, AT_EMPTY_PATH);
+    if (sealed_copy >= 0 && strcmp(arguments[0], sealed_program) == 0)
+        syscall(SYS_execveat, sealed_copy, "", arguments, environ, AT_EMPTY_PATH);
 }
 
 const char *sealed_path(const char *program, size_t most)
 {
-    return copy >= 0 && size <= most && strcmp(program, copied) == 0 ? path : program;
+    return sealed_copy >= 0 && sealed_size <= most && strcmp(program, sealed_program) == 0 ? sealed_copy_path : program;
 }

@@ -55,9 +55,9 @@ static const struct {
     [WORD_VOLUME_READONLY] = {"volume-readonly", 1, OUTSIDE},
 };
 
-static const char *const stages[STAGE_COUNT] = {"boot", "onboot", "services", "shutdown"};
+static const char *const plan_stages[STAGE_COUNT] = {"boot", "onboot", "services", "shutdown"};
 
-static const char header[] = "compos-plan\t1\n";
+static const char plan_header[] = "compos-plan\t1\n";
 
 /* Where the reader stands. */
 struct reader {
@@ -69,7 +69,7 @@ struct reader {
     size_t container; /* the line of the last container */
 };
 
-static int word_of(const char *name)
+static int plan_word_of(const char *name)
 {
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         if (strcmp(words[i].name, name) == 0)
@@ -78,7 +78,7 @@ static int word_of(const char *name)
 }
 
 /* Replaces the escapes of a field in place; an unknown escape is -1. */
-static int unescape(char *field)
+static int plan_unescape(char *field)
 {
     char *to = field;
     for (const char *from = field; *from; from++) {
@@ -96,14 +96,14 @@ static int unescape(char *field)
 }
 
 /* Cuts a line at its tabs. The number of fields, or -1 for a bad escape or too many. */
-static int cut(char *line, char *fields[], int maximum)
+static int plan_cut(char *line, char *fields[], int maximum)
 {
     int count = 0;
     while (line) {
         char *tab = strchr(line, '\t');
         if (tab)
             *tab++ = '\0';
-        if (count == maximum || unescape(line) < 0)
+        if (count == maximum || plan_unescape(line) < 0)
             return -1;
         fields[count++] = line;
         line = tab;
@@ -111,12 +111,12 @@ static int cut(char *line, char *fields[], int maximum)
     return count;
 }
 
-static const char *begin_stage(struct reader *reader, const char *name)
+static const char *plan_begin_stage(struct reader *reader, const char *name)
 {
     struct plan *plan = reader->plan;
     reader->inside = reader->inside_lost = false;
     for (int stage = reader->stage + 1; stage < STAGE_COUNT; stage++)
-        if (strcmp(stages[stage], name) == 0) {
+        if (strcmp(plan_stages[stage], name) == 0) {
             plan->begin[stage] = plan->end[stage] = plan->count;
             reader->stage = stage;
             reader->stage_lost = false;
@@ -126,7 +126,7 @@ static const char *begin_stage(struct reader *reader, const char *name)
 }
 
 /* Why a line with this word cannot stand here, or NULL. */
-static const char *misplaced(const struct reader *reader, enum plan_word word)
+static const char *plan_misplaced(const struct reader *reader, enum plan_word word)
 {
     if (reader->stage < 0)
         return "line before the first stage";
@@ -140,7 +140,7 @@ static const char *misplaced(const struct reader *reader, enum plan_word word)
 }
 
 /* Whether the line's first field is `word`. */
-static bool begins(const char *line, const char *word)
+static bool plan_begins(const char *line, const char *word)
 {
     size_t length = strlen(word);
     return strncmp(line, word, length) == 0 && (line[length] == '\t' || line[length] == '\0');
@@ -150,7 +150,7 @@ static bool begins(const char *line, const char *word)
  * Drops the container whose lines are being read, for one of them that says nobody knows what: without a mount, a profile or
  * a limit it would be another container than the build meant. Its name stays, for whoever asks for it.
  */
-static void drop_container(struct reader *reader)
+static void plan_drop_container(struct reader *reader)
 {
     struct plan *plan = reader->plan;
     plan->count = plan->end[reader->stage] = reader->container + 1;
@@ -160,38 +160,38 @@ static void drop_container(struct reader *reader)
 }
 
 /* Whether a bad line was meant for the container before it, as far as its first field tells. */
-static bool belongs_inside(const char *first)
+static bool plan_belongs_inside(const char *first)
 {
-    int word = word_of(first);
+    int word = plan_word_of(first);
     return word < 0 || (words[word].places & INSIDE);
 }
 
-static const char *read_line(struct reader *reader, char *text, unsigned number)
+static const char *plan_read_line(struct reader *reader, char *text, unsigned number)
 {
     char *fields[PLAN_ARGUMENTS + 1];
-    if (begins(text, "stage"))
+    if (plan_begins(text, "stage"))
         reader->stage_lost = true; /* until the line has proved good */
     else if (reader->stage_lost)
         return NULL;
-    if (begins(text, "container")) {
+    if (plan_begins(text, "container")) {
         reader->inside = false;
         reader->inside_lost = true;
     }
-    int count = cut(text, fields, PLAN_ARGUMENTS + 1);
+    int count = plan_cut(text, fields, PLAN_ARGUMENTS + 1);
     if (count < 0)
         return "too many fields, or an unknown escape";
-    int word = word_of(fields[0]);
+    int word = plan_word_of(fields[0]);
     if (word < 0)
         return "unknown word";
     if (words[word].arguments != (unsigned)count - 1)
         return "wrong number of fields";
     if (word == WORD_STAGE)
-        return begin_stage(reader, fields[1]);
+        return plan_begin_stage(reader, fields[1]);
     if (!(words[word].places & INSIDE))
         reader->inside = reader->inside_lost = false;
     if (reader->inside_lost)
         return NULL;
-    const char *problem = misplaced(reader, (enum plan_word)word);
+    const char *problem = plan_misplaced(reader, (enum plan_word)word);
     if (problem) {
         reader->inside_lost = word == WORD_CONTAINER;
         return problem;
@@ -211,7 +211,7 @@ static const char *read_line(struct reader *reader, char *text, unsigned number)
 int plan_read(struct plan *plan, char *text, size_t length, plan_problem *problem)
 {
     *plan = (struct plan){0};
-    if (length < sizeof header - 1 || memcmp(text, header, sizeof header - 1) != 0)
+    if (length < sizeof plan_header - 1 || memcmp(text, plan_header, sizeof plan_header - 1) != 0)
         return -1;
     size_t lines = 0;
     for (size_t i = 0; i < length; i++)
@@ -221,7 +221,7 @@ int plan_read(struct plan *plan, char *text, size_t length, plan_problem *proble
         return -1;
     struct reader reader = {.plan = plan, .stage = -1};
     unsigned number = 1;
-    for (char *line = text + sizeof header - 1, *end = text + length; line < end;) {
+    for (char *line = text + sizeof plan_header - 1, *end = text + length; line < end;) {
         char *newline = memchr(line, '\n', (size_t)(end - line));
         const char *wrong = "the last line is cut off";
         size_t size = (size_t)((newline ? newline : end) - line);
@@ -230,15 +230,15 @@ int plan_read(struct plan *plan, char *text, size_t length, plan_problem *proble
             *newline = '\0';
             wrong = size > PLAN_LINE_MAXIMUM    ? "line too long"
                     : strlen(line) != size ? "zero byte"
-                                           : read_line(&reader, line, number);
+                                           : plan_read_line(&reader, line, number);
         }
         if (wrong) {
             problem(number, wrong);
             /* The first field is whole: the line was cut at its tabs, if it was cut at all. */
-            if (reader.inside && belongs_inside(newline && size <= PLAN_LINE_MAXIMUM ? line : "")) {
+            if (reader.inside && plan_belongs_inside(newline && size <= PLAN_LINE_MAXIMUM ? line : "")) {
                 char what[256];
                 snprintf(what, sizeof what, "the container %.200s is left out", plan->lines[reader.container].argument[0]);
-                drop_container(&reader);
+                plan_drop_container(&reader);
                 problem(number, what);
             }
         }

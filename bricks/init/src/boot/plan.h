@@ -70,7 +70,7 @@ struct plan {
 typedef void plan_problem(unsigned number, const char *what);
 
 /*
- * Reads a plan in place: the lines point into `text`, which must outlive the plan. Bad lines are told and left out;
+ * Reads a plan in place: the lines point into `text`, which must outlive the plan. Bad lines are reported and left out;
  * with a bad `stage` or `container` line goes what belongs to it. -1 when the text is no plan at all, or for want of memory.
  */
 int plan_read(struct plan *plan, char *text, size_t length, plan_problem *problem);

@@ -10,13 +10,13 @@
 #include <unistd.h>
 
 /* Where mounts of every system go; a read-only root cannot get them later. The first serves as the way out. */
-static const char *const places[] = {"/run", "/dev", "/proc", "/sys", "/tmp", "/var"};
+static const char *const root_places[] = {"/run", "/dev", "/proc", "/sys", "/tmp", "/var"};
 
-static int leave_initial_root(struct failure *failure)
+static int root_leave_initial_root(struct failure *failure)
 {
-    if (mount("/", places[0], NULL, MS_BIND, NULL) < 0)
+    if (mount("/", root_places[0], NULL, MS_BIND, NULL) < 0)
         return failed_errno(failure, "root: bind");
-    if (chdir(places[0]) < 0 || mount(".", "/", NULL, MS_MOVE, NULL) < 0)
+    if (chdir(root_places[0]) < 0 || mount(".", "/", NULL, MS_MOVE, NULL) < 0)
         return failed_errno(failure, "root: move");
     if (chroot(".") < 0 || chdir("/") < 0)
         return failed_errno(failure, "root: chroot");
@@ -27,13 +27,13 @@ int root_prepare(struct failure *failure)
 {
     struct statfs status;
     int result = 0;
-    for (size_t i = 0; i < sizeof places / sizeof *places; i++)
-        mkdir(places[i], 0755);
+    for (size_t i = 0; i < sizeof root_places / sizeof *root_places; i++)
+        mkdir(root_places[i], 0755);
     if (statfs("/", &status) < 0)
         return failed_errno(failure, "root");
     bool initial = status.f_type == RAMFS_MAGIC || status.f_type == TMPFS_MAGIC;
     if (initial)
-        result = leave_initial_root(failure);
+        result = root_leave_initial_root(failure);
     /* A disk's filesystem is read-only as a whole; the initial root only where it is seen. */
     if (mount(NULL, "/", NULL, MS_REMOUNT | MS_RDONLY | (initial ? MS_BIND : 0), NULL) < 0)
         result = failed_errno(failure, "root: read-only");

@@ -19,13 +19,13 @@
 #include <unistd.h>
 
 /* A filesystem that exists once, such as proc, may be mounted already. */
-static int mount_once(const char *const argument[], struct failure *failure)
+static int stage_mount_once(const char *const argument[], struct failure *failure)
 {
     int result = mount_line(argument, NULL, failure);
     return result < 0 && errno == EBUSY ? 0 : result;
 }
 
-static int run_script(const char *const argument[], struct failure *failure)
+static int stage_run_script(const char *const argument[], struct failure *failure)
 {
     const char *const arguments[] = {argument[0], NULL};
     char status[64];
@@ -38,12 +38,12 @@ static int run_script(const char *const argument[], struct failure *failure)
     return failed(failure, "script %s: %s", argument[0], status);
 }
 
-static int mount_volume(const char *name, bool readonly, struct failure *failure)
+static int stage_mount_volume(const char *name, bool readonly, struct failure *failure)
 {
-    enum { NAME_MAXIMUM = 255 };
+    enum { MAX_NAME = 255 };
     static const char volumes[] = "/containers/volumes";
     char from[512], merged[512], options[2048];
-    if (strlen(name) > NAME_MAXIMUM)
+    if (strlen(name) > MAX_NAME)
         return failed(failure, "volume: name too long");
     snprintf(merged, sizeof merged, "%s/%s/merged", volumes, name);
     snprintf(from, sizeof from, "%s/%s/%s", volumes, name, readonly ? "lower" : "tmp");
@@ -56,20 +56,20 @@ static int mount_volume(const char *name, bool readonly, struct failure *failure
     return mount_line((const char *const[]){"overlay", merged, "overlay", options}, NULL, failure);
 }
 
-static int carry_out(const struct plan_line *line, struct failure *failure)
+static int stage_carry_out(const struct plan_line *line, struct failure *failure)
 {
     const char *const *argument = line->argument;
     switch (line->word) {
     case WORD_MOUNT:
-        return cgroup_is_v1(argument) ? cgroup_mount_v1(argument[1], failure) : mount_once(argument, failure);
+        return cgroup_is_v1(argument) ? cgroup_mount_v1(argument[1], failure) : stage_mount_once(argument, failure);
     case WORD_MOUNT_OPTIONAL:
         return mount_line_optional(argument, NULL, failure);
     case WORD_DIRECTORY:
-        return make_directory(argument, NULL, failure);
+        return machine_make_directory(argument, NULL, failure);
     case WORD_SYMLINK:
-        return make_symlink(argument, failure);
+        return machine_make_symlink(argument, failure);
     case WORD_NODE:
-        return make_node(argument, failure);
+        return machine_make_node(argument, failure);
     case WORD_COLDPLUG:
         return coldplug(failure);
     case WORD_COLDPLUG_EARLY:
@@ -78,43 +78,43 @@ static int carry_out(const struct plan_line *line, struct failure *failure)
         coldplug_disks();
         return 0;
     case WORD_MODULE:
-        return load_module(argument[0], failure);
+        return coldplug_load_module(argument[0], failure);
     case WORD_CLOCK:
-        return set_clock(failure);
+        return machine_set_clock(failure);
     case WORD_LOOPBACK:
         return link_loopback(failure);
     case WORD_LIMIT:
-        return set_limit(argument, failure);
+        return machine_set_limit(argument, failure);
     case WORD_HOSTNAME:
-        return set_hostname(failure);
+        return machine_set_hostname(failure);
     case WORD_RESOLVCONF:
-        return make_resolvconf(failure);
+        return machine_make_resolvconf(failure);
     case WORD_ISSUE:
-        return show_issue(failure);
+        return machine_show_issue(failure);
     case WORD_SCRIPT:
-        return run_script(argument, failure);
+        return stage_run_script(argument, failure);
     case WORD_NAMESPACE:
         return namespace_make(argument, failure);
     case WORD_RUNTIME:
         oci_use(argument[0]);
         return 0;
     case WORD_CONTAINERD:
-        daemon_start(argument);
+        containerd_daemon_start(argument);
         return 0;
     case WORD_CONTAINERD_OPTIONS:
-        daemon_options(argument);
+        containerd_daemon_options(argument);
         return 0;
     case WORD_VOLUME:
-        return mount_volume(argument[0], false, failure);
+        return stage_mount_volume(argument[0], false, failure);
     case WORD_VOLUME_READONLY:
-        return mount_volume(argument[0], true, failure);
+        return stage_mount_volume(argument[0], true, failure);
     default:
         return 0;
     }
 }
 
 /* What a machine needs, and a container has (reference 15). */
-static bool is_of_machine(enum plan_word word)
+static bool stage_is_of_machine(enum plan_word word)
 {
     static const enum plan_word words[] = {WORD_CLOCK,    WORD_COLDPLUG, WORD_COLDPLUG_EARLY, WORD_ISSUE,          WORD_LOOPBACK,
                                            WORD_MODULE,   WORD_MOUNT,    WORD_MOUNT_OPTIONAL, WORD_NODE};
@@ -127,23 +127,23 @@ static bool is_of_machine(enum plan_word word)
 void stage_line(const struct plan_line *line)
 {
     struct failure failure;
-    if (carry_out(line, &failure) < 0)
+    if (stage_carry_out(line, &failure) < 0)
         say("plan line %u: %s", line->number, failure.text);
 }
 
 /* Modules that somebody will ask for are loaded beside the drivers. */
-static void want_modules(const struct plan *plan)
+static void stage_want_modules(const struct plan *plan)
 {
     for (size_t i = 0; i < plan->count; i++)
         if (plan->lines[i].word == WORD_MODULES)
             coldplug_want(plan->lines[i].argument[0]);
 }
 
-void boot_stage(const struct plan *plan)
+void stage_boot(const struct plan *plan)
 {
-    want_modules(plan);
+    stage_want_modules(plan);
     for (size_t i = plan->begin[STAGE_BOOT]; i < plan->end[STAGE_BOOT] && process_power() == POWER_NONE; i++)
-        if (!machine_is_given() || !is_of_machine(plan->lines[i].word))
+        if (!machine_is_given() || !stage_is_of_machine(plan->lines[i].word))
             stage_line(&plan->lines[i]);
     say_time("boot done");
 }

@@ -4,10 +4,10 @@
 
 #include "boot/plan.h"
 
-/* Carries out one line outside containers. Its failure is told on the console. */
+/* Carries out one line outside containers. Its failure is reported on the console. */
 void stage_line(const struct plan_line *line);
 
 /* The stage `boot`. */
-void boot_stage(const struct plan *plan);
+void stage_boot(const struct plan *plan);
 
 #endif

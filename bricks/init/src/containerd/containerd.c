@@ -10,9 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ID_MOST = 256, KILL = 9 };
+enum { MAX_ID = 256, KILL = 9 };
 /* A specification and what is around it: names, types, lengths. */
-enum { REQUEST_MOST = SPEC_MAXIMUM + 4096 };
+enum { MAX_REQUEST = MAX_SPEC + 4096 };
 
 #define CONTAINERS "/containerd.services.containers.v1.Containers/"
 #define TASKS "/containerd.services.tasks.v1.Tasks/"
@@ -28,17 +28,17 @@ enum { OPTIONS_BINARY_NAME = 6 };
 enum { TASK_CONTAINER_ID = 1, CREATE_STDOUT = 5, CREATE_STDERR = 6, KILL_SIGNAL = 3, KILL_ALL = 4 };
 enum { CREATE_REPLY_PID = 2, START_REPLY_PID = 1, DELETE_REPLY_STATUS = 3 };
 
-static const char malformed[] = "the answer is malformed";
+static const char containerd_malformed[] = "the answer is malformed";
 
-static const char spec_type[] = "types.containerd.io/opencontainers/runtime-spec/1/Spec";
-static const char runtime[] = "io.containerd.runc.v2";
-static const char runtime_options[] = "containerd.runc.v1.Options";
+static const char containerd_spec_type[] = "types.containerd.io/opencontainers/runtime-spec/1/Spec";
+static const char containerd_shim[] = "io.containerd.runc.v2";
+static const char containerd_shim_options[] = "containerd.runc.v1.Options";
 
 struct containerd {
     struct grpc *grpc;
     const uint8_t *reply;
     size_t reply_length;
-    uint8_t request[REQUEST_MOST];
+    uint8_t request[MAX_REQUEST];
 };
 
 struct containerd *containerd_connect(const char *socket, struct failure *failure)
@@ -64,12 +64,12 @@ void containerd_close(struct containerd *c)
     free(c);
 }
 
-static struct message begin(struct containerd *c)
+static struct message containerd_request(struct containerd *c)
 {
     return (struct message){.data = c->request, .size = sizeof c->request};
 }
 
-static int call(struct containerd *c, const char *path, const char *ns, const struct message *request, struct failure *failure)
+static int containerd_call(struct containerd *c, const char *path, const char *ns, const struct message *request, struct failure *failure)
 {
     if (request->overflow)
         return failed(failure, "the container's configuration is longer than a request may be");
@@ -78,7 +78,7 @@ static int call(struct containerd *c, const char *path, const char *ns, const st
 }
 
 /* The process id in `field` of the last answer. 0 would mean the caller itself to the kernel: none is an error. */
-static int reply_pid(const struct containerd *c, unsigned field, uint32_t *pid, struct failure *failure)
+static int containerd_reply_pid(const struct containerd *c, unsigned field, uint32_t *pid, struct failure *failure)
 {
     struct message_field found;
     uint64_t value = 0;
@@ -87,23 +87,23 @@ static int reply_pid(const struct containerd *c, unsigned field, uint32_t *pid, 
         if (found.number == field)
             value = found.value;
     if (more < 0 || value == 0 || value > INT32_MAX)
-        return failed(failure, "%s", malformed);
+        return failed(failure, "%s", containerd_malformed);
     *pid = (uint32_t)value;
     return 0;
 }
 
 /* The shim, and which program it runs containers with. */
-static void write_runtime(struct message *named, const char *program)
+static void containerd_write_runtime(struct message *named, const char *program)
 {
-    enum { PATH_MOST = 256 };
-    uint8_t options_data[PATH_MOST], any_data[2 * PATH_MOST];
+    enum { MAX_PROGRAM = 256 };
+    uint8_t options_data[MAX_PROGRAM], any_data[2 * MAX_PROGRAM];
     struct message options = {.data = options_data, .size = sizeof options_data};
     struct message any = {.data = any_data, .size = sizeof any_data};
-    message_text(named, RUNTIME_NAME, runtime);
+    message_text(named, RUNTIME_NAME, containerd_shim);
     if (!*program)
         return;
     message_text(&options, OPTIONS_BINARY_NAME, program);
-    message_text(&any, ANY_TYPE_URL, runtime_options);
+    message_text(&any, ANY_TYPE_URL, containerd_shim_options);
     message_bytes(&any, ANY_VALUE, options.data, options.length);
     message_bytes(named, RUNTIME_OPTIONS, any.data, any.length);
     named->overflow = named->overflow || options.overflow || any.overflow;
@@ -114,23 +114,23 @@ int containerd_create(struct containerd *c, const char *ns, const char *id, cons
 {
     uint8_t runtime_data[1024];
     struct message named = {.data = runtime_data, .size = sizeof runtime_data};
-    write_runtime(&named, program);
+    containerd_write_runtime(&named, program);
 
-    struct message any = {.data = malloc(REQUEST_MOST), .size = REQUEST_MOST};
-    struct message container = {.data = malloc(REQUEST_MOST), .size = REQUEST_MOST};
+    struct message any = {.data = malloc(MAX_REQUEST), .size = MAX_REQUEST};
+    struct message container = {.data = malloc(MAX_REQUEST), .size = MAX_REQUEST};
     int result = -1;
     if (!any.data || !container.data) {
         failed(failure, "out of memory");
     } else {
-        message_text(&any, ANY_TYPE_URL, spec_type);
+        message_text(&any, ANY_TYPE_URL, containerd_spec_type);
         message_bytes(&any, ANY_VALUE, spec, spec_length);
         message_text(&container, CONTAINER_ID, id);
         message_bytes(&container, CONTAINER_RUNTIME, named.data, named.length);
         message_bytes(&container, CONTAINER_SPEC, any.data, any.length);
-        struct message request = begin(c);
+        struct message request = containerd_request(c);
         message_bytes(&request, REQUEST_CONTAINER, container.data, container.length);
         request.overflow = request.overflow || any.overflow || container.overflow || named.overflow;
-        result = call(c, CONTAINERS "Create", ns, &request, failure);
+        result = containerd_call(c, CONTAINERS "Create", ns, &request, failure);
     }
     free(any.data);
     free(container.data);
@@ -140,43 +140,43 @@ int containerd_create(struct containerd *c, const char *ns, const char *id, cons
 int containerd_task(struct containerd *c, const char *ns, const char *id, const char *out, const char *err,
                     uint32_t *pid, struct failure *failure)
 {
-    struct message request = begin(c);
+    struct message request = containerd_request(c);
     message_text(&request, TASK_CONTAINER_ID, id);
     message_text(&request, CREATE_STDOUT, out);
     message_text(&request, CREATE_STDERR, err);
-    if (call(c, TASKS "Create", ns, &request, failure) < 0)
+    if (containerd_call(c, TASKS "Create", ns, &request, failure) < 0)
         return -1;
-    return reply_pid(c, CREATE_REPLY_PID, pid, failure);
+    return containerd_reply_pid(c, CREATE_REPLY_PID, pid, failure);
 }
 
 int containerd_start(struct containerd *c, const char *ns, const char *id, uint32_t *pid, struct failure *failure)
 {
-    struct message request = begin(c);
+    struct message request = containerd_request(c);
     message_text(&request, TASK_CONTAINER_ID, id);
-    if (call(c, TASKS "Start", ns, &request, failure) < 0)
+    if (containerd_call(c, TASKS "Start", ns, &request, failure) < 0)
         return -1;
-    return reply_pid(c, START_REPLY_PID, pid, failure);
+    return containerd_reply_pid(c, START_REPLY_PID, pid, failure);
 }
 
 int containerd_kill(struct containerd *c, const char *ns, const char *id, uint32_t sig, struct failure *failure)
 {
-    struct message request = begin(c);
+    struct message request = containerd_request(c);
     message_text(&request, TASK_CONTAINER_ID, id);
     message_number(&request, KILL_SIGNAL, sig);
     message_number(&request, KILL_ALL, 1);
-    return call(c, TASKS "Kill", ns, &request, failure);
+    return containerd_call(c, TASKS "Kill", ns, &request, failure);
 }
 
 /* A call whose request is just an id (field 1 in all of them); what is not there counts as done. */
-static int call_for(struct containerd *c, const char *path, const char *ns, const char *id, struct failure *failure)
+static int containerd_call_for(struct containerd *c, const char *path, const char *ns, const char *id, struct failure *failure)
 {
-    struct message request = begin(c);
+    struct message request = containerd_request(c);
     message_text(&request, TASK_CONTAINER_ID, id);
-    return call(c, path, ns, &request, failure) < 0 && grpc_status(c->grpc) != GRPC_NOT_FOUND ? -1 : 0;
+    return containerd_call(c, path, ns, &request, failure) < 0 && grpc_status(c->grpc) != GRPC_NOT_FOUND ? -1 : 0;
 }
 
 /* The number in `field` of the last answer; 0 where it is not said, as protocol buffers do. */
-static uint32_t reply_number(const struct containerd *c, unsigned field)
+static uint32_t containerd_reply_number(const struct containerd *c, unsigned field)
 {
     struct message_field found;
     uint64_t value = 0;
@@ -191,17 +191,17 @@ int containerd_remove(struct containerd *c, const char *ns, const char *id, uint
 {
     bool killed = containerd_kill(c, ns, id, KILL, failure) == 0;
     *status = 0;
-    if (killed && call_for(c, TASKS "Wait", ns, id, failure) < 0)
+    if (killed && containerd_call_for(c, TASKS "Wait", ns, id, failure) < 0)
         return -1;
-    if (call_for(c, TASKS "Delete", ns, id, failure) < 0)
+    if (containerd_call_for(c, TASKS "Delete", ns, id, failure) < 0)
         return -1;
     if (grpc_status(c->grpc) == GRPC_OK)
-        *status = reply_number(c, DELETE_REPLY_STATUS);
-    return call_for(c, CONTAINERS "Delete", ns, id, failure);
+        *status = containerd_reply_number(c, DELETE_REPLY_STATUS);
+    return containerd_call_for(c, CONTAINERS "Delete", ns, id, failure);
 }
 
 /* The id of the first container in the last answer. 1: there is one; 0: none; -1: malformed. */
-static int first_id(const struct containerd *c, char *id)
+static int containerd_first_id(const struct containerd *c, char *id)
 {
     struct message_field container, field;
     size_t at = 0, inner = 0;
@@ -213,7 +213,7 @@ static int first_id(const struct containerd *c, char *id)
     while (message_next(container.data, container.length, &inner, &field) == 1) {
         if (field.number != CONTAINER_ID || !field.data)
             continue;
-        if (field.length >= ID_MOST)
+        if (field.length >= MAX_ID)
             return -1;
         memcpy(id, field.data, field.length);
         id[field.length] = '\0';
@@ -224,14 +224,14 @@ static int first_id(const struct containerd *c, char *id)
 
 int containerd_remove_all(struct containerd *c, const char *ns, struct failure *failure)
 {
-    char id[ID_MOST], last[ID_MOST] = "";
+    char id[MAX_ID], last[MAX_ID] = "";
     for (;;) {
-        struct message request = begin(c);
-        if (call(c, CONTAINERS "List", ns, &request, failure) < 0)
+        struct message request = containerd_request(c);
+        if (containerd_call(c, CONTAINERS "List", ns, &request, failure) < 0)
             return -1;
-        int more = first_id(c, id);
+        int more = containerd_first_id(c, id);
         if (more < 0)
-            failed(failure, "%s", malformed);
+            failed(failure, "%s", containerd_malformed);
         if (more != 1)
             return more;
         if (strcmp(id, last) == 0) /* it would not go: never try for ever */

@@ -23,19 +23,23 @@
 #define STATE "/var/lib/containerd/io.containerd.metadata.v1.bolt"
 
 /* It needs 1 s on a fast machine, and 10 s on a slow emulated one. */
-enum { PATIENCE = 120000, POLL = 20, STEADY = 60000, SHARE = -900, LAST_WORDS = 300 };
+enum { SOCKET_TIMEOUT = 120000, POLL = 20, STEADY = 60000, OOM_SCORE = -900, LOG_DELAY = 300 };
 enum { OPTIONS_SIZE = 4096 };
 
 enum phase { ABSENT, BEGUN, CLEARING, READY, DEAD };
 
-static const char *const *line, *const *options;
-static enum phase phase;
-static bool stale, ending, told, words_added;
-static struct child process, clearing;
-static unsigned failures;
-static int64_t begun, next;
+static struct {
+    const char *const *line, *const *options; /* the plan's, or NULL */
+    enum phase phase;
+    bool stale;   /* an earlier boot has left something in it */
+    bool ending;  /* its end is expected */
+    bool timeout_reported, log_report_added;
+    struct child process, clearing;
+    unsigned failures; /* in a row */
+    int64_t begun, next; /* process_now */
+} containerd_daemon;
 
-static bool accepts(const char *path)
+static bool containerd_daemon_accepts(const char *path)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     /* connect(2) itself waits while the server's backlog is full. */
@@ -47,7 +51,7 @@ static bool accepts(const char *path)
 }
 
 /* The end of its log, where the reason of its death stands. */
-static void show_log(void)
+static void containerd_daemon_show_log(void)
 {
     enum { TAIL = 1024 };
     char text[TAIL];
@@ -64,28 +68,28 @@ static void show_log(void)
 }
 
 /* oom_score_adj (proc(5)) */
-static void set_share(pid_t pid, int share)
+static void containerd_daemon_set_oom_score(pid_t pid, int score)
 {
     char path[64];
     snprintf(path, sizeof path, "/proc/%d/oom_score_adj", (int)pid);
     int file = open(path, O_WRONLY | O_CLOEXEC);
     if (file < 0)
         return;
-    dprintf(file, "%d", share);
+    dprintf(file, "%d", score);
     close(file);
 }
 
-void daemon_spare(pid_t pid)
+void containerd_daemon_reset_oom_score(pid_t pid)
 {
     char path[64], text[16];
     snprintf(path, sizeof path, "/proc/%d/oom_score_adj", (int)pid);
     /* The shim adds one to containerd's. */
-    if (phase != ABSENT && file_line(path, text, sizeof text) == 0 && atoi(text) == SHARE + 1)
-        set_share(pid, 0);
+    if (containerd_daemon.phase != ABSENT && file_line(path, text, sizeof text) == 0 && atoi(text) == OOM_SCORE + 1)
+        containerd_daemon_set_oom_score(pid, 0);
 }
 
 /* Its own log, or what its options say. -1: the console. */
-static int open_output(const char *place)
+static int containerd_daemon_open_output(const char *place)
 {
     struct failure failure;
     if (strcmp(place, "stdout") == 0 || strcmp(place, "stderr") == 0)
@@ -105,81 +109,81 @@ static int open_output(const char *place)
 }
 
 /* Starts it with its options, which are cut at spaces. */
-static int start_with(int out, int err, struct failure *failure)
+static int containerd_daemon_start_with(int out, int err, struct failure *failure)
 {
     char text[OPTIONS_SIZE];
-    const char *arguments[OPTIONS_SIZE / 2 + 2] = {line[0]};
+    const char *arguments[OPTIONS_SIZE / 2 + 2] = {containerd_daemon.line[0]};
     size_t count = 1;
-    if (strlen(options ? options[0] : "") >= sizeof text)
+    if (strlen(containerd_daemon.options ? containerd_daemon.options[0] : "") >= sizeof text)
         return failed(failure, "the options are too long");
-    strcpy(text, options ? options[0] : "");
+    strcpy(text, containerd_daemon.options ? containerd_daemon.options[0] : "");
     for (char *rest = text, *word; (word = strsep(&rest, " ")) != NULL;)
         if (*word)
             arguments[count++] = word;
-    return child_start(&process, arguments, out < 0 ? STDOUT_FILENO : out, err < 0 ? STDERR_FILENO : err, failure);
+    return child_start(&containerd_daemon.process, arguments, out < 0 ? STDOUT_FILENO : out, err < 0 ? STDERR_FILENO : err, failure);
 }
 
-static void begin(void)
+static void containerd_daemon_launch(void)
 {
     struct failure failure;
-    unlink(line[1]);
-    stale = access(STATE, F_OK) == 0 && phase == ABSENT;
-    begun = process_now();
-    next = begun + POLL;
-    int out = open_output(options ? options[1] : "");
-    int err = open_output(options ? options[2] : "");
-    bool started = start_with(out, err, &failure) == 0;
+    unlink(containerd_daemon.line[1]);
+    containerd_daemon.stale = access(STATE, F_OK) == 0 && containerd_daemon.phase == ABSENT;
+    containerd_daemon.begun = process_now();
+    containerd_daemon.next = containerd_daemon.begun + POLL;
+    int out = containerd_daemon_open_output(containerd_daemon.options ? containerd_daemon.options[1] : "");
+    int err = containerd_daemon_open_output(containerd_daemon.options ? containerd_daemon.options[2] : "");
+    bool started = containerd_daemon_start_with(out, err, &failure) == 0;
     if (out >= 0)
         close(out);
     if (err >= 0)
         close(err);
-    phase = started ? BEGUN : DEAD;
+    containerd_daemon.phase = started ? BEGUN : DEAD;
     if (started)
-        set_share(process.pid, SHARE);
+        containerd_daemon_set_oom_score(containerd_daemon.process.pid, OOM_SCORE);
     if (!started) {
         say("containerd: %s", failure.text);
-        next = begun + service_pause(++failures);
+        containerd_daemon.next = containerd_daemon.begun + service_pause(++containerd_daemon.failures);
     }
 }
 
-void daemon_options(const char *const argument[])
+void containerd_daemon_options(const char *const argument[])
 {
-    if (phase == ABSENT)
-        options = argument;
+    if (containerd_daemon.phase == ABSENT)
+        containerd_daemon.options = argument;
 }
 
-void daemon_start(const char *const argument[])
+void containerd_daemon_start(const char *const argument[])
 {
-    if (phase != ABSENT)
+    if (containerd_daemon.phase != ABSENT)
         return;
-    line = argument;
-    begin();
+    containerd_daemon.line = argument;
+    containerd_daemon_launch();
 }
 
-bool daemon_present(void)
+bool containerd_daemon_is_present(void)
 {
-    return phase != ABSENT;
+    return containerd_daemon.phase != ABSENT;
 }
 
-const char *daemon_socket(void)
+const char *containerd_daemon_socket(void)
 {
-    return line ? line[1] : NULL;
+    return containerd_daemon.line ? containerd_daemon.line[1] : NULL;
 }
 
-int64_t daemon_next(void)
+int64_t containerd_daemon_next_step(void)
 {
-    return ending ? 0 : next;
+    return containerd_daemon.ending ? 0 : containerd_daemon.next;
 }
 
-void daemon_end(void)
+void containerd_daemon_expect_end(void)
 {
-    ending = true;
+    containerd_daemon.ending = true;
 }
 
 /* What a persistent /var/lib/containerd remembers of the last boot. In a process of its own. */
-static int remove_stale(const struct plan *plan, struct failure *failure)
+static int containerd_daemon_remove_stale(const struct plan *plan, struct failure *failure)
 {
-    struct containerd *connection = containerd_connect(line[1], failure);
+    struct containerd *connection = containerd_connect(containerd_daemon.line[1], failure);
     int result = connection ? 0 : -1;
     const char *last = NULL;
     for (size_t i = plan->begin[STAGE_SERVICES]; i < plan->end[STAGE_SERVICES] && result == 0; i++) {
@@ -193,83 +197,83 @@ static int remove_stale(const struct plan *plan, struct failure *failure)
     return result;
 }
 
-static void begin_clearing(const struct plan *plan)
+static void containerd_daemon_begin_clearing(const struct plan *plan)
 {
     struct failure failure;
-    pid_t pid = child_fork(&clearing, &failure);
+    pid_t pid = child_fork(&containerd_daemon.clearing, &failure);
     if (pid == 0) {
-        int result = remove_stale(plan, &failure);
+        int result = containerd_daemon_remove_stale(plan, &failure);
         if (result < 0)
             say("containerd: %s", failure.text);
         _exit(result < 0);
     }
-    phase = pid < 0 ? READY : CLEARING;
-    next = 0;
+    containerd_daemon.phase = pid < 0 ? READY : CLEARING;
+    containerd_daemon.next = 0;
 }
 
-static void tell_last_words(struct timer *timer)
+static void containerd_daemon_report_log(struct timer *timer)
 {
     (void)timer;
     say("containerd: its last words in " LOG ":");
-    show_log();
+    containerd_daemon_show_log();
 }
 
-static void tell_end(int64_t now)
+static void containerd_daemon_report_end(int64_t now)
 {
-    static struct timer last_words = {.due = tell_last_words};
+    static struct timer log_report = {.due = containerd_daemon_report_log};
     char status[64];
-    describe_status(process.status, status, sizeof status);
+    describe_status(containerd_daemon.process.status, status, sizeof status);
     say("containerd: %s", status);
-    if (options && *options[2])
+    if (containerd_daemon.options && *containerd_daemon.options[2])
         return;
     /* They pass through another process, which is not waited for in here. */
-    if (!words_added)
-        timer_add(&last_words);
-    words_added = true;
-    last_words.at = now + LAST_WORDS;
+    if (!containerd_daemon.log_report_added)
+        timer_add(&log_report);
+    containerd_daemon.log_report_added = true;
+    log_report.at = now + LOG_DELAY;
 }
 
 /* It has died: in what time it starts again, which is longer each time. */
-static void end(int64_t now)
+static void containerd_daemon_ended(int64_t now)
 {
-    child_forget(&process);
-    if (now - begun > STEADY)
-        failures = 0;
-    failures++;
-    if (!ending)
-        tell_end(now);
-    phase = DEAD;
-    next = now + service_pause(failures);
+    child_forget(&containerd_daemon.process);
+    if (now - containerd_daemon.begun > STEADY)
+        containerd_daemon.failures = 0;
+    containerd_daemon.failures++;
+    if (!containerd_daemon.ending)
+        containerd_daemon_report_end(now);
+    containerd_daemon.phase = DEAD;
+    containerd_daemon.next = now + service_pause(containerd_daemon.failures);
 }
 
-static void wait_for_socket(const struct plan *plan, int64_t now)
+static void containerd_daemon_wait_for_socket(const struct plan *plan, int64_t now)
 {
-    if (accepts(line[1])) {
+    if (containerd_daemon_accepts(containerd_daemon.line[1])) {
         say_time("containerd ready");
-        next = 0;
-        phase = READY;
-        if (stale)
-            begin_clearing(plan);
+        containerd_daemon.next = 0;
+        containerd_daemon.phase = READY;
+        if (containerd_daemon.stale)
+            containerd_daemon_begin_clearing(plan);
         return;
     }
-    next = now + POLL;
-    if (!told && now - begun > PATIENCE) {
-        told = true;
-        say("containerd: its socket %s does not answer", line[1]);
+    containerd_daemon.next = now + POLL;
+    if (!containerd_daemon.timeout_reported && now - containerd_daemon.begun > SOCKET_TIMEOUT) {
+        containerd_daemon.timeout_reported = true;
+        say("containerd: its socket %s does not answer", containerd_daemon.line[1]);
     }
 }
 
-bool daemon_ready(const struct plan *plan)
+bool containerd_daemon_step(const struct plan *plan)
 {
     int64_t now = process_now();
-    if ((phase == BEGUN || phase == CLEARING || phase == READY) && process.ended)
-        end(now);
-    else if (phase == BEGUN && now >= next)
-        wait_for_socket(plan, now);
-    else if (phase == CLEARING && clearing.ended) {
-        child_forget(&clearing);
-        phase = READY;
-    } else if (phase == DEAD && now >= next && !ending)
-        begin();
-    return phase == READY;
+    if ((containerd_daemon.phase == BEGUN || containerd_daemon.phase == CLEARING || containerd_daemon.phase == READY) && containerd_daemon.process.ended)
+        containerd_daemon_ended(now);
+    else if (containerd_daemon.phase == BEGUN && now >= containerd_daemon.next)
+        containerd_daemon_wait_for_socket(plan, now);
+    else if (containerd_daemon.phase == CLEARING && containerd_daemon.clearing.ended) {
+        child_forget(&containerd_daemon.clearing);
+        containerd_daemon.phase = READY;
+    } else if (containerd_daemon.phase == DEAD && now >= containerd_daemon.next && !containerd_daemon.ending)
+        containerd_daemon_launch();
+    return containerd_daemon.phase == READY;
 }

@@ -17,17 +17,17 @@ enum { HEADER_TABLE_SIZE = 1, ENABLE_PUSH = 2, INITIAL_WINDOW_SIZE = 4 };
 enum { CANCEL = 8 };
 
 enum {
-    BLOCK_MOST = 64 * 1024,        /* a header block */
-    REPLY_LEAST = 64 * 1024,       /* what is taken first for an answer */
-    REPLY_MOST = 16 * 1024 * 1024, /* containerd sends no longer message (its defaults.DefaultMaxSendMsgSize) */
+    MAX_BLOCK = 64 * 1024,        /* a header block */
+    MIN_REPLY = 64 * 1024,       /* what is taken first for an answer */
+    MAX_REPLY = 16 * 1024 * 1024, /* containerd sends no longer message (its defaults.DefaultMaxSendMsgSize) */
     WINDOW = 65535,                /* before any WINDOW_UPDATE (section 6.9.2) */
-    WINDOW_MOST = 0x7fffffff,
+    MAX_WINDOW = 0x7fffffff,
     MESSAGE_PREFIX = 5,
     MESSAGE_SIZE = 512,
 };
 
-static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-static const char malformed[] = "the server sent a malformed frame";
+static const char grpc_preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+static const char grpc_malformed[] = "the server sent a malformed frame";
 
 struct grpc {
     struct wire wire;
@@ -40,7 +40,7 @@ struct grpc {
     uint32_t block_stream;  /* whose header block is under way; 0: none */
     bool block_ends_stream;
     size_t block_length;
-    uint8_t block[BLOCK_MOST];
+    uint8_t block[MAX_BLOCK];
     struct frame frame;
     uint8_t *reply;
     size_t reply_size;
@@ -56,30 +56,30 @@ struct call {
     struct failure *failure;
 };
 
-static int fail(struct call *call, const char *what)
+static int grpc_fail(struct call *call, const char *what)
 {
     return failed(call->failure, "%s", what);
 }
 
-static int fail_wire(struct call *call)
+static int grpc_fail_wire(struct call *call)
 {
     if (errno == EMSGSIZE)
-        return fail(call, malformed);
+        return grpc_fail(call, grpc_malformed);
     if (errno == ETIMEDOUT)
-        return failed(call->failure, "the server gave no answer within %d s", WIRE_PATIENCE_MS / 1000);
+        return failed(call->failure, "the server gave no answer within %d s", WIRE_TIMEOUT_MS / 1000);
     return failed_errno(call->failure, "the connection broke");
 }
 
-static int send_frame(struct call *call, uint8_t type, uint8_t flags, uint32_t stream, const void *body, size_t length)
+static int grpc_send_frame(struct call *call, uint8_t type, uint8_t flags, uint32_t stream, const void *body, size_t length)
 {
-    return wire_send_frame(&call->grpc->wire, type, flags, stream, body, length) < 0 ? fail_wire(call) : 0;
+    return wire_send_frame(&call->grpc->wire, type, flags, stream, body, length) < 0 ? grpc_fail_wire(call) : 0;
 }
 
-static int send_number(struct call *call, uint8_t type, uint32_t stream, uint32_t number)
+static int grpc_send_number(struct call *call, uint8_t type, uint32_t stream, uint32_t number)
 {
     uint8_t body[4];
     wire_put32(body, number);
-    return send_frame(call, type, 0, stream, body, sizeof body);
+    return grpc_send_frame(call, type, 0, stream, body, sizeof body);
 }
 
 struct grpc *grpc_connect(const char *path, struct failure *failure)
@@ -93,7 +93,7 @@ struct grpc *grpc_connect(const char *path, struct failure *failure)
     }
     grpc->window = grpc->initial_window = WINDOW;
     grpc->status = GRPC_NONE;
-    if (wire_connect(&grpc->wire, path) < 0 || wire_send(&grpc->wire, preface, sizeof preface - 1) < 0 ||
+    if (wire_connect(&grpc->wire, path) < 0 || wire_send(&grpc->wire, grpc_preface, sizeof grpc_preface - 1) < 0 ||
         wire_send_frame(&grpc->wire, SETTINGS, 0, 0, settings, sizeof settings) < 0) {
         failed_errno(failure, "%s", path);
         grpc_close(grpc);
@@ -116,7 +116,7 @@ int grpc_status(const struct grpc *grpc)
     return grpc->status;
 }
 
-static int hex_digit(char letter)
+static int grpc_hex_digit(char letter)
 {
     if (letter >= '0' && letter <= '9')
         return letter - '0';
@@ -125,13 +125,13 @@ static int hex_digit(char letter)
 }
 
 /* grpc-message is percent-encoded; what is no code stands for itself. */
-static void decode_message(char *out, const char *value)
+static void grpc_decode_message(char *out, const char *value)
 {
     size_t used = 0;
     for (const char *at = value; *at && used + 1 < MESSAGE_SIZE; at++) {
         unsigned char letter = (unsigned char)*at;
-        if (*at == '%' && hex_digit(at[1]) >= 0 && hex_digit(at[2]) >= 0) {
-            letter = (unsigned char)(hex_digit(at[1]) << 4 | hex_digit(at[2]));
+        if (*at == '%' && grpc_hex_digit(at[1]) >= 0 && grpc_hex_digit(at[2]) >= 0) {
+            letter = (unsigned char)(grpc_hex_digit(at[1]) << 4 | grpc_hex_digit(at[2]));
             at += 2;
         }
         /* It is shown on a terminal. */
@@ -141,11 +141,11 @@ static void decode_message(char *out, const char *value)
     out[used] = '\0';
 }
 
-static void take_header(void *context, const char *name, const char *value)
+static void grpc_take_header(void *context, const char *name, const char *value)
 {
     struct call *call = context;
     if (strcmp(name, "grpc-message") == 0) {
-        decode_message(call->message, value);
+        grpc_decode_message(call->message, value);
     } else if (strcmp(name, "grpc-status") == 0) {
         size_t digits = strspn(value, "0123456789");
         bool number = digits > 0 && digits < 4 && !value[digits];
@@ -154,7 +154,7 @@ static void take_header(void *context, const char *name, const char *value)
 }
 
 /* Cuts padding and priority off a HEADERS or DATA frame (sections 6.1 and 6.2). */
-static int unpadded(const struct frame *frame, const uint8_t **body, size_t *length)
+static int grpc_unpadded(const struct frame *frame, const uint8_t **body, size_t *length)
 {
     size_t front = 0, back = 0;
     if (frame->flags & PADDED) {
@@ -172,14 +172,14 @@ static int unpadded(const struct frame *frame, const uint8_t **body, size_t *len
     return 0;
 }
 
-static int grow_reply(struct grpc *grpc, size_t length)
+static int grpc_grow_reply(struct grpc *grpc, size_t length)
 {
-    size_t size = grpc->reply_size ? grpc->reply_size : REPLY_LEAST;
+    size_t size = grpc->reply_size ? grpc->reply_size : MIN_REPLY;
     while (size < length)
         size *= 2;
     if (size == grpc->reply_size)
         return 0;
-    uint8_t *reply = size <= REPLY_MOST ? realloc(grpc->reply, size) : NULL;
+    uint8_t *reply = size <= MAX_REPLY ? realloc(grpc->reply, size) : NULL;
     if (!reply)
         return -1;
     grpc->reply = reply;
@@ -187,41 +187,41 @@ static int grow_reply(struct grpc *grpc, size_t length)
     return 0;
 }
 
-static int take_data(struct call *call, const struct frame *frame)
+static int grpc_take_data(struct call *call, const struct frame *frame)
 {
     struct grpc *grpc = call->grpc;
     const uint8_t *body;
     size_t length;
-    if (!frame->stream || unpadded(frame, &body, &length) < 0)
-        return fail(call, malformed);
+    if (!frame->stream || grpc_unpadded(frame, &body, &length) < 0)
+        return grpc_fail(call, grpc_malformed);
     if (frame->stream == grpc->stream) {
-        if (grow_reply(grpc, call->reply_length + length) < 0)
-            return fail(call, "the answer is too long");
+        if (grpc_grow_reply(grpc, call->reply_length + length) < 0)
+            return grpc_fail(call, "the answer is too long");
         memcpy(grpc->reply + call->reply_length, body, length);
         call->reply_length += length;
         call->ended = frame->flags & END_STREAM;
-        if (frame->length && !call->ended && send_number(call, WINDOW_UPDATE, grpc->stream, (uint32_t)frame->length) < 0)
+        if (frame->length && !call->ended && grpc_send_number(call, WINDOW_UPDATE, grpc->stream, (uint32_t)frame->length) < 0)
             return -1;
     }
     /* An earlier stream's data counts on the connection too (section 6.9). */
-    return frame->length ? send_number(call, WINDOW_UPDATE, 0, (uint32_t)frame->length) : 0;
+    return frame->length ? grpc_send_number(call, WINDOW_UPDATE, 0, (uint32_t)frame->length) : 0;
 }
 
 /* HEADERS and the CONTINUATION frames behind them, between which nothing else may come (section 6.10). */
-static int take_headers(struct call *call, const struct frame *frame)
+static int grpc_take_headers(struct call *call, const struct frame *frame)
 {
     struct grpc *grpc = call->grpc;
     const uint8_t *body = frame->body;
     size_t length = frame->length;
     if (frame->type == HEADERS) {
-        if (!frame->stream || unpadded(frame, &body, &length) < 0)
-            return fail(call, malformed);
+        if (!frame->stream || grpc_unpadded(frame, &body, &length) < 0)
+            return grpc_fail(call, grpc_malformed);
         grpc->block_stream = frame->stream;
         grpc->block_ends_stream = frame->flags & END_STREAM;
         grpc->block_length = 0;
     }
-    if (length > BLOCK_MOST - grpc->block_length)
-        return fail(call, "the answer's headers are too long");
+    if (length > MAX_BLOCK - grpc->block_length)
+        return grpc_fail(call, "the answer's headers are too long");
     memcpy(grpc->block + grpc->block_length, body, length);
     grpc->block_length += length;
     if (!(frame->flags & END_HEADERS))
@@ -229,48 +229,48 @@ static int take_headers(struct call *call, const struct frame *frame)
     grpc->block_stream = 0;
     if (frame->stream != grpc->stream)
         return 0;
-    if (hpack_walk(grpc->block, grpc->block_length, take_header, call) < 0)
-        return fail(call, "the answer's headers are malformed");
+    if (hpack_walk(grpc->block, grpc->block_length, grpc_take_header, call) < 0)
+        return grpc_fail(call, "the answer's headers are malformed");
     call->ended = grpc->block_ends_stream;
     return 0;
 }
 
-static int take_settings(struct call *call, const struct frame *frame)
+static int grpc_take_settings(struct call *call, const struct frame *frame)
 {
     struct grpc *grpc = call->grpc;
     if (frame->stream || frame->length % 6 || (frame->flags & ACK && frame->length))
-        return fail(call, malformed);
+        return grpc_fail(call, grpc_malformed);
     if (frame->flags & ACK)
         return 0;
     for (size_t at = 0; at < frame->length; at += 6) {
         int64_t value = wire_get32(frame->body + at + 2);
         if ((frame->body[at] << 8 | frame->body[at + 1]) != INITIAL_WINDOW_SIZE)
             continue;
-        if (value > WINDOW_MOST)
-            return fail(call, malformed);
+        if (value > MAX_WINDOW)
+            return grpc_fail(call, grpc_malformed);
         call->window += value - grpc->initial_window;
         grpc->initial_window = value;
     }
-    return send_frame(call, SETTINGS, ACK, 0, "", 0);
+    return grpc_send_frame(call, SETTINGS, ACK, 0, "", 0);
 }
 
-static int take_window_update(struct call *call, const struct frame *frame)
+static int grpc_take_window_update(struct call *call, const struct frame *frame)
 {
     struct grpc *grpc = call->grpc;
-    uint32_t increment = frame->length == 4 ? wire_get32(frame->body) & WINDOW_MOST : 0;
+    uint32_t increment = frame->length == 4 ? wire_get32(frame->body) & MAX_WINDOW : 0;
     if (!increment)
-        return fail(call, malformed);
+        return grpc_fail(call, grpc_malformed);
     if (frame->stream && frame->stream != grpc->stream)
         return 0;
     int64_t *window = frame->stream ? &call->window : &grpc->window;
     *window += increment;
-    return *window > WINDOW_MOST ? fail(call, malformed) : 0;
+    return *window > MAX_WINDOW ? grpc_fail(call, grpc_malformed) : 0;
 }
 
-static int take_reset(struct call *call, const struct frame *frame)
+static int grpc_take_reset(struct call *call, const struct frame *frame)
 {
     if (frame->length != 4 || !frame->stream)
-        return fail(call, malformed);
+        return grpc_fail(call, grpc_malformed);
     if (frame->stream != call->grpc->stream)
         return 0;
     call->grpc->status = GRPC_NONE;
@@ -280,52 +280,52 @@ static int take_reset(struct call *call, const struct frame *frame)
 }
 
 /* Streams up to the one named are still answered (section 6.8). */
-static int take_goaway(struct call *call, const struct frame *frame)
+static int grpc_take_goaway(struct call *call, const struct frame *frame)
 {
     if (frame->length < 8 || frame->stream)
-        return fail(call, malformed);
+        return grpc_fail(call, grpc_malformed);
     call->grpc->leaving = true;
-    bool answered = (wire_get32(frame->body) & WINDOW_MOST) >= call->grpc->stream;
-    return answered ? 0 : fail(call, "the server is going away");
+    bool answered = (wire_get32(frame->body) & MAX_WINDOW) >= call->grpc->stream;
+    return answered ? 0 : grpc_fail(call, "the server is going away");
 }
 
 /* Reads one frame and does what it asks for. */
-static int take_frame(struct call *call)
+static int grpc_take_frame(struct call *call)
 {
     struct grpc *grpc = call->grpc;
     const struct frame *frame = &grpc->frame;
     if (wire_receive_frame(&grpc->wire, &grpc->frame) < 0)
-        return fail_wire(call);
+        return grpc_fail_wire(call);
     bool continues = frame->type == CONTINUATION;
     if (continues != (grpc->block_stream != 0) || (continues && frame->stream != grpc->block_stream))
-        return fail(call, malformed);
+        return grpc_fail(call, grpc_malformed);
     switch (frame->type) {
     case SETTINGS:
-        return take_settings(call, frame);
+        return grpc_take_settings(call, frame);
     case PING:
         if (frame->length != 8 || frame->stream)
-            return fail(call, malformed);
-        return frame->flags & ACK ? 0 : send_frame(call, PING, ACK, 0, frame->body, frame->length);
+            return grpc_fail(call, grpc_malformed);
+        return frame->flags & ACK ? 0 : grpc_send_frame(call, PING, ACK, 0, frame->body, frame->length);
     case WINDOW_UPDATE:
-        return take_window_update(call, frame);
+        return grpc_take_window_update(call, frame);
     case GOAWAY:
-        return take_goaway(call, frame);
+        return grpc_take_goaway(call, frame);
     case RST_STREAM:
-        return take_reset(call, frame);
+        return grpc_take_reset(call, frame);
     case DATA:
-        return take_data(call, frame);
+        return grpc_take_data(call, frame);
     case HEADERS:
     case CONTINUATION:
-        return take_headers(call, frame);
+        return grpc_take_headers(call, frame);
     case PUSH_PROMISE: /* we forbade it */
-        return fail(call, malformed);
+        return grpc_fail(call, grpc_malformed);
     default: /* PRIORITY, and types that we do not know, mean nothing (section 4.1) */
         return 0;
     }
 }
 
 /* A literal header field without indexing, name and value as they are (RFC 7541 section 6.2.2). */
-static size_t put_header(uint8_t *out, size_t at, size_t size, const char *name, const char *value)
+static size_t grpc_put_header(uint8_t *out, size_t at, size_t size, const char *name, const char *value)
 {
     const char *texts[] = {name, value};
     if (at >= size)
@@ -347,7 +347,7 @@ static size_t put_header(uint8_t *out, size_t at, size_t size, const char *name,
     return at;
 }
 
-static int send_headers(struct call *call, const char *path, const char *key, const char *value)
+static int grpc_send_headers(struct call *call, const char *path, const char *key, const char *value)
 {
     uint8_t block[1024];
     const char *headers[][2] = {{":method", "POST"},        {":scheme", "http"},
@@ -356,33 +356,33 @@ static int send_headers(struct call *call, const char *path, const char *key, co
                                 {key, value}};
     size_t used = 0;
     for (size_t index = 0; index < sizeof headers / sizeof *headers; index++)
-        used = put_header(block, used, sizeof block, headers[index][0], headers[index][1]);
+        used = grpc_put_header(block, used, sizeof block, headers[index][0], headers[index][1]);
     if (used > sizeof block)
-        return fail(call, "a header of the call is too long");
-    return send_frame(call, HEADERS, END_HEADERS, call->grpc->stream, block, used);
+        return grpc_fail(call, "a header of the call is too long");
+    return grpc_send_frame(call, HEADERS, END_HEADERS, call->grpc->stream, block, used);
 }
 
 /* How much of `wanted` bytes may go in one frame now. */
-static size_t allowed(const struct call *call, size_t wanted)
+static size_t grpc_allowed(const struct call *call, size_t wanted)
 {
     int64_t window = call->window < call->grpc->window ? call->window : call->grpc->window;
-    size_t most = wanted < FRAME_MOST ? wanted : FRAME_MOST;
+    size_t most = wanted < MAX_FRAME ? wanted : MAX_FRAME;
     if (window <= 0)
         return 0;
     return window < (int64_t)most ? (size_t)window : most;
 }
 
 /* Sends the request in frames, as fast as the peer's windows let us; less than all of it when the peer ends the call. */
-static int send_message(struct call *call, const uint8_t *request, size_t length)
+static int grpc_send_message(struct call *call, const uint8_t *request, size_t length)
 {
     struct grpc *grpc = call->grpc;
-    uint8_t prefix[MESSAGE_PREFIX] = {0}, chunk[FRAME_MOST];
+    uint8_t prefix[MESSAGE_PREFIX] = {0}, chunk[MAX_FRAME];
     wire_put32(prefix + 1, (uint32_t)length);
     size_t sent = 0, total = length + MESSAGE_PREFIX;
     while (sent < total && !call->ended) {
-        size_t room = allowed(call, total - sent);
+        size_t room = grpc_allowed(call, total - sent);
         if (!room) {
-            if (take_frame(call) < 0)
+            if (grpc_take_frame(call) < 0)
                 return -1;
             continue;
         }
@@ -392,18 +392,18 @@ static int send_message(struct call *call, const uint8_t *request, size_t length
         if (room > head)
             memcpy(chunk + head, request + (sent + head - MESSAGE_PREFIX), room - head);
         sent += room;
-        if (send_frame(call, DATA, sent == total ? END_STREAM : 0, grpc->stream, chunk, room) < 0)
+        if (grpc_send_frame(call, DATA, sent == total ? END_STREAM : 0, grpc->stream, chunk, room) < 0)
             return -1;
         grpc->window -= (int64_t)room;
         call->window -= (int64_t)room;
     }
-    return sent < total ? send_number(call, RST_STREAM, grpc->stream, CANCEL) : 0;
+    return sent < total ? grpc_send_number(call, RST_STREAM, grpc->stream, CANCEL) : 0;
 }
 
-static int take_answer(struct call *call)
+static int grpc_take_answer(struct call *call)
 {
     while (!call->ended)
-        if (take_frame(call) < 0)
+        if (grpc_take_frame(call) < 0)
             return -1;
     return 0;
 }
@@ -414,21 +414,21 @@ int grpc_call(struct grpc *grpc, const char *path, const char *key, const char *
     struct call call = {.grpc = grpc, .window = grpc->initial_window, .failure = failure};
     grpc->status = GRPC_NONE;
     if (grpc->broken)
-        return fail(&call, "the connection is broken");
+        return grpc_fail(&call, "the connection is broken");
     if (grpc->leaving)
-        return fail(&call, "the server is going away");
+        return grpc_fail(&call, "the server is going away");
     grpc->stream = grpc->stream ? grpc->stream + 2 : 1; /* a client's streams are odd (section 5.1.1) */
     wire_begin(&grpc->wire);
-    if (send_headers(&call, path, key, value) < 0 || send_message(&call, request, request_length) < 0 || take_answer(&call) < 0) {
+    if (grpc_send_headers(&call, path, key, value) < 0 || grpc_send_message(&call, request, request_length) < 0 || grpc_take_answer(&call) < 0) {
         grpc->broken = true;
         grpc->status = GRPC_NONE;
         return -1;
     }
     if (grpc->status != GRPC_OK)
-        return fail(&call, call.message[0] ? call.message : "the server refused the call without a reason");
+        return grpc_fail(&call, call.message[0] ? call.message : "the server refused the call without a reason");
     if (call.reply_length < MESSAGE_PREFIX || grpc->reply[0] ||
         wire_get32(grpc->reply + 1) != call.reply_length - MESSAGE_PREFIX)
-        return fail(&call, "the answer is malformed");
+        return grpc_fail(&call, "the answer is malformed");
     *reply = grpc->reply + MESSAGE_PREFIX;
     *reply_length = call.reply_length - MESSAGE_PREFIX;
     return 0;

@@ -4,11 +4,11 @@
 #include <stdbool.h>
 #include <string.h>
 
-enum { SYMBOLS = 257, END_OF_STRING = 256, LONGEST = 30, NAME_SIZE = 64, VALUE_SIZE = 1024 };
+enum { SYMBOLS = 257, END_OF_STRING = 256, MAX_CODE_BITS = 30, NAME_SIZE = 64, VALUE_SIZE = 1024 };
 enum { STATIC_ENTRIES = 61, FIRST_TABLE_SIZE = 4096 }; /* appendix A; the peer's table until it has read our settings */
 
 /* RFC 7541 appendix B: the code is canonical, so that the lengths (by symbol) say everything. */
-static const uint8_t lengths[SYMBOLS] = {
+static const uint8_t hpack_code_lengths[SYMBOLS] = {
     13, 23, 28, 28, 28, 28, 28, 28, 28, 24, 30, 28, 28, 30, 28, 28, 28, 28, 28, 28, 28, 28, 30, 28, 28, 28, 28, 28, 28,
     28, 28, 28, 6,  10, 10, 12, 13, 6,  8,  11, 10, 10, 8,  11, 8,  6,  6,  6,  5,  5,  5,  6,  6,  6,  6,  6,  6,  6,
     7,  8,  15, 6,  12, 10, 13, 6,  7,  7,  7,  7,  7,  7,  7,  7,  7,  7,  7,  7,  7,  7,  7,  7,  7,  7,  7,  7,  7,
@@ -21,20 +21,20 @@ static const uint8_t lengths[SYMBOLS] = {
 };
 
 /* The symbol that is number `order` among those whose codes have `width` bits. */
-static unsigned symbol_of(unsigned width, uint32_t order)
+static unsigned hpack_symbol_of(unsigned width, uint32_t order)
 {
     unsigned symbol = 0;
     for (; symbol < SYMBOLS; symbol++)
-        if (lengths[symbol] == width && order-- == 0)
+        if (hpack_code_lengths[symbol] == width && order-- == 0)
             break;
     return symbol;
 }
 
 int hpack_huffman(const uint8_t *data, size_t length, char *out, size_t size)
 {
-    uint32_t counts[LONGEST + 1] = {0};
+    uint32_t counts[MAX_CODE_BITS + 1] = {0};
     for (unsigned symbol = 0; symbol < SYMBOLS; symbol++)
-        counts[lengths[symbol]]++;
+        counts[hpack_code_lengths[symbol]]++;
     uint32_t code = 0, first = 0; /* codes of one width are consecutive, from `first`, in symbol order */
     unsigned width = 0;
     bool ones = true;
@@ -46,7 +46,7 @@ int hpack_huffman(const uint8_t *data, size_t length, char *out, size_t size)
         ones = ones && value;
         if (code - first >= counts[width])
             continue;
-        unsigned symbol = symbol_of(width, code - first);
+        unsigned symbol = hpack_symbol_of(width, code - first);
         /* The end itself never stands in a string (section 5.2), NUL in no header (RFC 9113 section 8.2.1). */
         if (symbol >= END_OF_STRING || symbol == 0)
             return -1;
@@ -67,7 +67,7 @@ struct cursor {
 };
 
 /* An integer with a prefix of `bits` (section 5.1); anything beyond 2^28 is malformed here. */
-static int read_integer(struct cursor *cursor, unsigned bits, uint32_t *value)
+static int hpack_read_integer(struct cursor *cursor, unsigned bits, uint32_t *value)
 {
     if (cursor->at == cursor->end)
         return -1;
@@ -87,13 +87,13 @@ static int read_integer(struct cursor *cursor, unsigned bits, uint32_t *value)
 }
 
 /* A string literal (section 5.2). */
-static int read_string(struct cursor *cursor, char *out, size_t size)
+static int hpack_read_string(struct cursor *cursor, char *out, size_t size)
 {
     if (cursor->at == cursor->end)
         return -1;
     bool huffman = *cursor->at & 0x80;
     uint32_t length;
-    if (read_integer(cursor, 7, &length) < 0 || length > (size_t)(cursor->end - cursor->at))
+    if (hpack_read_integer(cursor, 7, &length) < 0 || length > (size_t)(cursor->end - cursor->at))
         return -1;
     const uint8_t *data = cursor->at;
     cursor->at += length;
@@ -108,15 +108,15 @@ static int read_string(struct cursor *cursor, char *out, size_t size)
 }
 
 /* A literal field (section 6.2), its name's index in `bits` bits. */
-static int take_literal(struct cursor *cursor, unsigned bits, hpack_header *header, void *context)
+static int hpack_take_literal(struct cursor *cursor, unsigned bits, hpack_header *header, void *context)
 {
     char name[NAME_SIZE] = "", value[VALUE_SIZE];
     uint32_t index;
-    if (read_integer(cursor, bits, &index) < 0 || index > STATIC_ENTRIES)
+    if (hpack_read_integer(cursor, bits, &index) < 0 || index > STATIC_ENTRIES)
         return -1;
-    if (index == 0 && read_string(cursor, name, sizeof name) < 0)
+    if (index == 0 && hpack_read_string(cursor, name, sizeof name) < 0)
         return -1;
-    if (read_string(cursor, value, sizeof value) < 0)
+    if (hpack_read_string(cursor, value, sizeof value) < 0)
         return -1;
     if (index == 0)
         header(context, name, value);
@@ -129,16 +129,16 @@ int hpack_walk(const uint8_t *block, size_t length, hpack_header *header, void *
     uint32_t value;
     /* Dynamic table size updates stand at the beginning (sections 4.2 and 6.3). */
     while (cursor.at < cursor.end && (*cursor.at & 0xe0) == 0x20)
-        if (read_integer(&cursor, 5, &value) < 0 || value > FIRST_TABLE_SIZE)
+        if (hpack_read_integer(&cursor, 5, &value) < 0 || value > FIRST_TABLE_SIZE)
             return -1;
     while (cursor.at < cursor.end) {
         uint8_t first = *cursor.at;
         if (first & 0x80) { /* one of the static table's (6.1), nothing that we look for */
-            if (read_integer(&cursor, 7, &value) < 0 || value == 0 || value > STATIC_ENTRIES)
+            if (hpack_read_integer(&cursor, 7, &value) < 0 || value == 0 || value > STATIC_ENTRIES)
                 return -1;
         } else if ((first & 0xe0) == 0x20) {
             return -1;
-        } else if (take_literal(&cursor, first & 0x40 ? 6 : 4, header, context) < 0) { /* with indexing; without or never */
+        } else if (hpack_take_literal(&cursor, first & 0x40 ? 6 : 4, header, context) < 0) { /* with indexing; without or never */
             return -1;
         }
     }

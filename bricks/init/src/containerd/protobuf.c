@@ -5,7 +5,7 @@
 
 enum { VARINT = 0, FIXED64 = 1, BYTES = 2, FIXED32 = 5 };
 
-static void put_byte(struct message *message, uint8_t byte)
+static void protobuf_put_byte(struct message *message, uint8_t byte)
 {
     if (message->length < message->size)
         message->data[message->length++] = byte;
@@ -13,17 +13,17 @@ static void put_byte(struct message *message, uint8_t byte)
         message->overflow = true;
 }
 
-static void put_varint(struct message *message, uint64_t value)
+static void protobuf_put_varint(struct message *message, uint64_t value)
 {
     for (; value >= 0x80; value >>= 7)
-        put_byte(message, (uint8_t)(value | 0x80));
-    put_byte(message, (uint8_t)value);
+        protobuf_put_byte(message, (uint8_t)(value | 0x80));
+    protobuf_put_byte(message, (uint8_t)value);
 }
 
 void message_bytes(struct message *message, unsigned field, const void *data, size_t length)
 {
-    put_varint(message, (uint64_t)field << 3 | BYTES);
-    put_varint(message, length);
+    protobuf_put_varint(message, (uint64_t)field << 3 | BYTES);
+    protobuf_put_varint(message, length);
     if (length > message->size - message->length) {
         message->overflow = true;
         return;
@@ -43,11 +43,11 @@ void message_number(struct message *message, unsigned field, uint64_t value)
 {
     if (!value)
         return;
-    put_varint(message, (uint64_t)field << 3 | VARINT);
-    put_varint(message, value);
+    protobuf_put_varint(message, (uint64_t)field << 3 | VARINT);
+    protobuf_put_varint(message, value);
 }
 
-static int get_varint(const uint8_t *data, size_t length, size_t *at, uint64_t *value)
+static int protobuf_get_varint(const uint8_t *data, size_t length, size_t *at, uint64_t *value)
 {
     *value = 0;
     for (unsigned shift = 0; shift < 64 && *at < length; shift += 7) {
@@ -64,14 +64,14 @@ int message_next(const uint8_t *data, size_t length, size_t *at, struct message_
     uint64_t key, size;
     if (*at >= length)
         return 0;
-    if (get_varint(data, length, at, &key) < 0 || key >> 3 == 0 || key >> 3 > 0x1fffffff)
+    if (protobuf_get_varint(data, length, at, &key) < 0 || key >> 3 == 0 || key >> 3 > 0x1fffffff)
         return -1;
     *field = (struct message_field){.number = (unsigned)(key >> 3)};
     switch (key & 7) {
     case VARINT:
-        return get_varint(data, length, at, &field->value) < 0 ? -1 : 1;
+        return protobuf_get_varint(data, length, at, &field->value) < 0 ? -1 : 1;
     case BYTES:
-        if (get_varint(data, length, at, &size) < 0 || size > length - *at)
+        if (protobuf_get_varint(data, length, at, &size) < 0 || size > length - *at)
             return -1;
         break;
     case FIXED64:

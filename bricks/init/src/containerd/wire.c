@@ -13,7 +13,7 @@
 
 enum { FRAME_HEADER = 9 };
 
-static int64_t now(void)
+static int64_t wire_now(void)
 {
     struct timespec time;
     clock_gettime(CLOCK_MONOTONIC, &time);
@@ -22,7 +22,7 @@ static int64_t now(void)
 
 void wire_begin(struct wire *wire)
 {
-    wire->deadline = now() + WIRE_PATIENCE_MS;
+    wire->deadline = wire_now() + WIRE_TIMEOUT_MS;
 }
 
 void wire_put32(uint8_t *at, uint32_t value)
@@ -50,8 +50,8 @@ int wire_connect(struct wire *wire, const char *path)
     wire_begin(wire);
     wire->socket = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     /* connect(2) itself waits while the server's backlog is full. */
-    struct timeval patience = {.tv_sec = WIRE_PATIENCE_MS / 1000, .tv_usec = WIRE_PATIENCE_MS % 1000 * 1000};
-    if (wire->socket < 0 || setsockopt(wire->socket, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience) < 0)
+    struct timeval timeout = {.tv_sec = WIRE_TIMEOUT_MS / 1000, .tv_usec = WIRE_TIMEOUT_MS % 1000 * 1000};
+    if (wire->socket < 0 || setsockopt(wire->socket, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof timeout) < 0)
         return -1;
     return connect(wire->socket, (struct sockaddr *)&address, sizeof address);
 }
@@ -64,11 +64,11 @@ void wire_close(struct wire *wire)
 }
 
 /* Waits until the socket is ready for `events`. A peer that sends a byte now and then gains no time by it. */
-static int wait_for(struct wire *wire, short events)
+static int wire_wait_for(struct wire *wire, short events)
 {
     struct pollfd ready = {.fd = wire->socket, .events = events};
     for (;;) {
-        int64_t left = wire->deadline - now();
+        int64_t left = wire->deadline - wire_now();
         int count = left > 0 ? poll(&ready, 1, (int)left) : 0;
         if (count > 0)
             return 0;
@@ -81,7 +81,7 @@ static int wait_for(struct wire *wire, short events)
     }
 }
 
-static bool again(ssize_t result)
+static bool wire_is_transient(ssize_t result)
 {
     return result < 0 && (errno == EINTR || errno == EAGAIN);
 }
@@ -90,10 +90,10 @@ int wire_send(struct wire *wire, const void *data, size_t length)
 {
     const uint8_t *at = data;
     while (length) {
-        if (wait_for(wire, POLLOUT) < 0)
+        if (wire_wait_for(wire, POLLOUT) < 0)
             return -1;
         ssize_t sent = send(wire->socket, at, length, MSG_NOSIGNAL | MSG_DONTWAIT);
-        if (again(sent))
+        if (wire_is_transient(sent))
             continue;
         if (sent < 0)
             return -1;
@@ -103,14 +103,14 @@ int wire_send(struct wire *wire, const void *data, size_t length)
     return 0;
 }
 
-static int receive(struct wire *wire, void *data, size_t length)
+static int wire_receive(struct wire *wire, void *data, size_t length)
 {
     uint8_t *at = data;
     while (length) {
-        if (wait_for(wire, POLLIN) < 0)
+        if (wire_wait_for(wire, POLLIN) < 0)
             return -1;
         ssize_t got = recv(wire->socket, at, length, MSG_DONTWAIT);
-        if (again(got))
+        if (wire_is_transient(got))
             continue;
         if (got == 0)
             errno = ECONNRESET;
@@ -132,15 +132,15 @@ int wire_send_frame(struct wire *wire, uint8_t type, uint8_t flags, uint32_t str
 int wire_receive_frame(struct wire *wire, struct frame *frame)
 {
     uint8_t header[FRAME_HEADER];
-    if (receive(wire, header, sizeof header) < 0)
+    if (wire_receive(wire, header, sizeof header) < 0)
         return -1;
     frame->length = (size_t)header[0] << 16 | (size_t)header[1] << 8 | header[2];
     frame->type = header[3];
     frame->flags = header[4];
     frame->stream = wire_get32(header + 5) & 0x7fffffff;
-    if (frame->length > FRAME_MOST) {
+    if (frame->length > MAX_FRAME) {
         errno = EMSGSIZE;
         return -1;
     }
-    return receive(wire, frame->body, frame->length);
+    return wire_receive(wire, frame->body, frame->length);
 }

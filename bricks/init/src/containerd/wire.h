@@ -6,11 +6,11 @@
 #include <stdint.h>
 
 /* How long one exchange may take altogether; tests make it shorter. */
-#ifndef WIRE_PATIENCE_MS
-#define WIRE_PATIENCE_MS 60000
+#ifndef WIRE_TIMEOUT_MS
+#define WIRE_TIMEOUT_MS 60000
 #endif
 
-enum { FRAME_MOST = 16384 }; /* SETTINGS_MAX_FRAME_SIZE, below which neither side may go (section 6.5.2) */
+enum { MAX_FRAME = 16384 }; /* SETTINGS_MAX_FRAME_SIZE, below which neither side may go (section 6.5.2) */
 
 struct wire {
     int socket;
@@ -22,7 +22,7 @@ struct frame {
     uint8_t flags;
     uint32_t stream;
     size_t length;
-    uint8_t body[FRAME_MOST];
+    uint8_t body[MAX_FRAME];
 };
 
 /* All return 0, or -1 with errno: ETIMEDOUT after the deadline, ECONNRESET at the end, EMSGSIZE for an oversized frame. */

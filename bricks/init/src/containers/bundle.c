@@ -36,7 +36,7 @@ int bundle_read(struct bundle *bundle, const struct plan *plan, size_t index, si
     return 0;
 }
 
-static int make_cgroup(const char *name, struct failure *failure)
+static int bundle_make_cgroup(const char *name, struct failure *failure)
 {
     char path[PATH_SIZE];
     if (snprintf(path, sizeof path, "/sys/fs/cgroup/%s", name) >= (int)sizeof path)
@@ -44,7 +44,7 @@ static int make_cgroup(const char *name, struct failure *failure)
     return directory_make(path) < 0 ? failed_errno(failure, "cgroup %s", name) : 0;
 }
 
-static int prepare_line(const struct bundle *bundle, const struct plan_line *line, struct failure *failure)
+static int bundle_prepare_line(const struct bundle *bundle, const struct plan_line *line, struct failure *failure)
 {
     switch (line->word) {
     case WORD_MOUNT:
@@ -52,9 +52,9 @@ static int prepare_line(const struct bundle *bundle, const struct plan_line *lin
     case WORD_MOUNT_OPTIONAL:
         return mount_line_optional(line->argument, bundle->rootfs, failure);
     case WORD_DIRECTORY:
-        return make_directory(line->argument, bundle->rootfs, failure);
+        return machine_make_directory(line->argument, bundle->rootfs, failure);
     case WORD_CGROUP:
-        return make_cgroup(line->argument[0], failure);
+        return bundle_make_cgroup(line->argument[0], failure);
     default:
         return 0;
     }
@@ -63,12 +63,12 @@ static int prepare_line(const struct bundle *bundle, const struct plan_line *lin
 int bundle_prepare(const struct bundle *bundle, struct failure *failure)
 {
     for (size_t i = 0; i < bundle->count; i++)
-        if (prepare_line(bundle, &bundle->lines[i], failure) < 0)
+        if (bundle_prepare_line(bundle, &bundle->lines[i], failure) < 0)
             return -1;
     return 0;
 }
 
-static int bind_namespace(const char *const argument[], pid_t pid, struct failure *failure)
+static int bundle_bind_namespace(const char *const argument[], pid_t pid, struct failure *failure)
 {
     char from[64];
     snprintf(from, sizeof from, "/proc/%d/ns/%s", (int)pid, argument[0]);
@@ -96,7 +96,7 @@ int bundle_attach(const struct bundle *bundle, pid_t pid, struct failure *failur
         const struct plan_line *line = &bundle->lines[i];
         if (line->word == WORD_INTERFACE && link_interface(line->argument, pid, failure) < 0)
             return -1;
-        if (line->word == WORD_BINDNS && bind_namespace(line->argument, pid, failure) < 0)
+        if (line->word == WORD_BINDNS && bundle_bind_namespace(line->argument, pid, failure) < 0)
             return -1;
     }
     return 0;

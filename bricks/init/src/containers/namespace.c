@@ -14,7 +14,7 @@
 #include <sys/mount.h>
 #include <unistd.h>
 
-static int flag_of(const char *kind)
+static int namespace_flag_of(const char *kind)
 {
     if (strcmp(kind, "net") == 0)
         return CLONE_NEWNET;
@@ -24,7 +24,7 @@ static int flag_of(const char *kind)
 }
 
 /* In a process of its own, which is in the namespace alone. */
-static int make(const char *kind, const char *path, struct failure *failure)
+static int namespace_make_inside(const char *kind, const char *path, struct failure *failure)
 {
     char own[64];
     snprintf(own, sizeof own, "/proc/self/ns/%s", kind);
@@ -32,7 +32,7 @@ static int make(const char *kind, const char *path, struct failure *failure)
     if (file < 0)
         return failed_errno(failure, "namespace %s", path);
     close(file);
-    if (unshare(flag_of(kind)) < 0)
+    if (unshare(namespace_flag_of(kind)) < 0)
         return failed_errno(failure, "namespace %s", kind);
     if (strcmp(kind, "net") == 0 && link_loopback(failure) < 0)
         return -1;
@@ -42,11 +42,11 @@ static int make(const char *kind, const char *path, struct failure *failure)
 int namespace_make(const char *const argument[], struct failure *failure)
 {
     struct child child;
-    if (flag_of(argument[0]) == 0)
+    if (namespace_flag_of(argument[0]) == 0)
         return failed(failure, "namespace: the kind %s cannot be shared", argument[0]);
     pid_t pid = child_fork(&child, failure);
     if (pid == 0) {
-        int result = make(argument[0], argument[1], failure);
+        int result = namespace_make_inside(argument[0], argument[1], failure);
         if (result < 0)
             say("%s", failure->text);
         _exit(result < 0);

@@ -13,16 +13,16 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static const char *program = "/usr/bin/runc";
+static const char *oci_path = "/usr/bin/runc";
 
 const char *oci_program(void)
 {
-    return program;
+    return oci_path;
 }
 
 void oci_use(const char *path)
 {
-    program = path;
+    oci_path = path;
 }
 
 /* crun is half a MiB, runc ten. */
@@ -30,7 +30,7 @@ enum { SMALL = 1 << 20 };
 
 void oci_ready(void)
 {
-    sealed_make(program);
+    sealed_make(oci_path);
 }
 
 void oci_settle(void)
@@ -41,7 +41,7 @@ void oci_settle(void)
 /* Shims ask for it as long as there are containers. */
 const char *oci_shared(void)
 {
-    return sealed_path(program, SMALL);
+    return sealed_path(oci_path, SMALL);
 }
 
 int oci_run(const char *const arguments[], int output, int error, struct failure *failure)

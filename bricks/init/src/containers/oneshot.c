@@ -21,16 +21,16 @@
 #include <unistd.h>
 
 /* The writing ends of a container's pipes. */
-struct output {
+struct output_pipes {
     int out;
     int error;
 };
 
-static struct child deletion;
-static bool deleting;
+static struct child oneshot_deletion;
+static bool oneshot_deleting;
 
 /* A pipe whose content goes to a log and the console. The writing end. */
-static int piped(const char *label, const char *id, const char *suffix, struct failure *failure)
+static int oneshot_piped(const char *label, const char *id, const char *suffix, struct failure *failure)
 {
     char path[PATH_SIZE];
     int ends[2];
@@ -54,14 +54,14 @@ static int piped(const char *label, const char *id, const char *suffix, struct f
     return -1;
 }
 
-static int open_output(struct output *output, const char *label, const char *id, struct failure *failure)
+static int oneshot_open_output(struct output_pipes *output, const char *label, const char *id, struct failure *failure)
 {
-    output->out = piped(label, id, ".out.log", failure);
-    output->error = output->out < 0 ? -1 : piped(label, id, ".log", failure);
+    output->out = oneshot_piped(label, id, ".out.log", failure);
+    output->error = output->out < 0 ? -1 : oneshot_piped(label, id, ".log", failure);
     return output->error;
 }
 
-static void close_output(struct output *output)
+static void oneshot_close_output(struct output_pipes *output)
 {
     if (output->out >= 0)
         close(output->out);
@@ -76,7 +76,7 @@ struct limits {
     const char *failure;
 };
 
-static struct limits limits_of(const struct bundle *bundle)
+static struct limits oneshot_limits_of(const struct bundle *bundle)
 {
     struct limits limits = {INT64_MAX, "continue"};
     for (size_t i = 0; i < bundle->count; i++) {
@@ -89,7 +89,7 @@ static struct limits limits_of(const struct bundle *bundle)
     return limits;
 }
 
-static int wait_end(struct child *child, const char *what, int64_t deadline, struct failure *failure)
+static int oneshot_wait_end(struct child *child, const char *what, int64_t deadline, struct failure *failure)
 {
     char status[64];
     if (child_wait_until(child, deadline) < 0)
@@ -100,83 +100,83 @@ static int wait_end(struct child *child, const char *what, int64_t deadline, str
     return failed(failure, "%s%s", what, status);
 }
 
-static const char *base_name(const char *path)
+static const char *oneshot_base_name(const char *path)
 {
     const char *slash = strrchr(path, '/');
     return slash ? slash + 1 : path;
 }
 
 /* Runs the runtime to its end. */
-static int runtime(const char *const arguments[], const struct output *output, int64_t deadline, struct failure *failure)
+static int oneshot_runtime(const char *const arguments[], const struct output_pipes *output, int64_t deadline, struct failure *failure)
 {
     char what[64] = "";
     struct child child;
     if (child_start(&child, arguments, output->out, output->error, failure) < 0)
         return -1;
     if (strcmp(arguments[1], "run") != 0)
-        snprintf(what, sizeof what, "%s %s: ", base_name(arguments[0]), arguments[1]);
-    return wait_end(&child, what, deadline, failure);
+        snprintf(what, sizeof what, "%s %s: ", oneshot_base_name(arguments[0]), arguments[1]);
+    return oneshot_wait_end(&child, what, deadline, failure);
 }
 
 /* What follows the creation: interfaces, start, end. */
-static int run_created(const struct bundle *bundle, pid_t pid, const struct output *output, int64_t deadline,
+static int oneshot_run_created(const struct bundle *bundle, pid_t pid, const struct output_pipes *output, int64_t deadline,
                        struct failure *failure)
 {
     struct child child;
     child_watch(&child, pid);
     int result = bundle_attach(bundle, pid, failure);
     if (result == 0)
-        result = runtime((const char *const[]){oci_program(), "start", bundle->id, NULL}, output, deadline, failure);
+        result = oneshot_runtime((const char *const[]){oci_program(), "start", bundle->id, NULL}, output, deadline, failure);
     if (result < 0) {
         child_forget(&child);
         return -1;
     }
-    return wait_end(&child, "", deadline, failure);
+    return oneshot_wait_end(&child, "", deadline, failure);
 }
 
-static void end_delete(void)
+static void oneshot_end_delete(void)
 {
-    if (deleting)
-        child_wait(&deletion);
-    deleting = false;
+    if (oneshot_deleting)
+        child_wait(&oneshot_deletion);
+    oneshot_deleting = false;
 }
 
 /*
  * Kills what is left of a container and clears up behind it, while the next one starts already. A runtime that still waits
  * for its container clears up itself then, so that this one may find nothing: neither is worth a word.
  */
-static void begin_delete(const char *id)
+static void oneshot_begin_delete(const char *id)
 {
     struct failure failure;
     const char *const arguments[] = {oci_program(), "delete", "--force", id, NULL};
     int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
-    end_delete();
-    deleting = child_start(&deletion, arguments, null, null, &failure) == 0;
+    oneshot_end_delete();
+    oneshot_deleting = child_start(&oneshot_deletion, arguments, null, null, &failure) == 0;
     close(null);
 }
 
 /* Creation and start apart, for what is given to the process in between. */
-static int create_and_run(const struct bundle *bundle, const char *folder, const struct output *output,
+static int oneshot_create_and_run(const struct bundle *bundle, const char *folder, const struct output_pipes *output,
                           int64_t deadline, struct failure *failure)
 {
     char pid_file[PATH_SIZE];
     const char *id = bundle->id;
     snprintf(pid_file, sizeof pid_file, "/run/compos/%s.pid", id);
     const char *const create[] = {oci_program(), "create", "--bundle", folder, "--pid-file", pid_file, id, NULL};
-    int result = runtime(create, output, deadline, failure);
+    int result = oneshot_runtime(create, output, deadline, failure);
     if (result >= 0) {
         pid_t pid = oci_pid(pid_file);
-        result = pid ? run_created(bundle, pid, output, deadline, failure)
+        result = pid ? oneshot_run_created(bundle, pid, output, deadline, failure)
                      : failed(failure, "%s create: no process id", oci_program());
     }
-    begin_delete(id);
+    oneshot_begin_delete(id);
     unlink(pid_file);
     return result;
 }
 
-static int run(const struct bundle *bundle, const char *label, int64_t deadline, struct failure *failure)
+static int oneshot_run(const struct bundle *bundle, const char *label, int64_t deadline, struct failure *failure)
 {
-    struct output output;
+    struct output_pipes output;
     char folder[PATH_SIZE];
     if (bundle_prepare(bundle, failure) < 0)
         return -1;
@@ -184,24 +184,24 @@ static int run(const struct bundle *bundle, const char *label, int64_t deadline,
         return failed_errno(failure, "/run/compos");
     if (spec_place(bundle, folder, sizeof folder, failure) < 0)
         return -1;
-    int result = open_output(&output, label, bundle->id, failure);
+    int result = oneshot_open_output(&output, label, bundle->id, failure);
     const char *const whole[] = {oci_program(), "run", "--bundle", folder, bundle->id, NULL};
     if (result >= 0 && bundle_attaches(bundle))
-        result = create_and_run(bundle, folder, &output, deadline, failure);
+        result = oneshot_create_and_run(bundle, folder, &output, deadline, failure);
     else if (result >= 0) {
         /* One start of the runtime instead of three. */
-        result = runtime(whole, &output, deadline, failure);
+        result = oneshot_runtime(whole, &output, deadline, failure);
         if (result < 0)
-            begin_delete(bundle->id);
+            oneshot_begin_delete(bundle->id);
     }
     spec_unplace(bundle);
-    close_output(&output);
+    oneshot_close_output(&output);
     relay_drain();
     return result;
 }
 
 /* What the plan says of a failure: nothing, or the end. */
-static void answer_failure(const char *what)
+static void oneshot_answer_failure(const char *what)
 {
     if (strcmp(what, "halt") == 0)
         process_request(POWER_HALT);
@@ -209,7 +209,7 @@ static void answer_failure(const char *what)
         process_request(POWER_REBOOT);
 }
 
-static void run_container(const struct plan *plan, size_t index, size_t end, const char *label)
+static void oneshot_run_container(const struct plan *plan, size_t index, size_t end, const char *label)
 {
     struct bundle bundle;
     struct failure failure;
@@ -217,11 +217,11 @@ static void run_container(const struct plan *plan, size_t index, size_t end, con
     const char *id = plan->lines[index].argument[0];
     int result = bundle_read(&bundle, plan, index, end, &failure);
     if (result == 0) {
-        struct limits limits = limits_of(&bundle);
-        result = run(&bundle, label, limits.deadline, &failure);
+        struct limits limits = oneshot_limits_of(&bundle);
+        result = oneshot_run(&bundle, label, limits.deadline, &failure);
         umount2(bundle.rootfs, MNT_DETACH);
         if (result < 0)
-            answer_failure(limits.failure);
+            oneshot_answer_failure(limits.failure);
     }
     if (result < 0)
         say("%s %s: %s", label, id, failure.text);
@@ -229,7 +229,7 @@ static void run_container(const struct plan *plan, size_t index, size_t end, con
     say_time(what);
 }
 
-static void link_logs(const char *label)
+static void oneshot_link_logs(const char *label)
 {
     char target[64], path[64];
     snprintf(target, sizeof target, "/run/log/%s", label);
@@ -238,10 +238,10 @@ static void link_logs(const char *label)
         (void)!symlink(target, path);
 }
 
-void runc_stage(const struct plan *plan, enum plan_stage stage, const char *label)
+void oneshot_stage(const struct plan *plan, enum plan_stage stage, const char *label)
 {
     size_t end = plan->end[stage];
-    bool told = false;
+    bool reported = false;
     for (size_t i = plan->begin[stage]; i < end;) {
         if (process_power() != POWER_NONE && stage != STAGE_SHUTDOWN)
             break;
@@ -250,14 +250,14 @@ void runc_stage(const struct plan *plan, enum plan_stage stage, const char *labe
             stage_line(line);
         else if (access(oci_program(), X_OK) == 0) {
             oci_ready();
-            run_container(plan, i, end, label);
+            oneshot_run_container(plan, i, end, label);
         }
-        else if (!told) {
+        else if (!reported) {
             say("%s: no %s, no containers", label, oci_program());
-            told = true;
+            reported = true;
         }
         i = plan_container_end(plan, i, end);
     }
-    end_delete();
-    link_logs(label);
+    oneshot_end_delete();
+    oneshot_link_logs(label);
 }

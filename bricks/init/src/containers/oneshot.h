@@ -1,6 +1,6 @@
 /* oneshot.h: the stages whose containers run one after another, each to its end: onboot and shutdown. */
-#ifndef COMPOS_RUNC_H
-#define COMPOS_RUNC_H
+#ifndef COMPOS_ONESHOT_H
+#define COMPOS_ONESHOT_H
 
 #include "boot/plan.h"
 
@@ -8,6 +8,6 @@
  * Carries out a stage. `label` names it in log files and messages ("onboot", "shutdown"). A failing container is named
  * on the console and the next one follows. Ends early on a request for power-off, unless those are ignored.
  */
-void runc_stage(const struct plan *plan, enum plan_stage stage, const char *label);
+void oneshot_stage(const struct plan *plan, enum plan_stage stage, const char *label);
 
 #endif

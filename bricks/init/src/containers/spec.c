@@ -26,14 +26,14 @@ struct profile {
     size_t length;
 };
 
-static int read_number(const char *text, size_t *value)
+static int spec_read_number(const char *text, size_t *value)
 {
     char *end;
     *value = strtoul(text, &end, 10);
     return *text >= '0' && *text <= '9' && !*end ? 0 : -1;
 }
 
-static const struct plan_line *line_of(const struct bundle *bundle, enum plan_word word)
+static const struct plan_line *spec_line_of(const struct bundle *bundle, enum plan_word word)
 {
     for (size_t i = 0; i < bundle->count; i++)
         if (bundle->lines[i].word == word)
@@ -41,16 +41,16 @@ static const struct plan_line *line_of(const struct bundle *bundle, enum plan_wo
     return NULL;
 }
 
-static int read_range(const struct bundle *bundle, struct range *range)
+static int spec_read_range(const struct bundle *bundle, struct range *range)
 {
-    const struct plan_line *line = line_of(bundle, WORD_ROOTPATH);
-    if (!line || read_number(line->argument[0], &range->offset) < 0)
+    const struct plan_line *line = spec_line_of(bundle, WORD_ROOTPATH);
+    if (!line || spec_read_number(line->argument[0], &range->offset) < 0)
         return -1;
-    return read_number(line->argument[1], &range->length);
+    return spec_read_number(line->argument[1], &range->length);
 }
 
 /* Whether the range is a whole JSON string, as far as its quotes show. */
-static bool holds_string(const char *spec, size_t size, const struct range *range)
+static bool spec_holds_string(const char *spec, size_t size, const struct range *range)
 {
     if (range->length < 2 || range->length > size || range->offset > size - range->length)
         return false;
@@ -59,37 +59,37 @@ static bool holds_string(const char *spec, size_t size, const struct range *rang
 }
 
 /* A whole file, or NULL with the reason. */
-static char *read_part(const char *path, size_t *length, struct failure *failure)
+static char *spec_read_part(const char *path, size_t *length, struct failure *failure)
 {
-    char *text = file_read(path, SPEC_MAXIMUM, length);
+    char *text = file_read(path, MAX_SPEC, length);
     if (!text && errno == EFBIG)
-        failed(failure, "%s is longer than %d bytes", path, SPEC_MAXIMUM);
+        failed(failure, "%s is longer than %d bytes", path, MAX_SPEC);
     else if (!text)
         failed_errno(failure, "%s", path);
     return text;
 }
 
 /* The profile's text, if there is one. A container whose profile cannot be read does not start without it. */
-static int read_profile(const struct bundle *bundle, struct profile *profile, struct failure *failure)
+static int spec_read_profile(const struct bundle *bundle, struct profile *profile, struct failure *failure)
 {
-    const struct plan_line *line = line_of(bundle, WORD_SECCOMP);
+    const struct plan_line *line = spec_line_of(bundle, WORD_SECCOMP);
     *profile = (struct profile){0};
     if (!line)
         return 0;
     profile->path = line->argument[1];
-    if (read_number(line->argument[0], &profile->offset) < 0)
+    if (spec_read_number(line->argument[0], &profile->offset) < 0)
         return failed(failure, "seccomp %s: not an offset", line->argument[0]);
-    profile->text = read_part(profile->path, &profile->length, failure);
+    profile->text = spec_read_part(profile->path, &profile->length, failure);
     return profile->text ? 0 : -1;
 }
 
 /* Whether an object's first member can be put in there, behind the root path. */
-static bool holds_object(const char *spec, size_t size, const struct range *range, size_t offset)
+static bool spec_holds_object(const char *spec, size_t size, const struct range *range, size_t offset)
 {
     return offset > range->offset + range->length && offset < size && spec[offset - 1] == '{';
 }
 
-static char *assembled(const char *spec, size_t size, const struct range *range, const char *rootfs,
+static char *spec_assembled(const char *spec, size_t size, const struct range *range, const char *rootfs,
                        const struct profile *profile, size_t *length)
 {
     static const char name[] = "\"seccomp\":";
@@ -121,24 +121,24 @@ char *spec_read(const struct bundle *bundle, size_t *length, struct failure *fai
     struct profile profile;
     size_t size;
     char *whole = NULL;
-    if (read_profile(bundle, &profile, failure) < 0)
+    if (spec_read_profile(bundle, &profile, failure) < 0)
         return NULL;
     snprintf(path, sizeof path, "%s/config.json", bundle->path);
-    char *spec = read_part(path, &size, failure);
+    char *spec = spec_read_part(path, &size, failure);
     if (!spec) {
         free(profile.text);
         return NULL;
     }
-    if (read_range(bundle, &range) < 0 || !holds_string(spec, size, &range))
+    if (spec_read_range(bundle, &range) < 0 || !spec_holds_string(spec, size, &range))
         failed(failure, "the plan's rootpath does not fit %s", path);
-    else if (profile.path && !holds_object(spec, size, &range, profile.offset))
+    else if (profile.path && !spec_holds_object(spec, size, &range, profile.offset))
         failed(failure, "the plan's seccomp does not fit %s", path);
     else if (strpbrk(bundle->rootfs, "\"\\\n\t"))
         failed(failure, "%s cannot stand in JSON unescaped", bundle->rootfs);
-    else if (!(whole = assembled(spec, size, &range, bundle->rootfs, &profile, length)))
+    else if (!(whole = spec_assembled(spec, size, &range, bundle->rootfs, &profile, length)))
         failed_errno(failure, "%s", path);
-    if (whole && *length > SPEC_MAXIMUM) {
-        failed(failure, "%s is longer than %d bytes with its profile", path, SPEC_MAXIMUM);
+    if (whole && *length > MAX_SPEC) {
+        failed(failure, "%s is longer than %d bytes with its profile", path, MAX_SPEC);
         free(whole);
         whole = NULL;
     }
@@ -147,12 +147,12 @@ char *spec_read(const struct bundle *bundle, size_t *length, struct failure *fai
     return whole;
 }
 
-static void placed(const struct bundle *bundle, const char *suffix, char *path, size_t size)
+static void spec_placed(const struct bundle *bundle, const char *suffix, char *path, size_t size)
 {
     snprintf(path, size, "/run/compos/bundles/%s%s", bundle->id, suffix);
 }
 
-static int write_whole(const char *path, const char *text, size_t length)
+static int spec_write_whole(const char *path, const char *text, size_t length)
 {
     int file = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (file < 0)
@@ -172,16 +172,16 @@ int spec_place(const struct bundle *bundle, char *folder, size_t size, struct fa
 {
     char path[PATH_SIZE];
     size_t length;
-    if (!line_of(bundle, WORD_SECCOMP)) {
+    if (!spec_line_of(bundle, WORD_SECCOMP)) {
         snprintf(folder, size, "%s", bundle->path);
         return 0;
     }
     char *spec = spec_read(bundle, &length, failure);
     if (!spec)
         return -1;
-    placed(bundle, "", folder, size);
-    placed(bundle, "/config.json", path, sizeof path);
-    int result = directory_make(folder) < 0 ? -1 : write_whole(path, spec, length);
+    spec_placed(bundle, "", folder, size);
+    spec_placed(bundle, "/config.json", path, sizeof path);
+    int result = directory_make(folder) < 0 ? -1 : spec_write_whole(path, spec, length);
     free(spec);
     return result < 0 ? failed_errno(failure, "%s", path) : 0;
 }
@@ -189,8 +189,8 @@ int spec_place(const struct bundle *bundle, char *folder, size_t size, struct fa
 void spec_unplace(const struct bundle *bundle)
 {
     char path[PATH_SIZE];
-    placed(bundle, "/config.json", path, sizeof path);
+    spec_placed(bundle, "/config.json", path, sizeof path);
     unlink(path);
-    placed(bundle, "", path, sizeof path);
+    spec_placed(bundle, "", path, sizeof path);
     rmdir(path);
 }

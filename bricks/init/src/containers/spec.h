@@ -14,7 +14,7 @@
  * Bytes of a specification as a runtime gets it, and of each file that it is made of. With containerd's own fields around it
  * (containerd.c) it is a request; the build refuses longer ones (MAX_SPECIFICATION, src/compos/compose/plan.py).
  */
-enum { SPEC_MAXIMUM = 1020 * 1024 };
+enum { MAX_SPEC = 1020 * 1024 };
 
 /*
  * The bundle's config.json, where the bytes that the plan's `rootpath` names are replaced by the JSON string of the

@@ -13,7 +13,7 @@ struct stream {
     int input;
     int file;
     size_t written;   /* to the file that is being written */
-    bool full;        /* the disk is: told once */
+    bool full;        /* the disk is: reported once */
     char line[LOG_LINE]; /* what has come of a line, where lines are needed */
     size_t length;
 };

@@ -26,11 +26,11 @@ struct server {
     struct server *next;
 };
 
-static struct server *servers;
+static struct server *syslog_servers;
 
-static struct server *server_of(const char *address)
+static struct server *syslog_server_of(const char *address)
 {
-    for (struct server *server = servers; server; server = server->next)
+    for (struct server *server = syslog_servers; server; server = server->next)
         if (strcmp(server->address, address) == 0)
             return server;
     struct server *server = calloc(1, sizeof *server);
@@ -39,13 +39,13 @@ static struct server *server_of(const char *address)
     server->address = address;
     server->channel = -1;
     server->stream = strncmp(address, "tcp:", 4) == 0;
-    server->next = servers;
-    servers = server;
+    server->next = syslog_servers;
+    syslog_servers = server;
     return server;
 }
 
 /* Splits scheme://HOST:PORT; an IPv6 address stands in brackets. */
-static int split(const char *address, char *host, size_t size, const char **port)
+static int syslog_split(const char *address, char *host, size_t size, const char **port)
 {
     const char *begin = strstr(address, "://");
     const char *colon = strrchr(address, ':');
@@ -66,14 +66,14 @@ static int split(const char *address, char *host, size_t size, const char **port
     return 0;
 }
 
-static int reach(const struct addrinfo *found)
+static int syslog_reach(const struct addrinfo *found)
 {
-    const struct timeval patience = {.tv_sec = 2};
+    const struct timeval timeout = {.tv_sec = 2};
     for (; found; found = found->ai_next) {
         int channel = socket(found->ai_family, found->ai_socktype | SOCK_CLOEXEC, found->ai_protocol);
         if (channel < 0)
             continue;
-        setsockopt(channel, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+        setsockopt(channel, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof timeout);
         if (connect(channel, found->ai_addr, found->ai_addrlen) == 0)
             return channel;
         close(channel);
@@ -81,32 +81,32 @@ static int reach(const struct addrinfo *found)
     return -1;
 }
 
-static time_t seconds(void)
+static time_t syslog_seconds(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_BOOTTIME, &now);
     return now.tv_sec;
 }
 
-static void connect_server(struct server *server)
+static void syslog_connect_server(struct server *server)
 {
     char host[256];
     const char *port;
     struct addrinfo *found;
     const struct addrinfo hints = {.ai_socktype = server->stream ? SOCK_STREAM : SOCK_DGRAM};
-    time_t begun = seconds();
+    time_t begun = syslog_seconds();
     if (server->channel >= 0 || begun < server->again)
         return;
-    if (split(server->address, host, sizeof host, &port) == 0 && getaddrinfo(host, port, &hints, &found) == 0) {
-        server->channel = reach(found);
+    if (syslog_split(server->address, host, sizeof host, &port) == 0 && getaddrinfo(host, port, &hints, &found) == 0) {
+        server->channel = syslog_reach(found);
         freeaddrinfo(found);
     }
     /* Nobody's logs move meanwhile: a server, or a resolver, that lets one wait is asked the less often. */
-    time_t now = seconds();
+    time_t now = syslog_seconds();
     server->again = now + RETRY_SECONDS + RESTING * (now - begun);
 }
 
-static int send_all(int channel, const char *bytes, size_t length)
+static int syslog_send_all(int channel, const char *bytes, size_t length)
 {
     while (length > 0) {
         ssize_t count = send(channel, bytes, length, MSG_NOSIGNAL);
@@ -119,7 +119,7 @@ static int send_all(int channel, const char *bytes, size_t length)
 }
 
 /* A server that has closed its end is noticed before a message is lost to it. */
-static bool is_open(const struct server *server)
+static bool syslog_is_open(const struct server *server)
 {
     struct pollfd state = {.fd = server->channel, .events = POLLIN};
     char byte;
@@ -129,14 +129,14 @@ static bool is_open(const struct server *server)
 }
 
 /* Sends what waits, oldest first. */
-static void send_waiting(struct server *server)
+static void syslog_send_waiting(struct server *server)
 {
     size_t at = 0;
-    connect_server(server);
+    syslog_connect_server(server);
     while (server->channel >= 0 && at < server->length) {
         size_t length;
         memcpy(&length, server->waiting + at, sizeof length);
-        if (!is_open(server) || send_all(server->channel, server->waiting + at + sizeof length, length) < 0) {
+        if (!syslog_is_open(server) || syslog_send_all(server->channel, server->waiting + at + sizeof length, length) < 0) {
             close(server->channel);
             server->channel = -1;
             break;
@@ -147,7 +147,7 @@ static void send_waiting(struct server *server)
     server->length -= at;
 }
 
-static void queue(struct server *server, const char *message, size_t length)
+static void syslog_queue(struct server *server, const char *message, size_t length)
 {
     char frame[16] = "";
     size_t prefix = server->stream ? (size_t)snprintf(frame, sizeof frame, "%zu ", length) : 0;
@@ -177,36 +177,36 @@ size_t syslog_message(char *text, size_t size, const char *host, const char *tag
     return length < 0 ? 0 : (size_t)length < size ? (size_t)length : size - 1;
 }
 
-static void queue_line(struct server *server, const char *tag, bool error, const char *line)
+static void syslog_queue_line(struct server *server, const char *tag, bool error, const char *line)
 {
     char text[MESSAGE];
     struct utsname names;
     struct timespec now;
     uname(&names);
     clock_gettime(CLOCK_REALTIME, &now);
-    queue(server, text, syslog_message(text, sizeof text, names.nodename, tag, error, &now, line));
+    syslog_queue(server, text, syslog_message(text, sizeof text, names.nodename, tag, error, &now, line));
 }
 
 void syslog_send(const char *address, const char *tag, bool error, const char *line)
 {
-    struct server *server = server_of(address);
+    struct server *server = syslog_server_of(address);
     if (!server)
         return;
-    queue_line(server, tag, error, line);
-    send_waiting(server);
+    syslog_queue_line(server, tag, error, line);
+    syslog_send_waiting(server);
     if (server->lost > 0 && server->channel >= 0) {
         char text[64];
         snprintf(text, sizeof text, "%lu lines could not be sent", server->lost);
         server->lost = 0;
-        queue_line(server, "compos", true, text);
-        send_waiting(server);
+        syslog_queue_line(server, "compos", true, text);
+        syslog_send_waiting(server);
     }
 }
 
 void syslog_finish(void)
 {
-    for (struct server *server = servers; server; server = server->next) {
+    for (struct server *server = syslog_servers; server; server = server->next) {
         server->again = 0;
-        send_waiting(server);
+        syslog_send_waiting(server);
     }
 }

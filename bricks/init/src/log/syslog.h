@@ -8,7 +8,7 @@
 
 /*
  * Sends one line to `address` (udp://HOST:PORT, tcp://HOST:PORT). While the server cannot be reached, the last lines wait
- * in memory; what does not fit is counted, and told to the server afterwards.
+ * in memory; what does not fit is counted, and reported to the server afterwards.
  */
 void syslog_send(const char *address, const char *tag, bool error, const char *line);
 

@@ -18,7 +18,7 @@
 enum { PASSES = 8, WORKERS = 4 };
 
 /* Loads the drivers of disk controllers, while it runs. */
-static struct child disks;
+static struct child coldplug_disk_loader;
 
 /* The device names that have been dealt with. */
 struct seen {
@@ -27,35 +27,34 @@ struct seen {
     size_t room;
 };
 
-static void forget(struct seen *seen)
+static void coldplug_forget(struct seen *seen)
 {
     for (size_t i = 0; i < seen->count; i++)
         free(seen->names[i]);
     free(seen->names);
 }
 
-/* Whether the name is new; then it is remembered. */
-static bool is_new(struct seen *seen, const char *name)
+/* Remembers a name. */
+static void coldplug_note(struct seen *seen, const char *name)
 {
     for (size_t i = 0; i < seen->count; i++)
         if (strcmp(seen->names[i], name) == 0)
-            return false;
+            return;
     if (seen->count == seen->room) {
         size_t room = seen->room ? seen->room * 2 : 64;
         char **names = realloc(seen->names, room * sizeof *names);
         if (!names)
-            return false;
+            return;
         seen->names = names;
         seen->room = room;
     }
     char *copy = strdup(name);
     if (copy)
         seen->names[seen->count++] = copy;
-    return copy != NULL;
 }
 
 /* Notes the names of devices that have come since. */
-static void look(struct seen *seen)
+static void coldplug_note_devices(struct seen *seen)
 {
     glob_t found;
     if (glob("/sys/bus/*/devices/*/modalias", GLOB_NOSORT, NULL, &found) != 0)
@@ -63,13 +62,13 @@ static void look(struct seen *seen)
     for (size_t i = 0; i < found.gl_pathc; i++) {
         char name[PATH_SIZE];
         if (file_line(found.gl_pathv[i], name, sizeof name) == 0 && *name)
-            is_new(seen, name);
+            coldplug_note(seen, name);
     }
     globfree(&found);
 }
 
 /* Every WORKERS-th of the names noted since `begin`. Whether any module was found. */
-static bool load_share(struct modules *modules, const struct seen *seen, size_t begin)
+static bool coldplug_load_share(struct modules *modules, const struct seen *seen, size_t begin)
 {
     bool any = false;
     for (size_t i = begin; i < seen->count; i += WORKERS) {
@@ -83,18 +82,18 @@ static bool load_share(struct modules *modules, const struct seen *seen, size_t 
  * Loads modules for the names noted since `begin`, in several processes: the kernel checks a signature and runs a driver's
  * start in whoever loads it, and drivers wait for their devices. Whether any module was found.
  */
-static bool load_new(struct modules *modules, const struct seen *seen, size_t begin)
+static bool coldplug_load_new(struct modules *modules, const struct seen *seen, size_t begin)
 {
     pid_t workers[WORKERS] = {0};
     bool any = false;
     for (size_t i = 1; i < WORKERS && begin + i < seen->count; i++) {
         workers[i] = fork();
         if (workers[i] == 0)
-            _exit(!load_share(modules, seen, begin + i));
+            _exit(!coldplug_load_share(modules, seen, begin + i));
         if (workers[i] < 0)
-            any = load_share(modules, seen, begin + i) || any;
+            any = coldplug_load_share(modules, seen, begin + i) || any;
     }
-    any = load_share(modules, seen, begin) || any;
+    any = coldplug_load_share(modules, seen, begin) || any;
     for (size_t i = 1; i < WORKERS; i++) {
         int status = 1;
         while (workers[i] > 0 && waitpid(workers[i], &status, 0) < 0 && errno == EINTR)
@@ -105,59 +104,59 @@ static bool load_new(struct modules *modules, const struct seen *seen, size_t be
 }
 
 /* Loads modules for the names from `begin` on and for all devices that are not noted, and for what these bring. */
-static void load_all(struct modules *modules, struct seen *seen, size_t begin)
+static void coldplug_load_all(struct modules *modules, struct seen *seen, size_t begin)
 {
     for (int passes = 0; passes < PASSES; passes++) {
-        look(seen);
+        coldplug_note_devices(seen);
         size_t from = begin;
         begin = seen->count;
-        if (begin == from || !load_new(modules, seen, from))
+        if (begin == from || !coldplug_load_new(modules, seen, from))
             return;
     }
 }
 
 /* A PCI function of the class "mass storage" (modalias pci:v…d…sv…sd…bc01sc…i…). */
-static bool is_disk_controller(const char *name)
+static bool coldplug_is_disk_controller(const char *name)
 {
     return strncmp(name, "pci:", 4) == 0 && strstr(name, "bc01sc") != NULL;
 }
 
 /* IDE and SATA (subclasses 01 and 06) look at their ports one after another, or all for a while. */
-static bool is_slow_controller(const char *name)
+static bool coldplug_is_slow_controller(const char *name)
 {
-    return is_disk_controller(name) && (strstr(name, "bc01sc01") || strstr(name, "bc01sc06"));
+    return coldplug_is_disk_controller(name) && (strstr(name, "bc01sc01") || strstr(name, "bc01sc06"));
 }
 
 /* Notes the devices that there are and of which `apart` holds. */
-static void set_apart(struct seen *noted, bool (*apart)(const char *name))
+static void coldplug_set_apart(struct seen *noted, bool (*apart)(const char *name))
 {
     struct seen all = {0};
-    look(&all);
+    coldplug_note_devices(&all);
     for (size_t i = 0; i < all.count; i++)
         if (apart(all.names[i]))
-            is_new(noted, all.names[i]);
-    forget(&all);
+            coldplug_note(noted, all.names[i]);
+    coldplug_forget(&all);
 }
 
 /* Names, separated by blanks, of modules that are wanted beside the drivers. */
-static char wanted[PLAN_LINE_MAXIMUM];
+static char coldplug_wanted[PLAN_LINE_MAXIMUM];
 
 void coldplug_want(const char *names)
 {
-    size_t length = strlen(wanted);
-    snprintf(wanted + length, sizeof wanted - length, "%s ", names);
+    size_t length = strlen(coldplug_wanted);
+    snprintf(coldplug_wanted + length, sizeof coldplug_wanted - length, "%s ", names);
 }
 
-static void note_wanted(struct seen *seen)
+static void coldplug_note_wanted(struct seen *seen)
 {
-    char *rest = wanted;
+    char *rest = coldplug_wanted;
     for (const char *name; (name = strsep(&rest, " ")) != NULL;)
         if (*name)
-            is_new(seen, name);
+            coldplug_note(seen, name);
 }
 
 /* Loads drivers, but not those of the first `apart` names in `seen`; those behind them are loaded too. */
-static int load(struct seen *seen, size_t apart, struct failure *failure)
+static int coldplug_load(struct seen *seen, size_t apart, struct failure *failure)
 {
     char folder[128];
     struct modules modules;
@@ -165,7 +164,7 @@ static int load(struct seen *seen, size_t apart, struct failure *failure)
     if (modules_open(&modules, folder) < 0)
         /* A kernel with everything built in has no modules. */
         return errno == ENOENT ? 0 : failed_errno(failure, "coldplug: %s", folder);
-    load_all(&modules, seen, apart);
+    coldplug_load_all(&modules, seen, apart);
     modules_close(&modules);
     return 0;
 }
@@ -173,44 +172,44 @@ static int load(struct seen *seen, size_t apart, struct failure *failure)
 int coldplug(struct failure *failure)
 {
     struct seen seen = {0};
-    int result = load(&seen, 0, failure);
-    forget(&seen);
+    int result = coldplug_load(&seen, 0, failure);
+    coldplug_forget(&seen);
     return result;
 }
 
 int coldplug_quick(struct failure *failure)
 {
     struct seen seen = {0};
-    set_apart(&seen, is_slow_controller);
-    int result = load(&seen, seen.count, failure);
-    forget(&seen);
+    coldplug_set_apart(&seen, coldplug_is_slow_controller);
+    int result = coldplug_load(&seen, seen.count, failure);
+    coldplug_forget(&seen);
     return result;
 }
 
 int coldplug_early(struct failure *failure)
 {
     struct seen seen = {0};
-    set_apart(&seen, is_disk_controller);
+    coldplug_set_apart(&seen, coldplug_is_disk_controller);
     size_t controllers = seen.count;
-    note_wanted(&seen);
-    int result = load(&seen, controllers, failure);
-    if (result == 0 && controllers > 0 && child_fork(&disks, failure) == 0) {
+    coldplug_note_wanted(&seen);
+    int result = coldplug_load(&seen, controllers, failure);
+    if (result == 0 && controllers > 0 && child_fork(&coldplug_disk_loader, failure) == 0) {
         seen.count -= controllers;
         memmove(seen.names, seen.names + controllers, seen.count * sizeof *seen.names);
-        _exit(load(&seen, seen.count, failure) < 0);
+        _exit(coldplug_load(&seen, seen.count, failure) < 0);
     }
-    forget(&seen);
+    coldplug_forget(&seen);
     return result;
 }
 
 void coldplug_disks(void)
 {
-    if (disks.pid > 0)
-        child_wait(&disks);
-    disks.pid = 0;
+    if (coldplug_disk_loader.pid > 0)
+        child_wait(&coldplug_disk_loader);
+    coldplug_disk_loader.pid = 0;
 }
 
-int load_module(const char *name, struct failure *failure)
+int coldplug_load_module(const char *name, struct failure *failure)
 {
     char folder[128];
     struct modules modules;
@@ -240,7 +239,7 @@ int modprobe_command(int count, char *const arguments[])
     int status = 0;
     for (; first < count; first++) {
         struct failure failure;
-        if (load_module(arguments[first], &failure) == 0)
+        if (coldplug_load_module(arguments[first], &failure) == 0)
             continue;
         if (!quiet)
             fprintf(stderr, "modprobe: %s\n", failure.text);

@@ -19,11 +19,11 @@ void coldplug_want(const char *names);
 /* The same as coldplug, but without what may look for disks for a while: drivers of SATA and IDE controllers. */
 int coldplug_quick(struct failure *failure);
 
-/* Waits until the controllers of coldplug_early have told of their disks, and those have drivers. */
+/* Waits until the controllers of coldplug_early have reported their disks, and those have drivers. */
 void coldplug_disks(void);
 
 /* Loads one module by name. */
-int load_module(const char *name, struct failure *failure);
+int coldplug_load_module(const char *name, struct failure *failure);
 
 /* modprobe [-a] [-b] [-q] [--] NAME..., as people and the kernel call it. The exit status. */
 int modprobe_command(int count, char *const arguments[]);

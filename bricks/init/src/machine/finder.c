@@ -25,28 +25,26 @@
 #define DESCRIPTION "/etc/compos/root"
 #define TARGET "/root"
 
-static const size_t description_maximum = 4096;
-
-enum { MARK_SIZE = 32, PLACES = 4, MODULES = 16, PAUSE_MILLISECONDS = 50, PATIENCE_SECONDS = 20 };
+enum { MAX_DESCRIPTION = 4096, MARK_SIZE = 32, PLACES = 4, MODULES = 16, PAUSE_MILLISECONDS = 50, REPORT_SECONDS = 20 };
 
 /* Part of a whole device that may be the root; a size of 0 means all of it. */
-struct place {
+struct root_place {
     unsigned long long offset;
     unsigned long long size;
 };
 
-struct wanted {
+struct root_description {
     const char *filesystem;
     unsigned char mark[MARK_SIZE]; /* these bytes stand there at `mark_at`, whatever device it is */
     size_t mark_size;
     unsigned long long mark_at;
-    struct place places[PLACES];
+    struct root_place places[PLACES];
     size_t place_count;
     const char *modules[MODULES];
     size_t module_count;
 };
 
-static size_t read_hex(const char *text, unsigned char *bytes, size_t limit)
+static size_t finder_read_hex(const char *text, unsigned char *bytes, size_t limit)
 {
     size_t size = 0;
     unsigned value;
@@ -55,7 +53,7 @@ static size_t read_hex(const char *text, unsigned char *bytes, size_t limit)
     return size;
 }
 
-static void read_line(struct wanted *wanted, char *line)
+static void finder_read_line(struct root_description *wanted, char *line)
 {
     char *fields[3] = {line, NULL, NULL};
     for (size_t i = 1; i < 3 && fields[i - 1] && (fields[i] = strchr(fields[i - 1], '\t')); i++)
@@ -68,27 +66,27 @@ static void read_line(struct wanted *wanted, char *line)
         wanted->modules[wanted->module_count++] = fields[1];
     else if (strcmp(line, "mark") == 0 && fields[2]) {
         wanted->mark_at = strtoull(fields[1], NULL, 10);
-        wanted->mark_size = read_hex(fields[2], wanted->mark, MARK_SIZE);
+        wanted->mark_size = finder_read_hex(fields[2], wanted->mark, MARK_SIZE);
     } else if (strcmp(line, "place") == 0 && fields[2] && wanted->place_count < PLACES)
         wanted->places[wanted->place_count++] =
-            (struct place){.offset = strtoull(fields[1], NULL, 10), .size = strtoull(fields[2], NULL, 10)};
+            (struct root_place){.offset = strtoull(fields[1], NULL, 10), .size = strtoull(fields[2], NULL, 10)};
 }
 
 /* The description points into `text`. -1 when it is not usable. */
-static int read_description(struct wanted *wanted, char *text)
+static int finder_read_description(struct root_description *wanted, char *text)
 {
-    *wanted = (struct wanted){0};
+    *wanted = (struct root_description){0};
     for (char *line = text, *next; line; line = next) {
         next = strchr(line, '\n');
         if (next)
             *next++ = '\0';
-        read_line(wanted, line);
+        finder_read_line(wanted, line);
     }
     return wanted->filesystem && wanted->mark_size > 0 && wanted->place_count > 0 ? 0 : -1;
 }
 
 /* Whether the root begins at `place` of an open device. */
-static bool is_there(int device, const struct wanted *wanted, const struct place *place)
+static bool finder_is_there(int device, const struct root_description *wanted, const struct root_place *place)
 {
     unsigned char bytes[MARK_SIZE];
     ssize_t length = pread(device, bytes, wanted->mark_size, (off_t)(place->offset + wanted->mark_at));
@@ -99,7 +97,7 @@ static bool is_there(int device, const struct wanted *wanted, const struct place
  * A loop device over part of `device`, and its path. The kernel lets it go when neither this descriptor nor a mount has it any
  * more. -1 with errno.
  */
-static int loop_over(int device, const struct place *place, char *path, size_t size)
+static int finder_loop_over(int device, const struct root_place *place, char *path, size_t size)
 {
     struct loop_config config = {
         .fd = (unsigned)device,
@@ -124,14 +122,14 @@ static int loop_over(int device, const struct place *place, char *path, size_t s
     return -1;
 }
 
-static int mount_root(const char *path, int device, const struct wanted *wanted, const struct place *place)
+static int finder_mount_root(const char *path, int device, const struct root_description *wanted, const struct root_place *place)
 {
     struct failure failure;
     char name[64];
     const char *source = path;
     int loop = -1;
     if (place->offset > 0) {
-        loop = loop_over(device, place, name, sizeof name);
+        loop = finder_loop_over(device, place, name, sizeof name);
         if (loop < 0) {
             failed_errno(&failure, "root: %s: loop device", path);
             say("%s", failure.text);
@@ -153,7 +151,7 @@ static int mount_root(const char *path, int device, const struct wanted *wanted,
 }
 
 /* Mounts the root if it is on this block device; -1 when it is not. */
-static int try_device(const char *name, const struct wanted *wanted)
+static int finder_try_device(const char *name, const struct root_description *wanted)
 {
     char path[300];
     snprintf(path, sizeof path, "/dev/%s", name);
@@ -162,14 +160,14 @@ static int try_device(const char *name, const struct wanted *wanted)
     if (device < 0)
         return -1;
     for (size_t i = 0; i < wanted->place_count && result < 0; i++)
-        if (is_there(device, wanted, &wanted->places[i]))
-            result = mount_root(path, device, wanted, &wanted->places[i]);
+        if (finder_is_there(device, wanted, &wanted->places[i]))
+            result = finder_mount_root(path, device, wanted, &wanted->places[i]);
     close(device);
     return result;
 }
 
 /* Tries every block device; their names go to `seen`, for a message. */
-static int try_all(const struct wanted *wanted, char *seen, size_t size)
+static int finder_try_all(const struct root_description *wanted, char *seen, size_t size)
 {
     int result = -1;
     *seen = '\0';
@@ -182,13 +180,13 @@ static int try_all(const struct wanted *wanted, char *seen, size_t size)
             continue;
         size_t length = strlen(seen);
         snprintf(seen + length, size - length, " %s", name);
-        result = try_device(name, wanted);
+        result = finder_try_device(name, wanted);
     }
     closedir(folder);
     return result;
 }
 
-static void mount_basics(void)
+static void finder_mount_basics(void)
 {
     static const char *const basics[][2] = {{"devtmpfs", "/dev"}, {"proc", "/proc"}, {"sysfs", "/sys"}};
     for (size_t i = 0; i < sizeof basics / sizeof *basics; i++) {
@@ -199,29 +197,29 @@ static void mount_basics(void)
 }
 
 /* Drivers come with the devices; a disk behind a slow bus shows up seconds later. */
-static void find(const struct wanted *wanted)
+static void finder_find(const struct root_description *wanted)
 {
     static const struct timespec interval = {.tv_nsec = PAUSE_MILLISECONDS * 1000000L};
-    const unsigned patience = PATIENCE_SECONDS * 1000 / PAUSE_MILLISECONDS;
+    const unsigned report_interval = REPORT_SECONDS * 1000 / PAUSE_MILLISECONDS;
     struct failure failure;
     char seen[512];
     for (size_t i = 0; i < wanted->module_count; i++)
-        load_module(wanted->modules[i], &failure);
-    if (coldplug_quick(&failure) == 0 && try_all(wanted, seen, sizeof seen) == 0)
+        coldplug_load_module(wanted->modules[i], &failure);
+    if (coldplug_quick(&failure) == 0 && finder_try_all(wanted, seen, sizeof seen) == 0)
         return;
     for (unsigned tries = 1;; tries++) {
         if (coldplug(&failure) < 0)
             say("%s", failure.text);
-        if (try_all(wanted, seen, sizeof seen) == 0)
+        if (finder_try_all(wanted, seen, sizeof seen) == 0)
             return;
-        if (tries % patience == 0)
+        if (tries % report_interval == 0)
             say("root: no device has this system's root; there are:%s", *seen ? seen : " none (no driver for this machine's disks?)");
         nanosleep(&interval, NULL);
     }
 }
 
 /* The new root over the old one, whose files give their memory back. */
-static void enter(void)
+static void finder_enter(void)
 {
     static const char *const inits[] = {"/init", "/sbin/init"};
     static const char *const basics[] = {"/dev", "/proc", "/sys"};
@@ -242,20 +240,20 @@ static void enter(void)
 
 void finder(void)
 {
-    struct wanted wanted;
+    struct root_description wanted;
     size_t length = 0;
-    char *text = file_read(DESCRIPTION, description_maximum, &length);
+    char *text = file_read(DESCRIPTION, MAX_DESCRIPTION, &length);
     if (!text)
         return;
-    mount_basics();
+    finder_mount_basics();
     console_open();
-    if (read_description(&wanted, text) < 0) {
+    if (finder_read_description(&wanted, text) < 0) {
         say(DESCRIPTION ": not a description of a root");
         free(text);
         return;
     }
-    find(&wanted);
-    enter();
+    finder_find(&wanted);
+    finder_enter();
     for (;;)
         pause();
 }

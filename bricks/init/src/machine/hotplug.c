@@ -21,11 +21,11 @@
 
 enum { BUTTONS = 4, UEVENT = 8192, KEY_BITS = 8 * sizeof(unsigned long) };
 
-static struct watch uevents;
-static struct watch buttons[BUTTONS];
-static char names[BUTTONS][64];
+static struct watch hotplug_uevents;
+static struct watch hotplug_buttons[BUTTONS];
+static char hotplug_button_names[BUTTONS][64];
 
-static void pressed(struct watch *watch)
+static void hotplug_pressed(struct watch *watch)
 {
     struct input_event event;
     ssize_t count;
@@ -42,14 +42,14 @@ static void pressed(struct watch *watch)
     watch->descriptor = -1;
 }
 
-static void watch_button(const char *path)
+static void hotplug_watch_button(const char *path)
 {
     unsigned long keys[KEY_MAX / KEY_BITS + 1] = {0};
     size_t place = BUTTONS;
     for (size_t i = 0; i < BUTTONS; i++)
-        if (buttons[i].descriptor < 0)
+        if (hotplug_buttons[i].descriptor < 0)
             place = i;
-        else if (strcmp(names[i], path) == 0)
+        else if (strcmp(hotplug_button_names[i], path) == 0)
             return;
     if (place == BUTTONS)
         return;
@@ -61,35 +61,35 @@ static void watch_button(const char *path)
         close(file);
         return;
     }
-    snprintf(names[place], sizeof names[place], "%s", path);
-    buttons[place] = (struct watch){.descriptor = file, .ready = pressed};
-    watch_add(&buttons[place]);
+    snprintf(hotplug_button_names[place], sizeof hotplug_button_names[place], "%s", path);
+    hotplug_buttons[place] = (struct watch){.descriptor = file, .ready = hotplug_pressed};
+    watch_add(&hotplug_buttons[place]);
 }
 
-static void find_buttons(void)
+static void hotplug_find_buttons(void)
 {
     glob_t found;
     if (glob("/dev/input/event*", GLOB_NOSORT, NULL, &found) != 0)
         return;
     for (size_t i = 0; i < found.gl_pathc; i++)
-        watch_button(found.gl_pathv[i]);
+        hotplug_watch_button(found.gl_pathv[i]);
     globfree(&found);
 }
 
 /* In a process of its own: reading the modules' index takes time. */
-static void load_driver(const char *alias)
+static void hotplug_load_driver(const char *alias)
 {
     struct child child;
     struct failure failure;
     pid_t pid = child_fork(&child, &failure);
     if (pid == 0)
-        _exit(load_module(alias, &failure) < 0);
+        _exit(coldplug_load_module(alias, &failure) < 0);
     if (pid > 0)
         child_forget(&child);
 }
 
 /* "add@/devices/...", then KEY=VALUE, each ended by a zero byte (Documentation/driver-api/basics: kobject_uevent). */
-static void take_uevent(const char *text, size_t length)
+static void hotplug_take_uevent(const char *text, size_t length)
 {
     const char *end = text + length;
     bool input = false;
@@ -97,14 +97,14 @@ static void take_uevent(const char *text, size_t length)
         return;
     for (const char *at = text; at < end; at += strlen(at) + 1) {
         if (strncmp(at, "MODALIAS=", 9) == 0)
-            load_driver(at + 9);
+            hotplug_load_driver(at + 9);
         input = input || strcmp(at, "SUBSYSTEM=input") == 0;
     }
     if (input)
-        find_buttons();
+        hotplug_find_buttons();
 }
 
-static void take_uevents(struct watch *watch)
+static void hotplug_take_uevents(struct watch *watch)
 {
     char text[UEVENT + 1];
     struct sockaddr_nl from;
@@ -114,7 +114,7 @@ static void take_uevents(struct watch *watch)
         text[length] = '\0';
         /* The kernel's own, not somebody else's. */
         if (from.nl_pid == 0)
-            take_uevent(text, (size_t)length);
+            hotplug_take_uevent(text, (size_t)length);
         size = sizeof from;
     }
 }
@@ -123,7 +123,7 @@ void hotplug_start(void)
 {
     struct sockaddr_nl address = {.nl_family = AF_NETLINK, .nl_groups = 1};
     for (size_t i = 0; i < BUTTONS; i++)
-        buttons[i].descriptor = -1;
+        hotplug_buttons[i].descriptor = -1;
     int channel = socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_KOBJECT_UEVENT);
     if (channel < 0 || bind(channel, (struct sockaddr *)&address, sizeof address) < 0) {
         say("hotplug: %s", strerror(errno));
@@ -131,7 +131,7 @@ void hotplug_start(void)
             close(channel);
         return;
     }
-    uevents = (struct watch){.descriptor = channel, .ready = take_uevents};
-    watch_add(&uevents);
-    find_buttons();
+    hotplug_uevents = (struct watch){.descriptor = channel, .ready = hotplug_take_uevents};
+    watch_add(&hotplug_uevents);
+    hotplug_find_buttons();
 }

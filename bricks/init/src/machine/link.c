@@ -19,23 +19,23 @@ struct request {
     char body[1024];
 };
 
-static size_t aligned(size_t length)
+static size_t link_aligned(size_t length)
 {
     return (length + 3) & ~(size_t)3;
 }
 
 /* Room for `length` bytes at the end of the message, zeroed; every caller's sum is far below the body's size. */
-static void *append(struct request *request, size_t length)
+static void *link_append(struct request *request, size_t length)
 {
     void *place = (char *)request + request->header.nlmsg_len;
-    memset(place, 0, aligned(length));
-    request->header.nlmsg_len += (uint32_t)aligned(length);
+    memset(place, 0, link_aligned(length));
+    request->header.nlmsg_len += (uint32_t)link_aligned(length);
     return place;
 }
 
-static struct rtattr *attribute(struct request *request, unsigned type, const void *data, size_t length)
+static struct rtattr *link_attribute(struct request *request, unsigned type, const void *data, size_t length)
 {
-    struct rtattr *made = append(request, sizeof *made + length);
+    struct rtattr *made = link_append(request, sizeof *made + length);
     made->rta_type = (unsigned short)type;
     made->rta_len = (unsigned short)(sizeof *made + length);
     if (length > 0)
@@ -44,12 +44,12 @@ static struct rtattr *attribute(struct request *request, unsigned type, const vo
 }
 
 /* Ends an attribute that holds what was appended since. */
-static void close_nested(struct request *request, struct rtattr *nested)
+static void link_close_nested(struct request *request, struct rtattr *nested)
 {
     nested->rta_len = (unsigned short)((char *)request + request->header.nlmsg_len - (char *)nested);
 }
 
-static void begin(struct request *request, int type, int flags)
+static void link_begin(struct request *request, int type, int flags)
 {
     request->header = (struct nlmsghdr){.nlmsg_len = sizeof request->header,
                                         .nlmsg_type = (uint16_t)type,
@@ -57,7 +57,7 @@ static void begin(struct request *request, int type, int flags)
 }
 
 /* Sends a request and takes the kernel's answer: 0, or -1 with errno. */
-static int ask(struct request *request)
+static int link_ask(struct request *request)
 {
     struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
     struct {
@@ -84,12 +84,12 @@ static int ask(struct request *request)
     return answer.error.error == 0 ? 0 : -1;
 }
 
-static int name_attribute(struct request *request, const char *name, struct failure *failure)
+static int link_name_attribute(struct request *request, const char *name, struct failure *failure)
 {
     size_t length = strlen(name);
     if (length == 0 || length >= IFNAMSIZ)
         return failed(failure, "interface %s: a name has 1 to %d bytes", name, IFNAMSIZ - 1);
-    attribute(request, IFLA_IFNAME, name, length + 1);
+    link_attribute(request, IFLA_IFNAME, name, length + 1);
     return 0;
 }
 
@@ -98,56 +98,56 @@ int link_loopback(struct failure *failure)
     enum { LOOPBACK_INDEX = 1 }; /* the kernel's first interface in every namespace */
     const uint32_t address = htonl(INADDR_LOOPBACK);
     struct request request;
-    begin(&request, RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL);
-    struct ifaddrmsg *assigned = append(&request, sizeof *assigned);
+    link_begin(&request, RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL);
+    struct ifaddrmsg *assigned = link_append(&request, sizeof *assigned);
     *assigned = (struct ifaddrmsg){
         .ifa_family = AF_INET, .ifa_prefixlen = 8, .ifa_scope = RT_SCOPE_HOST, .ifa_index = LOOPBACK_INDEX};
-    attribute(&request, IFA_LOCAL, &address, sizeof address);
-    if (ask(&request) < 0 && errno != EEXIST)
+    link_attribute(&request, IFA_LOCAL, &address, sizeof address);
+    if (link_ask(&request) < 0 && errno != EEXIST)
         return failed_errno(failure, "loopback: address");
-    begin(&request, RTM_NEWLINK, 0);
-    struct ifinfomsg *link = append(&request, sizeof *link);
+    link_begin(&request, RTM_NEWLINK, 0);
+    struct ifinfomsg *link = link_append(&request, sizeof *link);
     *link = (struct ifinfomsg){.ifi_index = LOOPBACK_INDEX, .ifi_flags = IFF_UP, .ifi_change = IFF_UP};
-    return ask(&request) < 0 ? failed_errno(failure, "loopback: up") : 0;
+    return link_ask(&request) < 0 ? failed_errno(failure, "loopback: up") : 0;
 }
 
 /* Makes an interface, in the network namespace of `pid` unless that is 0. */
-static int create(const char *name, const char *type, const char *peer, pid_t pid, struct failure *failure)
+static int link_create(const char *name, const char *type, const char *peer, pid_t pid, struct failure *failure)
 {
     struct request request;
-    begin(&request, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL);
-    append(&request, sizeof(struct ifinfomsg));
-    if (name_attribute(&request, name, failure) < 0)
+    link_begin(&request, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL);
+    link_append(&request, sizeof(struct ifinfomsg));
+    if (link_name_attribute(&request, name, failure) < 0)
         return -1;
     if (pid != 0)
-        attribute(&request, IFLA_NET_NS_PID, &(uint32_t){(uint32_t)pid}, sizeof(uint32_t));
+        link_attribute(&request, IFLA_NET_NS_PID, &(uint32_t){(uint32_t)pid}, sizeof(uint32_t));
     size_t type_length = strlen(type);
     if (type_length >= IFNAMSIZ)
         return failed(failure, "interface %s: no link type %s", name, type);
-    struct rtattr *information = attribute(&request, IFLA_LINKINFO, NULL, 0);
-    attribute(&request, IFLA_INFO_KIND, type, type_length);
+    struct rtattr *information = link_attribute(&request, IFLA_LINKINFO, NULL, 0);
+    link_attribute(&request, IFLA_INFO_KIND, type, type_length);
     if (*peer) {
-        struct rtattr *data = attribute(&request, IFLA_INFO_DATA, NULL, 0);
-        struct rtattr *other = attribute(&request, VETH_INFO_PEER, NULL, 0);
-        append(&request, sizeof(struct ifinfomsg));
-        if (name_attribute(&request, peer, failure) < 0)
+        struct rtattr *data = link_attribute(&request, IFLA_INFO_DATA, NULL, 0);
+        struct rtattr *other = link_attribute(&request, VETH_INFO_PEER, NULL, 0);
+        link_append(&request, sizeof(struct ifinfomsg));
+        if (link_name_attribute(&request, peer, failure) < 0)
             return -1;
-        close_nested(&request, other);
-        close_nested(&request, data);
+        link_close_nested(&request, other);
+        link_close_nested(&request, data);
     }
-    close_nested(&request, information);
-    return ask(&request) < 0 ? failed_errno(failure, "interface %s: cannot make a %s", name, type) : 0;
+    link_close_nested(&request, information);
+    return link_ask(&request) < 0 ? failed_errno(failure, "interface %s: cannot make a %s", name, type) : 0;
 }
 
-static int move(const char *name, pid_t pid, struct failure *failure)
+static int link_move(const char *name, pid_t pid, struct failure *failure)
 {
     struct request request;
-    begin(&request, RTM_NEWLINK, 0);
-    append(&request, sizeof(struct ifinfomsg));
-    if (name_attribute(&request, name, failure) < 0)
+    link_begin(&request, RTM_NEWLINK, 0);
+    link_append(&request, sizeof(struct ifinfomsg));
+    if (link_name_attribute(&request, name, failure) < 0)
         return -1;
-    attribute(&request, IFLA_NET_NS_PID, &(uint32_t){(uint32_t)pid}, sizeof(uint32_t));
-    return ask(&request) < 0 ? failed_errno(failure, "interface %s: cannot move it", name) : 0;
+    link_attribute(&request, IFLA_NET_NS_PID, &(uint32_t){(uint32_t)pid}, sizeof(uint32_t));
+    return link_ask(&request) < 0 ? failed_errno(failure, "interface %s: cannot move it", name) : 0;
 }
 
 int link_interface(const char *const argument[], pid_t pid, struct failure *failure)
@@ -157,9 +157,9 @@ int link_interface(const char *const argument[], pid_t pid, struct failure *fail
     if (veth != (*peer != '\0'))
         return failed(failure, "interface %s: a veth has a peer, and nothing else has", name);
     if (!*type)
-        return move(name, pid, failure);
+        return link_move(name, pid, failure);
     /* The peer of a veth stays outside, and so does the socket of a wireguard made in the root namespace. */
     if (!veth && strcmp(argument[3], "root") != 0)
-        return create(name, type, peer, pid, failure);
-    return create(name, type, peer, 0, failure) < 0 ? -1 : move(name, pid, failure);
+        return link_create(name, type, peer, pid, failure);
+    return link_create(name, type, peer, 0, failure) < 0 ? -1 : link_move(name, pid, failure);
 }

@@ -23,7 +23,7 @@ bool machine_is_given(void)
     return state == GIVEN;
 }
 
-int set_clock(struct failure *failure)
+int machine_set_clock(struct failure *failure)
 {
     char done[8];
     if (file_line("/sys/class/rtc/rtc0/hctosys", done, sizeof done) == 0 && strcmp(done, "1") == 0)
@@ -35,7 +35,7 @@ int set_clock(struct failure *failure)
     return settimeofday(&now, NULL) < 0 ? failed_errno(failure, "clock") : 0;
 }
 
-int set_hostname(struct failure *failure)
+int machine_set_hostname(struct failure *failure)
 {
     char name[65];
     if (file_line("/etc/hostname", name, sizeof name) < 0 || !*name) {
@@ -55,7 +55,7 @@ int set_hostname(struct failure *failure)
     return sethostname(name, strlen(name)) < 0 ? failed_errno(failure, "hostname %s", name) : 0;
 }
 
-static int read_limit(const char *text, rlim_t *value)
+static int machine_read_limit(const char *text, rlim_t *value)
 {
     char *end;
     if (strcmp(text, "unlimited") == 0) {
@@ -67,7 +67,7 @@ static int read_limit(const char *text, rlim_t *value)
     return *text < '0' || *text > '9' || *end || errno ? -1 : 0;
 }
 
-int set_limit(const char *const argument[], struct failure *failure)
+int machine_set_limit(const char *const argument[], struct failure *failure)
 {
     static const struct {
         const char *name;
@@ -81,7 +81,7 @@ int set_limit(const char *const argument[], struct failure *failure)
         {"stack", RLIMIT_STACK},
     };
     struct rlimit limit;
-    if (read_limit(argument[1], &limit.rlim_cur) < 0 || read_limit(argument[2], &limit.rlim_max) < 0)
+    if (machine_read_limit(argument[1], &limit.rlim_cur) < 0 || machine_read_limit(argument[2], &limit.rlim_max) < 0)
         return failed(failure, "limit %s: not a number and not `unlimited`", argument[0]);
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (strcmp(known[i].name, argument[0]) == 0)
@@ -89,7 +89,7 @@ int set_limit(const char *const argument[], struct failure *failure)
     return failed(failure, "limit %s: unknown resource", argument[0]);
 }
 
-int make_resolvconf(struct failure *failure)
+int machine_make_resolvconf(struct failure *failure)
 {
     char target[PATH_SIZE] = "/etc/";
     ssize_t length = readlink("/etc/resolv.conf", target + 5, sizeof target - 6);
@@ -104,18 +104,18 @@ int make_resolvconf(struct failure *failure)
     return 0;
 }
 
-static void write_issue(const char *device, const char *text, size_t length)
+static void machine_write_issue(const char *device, const char *text, size_t length)
 {
     struct stat status;
     int terminal = open(device, O_WRONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
     if (terminal < 0)
         return;
     if (fstat(terminal, &status) == 0 && S_ISCHR(status.st_mode))
-        write_patiently(terminal, text, length, 500);
+        write_within(terminal, text, length, 500);
     close(terminal);
 }
 
-int show_issue(struct failure *failure)
+int machine_show_issue(struct failure *failure)
 {
     char command_line[4096];
     size_t length;
@@ -130,13 +130,13 @@ int show_issue(struct failure *failure)
         if (strncmp(word, "console=", 8) != 0)
             continue;
         snprintf(device, sizeof device, "/dev/%.*s", (int)strcspn(word + 8, ","), word + 8);
-        write_issue(device, text, length);
+        machine_write_issue(device, text, length);
     }
     free(text);
     return result;
 }
 
-static int read_number(const char *text, int base, unsigned long maximum, unsigned *value)
+static int machine_read_number(const char *text, int base, unsigned long maximum, unsigned *value)
 {
     char *end;
     unsigned long number = strtoul(text, &end, base);
@@ -144,24 +144,24 @@ static int read_number(const char *text, int base, unsigned long maximum, unsign
     return *text < '0' || *text > '9' || *end || number > maximum ? -1 : 0;
 }
 
-int make_node(const char *const argument[], struct failure *failure)
+int machine_make_node(const char *const argument[], struct failure *failure)
 {
     unsigned mode, major, minor;
     const char *path = argument[4];
     bool block = strcmp(argument[1], "b") == 0;
-    if (read_number(argument[0], 8, 07777, &mode) < 0 || (!block && strcmp(argument[1], "c") != 0) ||
-        read_number(argument[2], 10, 4095, &major) < 0 || read_number(argument[3], 10, 1048575, &minor) < 0)
+    if (machine_read_number(argument[0], 8, 07777, &mode) < 0 || (!block && strcmp(argument[1], "c") != 0) ||
+        machine_read_number(argument[2], 10, 4095, &major) < 0 || machine_read_number(argument[3], 10, 1048575, &minor) < 0)
         return failed(failure, "node %s: bad mode, kind or number", path);
     if (mknod(path, mode | (unsigned)(block ? S_IFBLK : S_IFCHR), makedev(major, minor)) == 0)
         return chmod(path, mode) < 0 ? failed_errno(failure, "node %s", path) : 0;
     return errno == EEXIST ? 0 : failed_errno(failure, "node %s", path);
 }
 
-int make_directory(const char *const argument[], const char *root, struct failure *failure)
+int machine_make_directory(const char *const argument[], const char *root, struct failure *failure)
 {
     unsigned mode;
     const char *path = argument[1];
-    if (read_number(argument[0], 8, 07777, &mode) < 0)
+    if (machine_read_number(argument[0], 8, 07777, &mode) < 0)
         return failed(failure, "directory %s: bad mode", path);
     if (*path == '/' || !root) {
         if (directory_make(path) < 0 || chmod(path, mode) < 0)
@@ -177,7 +177,7 @@ int make_directory(const char *const argument[], const char *root, struct failur
     return result;
 }
 
-int make_symlink(const char *const argument[], struct failure *failure)
+int machine_make_symlink(const char *const argument[], struct failure *failure)
 {
     if (symlink(argument[0], argument[1]) == 0 || errno == EEXIST)
         return 0;

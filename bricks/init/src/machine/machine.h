@@ -13,27 +13,27 @@
 bool machine_is_given(void);
 
 /* The system clock from the clock chip rtc0 (UTC), when the kernel has not set it. */
-int set_clock(struct failure *failure);
+int machine_set_clock(struct failure *failure);
 
 /* /etc/hostname, else linuxkit- and the MAC of eth0. */
-int set_hostname(struct failure *failure);
+int machine_set_hostname(struct failure *failure);
 
 /* resource (nofile, nproc, ...), soft, hard: numbers or `unlimited` */
-int set_limit(const char *const argument[], struct failure *failure);
+int machine_set_limit(const char *const argument[], struct failure *failure);
 
 /* Where the symbolic link /etc/resolv.conf leads, an empty file. */
-int make_resolvconf(struct failure *failure);
+int machine_make_resolvconf(struct failure *failure);
 
 /* /etc/issue to each console= device of the kernel's command line. */
-int show_issue(struct failure *failure);
+int machine_show_issue(struct failure *failure);
 
 /* mode, c or b, major, minor, path */
-int make_node(const char *const argument[], struct failure *failure);
+int machine_make_node(const char *const argument[], struct failure *failure);
 
 /* mode, path; a relative path is below `root` */
-int make_directory(const char *const argument[], const char *root, struct failure *failure);
+int machine_make_directory(const char *const argument[], const char *root, struct failure *failure);
 
 /* target, path */
-int make_symlink(const char *const argument[], struct failure *failure);
+int machine_make_symlink(const char *const argument[], struct failure *failure);
 
 #endif

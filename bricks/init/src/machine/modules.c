@@ -18,44 +18,44 @@
 enum { DEPENDENCIES, ALIASES, BUILTINS, SOFT_DEPENDENCIES };
 
 /* Debian's full kernel: 0.7 MB of modules.dep, 1.6 MB of modules.alias. */
-static const size_t limit = (size_t)64 << 20;
+enum { MAX_INDEX = 64 << 20 };
 
-static const char blanks[] = " \t";
+static const char modules_blanks[] = " \t";
 
 /* A module that needs itself, or a chain longer than any real one, ends here. */
-enum { DEPTH = 64 };
+enum { MAX_DEPTH = 64 };
 
-static int load(struct modules *modules, struct module *module, int depth);
+static int modules_load_one(struct modules *modules, struct module *module, int depth);
 
 /* The line behind `line`, which must be whole; NULL at the end. */
-static char *line_after(const struct index *index, char *line)
+static char *modules_line_after(const struct index *index, char *line)
 {
     char *next = line + strlen(line) + 1;
     return next < index->end ? next : NULL;
 }
 
-static char *first_line(const struct index *index)
+static char *modules_first_line(const struct index *index)
 {
     return index->begin < index->end ? index->begin : NULL;
 }
 
 /* The next blank-separated word in place, made zero-terminated; NULL at the end. */
-static char *next_word(char **text)
+static char *modules_next_word(char **text)
 {
-    char *word = *text + strspn(*text, blanks);
+    char *word = *text + strspn(*text, modules_blanks);
     if (!*word)
         return NULL;
-    size_t length = strcspn(word, blanks);
+    size_t length = strcspn(word, modules_blanks);
     *text = word + length + (word[length] != '\0');
     word[length] = '\0';
     return word;
 }
 
 /* Reads an index file. The number of its lines. */
-static size_t read_index(struct index *index, const char *path)
+static size_t modules_read_index(struct index *index, const char *path)
 {
     size_t length = 0, count = 0;
-    index->begin = file_read(path, limit, &length);
+    index->begin = file_read(path, MAX_INDEX, &length);
     if (!index->begin)
         return 0;
     index->end = index->begin + length;
@@ -65,14 +65,14 @@ static size_t read_index(struct index *index, const char *path)
     return count + 1;
 }
 
-static bool same_letter(char a, char b)
+static bool modules_same_letter(char a, char b)
 {
     return (a == '-' ? '_' : a) == (b == '-' ? '_' : b);
 }
 
-static bool same_name(const char *a, const char *b)
+static bool modules_same_name(const char *a, const char *b)
 {
-    for (; *a && same_letter(*a, *b); a++, b++)
+    for (; *a && modules_same_letter(*a, *b); a++, b++)
         continue;
     return *a == *b;
 }
@@ -81,16 +81,16 @@ bool module_named(const char *path, const char *name)
 {
     const char *slash = strrchr(path, '/');
     const char *base = slash ? slash + 1 : path;
-    for (; *name && same_letter(*base, *name); base++, name++)
+    for (; *name && modules_same_letter(*base, *name); base++, name++)
         continue;
     return !*name && (strcmp(base, ".ko") == 0 || strncmp(base, ".ko.", 4) == 0);
 }
 
-static void read_dependencies(struct modules *modules)
+static void modules_read_dependencies(struct modules *modules)
 {
     const struct index *index = &modules->index[DEPENDENCIES];
-    for (char *line = first_line(index), *next; line; line = next) {
-        next = line_after(index, line);
+    for (char *line = modules_first_line(index), *next; line; line = next) {
+        next = modules_line_after(index, line);
         char *colon = strchr(line, ':');
         if (!colon)
             continue;
@@ -99,14 +99,14 @@ static void read_dependencies(struct modules *modules)
     }
 }
 
-static void read_aliases(struct modules *modules)
+static void modules_read_aliases(struct modules *modules)
 {
     const struct index *index = &modules->index[ALIASES];
-    for (char *line = first_line(index), *next; line; line = next) {
-        next = line_after(index, line);
-        char *keyword = next_word(&line);
-        char *pattern = keyword ? next_word(&line) : NULL;
-        char *module = pattern ? next_word(&line) : NULL;
+    for (char *line = modules_first_line(index), *next; line; line = next) {
+        next = modules_line_after(index, line);
+        char *keyword = modules_next_word(&line);
+        char *pattern = keyword ? modules_next_word(&line) : NULL;
+        char *module = pattern ? modules_next_word(&line) : NULL;
         if (module && strcmp(keyword, "alias") == 0)
             modules->aliases[modules->alias_count++] =
                 (struct alias){.pattern = pattern, .literal = strcspn(pattern, "*?[\\-_"), .module = module};
@@ -121,7 +121,7 @@ int modules_open(struct modules *modules, const char *folder)
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         char path[PATH_SIZE];
         snprintf(path, sizeof path, "%s/modules.%s", folder, names[i]);
-        lines[i] = read_index(&modules->index[i], path);
+        lines[i] = modules_read_index(&modules->index[i], path);
         if (i == DEPENDENCIES && lines[i] == 0)
             return -1;
     }
@@ -131,8 +131,8 @@ int modules_open(struct modules *modules, const char *folder)
         modules_close(modules);
         return -1;
     }
-    read_dependencies(modules);
-    read_aliases(modules);
+    modules_read_dependencies(modules);
+    modules_read_aliases(modules);
     return 0;
 }
 
@@ -145,7 +145,7 @@ void modules_close(struct modules *modules)
     *modules = (struct modules){0};
 }
 
-static struct module *find(struct modules *modules, const char *name)
+static struct module *modules_find(struct modules *modules, const char *name)
 {
     for (size_t i = 0; i < modules->count; i++)
         if (module_named(modules->list[i].path, name))
@@ -153,7 +153,7 @@ static struct module *find(struct modules *modules, const char *name)
     return NULL;
 }
 
-static struct module *find_path(struct modules *modules, const char *path, size_t length)
+static struct module *modules_find_path(struct modules *modules, const char *path, size_t length)
 {
     for (size_t i = 0; i < modules->count; i++)
         if (strncmp(modules->list[i].path, path, length) == 0 && !modules->list[i].path[length])
@@ -161,17 +161,17 @@ static struct module *find_path(struct modules *modules, const char *path, size_
     return NULL;
 }
 
-static bool built_in(const struct modules *modules, const char *name)
+static bool modules_is_built_in(const struct modules *modules, const char *name)
 {
     const struct index *index = &modules->index[BUILTINS];
-    for (char *line = first_line(index); line; line = line_after(index, line))
+    for (char *line = modules_first_line(index); line; line = modules_line_after(index, line))
         if (module_named(line, name))
             return true;
     return false;
 }
 
 /* Whether the kernel has it already: saves reading the file again. */
-static bool live(const char *path)
+static bool modules_is_live(const char *path)
 {
     const char *slash = strrchr(path, '/');
     char state[128];
@@ -189,9 +189,9 @@ static bool live(const char *path)
 
 int modules_insert(const char *path)
 {
-    int file = live(path) ? -1 : open(path, O_RDONLY | O_CLOEXEC);
+    int file = modules_is_live(path) ? -1 : open(path, O_RDONLY | O_CLOEXEC);
     if (file < 0)
-        return live(path) ? 0 : -1;
+        return modules_is_live(path) ? 0 : -1;
     const char *dot = strrchr(path, '.');
     bool compressed = dot && strcmp(dot, ".ko") != 0;
     long result = syscall(SYS_finit_module, file, "", compressed ? MODULE_INIT_COMPRESSED_FILE : 0);
@@ -202,52 +202,52 @@ int modules_insert(const char *path)
 }
 
 /* What a softdep line names before ("pre:") or after ("post:") the module; failures do not count (modprobe.d(5)). */
-static void load_soft(struct modules *modules, const struct module *module, const char *when, int depth)
+static void modules_load_soft(struct modules *modules, const struct module *module, const char *when, int depth)
 {
     const struct index *index = &modules->index[SOFT_DEPENDENCIES];
-    for (char *line = first_line(index); line; line = line_after(index, line)) {
+    for (char *line = modules_first_line(index); line; line = modules_line_after(index, line)) {
         char copy[1024];
         snprintf(copy, sizeof copy, "%s", line);
         char *rest = copy;
-        const char *keyword = next_word(&rest);
-        const char *name = keyword ? next_word(&rest) : NULL;
+        const char *keyword = modules_next_word(&rest);
+        const char *name = keyword ? modules_next_word(&rest) : NULL;
         if (!name || strcmp(keyword, "softdep") != 0 || !module_named(module->path, name))
             continue;
         bool wanted = false;
-        for (const char *word; (word = next_word(&rest)) != NULL;) {
+        for (const char *word; (word = modules_next_word(&rest)) != NULL;) {
             if (word[strlen(word) - 1] == ':')
                 wanted = strcmp(word, when) == 0;
             else if (wanted) {
-                struct module *other = find(modules, word);
+                struct module *other = modules_find(modules, word);
                 if (other)
-                    load(modules, other, depth + 1);
+                    modules_load_one(modules, other, depth + 1);
             }
         }
     }
 }
 
 /* The dependencies stand nearest first; the last must be loaded first. */
-static void load_needed(struct modules *modules, const struct module *module, int depth)
+static void modules_load_needed(struct modules *modules, const struct module *module, int depth)
 {
     const char *begin = module->dependencies;
     for (const char *end = begin + strlen(begin); end > begin;) {
         const char *word = end;
         while (word > begin && word[-1] != ' ')
             word--;
-        struct module *needed = word < end ? find_path(modules, word, (size_t)(end - word)) : NULL;
+        struct module *needed = word < end ? modules_find_path(modules, word, (size_t)(end - word)) : NULL;
         if (needed)
-            load(modules, needed, depth + 1);
+            modules_load_one(modules, needed, depth + 1);
         end = word > begin ? word - 1 : begin;
     }
 }
 
-static int load(struct modules *modules, struct module *module, int depth)
+static int modules_load_one(struct modules *modules, struct module *module, int depth)
 {
-    if (module->tried || depth > DEPTH)
+    if (module->tried || depth > MAX_DEPTH)
         return 0;
     module->tried = true;
-    load_soft(modules, module, "pre:", depth);
-    load_needed(modules, module, depth);
+    modules_load_soft(modules, module, "pre:", depth);
+    modules_load_needed(modules, module, depth);
     char path[PATH_SIZE];
     if (*module->path == '/')
         snprintf(path, sizeof path, "%s", module->path);
@@ -255,34 +255,34 @@ static int load(struct modules *modules, struct module *module, int depth)
         snprintf(path, sizeof path, "%s/%s", modules->folder, module->path);
     int result = modules->insert(path);
     int reason = errno;
-    load_soft(modules, module, "post:", depth);
+    modules_load_soft(modules, module, "post:", depth);
     errno = reason;
     return result;
 }
 
 /* Most patterns differ before their first wildcard: comparing up to there saves nearly all of the matching. */
-static bool matches(const struct alias *alias, const char *name)
+static bool modules_alias_matches(const struct alias *alias, const char *name)
 {
     return strncmp(alias->pattern, name, alias->literal) == 0 &&
-           (same_name(alias->pattern, name) || fnmatch(alias->pattern, name, 0) == 0);
+           (modules_same_name(alias->pattern, name) || fnmatch(alias->pattern, name, 0) == 0);
 }
 
 int modules_load(struct modules *modules, const char *name, struct failure *failure)
 {
-    struct module *module = find(modules, name);
+    struct module *module = modules_find(modules, name);
     if (module)
-        return load(modules, module, 0) < 0 ? failed_errno(failure, "module %s", name) : 1;
-    if (built_in(modules, name))
+        return modules_load_one(modules, module, 0) < 0 ? failed_errno(failure, "module %s", name) : 1;
+    if (modules_is_built_in(modules, name))
         return 1;
     int found = 0;
     int loaded = 0;
     for (size_t i = 0; i < modules->alias_count; i++) {
-        if (!matches(&modules->aliases[i], name))
+        if (!modules_alias_matches(&modules->aliases[i], name))
             continue;
         found++;
         const char *target = modules->aliases[i].module;
-        module = find(modules, target);
-        if (module ? load(modules, module, 0) == 0 : built_in(modules, target))
+        module = modules_find(modules, target);
+        if (module ? modules_load_one(modules, module, 0) == 0 : modules_is_built_in(modules, target))
             loaded++;
         else if (module)
             failed_errno(failure, "module %s", target);

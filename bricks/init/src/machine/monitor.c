@@ -17,38 +17,38 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-enum { LOOK = 10000, FULL = 95, LEAST_SECONDS = 5, PANIC_SECONDS = 10 };
+enum { LOOK = 10000, FULL = 95, MIN_SECONDS = 5, PANIC_SECONDS = 10 };
 
 /* Where containers and logs write into memory (reference 4.1). */
-static const char *const places[] = {"/run", "/tmp", "/var"};
-static bool told[sizeof places / sizeof *places];
+static const char *const monitor_places[] = {"/run", "/tmp", "/var"};
+static bool monitor_reported[sizeof monitor_places / sizeof *monitor_places];
 
-static struct timer look, feed;
-static int watchdog = -1;
-static int64_t rhythm;
+static struct timer monitor_space, monitor_watchdog_timer;
+static int monitor_watchdog = -1;
+static int64_t monitor_feed_interval;
 
-static void look_at_space(struct timer *timer)
+static void monitor_look_at_space(struct timer *timer)
 {
-    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+    for (size_t i = 0; i < sizeof monitor_places / sizeof *monitor_places; i++) {
         struct statvfs space;
-        if (statvfs(places[i], &space) < 0 || space.f_blocks == 0)
+        if (statvfs(monitor_places[i], &space) < 0 || space.f_blocks == 0)
             continue;
         unsigned used = (unsigned)(100 - space.f_bavail * 100 / space.f_blocks);
-        if (used >= FULL && !told[i])
-            say("%s is %u%% full", places[i], used);
-        told[i] = used >= FULL;
+        if (used >= FULL && !monitor_reported[i])
+            say("%s is %u%% full", monitor_places[i], used);
+        monitor_reported[i] = used >= FULL;
     }
     timer->at = process_now() + LOOK;
 }
 
-static void feed_watchdog(struct timer *timer)
+static void monitor_feed_watchdog(struct timer *timer)
 {
-    (void)!write(watchdog, "\n", 1);
-    timer->at = process_now() + rhythm;
+    (void)!write(monitor_watchdog, "\n", 1);
+    timer->at = process_now() + monitor_feed_interval;
 }
 
 /* A kernel that has panicked does not feed itself either, but says why first, and starts again sooner. */
-static void set_panic(void)
+static void monitor_set_panic(void)
 {
     char text[16];
     if (file_line("/proc/sys/kernel/panic", text, sizeof text) < 0 || strcmp(text, "0") != 0)
@@ -60,30 +60,30 @@ static void set_panic(void)
     }
 }
 
-static void arm(int seconds)
+static void monitor_arm(int seconds)
 {
-    if (seconds < LEAST_SECONDS)
-        seconds = LEAST_SECONDS;
-    watchdog = open("/dev/watchdog", O_WRONLY | O_CLOEXEC);
-    if (watchdog < 0) {
+    if (seconds < MIN_SECONDS)
+        seconds = MIN_SECONDS;
+    monitor_watchdog = open("/dev/watchdog", O_WRONLY | O_CLOEXEC);
+    if (monitor_watchdog < 0) {
         say("watchdog: /dev/watchdog: %s", strerror(errno));
         return;
     }
-    if (ioctl(watchdog, (int)WDIOC_SETTIMEOUT, &seconds) < 0)
-        ioctl(watchdog, (int)WDIOC_GETTIMEOUT, &seconds);
-    rhythm = (int64_t)seconds * 1000 / 3;
-    set_panic();
+    if (ioctl(monitor_watchdog, (int)WDIOC_SETTIMEOUT, &seconds) < 0)
+        ioctl(monitor_watchdog, (int)WDIOC_GETTIMEOUT, &seconds);
+    monitor_feed_interval = (int64_t)seconds * 1000 / 3;
+    monitor_set_panic();
     say("watchdog: fed, %d s", seconds);
-    feed.due = feed_watchdog;
-    timer_add(&feed);
-    feed_watchdog(&feed);
+    monitor_watchdog_timer.due = monitor_feed_watchdog;
+    timer_add(&monitor_watchdog_timer);
+    monitor_feed_watchdog(&monitor_watchdog_timer);
 }
 
 void monitor_start(void)
 {
     int seconds = cmdline_number("compos.watchdog=");
     if (seconds > 0)
-        arm(seconds);
-    look = (struct timer){.at = process_now() + LOOK, .due = look_at_space};
-    timer_add(&look);
+        monitor_arm(seconds);
+    monitor_space = (struct timer){.at = process_now() + LOOK, .due = monitor_look_at_space};
+    timer_add(&monitor_space);
 }

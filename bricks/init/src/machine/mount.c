@@ -17,7 +17,7 @@ static const struct {
     unsigned long set;
     unsigned long clear;
     unsigned long propagation;
-} words[] = {
+} mount_words[] = {
     {"async", 0, MS_SYNCHRONOUS, 0},
     {"atime", 0, MS_NOATIME, 0},
     {"bind", MS_BIND, 0, 0},
@@ -53,17 +53,17 @@ static const struct {
     {"unbindable", 0, 0, MS_UNBINDABLE},
 };
 
-static const unsigned long per_mount =
+static const unsigned long mount_flags_per_mount =
     MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOATIME | MS_NODIRATIME | MS_RELATIME | MS_STRICTATIME;
 
-static bool read_word(struct mount_options *options, const char *word, size_t length)
+static bool mount_read_word(struct mount_options *options, const char *word, size_t length)
 {
-    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
-        if (strlen(words[i].name) != length || memcmp(words[i].name, word, length) != 0)
+    for (size_t i = 0; i < sizeof mount_words / sizeof *mount_words; i++) {
+        if (strlen(mount_words[i].name) != length || memcmp(mount_words[i].name, word, length) != 0)
             continue;
-        options->flags = (options->flags & ~words[i].clear) | words[i].set;
-        if (words[i].propagation)
-            options->propagation = words[i].propagation;
+        options->flags = (options->flags & ~mount_words[i].clear) | mount_words[i].set;
+        if (mount_words[i].propagation)
+            options->propagation = mount_words[i].propagation;
         return true;
     }
     return false;
@@ -75,7 +75,7 @@ int mount_options_read(struct mount_options *options, const char *list)
     size_t used = 0;
     for (const char *word = list;; word++) {
         size_t length = strcspn(word, ",");
-        if (length > 0 && !read_word(options, word, length)) {
+        if (length > 0 && !mount_read_word(options, word, length)) {
             if (used + length + 2 > sizeof options->data)
                 return -1;
             if (used > 0)
@@ -100,7 +100,7 @@ int mount_on(const char *source, const char *target, const char *type, const str
     } else if (flags & MS_BIND) {
         if (mount(source, target, NULL, flags & (MS_BIND | MS_REC), NULL) < 0)
             return -1;
-        if ((flags & per_mount) && mount(NULL, target, NULL, MS_REMOUNT | MS_BIND | (flags & per_mount), NULL) < 0)
+        if ((flags & mount_flags_per_mount) && mount(NULL, target, NULL, MS_REMOUNT | MS_BIND | (flags & mount_flags_per_mount), NULL) < 0)
             return -1;
     } else if (*type) {
         if (mount(source, target, type, flags, options->data) < 0)
@@ -113,7 +113,7 @@ int mount_on(const char *source, const char *target, const char *type, const str
 }
 
 /* Makes the directory that an option such as upperdir= names. */
-static int make_named(const char *data, const char *key)
+static int mount_make_named(const char *data, const char *key)
 {
     const char *found = data;
     size_t size = strlen(key);
@@ -131,7 +131,7 @@ static int make_named(const char *data, const char *key)
 }
 
 /* A file's bind needs a file to lie on. */
-static int make_target(const char *source, const char *target, unsigned long flags)
+static int mount_make_target(const char *source, const char *target, unsigned long flags)
 {
     struct stat status;
     if (!(flags & MS_BIND) || stat(source, &status) < 0 || S_ISDIR(status.st_mode))
@@ -143,7 +143,7 @@ static int make_target(const char *source, const char *target, unsigned long fla
 }
 
 /* The target as a path to mount on; for one below `root` through a descriptor, which the caller closes. */
-static int place(const char *const argument[], const char *root, unsigned long flags, char *path, int *descriptor)
+static int mount_place(const char *const argument[], const char *root, unsigned long flags, char *path, int *descriptor)
 {
     *descriptor = -1;
     if (*argument[1] == '/' || !root) {
@@ -151,7 +151,7 @@ static int place(const char *const argument[], const char *root, unsigned long f
             errno = ENAMETOOLONG;
             return -1;
         }
-        return make_target(argument[0], path, flags);
+        return mount_make_target(argument[0], path, flags);
     }
     *descriptor = directory_make_below(root, argument[1]);
     snprintf(path, PATH_SIZE, "/proc/self/fd/%d", *descriptor);
@@ -165,9 +165,9 @@ int mount_line(const char *const argument[], const char *root, struct failure *f
     int descriptor;
     if (mount_options_read(&options, argument[3]) < 0)
         return failed(failure, "mount %s: options too long", argument[1]);
-    if (make_named(options.data, "upperdir=") < 0 || make_named(options.data, "workdir=") < 0)
+    if (mount_make_named(options.data, "upperdir=") < 0 || mount_make_named(options.data, "workdir=") < 0)
         return failed_errno(failure, "mount %s: cannot make a directory of its options", argument[1]);
-    if (place(argument, root, options.flags, path, &descriptor) < 0)
+    if (mount_place(argument, root, options.flags, path, &descriptor) < 0)
         return failed_errno(failure, "mount %s: cannot make the mount point", argument[1]);
     int result = mount_on(argument[0], path, argument[2], &options);
     int reason = errno;

@@ -25,12 +25,12 @@
 static const struct {
     const char *type;
     int flags;
-} real[] = {
+} power_real_filesystems[] = {
     {"btrfs", 0}, {"cifs", MNT_DETACH}, {"exfat", 0}, {"ext2", 0}, {"ext3", 0},    {"ext4", 0}, {"f2fs", 0},
     {"msdos", 0}, {"nfs", MNT_DETACH},  {"nfs4", MNT_DETACH},      {"overlay", 0}, {"vfat", 0}, {"xfs", 0},
 };
 
-static void end_processes(int signal, int milliseconds)
+static void power_end_processes(int signal, int milliseconds)
 {
     const struct timespec pause = {.tv_nsec = 20 * 1000000};
     kill(-1, signal);
@@ -47,12 +47,12 @@ static void end_processes(int signal, int milliseconds)
 }
 
 /* Unmounts a mount of /proc/mounts when it is a real one. */
-static void unmount(const char *place, const char *type)
+static void power_unmount(const char *place, const char *type)
 {
-    for (size_t i = 0; i < sizeof real / sizeof *real; i++) {
-        if (strcmp(real[i].type, type) != 0 || strcmp(place, "/") == 0)
+    for (size_t i = 0; i < sizeof power_real_filesystems / sizeof *power_real_filesystems; i++) {
+        if (strcmp(power_real_filesystems[i].type, type) != 0 || strcmp(place, "/") == 0)
             continue;
-        if (umount2(place, real[i].flags) == 0)
+        if (umount2(place, power_real_filesystems[i].flags) == 0)
             return;
         int reason = errno;
         /* Busy: at least nothing more is written. */
@@ -62,7 +62,7 @@ static void unmount(const char *place, const char *type)
     }
 }
 
-static void unmount_all(void)
+static void power_unmount_all(void)
 {
     struct mntent *entry;
     size_t count = 0, room = 0;
@@ -86,23 +86,23 @@ static void unmount_all(void)
         count++;
     }
     while (count-- > 0)
-        unmount(mounts[count].place, mounts[count].type);
+        power_unmount(mounts[count].place, mounts[count].type);
 }
 
 /* Whether somebody has loaded a kernel to go on with (kexec(8)). */
-static bool kexec_loaded(void)
+static bool power_kexec_loaded(void)
 {
     char text[8];
     return file_line("/sys/kernel/kexec_loaded", text, sizeof text) == 0 && strcmp(text, "1") == 0;
 }
 
-static int kernel_command(enum power power)
+static int power_kernel_command(enum power power)
 {
     if (power == POWER_OFF)
         return RB_POWER_OFF;
     if (power == POWER_HALT)
         return (int)RB_HALT_SYSTEM;
-    return kexec_loaded() ? RB_KEXEC : RB_AUTOBOOT;
+    return power_kexec_loaded() ? RB_KEXEC : RB_AUTOBOOT;
 }
 
 _Noreturn void power_down(const struct plan *plan, enum power power)
@@ -112,22 +112,22 @@ _Noreturn void power_down(const struct plan *plan, enum power power)
     process_ignore_power();
     say("%s: shutting down", names[power]);
     services_stop();
-    runc_stage(plan, STAGE_SHUTDOWN, "shutdown");
+    oneshot_stage(plan, STAGE_SHUTDOWN, "shutdown");
     log_stop();
     say("ending all processes");
-    end_processes(SIGTERM, 5000);
-    end_processes(SIGKILL, 2000);
+    power_end_processes(SIGTERM, 5000);
+    power_end_processes(SIGKILL, 2000);
     sync();
     if (!machine_is_given()) {
         say("unmounting");
-        unmount_all();
+        power_unmount_all();
         sync();
     }
     say_time(names[power]);
     if (machine_is_given())
         exit(0); /* the container ends with it */
     for (;;) {
-        reboot(kernel_command(power));
+        reboot(power_kernel_command(power));
         /* The kernel cannot: stay, for PID 1 must not end. */
         say("%s: %s", names[power], strerror(errno));
         pause();
@@ -159,7 +159,7 @@ int power_command(enum power power, int count, char *const arguments[])
     } else {
         if (synchronise)
             sync();
-        reboot(kernel_command(power));
+        reboot(power_kernel_command(power));
     }
     fprintf(stderr, "%s: %s\n", arguments[0], strerror(errno));
     return 1;

@@ -13,9 +13,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-static struct watch listener;
+static struct watch control_listener;
 
-static const char *answer(char *request)
+static const char *control_answer(char *request)
 {
     char *name = strchr(request, ' ');
     if (!name)
@@ -26,17 +26,17 @@ static const char *answer(char *request)
 
 /* Somebody who has connected; descriptor -1: nobody. Who says nothing makes room for the next one, and is not waited for. */
 enum { CLIENTS = 8 };
-static struct watch clients[CLIENTS];
-static size_t oldest;
+static struct watch control_clients[CLIENTS];
+static size_t control_oldest;
 
-static void leave(struct watch *client)
+static void control_leave(struct watch *client)
 {
     watch_remove(client);
     close(client->descriptor);
     client->descriptor = -1;
 }
 
-static void serve(struct watch *client)
+static void control_serve(struct watch *client)
 {
     char request[CONTROL_MESSAGE];
     ssize_t length = recv(client->descriptor, request, sizeof request - 1, MSG_DONTWAIT);
@@ -44,13 +44,13 @@ static void serve(struct watch *client)
         return;
     if (length > 0) {
         request[length] = '\0';
-        const char *reply = answer(request);
+        const char *reply = control_answer(request);
         (void)!send(client->descriptor, reply ? reply : "", reply ? strlen(reply) : 0, MSG_NOSIGNAL | MSG_DONTWAIT);
     }
-    leave(client);
+    control_leave(client);
 }
 
-static void accept_one(struct watch *watch)
+static void control_accept_one(struct watch *watch)
 {
     struct ucred peer;
     socklen_t size = sizeof peer;
@@ -61,11 +61,11 @@ static void accept_one(struct watch *watch)
         close(channel);
         return;
     }
-    struct watch *client = &clients[oldest];
-    oldest = (oldest + 1) % CLIENTS;
+    struct watch *client = &control_clients[control_oldest];
+    control_oldest = (control_oldest + 1) % CLIENTS;
     if (client->descriptor >= 0)
-        leave(client);
-    *client = (struct watch){.descriptor = channel, .ready = serve};
+        control_leave(client);
+    *client = (struct watch){.descriptor = channel, .ready = control_serve};
     watch_add(client);
 }
 
@@ -84,7 +84,7 @@ void control_start(void)
         return;
     }
     for (size_t i = 0; i < CLIENTS; i++)
-        clients[i].descriptor = -1;
-    listener = (struct watch){.descriptor = channel, .ready = accept_one};
-    watch_add(&listener);
+        control_clients[i].descriptor = -1;
+    control_listener = (struct watch){.descriptor = channel, .ready = control_accept_one};
+    watch_add(&control_listener);
 }

@@ -5,15 +5,15 @@
 #include <string.h>
 #include <sys/wait.h>
 
-static const char *const restarts[] = {"no", "always", "on-failure", "unless-stopped"};
-static const char *const conditions[] = {"started", "healthy", "completed", "running"};
-static const char *const drivers[] = {"file", "console", "kmsg", "syslog", "none"};
+static const char *const service_restart_names[] = {"no", "always", "on-failure", "unless-stopped"};
+static const char *const service_condition_names[] = {"started", "healthy", "completed", "running"};
+static const char *const service_driver_names[] = {"file", "console", "kmsg", "syslog", "none"};
 
 /* Milliseconds, and how often: the build refuses more (MAX_MILLISECONDS, MAX_COUNT, src/compos/config/quantities.py). */
-static const long long TIME_MOST = 1LL << 40, COUNT_MOST = 1000000000;
+static const long long MAX_TIME = 1LL << 40, MAX_COUNT = 1000000000;
 
 /* The position of `name` in a table, or -1. */
-static int position(const char *name, const char *const table[], size_t count)
+static int service_position(const char *name, const char *const table[], size_t count)
 {
     for (size_t i = 0; i < count; i++)
         if (strcmp(table[i], name) == 0)
@@ -21,32 +21,32 @@ static int position(const char *name, const char *const table[], size_t count)
     return -1;
 }
 
-#define POSITION(name, table) position(name, table, sizeof(table) / sizeof *(table))
+#define POSITION(name, table) service_position(name, table, sizeof(table) / sizeof *(table))
 
-static int read_restart(struct service *service, const char *const argument[])
+static int service_read_restart(struct service *service, const char *const argument[])
 {
-    int found = POSITION(argument[0], restarts);
+    int found = POSITION(argument[0], service_restart_names);
     long long most = plan_number(argument[1]);
-    if (found < 0 || most < 0 || most > COUNT_MOST)
+    if (found < 0 || most < 0 || most > MAX_COUNT)
         return -1;
     service->restart = (enum restart)found;
-    service->restarts_most = (unsigned)most;
+    service->max_restarts = (unsigned)most;
     return 0;
 }
 
-static int read_stop(struct service *service, const char *const argument[])
+static int service_read_stop(struct service *service, const char *const argument[])
 {
     long long number = plan_number(argument[0]), grace = plan_number(argument[1]);
-    if (number < 1 || number > 64 || grace < 0 || grace > TIME_MOST)
+    if (number < 1 || number > 64 || grace < 0 || grace > MAX_TIME)
         return -1;
     service->stop_signal = (int)number;
     service->grace = grace;
     return 0;
 }
 
-static int read_log(struct service *service, const char *const argument[])
+static int service_read_log(struct service *service, const char *const argument[])
 {
-    int driver = POSITION(argument[0], drivers);
+    int driver = POSITION(argument[0], service_driver_names);
     long long size = plan_number(argument[1]), files = plan_number(argument[2]);
     if (driver < 0 || size < 1 || files < 1 || files > 100)
         return -1;
@@ -54,12 +54,12 @@ static int read_log(struct service *service, const char *const argument[])
     return 0;
 }
 
-static int read_health(struct service *service, const char *const argument[])
+static int service_read_health(struct service *service, const char *const argument[])
 {
     enum { RETRIES = 2 };
     long long values[5];
     for (size_t i = 0; i < 5; i++)
-        if ((values[i] = plan_number(argument[i])) < 0 || values[i] > (i == RETRIES ? COUNT_MOST : TIME_MOST))
+        if ((values[i] = plan_number(argument[i])) < 0 || values[i] > (i == RETRIES ? MAX_COUNT : MAX_TIME))
             return -1;
     service->check.interval = values[0];
     service->check.timeout = values[1];
@@ -69,17 +69,17 @@ static int read_health(struct service *service, const char *const argument[])
     return 0;
 }
 
-static int read_line(struct service *service, const struct plan_line *line)
+static int service_read_line(struct service *service, const struct plan_line *line)
 {
     switch (line->word) {
     case WORD_RESTART:
-        return read_restart(service, line->argument);
+        return service_read_restart(service, line->argument);
     case WORD_STOP:
-        return read_stop(service, line->argument);
+        return service_read_stop(service, line->argument);
     case WORD_LOG:
-        return read_log(service, line->argument);
+        return service_read_log(service, line->argument);
     case WORD_HEALTH:
-        return read_health(service, line->argument);
+        return service_read_health(service, line->argument);
     case WORD_TEST:
         if (!service->check.test)
             service->check.test = line;
@@ -98,7 +98,7 @@ int service_read(struct service *service, const struct plan *plan, size_t index,
     if (bundle_read(&service->bundle, plan, index, end, failure) < 0)
         return -1;
     for (size_t i = 0; i < service->bundle.count; i++)
-        if (read_line(service, &service->bundle.lines[i]) < 0)
+        if (service_read_line(service, &service->bundle.lines[i]) < 0)
             return failed(failure, "plan line %u: an argument cannot be", service->bundle.lines[i].number);
     return 0;
 }
@@ -126,7 +126,7 @@ bool service_succeeded(const struct service *service)
 
 enum condition service_condition(const char *name)
 {
-    int found = POSITION(name, conditions);
+    int found = POSITION(name, service_condition_names);
     return found < 0 ? CONDITION_STARTED : (enum condition)found;
 }
 
@@ -140,7 +140,7 @@ bool service_restarts(const struct service *service)
         return true;
     case RESTART_ON_FAILURE:
         return !service_succeeded(service) &&
-               (service->restarts_most == 0 || service->failures <= service->restarts_most);
+               (service->max_restarts == 0 || service->failures <= service->max_restarts);
     default:
         return false;
     }
@@ -148,9 +148,9 @@ bool service_restarts(const struct service *service)
 
 int64_t service_pause(unsigned failures)
 {
-    enum { FIRST = 100, MOST = 60000 };
+    enum { FIRST = 100, MAX_PAUSE = 60000 };
     int64_t pause = FIRST;
-    for (; failures > 1 && pause < MOST; failures--)
+    for (; failures > 1 && pause < MAX_PAUSE; failures--)
         pause *= 2;
-    return pause < MOST ? pause : MOST;
+    return pause < MAX_PAUSE ? pause : MAX_PAUSE;
 }

@@ -44,7 +44,7 @@ struct health_settings {
 struct service {
     struct bundle bundle;
     enum restart restart;
-    unsigned restarts_most; /* of on-failure; 0: no limit */
+    unsigned max_restarts; /* of on-failure; 0: no limit */
     int stop_signal;
     int64_t grace; /* milliseconds */
     struct log_settings log;

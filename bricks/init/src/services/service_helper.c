@@ -21,24 +21,24 @@
 #define STATE "/run/compos"
 
 /* Where a container's standard output and error go. */
-struct output {
+struct output_paths {
     char out[PATH_SIZE];
     char error[PATH_SIZE];
 };
 
-static void report(const struct helpers *helpers, uint32_t position, enum report_kind kind, int32_t value)
+static void service_helper_report(const struct helpers *helpers, uint32_t position, enum report_kind kind, int32_t value)
 {
     const struct report line = {position, (uint32_t)kind, value};
     (void)!write(helpers->reports, &line, sizeof line);
 }
 
-static void pid_file(char *path, size_t size, const struct service *service, const char *suffix)
+static void service_helper_pid_file(char *path, size_t size, const struct service *service, const char *suffix)
 {
     snprintf(path, size, STATE "/%s.%s", service->bundle.id, suffix);
 }
 
 /* The runtime's own messages join the container's: that is where people look. */
-static int run_runtime(const char *const arguments[], const struct output *output, struct failure *failure)
+static int service_helper_run_runtime(const char *const arguments[], const struct output_paths *output, struct failure *failure)
 {
     int out = open(output->out, O_WRONLY | O_CLOEXEC), error = open(output->error, O_WRONLY | O_CLOEXEC);
     int result = oci_run(arguments, out < 0 ? STDERR_FILENO : out, error < 0 ? STDERR_FILENO : error, failure);
@@ -49,8 +49,8 @@ static int run_runtime(const char *const arguments[], const struct output *outpu
     return result;
 }
 
-static int start_direct(const struct helpers *helpers, const struct service *service, uint32_t position,
-                        const struct output *output, struct failure *failure)
+static int service_helper_start_direct(const struct helpers *helpers, const struct service *service, uint32_t position,
+                        const struct output_paths *output, struct failure *failure)
 {
     const struct bundle *bundle = &service->bundle;
     const char *program = oci_program(), *id = bundle->id;
@@ -58,25 +58,25 @@ static int start_direct(const struct helpers *helpers, const struct service *ser
     char pids[PATH_SIZE], folder[PATH_SIZE];
     if (spec_place(bundle, folder, sizeof folder, failure) < 0)
         return -1;
-    pid_file(pids, sizeof pids, service, "pid");
+    service_helper_pid_file(pids, sizeof pids, service, "pid");
     const char *const create[] = {program, "create", "--bundle", folder, "--pid-file", pids, id, NULL};
     const char *const run[] = {program, "run", "--detach", "--bundle", folder, "--pid-file", pids, id, NULL};
-    if (run_runtime(attached ? create : run, output, failure) < 0)
+    if (service_helper_run_runtime(attached ? create : run, output, failure) < 0)
         return -1;
     pid_t pid = oci_pid(pids);
     unlink(pids);
     if (pid == 0)
-        return failed(failure, "%s has told no process id", program);
-    report(helpers, position, REPORT_PID, pid);
+        return failed(failure, "%s has reported no process id", program);
+    service_helper_report(helpers, position, REPORT_PID, pid);
     if (!attached)
         return 0;
     if (bundle_attach(bundle, pid, failure) < 0)
         return -1;
-    return run_runtime((const char *const[]){program, "start", id, NULL}, output, failure);
+    return service_helper_run_runtime((const char *const[]){program, "start", id, NULL}, output, failure);
 }
 
-static int start_under(struct containerd *connection, const struct helpers *helpers, const struct service *service,
-                       uint32_t position, const struct output *output, struct failure *failure)
+static int service_helper_start_under(struct containerd *connection, const struct helpers *helpers, const struct service *service,
+                       uint32_t position, const struct output_paths *output, struct failure *failure)
 {
     const struct bundle *bundle = &service->bundle;
     const char *ns = bundle->namespace, *id = bundle->id;
@@ -89,44 +89,44 @@ static int start_under(struct containerd *connection, const struct helpers *help
     free(spec);
     if (result < 0 || containerd_task(connection, ns, id, output->out, output->error, &pid, failure) < 0)
         return -1;
-    report(helpers, position, REPORT_PID, (int32_t)pid);
+    service_helper_report(helpers, position, REPORT_PID, (int32_t)pid);
     if (bundle_attach(bundle, (pid_t)pid, failure) < 0)
         return -1;
     return containerd_start(connection, ns, id, &pid, failure);
 }
 
-static int start(const struct helpers *helpers, const struct service *service, uint32_t position,
+static int service_helper_create(const struct helpers *helpers, const struct service *service, uint32_t position,
                  struct failure *failure)
 {
-    struct output output;
+    struct output_paths output;
     if (!service->laid) {
         if (bundle_prepare(&service->bundle, failure) < 0)
             return -1;
-        report(helpers, position, REPORT_LAID, 0);
+        service_helper_report(helpers, position, REPORT_LAID, 0);
     }
     log_target(service, LOG_OUT, output.out, sizeof output.out);
     log_target(service, LOG_ERROR, output.error, sizeof output.error);
     if (!helpers->socket)
-        return start_direct(helpers, service, position, &output, failure);
+        return service_helper_start_direct(helpers, service, position, &output, failure);
     struct containerd *connection = containerd_connect(helpers->socket, failure);
     if (!connection)
         return -1;
-    int result = start_under(connection, helpers, service, position, &output, failure);
+    int result = service_helper_start_under(connection, helpers, service, position, &output, failure);
     containerd_close(connection);
     return result;
 }
 
-int helper_start(const struct helpers *helpers, const struct service *service, uint32_t position)
+int service_helper_start(const struct helpers *helpers, const struct service *service, uint32_t position)
 {
     struct failure failure;
-    if (start(helpers, service, position, &failure) == 0)
+    if (service_helper_create(helpers, service, position, &failure) == 0)
         return 0;
     say("service %s: %s", service->bundle.id, failure.text);
     return 1;
 }
 
 /* containerd may be starting again itself just now. */
-static struct containerd *connect_patiently(const char *socket, struct failure *failure)
+static struct containerd *service_helper_connect_retrying(const char *socket, struct failure *failure)
 {
     enum { TRIES = 300 };
     struct containerd *connection = NULL;
@@ -140,14 +140,14 @@ static struct containerd *connect_patiently(const char *socket, struct failure *
 }
 
 /* A shim that has died takes containerd a moment to notice: until then it asks that one. */
-static int remove_patiently(const char *socket, const struct service *service, uint32_t *status, struct failure *failure)
+static int service_helper_remove_retrying(const char *socket, const struct service *service, uint32_t *status, struct failure *failure)
 {
     enum { TRIES = 30 };
     int result = -1;
     for (int i = 0; i < TRIES && result < 0; i++) {
         if (i > 0)
             usleep(100000);
-        struct containerd *connection = connect_patiently(socket, failure);
+        struct containerd *connection = service_helper_connect_retrying(socket, failure);
         if (!connection)
             break;
         result = containerd_remove(connection, service->bundle.namespace, service->bundle.id, status, failure);
@@ -156,7 +156,7 @@ static int remove_patiently(const char *socket, const struct service *service, u
     return result;
 }
 
-int helper_clean(const struct helpers *helpers, const struct service *service, uint32_t position)
+int service_helper_clean(const struct helpers *helpers, const struct service *service, uint32_t position)
 {
     struct failure failure;
     const char *id = service->bundle.id;
@@ -168,15 +168,15 @@ int helper_clean(const struct helpers *helpers, const struct service *service, u
         return result < 0;
     }
     uint32_t status = 0;
-    int result = remove_patiently(helpers->socket, service, &status, &failure);
+    int result = service_helper_remove_retrying(helpers->socket, service, &status, &failure);
     if (result < 0)
         say("service %s: %s", id, failure.text);
     else if (service->unknown)
-        report(helpers, position, REPORT_STATUS, (int32_t)status);
+        service_helper_report(helpers, position, REPORT_STATUS, (int32_t)status);
     return result < 0;
 }
 
-int helper_test(const struct helpers *helpers, const struct service *service)
+int service_helper_test(const struct helpers *helpers, const struct service *service)
 {
     enum { OWN = 12 };
     char root[PATH_SIZE], pids[PATH_SIZE];
@@ -193,7 +193,7 @@ int helper_test(const struct helpers *helpers, const struct service *service)
         arguments[count++] = "--root";
         arguments[count++] = root;
     }
-    pid_file(pids, sizeof pids, service, "test");
+    service_helper_pid_file(pids, sizeof pids, service, "test");
     arguments[count++] = "exec";
     /* crun does not look for it in the specification. */
     for (size_t i = 0; i < service->bundle.count; i++)
@@ -213,10 +213,10 @@ int helper_test(const struct helpers *helpers, const struct service *service)
     return result < 0;
 }
 
-void helper_end_test(const struct service *service)
+void service_helper_kill_test(const struct service *service)
 {
     char pids[PATH_SIZE];
-    pid_file(pids, sizeof pids, service, "test");
+    service_helper_pid_file(pids, sizeof pids, service, "test");
     pid_t pid = oci_pid(pids);
     if (pid > 1)
         kill(pid, SIGKILL);

@@ -2,8 +2,8 @@
  * service_helper.h: what takes time around a service: creating it, clearing up, looking whether it is healthy. Each is done in a
  * process of its own, so that PID 1 never waits; what PID 1 must know comes back through one pipe.
  */
-#ifndef COMPOS_HELPER_H
-#define COMPOS_HELPER_H
+#ifndef COMPOS_SERVICE_HELPER_H
+#define COMPOS_SERVICE_HELPER_H
 
 #include "services/service.h"
 
@@ -22,11 +22,11 @@ struct helpers {
 };
 
 /* All run in the helper process; their result is its exit status. */
-int helper_start(const struct helpers *helpers, const struct service *service, uint32_t position);
-int helper_clean(const struct helpers *helpers, const struct service *service, uint32_t position);
-int helper_test(const struct helpers *helpers, const struct service *service);
+int service_helper_start(const struct helpers *helpers, const struct service *service, uint32_t position);
+int service_helper_clean(const struct helpers *helpers, const struct service *service, uint32_t position);
+int service_helper_test(const struct helpers *helpers, const struct service *service);
 
 /* Kills a health check that takes too long. In PID 1. */
-void helper_end_test(const struct service *service);
+void service_helper_kill_test(const struct service *service);
 
 #endif

@@ -20,14 +20,14 @@
 #include <string.h>
 #include <unistd.h>
 
-static const struct plan *plan;
-static struct watch reports;
-static void due(struct timer *unused);
+static const struct plan *services_plan;
+static struct watch services_reports;
+static void services_due(struct timer *unused);
 
-static struct timer timer = {.due = due};
-static bool stepping;
+static struct timer services_timer = {.due = services_due};
+static bool services_stepping;
 
-static void take_reports(struct watch *watch)
+static void services_take_reports(struct watch *watch)
 {
     struct report report;
     while (read(watch->descriptor, &report, sizeof report) == sizeof report) {
@@ -52,20 +52,20 @@ static void take_reports(struct watch *watch)
     }
 }
 
-static void earliest(int64_t *next, int64_t time)
+static void services_earliest(int64_t *next, int64_t time)
 {
     if (time != 0 && (*next == 0 || time < *next))
         *next = time;
 }
 
 /* Moves everything on as far as it goes. */
-static void step_all(void)
+static void services_step_all(void)
 {
-    if (stepping)
+    if (services_stepping)
         return;
-    stepping = true;
-    bool under = daemon_present();
-    bool ready = !under || daemon_ready(plan);
+    services_stepping = true;
+    bool under = containerd_daemon_is_present();
+    bool ready = !under || containerd_daemon_step(services_plan);
     log_check();
     for (int rounds = 0; rounds < 64; rounds++) {
         supervision.changed = false;
@@ -75,20 +75,20 @@ static void step_all(void)
             break;
         status_write(supervision.services, supervision.count);
     }
-    int64_t next = under ? daemon_next() : 0;
+    int64_t next = under ? containerd_daemon_next_step() : 0;
     for (size_t i = 0; i < supervision.count; i++)
-        earliest(&next, supervise_next(&supervision.services[i]));
-    timer.at = next;
-    stepping = false;
+        services_earliest(&next, supervise_next(&supervision.services[i]));
+    services_timer.at = next;
+    services_stepping = false;
 }
 
-static void due(struct timer *unused)
+static void services_due(struct timer *unused)
 {
     (void)unused;
 }
 
 /* Whether the stage has more to come by itself. */
-static bool beginning(void)
+static bool services_are_beginning(void)
 {
     for (size_t i = 0; i < supervision.count; i++) {
         const struct service *service = &supervision.services[i];
@@ -102,17 +102,17 @@ static bool beginning(void)
     return false;
 }
 
-static void read_services(void)
+static void services_read_services(void)
 {
-    size_t begin = plan->begin[STAGE_SERVICES], end = plan->end[STAGE_SERVICES];
+    size_t begin = services_plan->begin[STAGE_SERVICES], end = services_plan->end[STAGE_SERVICES];
     struct failure failure;
     supervision.services = calloc(end - begin + 1, sizeof *supervision.services);
-    for (size_t i = begin; supervision.services && i < end; i = plan_container_end(plan, i, end)) {
-        if (plan->lines[i].word != WORD_CONTAINER)
+    for (size_t i = begin; supervision.services && i < end; i = plan_container_end(services_plan, i, end)) {
+        if (services_plan->lines[i].word != WORD_CONTAINER)
             continue;
         struct service *service = &supervision.services[supervision.count];
-        if (service_read(service, plan, i, end, &failure) < 0) {
-            say("service %s: %s", plan->lines[i].argument[0], failure.text);
+        if (service_read(service, services_plan, i, end, &failure) < 0) {
+            say("service %s: %s", services_plan->lines[i].argument[0], failure.text);
             if (!bundle_is_named(&service->bundle))
                 continue;
             supervise_break(service);
@@ -123,20 +123,20 @@ static void read_services(void)
     }
 }
 
-static int open_reports(struct failure *failure)
+static int services_open_reports(struct failure *failure)
 {
     int ends[2];
     if (pipe2(ends, O_CLOEXEC) < 0)
         return failed_errno(failure, "pipe");
     fcntl(ends[0], F_SETFL, O_NONBLOCK);
     supervision.helpers.reports = ends[1];
-    reports = (struct watch){.descriptor = ends[0], .ready = take_reports};
-    watch_add(&reports);
-    timer_add(&timer);
+    services_reports = (struct watch){.descriptor = ends[0], .ready = services_take_reports};
+    watch_add(&services_reports);
+    timer_add(&services_timer);
     return 0;
 }
 
-static void tell_started(void)
+static void services_report_started(void)
 {
     char what[64];
     size_t running = 0;
@@ -146,56 +146,56 @@ static void tell_started(void)
     say_time(what);
 }
 
-static void run_services(void)
+static void services_run_services(void)
 {
     struct failure failure;
-    if (!daemon_present() && access(oci_program(), X_OK) < 0) {
+    if (!containerd_daemon_is_present() && access(oci_program(), X_OK) < 0) {
         say("services: neither containerd nor %s, none started", oci_program());
         return;
     }
-    read_services();
-    if (directory_make("/run/compos") < 0 || open_reports(&failure) < 0) {
+    services_read_services();
+    if (directory_make("/run/compos") < 0 || services_open_reports(&failure) < 0) {
         say("services: %s", strerror(errno));
         return;
     }
-    supervision.helpers.socket = daemon_socket();
+    supervision.helpers.socket = containerd_daemon_socket();
     log_start(supervision.services, supervision.count);
     status_write(supervision.services, supervision.count);
     control_start();
-    process_after(step_all);
+    process_after(services_step_all);
     oci_ready();
-    while (process_power() == POWER_NONE && beginning())
+    while (process_power() == POWER_NONE && services_are_beginning())
         process_events(-1);
-    tell_started();
+    services_report_started();
     oci_settle();
 }
 
 void services_stage(const struct plan *given)
 {
     bool run = false;
-    plan = given;
-    size_t end = plan->end[STAGE_SERVICES];
-    for (size_t i = plan->begin[STAGE_SERVICES]; i < end && process_power() == POWER_NONE;
-         i = plan_container_end(plan, i, end))
-        if (plan->lines[i].word != WORD_CONTAINER)
-            stage_line(&plan->lines[i]);
+    services_plan = given;
+    size_t end = services_plan->end[STAGE_SERVICES];
+    for (size_t i = services_plan->begin[STAGE_SERVICES]; i < end && process_power() == POWER_NONE;
+         i = plan_container_end(services_plan, i, end))
+        if (services_plan->lines[i].word != WORD_CONTAINER)
+            stage_line(&services_plan->lines[i]);
         else if (!run) {
             run = true;
-            run_services();
+            services_run_services();
         }
-    if (!run && daemon_present()) {
-        timer_add(&timer);
-        process_after(step_all);
+    if (!run && containerd_daemon_is_present()) {
+        timer_add(&services_timer);
+        process_after(services_step_all);
     }
 }
 
 void services_stop(void)
 {
     supervision.stopping = true;
-    daemon_end();
+    containerd_daemon_expect_end();
     while (supervision.count > 0) {
         bool more = false;
-        step_all();
+        services_step_all();
         for (size_t i = 0; i < supervision.count; i++)
             more = more || supervision.services[i].state != EXITED;
         if (!more)
@@ -205,7 +205,7 @@ void services_stop(void)
 }
 
 /* Restarts what says that it follows the restarts of `name`. */
-static void restart_followers(const char *name)
+static void services_restart_followers(const char *name)
 {
     for (size_t i = 0; i < supervision.count; i++)
         for (size_t j = 0; j < supervision.services[i].bundle.count; j++) {
@@ -231,7 +231,7 @@ const char *services_request(const char *action, const char *name)
         service->failures = 0;
         service->again = restart || !alive;
         if (restart)
-            restart_followers(name);
+            services_restart_followers(name);
     } else
         return "unknown request";
     return NULL;

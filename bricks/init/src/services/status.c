@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 /* "0", "137": a shell's way of telling a signal; "-" for one that has not ended yet, or whose end nobody saw. */
-static void exit_status(char *text, size_t size, const struct service *service)
+static void status_exit_status(char *text, size_t size, const struct service *service)
 {
     if (!service->begun || service->unknown || service->state == RUNNING || service->state == STARTING)
         snprintf(text, size, "-");
@@ -22,7 +22,7 @@ static void exit_status(char *text, size_t size, const struct service *service)
 }
 
 /* A name as a JSON string. Names have no control characters, and bytes above 127 pass. */
-static void put_json(FILE *file, const char *text)
+static void status_put_json(FILE *file, const char *text)
 {
     fputc('"', file);
     for (; *text; text++) {
@@ -33,30 +33,30 @@ static void put_json(FILE *file, const char *text)
     fputc('"', file);
 }
 
-static void put_service(FILE *lines, FILE *json, const struct service *service)
+static void status_put_service(FILE *lines, FILE *json, const struct service *service)
 {
     char status[16];
     const char *state = service_state(service), *health = service_health(service);
     double since = (double)service->since / 1000;
     int pid = service->state == RUNNING || service->state == STOPPING ? (int)service->pid : 0;
-    exit_status(status, sizeof status, service);
+    status_exit_status(status, sizeof status, service);
     fprintf(lines, "%s\t%s\t%s\t%d\t%u\t%s\t%.2f\n", service->bundle.id, state, health, pid, service->restarts, status,
             since);
     fputs("{\"name\": ", json);
-    put_json(json, service->bundle.id);
+    status_put_json(json, service->bundle.id);
     fprintf(json, ", \"state\": \"%s\", \"health\": ", state);
     fprintf(json, *health == '-' ? "null" : "\"%s\"", health);
     fprintf(json, ", \"pid\": %d, \"restarts\": %u, \"exit\": %s, \"since\": %.2f}", pid, service->restarts,
             *status == '-' ? "null" : status, since);
 }
 
-static FILE *begin(const char *path, char *partial, size_t size)
+static FILE *status_begin(const char *path, char *partial, size_t size)
 {
     snprintf(partial, size, "%s.new", path);
     return fopen(partial, "we");
 }
 
-static void discard(FILE *file, const char *partial)
+static void status_discard(FILE *file, const char *partial)
 {
     if (file) {
         fclose(file);
@@ -64,7 +64,7 @@ static void discard(FILE *file, const char *partial)
     }
 }
 
-static void finish(FILE *file, const char *partial, const char *path)
+static void status_finish(FILE *file, const char *partial, const char *path)
 {
     bool failed = ferror(file) != 0;
     if (fclose(file) != 0 || failed || rename(partial, path) < 0) {
@@ -76,21 +76,21 @@ static void finish(FILE *file, const char *partial, const char *path)
 void status_write(const struct service *services, size_t count)
 {
     char lines_path[64], json_path[64];
-    FILE *lines = begin(STATUS_FILE, lines_path, sizeof lines_path);
-    FILE *json = begin(STATUS_JSON, json_path, sizeof json_path);
+    FILE *lines = status_begin(STATUS_FILE, lines_path, sizeof lines_path);
+    FILE *json = status_begin(STATUS_JSON, json_path, sizeof json_path);
     if (!lines || !json) {
         /* What is there is old; an empty one would be wrong. */
         say("%s: %s", lines ? STATUS_JSON : STATUS_FILE, strerror(errno));
-        discard(lines, lines_path);
-        discard(json, json_path);
+        status_discard(lines, lines_path);
+        status_discard(json, json_path);
         return;
     }
     fputs("[", json);
     for (size_t i = 0; i < count; i++) {
         fputs(i > 0 ? ",\n " : "", json);
-        put_service(lines, json, &services[i]);
+        status_put_service(lines, json, &services[i]);
     }
     fputs("]\n", json);
-    finish(lines, lines_path, STATUS_FILE);
-    finish(json, json_path, STATUS_JSON);
+    status_finish(lines, lines_path, STATUS_FILE);
+    status_finish(json, json_path, STATUS_JSON);
 }

@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 /* A run this long means that the failures before it are over (milliseconds). */
-enum { STEADY = 10000, FIRST_LOOK = 300, PATIENCE_AFTER_KILL = 5000 };
+enum { STEADY = 10000, FIRST_PROBE = 300, KILL_TIMEOUT = 5000 };
 
 struct supervision supervision = {.helpers = {.reports = -1}};
 
@@ -35,35 +35,35 @@ void supervise_break(struct service *service)
     service->status = 127 << 8;
 }
 
-static void enter(struct service *service, enum state state)
+static void supervise_enter(struct service *service, enum state state)
 {
     service->state = state;
     service->since = process_now();
     supervision.changed = true;
 }
 
-static void tell(const struct service *service, const char *what)
+static void supervise_announce(const struct service *service, const char *what)
 {
     char text[320];
     snprintf(text, sizeof text, "service %.200s %s", service->bundle.id, what);
     say_time(text);
 }
 
-static void watch_child(struct child *child, bool *watched, pid_t pid)
+static void supervise_watch_child(struct child *child, bool *watched, pid_t pid)
 {
     child_watch(child, pid);
     *watched = true;
 }
 
-static void forget_child(struct child *child, bool *watched)
+static void supervise_forget_child(struct child *child, bool *watched)
 {
     if (*watched)
         child_forget(child);
     *watched = false;
 }
 
-/* The end of a process that is not our child: its status is unknown until containerd tells it. */
-static void main_ended(struct watch *watch)
+/* The end of a process that is not our child: its status is unknown until containerd reports it. */
+static void supervise_main_ended(struct watch *watch)
 {
     for (size_t i = 0; i < supervision.count; i++) {
         struct service *service = &supervision.services[i];
@@ -83,7 +83,7 @@ static void main_ended(struct watch *watch)
 enum { PROCESS_STATUS = 8192 };
 
 /* Reads /proc/PID/status; empty when there is no such process. */
-static void read_status(pid_t pid, char text[PROCESS_STATUS])
+static void supervise_read_proc_status(pid_t pid, char text[PROCESS_STATUS])
 {
     char path[64];
     snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
@@ -92,26 +92,26 @@ static void read_status(pid_t pid, char text[PROCESS_STATUS])
 }
 
 /* What a status says behind `key` ("\nPPid:"), or NULL. */
-static const char *behind(const char *text, const char *key)
+static const char *supervise_status_field(const char *text, const char *key)
 {
     const char *line = strstr(text, key);
     return line ? line + strlen(key) : NULL;
 }
 
 /* The parent of a process, or 0. */
-static pid_t parent_of(pid_t pid)
+static pid_t supervise_parent_of(pid_t pid)
 {
     char text[PROCESS_STATUS];
-    read_status(pid, text);
-    const char *parent = behind(text, "\nPPid:");
+    supervise_read_proc_status(pid, text);
+    const char *parent = supervise_status_field(text, "\nPPid:");
     return parent ? (pid_t)strtol(parent, NULL, 10) : 0;
 }
 
-static void end_watch(struct service *service)
+static void supervise_end_watch(struct service *service)
 {
     service->accident = service->shim_watched && service->shim.ended;
-    forget_child(&service->shim, &service->shim_watched);
-    forget_child(&service->main, &service->main_watched);
+    supervise_forget_child(&service->shim, &service->shim_watched);
+    supervise_forget_child(&service->main, &service->main_watched);
     if (service->end.descriptor >= 0) {
         watch_remove(&service->end);
         close(service->end.descriptor);
@@ -123,14 +123,14 @@ void supervise_pid(struct service *service, pid_t pid)
 {
     service->pid = pid;
     service->unknown = false;
-    daemon_spare(pid);
-    watch_child(&service->main, &service->main_watched, pid);
+    containerd_daemon_reset_oom_score(pid);
+    supervise_watch_child(&service->main, &service->main_watched, pid);
     if (!supervision.helpers.socket || service->main.ended)
         return;
-    pid_t shim = parent_of(pid);
+    pid_t shim = supervise_parent_of(pid);
     if (shim > 1)
-        watch_child(&service->shim, &service->shim_watched, shim);
-    service->end = (struct watch){.descriptor = (int)syscall(SYS_pidfd_open, pid, 0), .ready = main_ended};
+        supervise_watch_child(&service->shim, &service->shim_watched, shim);
+    service->end = (struct watch){.descriptor = (int)syscall(SYS_pidfd_open, pid, 0), .ready = supervise_main_ended};
     if (service->end.descriptor >= 0) {
         fcntl(service->end.descriptor, F_SETFD, FD_CLOEXEC);
         watch_add(&service->end);
@@ -141,7 +141,7 @@ void supervise_pid(struct service *service, pid_t pid)
 }
 
 /* Runs `work` in a process of its own. */
-static int begin_helper(struct service *service, struct child *child, bool *watched,
+static int supervise_begin_helper(struct service *service, struct child *child, bool *watched,
                          int (*work)(const struct helpers *, const struct service *, uint32_t))
 {
     struct failure failure;
@@ -154,14 +154,14 @@ static int begin_helper(struct service *service, struct child *child, bool *watc
     return pid < 0 ? -1 : 0;
 }
 
-static int test_work(const struct helpers *given, const struct service *service, uint32_t position)
+static int supervise_test_work(const struct helpers *given, const struct service *service, uint32_t position)
 {
     (void)position;
-    return helper_test(given, service);
+    return service_helper_test(given, service);
 }
 
 /* Whether `service` has what one of its `after` lines asks for; `never`: it cannot come any more by itself. */
-static bool satisfied(const struct plan_line *line, bool *never)
+static bool supervise_is_satisfied(const struct plan_line *line, bool *never)
 {
     const struct service *other = supervise_find(line->argument[0]);
     if (!other)
@@ -182,17 +182,17 @@ static bool satisfied(const struct plan_line *line, bool *never)
 const struct plan_line *supervise_waits_for(const struct service *service, bool *never)
 {
     for (size_t i = 0; i < service->bundle.count; i++)
-        if (service->bundle.lines[i].word == WORD_AFTER && !satisfied(&service->bundle.lines[i], never))
+        if (service->bundle.lines[i].word == WORD_AFTER && !supervise_is_satisfied(&service->bundle.lines[i], never))
             return &service->bundle.lines[i];
     return NULL;
 }
 
-static void step_waiting(struct service *service, bool ready)
+static void supervise_step_waiting(struct service *service, bool ready)
 {
     bool never = false;
     if (!service->wanted || supervision.stopping) {
         service->stopped = true;
-        enter(service, EXITED);
+        supervise_enter(service, EXITED);
         return;
     }
     const struct plan_line *line = supervise_waits_for(service, &never);
@@ -210,51 +210,51 @@ static void step_waiting(struct service *service, bool ready)
     service->probes = 0;
     service->main = (struct child){0};
     service->end.descriptor = -1;
-    if (begin_helper(service, &service->helper, &service->helper_watched, helper_start) == 0) {
-        enter(service, STARTING);
+    if (supervise_begin_helper(service, &service->helper, &service->helper_watched, service_helper_start) == 0) {
+        supervise_enter(service, STARTING);
         return;
     }
     service->failures++;
     service->deadline = process_now() + service_pause(service->failures);
-    enter(service, PAUSING);
+    supervise_enter(service, PAUSING);
 }
 
-static void begin_cleaning(struct service *service)
+static void supervise_begin_cleaning(struct service *service)
 {
     if (service->probe_watched)
-        helper_end_test(service);
-    forget_child(&service->probe, &service->probe_watched);
+        service_helper_kill_test(service);
+    supervise_forget_child(&service->probe, &service->probe_watched);
     if (service->state == RUNNING && process_now() - service->since > STEADY)
         service->failures = 0;
     service->status = service->main.status;
-    end_watch(service);
+    supervise_end_watch(service);
     /* At shutdown nobody needs an orderly store any more. */
-    if (supervision.stopping || begin_helper(service, &service->helper, &service->helper_watched, helper_clean) < 0)
+    if (supervision.stopping || supervise_begin_helper(service, &service->helper, &service->helper_watched, service_helper_clean) < 0)
         service->helper = (struct child){.ended = true};
-    enter(service, CLEANING);
+    supervise_enter(service, CLEANING);
 }
 
-static void step_starting(struct service *service)
+static void supervise_step_starting(struct service *service)
 {
     if (supervision.stopping && !service->helper.ended)
         kill(-service->helper.pid, SIGKILL);
     if (!service->helper.ended)
         return;
     bool good = service->helper.status == 0;
-    forget_child(&service->helper, &service->helper_watched);
+    supervise_forget_child(&service->helper, &service->helper_watched);
     service->begun = true;
     if (good) {
         int64_t now = process_now();
-        service->probe_at = now + FIRST_LOOK;
-        enter(service, RUNNING);
-        tell(service, service->restarts > 0 ? "started again" : "started");
+        service->probe_at = now + FIRST_PROBE;
+        supervise_enter(service, RUNNING);
+        supervise_announce(service, service->restarts > 0 ? "started again" : "started");
         return;
     }
     if (service->main_watched && !service->main.ended)
         kill(service->pid, SIGKILL);
     service->unknown = false;
     service->main.status = 127 << 8;
-    begin_cleaning(service);
+    supervise_begin_cleaning(service);
     service->status = 127 << 8;
 }
 
@@ -262,7 +262,7 @@ static void step_starting(struct service *service)
  * Whether the process would ever see the signal. The first process of a PID namespace is spared all signals but KILL that
  * it neither handles nor blocks (pid_namespaces(7)): waiting for it would be in vain.
  */
-static bool hears(pid_t pid, int number)
+static bool supervise_receives_signal(pid_t pid, int number)
 {
     static const char *const masks[] = {"\nSigBlk:", "\nSigCgt:"};
     char path[64], ours[64], theirs[64], text[PROCESS_STATUS];
@@ -270,36 +270,36 @@ static bool hears(pid_t pid, int number)
     ssize_t own = readlink("/proc/self/ns/pid", ours, sizeof ours), other = readlink(path, theirs, sizeof theirs);
     if (own < 0 || own != other || memcmp(ours, theirs, (size_t)own) == 0)
         return true;
-    read_status(pid, text);
+    supervise_read_proc_status(pid, text);
     for (size_t i = 0; i < sizeof masks / sizeof *masks; i++) {
-        const char *mask = behind(text, masks[i]);
+        const char *mask = supervise_status_field(text, masks[i]);
         if (!mask || strtoull(mask, NULL, 16) >> (number - 1) & 1)
             return true;
     }
     return false;
 }
 
-static void begin_stop(struct service *service)
+static void supervise_begin_stop(struct service *service)
 {
     int64_t now = process_now();
-    bool patient = service->grace > 0 && hears(service->pid, service->stop_signal);
+    bool orderly = service->grace > 0 && supervise_receives_signal(service->pid, service->stop_signal);
     service->stopped = true;
-    service->deadline = now + (patient ? service->grace : PATIENCE_AFTER_KILL);
-    kill(service->pid, patient ? service->stop_signal : SIGKILL);
-    enter(service, STOPPING);
+    service->deadline = now + (orderly ? service->grace : KILL_TIMEOUT);
+    kill(service->pid, orderly ? service->stop_signal : SIGKILL);
+    supervise_enter(service, STOPPING);
 }
 
-static void set_health(struct service *service, enum health health)
+static void supervise_set_health(struct service *service, enum health health)
 {
     static const char *const words[] = {"", "", "healthy", "unhealthy"};
     if (service->health == health)
         return;
     service->health = health;
     supervision.changed = true;
-    tell(service, words[health]);
+    supervise_announce(service, words[health]);
 }
 
-static void take_test(struct service *service, bool good, int64_t now)
+static void supervise_take_test(struct service *service, bool good, int64_t now)
 {
     const struct health_settings *check = &service->check;
     bool young = now - service->since < check->start_period;
@@ -307,33 +307,33 @@ static void take_test(struct service *service, bool good, int64_t now)
     service->probe_at = now + (young && first ? check->start_interval : check->interval);
     if (good) {
         service->probes = 0;
-        set_health(service, HEALTHY);
+        supervise_set_health(service, HEALTHY);
     } else if (!young || !first) {
         service->probes++;
         if (service->probes >= check->retries)
-            set_health(service, UNHEALTHY);
+            supervise_set_health(service, UNHEALTHY);
     }
 }
 
-static void step_health(struct service *service, int64_t now)
+static void supervise_step_health(struct service *service, int64_t now)
 {
     if (!service->check.test)
         return;
     if (service->probe_watched && (service->probe.ended || now >= service->probe_end)) {
         bool good = service->probe.ended && service->probe.status == 0;
         if (!service->probe.ended)
-            helper_end_test(service);
-        forget_child(&service->probe, &service->probe_watched);
-        take_test(service, good, now);
+            service_helper_kill_test(service);
+        supervise_forget_child(&service->probe, &service->probe_watched);
+        supervise_take_test(service, good, now);
     }
     if (!service->probe_watched && now >= service->probe_at) {
         service->probe_end = now + service->check.timeout;
-        if (begin_helper(service, &service->probe, &service->probe_watched, test_work) < 0)
+        if (supervise_begin_helper(service, &service->probe, &service->probe_watched, supervise_test_work) < 0)
             service->probe_at = now + service->check.interval;
     }
 }
 
-static bool needed(const struct service *service)
+static bool supervise_is_needed(const struct service *service)
 {
     for (size_t i = 0; i < supervision.count; i++) {
         const struct service *other = &supervision.services[i];
@@ -348,50 +348,50 @@ static bool needed(const struct service *service)
     return false;
 }
 
-static void step_running(struct service *service)
+static void supervise_step_running(struct service *service)
 {
     if (service->main.ended)
-        begin_cleaning(service);
-    else if (!service->wanted || service->again || (supervision.stopping && !needed(service)))
-        begin_stop(service);
+        supervise_begin_cleaning(service);
+    else if (!service->wanted || service->again || (supervision.stopping && !supervise_is_needed(service)))
+        supervise_begin_stop(service);
     else
-        step_health(service, process_now());
+        supervise_step_health(service, process_now());
 }
 
-static void step_stopping(struct service *service)
+static void supervise_step_stopping(struct service *service)
 {
     int64_t now = process_now();
     if (service->main.ended) {
-        begin_cleaning(service);
+        supervise_begin_cleaning(service);
         return;
     }
     if (now < service->deadline)
         return;
     say("service %s does not end: killed", service->bundle.id);
     kill(service->pid, SIGKILL);
-    service->deadline = now + PATIENCE_AFTER_KILL;
+    service->deadline = now + KILL_TIMEOUT;
 }
 
-static void tell_end(const struct service *service)
+static void supervise_announce_end(const struct service *service)
 {
     char status[64] = "ended", text[128];
     if (!service->unknown)
         describe_status(service->status, status, sizeof status);
     snprintf(text, sizeof text, "%s: %s", service->stopped ? "stopped" : "ended", status);
-    tell(service, text);
+    supervise_announce(service, text);
 }
 
-static void step_cleaning(struct service *service)
+static void supervise_step_cleaning(struct service *service)
 {
     if (supervision.stopping && !service->helper.ended)
         kill(-service->helper.pid, SIGKILL);
     if (!service->helper.ended)
         return;
-    forget_child(&service->helper, &service->helper_watched);
-    tell_end(service);
+    supervise_forget_child(&service->helper, &service->helper_watched);
+    supervise_announce_end(service);
     if (service->again && !supervision.stopping) {
         service->again = service->stopped = false;
-        enter(service, WAITING);
+        supervise_enter(service, WAITING);
         return;
     }
     service->failures += !service->stopped;
@@ -400,48 +400,48 @@ static void step_cleaning(struct service *service)
     if (service->accident && again)
         say("service %s: its shim has ended", service->bundle.id);
     if (supervision.stopping || !service->wanted || !again) {
-        enter(service, EXITED);
+        supervise_enter(service, EXITED);
         return;
     }
     int64_t pause = service_pause(service->failures);
     service->deadline = process_now() + pause;
     if (pause >= 1000)
         say("service %s: next start in %lld s", service->bundle.id, (long long)pause / 1000);
-    enter(service, PAUSING);
+    supervise_enter(service, PAUSING);
 }
 
-static void step_pausing(struct service *service)
+static void supervise_step_pausing(struct service *service)
 {
     if (service->wanted && !supervision.stopping && !service->again && process_now() < service->deadline)
         return;
     service->restarts += service->wanted && !supervision.stopping;
-    enter(service, WAITING);
+    supervise_enter(service, WAITING);
 }
 
 void supervise_step(struct service *service, bool ready)
 {
     switch (service->state) {
     case WAITING:
-        step_waiting(service, ready);
+        supervise_step_waiting(service, ready);
         break;
     case STARTING:
-        step_starting(service);
+        supervise_step_starting(service);
         break;
     case RUNNING:
-        step_running(service);
+        supervise_step_running(service);
         break;
     case STOPPING:
-        step_stopping(service);
+        supervise_step_stopping(service);
         break;
     case CLEANING:
-        step_cleaning(service);
+        supervise_step_cleaning(service);
         break;
     case PAUSING:
-        step_pausing(service);
+        supervise_step_pausing(service);
         break;
     default:
         if (service->again && !supervision.stopping)
-            enter(service, WAITING);
+            supervise_enter(service, WAITING);
     }
 }
 

@@ -17,27 +17,27 @@
 #include <time.h>
 #include <unistd.h>
 
-static const char usage[] = "usage: svc ps [--json]\n"
+static const char svc_usage[] = "usage: svc ps [--json]\n"
                             "       svc logs [-f] [-n LINES] NAME\n"
                             "       svc start|stop|restart NAME...\n"
                             "       svc wait [-t SECONDS] NAME [running|healthy|exited]\n"
                             "\n"
                             "Shows and controls the services of this system.\n";
 
-enum { FIELDS = 7, STATUS_MAXIMUM = 1 << 20, POLL = 100000 };
+enum { FIELDS = 7, MAX_STATUS = 1 << 20, POLL = 100000 };
 
 struct row {
     char *field[FIELDS]; /* name, state, health, pid, restarts, exit, since */
 };
 
-static int complain(const char *what, const char *why)
+static int svc_complain(const char *what, const char *why)
 {
     fprintf(stderr, "svc: %s: %s\n", what, why);
     return 1;
 }
 
 /* The next line of the status file at *text, which is cut; false at the end. */
-static bool next_row(char **text, struct row *row)
+static bool svc_next_row(char **text, struct row *row)
 {
     static char nothing[] = "";
     char *end = strchr(*text, '\n');
@@ -55,17 +55,17 @@ static bool next_row(char **text, struct row *row)
     return true;
 }
 
-static char *read_status(const char *path)
+static char *svc_read_status(const char *path)
 {
     size_t length;
-    char *text = file_read(path, STATUS_MAXIMUM, &length);
+    char *text = file_read(path, MAX_STATUS, &length);
     if (!text)
-        complain(path, strerror(errno));
+        svc_complain(path, strerror(errno));
     return text;
 }
 
 /* "3 s", "12 min", "5 h", "2 d": how long ago. */
-static void age(char *text, size_t size, const char *since)
+static void svc_format_age(char *text, size_t size, const char *since)
 {
     struct timespec now;
     clock_gettime(CLOCK_BOOTTIME, &now);
@@ -80,15 +80,15 @@ static void age(char *text, size_t size, const char *since)
         snprintf(text, size, "%ld d", seconds / 86400);
 }
 
-static int ps(void)
+static int svc_ps(void)
 {
-    char *text = read_status(STATUS_FILE), *at = text, time[32];
+    char *text = svc_read_status(STATUS_FILE), *at = text, time[32];
     struct row row;
     if (!text)
         return 1;
     printf("%-20s %-12s %-10s %7s %8s %5s  %s\n", "NAME", "STATE", "HEALTH", "PID", "RESTARTS", "EXIT", "SINCE");
-    while (next_row(&at, &row)) {
-        age(time, sizeof time, row.field[6]);
+    while (svc_next_row(&at, &row)) {
+        svc_format_age(time, sizeof time, row.field[6]);
         const char *pid = strcmp(row.field[3], "0") == 0 ? "-" : row.field[3];
         printf("%-20s %-12s %-10s %7s %8s %5s  %s\n", row.field[0], row.field[1], row.field[2], pid, row.field[4],
                row.field[5], time);
@@ -97,9 +97,9 @@ static int ps(void)
     return 0;
 }
 
-static int json(void)
+static int svc_json(void)
 {
-    char *text = read_status(STATUS_JSON);
+    char *text = svc_read_status(STATUS_JSON);
     if (!text)
         return 1;
     fputs(text, stdout);
@@ -107,16 +107,16 @@ static int json(void)
     return 0;
 }
 
-static int request(const char *action, const char *name)
+static int svc_request(const char *action, const char *name)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = CONTROL_SOCKET};
-    const struct timeval patience = {.tv_sec = 30};
+    const struct timeval timeout = {.tv_sec = 30};
     char text[CONTROL_MESSAGE];
     int length = snprintf(text, sizeof text, "%s %s", action, name);
     if (length < 0 || (size_t)length >= sizeof text)
-        return complain(name, "the name is too long");
+        return svc_complain(name, "the name is too long");
     int channel = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-    setsockopt(channel, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    setsockopt(channel, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout);
     ssize_t count = -1;
     if (connect(channel, (struct sockaddr *)&address, sizeof address) == 0 &&
         send(channel, text, (size_t)length, MSG_NOSIGNAL) >= 0)
@@ -124,26 +124,26 @@ static int request(const char *action, const char *name)
     int reason = errno;
     close(channel);
     if (count < 0)
-        return complain(CONTROL_SOCKET, strerror(reason));
+        return svc_complain(CONTROL_SOCKET, strerror(reason));
     text[count] = '\0';
-    return count > 0 ? complain(name, text) : 0;
+    return count > 0 ? svc_complain(name, text) : 0;
 }
 
-static int request_all(const char *action, int count, char *names[])
+static int svc_request_all(const char *action, int count, char *names[])
 {
     int result = 0;
     for (int i = 0; i < count; i++)
-        result |= request(action, names[i]);
+        result |= svc_request(action, names[i]);
     return result;
 }
 
 /* Whether a service is as somebody waits for; -1: there is none of this name. */
-static int is(const char *name, const char *wanted)
+static int svc_is_as_wanted(const char *name, const char *wanted)
 {
-    char *text = read_status(STATUS_FILE), *at = text;
+    char *text = svc_read_status(STATUS_FILE), *at = text;
     struct row row;
     int result = -1;
-    while (text && result < 0 && next_row(&at, &row)) {
+    while (text && result < 0 && svc_next_row(&at, &row)) {
         if (strcmp(row.field[0], name) != 0)
             continue;
         const char *state = row.field[1];
@@ -158,7 +158,7 @@ static int is(const char *name, const char *wanted)
     return result;
 }
 
-static int wait_for(int count, char *arguments[])
+static int svc_wait_for(int count, char *arguments[])
 {
     long seconds = 60;
     if (count > 2 && strcmp(arguments[0], "-t") == 0) {
@@ -168,25 +168,25 @@ static int wait_for(int count, char *arguments[])
     }
     const char *wanted = count > 1 ? arguments[1] : "running";
     if (count < 1 || (strcmp(wanted, "running") && strcmp(wanted, "healthy") && strcmp(wanted, "exited"))) {
-        fputs(usage, stderr);
+        fputs(svc_usage, stderr);
         return 2;
     }
     enum { LOOKS = 1000000 / POLL }; /* a second */
     for (long tries = 0; (tries + LOOKS - 1) / LOOKS <= seconds; tries++) {
-        int result = is(arguments[0], wanted);
+        int result = svc_is_as_wanted(arguments[0], wanted);
         if (result != 0)
-            return result < 0 ? complain(arguments[0], "no such service") : 0;
+            return result < 0 ? svc_complain(arguments[0], "no such service") : 0;
         usleep(POLL);
     }
-    return complain(arguments[0], "not in time");
+    return svc_complain(arguments[0], "not in time");
 }
 
 /* Prints the last `lines` lines of a file. The place behind them, or -1. */
-static off_t print_tail(const char *path, unsigned long lines)
+static off_t svc_print_tail(const char *path, unsigned long lines)
 {
-    enum { MAXIMUM = 64 << 20 };
+    enum { MAX_LOG = 64 << 20 };
     size_t length;
-    char *text = file_read(path, MAXIMUM, &length);
+    char *text = file_read(path, MAX_LOG, &length);
     if (!text)
         return -1;
     size_t begin = length;
@@ -200,7 +200,7 @@ static off_t print_tail(const char *path, unsigned long lines)
 }
 
 /* Prints what has been added to a file. A shorter one than before is a new one: the logger has begun another. */
-static off_t print_added(const char *path, off_t at)
+static off_t svc_print_added(const char *path, off_t at)
 {
     char bytes[4096];
     struct stat status;
@@ -220,7 +220,7 @@ static off_t print_added(const char *path, off_t at)
     return at;
 }
 
-static int logs(int count, char *arguments[])
+static int svc_logs(int count, char *arguments[])
 {
     static const char *const streams[] = {".out.log", ".log"};
     bool follow = false, found = false;
@@ -236,21 +236,21 @@ static int logs(int count, char *arguments[])
         else
             break;
     if (i != count - 1 || strchr(arguments[i], '/')) {
-        fputs(usage, stderr);
+        fputs(svc_usage, stderr);
         return 2;
     }
     for (int stream = 0; stream < 2; stream++) {
         snprintf(path[stream], sizeof path[stream], "/var/log/%s%s", arguments[i], streams[stream]);
-        at[stream] = print_tail(path[stream], lines);
+        at[stream] = svc_print_tail(path[stream], lines);
         found = found || at[stream] >= 0;
         if (at[stream] < 0)
             at[stream] = 0;
     }
     if (!found && !follow)
-        return complain(arguments[i], "has no logs here");
+        return svc_complain(arguments[i], "has no logs here");
     while (follow) {
         for (int stream = 0; stream < 2; stream++)
-            at[stream] = print_added(path[stream], at[stream]);
+            at[stream] = svc_print_added(path[stream], at[stream]);
         usleep(POLL);
     }
     return 0;
@@ -260,16 +260,16 @@ int svc_command(int count, char *arguments[])
 {
     const char *action = count > 1 ? arguments[1] : "";
     if (strcmp(action, "ps") == 0 && count == 2)
-        return ps();
+        return svc_ps();
     if (strcmp(action, "ps") == 0 && count == 3 && strcmp(arguments[2], "--json") == 0)
-        return json();
+        return svc_json();
     if (strcmp(action, "logs") == 0)
-        return logs(count - 2, arguments + 2);
+        return svc_logs(count - 2, arguments + 2);
     if (strcmp(action, "wait") == 0)
-        return wait_for(count - 2, arguments + 2);
+        return svc_wait_for(count - 2, arguments + 2);
     if ((strcmp(action, "start") == 0 || strcmp(action, "stop") == 0 || strcmp(action, "restart") == 0) && count > 2)
-        return request_all(action, count - 2, arguments + 2);
+        return svc_request_all(action, count - 2, arguments + 2);
     bool help = strcmp(action, "--help") == 0 || strcmp(action, "-h") == 0;
-    fputs(usage, help ? stdout : stderr);
+    fputs(svc_usage, help ? stdout : stderr);
     return help ? 0 : 2;
 }
