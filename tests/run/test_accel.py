@@ -183,3 +183,41 @@ def test_what_is_asked_for_needs_no_probe(
 ) -> None:
     arch = "vax" if foreign else platform.machine()
     assert choose(tmp_path, "/no/qemu", tmp_path / "kernel", arch, asked) == accel
+
+
+@pytest.mark.parametrize(
+    ("machine", "arch", "answer", "asked", "accel"),
+    [
+        ("arm64", "aarch64", "echo 1", "", "hvf"),
+        ("x86_64", "x86_64", "echo 1", "", "hvf"),
+        ("arm64", "aarch64", "echo 0", "", "tcg"),
+        ("arm64", "aarch64", "echo unknown oid >&2; exit 1", "", "tcg"),
+        ("arm64", "aarch64", None, "", "tcg"),
+        ("arm64", "x86_64", "echo 1", "", "tcg"),
+        ("arm64", "x86_64", "echo 1", "hvf", "tcg"),
+        ("arm64", "aarch64", "echo 1", "tcg", "tcg"),
+        ("arm64", "aarch64", "echo 0", "hvf", "hvf"),
+    ],
+)
+def test_macos_is_asked_for_its_hypervisor(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    notices: list[str],
+    machine: str,
+    arch: str,
+    answer: str | None,
+    asked: str,
+    accel: str,
+) -> None:
+    """`arm64` is macOS's name of what Linux and QEMU call `aarch64`."""
+    if answer is not None:
+        (tmp_path / "sysctl").write_text(
+            f'#!/bin/sh\n[ "$*" = "-n kern.hv_support" ] || exit 3\n{answer}\n'
+        )
+        (tmp_path / "sysctl").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    chosen = choose_accel(
+        "/no/qemu", None, arch, tmp_path, asked=asked, system="Darwin", machine=machine
+    )
+    assert chosen == accel
+    assert bool(notices) is (accel == "tcg" and asked != "tcg"), "a fall-back is reported"

@@ -103,7 +103,7 @@ def run() -> None:
     default="",
     metavar="NAME",
     envvar="LINUXKIT_QEMU_ACCEL",
-    help="QEMU's accelerator; default: kvm where a guest truly runs, else tcg "
+    help="QEMU's accelerator; default: kvm or hvf where a guest truly runs, else tcg "
     "[LINUXKIT_QEMU_ACCEL].",
 )
 @click.option(

@@ -1,7 +1,9 @@
-"""Does KVM truly work here? On some machines `/dev/kvm` opens and a guest then hangs, so a real
-kernel is asked.
+"""Which accelerator works here: KVM on Linux, Hypervisor.framework (`hvf`) on macOS, else TCG.
 
-May touch: `/dev/kvm`; `/boot`; a folder for the verdict; starts a QEMU of its own and ends it.
+On some machines `/dev/kvm` opens and a guest then hangs, so KVM is tried with a real kernel.
+
+May touch: `/dev/kvm`; `/boot`; a folder for the verdict; starts a QEMU of its own and ends it; on
+macOS starts sysctl(8).
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from pathlib import Path
 
 from compos.image.staging import make_private
 from compos.progress import notice, task
-from compos.run.qemu import MACHINES, machine_arguments
+from compos.run.qemu import MACHINES, NICKNAMES, machine_arguments
 
 __all__ = ["choose_accel", "kernel_boots"]
 
@@ -35,6 +37,10 @@ have crashed."""
 SLOW = "the guest is emulated, which is slower"
 DEVICE = Path("/dev/kvm")
 HOST_KERNELS = Path("/boot")
+DARWIN = "Darwin"
+"""What uname(2) calls macOS."""
+HYPERVISOR = ("sysctl", "-n", "kern.hv_support")
+"""Prints 1 where Hypervisor.framework works: not in most virtual machines."""
 
 
 def choose_accel(
@@ -46,9 +52,11 @@ def choose_accel(
     asked: str = "",
     device: Path = DEVICE,
     host_kernels: Path = HOST_KERNELS,
+    system: str = "",
+    machine: str = "",
 ) -> str:
-    """`asked` when the guest can have it; by default `kvm` when it works for `arch` here, else
-    `tcg`. Tells a fall-back.
+    """`asked` when the guest can have it; by default `kvm` or `hvf` when it works for `arch` here,
+    else `tcg`. Reports a fall-back. `system` and `machine` are the host's (uname(2)).
 
     The verdict is kept in `verdicts`, under everything that can change it: the host's kernel, its
     CPU, QEMU, and this boot of the machine (nested virtualisation comes and goes with the
@@ -57,12 +65,15 @@ def choose_accel(
     purpose stands in: on a machine where KVM is broken it would run, and the kernel after it would
     not.
     """
-    host = platform.machine()
+    machine = machine or platform.machine()
+    host = NICKNAMES.get(machine, machine)
     if arch != host:
         notice(f"this machine is {host} and the guest {arch}: {SLOW}")
         return asked if asked.startswith("tcg") else "tcg"
     if asked:
         return asked
+    if (system or platform.system()) == DARWIN:
+        return _hypervisor_framework()
     if not device.exists():
         notice(f"there is no {device}: {SLOW}")
         return "tcg"
@@ -82,6 +93,20 @@ def choose_accel(
     if verdict != "kvm":
         notice(f"KVM does not work on this machine: {SLOW}")
     return verdict
+
+
+def _hypervisor_framework() -> str:
+    """`hvf` where macOS says that it works, else `tcg`. It is not tried with a kernel: unlike an
+    open `/dev/kvm`, macOS's own answer takes nested virtualisation into account."""
+    try:
+        done = subprocess.run(HYPERVISOR, capture_output=True, check=False)
+    except OSError:
+        supported = False
+    else:
+        supported = done.stdout.strip() == b"1"
+    if not supported:
+        notice(f"this machine has no Hypervisor.framework: {SLOW}")
+    return "hvf" if supported else "tcg"
 
 
 def _host_kernel(folder: Path) -> Path | None:
