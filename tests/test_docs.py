@@ -103,7 +103,12 @@ def test_examples_build(mirror: FakeRegistry, tmp_path: Path, example: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("script", "page"), [("yaml_reference.py", "yaml-reference.md"), ("cli_reference.py", "cli.md")]
+    ("script", "page"),
+    [
+        ("yaml_reference.py", "yaml-reference.md"),
+        ("cli_reference.py", "cli.md"),
+        ("plan_format.py", "plan-format.md"),
+    ],
 )
 def test_references_are_what_their_scripts_write(script: str, page: str) -> None:
     assert (ROOT / "docs" / page).read_text() == runpy.run_path(str(ROOT / "docs" / script))[

@@ -3,7 +3,7 @@ refuses."""
 
 from __future__ import annotations
 
-import re
+import runpy
 import subprocess
 from pathlib import Path
 
@@ -13,17 +13,12 @@ from hypothesis import strategies as st
 
 from compos.compose.container import Bundle
 from compos.compose.plan import HEADER, boot_plan
-from compos.compose.plan_lines import MAX_LINE, WORDS, PlanError, plan_fields, plan_line
+from compos.compose.plan_lines import MAX_LINE, PlanError, plan_fields, plan_line
+from compos.compose.plan_words import WORDS
 from compos.errors import ConfigError
-from tests.bricks.compiler import SOURCES, compile_driver
+from tests.bricks.compiler import compile_driver
 
-
-def table() -> dict[str, tuple[int, str]]:
-    """init's words: how many arguments, and where they may stand."""
-    found = re.findall(
-        r'\[WORD_\w+\] = \{"([^"]+)", (\d), ([A-Z |]+)\}', (SOURCES / "boot/plan.c").read_text()
-    )
-    return {name: (int(arguments), places) for name, arguments, places in found}
+SCRIPT = Path(__file__).parents[2] / "docs" / "plan_format.py"
 
 
 @pytest.fixture(scope="module")
@@ -41,11 +36,29 @@ def read(reader: Path, plan: bytes, folder: Path) -> bytes:
 
 
 def test_both_sides_know_the_same_words() -> None:
-    assert {name: arguments for name, (arguments, _) in table().items()} == WORDS
-    assert f"PLAN_LINE_MAXIMUM = {MAX_LINE}" in (SOURCES / "boot/plan.h").read_text()
+    made = runpy.run_path(str(SCRIPT))
+    assert made["HEADER"].read_text() == made["header"]()
+    most = max(len(word.fields) for word in WORDS.values())
+    limits = f"PLAN_ARGUMENTS = {most}, PLAN_LINE_MAXIMUM = {MAX_LINE}"
+    assert limits in made["HEADER"].with_name("plan.h").read_text()
 
 
-INSIDE = sorted(name for name, (_, places) in table().items() if "INSIDE" in places)
+@pytest.mark.parametrize("place", ["outside", "inside"])
+def test_init_takes_a_word_where_it_may_stand(reader: Path, tmp_path: Path, place: str) -> None:
+    before = HEADER + b"stage\tservices\n"
+    if place == "inside":
+        before += b"container\ta\t/b\t\n"
+    refused, field = set(), "\tx"
+    for word in WORDS.values():
+        line = f"{word.name}{field * len(word.fields)}\n".encode()
+        if b"problem" in read(reader, before + line, tmp_path):
+            refused.add(word.name)
+    # A word of the stage ends the container before it; no stage is called x.
+    only_inside = {word.name for word in WORDS.values() if not word.outside}
+    assert refused == {"stage"} | (only_inside if place == "outside" else set())
+
+
+INSIDE = sorted(word.name for word in WORDS.values() if word.inside)
 FIELD = (
     st.binary(max_size=30)
     .filter(lambda field: b"\0" not in field)
@@ -55,7 +68,7 @@ FREE = [word for word in INSIDE if word != "interface"]
 LINES = st.lists(
     st.one_of(
         st.sampled_from(FREE).flatmap(
-            lambda word: st.tuples(st.just(word), *[FIELD] * WORDS[word])
+            lambda word: st.tuples(st.just(word), *[FIELD] * len(WORDS[word].fields))
         ),
         st.sampled_from(
             [("interface", "eth0", "", "", ""), ("interface", "ä" * 7, "veth", "p:"[:1], "root")]

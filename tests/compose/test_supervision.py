@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import pytest
 
-from compos.compose.supervision import require_health, supervision_lines
+from compos.compose.plan_lines import plan_line
+from compos.compose.supervision import WORDS, require_health, supervision_lines
 from compos.config.model import Dependency, Healthcheck, Logging, Settings
 from compos.errors import ConfigError
 
@@ -28,7 +29,10 @@ def test_everything_said() -> None:
         timeout="1m",
         on_failure="reboot",
     )
-    assert supervision_lines(settings) == (
+    lines = supervision_lines(settings)
+    assert {line[0] for line in lines} == WORDS
+    assert all(map(plan_line, lines))
+    assert lines == (
         ("after", "a", "started", ""),
         ("after", "db", "healthy", "restart"),
         ("health", "2000", "30000", "3", "0", "5000"),

@@ -1,48 +1,18 @@
-"""Lines of the boot plan: the words that init knows, how a line is written, and what init would not
-read.
+"""Lines of the boot plan: how one is written, and what init would not read. Pure.
 
-Pure. The reader is `bricks/init/src/boot/plan.c`; a test compares its table with this one.
-docs/plan-format.md says what each word means.
+The words are those of `compose.plan_words`; the reader is init's `boot/plan.c`.
 """
 
 from __future__ import annotations
 
 import re
 
-__all__ = ["MAX_LINE", "WORDS", "PlanError", "plan_fields", "plan_line"]
+from compos.compose.plan_words import WORDS
+
+__all__ = ["MAX_LINE", "PlanError", "plan_fields", "plan_line"]
 
 MAX_LINE = 65536
 """Bytes of a line without its end (PLAN_LINE_MAXIMUM)."""
-
-WORDS = {
-    **dict.fromkeys(
-        ("clock", "coldplug", "coldplug-early", "disks", "hostname", "issue", "loopback"), 0
-    ),
-    **dict.fromkeys(("no-new-privileges", "resolvconf"), 0),
-    **dict.fromkeys(
-        ("cgroup", "failure", "module", "modules", "runtime", "script", "stage", "test", "timeout"),
-        1,
-    ),
-    **dict.fromkeys(("volume", "volume-readonly"), 1),
-    **dict.fromkeys(
-        (
-            "bindns",
-            "containerd",
-            "directory",
-            "namespace",
-            "restart",
-            "rootpath",
-            "seccomp",
-            "stop",
-        ),
-        2,
-    ),
-    **dict.fromkeys(("symlink",), 2),
-    **dict.fromkeys(("after", "container", "containerd-options", "limit"), 3),
-    **dict.fromkeys(("interface", "mount", "mount?"), 4),
-    **dict.fromkeys(("health", "log", "node"), 5),
-}
-"""How many arguments each has."""
 
 PATHS = {
     **dict.fromkeys(("cgroup", "runtime", "script"), 1),
@@ -75,7 +45,8 @@ class PlanError(ValueError):
 
 def plan_line(fields: tuple[str, ...]) -> bytes:
     """A line with its end. Raises `PlanError`."""
-    if WORDS.get(fields[0]) != len(fields) - 1:
+    word = WORDS.get(fields[0])
+    if word is None or len(word.fields) != len(fields) - 1:
         raise PlanError(f"{fields[0]!r} with {len(fields) - 1} arguments")
     if place := PATHS.get(fields[0]):
         _require_path(fields[0], fields[place])

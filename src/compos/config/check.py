@@ -16,7 +16,6 @@ from compos.config.quantities import MAX_COUNT, milliseconds, octets, signal_num
 __all__ = [
     "ARCHITECTURES",
     "CAPABILITIES",
-    "CONDITIONS",
     "CONFINEMENTS",
     "FAILURES",
     "LOCAL_IMAGES",
@@ -88,9 +87,6 @@ MAX_HOST_NAME = 64
 SOURCE_IS_TYPE = ("mqueue", "devpts", "proc", "sysfs", "cgroup")
 TEMPLATE = "@pkg:"
 """Begins the name of an image that a package's folder makes."""
-
-CONDITIONS = ("service_started", "service_healthy", "service_completed_successfully")
-"""Of `depends_on`, as in the Compose specification."""
 
 LOG_DRIVERS = ("file", "console", "kmsg", "syslog", "none")
 LOG_OPTIONS = ("max-size", "max-file", "tag", "syslog-address")

@@ -9,18 +9,17 @@ from __future__ import annotations
 
 from compos.config import check, model
 from compos.config.kinds import (
-    Field,
     Flag,
     Identity,
     ListOf,
-    MapOf,
     Number,
-    Record,
     Text,
     TextMap,
     Words,
     key,
+    table,
 )
+from compos.config.service_keys import SERVICE_KEYS
 
 __all__ = ["CONFIG", "ENTRY", "SETTINGS"]
 
@@ -39,20 +38,7 @@ BINDS = ListOf(Text(check.bind))
 IMAGE = Text(check.image)
 OPTIONAL_IMAGE = Text(check.optional_image)
 
-
-def _table(
-    made: type,
-    doc: str,
-    *fields: Field,
-    complaints: check.RecordCheck | None = None,
-    name: str = "",
-) -> Record:
-    return Record(
-        name or made.__name__, made, doc, {field.key: field for field in fields}, complaints
-    )
-
-
-ID_MAPPING = _table(
+ID_MAPPING = table(
     model.IdMapping,
     "A range of ids.",
     key("hostID", UNSIGNED_32, "First id outside the container."),
@@ -79,16 +65,16 @@ _MOUNT_FIELDS = (
         always=(),
     ),
 )
-MOUNT = _table(
+MOUNT = table(
     model.Mount,
     "A mount of the container; what is left out is completed for well-known types.",
     *_MOUNT_FIELDS,
     complaints=check.mount,
 )
-RUNTIME_MOUNT = _table(
+RUNTIME_MOUNT = table(
     model.Mount, "A mount made before the container starts.", *_MOUNT_FIELDS, name="RuntimeMount"
 )
-DEVICE = _table(
+DEVICE = table(
     model.Device,
     "A device node in the container.",
     key("path", TEXT, "Path of the node; `all` allows every device of the type instead."),
@@ -98,7 +84,7 @@ DEVICE = _table(
     key("mode", OCTAL, "Permissions in octal, quoted; needed unless the path is `all`."),
     complaints=check.device,
 )
-DEVICE_RULE = _table(
+DEVICE_RULE = table(
     model.DeviceRule,
     "A rule of the devices control group.",
     key("allow", FLAG, "Allow or deny."),
@@ -107,7 +93,7 @@ DEVICE_RULE = _table(
     key("minor", SIGNED, "Minor number [any]."),
     key("access", TEXT, "Letters of rwm."),
 )
-MEMORY = _table(
+MEMORY = table(
     model.Memory,
     "Memory limits in bytes; -1 is unlimited.",
     key("limit", SIGNED, "Most memory."),
@@ -118,7 +104,7 @@ MEMORY = _table(
     key("swappiness", UNSIGNED, "0 to 100."),
     key("disableOOMKiller", FLAG, "Do not kill when memory runs out."),
 )
-CPU = _table(
+CPU = table(
     model.Cpu,
     "CPU limits; times in microseconds.",
     key("shares", UNSIGNED, "Relative weight."),
@@ -129,8 +115,8 @@ CPU = _table(
     key("cpus", TEXT, "CPUs, as a list of ranges: 0-3,7."),
     key("mems", TEXT, "Memory nodes, as a list of ranges."),
 )
-PIDS = _table(model.Pids, "Limit of processes.", key("limit", SIGNED, "Most processes [0]."))
-WEIGHT_DEVICE = _table(
+PIDS = table(model.Pids, "Limit of processes.", key("limit", SIGNED, "Most processes [0]."))
+WEIGHT_DEVICE = table(
     model.BlockDevice,
     "Weight of one block device.",
     key("major", SIGNED, "Major number [0]."),
@@ -139,7 +125,7 @@ WEIGHT_DEVICE = _table(
     key("leafWeight", WEIGHT, "Weight against child groups."),
     name="WeightDevice",
 )
-RATE_DEVICE = _table(
+RATE_DEVICE = table(
     model.BlockDevice,
     "Rate limit of one block device.",
     key("major", SIGNED, "Major number [0]."),
@@ -147,7 +133,7 @@ RATE_DEVICE = _table(
     key("rate", UNSIGNED, "Bytes or operations per second."),
     name="RateDevice",
 )
-BLOCK_IO = _table(
+BLOCK_IO = table(
     model.BlockIo,
     "Limits of block devices.",
     key("weight", WEIGHT, "Weight, 10 to 1000."),
@@ -158,20 +144,20 @@ BLOCK_IO = _table(
     key("throttleReadIOPSDevice", ListOf(RATE_DEVICE), "Reads per second."),
     key("throttleWriteIOPSDevice", ListOf(RATE_DEVICE), "Writes per second."),
 )
-HUGEPAGE_LIMIT = _table(
+HUGEPAGE_LIMIT = table(
     model.HugepageLimit,
     "Limit of huge pages of one size.",
     key("pageSize", Identity(0, 2**63 - 1), "Size of the pages, as 2MB or 1GB."),
     key("limit", UNSIGNED, "Bytes in such pages [0]."),
 )
-NETWORK = _table(
+NETWORK = table(
     model.Network,
     "Marks of network traffic.",
     key("classID", UNSIGNED_32, "Class of the container's packets."),
     key(
         "priorities",
         ListOf(
-            _table(
+            table(
                 model.Priority,
                 "Priority of one interface.",
                 key("name", TEXT, "Interface."),
@@ -181,7 +167,7 @@ NETWORK = _table(
         "Priorities by interface.",
     ),
 )
-RESOURCES = _table(
+RESOURCES = table(
     model.Resources,
     "Control group limits of the container.",
     key("devices", ListOf(DEVICE_RULE), "Rules of the devices group."),
@@ -192,7 +178,7 @@ RESOURCES = _table(
     key("hugepageLimits", ListOf(HUGEPAGE_LIMIT), "Huge pages."),
     key("network", NETWORK, "Network traffic."),
 )
-INTERFACE = _table(
+INTERFACE = table(
     model.Interface,
     "A network interface moved into, or made for, the container.",
     key("name", TEXT, "Name of the interface."),
@@ -200,7 +186,7 @@ INTERFACE = _table(
     key("peer", TEXT, "Name of the veth's other end."),
     key("createInRoot", FLAG, "Make it in the root namespace, then move it [false]."),
 )
-BIND_NS = _table(
+BIND_NS = table(
     model.BindNs,
     "Files to which the container's namespaces are bound.",
     *(
@@ -208,7 +194,7 @@ BIND_NS = _table(
         for kind in ("cgroup", "ipc", "mnt", "net", "pid", "user", "uts")
     ),
 )
-RUNTIME = _table(
+RUNTIME = table(
     model.Runtime,
     "What is done around the container before it starts.",
     key("cgroups", TEXTS, "Control groups to make."),
@@ -218,51 +204,11 @@ RUNTIME = _table(
     key("bindNS", BIND_NS, "Where namespaces are bound."),
     key("namespace", TEXT, "containerd namespace [services.linuxkit]."),
 )
-DURATION = Text(check.duration)
-DEPENDENCY = _table(
-    model.Dependency,
-    "What a service waits for before it starts.",
-    key(
-        "condition",
-        Text(choices=check.CONDITIONS),
-        "When the other service counts as there [service_started].",
-    ),
-    key("required", FLAG, "Whether the other service must exist [true]."),
-    key("restart", FLAG, "Restart with the other service when somebody restarts that [false]."),
-)
-HEALTHCHECK = _table(
-    model.Healthcheck,
-    "How to see that a service works.",
-    key(
-        "test",
-        Words(("CMD-SHELL",), check.health_test),
-        "Program in the container: [CMD, …], [CMD-SHELL, …] or NONE.",
-    ),
-    key("interval", DURATION, "Time between two checks [30s]."),
-    key("timeout", DURATION, "Time that one may take [30s]."),
-    key("retries", Number(1, 1000), "Failed checks in a row that make it unhealthy [3]."),
-    key("start_period", DURATION, "Time after the start in which failed checks do not count [0s]."),
-    key("start_interval", DURATION, "Time between two checks in the start period [5s]."),
-    key("disable", FLAG, "No check, whatever the image's label says [false]."),
-    complaints=check.healthcheck,
-)
-LOGGING = _table(
-    model.Logging,
-    "Where a service's output goes.",
-    key(
-        "driver",
-        Text(choices=check.LOG_DRIVERS),
-        "file: only its files in /var/log; console, kmsg, syslog: there as well; none: nowhere "
-        "[file].",
-    ),
-    key("options", TextMap(), "max-size [1m], max-file [3], tag; for syslog: syslog-address."),
-    complaints=check.logging,
-)
 _NAMESPACE = "{} namespace: host, root, new, or the path of one [{}]."
 _SHARED = (
     "{} namespace: host, root, new, the path of one, or service:NAME to share that service's [{}]."
 )
-SETTINGS = _table(
+SETTINGS = table(
     model.Settings,
     "What entries of the YAML and the image label org.mobyproject.config can both say.",
     key("capabilities", CAPABILITIES, "Capabilities (CAP_...), or all, or none."),
@@ -315,33 +261,16 @@ SETTINGS = _table(
     key("gidMappings", ListOf(ID_MAPPING), "Group ids of an own user namespace."),
     key("annotations", TextMap(), "Annotations in config.json."),
     key("runtime", RUNTIME, "What is done before the container starts."),
-    key("depends_on", MapOf(DEPENDENCY), "Services that must be there first; in services."),
-    key("healthcheck", HEALTHCHECK, "How to see that it works; in services."),
-    key(
-        "restart",
-        Text(check.restart),
-        "no, always, unless-stopped, on-failure or on-failure:TIMES; in services [no].",
-    ),
-    key(
-        "stop_signal", Text(check.signal), "The signal that asks it to end; in services [SIGTERM]."
-    ),
-    key("stop_grace_period", DURATION, "Time until it is killed; in services [10s]."),
-    key("logging", LOGGING, "Where its output goes; in services."),
-    key("timeout", DURATION, "Time until it is killed; in onboot and onshutdown [none]."),
-    key(
-        "on_failure",
-        Text(choices=check.FAILURES),
-        "What a failure or a timeout means for the machine; in onboot [continue].",
-    ),
+    *SERVICE_KEYS,
 )
-ENTRY = _table(
+ENTRY = table(
     model.ImageEntry,
     "A container.",
     key("name", Text(check.container_name), "Name of the container.", required=True),
     key("image", IMAGE, "Image, or @pkg:FOLDER.", required=True),
     *SETTINGS.fields.values(),
 )
-KERNEL = _table(
+KERNEL = table(
     model.Kernel,
     "The kernel.",
     key("image", OPTIONAL_IMAGE, "Image with the kernel.", always=""),
@@ -361,7 +290,7 @@ KERNEL = _table(
         "Firmware files to keep, below lib/firmware; auto: what the kept modules name [all].",
     ),
 )
-FILE = _table(
+FILE = table(
     model.File,
     "A file, folder or symbolic link of the root filesystem.",
     key("path", TEXT, "Where it is made.", required=True),
@@ -378,7 +307,7 @@ FILE = _table(
     key("gid", IDENTITY, "Group: a number, or the name of a container [0]."),
     complaints=check.file,
 )
-VOLUME = _table(
+VOLUME = table(
     model.Volume,
     "A folder that containers share.",
     key(
@@ -398,7 +327,7 @@ VOLUME = _table(
         "Platforms, OS/ARCH[/VARIANT], of an oci volume [all].",
     ),
 )
-TRUST = _table(
+TRUST = table(
     dict,
     "Accepted for LinuxKit's sake; means nothing.",
     key("image", TEXTS, "Means nothing.", name=""),
@@ -421,16 +350,16 @@ _SECTIONS = (
         "linuxkit [default].",
     ),
 )
-OVERLAY = _table(
+OVERLAY = table(
     model.Config, "What one architecture has beside the rest.", *_SECTIONS, name="Overlay"
 )
-OVERLAYS = _table(
+OVERLAYS = table(
     dict,
     "Parts for one architecture, merged over the file that they stand in.",
     *(key(name, OVERLAY, f"Only for {name}.") for name in check.ARCHITECTURES),
     name="Overlays",
 )
-CONFIG = _table(
+CONFIG = table(
     model.Config,
     "A system: LinuxKit's YAML.",
     *_SECTIONS,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from compos.config.check import Check, RecordCheck
+from compos.config.model import Settings
 
 __all__ = [
     "Field",
@@ -16,11 +17,15 @@ __all__ = [
     "ListOf",
     "MapOf",
     "Number",
+    "PlanLine",
+    "PlanWord",
+    "PlanWriter",
     "Record",
     "Text",
     "TextMap",
     "Words",
     "key",
+    "table",
 ]
 
 # Named tuples: a frozen dataclass with slots costs 0.6 ms at import, ten of them a quarter of what
@@ -85,12 +90,35 @@ class ListOf(NamedTuple):
     check: Check | None = None
 
 
+class PlanWord(NamedTuple):
+    """The first word of a line of the boot plan (docs/plan-format.md), and what `fields` stand
+    behind it.
+
+    `outside` says what init does by such a line of a stage, `inside` by one of a container; where
+    one is empty, the word may not stand there.
+    """
+
+    name: str
+    fields: tuple[str, ...]
+    outside: str = ""
+    inside: str = ""
+
+
+PlanLine = tuple[str, ...]
+"""A word, and its fields."""
+
+
+PlanWriter = Callable[[Settings], Iterable[PlanLine]]
+"""From a container's merged settings to the plan's lines about it."""
+
+
 class Field(NamedTuple):
     """One key of a record; made by `key`.
 
     `name` is the model's field; where it is empty, the value is checked and dropped. `always` is
     printed by dumps where nothing is given. `doc` is a sentence for people, with the default in
-    brackets.
+    brackets. `sections` are those whose containers may have the key; empty: all. `plan` writes what
+    it becomes in the boot plan, if anything: lines that begin with `words`.
     """
 
     key: str
@@ -99,6 +127,9 @@ class Field(NamedTuple):
     name: str
     required: bool
     always: Any
+    sections: tuple[str, ...] = ()
+    plan: PlanWriter | None = None
+    words: tuple[PlanWord, ...] = ()
 
 
 def key(
@@ -109,13 +140,18 @@ def key(
     required: bool = False,
     name: str | None = None,
     always: Any = None,
+    sections: tuple[str, ...] = (),
+    plan: PlanWriter | None = None,
+    words: tuple[PlanWord, ...] = (),
 ) -> Field:
     """A key whose field is its name in snake case, unless `name` says otherwise: `hostID` fills
-    `host_id`."""
+    `host_id`. The sections are added to `doc`."""
     if name is None:
-        words = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", key)
-        name = words.replace(".", "_").lower()
-    return Field(key, kind, doc, name, required, always)
+        parted = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", key)
+        name = parted.replace(".", "_").lower()
+    if sections:
+        doc = re.sub(r"( \[[^]]*\])?\.$", rf"; in {' and '.join(sections)}\g<0>", doc)
+    return Field(key, kind, doc, name, required, always, sections, plan, words)
 
 
 class Record(NamedTuple):
@@ -127,6 +163,19 @@ class Record(NamedTuple):
     doc: str
     fields: Mapping[str, Field]
     complaints: RecordCheck | None = None
+
+
+def table(
+    made: type,
+    doc: str,
+    *fields: Field,
+    complaints: RecordCheck | None = None,
+    name: str = "",
+) -> Record:
+    """The record of `fields` that fills the model `made`, under its name unless `name` is given."""
+    return Record(
+        name or made.__name__, made, doc, {field.key: field for field in fields}, complaints
+    )
 
 
 Kind = Flag | Number | Identity | Text | TextMap | Words | ListOf | MapOf | Record

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from compos.config.check import nearest
 from compos.config.model import Config, ImageEntry, Settings
 from compos.config.problems import Problems
+from compos.config.service_keys import SERVICE_KEYS
 
 __all__ = ["SHAREABLE", "check_order", "shared_service"]
 
@@ -23,16 +24,6 @@ too."""
 
 NOT_SHAREABLE = ("userns",)
 
-_SERVICES_ONLY = (
-    "depends_on",
-    "healthcheck",
-    "restart",
-    "stop_signal",
-    "stop_grace_period",
-    "logging",
-)
-_ONBOOT_ONLY = ("timeout", "on_failure")
-
 
 def shared_service(value: str | None) -> str | None:
     """The service whose namespace `value` names, if it does: `service:web`."""
@@ -44,24 +35,22 @@ def check_order(config: Config, problems: Problems) -> None:
     services = {entry.name: entry for entry in config.services}
     for section in ("onboot", "onshutdown", "services"):
         for entry in getattr(config, section):
-            _settings_of(section, entry, problems)
+            _misplaced(section, entry, problems)
             _namespaces(section, entry, services, problems)
     for entry in config.services:
         _dependencies(entry, services, problems)
     _circles(services, problems)
 
 
-def _settings_of(section: str, entry: ImageEntry, problems: Problems) -> None:
-    for key in _ONBOOT_ONLY if section == "services" else _SERVICES_ONLY:
-        if getattr(entry.settings, key) is not None:
-            where = "onboot and onshutdown" if section == "services" else "services"
-            hint = f"It belongs to entries of {where}; leave it out here."
+def _misplaced(section: str, entry: ImageEntry, problems: Problems) -> None:
+    for row in SERVICE_KEYS:
+        if section not in row.sections and getattr(entry.settings, row.name) is not None:
             problems.add(
-                "config-place", f"{key} means nothing in {section}", entry.mark.at(key), hint=hint
+                "config-place",
+                f"{row.key} means nothing in {section}",
+                entry.mark.at(row.key),
+                hint=f"It belongs to entries of {' and '.join(row.sections)}; leave it out here.",
             )
-    if section == "onshutdown" and entry.settings.on_failure is not None:
-        message = "on_failure means nothing in onshutdown: the machine goes down already"
-        problems.add("config-place", message, entry.mark.at("on_failure"), hint="Leave it out.")
 
 
 def _namespaces(

@@ -8,51 +8,14 @@
 
 enum place { OUTSIDE = 1, INSIDE = 2 };
 
-/* Sorted as enum plan_word is. */
 static const struct {
     const char *name;
     unsigned arguments;
     unsigned places;
 } words[] = {
-    [WORD_AFTER] = {"after", 3, INSIDE},
-    [WORD_BINDNS] = {"bindns", 2, INSIDE},
-    [WORD_CGROUP] = {"cgroup", 1, INSIDE},
-    [WORD_CLOCK] = {"clock", 0, OUTSIDE},
-    [WORD_COLDPLUG] = {"coldplug", 0, OUTSIDE},
-    [WORD_COLDPLUG_EARLY] = {"coldplug-early", 0, OUTSIDE},
-    [WORD_CONTAINER] = {"container", 3, OUTSIDE},
-    [WORD_CONTAINERD] = {"containerd", 2, OUTSIDE},
-    [WORD_CONTAINERD_OPTIONS] = {"containerd-options", 3, OUTSIDE},
-    [WORD_DIRECTORY] = {"directory", 2, OUTSIDE | INSIDE},
-    [WORD_DISKS] = {"disks", 0, OUTSIDE},
-    [WORD_FAILURE] = {"failure", 1, INSIDE},
-    [WORD_HEALTH] = {"health", 5, INSIDE},
-    [WORD_HOSTNAME] = {"hostname", 0, OUTSIDE},
-    [WORD_INTERFACE] = {"interface", 4, INSIDE},
-    [WORD_ISSUE] = {"issue", 0, OUTSIDE},
-    [WORD_LIMIT] = {"limit", 3, OUTSIDE},
-    [WORD_LOG] = {"log", 5, INSIDE},
-    [WORD_LOOPBACK] = {"loopback", 0, OUTSIDE},
-    [WORD_MODULE] = {"module", 1, OUTSIDE},
-    [WORD_MODULES] = {"modules", 1, OUTSIDE | INSIDE},
-    [WORD_MOUNT] = {"mount", 4, OUTSIDE | INSIDE},
-    [WORD_MOUNT_OPTIONAL] = {"mount?", 4, OUTSIDE | INSIDE},
-    [WORD_NAMESPACE] = {"namespace", 2, OUTSIDE},
-    [WORD_NODE] = {"node", 5, OUTSIDE},
-    [WORD_NO_NEW_PRIVILEGES] = {"no-new-privileges", 0, INSIDE},
-    [WORD_RESOLVCONF] = {"resolvconf", 0, OUTSIDE},
-    [WORD_RESTART] = {"restart", 2, INSIDE},
-    [WORD_ROOTPATH] = {"rootpath", 2, INSIDE},
-    [WORD_RUNTIME] = {"runtime", 1, OUTSIDE},
-    [WORD_SCRIPT] = {"script", 1, OUTSIDE},
-    [WORD_SECCOMP] = {"seccomp", 2, INSIDE},
-    [WORD_STAGE] = {"stage", 1, OUTSIDE},
-    [WORD_STOP] = {"stop", 2, INSIDE},
-    [WORD_SYMLINK] = {"symlink", 2, OUTSIDE},
-    [WORD_TEST] = {"test", 1, INSIDE},
-    [WORD_TIMEOUT] = {"timeout", 1, INSIDE},
-    [WORD_VOLUME] = {"volume", 1, OUTSIDE},
-    [WORD_VOLUME_READONLY] = {"volume-readonly", 1, OUTSIDE},
+#define PLAN_WORD(word, name, arguments, places) [WORD_##word] = {name, arguments, places},
+    PLAN_WORDS(PLAN_WORD)
+#undef PLAN_WORD
 };
 
 static const char *const plan_stages[STAGE_COUNT] = {"boot", "onboot", "services", "shutdown"};
