@@ -181,6 +181,7 @@ def changes(bench: Bench) -> Iterator[Row]:
         return WEB.replace("tty0 ", f"tty0 bench={os.getpid()}.{number} "), ()
 
     yield bench.repeated("nothing changed", partial(unchanged, WEB), WEB)
+    yield bench.repeated("nothing changed, `--force`", partial(unchanged, WEB), WEB, "--force")
     yield bench.repeated("one byte in one `files` entry", file_changed, WEB)
     yield bench.repeated("command line", line_changed, WEB)
     yield bench.repeated("one small image of twelve", image_changed, web_with_small())
@@ -197,7 +198,7 @@ def tar_anew(bench: Bench) -> Iterator[Row]:
         bench.forget("result")
         return WEB, ()
 
-    yield bench.repeated("`tar`, made anew", forgotten, WEB, "-f", "tar")
+    yield bench.repeated("`tar`, made anew", forgotten, WEB, "-f", "tar", "--force")
 
 
 def disks(bench: Bench) -> Iterator[Row]:
@@ -212,11 +213,11 @@ def disks(bench: Bench) -> Iterator[Row]:
         for _ in range(ROUNDS):
             other.append(bench.cp())
             bench.forget(*MADE)
-            without, _peak = bench.build(WEB)
+            without, _peak = bench.build(WEB, "--force")
             bench.forget(*MADE)
             for path in bench.out.glob("web-[kic]*"):
                 path.unlink()
-            seconds, used = bench.build(WEB, "-f", f"kernel+initrd,{name}")
+            seconds, used = bench.build(WEB, "-f", f"kernel+initrd,{name}", "--force")
             own.append(seconds - without)
             peak = max(peak, used)
             for path in bench.out.glob("web-[kic]*"):
@@ -230,7 +231,9 @@ def disks(bench: Bench) -> Iterator[Row]:
     every = ",".join(
         ("kernel+initrd", *(name for name in DISKS if name not in ("iso-bios", "iso-efi")))
     )
-    yield bench.repeated("all of these in one run", forgotten, WEB, "-f", every, rounds=3)
+    yield bench.repeated(
+        "all of these in one run", forgotten, WEB, "-f", every, "--force", rounds=3
+    )
     yield bench.repeated(
         "all of these, nothing changed", partial(unchanged, WEB), WEB, "-f", every, rounds=3
     )

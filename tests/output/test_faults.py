@@ -278,6 +278,11 @@ def test_a_store_that_another_tool_has_copied(world: World) -> None:
     for path in stored(world.store.root):
         os.utime(path)
     assert build(world, *FORMATS) == expected
-    made = {path: path.stat().st_ino for path in stored(world.store.root)}
+    # The list of outputs is new whenever one is written.
+    made = {
+        path: path.stat().st_ino
+        for path in stored(world.store.root)
+        if path.parent.name != "output"
+    }
     assert build(world, *FORMATS) == expected
-    assert {path: path.stat().st_ino for path in stored(world.store.root)} == made
+    assert {path: path.stat().st_ino for path in made} == made

@@ -23,7 +23,7 @@ from compos.image.source import canonical_name
 from compos.output.build import described_outputs, find_parts
 from compos.output.formats import choose, require, tools
 from compos.output.job import Request
-from compos.output.write import Output, write_outputs, write_stream
+from compos.output.write import Output, update_outputs, write_stream
 from compos.package.bricks import current_bricks, is_shipped
 from compos.progress import Listener, listening, notice
 
@@ -48,6 +48,7 @@ class BuildOptions(NamedTuple):
     every image, `docker` asks the Docker engine first. `push` is a name in a registry for the
     format oci. `input_tar` is an earlier build's tar. Without `label_powers` images whose labels
     grant them power over the machine are refused. `sbom` is None for a system without one.
+    Outputs that are there and right are left alone, unless `force` is set.
     """
 
     load: LoadOptions = LoadOptions()
@@ -66,6 +67,7 @@ class BuildOptions(NamedTuple):
     input_tar: Path | None = None
     label_powers: bool = True
     sbom: SbomOptions | None = SbomOptions()
+    force: bool = False
 
 
 def build(
@@ -129,7 +131,7 @@ def _build(sources: Sequence[str], options: BuildOptions) -> list[Path]:
         lambda form: metadata_document(config, form, _canonical(named, parts)),
         fetch_attestations=source.fetch_attestations,
     )
-    written = _write(access, outputs, base, options.output)
+    written = _write(access, outputs, base, options)
     if target:
         _push(access, base.with_name(f"{base.name}.oci.tar"), target)
     return written
@@ -191,20 +193,20 @@ def _require_folder(output: Path) -> None:
         )
 
 
-def _write(
-    access: Access, outputs: list[Output], base: Path, output: Path | int | None
-) -> list[Path]:
-    if isinstance(output, int):
-        write_stream(access.store.root, output, outputs[0].pieces)
+def _write(access: Access, outputs: list[Output], base: Path, options: BuildOptions) -> list[Path]:
+    if isinstance(options.output, int):
+        write_stream(access.store.root, options.output, outputs[0].pieces)
         return []
-    if output is not None:
-        outputs, base = [Output("", outputs[0].pieces)], output
-    notice("Create outputs:")
-    written = []
-    for path in write_outputs(access.store.root, base, outputs):
+    if options.output is not None:
+        outputs, base = [Output("", outputs[0].pieces)], options.output
+    updated = update_outputs(access.store, base, outputs, force=options.force)
+    if updated.written:
+        notice("Create outputs:")
+    for path in updated.written:
         notice(f"  {os.fspath(path)}")
-        written.append(path)
-    return written
+    if updated.unchanged:
+        notice(f"Unchanged outputs: {' '.join(map(os.fspath, updated.unchanged))}")
+    return [base.with_name(base.name + output.suffix) for output in outputs]
 
 
 def _push_target(name: str | None) -> str:

@@ -107,6 +107,9 @@ ROOTS = ("auto", "initrd", "erofs", "erofs-zstd", "squashfs", "ext4")
     is_flag=True,
     help="Date it now (SOURCE_DATE_EPOCH), not as all builds the same.",
 )
+@click.option(
+    "--force", is_flag=True, help="Write the outputs even if they are there and unchanged."
+)
 @click.option("--dry-run", is_flag=True, help="Print the merged YAML and stop.")
 @global_options
 def build(
@@ -132,6 +135,7 @@ def build(
     sbom_output: str | None,
     sbom_format: str,
     sbom_current_time: bool,
+    force: bool,
     dry_run: bool,
 ) -> None:
     """Compose a system from YAML files and write it in the formats asked for.
@@ -163,6 +167,7 @@ def build(
         input_tar=input_tar,
         label_powers=not no_label_powers,
         sbom=None if no_sbom else _sbom(sbom_output, sbom_format, current_time=sbom_current_time),
+        force=force,
     )
     if dry_run:
         from compos.config.dump import to_yaml

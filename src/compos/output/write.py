@@ -2,11 +2,13 @@
 
 May touch: the output folder. Files are written beside their final names (`output.place`) and get
 them together at the end. They are not synced to the disk, as cp and tar do not: syncing takes
-longer than all the rest, and a build can be repeated.
+longer than all the rest, and a build can be repeated. What is there already is left as it is
+(`output.unchanged`).
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,11 +16,13 @@ from typing import NamedTuple
 
 from compos import progress
 from compos.errors import OutputError
+from compos.image.store import Store
 from compos.output.place import Place, explanations, require_name, sweep
+from compos.output.unchanged import WrittenFiles, contents_key, set_modified
 from compos.tree.contents import Contents, piece_size
 from compos.tree.node import Piece
 
-__all__ = ["Output", "write_outputs", "write_stream"]
+__all__ = ["Output", "Updated", "update_outputs", "write_outputs", "write_stream"]
 
 
 LARGE = 16 << 20
@@ -37,6 +41,33 @@ class Output(NamedTuple):
         return sum(map(piece_size, self.pieces))
 
 
+class Updated(NamedTuple):
+    """What a build did to its outputs: the paths that it wrote, and those that were right."""
+
+    written: list[Path]
+    unchanged: list[Path]
+
+
+def update_outputs(
+    store: Store, base: Path, outputs: Sequence[Output], *, force: bool = False
+) -> Updated:
+    """As `write_outputs`, but a file that compos has written from the same pieces, and that nobody
+    has touched since, is left alone, unless `force` is set."""
+    require_name(base)
+    files = WrittenFiles(store)
+    stale, unchanged = [], []
+    for path, output in _named(base, outputs):
+        key = contents_key(output.pieces)
+        if not force and files.has(path, key):
+            unchanged.append(path)
+        else:
+            stale.append((path, output, key))
+    if stale:
+        statuses = _write(store.root, [(path, output) for path, output, _ in stale])
+        files.add(zip(statuses, (key for *_, key in stale), strict=True))
+    return Updated([path for path, *_ in stale], unchanged)
+
+
 def write_outputs(store: Path, base: Path, outputs: Sequence[Output]) -> list[Path]:
     """Write `outputs` as `base` + suffix; returns the paths. Raises `OutputError`; then all is as
     it was.
@@ -44,17 +75,30 @@ def write_outputs(store: Path, base: Path, outputs: Sequence[Output]) -> list[Pa
     Whether each can be written is found out before any is. Links are replaced, not followed.
     """
     require_name(base)
+    named = _named(base, outputs)
+    _write(store, named)
+    return [path for path, _ in named]
+
+
+def _named(base: Path, outputs: Sequence[Output]) -> list[tuple[Path, Output]]:
+    return [(base.with_name(base.name + output.suffix), output) for output in outputs]
+
+
+def _write(store: Path, named: Sequence[tuple[Path, Output]]) -> list[os.stat_result]:
+    """Write outputs under their names; returns the files' states as they got them."""
     with ExitStack() as stack:
         places = []
-        for path in (base.with_name(base.name + output.suffix) for output in outputs):
+        for path, _ in named:
             with explanations(path):
                 places.append(Place(path))
             stack.callback(places[-1].close)
         for folder in {place.path.parent for place in places}:
             sweep(folder)
-        _write_all(store, list(zip(places, outputs, strict=True)))
+        _write_all(
+            store, [(place, output) for place, (_, output) in zip(places, named, strict=True)]
+        )
         _put_all(places)
-    return [place.path for place in places]
+        return [os.fstat(place.descriptor) for place in places]
 
 
 def _put_all(places: Sequence[Place]) -> None:
@@ -79,6 +123,7 @@ def _write_all(store: Path, jobs: Sequence[tuple[Place, Output]]) -> None:
         place, output = job
         with explanations(place.path), Contents(store) as contents:
             _write_one(contents, place.descriptor, output)
+            set_modified(place.descriptor)
 
     if sum(output.size >= LARGE for _, output in jobs) < 2:
         for job in jobs:
