@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from compos.cli.build import ROOTS
 from compos.cli.main import main
+from compos.output.roots import ROOTS
 from hatch_build import compile_init
 from tests.guest import fetch, free_port
 

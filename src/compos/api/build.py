@@ -32,10 +32,9 @@ if TYPE_CHECKING:
     from compos.compose.parts import Parts
     from compos.config.model import Config
 
-__all__ = ["COMPRESSIONS", "ROOTS", "BuildOptions", "build", "require_buildable"]
+__all__ = ["COMPRESSIONS", "BuildOptions", "build", "require_buildable"]
 
 COMPRESSIONS = ("zstd", "gzip", "none", "max")
-ROOTS = ("auto", "initrd", "erofs", "erofs-zstd", "squashfs", "ext4")
 
 
 class BuildOptions(NamedTuple):
@@ -44,11 +43,11 @@ class BuildOptions(NamedTuple):
     `formats` are names of output formats (kernel+initrd when there are none). Outputs are called
     `folder`/`name`-SUFFIX; `name` is by default the last source's. In their place, `output` is one
     file, or the descriptor of an open one, for one format that is a stream. `compression` is one of
-    COMPRESSIONS, `root` one of ROOTS; `size` is that of disks in bytes. `pull` asks registries for
-    every image, `docker` asks the Docker engine first. `push` is a name in a registry for the
-    format oci. `input_tar` is an earlier build's tar. Without `label_powers` images whose labels
-    grant them power over the machine are refused. `sbom` is None for a system without one.
-    Outputs that are there and right are left alone, unless `force` is set.
+    COMPRESSIONS, `root` auto or one of `output.roots`; `size` is that of disks in bytes. `pull`
+    asks registries for every image, `docker` asks the Docker engine first. `push` is a name in a
+    registry for the format oci. `input_tar` is an earlier build's tar. Without `label_powers`
+    images whose labels grant them power over the machine are refused. `sbom` is None for a system
+    without one. Outputs that are there and right are left alone, unless `force` is set.
     """
 
     load: LoadOptions = LoadOptions()

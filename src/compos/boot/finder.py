@@ -23,24 +23,18 @@ __all__ = ["RootPlace", "finder_tree"]
 
 PATH = "etc/compos/root"
 
-ALWAYS = {
-    "erofs": ("erofs", "loop"),
-    "squashfs": ("squashfs", "loop"),
-    "ext4": ("ext4", "loop"),
-    "iso9660": ("isofs",),
-}
-"""What no device asks for: loaded by name."""
-
 
 class RootPlace(NamedTuple):
-    """A root file system on a medium: its kind, bytes by which to know it, and the places where it
-    may begin.
+    """A root file system on a medium: how it is mounted, bytes by which to know it, and the places
+    where it may begin.
 
-    `mark_at` counts from the root's beginning; each place is (offset, size) on a device, (0, 0) for
-    all of it.
+    `filesystem` is mount(2)'s name, `drivers` the modules that no device asks for: they are loaded
+    by name. `mark_at` counts from the root's beginning; each place is (offset, size) on a device,
+    (0, 0) for all of it.
     """
 
-    kind: str
+    filesystem: str
+    drivers: tuple[str, ...]
     mark_at: int
     mark: bytes
     places: tuple[tuple[int, int], ...]
@@ -55,24 +49,24 @@ def finder_tree(store: Store, modules: Tree, init: Image, place: RootPlace) -> T
         tree.update(with_ancestors(path))
         tree[path] = node
     tree["root"] = directory(0o755, EPOCH)
-    tree.update(_modules(store, modules, place.kind))
+    tree.update(_modules(store, modules, place.drivers))
     return dict(sorted(tree.items()))
 
 
 def _description(place: RootPlace) -> bytes:
-    lines = [("filesystem", place.kind), ("mark", str(place.mark_at), place.mark.hex())]
+    lines = [("filesystem", place.filesystem), ("mark", str(place.mark_at), place.mark.hex())]
     lines += [("place", str(offset), str(size)) for offset, size in place.places]
-    lines += [("module", name) for name in ALWAYS[place.kind]]
+    lines += [("module", name) for name in place.drivers]
     return b"compos-root\t1\n" + "".join("\t".join(line) + "\n" for line in lines).encode()
 
 
-def _modules(store: Store, nodes: Tree, kind: str) -> Tree:
+def _modules(store: Store, nodes: Tree, drivers: tuple[str, ...]) -> Tree:
     """The modules wanted and needed, in their places, with indexes that are about them."""
     with Contents(store.root) as contents:
         index = read_index(contents, nodes)
     if index is None:
         return {}
-    wanted = index.closure(dict.fromkeys((*DISKS, *ALWAYS[kind], *CHECKSUMS), ""))
+    wanted = index.closure(dict.fromkeys((*DISKS, *drivers, *CHECKSUMS), ""))
     found = {
         path: nodes[f"{index.folder}/{path}"]
         for path in wanted

@@ -13,6 +13,7 @@ import click
 from compos.cli.debian import DebianMirrors, debian_options
 from compos.cli.reading import reading_options
 from compos.cli.settings import Settings, global_options
+from compos.output.roots import AUTO, ROOTS
 
 if TYPE_CHECKING:
     from compos.api.options import LoadOptions
@@ -22,7 +23,6 @@ __all__ = ["build"]
 
 COMPRESSIONS = ("zstd", "gzip", "none", "max")
 SBOM_FORMATS = ("spdx", "cyclonedx")
-ROOTS = ("auto", "initrd", "erofs", "erofs-zstd", "squashfs", "ext4")
 
 
 @click.command
@@ -63,7 +63,7 @@ ROOTS = ("auto", "initrd", "erofs", "erofs-zstd", "squashfs", "ext4")
 )
 @click.option(
     "--root",
-    type=click.Choice(ROOTS),
+    type=click.Choice((AUTO, *ROOTS)),
     default="auto",
     show_default=True,
     help="Where disks and ISOs keep the root: unpacked into memory, or as a file system on the "

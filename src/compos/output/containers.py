@@ -55,7 +55,7 @@ def _qcow2(job: Job, made: tuple[Piece, ...]) -> tuple[Piece, ...]:
     is not."""
     from compos.disk.qcow2 import qcow2_pieces, write_qcow2
 
-    if job.request.compression == "none" or root_kind(job) not in ("erofs", "ext4"):
+    if job.request.compression == "none" or root_kind(job).compressed:
         return tuple(qcow2_pieces(made))
     compression: Literal["zlib", "zstd"] = "zstd" if job.request.compression == "zstd" else "zlib"
     kind = (
@@ -154,7 +154,7 @@ def _vmdk(job: Job, made: tuple[Piece, ...]) -> Spooled:
 
     own = _id("vmdk", made)
     kind = f"vmdk v{VERSION} {block_compressor_identity('gzip')}"
-    digest = any(one.name == "ova" for one in job.request.formats)
+    digest = any(one.names_digests for one in job.request.formats)
     return spooled(
         job,
         kind,

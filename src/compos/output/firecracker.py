@@ -12,6 +12,7 @@ import json
 from compos.output.job import Job
 from compos.output.payload import finder_initrd, plain_kernel_pieces, required_kernel
 from compos.output.root_filesystem import root_filesystem
+from compos.output.roots import PLAIN, ROOTS
 from compos.output.write import Output
 
 __all__ = ["microvm"]
@@ -21,9 +22,8 @@ def microvm(job: Job) -> list[Output]:
     """`-vmlinux`, `-firecracker.img`, `-firecracker-initrd.img`, `-firecracker.json`. Raises
     `OutputError` (`kernel-none`)."""
     kernel = required_kernel(job)
-    root = root_filesystem(
-        job, job.request.root if job.request.root in ("squashfs", "ext4") else "erofs"
-    )
+    asked = ROOTS.get(job.request.root, PLAIN)
+    root = root_filesystem(job, asked if asked.microvm else PLAIN)
     names = {
         part: f"{job.request.name}{part}"
         for part in ("-vmlinux", "-firecracker.img", "-firecracker-initrd.img")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from compos.errors import OutputError
 from compos.output.job import EFI_STUB, INIT, RPI3
+from compos.output.roots import AUTO, root_named
 
 if TYPE_CHECKING:
     from compos.output.job import Job
@@ -25,8 +26,9 @@ class Format(NamedTuple):
 
     A streamable format stands alone and can go to a single file or standard output. `tools` are
     images that it is made with besides the system's own; `architectures` those that have it. A
-    `named` one's contents have the outputs' name in them. `machines` are what it runs on
-    (`compose.drivers`), none for all.
+    `named` one's contents have the outputs' name in them, one that `names_digests` those of its
+    files. `machines` are what it runs on (`compose.drivers`), none for all. One with its `own_root`
+    has the root on the medium whatever the build says of roots.
     """
 
     name: str
@@ -35,7 +37,9 @@ class Format(NamedTuple):
     tools: tuple[str, ...] = ()
     architectures: tuple[str, ...] = ("amd64", "arm64", "riscv64")
     named: bool = False
+    names_digests: bool = False
     machines: tuple[str, ...] = ()
+    own_root: bool = False
 
     def make(self, job: Job) -> list[Output]:
         """The format's outputs, described but not yet written."""
@@ -53,9 +57,9 @@ FORMATS = {
     format.name: format
     for format in (
         Format("kernel+initrd", "initrd:files", machines=("virtual", "metal")),
-        Format("kernel+squashfs", "root_images:kernel_squashfs", tools=(INIT,)),
-        Format("kernel+erofs", "root_images:kernel_erofs", tools=(INIT,)),
-        Format("kernel+iso", "root_images:kernel_iso", tools=(INIT,)),
+        Format("kernel+squashfs", "root_images:kernel_squashfs", tools=(INIT,), own_root=True),
+        Format("kernel+erofs", "root_images:kernel_erofs", tools=(INIT,), own_root=True),
+        Format("kernel+iso", "root_images:kernel_iso", tools=(INIT,), own_root=True),
         Format("iso-bios", "isos:iso_bios", tools=(INIT,), architectures=_X86),
         Format("iso-efi", "isos:iso_efi", tools=_UEFI),
         Format("iso-efi-initrd", "isos:iso_efi_initrd", tools=(EFI_STUB,)),
@@ -72,7 +76,14 @@ FORMATS = {
         Format("dynamic-vhd", "containers:dynamic_vhd", tools=_UEFI, machines=("azure",)),
         Format("vhdx", "containers:vhdx", tools=_UEFI, machines=("azure",)),
         Format("vmdk", "containers:vmdk", tools=_UEFI, machines=("vmware",)),
-        Format("ova", "containers:ova", tools=_UEFI, named=True, machines=("vmware",)),
+        Format(
+            "ova",
+            "containers:ova",
+            tools=_UEFI,
+            named=True,
+            names_digests=True,
+            machines=("vmware",),
+        ),
         Format("rpi3", "rpi3:card", tools=(RPI3,), architectures=("arm64",)),
         Format(
             "firecracker",
@@ -81,6 +92,7 @@ FORMATS = {
             architectures=("amd64", "arm64"),
             named=True,
             machines=("firecracker",),
+            own_root=True,
         ),
         Format("oci", "artifact:archive"),
         Format("tar", "tar:root", streamable=True),
@@ -141,11 +153,9 @@ def tools(formats: Sequence[Format], root: str) -> list[str]:
     """References of the images that `formats` are made with, when the root is kept as `root`
     says."""
     wanted = dict.fromkeys(tool for format in formats for tool in format.tools)
-    # Only a root that lies on the medium needs to be found. The formats named after one always have
-    # it there.
-    if root == "initrd" and not any(
-        format.name.startswith(("kernel+", "firecracker")) for format in formats
-    ):
+    # Only a root that lies on the medium needs to be found.
+    in_memory = root != AUTO and not root_named(root).on_medium
+    if in_memory and not any(format.own_root for format in formats):
         wanted.pop(INIT, None)
     return list(wanted)
 

@@ -19,6 +19,7 @@ from compos.filesystem.iso9660 import SECTOR as CD_SECTOR
 from compos.output.boot_files import BootFiles, boot_files, boot_partition
 from compos.output.job import Job, identity
 from compos.output.payload import Payload, finder_initrd, payload
+from compos.output.roots import MEMORY, RootKind
 from compos.output.write import Output
 from compos.tree.contents import file_of, piece_size
 from compos.tree.node import Piece, Tree, directory
@@ -45,7 +46,7 @@ def iso_efi(job: Job) -> list[Output]:
 
 def iso_efi_initrd(job: Job) -> list[Output]:
     """`-efi-initrd.iso`: the root always goes into memory."""
-    return [Output("-efi-initrd.iso", _image(job, bios=False, uefi=True, root="initrd"))]
+    return [Output("-efi-initrd.iso", _image(job, bios=False, uefi=True, root=MEMORY))]
 
 
 def iso(job: Job) -> list[Output]:
@@ -53,7 +54,7 @@ def iso(job: Job) -> list[Output]:
     return [Output(".iso", _image(job, bios=job.request.architecture == "amd64", uefi=True))]
 
 
-def _image(job: Job, *, bios: bool, uefi: bool, root: str = "") -> tuple[Piece, ...]:
+def _image(job: Job, *, bios: bool, uefi: bool, root: RootKind | None = None) -> tuple[Piece, ...]:
     made = payload(job, root)
     if made.root:
         # The root is first: its place depends on names only, so it is known before the initrd that
@@ -109,4 +110,4 @@ def _layout(tree: Tree, made: Payload, *, bios: bool, uefi: bool) -> IsoLayout:
 
 
 def _root_name(made: Payload) -> str:
-    return f"root.{made.root.kind}" if made.root else ""
+    return f"root.{made.root.kind.mount}" if made.root else ""

@@ -16,6 +16,7 @@ from compos.errors import OutputError
 from compos.output.initrd import initrd_pieces, segment
 from compos.output.job import INIT, Job, identity
 from compos.output.root_filesystem import RootFilesystem, root_filesystem
+from compos.output.roots import AUTO, MEMORY, PLAIN, RootKind, root_named
 from compos.tree.contents import Contents
 from compos.tree.node import Piece, Slice
 
@@ -45,7 +46,7 @@ class Payload(NamedTuple):
     root: RootFilesystem | None
 
 
-def payload(job: Job, root: str = "") -> Payload:
+def payload(job: Job, root: RootKind | None = None) -> Payload:
     """The payload of a bootable medium.
 
     The root goes where `root` or else the request says; "auto" is into memory up to
@@ -55,7 +56,7 @@ def payload(job: Job, root: str = "") -> Payload:
     kernel = required_kernel(job)
     kind = root or root_kind(job)
     cmdline = job.system.cmdline.strip().encode()
-    if kind == "initrd":
+    if not kind.on_medium:
         return Payload(kernel, tuple(initrd_pieces(job, microcode=True)), cmdline, None)
     return Payload(kernel, (), cmdline, root_filesystem(job, kind))
 
@@ -71,14 +72,13 @@ def required_kernel(job: Job) -> tuple[Piece, ...]:
     return tuple(job.system.kernel.content)
 
 
-def root_kind(job: Job) -> str:
-    """Where the root goes: "initrd", or the file system that it is on the medium. What "auto" chose
-    is told."""
-    if job.request.root != "auto":
-        return job.request.root
+def root_kind(job: Job) -> RootKind:
+    """Where the root goes. What "auto" chose is reported. Raises `OutputError` (`root-unknown`)."""
+    if job.request.root != AUTO:
+        return root_named(job.request.root)
     size = sum(node.size for _, node, _ in job.system.root.nodes)
-    kind = "initrd" if size <= LARGEST_IN_MEMORY else "erofs"
-    where = "unpacked into memory at boot" if kind == "initrd" else "kept on the medium as EROFS"
+    kind = MEMORY if size <= LARGEST_IN_MEMORY else PLAIN
+    where = "kept on the medium as EROFS" if kind.on_medium else "unpacked into memory at boot"
     job.note(f"The root ({-(-size // 10**6):,} MB) is {where}; --root chooses.")
     return kind
 
@@ -86,7 +86,7 @@ def root_kind(job: Job) -> str:
 def finder_initrd(job: Job, root: RootFilesystem, *places: tuple[int, int]) -> tuple[Piece, ...]:
     """The small initrd that finds `root` at one of `places` (offset and size on a device; (0, 0) is
     a device of its own)."""
-    place = RootPlace(root.kind, root.mark_at, root.mark, places)
+    place = RootPlace(root.kind.mount, root.kind.drivers, root.mark_at, root.mark, places)
     modules = job.system.all_modules or {
         path: node for path, node, _ in job.system.root.nodes if path.startswith(MODULE_FOLDERS)
     }

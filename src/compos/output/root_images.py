@@ -15,6 +15,7 @@ from compos.output.isos import VOLUME
 from compos.output.job import Job, identity
 from compos.output.payload import finder_initrd
 from compos.output.root_filesystem import RootFilesystem, root_filesystem
+from compos.output.roots import ISO9660, ROOTS, RootKind
 from compos.output.write import Output
 from compos.tree.node import file
 
@@ -23,13 +24,13 @@ __all__ = ["kernel_erofs", "kernel_iso", "kernel_squashfs"]
 
 def kernel_erofs(job: Job) -> list[Output]:
     """`-kernel`, `-cmdline`, `-erofs.img`, and the initrd that finds it, `-erofs-initrd.img`."""
-    return _beside(job, root_filesystem(job, "erofs"), "-erofs.img", "-erofs-initrd.img")
+    return _beside(job, ROOTS["erofs"])
 
 
 def kernel_squashfs(job: Job) -> list[Output]:
     """`-kernel`, `-cmdline`, `-squashfs.img`, and the initrd that finds it,
     `-squashfs-initrd.img`."""
-    return _beside(job, root_filesystem(job, "squashfs"), "-squashfs.img", "-squashfs-initrd.img")
+    return _beside(job, ROOTS["squashfs"])
 
 
 def kernel_iso(job: Job) -> list[Output]:
@@ -41,14 +42,19 @@ def kernel_iso(job: Job) -> list[Output]:
     uuid = identity("root iso", nodes).bytes
     mark = (MARK, file(uuid, 0o444, EPOCH))
     layout = IsoLayout(sorted((*nodes, mark), key=lambda item: item[0]), volume=VOLUME, first=MARK)
-    root = RootFilesystem("iso9660", tuple(layout.pieces()), layout.starts[MARK], uuid)
-    return _beside(job, root, ".iso", "-iso-initrd.img")
+    root = RootFilesystem(ISO9660, tuple(layout.pieces()), layout.starts[MARK], uuid)
+    return _files(job, root, ".iso", "-iso-initrd.img")
 
 
 MARK = ".compos-root"
 
 
-def _beside(job: Job, root: RootFilesystem, image: str, initrd: str) -> list[Output]:
+def _beside(job: Job, kind: RootKind) -> list[Output]:
+    root = root_filesystem(job, kind)
+    return _files(job, root, f"{kind.image}.img", f"{kind.image}-initrd.img")
+
+
+def _files(job: Job, root: RootFilesystem, image: str, initrd: str) -> list[Output]:
     return [
         *kernel_files(job),
         Output(image, root.pieces),

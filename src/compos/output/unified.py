@@ -9,6 +9,7 @@ from compos.boot.uki import Uki, unified_kernel_image
 from compos.errors import OutputError
 from compos.output.job import EFI_STUB, Job
 from compos.output.payload import Payload, payload, uefi_kernel
+from compos.output.roots import MEMORY
 from compos.output.write import Output
 from compos.tree.contents import Contents
 from compos.tree.flatten import image_tree
@@ -38,7 +39,7 @@ def program(job: Job) -> list[Output]:
     """`.efi`: kernel, initrd, command line and os-release in one file that can be signed and
     started by any UEFI."""
     # A program alone has no medium beside it: the root is in it.
-    made = payload(job, root="initrd")
+    made = payload(job, root=MEMORY)
     return [Output(".efi", tuple(unified(job, made).pieces))]
 
 
