@@ -21,7 +21,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 
-from compos.disk.qcow2 import qcow2_pieces, write_qcow2  # noqa: E402  runs from the checkout
+from compos.arithmetic import align_up  # noqa: E402  runs from the checkout
+from compos.disk.qcow2 import qcow2_pieces, write_qcow2  # noqa: E402
 from compos.disk.spool import Spool  # noqa: E402
 from compos.disk.vhd import vhd_dynamic_pieces  # noqa: E402
 from compos.disk.vhdx import vhdx_pieces  # noqa: E402
@@ -121,7 +122,7 @@ def main() -> None:
             )
 
         size = sum(node.size for _, node in nodes)
-        disk_size = -(-size * 5 // 4 // (1 << 20)) * (1 << 20)
+        disk_size = align_up(size * 5 // 4, 1 << 20)
         # A disk like ours: a file system's bytes, then nothing.
         image = work / "image.raw"
         written(tree, image, lambda: erofs_pieces(nodes, uuid=IDENTITY))

@@ -15,6 +15,7 @@ import struct
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from compos.arithmetic import align_up
 from compos.errors import OutputError
 from compos.tree.contents import piece_size
 from compos.tree.node import Piece
@@ -95,7 +96,7 @@ def _assembled(stub: bytes, sections: Sequence[tuple[str, Sequence[Piece]]]) -> 
 
     # The headers may grow up to the first section's address; what the file holds behind them moves
     # by as much.
-    headers = _aligned(table + (count + len(sections)) * _SECTION.size, field["file alignment"])
+    headers = align_up(table + (count + len(sections)) * _SECTION.size, field["file alignment"])
     moved = max(headers - field["headers"], 0)
     if headers > min(one[2] for one in own):
         raise struct.error("no room for more sections")
@@ -108,9 +109,9 @@ def _assembled(stub: bytes, sections: Sequence[tuple[str, Sequence[Piece]]]) -> 
     body: list[Piece] = [stub[field["headers"] :]]
     for name, content in sections:
         size = sum(map(piece_size, content))
-        address = _aligned(address, max(field["section alignment"], ALIGNMENT))
-        begin = _aligned(at, ALIGNMENT)
-        stored = _aligned(size, field["file alignment"])
+        address = align_up(address, max(field["section alignment"], ALIGNMENT))
+        begin = align_up(at, ALIGNMENT)
+        stored = align_up(size, field["file alignment"])
         if begin > at:
             body.append(bytes(begin - at))
         body += content
@@ -135,14 +136,10 @@ def _assembled(stub: bytes, sections: Sequence[tuple[str, Sequence[Piece]]]) -> 
     for number, one in enumerate((*own, *added)):
         _SECTION.pack_into(head, table + number * _SECTION.size, *one)
     changed = {
-        "image": _aligned(address, field["section alignment"]),
+        "image": align_up(address, field["section alignment"]),
         "headers": len(head),
         "checksum": 0,
     }
     for name, value in changed.items():
         struct.pack_into("<I", head, start + OFFSETS[name], value)
     return Uki([bytes(head), *body], starts)
-
-
-def _aligned(value: int, step: int) -> int:
-    return -(-value // step) * step

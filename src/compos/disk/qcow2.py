@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Sequence
 from typing import BinaryIO, Literal
 
+from compos.arithmetic import align_up, ceil_div
 from compos.filesystem.compress import zstd_compressed
 from compos.filesystem.parallel import in_parallel
 from compos.tree.contents import Contents
@@ -90,12 +91,12 @@ def write_qcow2(
             out.write(packed)
             at += len(packed)
         else:
-            aligned = -(-at // CLUSTER) * CLUSTER
+            aligned = align_up(at, CLUSTER)
             out.write(bytes(aligned - at))
             out.write(plain)
             places[cluster] = COPIED | aligned
             at = aligned + CLUSTER
-    end = -(-at // 512) * 512
+    end = align_up(at, 512)
     out.write(bytes(end - at))
     _, tables = _tables(
         size, places, end - base, kind=ZSTD if compression == "zstd" else 0, start=first
@@ -126,18 +127,18 @@ def _tables(
     `size` is the disk's, `data` the length of what follows. `places` are L2 entries, or with
     `relative` offsets from the first data cluster on, each a cluster of its own.
     """
-    count = -(-size // CLUSTER)
+    count = ceil_div(size, CLUSTER)
     second = sorted({cluster // ENTRIES for cluster in places})
-    first_level = -(-count // ENTRIES)
-    l1_clusters = max(-(-first_level // ENTRIES), 1)
-    used = -(-data // CLUSTER)
+    first_level = ceil_div(count, ENTRIES)
+    l1_clusters = max(ceil_div(first_level, ENTRIES), 1)
+    used = ceil_div(data, CLUSTER)
     blocks = table = 1
     while True:
         total = max(1 + table + blocks + l1_clusters + len(second), start) + used
-        need = -(-total // COUNTS)
+        need = ceil_div(total, COUNTS)
         if need <= blocks:
             break
-        blocks, table = need, -(-need // ENTRIES)
+        blocks, table = need, ceil_div(need, ENTRIES)
     l1_at = 1 + table + blocks
     l2_at = l1_at + l1_clusters
     end = l2_at + len(second)

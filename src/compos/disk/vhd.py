@@ -8,6 +8,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 
+from compos.arithmetic import align_up, ceil_div
 from compos.compose.root import EPOCH
 from compos.errors import OutputError
 from compos.tree.contents import cut
@@ -54,9 +55,9 @@ def vhd_dynamic_pieces(disk: Sequence[Piece], identity: bytes) -> list[Piece]:
     whole = padded(disk, MIB)
     size = _checked(whole)
     footer = _footer(size, DYNAMIC, SECTOR, identity)
-    count = -(-size // BLOCK)
+    count = ceil_div(size, BLOCK)
     table_at = len(footer) + _HEADER.size
-    table_size = -(-count * 4 // SECTOR) * SECTOR
+    table_size = align_up(count * 4, SECTOR)
     table = [UNUSED] * (table_size // 4)
     sector = (table_at + table_size) // SECTOR
     body: list[Piece] = []

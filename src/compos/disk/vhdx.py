@@ -9,6 +9,7 @@ import struct
 from collections.abc import Sequence
 from uuid import UUID
 
+from compos.arithmetic import align_up
 from compos.errors import OutputError
 from compos.filesystem.crc32c import crc32c
 from compos.tree.node import Hole, Piece
@@ -57,7 +58,7 @@ def vhdx_pieces(disk: Sequence[Piece], identity: bytes) -> list[Piece]:
         )
     count = size // BLOCK
     entries = [0] * (count + max(count - 1, 0) // CHUNK)
-    bat_size = -(-len(entries) * 8 // MIB) * MIB
+    bat_size = align_up(len(entries) * 8, MIB)
     place = BAT_AT + bat_size
     body: list[Piece] = []
     for run in data_runs(whole, BLOCK):

@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from functools import partial
 
+from compos.arithmetic import ceil_div
 from compos.disk.deflate import MOST, ZLIB_HEADER, block_head, is_dense, level_for
 from compos.disk.spool import Spool
 from compos.filesystem.checksums import adler32
@@ -79,7 +80,7 @@ def write_vmdk(
         cylinders=min(max(sectors // (255 * 63), 1), 65535),
     ).encode()
     out.add((_header(sectors, AT_END) + descriptor).ljust(OVERHEAD * SECTOR, b"\0"))
-    directory = [0] * -(-sectors * SECTOR // (GRAIN * TABLE))
+    directory = [0] * ceil_div(sectors * SECTOR, GRAIN * TABLE)
     table: list[int] = []
     current = -1
 

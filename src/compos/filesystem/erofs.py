@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
+from compos.arithmetic import align_up, ceil_div
 from compos.compose.root import EPOCH
 from compos.errors import OutputError
 from compos.filesystem.compress import zstd_block
@@ -144,7 +145,7 @@ class _Inode:
         data."""
         own = _INODE.size + len(self.xattrs)
         if self.layout == COMPRESSED:
-            return own + own % 8 + _MAP_HEADER.size + 8 * -(-self.size // BLOCK_SIZE)
+            return own + own % 8 + _MAP_HEADER.size + 8 * ceil_div(self.size, BLOCK_SIZE)
         return own + 4 * len(self.chunks)
 
 
@@ -158,7 +159,7 @@ class _Metadata:
 
     def place(self, size: int) -> int:
         """Where `size` bytes go, in bytes: within one block if they fit into one."""
-        size = -(-size // _SLOT) * _SLOT
+        size = align_up(size, _SLOT)
         if size > BLOCK_SIZE:
             block = len(self._used)
             whole, rest = divmod(size, BLOCK_SIZE)
@@ -251,7 +252,7 @@ def _compressed(data: bytes) -> tuple[int, bytes]:
     """The length, and whole blocks: compressed at their end, behind zeros, or as they are when that
     saves no block."""
     packed = zstd_block(data)
-    if -(-len(packed) // BLOCK_SIZE) < -(-len(data) // BLOCK_SIZE):
+    if ceil_div(len(packed), BLOCK_SIZE) < ceil_div(len(data), BLOCK_SIZE):
         return len(data), bytes(-len(packed) % BLOCK_SIZE) + packed
     return len(data), data + bytes(-len(data) % BLOCK_SIZE)
 
@@ -259,7 +260,7 @@ def _compressed(data: bytes) -> tuple[int, bytes]:
 def _indexed(length: int, stored: int, at: int) -> tuple[bytes, int]:
     """The index of a cluster of `length` bytes that is stored in `stored` from block `at` on; and
     its blocks."""
-    logical, blocks = -(-length // BLOCK_SIZE), stored // BLOCK_SIZE
+    logical, blocks = ceil_div(length, BLOCK_SIZE), stored // BLOCK_SIZE
     if blocks == logical:
         return b"".join(_HEAD.pack(TYPE_PLAIN, 0, at + number) for number in range(blocks)), blocks
     parts = [_HEAD.pack(TYPE_HEAD, 0, at)]
@@ -406,7 +407,7 @@ class _Data:
             known = self._known[content] = self.blocks
             padding: list[Piece] = [Hole(-size % BLOCK_SIZE)] if size % BLOCK_SIZE else []
             self.pieces.append([*content, *padding])
-            self.blocks += -(-size // BLOCK_SIZE)
+            self.blocks += ceil_div(size, BLOCK_SIZE)
         return known
 
     def add_directory(self, inode: _Inode, blocks: int) -> int:
@@ -449,7 +450,7 @@ def _has_hole(node: Node) -> bool:
 def _lay_chunks(inode: _Inode, data: _Data) -> None:
     """A map with a block address for each chunk, none for those in holes."""
     inode.layout = CHUNKS
-    while -(-inode.size >> (_BITS + inode.chunk_bits)) > _CHUNKS_MOST:
+    while ceil_div(inode.size, BLOCK_SIZE << inode.chunk_bits) > _CHUNKS_MOST:
         inode.chunk_bits += 1
     chunk = BLOCK_SIZE << inode.chunk_bits
     rest = Front(inode.node.content)

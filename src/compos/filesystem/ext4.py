@@ -14,6 +14,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from compos.arithmetic import align_up, ceil_div
 from compos.compose.root import EPOCH
 from compos.errors import OutputError
 from compos.filesystem.ext4_tables import (
@@ -113,14 +114,14 @@ def ext4_pieces(
     needed = _lay_out(inodes, 0)
     blocks, groups, per_group = _measure(len(inodes) + FIRST, needed, size, journal=journal)
     tables = groups * per_group * INODE_SIZE // BLOCK_SIZE
-    front = 1 + -(-groups * DESCRIPTOR_SIZE // BLOCK_SIZE) + 2 * groups + tables
+    front = 1 + ceil_div(groups * DESCRIPTOR_SIZE, BLOCK_SIZE) + 2 * groups + tables
     journal_blocks = _journal_blocks(blocks) if journal else 0
     end = front + journal_blocks + _lay_out(inodes, front + journal_blocks)
     if end > blocks:
         raise OutputError(
             "ext4-too-small",
-            f"the tree needs {-(-end * BLOCK_SIZE >> 20):,} MiB; the file system would have "
-            f"{blocks * BLOCK_SIZE >> 20:,}",
+            f"the tree needs {ceil_div(end * BLOCK_SIZE, 1 << 20):,} MiB; the file system would "
+            f"have {blocks * BLOCK_SIZE >> 20:,}",
             hint="Give it more with --size.",
         )
     writer = _Writer(sums, inodes, blocks, groups, per_group, front, journal_blocks, end)
@@ -243,7 +244,7 @@ def _entries(inode: _Inode) -> list[tuple[bytes, int, int]]:
 def _directory_length(inode: _Inode) -> int:
     count, used = 1, 0
     for name in (b".", b"..", *(name for name, _ in inode.children)):
-        size = 8 + -(-len(name) // 4) * 4
+        size = 8 + align_up(len(name), 4)
         if used + size > BLOCK_SIZE - 12:
             count, used = count + 1, 0
         used += size
@@ -256,16 +257,16 @@ def _measure(inodes: int, needed: int, size: int | None, *, journal: bool) -> tu
         raise OutputError("ext4-too-small", f"a file system cannot have {size:,} bytes")
     blocks = (size or 0) // BLOCK_SIZE
     wanted = max(inodes + max(inodes // 10, 16), blocks * BLOCK_SIZE // BYTES_PER_INODE)
-    table = -(-wanted * INODE_SIZE // BLOCK_SIZE)
+    table = ceil_div(wanted * INODE_SIZE, BLOCK_SIZE)
     if size is None:
         blocks = needed + needed // 50 + 64 + table
         for _ in range(3):
-            groups = -(-blocks // GROUP)
+            groups = ceil_div(blocks, GROUP)
             extra = (_journal_blocks(blocks) if journal else 0) + groups * (2 + 16) + 8
             blocks = needed + needed // 50 + 64 + table + extra
         # A group has as many inodes as a bitmap's block has bits.
-        blocks = max(blocks, (-(-wanted // GROUP) - 1) * GROUP + SHORTEST_GROUP)
-    groups = -(-blocks // GROUP)
+        blocks = max(blocks, (ceil_div(wanted, GROUP) - 1) * GROUP + SHORTEST_GROUP)
+    groups = ceil_div(blocks, GROUP)
     # A last group that is too short for anything of its own is left out.
     if groups > 1 and blocks % GROUP and blocks % GROUP < SHORTEST_GROUP:
         groups -= 1
@@ -279,7 +280,7 @@ def _measure(inodes: int, needed: int, size: int | None, *, journal: bool) -> tu
             hint="Give it more with --size.",
         )
     step = BLOCK_SIZE // INODE_SIZE
-    return blocks, groups, min(max(-(-wanted // groups // step) + 1, 1) * step, GROUP)
+    return blocks, groups, min(max(ceil_div(ceil_div(wanted, groups), step) + 1, 1) * step, GROUP)
 
 
 def _journal_blocks(blocks: int) -> int:
@@ -334,7 +335,7 @@ class _Writer:
         )
         descriptors, bitmaps = self._groups()
         pieces: list[Piece] = [(bytes(1024) + superblock(shape)).ljust(BLOCK_SIZE, b"\0")]
-        pieces.append(descriptors.ljust(-(-len(descriptors) // BLOCK_SIZE) * BLOCK_SIZE, b"\0"))
+        pieces.append(descriptors.ljust(align_up(len(descriptors), BLOCK_SIZE), b"\0"))
         pieces += bitmaps
         pieces.append(table)
         if rest := self.groups * self.per_group * INODE_SIZE - len(table):
@@ -415,7 +416,7 @@ class _Writer:
     def _groups(self) -> tuple[bytes, list[Piece]]:
         """Descriptors; block bitmaps and then inode bitmaps. Used are the first blocks and the
         first inodes."""
-        first_bitmap = 1 + -(-self.groups * DESCRIPTOR_SIZE // BLOCK_SIZE)
+        first_bitmap = 1 + ceil_div(self.groups * DESCRIPTOR_SIZE, BLOCK_SIZE)
         table = first_bitmap + 2 * self.groups
         folders = [0] * self.groups
         for inode in self.inodes:

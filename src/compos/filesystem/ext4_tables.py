@@ -12,6 +12,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from compos.arithmetic import align_up, ceil_div
 from compos.compose.root import EPOCH
 from compos.errors import OutputError
 from compos.filesystem.crc32c import crc32c
@@ -243,7 +244,7 @@ def tree_blocks(count: int) -> int:
     """Blocks that the extent tree of `count` extents has outside of the inode."""
     blocks = 0
     while count > IN_INODE:
-        count = -(-count // IN_BLOCK)
+        count = ceil_div(count, IN_BLOCK)
         blocks += count
     return blocks
 
@@ -318,7 +319,7 @@ def _grouped(
 
 
 def _entry_size(name: bytes) -> int:
-    return 8 + -(-len(name) // 4) * 4
+    return 8 + align_up(len(name), 4)
 
 
 def attributes_inline(path: str, node: Node) -> bytes | None:
@@ -365,7 +366,7 @@ def _attributes(path: str, node: Node, size: int, base: int) -> tuple[bytes, byt
     room = (
         size
         - 4
-        - sum(16 + -(-len(one) // 4) * 4 + -(-len(value) // 4) * 4 for _, one, value in found)
+        - sum(16 + align_up(len(one), 4) + align_up(len(value), 4) for _, one, value in found)
     )
     if room < 0:
         return b"", b"", room
@@ -404,7 +405,7 @@ def _block_hash(entries: bytes) -> int:
         if not own:
             return 0
         result = (result << 16 ^ result >> 16 ^ own) & 0xFFFFFFFF
-        at += 16 + -(-length // 4) * 4
+        at += 16 + align_up(length, 4)
     return result
 
 

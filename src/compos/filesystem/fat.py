@@ -18,6 +18,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from compos.arithmetic import align_up, ceil_div
 from compos.compose.root import EPOCH
 from compos.errors import OutputError
 from compos.filesystem.limits import require_node
@@ -181,7 +182,7 @@ def _ordered(root: _Item) -> Iterator[_Item]:
 def _cluster_size(root: _Item, size: int) -> int:
     """The largest cluster up to 4 KiB that still makes a FAT32, else the smallest that makes a
     FAT16 or FAT32 at all."""
-    contents = sum(-(-item.node.size // ALIGNMENT) * ALIGNMENT for item in _walk(root))
+    contents = sum(align_up(item.node.size, ALIGNMENT) for item in _walk(root))
     room = max(contents, size)
     for cluster in (4096, 2048, 1024, 512):
         if room // cluster >= FAT32_FEWEST + 16:
@@ -195,13 +196,13 @@ def _place(root: _Item, cluster: int, first: int) -> int:
     at = first
     # A FAT16's root stands apart; giving it clusters of a FAT32 here and not using them would only
     # waste some.
-    root.first, root.count = at, -(-max(_folder_size(root), 32) // cluster)
+    root.first, root.count = at, ceil_div(max(_folder_size(root), 32), cluster)
     at += root.count
     for item in _ordered(root):
         if item.node.kind == FILE:
             at += -(at - 2) % step
         length = item.node.size if item.node.kind == FILE else _folder_size(item)
-        item.first, item.count = at, -(-length // cluster)
+        item.first, item.count = at, ceil_div(length, cluster)
         at += item.count
     return at
 
@@ -215,14 +216,14 @@ def _shape(cluster: int, clusters: int, size: int) -> _Shape:
         # [FAT] "FAT Data Structure": two entries in front of the first cluster's.
         bits = 32 if clusters >= FAT32_FEWEST else 16
         reserved, root = (32, 0) if bits == 32 else (4, FAT16_ROOT * 32 // SECTOR)
-        table = -(-(clusters + 2) * bits // 8 // SECTOR)
+        table = ceil_div((clusters + 2) * bits // 8, SECTOR)
         # Reserved sectors bring the first cluster to a multiple of the alignment.
         reserved += -(reserved + 2 * table + root) % (ALIGNMENT // SECTOR)
         shape = _Shape(bits, cluster, reserved, table, root, clusters)
-        lacking = -(-size // SECTOR) - shape.sectors
+        lacking = ceil_div(size, SECTOR) - shape.sectors
         if lacking <= 0:
             break
-        clusters += -(-lacking * SECTOR // cluster)
+        clusters += ceil_div(lacking * SECTOR, cluster)
     if clusters > MOST_CLUSTERS or shape.sectors > LARGEST_FILE:
         raise OutputError(
             "fat-too-large",
@@ -332,7 +333,7 @@ def _name(item: _Item) -> str:
 
 
 def _long_entries(name: str) -> int:
-    return 0 if _is_short(name) else -(-len(name.encode("utf-16-le", "surrogatepass")) // 26)
+    return 0 if _is_short(name) else ceil_div(len(name.encode("utf-16-le", "surrogatepass")), 26)
 
 
 def _is_short(name: str) -> bool:
@@ -423,7 +424,7 @@ def _long_name(name: str, short: bytes) -> list[bytes]:
         checksum = ((checksum >> 1) + ((checksum & 1) << 7) + byte) & 0xFF
     text = name.encode("utf-16-le")
     if len(text) % 26:
-        text = (text + b"\0\0").ljust(-(-len(text) // 26) * 26, b"\xff")
+        text = (text + b"\0\0").ljust(align_up(len(text), 26), b"\xff")
     parts = [text[at : at + 26] for at in range(0, len(text), 26)]
     made = []
     for order in range(len(parts), 0, -1):

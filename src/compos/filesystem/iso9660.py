@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from compos.arithmetic import align_up, ceil_div
 from compos.compose.root import EPOCH
 from compos.errors import OutputError
 from compos.filesystem.limits import cannot_hold, require_node
@@ -165,12 +166,12 @@ class _Hierarchy:
                 length = _group_size(record.groups, number)
                 rest = _fitting(rest, length) + length
         self.records[id(folder)] = records
-        self.sizes[id(folder)] = _sectors(at) * SECTOR
+        self.sizes[id(folder)] = align_up(at, SECTOR)
         if self.sizes[id(folder)] > LARGEST_EXTENT:
             raise cannot_hold(
                 "iso-folder-too-large", "an ISO image", folder.path, f"its names need {at:,} bytes"
             )
-        self.rests[id(folder)] = _sectors(rest)
+        self.rests[id(folder)] = ceil_div(rest, SECTOR)
 
     def place(self, sector: int) -> int:
         """Give every directory its sectors from `sector` on; returns the next free one."""
@@ -279,7 +280,7 @@ class IsoLayout:
             tree.place(0)
             for order in "<>":
                 self._tables.append(sector)
-                sector += _sectors(len(tree.path_table(order)))
+                sector += ceil_div(len(tree.path_table(order)), SECTOR)
         for tree in self._trees:
             sector = tree.place(sector)
         self._files: list[_Entry] = []
@@ -294,7 +295,7 @@ class IsoLayout:
                 entry.extent = known
             elif entry.node.size:
                 entry.extent = laid[entry.node.content] = sector
-                sector += _sectors(entry.node.size)
+                sector += ceil_div(entry.node.size, SECTOR)
                 self._files.append(entry)
             self.starts[entry.path] = entry.extent * SECTOR
         self.size = sector * SECTOR
@@ -319,7 +320,7 @@ class IsoLayout:
         for tree in self._trees:
             for order in "<>":
                 table = tree.path_table(order)
-                yield table.ljust(_sectors(len(table)) * SECTOR, b"\0")
+                yield table.ljust(align_up(len(table), SECTOR), b"\0")
         for tree in self._trees:
             yield from tree.directories()
         for entry in self._files:
@@ -508,11 +509,7 @@ def _group_size(groups: list[list[bytes]], number: int) -> int:
 def _fitting(at: int, length: int) -> int:
     """`at`, or the next sector: neither records nor groups of fields cross a sector's end
     (6.8.1.1)."""
-    return at if at % SECTOR + length <= SECTOR else _sectors(at) * SECTOR
-
-
-def _sectors(size: int) -> int:
-    return -(-size // SECTOR)
+    return at if at % SECTOR + length <= SECTOR else align_up(at, SECTOR)
 
 
 def _both16(value: int) -> bytes:

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from compos.arithmetic import align_up, ceil_div
 from compos.boot.bios import loader, mbr_code
 from compos.disk.gpt import BIOS_BOOT, ESP, LINUX, TAIL, GptPartition, guid_partition_table
 from compos.disk.mbr import ESP as MBR_ESP
@@ -92,8 +93,8 @@ def disk(job: Job, layout: Layout) -> tuple[Piece, ...]:
     boot_end = FIRST * SECTOR + sum(map(piece_size, boot.pieces))
     parts: list[tuple[int, Sequence[Piece]]] = [(FIRST * SECTOR, boot.pieces)]
     if made.root:
-        parts.append((_up(boot_end, MIB), made.root.pieces))
-    root = (_up(boot_end, MIB) // SECTOR, made.root.size // SECTOR) if made.root else None
+        parts.append((align_up(boot_end, MIB), made.root.pieces))
+    root = (align_up(boot_end, MIB) // SECTOR, made.root.size // SECTOR) if made.root else None
     end = boot_end if root is None else sum(root) * SECTOR
     if layout.bios:
         places = files.places(lambda path: FIRST * SECTOR + boot.starts.get(path, 0))
@@ -125,18 +126,14 @@ def disk(job: Job, layout: Layout) -> tuple[Piece, ...]:
 def _size(job: Job, layout: Layout, needed: int) -> int:
     """The disk's size: what was asked for, else the least that the target takes and the contents
     need."""
-    size = _up(
+    size = align_up(
         job.request.size if job.request.size is not None else max(needed, layout.smallest),
         layout.unit,
     )
     if size < needed:
         raise OutputError(
             "disk-too-small",
-            f"the system needs {-(-needed // MIB):,} MiB; the disk would have {size // MIB:,}",
-            hint=f"Give it more: --size {-(-needed // MIB)}M.",
+            f"the system needs {ceil_div(needed, MIB):,} MiB; the disk would have {size // MIB:,}",
+            hint=f"Give it more: --size {ceil_div(needed, MIB)}M.",
         )
     return size
-
-
-def _up(value: int, step: int) -> int:
-    return -(-value // step) * step

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from compos.arithmetic import ceil_div
 from compos.boot.finder import RootPlace, finder_tree
 from compos.boot.uki import pe_machine
 from compos.compose.kernel_image import KernelImageError, plain_kernel
@@ -79,7 +80,7 @@ def root_kind(job: Job) -> RootKind:
     size = sum(node.size for _, node, _ in job.system.root.nodes)
     kind = MEMORY if size <= LARGEST_IN_MEMORY else PLAIN
     where = "kept on the medium as EROFS" if kind.on_medium else "unpacked into memory at boot"
-    job.note(f"The root ({-(-size // 10**6):,} MB) is {where}; --root chooses.")
+    job.note(f"The root ({ceil_div(size, 10**6):,} MB) is {where}; --root chooses.")
     return kind
 
 

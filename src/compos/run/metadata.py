@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
+from compos.arithmetic import ceil_div
 from compos.output.place import put_file
 
 __all__ = ["metadata_iso", "write_metadata"]
@@ -29,7 +30,7 @@ def write_metadata(content: bytes, path: Path) -> None:
 
 def metadata_iso(content: bytes) -> bytes:
     """The image: 21 sectors, then `content` (below 4 GiB) padded to a sector."""
-    sectors = DATA + -(-len(content) // SECTOR)
+    sectors = DATA + ceil_div(len(content), SECTOR)
     root = _record(b"\0", ROOT, SECTOR, folder=True)
     parts = [
         bytes(PRIMARY * SECTOR),

@@ -12,6 +12,7 @@ import platform
 from dataclasses import dataclass
 from pathlib import Path
 
+from compos.arithmetic import align_up
 from compos.errors import RunError
 from compos.run.accel import choose_accel
 from compos.run.boot import Boot, find_boot
@@ -143,6 +144,6 @@ def _check_memory(boot: Boot, mem: int) -> None:
             "memory-too-small",
             f"this system needs at least {needed} MiB to be unpacked; the machine would have {mem}",
             place=str(boot.initrd),
-            hint=f"Give it more, --mem {-(-needed // 256) * 256}, or keep the root on a disk: "
+            hint=f"Give it more, --mem {align_up(needed, 256)}, or keep the root on a disk: "
             "compos build --root erofs.",
         )

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+from compos.arithmetic import align_up, ceil_div
 from compos.tree.contents import Contents, cut, piece_size
 from compos.tree.node import Hole, Piece, Slice
 
@@ -92,7 +93,7 @@ def data_runs(disk: Sequence[Piece], unit: int) -> list[Run]:
     for piece in disk:
         size = piece_size(piece)
         if size and not isinstance(piece, Hole):
-            first, end = at // unit, -(-(at + size) // unit)
+            first, end = at // unit, ceil_div(at + size, unit)
             if spans and first <= spans[-1][1]:
                 spans[-1][1] = max(spans[-1][1], end)
             else:
@@ -146,7 +147,7 @@ def _stretches(
     begin = at = 0
     for piece in _split(run.pieces):
         end = at + piece_size(piece)
-        first, last = -(-at // unit) * unit, end // unit * unit
+        first, last = align_up(at, unit), end // unit * unit
         if first < last and isinstance(piece, Slice) and is_packed(piece):
             head, rest = cut([piece], first - at)
             _, tail = cut(rest, last - first)
