@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from compos.compose.root import EPOCH
 from compos.filesystem.fat import fat_image
 from compos.filesystem.iso9660 import IsoLayout
 from compos.tree.contents import Contents
@@ -18,6 +17,7 @@ from compos.tree.node import (
     BLOCK,
     CHARACTER,
     DIRECTORY,
+    EPOCH,
     FIFO,
     FILE,
     SYMLINK,

@@ -8,10 +8,9 @@ import json
 
 import pytest
 
-from compos.compose.root import EPOCH
 from compos.errors import ComposError, ImageError
 from compos.tree.contents import Contents
-from compos.tree.node import Node
+from compos.tree.node import EPOCH, Node
 from tests.compose.systems import World
 from tests.images import Member
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from compos.compose.root import EPOCH
 from compos.errors import OutputError
 from compos.filesystem.limits import require_holes, require_node
 from compos.tree.node import (
     BLOCK,
     CHARACTER,
     DIRECTORY,
+    EPOCH,
     FIFO,
     FILE,
     SYMLINK,

@@ -19,12 +19,12 @@ from typing import NamedTuple
 
 from hypothesis import strategies as st
 
-from compos.compose.root import EPOCH
 from compos.tree.contents import Contents, cut, piece_size
 from compos.tree.node import (
     BLOCK,
     CHARACTER,
     DIRECTORY,
+    EPOCH,
     FIFO,
     FILE,
     SYMLINK,

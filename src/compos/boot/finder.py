@@ -12,12 +12,12 @@ from typing import NamedTuple
 
 from compos.compose.drivers import CHECKSUMS, DISKS
 from compos.compose.kernel_modules import read_index
-from compos.compose.root import EPOCH, with_ancestors
+from compos.compose.root import with_ancestors
 from compos.image.model import Image
 from compos.image.store import Store
 from compos.tree.contents import Contents
 from compos.tree.flatten import image_tree
-from compos.tree.node import Tree, directory, file
+from compos.tree.node import EPOCH, Tree, directory, file
 
 __all__ = ["RootPlace", "finder_tree"]
 

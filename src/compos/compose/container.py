@@ -10,13 +10,13 @@ from typing import Any
 from compos.compose.component import Component
 from compos.compose.drivers import LABEL as MODULES_LABEL
 from compos.compose.profiles import Profile
-from compos.compose.root import EPOCH, laid_out, prefixed, with_ancestors
+from compos.compose.root import laid_out, prefixed, with_ancestors
 from compos.compose.runtime import root_mounts, runtime_document
 from compos.compose.supervision import WORDS as SUPERVISION
 from compos.compose.supervision import Lines, supervision_lines
 from compos.config.model import ImageEntry, Runtime, Settings
 from compos.image.model import Image
-from compos.tree.node import Tree, directory, file
+from compos.tree.node import EPOCH, Tree, directory, file
 
 __all__ = [
     "Bundle",

@@ -22,7 +22,7 @@ from compos.compose.container import WORDS, Bundle, bundle_id, json_document
 from compos.compose.input_tar import InputTar, canonical_config
 from compos.compose.plan_lines import plan_fields, plan_line
 from compos.compose.profiles import PROFILES, Profile, profile_path
-from compos.compose.root import EPOCH, with_ancestors
+from compos.compose.root import with_ancestors
 from compos.compose.runtime import root_mounts, runtime_document
 from compos.compose.supervision import Lines
 from compos.config.ids import id_map
@@ -32,7 +32,7 @@ from compos.config.model import Config, File, ImageEntry, Kernel, Runtime, Volum
 from compos.errors import ComposError
 from compos.progress import notice
 from compos.tree.gate import normal
-from compos.tree.node import ancestors, directory, file
+from compos.tree.node import EPOCH, ancestors, directory, file
 
 __all__ = ["Copies", "choose_copies"]
 

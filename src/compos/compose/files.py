@@ -7,12 +7,11 @@ from collections.abc import Callable, Mapping
 
 from compos.compose.component import Component
 from compos.compose.host_files import HostFile
-from compos.compose.root import EPOCH
 from compos.config.ids import resolve_id
 from compos.config.model import File
 from compos.errors import ConfigError
 from compos.tree.gate import GateError, admitted
-from compos.tree.node import FILE, Node, Tree, directory, file, symlink
+from compos.tree.node import EPOCH, FILE, Node, Tree, directory, file, symlink
 
 __all__ = ["files_components"]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 
 from compos.compose.component import Component
-from compos.compose.root import EPOCH, apart
+from compos.compose.root import apart
 from compos.config.model import Kernel
 from compos.errors import ImageError
 from compos.image.model import Image
@@ -19,7 +19,7 @@ from compos.tree.contents import Contents
 from compos.tree.flatten import image_tree
 from compos.tree.gate import GateError, admitted
 from compos.tree.layer import Layer
-from compos.tree.node import FILE, SYMLINK, Node, Slice, Tree, directory, file
+from compos.tree.node import EPOCH, FILE, SYMLINK, Node, Slice, Tree, directory, file
 from compos.tree.overlay import Overlay
 from compos.tree.tar import TarError, read_members
 

@@ -13,9 +13,8 @@ from dataclasses import dataclass
 
 from compos.compose.module_trie import binary_indexes
 from compos.compose.modules import module_name, read_module
-from compos.compose.root import EPOCH
 from compos.tree.contents import Contents
-from compos.tree.node import DIRECTORY, FILE, Node, Tree, ancestors, file
+from compos.tree.node import DIRECTORY, EPOCH, FILE, Node, Tree, ancestors, file
 
 __all__ = [
     "AUTO",

@@ -11,11 +11,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from compos.compose.root import EPOCH
 from compos.compose.seccomp import checked_profile
 from compos.errors import ConfigError
 from compos.tree.contents import Contents
-from compos.tree.node import FILE, Node, Tree, directory, file
+from compos.tree.node import EPOCH, FILE, Node, Tree, directory, file
 
 __all__ = ["MAX_PROFILE", "PROFILES", "Profile", "chosen_profile", "profile_nodes", "profile_path"]
 

@@ -8,13 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Container
 
-from compos.tree.node import DIRECTORY, SYMLINK, Node, Tree, directory, file, symlink
+from compos.tree.node import DIRECTORY, EPOCH, SYMLINK, Node, Tree, directory, file, symlink
 
-__all__ = ["EPOCH", "MOUNT_POINTS", "apart", "laid_out", "prefixed", "with_ancestors"]
-
-EPOCH = 1492533000 * 10**9
-"""2017-04-18T16:30:00Z in nanoseconds: the time of every node that the build makes, as in
-LinuxKit's output."""
+__all__ = ["MOUNT_POINTS", "apart", "laid_out", "prefixed", "with_ancestors"]
 
 DROPPED = (".dockerenv", "Dockerfile", "dev/console", "dev/pts", "dev/shm", "etc/hostname")
 

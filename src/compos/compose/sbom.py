@@ -51,9 +51,8 @@ def sbom_component(
     (`sbom-output`) and `ImageError` (`sbom-invalid`, `store-corrupt`).
     """
     from compos.compose.component import Component
-    from compos.compose.root import EPOCH
     from compos.tree.gate import clean
-    from compos.tree.node import FILE, Node, Slice
+    from compos.tree.node import EPOCH, FILE, Node, Slice
 
     try:
         path = clean(options.path)

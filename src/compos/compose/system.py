@@ -29,7 +29,7 @@ from compos.compose.plan import LABEL as PLAN_LABEL
 from compos.compose.plan import PATH as PLAN_PATH
 from compos.compose.plan import SECCOMP_LABEL, boot_plan, require_startable
 from compos.compose.profiles import Profile, chosen_profile, profile_nodes
-from compos.compose.root import EPOCH, MOUNT_POINTS, apart, laid_out
+from compos.compose.root import MOUNT_POINTS, apart, laid_out
 from compos.compose.sbom import SbomOptions, require_free, sbom_component
 from compos.compose.settings import LABEL, merge_settings
 from compos.compose.spec import runtime_spec
@@ -46,7 +46,7 @@ from compos.image.store import Store
 from compos.tree.contents import Contents
 from compos.tree.flatten import image_tree, unpack
 from compos.tree.gate import shown
-from compos.tree.node import DIRECTORY, FILE, SYMLINK, Node, Tree, directory, file
+from compos.tree.node import DIRECTORY, EPOCH, FILE, SYMLINK, Node, Tree, directory, file
 
 __all__ = ["Kept", "System", "compose_system"]
 

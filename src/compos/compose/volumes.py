@@ -9,13 +9,13 @@ from __future__ import annotations
 import json
 
 from compos.compose.component import Component
-from compos.compose.root import EPOCH, laid_out, prefixed, with_ancestors
+from compos.compose.root import laid_out, prefixed, with_ancestors
 from compos.config.model import Volume
 from compos.image.layout import ImageLayout
 from compos.image.model import Image
 from compos.image.store import REF_NAME, Store
 from compos.tree.flatten import image_tree
-from compos.tree.node import FILE, Node, Slice, Tree, directory, file
+from compos.tree.node import EPOCH, FILE, Node, Slice, Tree, directory, file
 
 __all__ = ["volume_component"]
 

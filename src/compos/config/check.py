@@ -12,13 +12,13 @@ from typing import NamedTuple
 
 from compos.config.model import Device, File, Healthcheck, Logging, Mount
 from compos.config.quantities import MAX_COUNT, milliseconds, octets, signal_number, whole_number
+from compos.image.reference import LOCAL_IMAGES
 
 __all__ = [
     "ARCHITECTURES",
     "CAPABILITIES",
     "CONFINEMENTS",
     "FAILURES",
-    "LOCAL_IMAGES",
     "LOG_DRIVERS",
     "OCTAL",
     "RLIMITS",
@@ -94,9 +94,6 @@ CONFINEMENTS = ("default", "linuxkit")
 SECCOMP = ("default", "unconfined")
 FAILURES = ("continue", "halt", "reboot")
 """What a failed `onboot` container means."""
-
-LOCAL_IMAGES = ("oci:", "oci-archive:", "docker-archive:")
-"""Begin the names of images in folders and files of this machine."""
 
 
 _MEANT = 200

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from compos.config.check import LOCAL_IMAGES, is_template, mount_type, nearest, repeated_rlimits
+from compos.config.check import is_template, mount_type, nearest, repeated_rlimits
 from compos.config.ids import id_map
 from compos.config.model import Config, File, Id, ImageEntry, Mark, Volume
 from compos.config.order import check_order
 from compos.config.problems import Problems
 from compos.config.sources import is_url
+from compos.image.reference import LOCAL_IMAGES
 from compos.progress import notice
 
 __all__ = ["check_names", "check_references"]

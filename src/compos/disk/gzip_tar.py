@@ -14,13 +14,12 @@ from functools import partial
 from itertools import chain
 from typing import TypeAlias
 
-from compos.compose.root import EPOCH
 from compos.disk.deflate import is_dense, level_for, stored_blocks
 from compos.disk.spool import Spool
 from compos.filesystem.checksums import crc32
 from compos.filesystem.parallel import in_parallel
 from compos.tree.contents import Contents
-from compos.tree.node import Hole, Piece, Slice
+from compos.tree.node import EPOCH, Hole, Piece, Slice
 from compos.tree.runs import Run, batches, data_runs, disk_size
 
 __all__ = ["write_gzip_tar"]

@@ -11,10 +11,9 @@ from collections.abc import Sequence
 from hashlib import sha256
 from html import escape
 
-from compos.compose.root import EPOCH
 from compos.filesystem.tar import tar_pieces
 from compos.tree.contents import file_of
-from compos.tree.node import Piece, file
+from compos.tree.node import EPOCH, Piece, file
 from compos.tree.runs import disk_size
 
 __all__ = ["ova_pieces"]

@@ -9,10 +9,9 @@ import struct
 from collections.abc import Sequence
 
 from compos.arithmetic import align_up, ceil_div
-from compos.compose.root import EPOCH
 from compos.errors import OutputError
 from compos.tree.contents import cut
-from compos.tree.node import Hole, Piece
+from compos.tree.node import EPOCH, Hole, Piece
 from compos.tree.runs import data_runs, disk_size, padded
 
 __all__ = ["vhd_dynamic_pieces", "vhd_fixed_pieces"]

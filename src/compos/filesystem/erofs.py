@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from compos.arithmetic import align_up, ceil_div
-from compos.compose.root import EPOCH
 from compos.errors import OutputError
 from compos.filesystem.compress import zstd_block
 from compos.filesystem.crc32c import crc32c
@@ -28,6 +27,7 @@ from compos.tree.node import (
     BLOCK,
     CHARACTER,
     DIRECTORY,
+    EPOCH,
     FIFO,
     FILE,
     SYMLINK,

@@ -15,7 +15,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from compos.arithmetic import align_up, ceil_div
-from compos.compose.root import EPOCH
 from compos.errors import OutputError
 from compos.filesystem.ext4_tables import (
     BLOCK_SIZE,
@@ -41,6 +40,7 @@ from compos.tree.node import (
     BLOCK,
     CHARACTER,
     DIRECTORY,
+    EPOCH,
     FILE,
     SYMLINK,
     Hole,

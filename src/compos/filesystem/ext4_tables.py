@@ -13,11 +13,10 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from compos.arithmetic import align_up, ceil_div
-from compos.compose.root import EPOCH
 from compos.errors import OutputError
 from compos.filesystem.crc32c import crc32c
 from compos.filesystem.limits import encoded
-from compos.tree.node import BLOCK, CHARACTER, DIRECTORY, FIFO, FILE, SYMLINK, Node
+from compos.tree.node import BLOCK, CHARACTER, DIRECTORY, EPOCH, FIFO, FILE, SYMLINK, Node
 
 __all__ = [
     "BLOCK_SIZE",

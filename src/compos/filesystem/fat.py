@@ -19,10 +19,9 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from compos.arithmetic import align_up, ceil_div
-from compos.compose.root import EPOCH
 from compos.errors import OutputError
 from compos.filesystem.limits import require_node
-from compos.tree.node import DIRECTORY, FILE, Hole, Node, Piece, directory
+from compos.tree.node import DIRECTORY, EPOCH, FILE, Hole, Node, Piece, directory
 
 __all__ = ["ALIGNMENT", "FatImage", "fat_image"]
 

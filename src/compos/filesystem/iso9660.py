@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from compos.arithmetic import align_up, ceil_div
-from compos.compose.root import EPOCH
 from compos.errors import OutputError
 from compos.filesystem.limits import cannot_hold, require_node
 from compos.filesystem.rockridge import (
@@ -31,7 +30,7 @@ from compos.filesystem.rockridge import (
     sharing,
     split,
 )
-from compos.tree.node import DIRECTORY, FILE, Hole, Node, Piece, directory
+from compos.tree.node import DIRECTORY, EPOCH, FILE, Hole, Node, Piece, directory
 
 __all__ = ["BIOS", "SECTOR", "SYSTEM_AREA", "UEFI", "BootImage", "IsoLayout"]
 

@@ -19,7 +19,6 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import BinaryIO, Literal, NamedTuple, TypeAlias
 
-from compos.compose.root import EPOCH
 from compos.errors import OutputError
 from compos.filesystem.compress import block_compressor
 from compos.filesystem.limits import cannot_hold, encoded, require_holes, require_node
@@ -30,6 +29,7 @@ from compos.tree.node import (
     BLOCK,
     CHARACTER,
     DIRECTORY,
+    EPOCH,
     FIFO,
     FILE,
     SYMLINK,

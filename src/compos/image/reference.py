@@ -11,10 +11,12 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from compos.config.check import LOCAL_IMAGES
 from compos.errors import ImageError
 
-__all__ = ["HUB", "HUB_HOSTS", "NAMESPACE", "Reference", "is_local", "is_reserved"]
+__all__ = ["HUB", "HUB_HOSTS", "LOCAL_IMAGES", "NAMESPACE", "Reference", "is_local", "is_reserved"]
+
+LOCAL_IMAGES = ("oci:", "oci-archive:", "docker-archive:")
+"""Begin the names of images in folders and files of this machine."""
 
 HUB = "docker.io"
 """The registry of names without a host."""

@@ -11,7 +11,6 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from compos.compose.root import EPOCH
 from compos.filesystem.tar import TarEntry, tar_pieces
 from compos.image.model import MANIFEST
 from compos.image.store import REF_NAME
@@ -20,7 +19,7 @@ from compos.output.job import Job
 from compos.output.payload import required_kernel
 from compos.output.write import Output
 from compos.tree.contents import Contents, file_of
-from compos.tree.node import Node, Piece, directory, file
+from compos.tree.node import EPOCH, Node, Piece, directory, file
 
 __all__ = ["archive"]
 

@@ -10,13 +10,12 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from compos.boot.bios import Place, check_kernel
-from compos.compose.root import EPOCH
 from compos.filesystem.fat import FatImage, fat_image
 from compos.output.job import Job, identity
 from compos.output.payload import Payload, read_kernel
 from compos.output.unified import BOOT_FILES, unified
 from compos.tree.contents import file_of, piece_size
-from compos.tree.node import Piece
+from compos.tree.node import EPOCH, Piece
 
 __all__ = ["BootFiles", "boot_files", "boot_partition"]
 

@@ -15,7 +15,6 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple, TypeAlias
 
 from compos import progress
-from compos.compose.root import EPOCH
 from compos.compose.sbom import NAME as SBOM
 from compos.compose.system import System
 from compos.filesystem.compress import GZIP_LEVEL, Encoding, already_stored, encoding, stored
@@ -26,7 +25,7 @@ from compos.output.job import Job
 from compos.output.write import Output
 from compos.tree import record
 from compos.tree.contents import Contents, file_of
-from compos.tree.node import FILE, Node, Piece, Slice, Tree
+from compos.tree.node import EPOCH, FILE, Node, Piece, Slice, Tree
 
 __all__ = ["archive", "files", "initrd_pieces", "kernel_files", "segment"]
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from compos.boot.bios import LOADER_SIZE, loader, mbr_code
-from compos.compose.root import EPOCH
 from compos.disk.mbr import ESP, ISO_HYBRID, SECTOR, MbrPartition, master_boot_record
 from compos.filesystem.fat import FatImage
 from compos.filesystem.iso9660 import BIOS, UEFI, BootImage, IsoLayout
@@ -22,7 +21,7 @@ from compos.output.payload import Payload, finder_initrd, payload
 from compos.output.roots import MEMORY, RootKind
 from compos.output.write import Output
 from compos.tree.contents import file_of, piece_size
-from compos.tree.node import Piece, Tree, directory
+from compos.tree.node import EPOCH, Piece, Tree, directory
 
 __all__ = ["iso", "iso_bios", "iso_efi", "iso_efi_initrd"]
 

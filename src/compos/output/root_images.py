@@ -8,7 +8,6 @@ finds the root by itself on whatever disk it is.
 
 from __future__ import annotations
 
-from compos.compose.root import EPOCH
 from compos.filesystem.iso9660 import IsoLayout
 from compos.output.initrd import kernel_files
 from compos.output.isos import VOLUME
@@ -17,7 +16,7 @@ from compos.output.payload import finder_initrd
 from compos.output.root_filesystem import RootFilesystem, root_filesystem
 from compos.output.roots import ISO9660, ROOTS, RootKind
 from compos.output.write import Output
-from compos.tree.node import file
+from compos.tree.node import EPOCH, file
 
 __all__ = ["kernel_erofs", "kernel_iso", "kernel_squashfs"]
 

@@ -11,7 +11,6 @@ import struct
 import zlib
 from collections.abc import Sequence
 
-from compos.compose.root import EPOCH
 from compos.errors import OutputError
 from compos.filesystem.compress import stored
 from compos.filesystem.tar import TarEntry, tar_pieces
@@ -21,7 +20,7 @@ from compos.output.payload import required_kernel, uefi_kernel
 from compos.output.write import Output
 from compos.tree.contents import Contents, file_of, piece_size
 from compos.tree.flatten import image_tree
-from compos.tree.node import Node, Piece, file
+from compos.tree.node import EPOCH, Node, Piece, file
 
 __all__ = ["card"]
 

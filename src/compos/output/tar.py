@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compos.compose.root import EPOCH
 from compos.filesystem.tar import TarEntry, tar_pieces
 from compos.output.job import Job
 from compos.output.write import Output
-from compos.tree.node import file
+from compos.tree.node import EPOCH, file
 
 __all__ = ["docker", "root"]
 

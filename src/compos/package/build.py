@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from compos import progress
 from compos.compose.files import files_components
 from compos.compose.host_files import read_sources
-from compos.compose.root import EPOCH
 from compos.errors import PackageError
 from compos.image.attestation import put_attestation
 from compos.image.model import Image
@@ -38,7 +37,7 @@ from compos.package.sbom import brick_document
 from compos.package.select import moved, selected
 from compos.tree.contents import Contents
 from compos.tree.gate import clean
-from compos.tree.node import FILE, Node, Tree, ancestors, directory, file, symlink
+from compos.tree.node import EPOCH, FILE, Node, Tree, ancestors, directory, file, symlink
 from compos.tree.overlay import Overlay
 
 __all__ = ["Builder"]

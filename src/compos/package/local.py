@@ -15,9 +15,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from compos.config.check import LOCAL_IMAGES, TEMPLATE
+from compos.config.check import TEMPLATE
 from compos.config.sources import folder_of
 from compos.errors import PackageError
+from compos.image.reference import LOCAL_IMAGES
 from compos.package.bricks import own_name
 
 if TYPE_CHECKING:

@@ -16,12 +16,11 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
-from compos.compose.root import EPOCH
 from compos.image.store import Store
 from compos.package.debian.package import Package
 from compos.package.recipe import Recipe
 from compos.tree.contents import Contents
-from compos.tree.node import FILE, Node
+from compos.tree.node import EPOCH, FILE, Node
 from compos.version import __version__
 
 __all__ = ["brick_document"]

@@ -10,6 +10,7 @@ __all__ = [
     "BLOCK",
     "CHARACTER",
     "DIRECTORY",
+    "EPOCH",
     "FIFO",
     "FILE",
     "HARD_LINK",
@@ -33,6 +34,10 @@ BLOCK = "b"
 FIFO = "p"
 HARD_LINK = "h"
 """In archives and layers only: laid over a tree, it becomes the node that it names."""
+
+EPOCH = 1492533000 * 10**9
+"""2017-04-18T16:30:00Z in nanoseconds: the time of every node that the build makes, as in
+LinuxKit's output."""
 
 
 class Slice(NamedTuple):
