@@ -128,7 +128,7 @@ void process_ignore_power(void)
 
 static void process_add_child(struct child *child, pid_t pid)
 {
-    *child = (struct child){.pid = pid, .next = process_children};
+    *child = (struct child){.pid = pid, .watched = true, .next = process_children};
     process_children = child;
 }
 
@@ -159,6 +159,7 @@ void child_watch(struct child *child, pid_t pid)
 
 void child_forget(struct child *child)
 {
+    child->watched = false;
     for (struct child **link = &process_children; *link; link = &(*link)->next)
         if (*link == child) {
             *link = child->next;

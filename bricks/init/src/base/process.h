@@ -17,7 +17,8 @@ enum power { POWER_NONE, POWER_OFF, POWER_HALT, POWER_REBOOT };
 struct child {
     pid_t pid;
     int status; /* as of waitpid */
-    bool ended;
+    bool watched;
+    bool ended; /* stays when it is no longer watched */
     struct child *next;
 };
 
@@ -35,6 +36,8 @@ void process_ignore_power(void);
  * which ends at once, it knows as well.
  */
 void child_watch(struct child *child, pid_t pid);
+
+/* Watches it no longer; fine for one that is not watched. */
 void child_forget(struct child *child);
 
 /* Waits until the child has ended; -1 when a request for power-off came first. Then forgets the child. */

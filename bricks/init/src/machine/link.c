@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 /* A request under construction; attributes follow the header (netlink(7), 4-byte aligned). */
-struct request {
+struct link_request {
     struct nlmsghdr header;
     char body[1024];
 };
@@ -25,7 +25,7 @@ static size_t link_aligned(size_t length)
 }
 
 /* Room for `length` bytes at the end of the message, zeroed; every caller's sum is far below the body's size. */
-static void *link_append(struct request *request, size_t length)
+static void *link_append(struct link_request *request, size_t length)
 {
     void *place = (char *)request + request->header.nlmsg_len;
     memset(place, 0, link_aligned(length));
@@ -33,7 +33,7 @@ static void *link_append(struct request *request, size_t length)
     return place;
 }
 
-static struct rtattr *link_attribute(struct request *request, unsigned type, const void *data, size_t length)
+static struct rtattr *link_attribute(struct link_request *request, unsigned type, const void *data, size_t length)
 {
     struct rtattr *made = link_append(request, sizeof *made + length);
     made->rta_type = (unsigned short)type;
@@ -44,12 +44,12 @@ static struct rtattr *link_attribute(struct request *request, unsigned type, con
 }
 
 /* Ends an attribute that holds what was appended since. */
-static void link_close_nested(struct request *request, struct rtattr *nested)
+static void link_close_nested(struct link_request *request, struct rtattr *nested)
 {
     nested->rta_len = (unsigned short)((char *)request + request->header.nlmsg_len - (char *)nested);
 }
 
-static void link_begin(struct request *request, int type, int flags)
+static void link_begin(struct link_request *request, int type, int flags)
 {
     request->header = (struct nlmsghdr){.nlmsg_len = sizeof request->header,
                                         .nlmsg_type = (uint16_t)type,
@@ -57,7 +57,7 @@ static void link_begin(struct request *request, int type, int flags)
 }
 
 /* Sends a request and takes the kernel's answer: 0, or -1 with errno. */
-static int link_ask(struct request *request)
+static int link_ask(struct link_request *request)
 {
     struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
     struct {
@@ -84,7 +84,7 @@ static int link_ask(struct request *request)
     return answer.error.error == 0 ? 0 : -1;
 }
 
-static int link_name_attribute(struct request *request, const char *name, struct failure *failure)
+static int link_name_attribute(struct link_request *request, const char *name, struct failure *failure)
 {
     size_t length = strlen(name);
     if (length == 0 || length >= IFNAMSIZ)
@@ -97,7 +97,7 @@ int link_loopback(struct failure *failure)
 {
     enum { LOOPBACK_INDEX = 1 }; /* the kernel's first interface in every namespace */
     const uint32_t address = htonl(INADDR_LOOPBACK);
-    struct request request;
+    struct link_request request;
     link_begin(&request, RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL);
     struct ifaddrmsg *assigned = link_append(&request, sizeof *assigned);
     *assigned = (struct ifaddrmsg){
@@ -114,7 +114,7 @@ int link_loopback(struct failure *failure)
 /* Makes an interface, in the network namespace of `pid` unless that is 0. */
 static int link_create(const char *name, const char *type, const char *peer, pid_t pid, struct failure *failure)
 {
-    struct request request;
+    struct link_request request;
     link_begin(&request, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL);
     link_append(&request, sizeof(struct ifinfomsg));
     if (link_name_attribute(&request, name, failure) < 0)
@@ -141,7 +141,7 @@ static int link_create(const char *name, const char *type, const char *peer, pid
 
 static int link_move(const char *name, pid_t pid, struct failure *failure)
 {
-    struct request request;
+    struct link_request request;
     link_begin(&request, RTM_NEWLINK, 0);
     link_append(&request, sizeof(struct ifinfomsg));
     if (link_name_attribute(&request, name, failure) < 0)

@@ -93,7 +93,7 @@ static int service_read_line(struct service *service, const struct plan_line *li
 int service_read(struct service *service, const struct plan *plan, size_t index, size_t end, struct failure *failure)
 {
     enum { LOG_SIZE = 1 << 20, LOG_FILES = 3, GRACE = 10000 };
-    *service = (struct service){.stop_signal = SIGTERM, .grace = GRACE, .wanted = true};
+    *service = (struct service){.stop_signal = SIGTERM, .grace = GRACE};
     service->log = (struct log_settings){LOG_FILE, LOG_SIZE, LOG_FILES, "", ""};
     if (bundle_read(&service->bundle, plan, index, end, failure) < 0)
         return -1;
@@ -105,23 +105,37 @@ int service_read(struct service *service, const struct plan *plan, size_t index,
 
 const char *service_state(const struct service *service)
 {
-    static const char *const names[] = {"waiting", "starting", "running", "stopping", "ending", "backing-off", "exited"};
-    if (service->state == EXITED && !service_succeeded(service) && !service->stopped)
-        return "failed";
-    if (service->state == EXITED && service->stopped)
+    static const char *const names[] = {
+        [STATE_WAITING] = "waiting",   [STATE_BLOCKED] = "waiting",  [STATE_STARTING] = "starting",
+        [STATE_RUNNING] = "running",   [STATE_STOPPING] = "stopping", [STATE_CLEANING] = "ending",
+        [STATE_PAUSING] = "backing-off", [STATE_EXITED] = "exited",  [STATE_BROKEN] = "failed",
+    };
+    if (service->state == STATE_EXITED && service->cause == CAUSE_REQUEST)
         return "stopped";
+    if (service->state == STATE_EXITED && !service_succeeded(service))
+        return "failed";
     return names[service->state];
 }
 
 const char *service_health(const struct service *service)
 {
     static const char *const names[] = {"-", "starting", "healthy", "unhealthy"};
-    return names[service->state == RUNNING ? service->health : HEALTH_NONE];
+    return names[service->state == STATE_RUNNING ? service->health : HEALTH_NONE];
+}
+
+bool service_has_ended(const struct service *service)
+{
+    return service->state == STATE_EXITED || service->state == STATE_BROKEN;
+}
+
+bool service_is_down(const struct service *service)
+{
+    return service_has_ended(service) || service->state == STATE_WAITING || service->state == STATE_BLOCKED;
 }
 
 bool service_succeeded(const struct service *service)
 {
-    return service->begun && !service->unknown && service->status == 0;
+    return service->starts > 0 && service->status == 0;
 }
 
 enum condition service_condition(const char *name)
@@ -132,7 +146,7 @@ enum condition service_condition(const char *name)
 
 bool service_restarts(const struct service *service)
 {
-    if (service->stopped)
+    if (service->cause == CAUSE_REQUEST)
         return false;
     switch (service->restart) {
     case RESTART_ALWAYS:

@@ -5,23 +5,17 @@
 #include "base/failure.h"
 #include "base/process.h"
 #include "containers/bundle.h"
+#include "services/state.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
 enum restart { RESTART_NO, RESTART_ALWAYS, RESTART_ON_FAILURE, RESTART_UNLESS_STOPPED };
 enum condition { CONDITION_STARTED, CONDITION_HEALTHY, CONDITION_COMPLETED, CONDITION_RUNNING };
-enum health { HEALTH_NONE, HEALTH_STARTING, HEALTHY, UNHEALTHY };
+/* Nobody has seen how it ended. */
+enum { STATUS_UNKNOWN = -1 };
 
-enum state {
-    WAITING,  /* for what it depends on */
-    STARTING, /* a helper creates it */
-    RUNNING,
-    STOPPING, /* its stop signal is sent */
-    CLEANING, /* it has ended, a helper clears up */
-    PAUSING,  /* before it is started again */
-    EXITED,
-};
+enum health { HEALTH_NONE, HEALTH_STARTING, HEALTHY, UNHEALTHY };
 
 /* Where a service's output goes beside or instead of its file. */
 enum log_driver { LOG_FILE, LOG_CONSOLE, LOG_KMSG, LOG_SYSLOG, LOG_NONE };
@@ -52,27 +46,27 @@ struct service {
 
     enum state state;
     enum health health;
-    bool wanted;  /* shall run: not stopped by somebody */
-    bool stopped; /* its last end was asked for */
-    bool again;   /* is to be started when it has ended */
-    bool laid;    /* its mounts are made */
-    bool told;    /* that it waits for ever */
-    bool begun;   /* has run since it was last wanted */
-    bool unknown; /* its exit status is */
-    bool broken;  /* the plan's lines of it cannot be used: it never starts */
-    int status;   /* of the last run, as of waitpid */
+    enum goal goal;
+    enum cause cause;
+    bool prepared; /* its mounts are made */
+    int status;    /* of the last run, as of waitpid, or STATUS_UNKNOWN */
     pid_t pid;
-    unsigned restarts, failures, probes; /* in all; in a row; failed health checks in a row */
+    unsigned starts, restarts; /* in all; by its policy */
+    unsigned failures, probes; /* in a row; failed health checks in a row */
     int64_t since, deadline, probe_at, probe_end;
     struct child main, helper, probe;
     struct child shim; /* containerd's, which the container does not outlive */
     struct watch end; /* the pidfd of a process that is not our child */
-    bool main_watched, helper_watched, probe_watched, shim_watched;
-    bool accident; /* its last end was its shim's */
 };
 
 /* Reads a container of the stage `services` at `index`; `end` is the stage's. -1 with the reason. */
 int service_read(struct service *service, const struct plan *plan, size_t index, size_t end, struct failure *failure);
+
+/* Whether it has not been started, or has ended for good. */
+bool service_is_down(const struct service *service);
+
+/* Whether nothing but a request starts it again. */
+bool service_has_ended(const struct service *service);
 
 /* "waiting", "running" ... as in the status file. */
 const char *service_state(const struct service *service);

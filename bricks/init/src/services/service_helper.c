@@ -99,10 +99,10 @@ static int service_helper_create(const struct helpers *helpers, const struct ser
                  struct failure *failure)
 {
     struct output_paths output;
-    if (!service->laid) {
+    if (!service->prepared) {
         if (bundle_prepare(&service->bundle, failure) < 0)
             return -1;
-        service_helper_report(helpers, position, REPORT_LAID, 0);
+        service_helper_report(helpers, position, REPORT_PREPARED, 0);
     }
     log_target(service, LOG_OUT, output.out, sizeof output.out);
     log_target(service, LOG_ERROR, output.error, sizeof output.error);
@@ -171,7 +171,7 @@ int service_helper_clean(const struct helpers *helpers, const struct service *se
     int result = service_helper_remove_retrying(helpers->socket, service, &status, &failure);
     if (result < 0)
         say("service %s: %s", id, failure.text);
-    else if (service->unknown)
+    else if (service->status == STATUS_UNKNOWN)
         service_helper_report(helpers, position, REPORT_STATUS, (int32_t)status);
     return result < 0;
 }

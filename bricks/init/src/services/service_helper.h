@@ -7,7 +7,7 @@
 
 #include "services/service.h"
 
-enum report_kind { REPORT_PID, REPORT_STATUS, REPORT_LAID };
+enum report_kind { REPORT_PID, REPORT_STATUS, REPORT_PREPARED };
 
 struct report {
     uint32_t service; /* its position */

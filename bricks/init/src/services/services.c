@@ -38,13 +38,12 @@ static void services_take_reports(struct watch *watch)
         case REPORT_PID:
             supervise_pid(service, report.value);
             break;
-        case REPORT_LAID:
-            service->laid = true;
+        case REPORT_PREPARED:
+            service->prepared = true;
             break;
         case REPORT_STATUS:
             /* As waitpid has it: 128 and more is what a signal looks like from outside (shells, runc). */
             service->status = report.value > 128 && report.value < 128 + 65 ? report.value - 128 : report.value << 8;
-            service->unknown = false;
             break;
         default:
             break;
@@ -93,9 +92,9 @@ static bool services_are_beginning(void)
     for (size_t i = 0; i < supervision.count; i++) {
         const struct service *service = &supervision.services[i];
         bool never = false;
-        if (service->begun && service->state != STARTING)
+        if (service->starts > 0 && service->state != STATE_STARTING)
             continue;
-        if (service->state == EXITED || (service->state == WAITING && supervise_waits_for(service, &never) && never))
+        if (service_has_ended(service) || (service_is_down(service) && supervise_waits_for(service, &never) && never))
             continue;
         return true;
     }
@@ -141,7 +140,7 @@ static void services_report_started(void)
     char what[64];
     size_t running = 0;
     for (size_t i = 0; i < supervision.count; i++)
-        running += supervision.services[i].state == RUNNING || service_succeeded(&supervision.services[i]);
+        running += supervision.services[i].state == STATE_RUNNING || service_succeeded(&supervision.services[i]);
     snprintf(what, sizeof what, "services started (%zu of %zu)", running, supervision.count);
     say_time(what);
 }
@@ -197,7 +196,7 @@ void services_stop(void)
         bool more = false;
         services_step_all();
         for (size_t i = 0; i < supervision.count; i++)
-            more = more || supervision.services[i].state != EXITED;
+            more = more || !service_has_ended(&supervision.services[i]);
         if (!more)
             break;
         process_events(-1);
@@ -211,28 +210,25 @@ static void services_restart_followers(const char *name)
         for (size_t j = 0; j < supervision.services[i].bundle.count; j++) {
             const struct plan_line *line = &supervision.services[i].bundle.lines[j];
             if (line->word == WORD_AFTER && *line->argument[2] && strcmp(line->argument[0], name) == 0)
-                supervision.services[i].again = supervision.services[i].state == RUNNING;
+                supervise_request(&supervision.services[i], REQUEST_FOLLOW);
         }
 }
 
 const char *services_request(const char *action, const char *name)
 {
+    static const char *const actions[] = {[REQUEST_START] = "start", [REQUEST_STOP] = "stop", [REQUEST_RESTART] = "restart"};
     struct service *service = supervise_find(name);
-    bool restart = strcmp(action, "restart") == 0;
     if (!service)
         return "no such service";
-    if (service->broken)
+    if (service->state == STATE_BROKEN)
         return "init cannot use what the plan says of it";
-    if (strcmp(action, "stop") == 0) {
-        service->wanted = service->again = false;
-    } else if (restart || strcmp(action, "start") == 0) {
-        bool alive = service->state == RUNNING || service->state == STARTING;
-        service->wanted = true;
-        service->failures = 0;
-        service->again = restart || !alive;
-        if (restart)
+    for (size_t i = 0; i < sizeof actions / sizeof *actions; i++) {
+        if (strcmp(action, actions[i]) != 0)
+            continue;
+        supervise_request(service, (enum request)i);
+        if (i == REQUEST_RESTART)
             services_restart_followers(name);
-    } else
-        return "unknown request";
-    return NULL;
+        return NULL;
+    }
+    return "unknown request";
 }

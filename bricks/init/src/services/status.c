@@ -13,7 +13,8 @@
 /* "0", "137": a shell's way of telling a signal; "-" for one that has not ended yet, or whose end nobody saw. */
 static void status_exit_status(char *text, size_t size, const struct service *service)
 {
-    if (!service->begun || service->unknown || service->state == RUNNING || service->state == STARTING)
+    if (service->starts == 0 || service->status == STATUS_UNKNOWN || service->state == STATE_RUNNING ||
+        service->state == STATE_STARTING)
         snprintf(text, size, "-");
     else if (WIFSIGNALED(service->status))
         snprintf(text, size, "%d", 128 + WTERMSIG(service->status));
@@ -38,7 +39,7 @@ static void status_put_service(FILE *lines, FILE *json, const struct service *se
     char status[16];
     const char *state = service_state(service), *health = service_health(service);
     double since = (double)service->since / 1000;
-    int pid = service->state == RUNNING || service->state == STOPPING ? (int)service->pid : 0;
+    int pid = service->state == STATE_RUNNING || service->state == STATE_STOPPING ? (int)service->pid : 0;
     status_exit_status(status, sizeof status, service);
     fprintf(lines, "%s\t%s\t%s\t%d\t%u\t%s\t%.2f\n", service->bundle.id, state, health, pid, service->restarts, status,
             since);

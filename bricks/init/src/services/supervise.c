@@ -17,6 +17,9 @@
 /* A run this long means that the failures before it are over (milliseconds). */
 enum { STEADY = 10000, FIRST_PROBE = 300, KILL_TIMEOUT = 5000 };
 
+/* As of a program that could not be run (exit status 127). */
+enum { SUPERVISE_FAILED = 127 << 8 };
+
 struct supervision supervision = {.helpers = {.reports = -1}};
 
 struct service *supervise_find(const char *name)
@@ -27,19 +30,40 @@ struct service *supervise_find(const char *name)
     return NULL;
 }
 
-void supervise_break(struct service *service)
+/* Something has happened: where it stands now. */
+static void supervise_enter(struct service *service, enum event event)
 {
-    service->broken = service->begun = true;
-    service->wanted = false;
-    service->state = EXITED;
-    service->status = 127 << 8;
+    const char *word = service_state(service);
+    enum state next = state_next(service->state, event);
+    if (next == STATE_REFUSED) {
+        say("service %s: event %d does not fit the state %s", service->bundle.id, (int)event, word);
+        return;
+    }
+    service->state = next;
+    if (next == STATE_WAITING && service->goal == GOAL_RESTART)
+        service->goal = GOAL_RUN;
+    /* To whoever looks at it, a service that waits in vain has waited since it began to. */
+    if (strcmp(word, service_state(service)) != 0) {
+        service->since = process_now();
+        supervision.changed = true;
+    }
 }
 
-static void supervise_enter(struct service *service, enum state state)
+void supervise_break(struct service *service)
 {
-    service->state = state;
-    service->since = process_now();
-    supervision.changed = true;
+    supervise_enter(service, EVENT_BREAK);
+    service->starts = 1;
+    service->status = SUPERVISE_FAILED;
+}
+
+void supervise_request(struct service *service, enum request request)
+{
+    enum goal goal = state_request(service->goal, service->state, request);
+    if (goal == GOAL_REFUSED)
+        return;
+    service->goal = goal;
+    if (request == REQUEST_START || request == REQUEST_RESTART)
+        service->failures = 0;
 }
 
 static void supervise_announce(const struct service *service, const char *what)
@@ -47,19 +71,6 @@ static void supervise_announce(const struct service *service, const char *what)
     char text[320];
     snprintf(text, sizeof text, "service %.200s %s", service->bundle.id, what);
     say_time(text);
-}
-
-static void supervise_watch_child(struct child *child, bool *watched, pid_t pid)
-{
-    child_watch(child, pid);
-    *watched = true;
-}
-
-static void supervise_forget_child(struct child *child, bool *watched)
-{
-    if (*watched)
-        child_forget(child);
-    *watched = false;
 }
 
 /* The end of a process that is not our child: its status is unknown until containerd reports it. */
@@ -74,8 +85,7 @@ static void supervise_main_ended(struct watch *watch)
         watch->descriptor = -1;
         if (!service->main.ended) {
             service->main.ended = true;
-            service->main.status = 0;
-            service->unknown = true;
+            service->main.status = STATUS_UNKNOWN;
         }
     }
 }
@@ -109,9 +119,10 @@ static pid_t supervise_parent_of(pid_t pid)
 
 static void supervise_end_watch(struct service *service)
 {
-    service->accident = service->shim_watched && service->shim.ended;
-    supervise_forget_child(&service->shim, &service->shim_watched);
-    supervise_forget_child(&service->main, &service->main_watched);
+    if (service->cause != CAUSE_REQUEST)
+        service->cause = service->shim.watched && service->shim.ended ? CAUSE_SHIM : CAUSE_OWN;
+    child_forget(&service->shim);
+    child_forget(&service->main);
     if (service->end.descriptor >= 0) {
         watch_remove(&service->end);
         close(service->end.descriptor);
@@ -122,14 +133,13 @@ static void supervise_end_watch(struct service *service)
 void supervise_pid(struct service *service, pid_t pid)
 {
     service->pid = pid;
-    service->unknown = false;
     containerd_daemon_reset_oom_score(pid);
-    supervise_watch_child(&service->main, &service->main_watched, pid);
+    child_watch(&service->main, pid);
     if (!supervision.helpers.socket || service->main.ended)
         return;
     pid_t shim = supervise_parent_of(pid);
     if (shim > 1)
-        supervise_watch_child(&service->shim, &service->shim_watched, shim);
+        child_watch(&service->shim, shim);
     service->end = (struct watch){.descriptor = (int)syscall(SYS_pidfd_open, pid, 0), .ready = supervise_main_ended};
     if (service->end.descriptor >= 0) {
         fcntl(service->end.descriptor, F_SETFD, FD_CLOEXEC);
@@ -137,18 +147,17 @@ void supervise_pid(struct service *service, pid_t pid)
         return;
     }
     service->main.ended = true;
-    service->unknown = true;
+    service->main.status = STATUS_UNKNOWN;
 }
 
 /* Runs `work` in a process of its own. */
-static int supervise_begin_helper(struct service *service, struct child *child, bool *watched,
+static int supervise_begin_helper(struct service *service, struct child *child,
                          int (*work)(const struct helpers *, const struct service *, uint32_t))
 {
     struct failure failure;
     pid_t pid = child_fork(child, &failure);
     if (pid == 0)
         _exit(work(&supervision.helpers, service, (uint32_t)(service - supervision.services)));
-    *watched = pid > 0;
     if (pid < 0)
         say("service %s: %s", service->bundle.id, failure.text);
     return pid < 0 ? -1 : 0;
@@ -166,16 +175,17 @@ static bool supervise_is_satisfied(const struct plan_line *line, bool *never)
     const struct service *other = supervise_find(line->argument[0]);
     if (!other)
         return true;
-    *never = other->state == EXITED;
+    *never = service_has_ended(other);
     switch (service_condition(line->argument[1])) {
     case CONDITION_HEALTHY:
-        return other->state == RUNNING && other->health == HEALTHY;
+        return other->state == STATE_RUNNING && other->health == HEALTHY;
     case CONDITION_RUNNING:
-        return other->state == RUNNING;
+        return other->state == STATE_RUNNING;
     case CONDITION_COMPLETED:
-        return other->state == EXITED && service_succeeded(other);
+        return service_has_ended(other) && service_succeeded(other);
     default:
-        return other->begun && other->state != STARTING && other->state != WAITING;
+        return other->starts > 0 && other->state != STATE_STARTING && other->state != STATE_WAITING &&
+               other->state != STATE_BLOCKED;
     }
 }
 
@@ -187,51 +197,56 @@ const struct plan_line *supervise_waits_for(const struct service *service, bool 
     return NULL;
 }
 
-static void supervise_step_waiting(struct service *service, bool ready)
+static void supervise_start(struct service *service)
 {
-    bool never = false;
-    if (!service->wanted || supervision.stopping) {
-        service->stopped = true;
-        supervise_enter(service, EXITED);
-        return;
-    }
-    const struct plan_line *line = supervise_waits_for(service, &never);
-    if (line) {
-        if (never && !service->told)
-            say("service %s waits: %s is not %s", service->bundle.id, line->argument[0], line->argument[1]);
-        service->told = never;
-        return;
-    }
-    if (!ready)
-        return;
-    service->stopped = service->again = service->told = false;
+    service->cause = CAUSE_OWN;
     service->pid = 0;
     service->health = service->check.test ? HEALTH_STARTING : HEALTH_NONE;
     service->probes = 0;
     service->main = (struct child){0};
     service->end.descriptor = -1;
-    if (supervise_begin_helper(service, &service->helper, &service->helper_watched, service_helper_start) == 0) {
-        supervise_enter(service, STARTING);
+    if (supervise_begin_helper(service, &service->helper, service_helper_start) == 0) {
+        supervise_enter(service, EVENT_START);
         return;
     }
     service->failures++;
     service->deadline = process_now() + service_pause(service->failures);
-    supervise_enter(service, PAUSING);
+    supervise_enter(service, EVENT_PAUSE);
+}
+
+static void supervise_step_waiting(struct service *service, bool ready)
+{
+    bool never = false;
+    if (service->goal == GOAL_STOP || supervision.stopping) {
+        service->cause = CAUSE_REQUEST;
+        supervise_enter(service, EVENT_REST);
+        return;
+    }
+    const struct plan_line *line = supervise_waits_for(service, &never);
+    if (!line) {
+        if (ready)
+            supervise_start(service);
+    } else if (never && service->state == STATE_WAITING) {
+        say("service %s waits: %s is not %s", service->bundle.id, line->argument[0], line->argument[1]);
+        supervise_enter(service, EVENT_BLOCKED);
+    } else if (!never && service->state == STATE_BLOCKED) {
+        supervise_enter(service, EVENT_UNBLOCKED);
+    }
 }
 
 static void supervise_begin_cleaning(struct service *service)
 {
-    if (service->probe_watched)
+    if (service->probe.watched)
         service_helper_kill_test(service);
-    supervise_forget_child(&service->probe, &service->probe_watched);
-    if (service->state == RUNNING && process_now() - service->since > STEADY)
+    child_forget(&service->probe);
+    if (service->state == STATE_RUNNING && process_now() - service->since > STEADY)
         service->failures = 0;
     service->status = service->main.status;
     supervise_end_watch(service);
     /* At shutdown nobody needs an orderly store any more. */
-    if (supervision.stopping || supervise_begin_helper(service, &service->helper, &service->helper_watched, service_helper_clean) < 0)
+    if (supervision.stopping || supervise_begin_helper(service, &service->helper, service_helper_clean) < 0)
         service->helper = (struct child){.ended = true};
-    supervise_enter(service, CLEANING);
+    supervise_enter(service, EVENT_ENDED);
 }
 
 static void supervise_step_starting(struct service *service)
@@ -241,21 +256,19 @@ static void supervise_step_starting(struct service *service)
     if (!service->helper.ended)
         return;
     bool good = service->helper.status == 0;
-    supervise_forget_child(&service->helper, &service->helper_watched);
-    service->begun = true;
+    child_forget(&service->helper);
+    service->starts++;
     if (good) {
         int64_t now = process_now();
         service->probe_at = now + FIRST_PROBE;
-        supervise_enter(service, RUNNING);
+        supervise_enter(service, EVENT_CREATED);
         supervise_announce(service, service->restarts > 0 ? "started again" : "started");
         return;
     }
-    if (service->main_watched && !service->main.ended)
+    if (service->main.watched && !service->main.ended)
         kill(service->pid, SIGKILL);
-    service->unknown = false;
-    service->main.status = 127 << 8;
+    service->main.status = SUPERVISE_FAILED;
     supervise_begin_cleaning(service);
-    service->status = 127 << 8;
 }
 
 /*
@@ -283,10 +296,10 @@ static void supervise_begin_stop(struct service *service)
 {
     int64_t now = process_now();
     bool orderly = service->grace > 0 && supervise_receives_signal(service->pid, service->stop_signal);
-    service->stopped = true;
+    service->cause = CAUSE_REQUEST;
     service->deadline = now + (orderly ? service->grace : KILL_TIMEOUT);
     kill(service->pid, orderly ? service->stop_signal : SIGKILL);
-    supervise_enter(service, STOPPING);
+    supervise_enter(service, EVENT_STOP);
 }
 
 static void supervise_set_health(struct service *service, enum health health)
@@ -319,16 +332,16 @@ static void supervise_step_health(struct service *service, int64_t now)
 {
     if (!service->check.test)
         return;
-    if (service->probe_watched && (service->probe.ended || now >= service->probe_end)) {
+    if (service->probe.watched && (service->probe.ended || now >= service->probe_end)) {
         bool good = service->probe.ended && service->probe.status == 0;
         if (!service->probe.ended)
             service_helper_kill_test(service);
-        supervise_forget_child(&service->probe, &service->probe_watched);
+        child_forget(&service->probe);
         supervise_take_test(service, good, now);
     }
-    if (!service->probe_watched && now >= service->probe_at) {
+    if (!service->probe.watched && now >= service->probe_at) {
         service->probe_end = now + service->check.timeout;
-        if (supervise_begin_helper(service, &service->probe, &service->probe_watched, supervise_test_work) < 0)
+        if (supervise_begin_helper(service, &service->probe, supervise_test_work) < 0)
             service->probe_at = now + service->check.interval;
     }
 }
@@ -337,7 +350,7 @@ static bool supervise_is_needed(const struct service *service)
 {
     for (size_t i = 0; i < supervision.count; i++) {
         const struct service *other = &supervision.services[i];
-        if (other->state == EXITED || other->state == WAITING || other == service)
+        if (service_is_down(other) || other == service)
             continue;
         for (size_t j = 0; j < other->bundle.count; j++) {
             const struct plan_line *line = &other->bundle.lines[j];
@@ -352,7 +365,7 @@ static void supervise_step_running(struct service *service)
 {
     if (service->main.ended)
         supervise_begin_cleaning(service);
-    else if (!service->wanted || service->again || (supervision.stopping && !supervise_is_needed(service)))
+    else if (service->goal != GOAL_RUN || (supervision.stopping && !supervise_is_needed(service)))
         supervise_begin_stop(service);
     else
         supervise_step_health(service, process_now());
@@ -375,9 +388,9 @@ static void supervise_step_stopping(struct service *service)
 static void supervise_announce_end(const struct service *service)
 {
     char status[64] = "ended", text[128];
-    if (!service->unknown)
+    if (service->status != STATUS_UNKNOWN)
         describe_status(service->status, status, sizeof status);
-    snprintf(text, sizeof text, "%s: %s", service->stopped ? "stopped" : "ended", status);
+    snprintf(text, sizeof text, "%s: %s", service->cause == CAUSE_REQUEST ? "stopped" : "ended", status);
     supervise_announce(service, text);
 }
 
@@ -387,72 +400,75 @@ static void supervise_step_cleaning(struct service *service)
         kill(-service->helper.pid, SIGKILL);
     if (!service->helper.ended)
         return;
-    supervise_forget_child(&service->helper, &service->helper_watched);
+    child_forget(&service->helper);
     supervise_announce_end(service);
-    if (service->again && !supervision.stopping) {
-        service->again = service->stopped = false;
-        supervise_enter(service, WAITING);
+    if (service->goal == GOAL_RESTART && !supervision.stopping) {
+        supervise_enter(service, EVENT_AGAIN);
         return;
     }
-    service->failures += !service->stopped;
+    service->failures += service->cause != CAUSE_REQUEST;
     /* Whatever the policy is: it is of the service's own ends. */
-    bool again = service_restarts(service) || (service->accident && !service->stopped);
-    if (service->accident && again)
+    bool again = service_restarts(service) || service->cause == CAUSE_SHIM;
+    if (service->cause == CAUSE_SHIM)
         say("service %s: its shim has ended", service->bundle.id);
-    if (supervision.stopping || !service->wanted || !again) {
-        supervise_enter(service, EXITED);
+    if (supervision.stopping || service->goal == GOAL_STOP || !again) {
+        supervise_enter(service, EVENT_REST);
         return;
     }
     int64_t pause = service_pause(service->failures);
     service->deadline = process_now() + pause;
     if (pause >= 1000)
         say("service %s: next start in %lld s", service->bundle.id, (long long)pause / 1000);
-    supervise_enter(service, PAUSING);
+    supervise_enter(service, EVENT_PAUSE);
 }
 
 static void supervise_step_pausing(struct service *service)
 {
-    if (service->wanted && !supervision.stopping && !service->again && process_now() < service->deadline)
+    if (service->goal == GOAL_RUN && !supervision.stopping && process_now() < service->deadline)
         return;
-    service->restarts += service->wanted && !supervision.stopping;
-    supervise_enter(service, WAITING);
+    service->restarts += service->goal != GOAL_STOP && !supervision.stopping;
+    supervise_enter(service, EVENT_AGAIN);
 }
 
 void supervise_step(struct service *service, bool ready)
 {
     switch (service->state) {
-    case WAITING:
+    case STATE_WAITING:
+    case STATE_BLOCKED:
         supervise_step_waiting(service, ready);
         break;
-    case STARTING:
+    case STATE_STARTING:
         supervise_step_starting(service);
         break;
-    case RUNNING:
+    case STATE_RUNNING:
         supervise_step_running(service);
         break;
-    case STOPPING:
+    case STATE_STOPPING:
         supervise_step_stopping(service);
         break;
-    case CLEANING:
+    case STATE_CLEANING:
         supervise_step_cleaning(service);
         break;
-    case PAUSING:
+    case STATE_PAUSING:
         supervise_step_pausing(service);
         break;
+    case STATE_EXITED:
+        if (service->goal == GOAL_RESTART && !supervision.stopping)
+            supervise_enter(service, EVENT_AGAIN);
+        break;
     default:
-        if (service->again && !supervision.stopping)
-            supervise_enter(service, WAITING);
+        break;
     }
 }
 
 int64_t supervise_next(const struct service *service)
 {
     switch (service->state) {
-    case STOPPING:
-    case PAUSING:
+    case STATE_STOPPING:
+    case STATE_PAUSING:
         return service->deadline;
-    case RUNNING:
-        return !service->check.test ? 0 : service->probe_watched ? service->probe_end : service->probe_at;
+    case STATE_RUNNING:
+        return !service->check.test ? 0 : service->probe.watched ? service->probe_end : service->probe_at;
     default:
         return 0;
     }

@@ -20,6 +20,9 @@ extern struct supervision supervision;
 
 struct service *supervise_find(const char *name);
 
+/* Somebody asks for something, or another service does; nothing for a service that cannot be started. */
+void supervise_request(struct service *service, enum request request);
+
 /* Marks a service that cannot be started: it has failed, for all who ask. */
 void supervise_break(struct service *service);
 
