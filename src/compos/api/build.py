@@ -147,12 +147,12 @@ def _canonical(named: Sequence[str], parts: Parts) -> dict[str, str]:
 def _look_at_powers(config: Config, parts: Parts, current: set[str], *, allowed: bool) -> None:
     """Name the images whose labels grant them power over the machine; our bricks are known, and
     `current` are some."""
-    from compos.compose.settings import LABEL
+    from compos.config.load import SETTINGS_LABEL
 
     images = {
         name: image
         for name, image in parts.images.items()
-        if image.config.labels.get(LABEL) and name not in current and not is_shipped(name)
+        if image.config.labels.get(SETTINGS_LABEL) and name not in current and not is_shipped(name)
     }
     if not images:
         return

@@ -10,10 +10,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from compos.compose.powers import powers
-from compos.compose.settings import LABEL, merge_settings, surviving_label
+from compos.compose.settings import label_settings, merge_settings, surviving_label
 from compos.config.fields import SETTINGS
 from compos.config.kinds import ListOf, MapOf, Record, TextMap
-from compos.config.load import decode_label
 from compos.config.model import Config, ImageEntry, Mark, Runtime
 from compos.image.model import Image
 
@@ -41,14 +40,11 @@ def effective(config: Config, images: Mapping[str, Image]) -> Config:
 
 
 def _entry(entry: ImageEntry, image: Image) -> ImageEntry:
-    text = image.config.labels.get(LABEL, "")
-    label = decode_label(text, image.name) if text.strip() else None
-    settings, _ = merge_settings(entry.settings, label, image.config)
+    label = label_settings(image)
+    settings, _ = merge_settings(entry.settings, image)
     if settings.runtime == Runtime():
         settings = settings._replace(runtime=None)
-    mighty = (
-        {power.key for power in powers(surviving_label(entry.settings, label))} if label else set()
-    )
+    mighty = {power.key for power in powers(surviving_label(entry.settings, label))}
     places = entry.mark.inner or {}
     inner = {
         path: mark for path, mark in places.items() if not path.startswith(tuple(ADDED.values()))
@@ -57,7 +53,7 @@ def _entry(entry: ImageEntry, image: Image) -> ImageEntry:
         value, own = getattr(settings, field.name), getattr(entry.settings, field.name)
         if value is None or value == own:
             continue
-        theirs = getattr(label, field.name) if label else None
+        theirs = getattr(label, field.name)
         source = Mark(
             f"image {image.name}" if theirs is None else f"label of {image.name}",
             note="power over the machine" if key in mighty else "",

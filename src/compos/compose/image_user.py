@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from compos.compose.settings import LABEL
-from compos.config.load import decode_label
+from compos.compose.settings import label_settings
 from compos.config.model import Config, ImageEntry
 from compos.image.model import Image
 
@@ -39,8 +38,7 @@ def _ignored(
         user, _, group = image.config.user.partition(":") if image else ("", "", "")
         if image is None or user in ROOT or entry.settings.uid is not None:
             continue
-        text = image.config.labels.get(LABEL, "")
-        if text.strip() and decode_label(text, image.name).uid is not None:
+        if label_settings(image).uid is not None:
             continue
         keys = f"`uid: {user}`" if user.isdecimal() else "`uid` with its number"
         keys += f" and `gid: {group}`" if group.isdecimal() and user.isdecimal() else ""

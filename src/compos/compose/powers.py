@@ -11,9 +11,8 @@ from typing import NamedTuple
 
 from compos.compose.confinement import granted
 from compos.compose.mounts import normal
-from compos.compose.settings import LABEL, surviving_label
+from compos.compose.settings import label_settings, surviving_label
 from compos.config.check import CAPABILITIES
-from compos.config.load import decode_label
 from compos.config.model import Config, ImageEntry, Mount, Runtime, Settings
 from compos.errors import CombinedError, ConfigError
 from compos.image.model import Image
@@ -168,10 +167,9 @@ def label_powers(
     found = []
     for entry in (*config.onboot, *config.services, *config.onshutdown):
         image = images.get(entry.image)
-        text = image.config.labels.get(LABEL, "") if image else ""
-        if image is None or not text.strip():
+        if image is None:
             continue
-        if granting := powers(surviving_label(entry.settings, decode_label(text, image.name))):
+        if granting := powers(surviving_label(entry.settings, label_settings(image))):
             found.append((entry, image, granting))
     return found
 

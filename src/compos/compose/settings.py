@@ -5,13 +5,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from compos.config.load import SETTINGS_LABEL, decode_label
 from compos.config.model import BindNs, Runtime, Settings
-from compos.image.model import ImageConfig
+from compos.image.model import Image
 
-__all__ = ["LABEL", "merge_settings", "surviving_label"]
-
-LABEL = "org.mobyproject.config"
-"""The one label that is read; its value is YAML."""
+__all__ = ["label_settings", "merge_settings", "surviving_label"]
 
 TEXT_FIELDS = ("cwd", "net", "ipc", "uts", "pid", "userns", "hostname")
 """Merge class "str": an empty string does not override."""
@@ -21,11 +19,16 @@ ADDED = {"capabilities": "capabilities_add", "binds": "binds_add"}
 key."""
 
 
-def merge_settings(
-    yaml: Settings, label: Settings | None, image: ImageConfig
-) -> tuple[Settings, frozenset[str]]:
-    """The merged settings and the names of the fields whose value is the label's."""
-    base = label or Settings()
+def label_settings(image: Image) -> Settings:
+    """What the image's label says; nothing where it has none. Raises `ConfigError` or
+    `CombinedError` for one that cannot be read."""
+    return decode_label(image.config.labels.get(SETTINGS_LABEL, ""), image.name)
+
+
+def merge_settings(yaml: Settings, image: Image) -> tuple[Settings, frozenset[str]]:
+    """The merged settings of a container of `image`, and the names of the fields whose value is the
+    label's. Raises as `label_settings` does."""
+    base = label_settings(image)
     values: dict[str, Any] = {}
     from_label = set()
     for name in Settings._fields:
@@ -43,11 +46,11 @@ def merge_settings(
     values["runtime"] = _merge_runtime(yaml.runtime, base.runtime)
     merged = Settings(**values)
     if merged.command is None:
-        merged = merged._replace(command=(*image.entrypoint, *image.cmd))
+        merged = merged._replace(command=(*image.config.entrypoint, *image.config.cmd))
     if merged.env is None:
-        merged = merged._replace(env=image.env)
+        merged = merged._replace(env=image.config.env)
     if not merged.cwd:
-        merged = merged._replace(cwd=image.working_dir or "/")
+        merged = merged._replace(cwd=image.config.working_dir or "/")
     return merged, frozenset(from_label)
 
 

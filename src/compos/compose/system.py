@@ -31,13 +31,12 @@ from compos.compose.plan import SECCOMP_LABEL, boot_plan, require_startable
 from compos.compose.profiles import Profile, chosen_profile, profile_nodes
 from compos.compose.root import MOUNT_POINTS, apart, laid_out
 from compos.compose.sbom import SbomOptions, require_free, sbom_component
-from compos.compose.settings import LABEL, merge_settings
+from compos.compose.settings import merge_settings
 from compos.compose.spec import runtime_spec
 from compos.compose.supervision import namespace_path, require_health
 from compos.compose.volumes import volume_component
 from compos.config.ids import id_map
 from compos.config.images import SECTIONS
-from compos.config.load import decode_label
 from compos.config.model import BindNs, Config, ImageEntry, Kernel, Runtime, Settings, Volume
 from compos.config.order import SHAREABLE, shared_service
 from compos.errors import ConfigError
@@ -337,9 +336,7 @@ class _Composition:
                 )
             return with_profile_inside(copied, bundle, config)
         image = self.parts.images[entry.image]
-        text = image.config.labels.get(LABEL, "")
-        label = decode_label(text, image.name) if text.strip() else None
-        settings, from_label = merge_settings(entry.settings, label, image.config)
+        settings, from_label = merge_settings(entry.settings, image)
         settings = self._shared(section, entry, settings)
         follows = (
             shared_service(entry.settings.pid) or "" if settings.pid not in ("host", "root") else ""
@@ -400,9 +397,7 @@ class _Composition:
         image = self.parts.images.get(entry.image)
         if image is None:
             return entry.settings
-        text = image.config.labels.get(LABEL, "")
-        label = decode_label(text, image.name) if text.strip() else None
-        return merge_settings(entry.settings, label, image.config)[0]
+        return merge_settings(entry.settings, image)[0]
 
     def _plan(self, bundles: Mapping[str, list[Bundle]]) -> Component:
         places = {entry.name: str(entry.mark.at("depends_on")) for entry in self.config.services}

@@ -23,7 +23,10 @@ from compos.config.sources import joined, read_source
 from compos.config.variables import Variable, Variables, substitute
 from compos.errors import CombinedError, ComposError, ConfigError
 
-__all__ = ["Rename", "decode_document", "decode_label", "load"]
+__all__ = ["SETTINGS_LABEL", "Rename", "decode_document", "decode_label", "load"]
+
+SETTINGS_LABEL = "org.mobyproject.config"
+"""The image label whose value is the YAML of a container's settings."""
 
 DEEPEST = 20
 """Files that include each other in a row."""
@@ -31,7 +34,6 @@ DEEPEST = 20
 MAX_INCLUDED = 1000
 """Files that are included in all: a server could make up new ones without end."""
 
-LABEL = "org.mobyproject.config"
 
 Rename = Callable[[str, str], str]
 """From an image's name and the source that says it to the name that is meant. Raises
@@ -75,7 +77,9 @@ def decode_label(text: str, image: str) -> Settings:
 
     Raises `ConfigError` or `CombinedError`, with `image` in the place.
     """
-    name = f"label {LABEL} of {image}"
+    if not text.strip():
+        return Settings()
+    name = f"label {SETTINGS_LABEL} of {image}"
     problems = Problems()
     problems.source(name, text)
     node = read_nodes(text, name, problems)

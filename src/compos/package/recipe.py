@@ -12,6 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
+from compos.config.load import SETTINGS_LABEL
 from compos.config.model import File
 from compos.config.nodes import read_nodes
 from compos.config.problems import Problems
@@ -20,7 +21,6 @@ from compos.errors import ComposError, PackageError
 from compos.image.reference import Reference
 from compos.package import recipe_fields
 from compos.package.recipe_fields import (
-    CONFIG_LABEL,
     MADE_OF,
     Concatenation,
     Debian,
@@ -123,7 +123,7 @@ def _recipe(folder: Path, found: Document, content: str) -> Recipe:
     made = any(getattr(found, name) is not None for name in MADE_OF)
     labels = dict(found.labels)
     if found.config is not None:
-        labels[CONFIG_LABEL] = json.dumps(found.config, separators=(",", ":"), ensure_ascii=False)
+        labels[SETTINGS_LABEL] = json.dumps(found.config, separators=(",", ":"), ensure_ascii=False)
     recipe = Recipe(
         folder,
         content,

@@ -16,11 +16,11 @@ from compos.config.decode import BAD, Decoder
 from compos.config.fields import FILE as SYSTEM_FILE
 from compos.config.fields import SETTINGS, TEXT, TEXTS
 from compos.config.kinds import Field, Flag, ListOf, Number, Record, Text, TextMap, key
+from compos.config.load import SETTINGS_LABEL
 from compos.config.model import File
 from compos.config.nodes import List, Map, Node, Scalar
 
 __all__ = [
-    "CONFIG_LABEL",
     "MADE_OF",
     "RECIPE",
     "Concatenation",
@@ -29,7 +29,6 @@ __all__ = [
     "RecipeDecoder",
 ]
 
-CONFIG_LABEL = "org.mobyproject.config"
 MADE_OF = ("debian", "files", "concatenate", "links", "kernel")
 """Keys that say what is in an image; without any of them, a Dockerfile does."""
 
@@ -283,10 +282,10 @@ def _images(given: Mapping[str, Any]) -> Iterator[Complaint]:
 
 
 def _document(given: Document) -> Iterator[Complaint]:
-    if given.config is not None and CONFIG_LABEL in given.labels:
+    if given.config is not None and SETTINGS_LABEL in given.labels:
         hint = "Leave out one of them."
         yield Complaint(
-            "recipe-label", f"the label {CONFIG_LABEL} does not go with config", hint, "labels"
+            "recipe-label", f"the label {SETTINGS_LABEL} does not go with config", hint, "labels"
         )
     made_of = [name for name in MADE_OF if getattr(given, name) is not None]
     # They would be passed over in silence: nothing is run while such a package is built.
