@@ -197,12 +197,12 @@ def test_files(entry: str, expected: str | None) -> None:
 @pytest.mark.parametrize(
     ("fields", "hint"),
     [
-        ("capabilities: [net_admin]", "Did you mean CAP_NET_ADMIN?"),
-        ("capabilities: [CAP_SYSADMIN]", "Did you mean CAP_SYS_ADMIN?"),
-        ("capabilities: [CAP_NET_BIND]", "Did you mean CAP_NET_BIND_SERVICE?"),
+        ("capabilities: [net_admin]", "Did you mean 'CAP_NET_ADMIN'?"),
+        ("capabilities: [CAP_SYSADMIN]", "Did you mean 'CAP_SYS_ADMIN'?"),
+        ("capabilities: [CAP_NET_BIND]", "Did you mean 'CAP_NET_BIND_SERVICE'?"),
         ("capabilities: [xyz]", "Names are those of capabilities(7), or all, or none."),
         ("binds: [/a]", "Write '/a:/a:ro'."),
-        ("rlimits: ['nofiles,1,2']", "Did you mean NOFILE?"),
+        ("rlimits: ['nofiles,1,2']", "Did you mean 'NOFILE'?"),
     ],
 )
 def test_hints(fields: str, hint: str) -> None:

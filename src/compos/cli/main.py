@@ -10,6 +10,7 @@ from importlib import import_module
 import click
 
 from compos.cli.settings import Settings, global_options
+from compos.suggestion import did_you_mean
 from compos.version import __version__
 
 __all__ = ["cli", "main"]
@@ -49,13 +50,8 @@ class Verbs(click.Group):
         self, context: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """As click does, with a suggestion for a word that is nearly a verb."""
-        if args and args[0] not in VERBS:
-            import difflib
-
-            if near := difflib.get_close_matches(args[0], VERBS, 1):
-                raise click.UsageError(
-                    f"no such command {args[0]!r}. Did you mean {near[0]!r}?", context
-                )
+        if args and args[0] not in VERBS and (hint := did_you_mean(args[0], VERBS, "")):
+            raise click.UsageError(f"no such command {args[0]!r}. {hint}", context)
         return super().resolve_command(context, args)
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:

@@ -7,12 +7,13 @@ Each check yields complaints; where they stand is known to whoever calls.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from compos.config.model import Device, File, Healthcheck, Logging, Mount
 from compos.config.quantities import MAX_COUNT, milliseconds, octets, signal_number, whole_number
 from compos.image.reference import LOCAL_IMAGES
+from compos.suggestion import did_you_mean
 
 __all__ = [
     "ARCHITECTURES",
@@ -43,7 +44,6 @@ __all__ = [
     "logging",
     "mount",
     "mount_type",
-    "nearest",
     "octal",
     "optional_image",
     "platform",
@@ -94,10 +94,6 @@ CONFINEMENTS = ("default", "linuxkit")
 SECCOMP = ("default", "unconfined")
 FAILURES = ("continue", "halt", "reboot")
 """What a failed `onboot` container means."""
-
-
-_MEANT = 200
-"""Characters of a word that may be misspelt; comparing takes the square of it."""
 
 
 class Complaint(NamedTuple):
@@ -223,26 +219,14 @@ def octal(text: str) -> Iterator[Complaint]:
         )
 
 
-def nearest(text: str, known: Iterable[str]) -> str | None:
-    """What of `known` the user may have meant, in any case of letters."""
-    from difflib import get_close_matches
-
-    if len(text) > _MEANT:
-        return None
-    lowered = {name.lower(): name for name in known}
-    text = text.lower()
-    begun = [name for name in lowered if len(text) > 3 and name.startswith(text)]
-    near = begun or get_close_matches(text, lowered, 1, 0.7)
-    return lowered[near[0]] if near else None
-
-
 def capability(text: str) -> Iterator[Complaint]:
     """An exact name, or `all` or `none` in any case (1.8)."""
     if text in CAPABILITIES or text.lower() in ("all", "none"):
         return
-    near = nearest(f"CAP_{text.upper().removeprefix('CAP_')}", CAPABILITIES)
-    hint = (
-        f"Did you mean {near}?" if near else "Names are those of capabilities(7), or all, or none."
+    hint = did_you_mean(
+        f"CAP_{text.upper().removeprefix('CAP_')}",
+        CAPABILITIES,
+        "Names are those of capabilities(7), or all, or none.",
     )
     yield Complaint("config-capability", f"there is no capability {text!r}", hint)
 
@@ -269,8 +253,7 @@ def rlimit(text: str) -> Iterator[Complaint]:
         return
     name = parts[0].upper().removeprefix("RLIMIT_")
     if name not in RLIMITS:
-        near = nearest(name, RLIMITS)
-        hint = f"Did you mean {near}?" if near else f"Limits are: {', '.join(sorted(RLIMITS))}."
+        hint = did_you_mean(name, RLIMITS, f"Limits are: {', '.join(sorted(RLIMITS))}.")
         yield Complaint("config-rlimit", f"there is no limit {parts[0]!r}", hint)
     for value in parts[1:]:
         number = re.fullmatch("0*([0-9]{1,20})", value, re.ASCII)
@@ -471,8 +454,7 @@ def logging(given: Logging) -> Iterator[Complaint]:
     options = given.options or {}
     for name, value in options.items():
         if name not in LOG_OPTIONS:
-            near = nearest(name, LOG_OPTIONS)
-            hint = f"Did you mean {near!r}?" if near else f"Options are: {', '.join(LOG_OPTIONS)}."
+            hint = did_you_mean(name, LOG_OPTIONS, f"Options are: {', '.join(LOG_OPTIONS)}.")
             yield Complaint(
                 "config-logging", f"there is no logging option {name!r}", hint, "options"
             )

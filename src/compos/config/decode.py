@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from compos.config import model
-from compos.config.check import Complaint, nearest
+from compos.config.check import Complaint
 from compos.config.fields import CONFIG, ENTRY
 from compos.config.kinds import (
     Flag,
@@ -24,6 +24,7 @@ from compos.config.kinds import (
 from compos.config.model import Config, Mark
 from compos.config.nodes import List, Map, Node, Scalar, Span
 from compos.config.problems import Problems
+from compos.suggestion import did_you_mean, question, similar
 
 __all__ = ["BAD", "Decoder"]
 
@@ -127,7 +128,7 @@ class Decoder:
                 message,
                 node.span,
                 path,
-                _meant(text, known) or "Write one of them.",
+                did_you_mean(text, known, "Write one of them."),
             )
             return BAD
         if kind.check is not None and not self._accept(kind.check(text), node.span, path):
@@ -290,16 +291,10 @@ class Decoder:
 
     def _unknown(self, key: Scalar, kind: Record, path: str) -> str | None:
         """Report a key that does not exist; returns the one that the user may have meant."""
-        near = None if self._problems.is_full else nearest(key.text, kind.fields)
-        hint = f"Did you mean {near!r}?" if near else f"Keys here are: {', '.join(kind.fields)}."
+        near = [] if self._problems.is_full else similar(key.text, kind.fields, 1)
+        hint = question(near) or f"Keys here are: {', '.join(kind.fields)}."
         self.fail("config-unknown-key", f"there is no key {key.text!r}", key.span, path, hint)
-        return near
-
-
-def _meant(text: str, known: Iterable[str]) -> str | None:
-    """A hint, when something known is near."""
-    near = nearest(text, known)
-    return f"Did you mean {near!r}?" if near else None
+        return near[0] if near else None
 
 
 def _flag_hint(text: str) -> str | None:

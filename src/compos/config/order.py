@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from compos.config.check import nearest
 from compos.config.model import Config, ImageEntry, Settings
 from compos.config.problems import Problems
 from compos.config.service_keys import SERVICE_KEYS
+from compos.suggestion import did_you_mean
 
 __all__ = ["SHAREABLE", "check_order", "shared_service"]
 
@@ -77,7 +77,7 @@ def _namespaces(
                 "config-namespace",
                 f"there is no service named {name!r}",
                 mark,
-                hint=_meant(name, services),
+                hint=_unknown(name, services),
             )
         elif name == entry.name:
             problems.add(
@@ -105,7 +105,7 @@ def _dependencies(
         if other is None:
             if dependency.required is not False:
                 message = f"there is no service named {name!r}"
-                problems.add("config-depends-on", message, mark, hint=_meant(name, services))
+                problems.add("config-depends-on", message, mark, hint=_unknown(name, services))
         elif never := _never(dependency.condition, other.settings):
             problems.add("config-depends-on", f"{name!r} {never[0]}", mark, hint=never[1])
 
@@ -173,6 +173,5 @@ def _known(entry: ImageEntry, services: Mapping[str, ImageEntry]) -> Iterator[st
         yield owner
 
 
-def _meant(name: str, services: Mapping[str, ImageEntry]) -> str:
-    near = nearest(name, services)
-    return f"Did you mean {near!r}?" if near else "Name an entry of services."
+def _unknown(name: str, services: Mapping[str, ImageEntry]) -> str:
+    return did_you_mean(name, services, "Name an entry of services.")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from compos.config.check import is_template, mount_type, nearest, repeated_rlimits
+from compos.config.check import is_template, mount_type, repeated_rlimits
 from compos.config.ids import id_map
 from compos.config.model import Config, File, Id, ImageEntry, Mark, Volume
 from compos.config.order import check_order
@@ -16,6 +16,7 @@ from compos.config.problems import Problems
 from compos.config.sources import is_url
 from compos.image.reference import LOCAL_IMAGES
 from compos.progress import notice
+from compos.suggestion import did_you_mean
 
 __all__ = ["check_names", "check_references"]
 
@@ -97,9 +98,10 @@ def _known_id(value: Id | None, ids: Mapping[str, int], mark: Mark, problems: Pr
     if value.isdecimal():
         hint = "Write the number without quotes."
     else:
-        hint = (
-            _meant(value, ids)
-            or "Write a number, root, or the name of an onboot, onshutdown or services entry."
+        hint = did_you_mean(
+            value,
+            ids,
+            "Write a number, root, or the name of an onboot, onshutdown or services entry.",
         )
     problems.add("config-id", f"{value!r} is not the name of a container", mark, hint=hint)
 
@@ -148,7 +150,9 @@ def _known_volume(name: str, volumes: Mapping[str, Volume], mark: Mark, problems
             hint="Add `source: PATH`, or a volume.",
         )
         return False
-    hint = _meant(name, volumes) or "A path begins with /; a volume is declared under `volumes`."
+    hint = did_you_mean(
+        name, volumes, "A path begins with /; a volume is declared under `volumes`."
+    )
     problems.add("config-volume", f"there is no volume named {name!r}", mark, hint=hint)
     return False
 
@@ -161,8 +165,3 @@ def _images(config: Config) -> Iterator[tuple[str, Mark]]:
         yield entry.image, entry.mark.at("image")
     for volume in config.volumes:
         yield volume.image or "", volume.mark.at("image")
-
-
-def _meant(name: str, known: Iterable[str]) -> str | None:
-    near = nearest(name, known)
-    return f"Did you mean {near!r}?" if near else None

@@ -18,12 +18,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from compos.config.check import nearest
 from compos.config.model import Mark
 from compos.config.nodes import Entry, List, Map, Node, Scalar
 from compos.config.problems import Problems
 from compos.config.scalars import value_of
 from compos.errors import ConfigError
+from compos.suggestion import did_you_mean
 
 __all__ = ["SCRIPTS", "Variable", "Variables", "escaped", "given_variables", "substitute"]
 
@@ -215,13 +215,12 @@ class _Substitution:
                 f"{message}: {word}" if word else message,
                 f"Give --set {name}=VALUE.",
             )
-        elif near := nearest(name, self._variables):
-            self._fail(node, "config-variable", message, f"Did you mean {near!r}?")
         else:
-            hint = (
+            otherwise = (
                 f"Give --set {name}=VALUE, or write ${{{name}:-value}}; $${{ stands for the "
                 "characters ${."
             )
+            hint = did_you_mean(name, self._variables, otherwise)
             self._fail(node, "config-variable", message, hint)
         return ""
 

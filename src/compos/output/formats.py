@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 from compos.errors import OutputError
 from compos.output.job import EFI_STUB, INIT, RPI3
 from compos.output.roots import AUTO, root_named
+from compos.suggestion import did_you_mean
 
 if TYPE_CHECKING:
     from compos.output.job import Job
@@ -190,8 +191,5 @@ def make(job: Job, formats: Sequence[Format]) -> list[Output]:
 
 
 def _unknown(name: str) -> OutputError:
-    import difflib
-
-    near = difflib.get_close_matches(name, FORMATS, 1)
-    hint = f"Did you mean {near[0]}?" if near else f"Formats are: {', '.join(sorted(FORMATS))}."
+    hint = did_you_mean(name, FORMATS, f"Formats are: {', '.join(sorted(FORMATS))}.")
     return OutputError("format-unknown", f"there is no output format {name!r}", hint=hint)

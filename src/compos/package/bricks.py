@@ -17,6 +17,7 @@ from compos.image.platform import Platform
 from compos.image.reference import HUB, NAMESPACE, Reference, is_local, is_reserved
 from compos.image.store import Store
 from compos.package.recipe_key import has_key, recipe_key
+from compos.suggestion import question, similar
 
 if TYPE_CHECKING:
     from compos.package.build import Builder
@@ -141,8 +142,6 @@ class Bricks:
 
 
 def _unknown(reference: Reference) -> ImageError:
-    from difflib import get_close_matches
-
     from compos.package.recipe import load_recipe
 
     name = reference.path.partition("/")[2]
@@ -153,15 +152,14 @@ def _unknown(reference: Reference) -> ImageError:
     if name in shipped:
         meant = [f"{ORG}/{name}:{shipped[name]}"]
     else:
-        meant = [f"{ORG}/{one}:{shipped[one]}" for one in get_close_matches(name, shipped)]
+        meant = [f"{ORG}/{one}:{shipped[one]}" for one in similar(name, shipped)]
     return ImageError(
         "brick-unknown",
         f"compos ships no brick of this name, and names that begin with {ORG}/ are asked of "
         "nobody else",
         place=str(reference),
-        hint=f"Did you mean {' or '.join(meant)}?"
-        if meant
-        else "Name the image's registry, or a registry of bricks: --mirror compos=URL.",
+        hint=question(meant)
+        or "Name the image's registry, or a registry of bricks: --mirror compos=URL.",
     )
 
 

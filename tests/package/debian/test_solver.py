@@ -168,7 +168,7 @@ def failure(universe: Universe, *wanted: str) -> PackageError:
 
 def test_missing() -> None:
     error = failure(Universe("nginx", "redis"), "ngnix")
-    assert (error.id, error.hint) == ("debian-package-missing", "Did you mean nginx?")
+    assert (error.id, error.hint) == ("debian-package-missing", "Did you mean 'nginx'?")
     assert failure(Universe("nginx"), "zzz").hint == "Check the name and the suite."
 
 

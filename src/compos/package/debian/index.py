@@ -27,6 +27,7 @@ from compos.package.debian.mirror import Mirror
 from compos.package.debian.package import Package, parse_package
 from compos.package.debian.release import MAX_LIST, Release, load_release
 from compos.package.debian.version import version_key
+from compos.suggestion import similar
 
 __all__ = ["Index", "Package", "Table", "load_index"]
 
@@ -136,9 +137,7 @@ class Index:
 
     def similar(self, name: str) -> list[str]:
         """Up to three names of packages that look like `name`, the most similar first."""
-        import difflib
-
-        # difflib needs 1.5 s for all names; a slip in the first two letters is rare.
+        # Comparing needs 1.5 s for all names; a slip in the first two letters is rare.
         start = name[:2].encode()
         names = sorted(
             {
@@ -148,7 +147,7 @@ class Index:
                 if other.startswith(start)
             }
         )
-        return difflib.get_close_matches(name, names)
+        return similar(name, names)
 
     def _loaded(self) -> tuple[Table, ...]:
         with self._lock:

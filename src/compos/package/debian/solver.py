@@ -16,6 +16,7 @@ from typing import Protocol
 from compos.errors import PackageError
 from compos.package.debian.package import Package
 from compos.package.debian.relation import Dependency, Relation
+from compos.suggestion import question
 
 __all__ = ["Source", "resolve"]
 
@@ -235,14 +236,11 @@ def _names(package: Package, relation: Relation) -> bool:
 
 
 def _missing(index: Source, name: str) -> PackageError:
-    similar = index.similar(name)
     return PackageError(
         "debian-package-missing",
         f"Debian has no package {name} for {index.architecture}",
         place=name,
-        hint=f"Did you mean {' or '.join(similar)}?"
-        if similar
-        else "Check the name and the suite.",
+        hint=question(index.similar(name)) or "Check the name and the suite.",
     )
 
 
