@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from compos.image.json_document import parse_json
+from compos.image.json_document import canonical_json, parse_json
 
 
 @pytest.mark.parametrize(
@@ -44,3 +44,8 @@ def test_values(text: bytes | str, value: object) -> None:
 def test_nonsense(text: bytes | str) -> None:
     with pytest.raises(ValueError, match=r"."):
         parse_json(text, limit=100 if len(text) == 102 else 1 << 24)
+
+
+def test_equal_values_have_one_spelling() -> None:
+    assert canonical_json({"b": [1, "ä"], "a": None}) == b'{"a":null,"b":[1,"\\u00e4"]}'
+    assert canonical_json({"b": 1, "a": 2}) == canonical_json({"a": 2, "b": 1})

@@ -9,13 +9,12 @@ predicate.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
 from compos.errors import ImageError
-from compos.image.json_document import parse_json
+from compos.image.json_document import canonical_json, parse_json
 from compos.image.model import (
     ATTESTATION,
     CONFIG,
@@ -125,21 +124,19 @@ def put_attestation(
         ],
         "predicate": document,
     }
-    blob = store.put(_json(statement), IN_TOTO)
+    blob = store.put(canonical_json(statement), IN_TOTO)
     layer = Descriptor(IN_TOTO, blob.digest, blob.size, {PREDICATE_TYPE: SPDX})
     nowhere = Platform("unknown", "unknown")
     rootfs = {"type": "layers", "diff_ids": [layer.digest]}
-    config = store.put(_json({**nowhere.to_json(), "config": {}, "rootfs": rootfs}), CONFIG)
+    config = store.put(
+        canonical_json({**nowhere.to_json(), "config": {}, "rootfs": rootfs}), CONFIG
+    )
     document_ = {
         "schemaVersion": 2,
         "mediaType": MANIFEST,
         "config": config.to_json(),
         "layers": [layer.to_json()],
     }
-    made = store.put(_json(document_), MANIFEST)
+    made = store.put(canonical_json(document_), MANIFEST)
     annotations = {REFERENCE_DIGEST: manifest.digest, REFERENCE_TYPE: ATTESTATION}
     return Descriptor(MANIFEST, made.digest, made.size, annotations, nowhere)
-
-
-def _json(value: object) -> bytes:
-    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()

@@ -1,11 +1,12 @@
-"""JSON that somebody else wrote, read in one place: bounded, and with one kind of error. Pure."""
+"""JSON that somebody else wrote, read in one place, bounded and with one kind of error; and the
+spelling of what we write where a digest follows. Pure."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
-__all__ = ["MAX_JSON", "parse_json"]
+__all__ = ["MAX_JSON", "canonical_json", "parse_json"]
 
 MAX_JSON = 16 << 20
 """Bytes of a document. The distribution specification has registries take manifests of 4 MiB; SBOMs
@@ -25,6 +26,12 @@ def parse_json(data: bytes | str, *, limit: int = MAX_JSON) -> Any:
         return json.loads(data, parse_constant=_refused)
     except RecursionError as error:
         raise ValueError("it is nested too deep") from error
+
+
+def canonical_json(value: object) -> bytes:
+    """The one spelling of `value`: keys sorted, no blanks, only ASCII. Equal values have equal
+    bytes, so equal digests."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
 
 
 def _refused(constant: str) -> None:

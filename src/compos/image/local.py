@@ -9,7 +9,6 @@ save`). The network is never asked.
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -21,7 +20,7 @@ from compos.errors import ImageError, WrongContent
 from compos.image.archive import Archive, identity, opened
 from compos.image.attestation import attestation_blobs
 from compos.image.digest import Digest, digest_of
-from compos.image.json_document import parse_json
+from compos.image.json_document import canonical_json, parse_json
 from compos.image.model import (
     INDEX,
     LAYER_GZIP,
@@ -264,7 +263,7 @@ def _import_entries(store: Store, archive: Archive, entries: Sequence[Descriptor
         for one in entries
     ]
     index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests}
-    return store.put(json.dumps(index, sort_keys=True, separators=(",", ":")).encode(), INDEX)
+    return store.put(canonical_json(index), INDEX)
 
 
 def _import_all(
@@ -394,9 +393,7 @@ def import_docker(
         "config": store.put(settings, CONFIG_TYPE).to_json(),
         "layers": [layers[one].to_json() for one in named],
     }
-    manifest = store.put(
-        json.dumps(document, sort_keys=True, separators=(",", ":")).encode(), MANIFEST
-    )
+    manifest = store.put(canonical_json(document), MANIFEST)
     names = [name for name in map(_full_name, entry.get("RepoTags") or ()) if name]
     return (
         _full_name(wanted) if _full_name(wanted) in names else names[0] if len(names) == 1 else ""

@@ -7,11 +7,11 @@ them.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from compos.filesystem.tar import tar_pieces
+from compos.image.json_document import canonical_json
 from compos.image.model import (
     CONFIG,
     INDEX,
@@ -43,7 +43,7 @@ def assemble(
         ):
             writer.write(chunk)
         layer = writer.commit(LAYER_TAR)
-    config_bytes = _json(_config(layer, platform, settings))
+    config_bytes = canonical_json(_config(layer, platform, settings))
     config = store.put(config_bytes, CONFIG)
     manifest = {
         "schemaVersion": 2,
@@ -51,7 +51,7 @@ def assemble(
         "config": config.to_json(),
         "layers": [layer.to_json()],
     }
-    descriptor = store.put(_json(manifest), MANIFEST)
+    descriptor = store.put(canonical_json(manifest), MANIFEST)
     image = Image(
         name, descriptor.digest, ImageConfig.from_bytes(config_bytes), (layer,), config.digest
     )
@@ -115,8 +115,4 @@ def tag_image(
         "mediaType": INDEX,
         "manifests": [entry.to_json() for entry in manifests],
     }
-    store.tag(name, store.put(_json(index), INDEX), annotations={**kept, **annotations})
-
-
-def _json(value: object) -> bytes:
-    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+    store.tag(name, store.put(canonical_json(index), INDEX), annotations={**kept, **annotations})
