@@ -11,8 +11,8 @@ import fnmatch
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from compos.compose.depmod import module_name, read_module
 from compos.compose.module_trie import binary_indexes
-from compos.compose.modules import module_name, read_module
 from compos.tree.contents import Contents
 from compos.tree.node import DIRECTORY, EPOCH, FILE, Node, Tree, ancestors, file
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Mapping, Sequence
 
-from compos.compose.modules import module_name
+from compos.compose.depmod import module_name
 
 __all__ = ["binary_indexes", "module_trie"]
 

@@ -17,13 +17,13 @@ from compos.compose.apk import merged_database
 from compos.compose.component import Component, Root, union
 from compos.compose.container import Bundle, Container, container_component, with_profile_inside
 from compos.compose.daemon import runtime_config
+from compos.compose.depmod import SUFFIXES
 from compos.compose.drivers import ANY, BASE, CHECKSUMS, MACHINES
 from compos.compose.drivers import LABEL as MODULES_LABEL
 from compos.compose.files import files_components
 from compos.compose.host_files import HostFile
 from compos.compose.kernel import kernel_component
 from compos.compose.kernel_modules import FIRMWARE, PLACES, kept_firmware, kept_modules
-from compos.compose.modules import SUFFIXES
 from compos.compose.parts import Parts
 from compos.compose.plan import LABEL as PLAN_LABEL
 from compos.compose.plan import PATH as PLAN_PATH

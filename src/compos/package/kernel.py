@@ -11,9 +11,9 @@ import hashlib
 import re
 
 from compos import progress
+from compos.compose.depmod import MAX_MODULE, index_files, read_module
 from compos.compose.kernel_image import KernelImageError, decompressed
 from compos.compose.module_trie import binary_indexes
-from compos.compose.modules import MAX_MODULE, index_files, read_module
 from compos.errors import PackageError
 from compos.filesystem.tar import tar_pieces
 from compos.image.store import Store

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from compos.compose.elf import ElfError, section
 from compos.compose.kernel_image import KernelImageError, decompressed
 
-__all__ = ["SUFFIXES", "Module", "closure", "index_files", "module_name", "read_module"]
+__all__ = ["SUFFIXES", "Module", "index_files", "module_closure", "module_name", "read_module"]
 
 
 SUFFIXES = (".ko", ".ko.gz", ".ko.xz", ".ko.zst")
@@ -71,7 +71,7 @@ def read_module(path: str, data: bytes) -> Module:
     )
 
 
-def closure(modules: Mapping[str, Module], names: Iterable[str]) -> tuple[str, ...]:
+def module_closure(modules: Mapping[str, Module], names: Iterable[str]) -> tuple[str, ...]:
     """`names` and everything that they depend on, dependencies first; unknown names (built in) are
     left out."""
     done: dict[str, None] = {}
@@ -119,7 +119,7 @@ def _in_order(modules: Iterable[Module], order: bytes) -> list[Module]:
 
 def _dependencies(modules: Mapping[str, Module], module: Module) -> str:
     # modprobe loads from the right: what others need stands last.
-    needed = [name for name in closure(modules, module.depends) if name != module.name]
+    needed = [name for name in module_closure(modules, module.depends) if name != module.name]
     return f"{module.path}:" + "".join(f" {modules[name].path}" for name in reversed(needed))
 
 

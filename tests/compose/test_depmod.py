@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from compos.compose.depmod import Module, index_files, module_closure, read_module
 from compos.compose.elf import ElfError, read_elf, section
-from compos.compose.modules import Module, closure, index_files, read_module
 
 VERSION = "6.1.0-test"
 MODULES: dict[str, dict[str, Any]] = {
@@ -108,8 +108,8 @@ def test_closure_comes_in_load_order_and_survives_circles() -> None:
         "b": Module("b.ko", "b", ("c", "gone")),
         "c": Module("c.ko", "c", ("a",)),
     }
-    assert closure(modules, ["a"]) == ("c", "b", "a")
-    assert closure(modules, ["nothing"]) == ()
+    assert module_closure(modules, ["a"]) == ("c", "b", "a")
+    assert module_closure(modules, ["nothing"]) == ()
 
 
 def test_programs_say_what_they_need() -> None:
