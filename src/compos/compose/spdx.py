@@ -77,12 +77,12 @@ class Merged:
         if version not in READ:
             raise sbom_error(f"it is no SPDX 2.1, 2.2 or 2.3 but {str(version)[:40]!r}", place)
         try:
-            _Addition(self, document, prefix, mark, owner).add()
+            _DocumentMerge(self, document, prefix, mark, owner).add()
         except InvalidError as error:
             raise sbom_error(str(error), place) from error
 
 
-class _Addition:
+class _DocumentMerge:
     """One document on its way into the whole."""
 
     def __init__(
