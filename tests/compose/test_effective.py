@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from compos.cli.main import main
-from compos.compose.effective import effective
+from compos.compose.effective import effective_config
 from compos.config.dump import resolved_yaml
 from tests.compose.systems import World
 
@@ -36,7 +36,7 @@ services:
 def test_values_and_origins(world: World) -> None:
     world.label("labelled/app:1", LABEL, Cmd=["/run", "me"], Env=["B=2"], WorkingDir="/w")
     name = world.images["labelled/app:1"].name
-    text = resolved_yaml(effective(world.config(YAML), world.images), with_origins=True)
+    text = resolved_yaml(effective_config(world.config(YAML), world.images), with_origins=True)
     file = world.folder / "os.yml"
     assert text.splitlines() == [
         "services:",
@@ -73,7 +73,7 @@ def test_values_and_origins(world: World) -> None:
 def test_building_what_is_printed_gives_the_same_containers(world: World) -> None:
     world.label("labelled/app:1", LABEL, Cmd=["/run", "me"], Env=["B=2"], WorkingDir="/w")
     before = world.nodes(YAML)
-    printed = resolved_yaml(effective(world.config(YAML), world.images), with_origins=True)
+    printed = resolved_yaml(effective_config(world.config(YAML), world.images), with_origins=True)
     after = world.nodes(printed)
     for document in ("config.json", "runtime.json"):
         path = f"containers/services/app/{document}"

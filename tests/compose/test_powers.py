@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from compos.cli.main import main
-from compos.compose.effective import effective
+from compos.compose.effective import effective_config
 from compos.compose.powers import label_powers, powers, refuse_powers
 from compos.config.dump import resolved_yaml
 from compos.config.load import decode_label
@@ -116,7 +116,7 @@ def test_config_marks_them(world: World) -> None:
     config = world.config(
         "services:\n  - name: app\n    image: acme/app:1\n    capabilities.add: [CAP_KILL]\n"
     )
-    text = resolved_yaml(effective(config, world.images), with_origins=True)
+    text = resolved_yaml(effective_config(config, world.images), with_origins=True)
     name = world.images["acme/app:1"].name
     assert f"pid: host  # label of {name} (power over the machine)" in text
     assert f"- all  # label of {name} (power over the machine)" in text

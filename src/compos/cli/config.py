@@ -62,11 +62,11 @@ def config(
     system = described.config
     if with_images:
         from compos.api.access import Access
-        from compos.compose.effective import effective
+        from compos.compose.effective import effective_config
         from compos.output.build import find_parts
 
         source = Access(debian.over(settings)).images(packages=described.packages)
-        system = effective(system, find_parts(source, system, described.platform).images)
+        system = effective_config(system, find_parts(source, system, described.platform).images)
     if form == "json":
         click.echo(resolved_json(system))
     else:

@@ -16,13 +16,13 @@ from compos.config.kinds import ListOf, MapOf, Record, TextMap
 from compos.config.model import Config, ImageEntry, Mark, Runtime
 from compos.image.model import Image
 
-__all__ = ["effective"]
+__all__ = ["effective_config"]
 
 ADDED = {"capabilities": "capabilities.add", "binds": "binds.add"}
 """Keys with another one that adds to them; merged, there is only the first."""
 
 
-def effective(config: Config, images: Mapping[str, Image]) -> Config:
+def effective_config(config: Config, images: Mapping[str, Image]) -> Config:
     """`config` with everything that labels and image configs add to its containers; `images` has
     those that it names.
 
