@@ -156,13 +156,13 @@ def _look_at_powers(config: Config, parts: Parts, current: set[str], *, allowed:
     }
     if not images:
         return
-    from compos.compose.powers import label_powers, refuse_powers, told
+    from compos.compose.powers import grant_message, label_powers, refuse_powers
 
     found = label_powers(config, images)
     if not allowed:
         refuse_powers(found)
     for power in found:
-        notice(told(*power))
+        notice(grant_message(*power))
 
 
 def _copies(

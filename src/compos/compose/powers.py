@@ -17,7 +17,7 @@ from compos.config.model import Config, ImageEntry, Mount, Runtime, Settings
 from compos.errors import CombinedError, ConfigError
 from compos.image.model import Image
 
-__all__ = ["Power", "label_powers", "powers", "refuse_powers", "told"]
+__all__ = ["Power", "grant_message", "label_powers", "powers", "refuse_powers"]
 
 MIGHTY = (
     "CAP_SYS_ADMIN",
@@ -174,7 +174,7 @@ def label_powers(
     return found
 
 
-def told(entry: ImageEntry, image: Image, granting: Iterable[Power]) -> str:
+def grant_message(entry: ImageEntry, image: Image, granting: Iterable[Power]) -> str:
     """A sentence for people."""
     what = ", ".join(dict.fromkeys(power.what for power in granting))
     return f"{entry.name}: the label of {image.name} grants {what}"
@@ -185,7 +185,7 @@ def refuse_powers(found: Iterable[tuple[ImageEntry, Image, list[Power]]]) -> Non
     errors = [
         ConfigError(
             "label-powers",
-            told(entry, image, granting),
+            grant_message(entry, image, granting),
             place=str(entry.mark),
             hint=f"Write {', '.join(dict.fromkeys(power.key for power in granting))} into the "
             "entry, as you want them.",
