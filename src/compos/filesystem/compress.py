@@ -1,7 +1,7 @@
 """Compressing an archive once per content: pieces in, a stored file out.
 
-May touch: the store (`derived/…`). The compressors are pinned by name and level: a key names them
-both.
+May touch: the cache that it is handed. The compressors are pinned by name and level: a key names
+them both.
 """
 
 from __future__ import annotations
@@ -9,20 +9,20 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Callable, Iterable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 from threading import Lock
 from types import ModuleType
 from typing import Literal, Protocol, TypeAlias, cast
 
-from compos.image.store import Store
 from compos.tree.contents import Contents, piece_size
 from compos.tree.node import Piece, Slice
 
 __all__ = [
     "COMPRESSIONS",
     "GZIP_LEVEL",
+    "Cache",
     "Compression",
     "already_stored",
     "block_compressor",
@@ -81,6 +81,18 @@ not."""
 _one_large = Lock()
 
 
+class Cache(Protocol):
+    """Where compressed forms are kept, as files `derived/KIND/KEY` below `root`: a store."""
+
+    root: Path
+
+    def derived(self, kind: str, key: str) -> Path | None:
+        """The finished result `key` of the step `kind`, or None."""
+
+    def derive(self, kind: str, key: str) -> AbstractContextManager[Path]:
+        """A path to make a result at, which is kept when the block ends well."""
+
+
 class _Compressor(Protocol):
     def compress(self, data: bytes, /) -> bytes: ...
     def flush(self) -> bytes: ...
@@ -95,19 +107,19 @@ class _Plain:
 
 
 def stored(
-    store: Store, kind: str, key: str, compression: Encoding, make: Callable[[], Iterable[Piece]]
+    cache: Cache, kind: str, key: str, compression: Encoding, make: Callable[[], Iterable[Piece]]
 ) -> Slice:
     """The compressed form of `make()`'s pieces, kept as `derived/KIND/KEY.COMPRESSION`; `key` must
     name the contents."""
-    if found := already_stored(store, kind, key, compression):
+    if found := already_stored(cache, kind, key, compression):
         return found
     name = f"{key}.{identity(compression)}"
     large = sum(map(piece_size, make())) >= LARGE
     with (
         _one_large if large else nullcontext(),
-        store.derive(kind, name) as temporary,
+        cache.derive(kind, name) as temporary,
         temporary.open("wb") as out,
-        Contents(store.root) as contents,
+        Contents(cache.root) as contents,
     ):
         compressor = _compressor(compression, large=large)
         for chunk in contents.chunks(make()):
@@ -118,10 +130,10 @@ def stored(
     return Slice(f"derived/{kind}/{name}", 0, size)
 
 
-def already_stored(store: Store, kind: str, key: str, compression: Encoding) -> Slice | None:
+def already_stored(cache: Cache, kind: str, key: str, compression: Encoding) -> Slice | None:
     """What `stored` has made before, if it is there and whole."""
     name = f"{key}.{identity(compression)}"
-    size = _size(store.derived(kind, name))
+    size = _size(cache.derived(kind, name))
     return None if size is None else Slice(f"derived/{kind}/{name}", 0, size)
 
 
