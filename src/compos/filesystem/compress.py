@@ -16,12 +16,12 @@ from threading import Lock
 from types import ModuleType
 from typing import Literal, Protocol, TypeAlias, cast
 
+from compos.filesystem.deflate import WITH_HEADER, deflater, deflater_identity
 from compos.tree.contents import Contents, piece_size
 from compos.tree.node import Piece, Slice
 
 __all__ = [
     "COMPRESSIONS",
-    "GZIP_LEVEL",
     "Cache",
     "Compression",
     "already_stored",
@@ -58,8 +58,6 @@ up to 2^27 (lib/decompress_unzstd.c), and needs that much memory while it unpack
 
 LARGE = 16 << 20
 """From this size on, a far window is worth its memory; one such at a time."""
-
-GZIP_LEVEL = 6
 
 XZ_PRESET = 9 | 1 << 31
 """With liblzma's LZMA_PRESET_EXTREME."""
@@ -163,7 +161,7 @@ def identity(compression: Encoding) -> str:
     if compression == "none":
         return compression
     if compression in ("gzip", "gzip-part"):
-        return f"{compression}{GZIP_LEVEL}-{zlib.ZLIB_RUNTIME_VERSION}"
+        return f"{compression}{deflater_identity()}"
     if compression in ("xz", "xz-x86"):
         return f"{compression}{XZ_PRESET}w{XZ_WINDOW}-{_python_version()}"
     return f"zstd{ZSTD_LEVEL}s-{ZSTD_FAR_LEVEL}w{ZSTD_WINDOW}-{_zstd().zstd_version}"
@@ -173,11 +171,11 @@ def _compressor(compression: Encoding, *, large: bool) -> _Compressor:
     if compression == "none":
         return _Plain()
     if compression == "gzip":
-        return zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, 31)
+        return deflater(WITH_HEADER)
     if compression == "gzip-part":
         from compos.filesystem.gzip_parts import PartCompressor
 
-        return PartCompressor(GZIP_LEVEL)
+        return PartCompressor()
     if compression != "zstd":
         return _xz(machine_code=compression == "xz-x86")
     zstd = _zstd()

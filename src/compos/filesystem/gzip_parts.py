@@ -12,12 +12,12 @@ crc32_combine.
 from __future__ import annotations
 
 import struct
-import zlib
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from compos.filesystem.checksums import crc32
+from compos.filesystem.deflate import RAW, SYNC, deflater
 from compos.tree.contents import Contents
 from compos.tree.node import Piece, Slice
 
@@ -48,8 +48,7 @@ _POLYNOMIAL = 0xEDB88320
 class PartCompressor:
     """A compressor of one part: `compress` chunks of any size, then `flush`."""
 
-    def __init__(self, level: int) -> None:
-        self._level = level
+    def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(THREADS)
         self._waiting: deque[Future[bytes]] = deque()
         self._open = bytearray()
@@ -75,7 +74,7 @@ class PartCompressor:
         return made + _PART_END.pack(self._checksum, self._size)
 
     def _submit(self, chunk: bytes) -> None:
-        self._waiting.append(self._pool.submit(_packed, chunk, self._window, self._level))
+        self._waiting.append(self._pool.submit(_packed, chunk, self._window))
         self._window = chunk[-WINDOW:]
 
     def _finished(self, most: int) -> Iterator[bytes]:
@@ -83,12 +82,12 @@ class PartCompressor:
             yield self._waiting.popleft().result()
 
 
-def _packed(chunk: bytes, window: bytes, level: int) -> bytes:
-    packer = zlib.compressobj(level, zlib.DEFLATED, -15, zdict=window)
-    return packer.compress(chunk) + packer.flush(zlib.Z_SYNC_FLUSH)
+def _packed(chunk: bytes, window: bytes) -> bytes:
+    packer = deflater(RAW, window=window)
+    return packer.compress(chunk) + packer.flush(SYNC)
 
 
-def joined(contents: Contents, parts: Iterable[Slice], last: bytes, level: int) -> Iterator[Piece]:
+def joined(contents: Contents, parts: Iterable[Slice], last: bytes) -> Iterator[Piece]:
     """The gzip stream of what `parts` hold and of `last`, as pieces. Raises `ImageError`
     (`store-corrupt`)."""
     yield _HEADER
@@ -101,7 +100,7 @@ def joined(contents: Contents, parts: Iterable[Slice], last: bytes, level: int) 
         total += size
         yield Slice(part.source, part.offset, length)
     checksum = combined(checksum, crc32(last), len(last))
-    packer = zlib.compressobj(level, zlib.DEFLATED, -15)
+    packer = deflater(RAW)
     yield (
         packer.compress(last) + packer.flush() + _END.pack(checksum, total + len(last) & 0xFFFFFFFF)
     )

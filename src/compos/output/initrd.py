@@ -17,7 +17,7 @@ from typing import NamedTuple, TypeAlias
 from compos import progress
 from compos.compose.sbom import NAME as SBOM
 from compos.compose.system import System
-from compos.filesystem.compress import GZIP_LEVEL, Encoding, already_stored, encoding, stored
+from compos.filesystem.compress import Encoding, already_stored, encoding, stored
 from compos.filesystem.cpio import STEP, cpio_pieces
 from compos.filesystem.tar import TarEntry, tar_pieces
 from compos.image.store import Store
@@ -111,7 +111,7 @@ def _made(job: Job, segments: Sequence[Nodes]) -> list[Piece]:
     from compos.filesystem.gzip_parts import joined
 
     with Contents(job.store.root) as contents:
-        return [*joined(contents, parts, end, GZIP_LEVEL)]
+        return [*joined(contents, parts, end)]
 
 
 class _Archive(NamedTuple):
