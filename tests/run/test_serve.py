@@ -3,6 +3,7 @@ client can hold."""
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import socket
@@ -16,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from compos.errors import RunError
-from compos.run import serve
+from compos.run import serve, served
 from compos.run.serve import listen, parse_address
 
 CONTENT = b"0123456789"
@@ -374,3 +375,18 @@ def test_what_is_no_address(text: str) -> None:
 def test_what_cannot_be_served(host: str, folder_name: str) -> None:
     with pytest.raises(RunError):
         listen(host, 0, folder_name)
+
+
+@pytest.mark.parametrize("path", ["out", "in", "up/secret", "absolute", "sub/none/x"])
+def test_no_link_is_followed_that_was_put_in_the_way(folder: Path, path: str) -> None:
+    """What was found without links has one when it is opened."""
+    assert served._opened(folder, folder / path) is None
+    with pytest.raises(OSError, match=r"\[Errno") as caught:
+        served._open_below(folder, folder / path)
+    assert caught.value.errno in (errno.ELOOP, errno.ENOTDIR, errno.ENOENT)
+
+
+def test_a_file_is_found_without_proc(folder: Path) -> None:
+    descriptor = served._open_below(folder, folder / "sub/index.html")
+    assert os.read(descriptor, 9) == b"index"
+    os.close(descriptor)

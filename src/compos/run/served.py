@@ -22,6 +22,8 @@ __all__ = ["Folder", "Found", "find", "listing", "parse_range", "unchanged"]
 
 _RANGE = re.compile(r"\s*bytes\s*=\s*(\d*)\s*-\s*(\d*)\s*", re.ASCII | re.IGNORECASE)
 _INDEXES = ("index.html", "index.htm")
+_FOLDER = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FILE = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 _BEYOND = 1 << 62
 """Stands for a position of too many digits: no file is as long."""
 
@@ -79,14 +81,12 @@ def _opened(root: Path, path: Path) -> Found | None:
         # Opening a pipe would wait, opening a device may do anything.
         if not stat.S_ISREG(path.lstat().st_mode):
             return None
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+        descriptor = _open_below(root, path)
     except (OSError, ValueError):
         return None
     stream = os.fdopen(descriptor, "rb")
     status = os.fstat(descriptor)
-    # Somebody may have put a link in the way since.
-    really = Path(f"/proc/self/fd/{descriptor}").readlink()
-    if not stat.S_ISREG(status.st_mode) or not really.is_relative_to(root):
+    if not stat.S_ISREG(status.st_mode):
         stream.close()
         return None
     modified = int(status.st_mtime)
@@ -95,6 +95,21 @@ def _opened(root: Path, path: Path) -> Found | None:
         "Last-Modified": email.utils.formatdate(max(0, modified), usegmt=True),
     }
     return Found(stream, status.st_size, modified, headers)
+
+
+def _open_below(root: Path, path: Path) -> int:
+    """The file at `path`, which has no links, opened folder by folder: somebody may have put a link
+    in the way since. Raises `OSError`."""
+    folder = os.open(root, _FOLDER)
+    try:
+        *folders, name = path.relative_to(root).parts
+        for part in folders:
+            inner = os.open(part, _FOLDER, dir_fd=folder)
+            os.close(folder)
+            folder = inner
+        return os.open(name, _FILE, dir_fd=folder)
+    finally:
+        os.close(folder)
 
 
 def _type_of(name: str) -> str:
