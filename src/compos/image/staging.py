@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from compos.errors import DiskFull, StoreError
+from compos.image.locks import lock_file
 
 __all__ = ["disk_errors", "make_private", "staging", "sweep", "write_atomically"]
 
@@ -82,7 +83,7 @@ def staging(folder: Path) -> Iterator[Path]:
             handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
         except FileNotFoundError:
             continue
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        lock_file(handle, fcntl.LOCK_EX)
         if path.exists():
             break
         os.close(handle)
@@ -94,7 +95,7 @@ def staging(folder: Path) -> Iterator[Path]:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what killed processes left in `folder`."""
+    """Remove what killed processes left in `folder`; without locks nobody knows that they were."""
     import shutil
 
     with suppress(OSError):
@@ -102,8 +103,8 @@ def sweep(folder: Path) -> None:
             with suppress(OSError):
                 handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
                 try:
-                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    shutil.rmtree(path, ignore_errors=True)
+                    if lock_file(handle, fcntl.LOCK_EX | fcntl.LOCK_NB):
+                        shutil.rmtree(path, ignore_errors=True)
                 finally:
                     os.close(handle)
 

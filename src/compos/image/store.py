@@ -12,7 +12,6 @@ and of LinuxKit's cache, so either tool can read the other's:
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import stat
@@ -28,6 +27,7 @@ from compos.image.blobs import BlobReader, BlobWriter
 from compos.image.derived import DerivedResults
 from compos.image.digest import EMPTY, Digest
 from compos.image.json_document import parse_json
+from compos.image.locks import lock_records
 from compos.image.model import (
     INDEX,
     INDEX_TYPES,
@@ -323,7 +323,7 @@ class Store(DerivedResults):
         """Keep other threads and processes (LinuxKit's too) from changing the names."""
         self._make_root()
         with _THREADS, (self.root / ".lock").open("a") as handle:
-            fcntl.lockf(handle, fcntl.LOCK_EX)
+            lock_records(handle.fileno())
             yield
 
     @contextmanager

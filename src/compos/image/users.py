@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from compos.image.locks import lock_file
+
 __all__ = ["Users"]
 
 _NOT_YET, _NEVER = -1, -2
@@ -53,7 +55,7 @@ class Users:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except OSError:
             # A lock that could not grow may have been lost (flock(2)).
-            fcntl.flock(self._descriptor, fcntl.LOCK_SH)
+            lock_file(self._descriptor, fcntl.LOCK_SH)
             yield False
             return
         try:

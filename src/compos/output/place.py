@@ -32,7 +32,10 @@ _TEMPORARY = re.compile(r"\.compos-[0-9a-f]{32}\.part")
 _AGE = 10
 """Seconds: what is younger may be another build's, which is about to remove it."""
 
-_UNNAMED = (errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL)
+_FOLDER = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
+"""How a folder is opened; without O_PATH, which is Linux's, one must be able to list it."""
+
+_UNNAMED = (errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL, errno.ENOSYS)
 """What open(2) says where O_TMPFILE is not known."""
 
 
@@ -55,7 +58,7 @@ class Place:
         self._was_there = False
         self._is_put = False
         # Paths may change their meaning meanwhile; this folder stays the same.
-        self._folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._folder = os.open(path.parent, _FOLDER)
         try:
             found = self._checked()
             mode = SECRET if secret else found
@@ -103,8 +106,8 @@ class Place:
     def _open(self, mode: int) -> None:
         flags = os.O_RDWR | os.O_CLOEXEC
         try:
-            # Without /proc it could not be named.
-            if not os.path.exists("/proc/self/fd"):  # noqa: PTH110
+            # Without /proc it could not be named; macOS does not know such files.
+            if not os.path.exists("/proc/self/fd") or not hasattr(os, "O_TMPFILE"):  # noqa: PTH110
                 raise OSError(errno.EOPNOTSUPP, "")
             self.descriptor = os.open(".", flags | os.O_TMPFILE, mode, dir_fd=self._folder)
         except OSError as error:

@@ -25,7 +25,11 @@ costs more."""
 BUFFER = 1 << 20
 OPEN_FILES = 32
 _ZEROS = bytes(64 << 10)
-_NO_REFLINK = {errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF, errno.ESPIPE}
+_NO_RANGE_COPY = {
+    *(errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF, errno.ESPIPE),
+    errno.EPERM,  # a container engine's filter of system calls that does not know this one
+}
+"""After these errors of copy_file_range(2) a slice is read and written instead."""
 
 
 def piece_size(piece: Piece) -> int:
@@ -193,19 +197,12 @@ class Contents:
     def _copy_slice(self, piece: Slice, out: int) -> None:
         source = self._open(piece.source)
         offset, remaining = piece.offset, piece.size
-        while remaining:
-            try:
-                done = os.copy_file_range(source, out, remaining, offset)
-            except OSError as error:
-                if error.errno not in _NO_REFLINK:
-                    raise
-                for part in self._parts(Slice(piece.source, offset, remaining)):
-                    _write(out, part)
-                return
-            if not done:
-                raise _short(piece.source)
+        while remaining and (done := _copy_range(source, out, remaining, offset)):
             offset += done
             remaining -= done
+        # The rest, which the kernel does not copy; at the file's end this finds it too short.
+        for part in self._parts(Slice(piece.source, offset, remaining)):
+            _write(out, part)
 
     def _open(self, source: str) -> int:
         descriptor = self._files.get(source)
@@ -218,6 +215,20 @@ class Contents:
                 raise _short(source) from error
             self._files[source] = descriptor
         return descriptor
+
+
+def _copy_range(source: int, out: int, length: int, offset: int) -> int:
+    """How many bytes the kernel copied (copy_file_range(2)); 0 where it cannot, and at the file's
+    end. Some file systems return 0 before the end (Linux 5.3 to 5.18)."""
+    # macOS has no such call.
+    if not hasattr(os, "copy_file_range"):
+        return 0
+    try:
+        return os.copy_file_range(source, out, length, offset)
+    except OSError as error:
+        if error.errno not in _NO_RANGE_COPY:
+            raise
+        return 0
 
 
 def _short(source: str) -> ImageError:
