@@ -347,8 +347,8 @@ def test_syslog_over_tcp(
 
 
 class Memlogd:
-    """LinuxKit's protocol (reference 12.2): a datagram with a source's name and a descriptor, read
-    line by line to its end."""
+    """LinuxKit's protocol (docs/linuxkit.md#run-12.2): a datagram with a source's name and a
+    descriptor, read line by line to its end."""
 
     def __init__(self, folder: Path) -> None:
         self.lines: dict[str, list[str]] = {}

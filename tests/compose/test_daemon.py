@@ -1,4 +1,4 @@
-"""containerd's runtime-config.toml (reference runtime-and-packages.md, section 10)."""
+"""containerd's runtime-config.toml (docs/linuxkit.md#run-10)."""
 
 from __future__ import annotations
 

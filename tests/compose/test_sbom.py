@@ -122,7 +122,7 @@ def test_a_system_of_silent_images_has_one_too(world: World, options: dict[str, 
 
 
 def test_every_section_below_its_folder(world: World) -> None:
-    """The table of reference 3.9 and 3.2: where each image's files are said to lie."""
+    """The table of docs/linuxkit.md#3.9 and #3.2: where each image's files are said to lie."""
     one = {"SPDXID": "SPDXRef-File-1", "fileName": "/bin/app", "checksums": [SHA1]}
     two = {"SPDXID": "SPDXRef-File-2", "fileName": "./usr/../lib//x", "checksums": [SHA1]}
     for number, name in enumerate(("kernel", "init", "volume", "once", "locked", "off", "web")):

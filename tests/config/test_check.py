@@ -1,5 +1,5 @@
-"""Syntax inside strings, and keys that need or exclude each other: reference 1.4, 1.8 to 1.13, 2.4,
-3.7.
+"""Syntax inside strings, and keys that need or exclude each other: docs/linuxkit.md#1.4, 1.8 to
+1.13, 2.4, 3.7.
 
 Defects put right: N15, N16, N18, N19, N22.
 """
@@ -212,7 +212,7 @@ def test_hints(fields: str, hint: str) -> None:
 
 
 def test_an_unknown_limit_is_named() -> None:
-    """Defect N22."""
+    """docs/linuxkit.md#N22."""
     assert "'files'" in errors("services: [{name: a, image: b, rlimits: ['files,1,2']}]")[0].message
 
 

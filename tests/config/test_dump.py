@@ -1,5 +1,5 @@
-"""Printing: reference 2.5 and 3.8, defect N9. PyYAML, which reads YAML 1.1, is the second
-reader."""
+"""Printing: docs/linuxkit.md#2.5 and #3.8, docs/linuxkit.md#N9. PyYAML, which reads YAML 1.1, is
+the second reader."""
 
 from __future__ import annotations
 

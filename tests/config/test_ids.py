@@ -1,4 +1,4 @@
-"""Numbers of containers: reference 1.7."""
+"""Numbers of containers: docs/linuxkit.md#1.7."""
 
 from __future__ import annotations
 

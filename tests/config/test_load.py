@@ -1,5 +1,5 @@
-"""Sources, merging, labels, and several mistakes in one run: reference 1.6, 2.1, 2.2, 2.4, 4,
-defects N6, N14."""
+"""Sources, merging, labels, and several mistakes in one run: docs/linuxkit.md#1.6, 2.1, 2.2, 2.4,
+4, docs/linuxkit.md#N6, #N14."""
 
 from __future__ import annotations
 

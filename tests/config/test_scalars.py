@@ -1,4 +1,4 @@
-"""The table of reference 1.0, row by row."""
+"""The table of docs/linuxkit.md#1.0, row by row."""
 
 from __future__ import annotations
 

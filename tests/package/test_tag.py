@@ -1,4 +1,4 @@
-"""Content-hash tags against the check values that LinuxKit gives (reference cli.md 2.3)."""
+"""Content-hash tags against the check values that LinuxKit gives (docs/linuxkit.md#cli-2.3)."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""Alpine's package database of several init images as one (reference yaml-and-build.md 3.4, item
-2).
+"""Alpine's package database of several init images as one (docs/linuxkit.md#3.4).
 
 May touch: the store (reading). Every init image of LinuxKit's brings a database of its own packages
 under the same path, of which the last would win.

@@ -1,4 +1,4 @@
-"""Linux capabilities: how YAML and label become `process.capabilities` (reference 1.8)."""
+"""Linux capabilities: how YAML and label become `process.capabilities` (docs/linuxkit.md#1.8)."""
 
 from __future__ import annotations
 

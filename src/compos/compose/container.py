@@ -1,5 +1,5 @@
 """A container of the system: its bundle under `/containers`, laid out as LinuxKit's runtime expects
-it (reference 3.5)."""
+it (docs/linuxkit.md#3.5)."""
 
 from __future__ import annotations
 

@@ -3,10 +3,10 @@ whose image is nowhere else.
 
 May touch: the store (reading).
 
-As in LinuxKit (reference yaml-and-build.md 4.2), but never wrong: a section is copied only when its
-whole entry is the same, ids and shared roots included, and when nothing that the earlier build laid
-over it is missing now (defects N10 to N12). What the store has is built from the store, which is as
-fast and needs no comparison.
+As in LinuxKit (docs/linuxkit.md#4.2), but never wrong: a section is copied only when its whole
+entry is the same, ids and shared roots included, and when nothing that the earlier build laid over
+it is missing now (docs/linuxkit.md#N10 to #N12). What the store has is built from the store, which
+is as fast and needs no comparison.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What the boot plan says of containerd, from the file in which LinuxKit's users say it:
 runtime-config.toml.
 
-Source: reference runtime-and-packages.md, section 10. May touch: the store, reading that file's
+Source: docs/linuxkit.md#run-10. May touch: the store, reading that file's
 contents.
 """
 

@@ -1,4 +1,4 @@
-"""The `files` section as a component (reference 3.7). Pure: host files have been read
+"""The `files` section as a component (docs/linuxkit.md#3.7). Pure: host files have been read
 (`host_files`)."""
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def _tree(entry: File, node: Node) -> Tree:
 
 def _searchable(mode: int) -> int:
     """The mode of folders that an entry needs: its own, with execute for each of user, group, other
-    that has any bit (M9)."""
+    that has any bit (docs/linuxkit.md#M9)."""
     for shift in (6, 3, 0):
         if mode >> shift & 7:
             mode |= 1 << shift

@@ -1,4 +1,5 @@
-"""The kernel: its image, command line, microcode and modules as one component (reference 3.4.1).
+"""The kernel: its image, command line, microcode and modules as one component
+(docs/linuxkit.md#3.4).
 
 May touch: the store, for the index of `kernel.tar` and the decompressed kernel.
 """
@@ -96,7 +97,7 @@ def _key(image: Image, path: str) -> str:
 
 def _file(tree: Tree, path: str) -> Node | None:
     """The regular file at `path`, links followed: a symlinked kernel is the file it means (defect
-    N20)."""
+    docs/linuxkit.md#N20)."""
     path = path.strip("/")
     for _ in range(8):
         node = tree.get(path)

@@ -1,5 +1,5 @@
 """A container's mounts: LinuxKit's defaults, then `tmpfs`, `binds` and `mounts` of the YAML
-(reference 1.9). Pure."""
+(docs/linuxkit.md#1.9). Pure."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Control group limits and devices in the runtime spec (reference 1.10 and 1.12; keys that LinuxKit
-drops work here)."""
+"""Control group limits and devices in the runtime spec (docs/linuxkit.md#1.10 and #1.12; keys that
+LinuxKit drops work here)."""
 
 from __future__ import annotations
 

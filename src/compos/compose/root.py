@@ -1,7 +1,7 @@
 """An image's tree as LinuxKit lays it out: engine leftovers dropped, name resolution files and
 mount points put in.
 
-Rules: reference yaml-and-build.md 3.2; defects N4 and N21 put right.
+Rules: docs/linuxkit.md#3.2, #N4 and #N21.
 """
 
 from __future__ import annotations

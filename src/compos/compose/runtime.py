@@ -1,4 +1,5 @@
-"""`runtime.json`: what is done around a container before it starts (reference 1.14 and 3.5)."""
+"""`runtime.json`: what is done around a container before it starts (docs/linuxkit.md#1.14 and
+#3.5)."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@ yaml-and-build.md 3.9).
 
 May touch: the store (`derived/sbom` keeps the document, so that outputs slice it and remembered
 results stay small). Differs from LinuxKit on purpose: deterministic, identifiers unique, the
-selected manifest's attestations only (N24).
+selected manifest's attestations only (docs/linuxkit.md#N24).
 """
 
 from __future__ import annotations

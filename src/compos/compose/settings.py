@@ -1,5 +1,5 @@
 """What a container really gets: the YAML's settings over the image label's over the image's own
-(reference 1.5)."""
+(docs/linuxkit.md#1.5)."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def surviving_label(yaml: Settings, label: Settings) -> Settings:
 
 
 def _merge_runtime(yaml: Runtime | None, label: Runtime | None) -> Runtime:
-    """Each sub-field by itself; `bindNS` each namespace by itself (reference 1.14)."""
+    """Each sub-field by itself; `bindNS` each namespace by itself (docs/linuxkit.md#1.14)."""
     own, theirs = yaml or Runtime(), label or Runtime()
     values: dict[str, Any] = {
         name: getattr(own, name) if getattr(own, name) is not None else getattr(theirs, name)

@@ -2,8 +2,8 @@
 yaml-and-build.md 3.9).
 
 Pure. Reads SPDX 2.1 to 2.3 in JSON, gives 2.3. As LinuxKit has it, with its defects put right
-(N24): every identifier is unique, references follow a renamed one, what refers to nothing is left
-out, and the namespace is a digest of the content.
+(docs/linuxkit.md#N24): every identifier is unique, references follow a renamed one, what refers to
+nothing is left out, and the namespace is a digest of the content.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """`config.json`: a container's merged settings as an OCI runtime specification 1.2.1 document
-(reference 1.5 to 1.15)."""
+(docs/linuxkit.md#1.5 to #1.15)."""
 
 from __future__ import annotations
 

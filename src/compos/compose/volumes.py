@@ -1,5 +1,5 @@
 """Volumes: writable or read-only folders shared by containers, empty or filled from an image
-(reference 3.6).
+(docs/linuxkit.md#3.6).
 
 May touch: the store.
 """

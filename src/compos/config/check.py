@@ -165,7 +165,7 @@ def included(text: str) -> Iterator[Complaint]:
 
 
 def container_name(text: str) -> Iterator[Complaint]:
-    """The name becomes a folder's name in the image (defect N16)."""
+    """The name becomes a folder's name in the image (docs/linuxkit.md#N16)."""
     if (
         not text
         or text in (".", "..")
@@ -181,7 +181,7 @@ def container_name(text: str) -> Iterator[Complaint]:
 
 
 def volume_name(text: str) -> Iterator[Complaint]:
-    """Lower-case letters, digits, `_` and `-`; not empty (defect N19)."""
+    """Lower-case letters, digits, `_` and `-`; not empty (docs/linuxkit.md#N19)."""
     if not re.fullmatch(VOLUME_NAME, text) or len(text) > MAX_NAME:
         hint = f"Use up to {MAX_NAME} lower-case letters, digits, - and _."
         yield Complaint("config-volume", f"{_short(text)} cannot be a volume's name", hint)
@@ -220,7 +220,7 @@ def octal(text: str) -> Iterator[Complaint]:
 
 
 def capability(text: str) -> Iterator[Complaint]:
-    """An exact name, or `all` or `none` in any case (1.8)."""
+    """An exact name, or `all` or `none` in any case (docs/linuxkit.md#1.8)."""
     if text in CAPABILITIES or text.lower() in ("all", "none"):
         return
     hint = did_you_mean(
@@ -232,7 +232,7 @@ def capability(text: str) -> Iterator[Complaint]:
 
 
 def capabilities(names: Sequence[str]) -> Iterator[Complaint]:
-    """`none` stands alone; `all` absorbs what stands beside it (defect N18)."""
+    """`none` stands alone; `all` absorbs what stands beside it (docs/linuxkit.md#N18)."""
     if len(names) > 1 and any(name.lower() == "none" for name in names):
         yield Complaint(
             "config-capability",
@@ -242,7 +242,8 @@ def capabilities(names: Sequence[str]) -> Iterator[Complaint]:
 
 
 def rlimit(text: str) -> Iterator[Complaint]:
-    """NAME,SOFT,HARD (1.13); the message names the limit (defect N22)."""
+    """NAME,SOFT,HARD (docs/linuxkit.md#1.13); the message names the limit
+    (docs/linuxkit.md#N22)."""
     parts = [part.strip() for part in text.split(",", 2)]
     if len(parts) != 3:
         yield Complaint(
@@ -277,7 +278,7 @@ def repeated_rlimits(texts: Sequence[str]) -> Iterator[tuple[int, str]]:
 
 
 def bind(text: str) -> Iterator[Complaint]:
-    """SOURCE:DESTINATION[:OPTIONS] (1.9)."""
+    """SOURCE:DESTINATION[:OPTIONS] (docs/linuxkit.md#1.9)."""
     parts = text.split(":")
     if len(parts) not in (2, 3) or not all(parts[:2]):
         path = parts[0] or "/etc/x"
@@ -289,7 +290,7 @@ def bind(text: str) -> Iterator[Complaint]:
 
 
 def tmpfs(text: str) -> Iterator[Complaint]:
-    """DESTINATION[:OPTIONS] (1.9)."""
+    """DESTINATION[:OPTIONS] (docs/linuxkit.md#1.9)."""
     if text.count(":") > 1 or not text.partition(":")[0]:
         yield Complaint(
             "config-mount",
@@ -299,7 +300,7 @@ def tmpfs(text: str) -> Iterator[Complaint]:
 
 
 def mount_type(given: Mount) -> str:
-    """The mount's type, completed (1.9, rules a and b); empty when it has none."""
+    """The mount's type, completed (docs/linuxkit.md#1.9); empty when it has none."""
     if given.type:
         return given.type
     if given.source in SOURCE_IS_TYPE:
@@ -308,7 +309,7 @@ def mount_type(given: Mount) -> str:
 
 
 def mount(given: Mount) -> Iterator[Complaint]:
-    """A mount that can be completed (1.9, rules c and f)."""
+    """A mount that can be completed (docs/linuxkit.md#1.9)."""
     kind = mount_type(given)
     if not kind:
         yield Complaint(
@@ -319,7 +320,8 @@ def mount(given: Mount) -> Iterator[Complaint]:
 
 
 def device(given: Device) -> Iterator[Complaint]:
-    """Nodes need a path, a type and a mode; the path `all` is a rule without a node (1.10)."""
+    """Nodes need a path, a type and a mode; the path `all` is a rule without a node
+    (docs/linuxkit.md#1.10)."""
     if not given.path:
         yield Complaint(
             "config-device", "the device has no path", "Add `path: /dev/NAME`, or `path: all`."
@@ -336,7 +338,8 @@ def device(given: Device) -> Iterator[Complaint]:
 
 
 def file(given: File) -> Iterator[Complaint]:
-    """What a file is made of, and where (3.7); paths cannot leave the root (defect N16)."""
+    """What a file is made of, and where (docs/linuxkit.md#3.7); paths cannot leave the root
+    (docs/linuxkit.md#N16)."""
     path = given.path or ""
     if not path.strip("/"):
         yield Complaint("config-file", "the path is empty", "Name a path below /.", "path")

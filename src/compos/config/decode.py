@@ -100,7 +100,8 @@ class Decoder:
             )
         if isinstance(kind, Identity) and isinstance(value, str):
             return self._no_nul(node, path) if "\0" in value else value
-        # LinuxKit's schema counts 1.0 and 1e3 as whole numbers; ids then fail in its build (1.0).
+        # LinuxKit's schema counts 1.0 and 1e3 as whole numbers; ids then fail in its build
+        # (docs/linuxkit.md#1.0).
         if (
             isinstance(kind, Number)
             and isinstance(value, float)

@@ -1,7 +1,7 @@
 """A configuration printed again: for `--dry-run`, and as the metadata document of a system
-(reference 2.5 and 3.8). Pure.
+(docs/linuxkit.md#2.5 and #3.8). Pure.
 
-What is printed can be read again, mappings and limits included (defect N9).
+What is printed can be read again, mappings and limits included (docs/linuxkit.md#N9).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The YAML's tables: each key with its type, what it means, and the field of the model that it
 fills.
 
-They drive decoding, "did you mean", printing (keys in the order of reference 3.8) and the published
-JSON schema. Pure.
+They drive decoding, "did you mean", printing (keys in the order of docs/linuxkit.md#3.8) and the
+published JSON schema. Pure.
 """
 
 from __future__ import annotations

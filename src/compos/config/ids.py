@@ -1,4 +1,4 @@
-"""User and group ids: numbers, `root`, or the name of a container (reference 1.7). Pure."""
+"""User and group ids: numbers, `root`, or the name of a container (docs/linuxkit.md#1.7). Pure."""
 
 from __future__ import annotations
 

@@ -73,7 +73,8 @@ def load(
 
 
 def decode_label(text: str, image: str) -> Settings:
-    """The settings in the image label org.mobyproject.config (1.6); blank text says nothing.
+    """The settings in the image label org.mobyproject.config (docs/linuxkit.md#1.6); blank text
+    says nothing.
 
     Raises `ConfigError` or `CombinedError`, with `image` in the place.
     """

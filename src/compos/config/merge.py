@@ -1,4 +1,4 @@
-"""Several files as one system: kernel fields replace, lists append (reference 2.2). Pure.
+"""Several files as one system: kernel fields replace, lists append (docs/linuxkit.md#2.2). Pure.
 
 Each field has its rule: one that somebody adds to the model and forgets here fails in every build,
 and is not lost.

@@ -1,4 +1,4 @@
-"""The YAML as values: every section and field (reference yaml-and-build.md section 1). Pure.
+"""The YAML as values: every section and field (docs/linuxkit.md#1.1). Pure.
 
 `None` means "not given" everywhere: what an image's label says may only count then. All places
 (`mark`) are equal, so that the same system written elsewhere is the same value; `config.digest`

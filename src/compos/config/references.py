@@ -1,7 +1,7 @@
 """What one part of a system says about another: names that stand twice, volumes and containers that
 are named. Pure.
 
-Looked at after merging, so that every file may refer to every other (defect N6).
+Looked at after merging, so that every file may refer to every other (docs/linuxkit.md#N6).
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ __all__ = ["check_names", "check_references"]
 
 
 def check_names(config: Config, problems: Problems) -> None:
-    """Services and volumes have names of their own (2.2; volumes over all files, defect N6)."""
+    """Services and volumes have names of their own (docs/linuxkit.md#2.2; volumes over all files,
+    docs/linuxkit.md#N6)."""
     _unique("service", config.services, problems)
     _unique("volume", config.volumes, problems)
 
@@ -108,7 +109,7 @@ def _known_id(value: Id | None, ids: Mapping[str, int], mark: Mark, problems: Pr
 
 def _volumes(entry: ImageEntry, volumes: Mapping[str, Volume], problems: Problems) -> None:
     """Sources that do not begin with / are volumes; a read-only one is bound with exactly `ro`
-    (1.9)."""
+    (docs/linuxkit.md#1.9)."""
     for key, binds in (("binds", entry.settings.binds), ("binds.add", entry.settings.binds_add)):
         for number, text in enumerate(binds or ()):
             source, destination, *options = text.split(":")

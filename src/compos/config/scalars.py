@@ -1,5 +1,5 @@
-"""What an unquoted YAML scalar is: LinuxKit's rules, between YAML 1.1 and 1.2 (reference 1.0).
-Pure."""
+"""What an unquoted YAML scalar is: LinuxKit's rules, between YAML 1.1 and 1.2
+(docs/linuxkit.md#1.0). Pure."""
 
 from __future__ import annotations
 

@@ -109,7 +109,7 @@ def _text(name: str, data: bytes) -> str:
 
 
 def _fetch(url: str) -> tuple[str, bytes]:
-    """The body of a document that is really there (defect N14), redirects followed."""
+    """The body of a document that is really there (docs/linuxkit.md#N14), redirects followed."""
     from compos.http import beginning, following, without_secrets
 
     name = without_secrets(url)

@@ -62,4 +62,4 @@ def _program() -> ModuleType:
         from zlib_ng import zlib_ng
     except ImportError:  # no wheel for this machine
         return zlib
-    return cast("ModuleType", zlib_ng)
+    return zlib_ng

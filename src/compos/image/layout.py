@@ -1,5 +1,5 @@
 """An image with its platforms as it was published: the blobs of an OCI layout, complete in the
-store (reference 3.6).
+store (docs/linuxkit.md#3.6).
 
 May touch: the store, and the network through `Registry`. For volumes of the format `oci`, whose
 image is data for something in the system (an installer, a registry) rather than a root filesystem.

@@ -2,7 +2,7 @@
 architectures.
 
 May touch: the store, and the network through `push`. The rules are those of LinuxKit's `cache push`
-(reference cli.md 3.6).
+(docs/linuxkit.md#cli-3.6).
 """
 
 from __future__ import annotations

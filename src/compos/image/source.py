@@ -1,8 +1,8 @@
 """Images for a build: from the store when complete, else our own bricks, else the registry.
 
-May touch: the store and the network. Differs from LinuxKit on purpose (reference
-`yaml-and-build.md` section 6.2): every layer must be there (N3), a single manifest must be for the
-wanted platform (N23), only that platform is fetched (N25).
+May touch: the store and the network. Differs from LinuxKit on purpose: every layer must be there
+(docs/linuxkit.md#N3), a single manifest must be for the wanted platform (docs/linuxkit.md#N23),
+only that platform is fetched (docs/linuxkit.md#N25).
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@ makes there.
 
 May touch: the folders named (reading), and git's work tree around them.
 
-As LinuxKit has it (reference yaml-and-build.md 2.3), with its defects put right (N15): only images'
-names are templates, an absolute folder is taken as it is, `tag:` counts, and what cannot be
+As LinuxKit does (docs/linuxkit.md#2.3), with its defects put right (docs/linuxkit.md#N15): only
+images' names are templates, an absolute folder is taken as it is, `tag:` counts, and what cannot be
 resolved is an error at its place.
 """
 

@@ -1,5 +1,5 @@
 """The tag of a package's image: a digest of its folder as git has it, the same that LinuxKit
-computes (reference cli.md 2.3).
+computes (docs/linuxkit.md#cli-2.3).
 
 May touch: the folder and its git work tree (reading), by way of the `git` program, since it is
 git's own ids that count.

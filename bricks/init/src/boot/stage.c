@@ -113,7 +113,7 @@ static int stage_carry_out(const struct plan_line *line, struct failure *failure
     }
 }
 
-/* What a machine needs, and a container has (reference 15). */
+/* What a machine needs, and a container has (docs/linuxkit.md#run-15). */
 static bool stage_is_of_machine(enum plan_word word)
 {
     static const enum plan_word words[] = {WORD_CLOCK,    WORD_COLDPLUG, WORD_COLDPLUG_EARLY, WORD_ISSUE,          WORD_LOOPBACK,

@@ -7,7 +7,7 @@
 #include <stdbool.h>
 
 /*
- * Whether init is in a container, whose engine has set the machine up: /proc is mounted before it runs (reference 15). Asked
+ * Whether init is in a container, whose engine has set the machine up: /proc is mounted before it runs (docs/linuxkit.md#run-15). Asked
  * first before anything is mounted.
  */
 bool machine_is_given(void);

@@ -19,7 +19,7 @@
 
 enum { LOOK = 10000, FULL = 95, MIN_SECONDS = 5, PANIC_SECONDS = 10 };
 
-/* Where containers and logs write into memory (reference 4.1). */
+/* Where containers and logs write into memory (docs/linuxkit.md#run-4.1). */
 static const char *const monitor_places[] = {"/run", "/tmp", "/var"};
 static bool monitor_reported[sizeof monitor_places / sizeof *monitor_places];
 

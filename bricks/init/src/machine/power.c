@@ -21,7 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Filesystems with a disk or a server behind them, and overlays, which may lie on those (reference 13). */
+/* Filesystems with a disk or a server behind them, and overlays, which may lie on those (docs/linuxkit.md#run-13). */
 static const struct {
     const char *type;
     int flags;
