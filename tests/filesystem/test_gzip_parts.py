@@ -5,18 +5,32 @@ from __future__ import annotations
 import gzip
 import random
 import subprocess
+import sys
 import zlib
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from compos.filesystem.compress import stored
+from compos.filesystem import deflate
+from compos.filesystem.compress import identity, stored
 from compos.filesystem.gzip_parts import CHUNK, combined, joined
 from compos.image.store import Store
 from compos.tree.contents import Contents
 
 SIZES = (0, 1, 32 << 10, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK + 5)
+
+
+@pytest.fixture(params=["as installed", "without zlib-ng"])
+def program(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Not every machine has a wheel of zlib-ng."""
+    if request.param == "without zlib-ng":
+        # What is None there cannot be imported.
+        monkeypatch.setitem(sys.modules, "zlib_ng", None)
+    deflate._program.cache_clear()
+    yield str(request.param)
+    deflate._program.cache_clear()
 
 
 def text(size: int, seed: int) -> bytes:
@@ -32,7 +46,7 @@ def test_a_checksum_of_joined_bytes(size: int) -> None:
     assert combined(zlib.crc32(one), zlib.crc32(other), len(other)) == zlib.crc32(one + other)
 
 
-def test_one_stream_of_parts(tmp_path: Path) -> None:
+def test_one_stream_of_parts(tmp_path: Path, program: str) -> None:
     store = Store(tmp_path / "store")
     bodies = [text(size, seed) for seed, size in enumerate(SIZES)]
     parts = [
@@ -57,7 +71,15 @@ def test_one_stream_of_parts(tmp_path: Path) -> None:
     assert len(made) < len(gzip.compress(whole, 6)) * 1.02
 
 
-def test_a_part_is_the_same_whoever_compresses_it(tmp_path: Path) -> None:
+def test_keys_say_which_program_it_was(program: str) -> None:
+    without = f"6-{zlib.ZLIB_RUNTIME_VERSION}"
+    for encoding in ("gzip", "gzip-part"):
+        made = identity(encoding).removeprefix(encoding)
+        assert (made == without) == (deflate._program() is zlib)
+    assert program == "as installed" or deflate._program() is zlib
+
+
+def test_a_part_is_the_same_whoever_compresses_it(tmp_path: Path, program: str) -> None:
     body = text(4 * CHUNK + 77, 9)
     made = []
     for name in ("one", "two"):

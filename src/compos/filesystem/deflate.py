@@ -62,4 +62,5 @@ def _program() -> ModuleType:
         from zlib_ng import zlib_ng
     except ImportError:  # no wheel for this machine
         return zlib
-    return zlib_ng
+    program: ModuleType = zlib_ng
+    return program
