@@ -24,6 +24,7 @@ lint: $(VENV)/ready   ## the linters alone (they also run as tests)
 format: $(VENV)/ready
 	@$(BIN)/ruff check --fix src tests bench docs examples hatch_build.py
 	@$(BIN)/ruff format src tests bench docs examples hatch_build.py
+	@clang-format -i bricks/init/src/*.c bricks/init/src/*/*.[ch] tests/bricks/init/*.c
 
 bench: $(VENV)/ready  ## measure builds beside cp and the C tools, and write docs/benchmarks.md (ten minutes; needs 10 GB)
 	@scripts/install-packages docker-registry skopeo zstd

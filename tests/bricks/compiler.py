@@ -6,7 +6,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-__all__ = ["SOURCES", "compile_driver"]
+__all__ = ["DRIVERS", "SOURCES", "compile_driver"]
 
 SOURCES = Path(__file__).resolve().parents[2] / "bricks" / "init" / "src"
 DRIVERS = Path(__file__).resolve().parent / "init"

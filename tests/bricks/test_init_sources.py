@@ -1,14 +1,16 @@
-"""The rules that init's C sources keep: names that grep finds, includes by the path from `src`."""
+"""The rules that init's C sources keep: names that grep finds, includes by the path from `src`, and
+the style of `.clang-format`."""
 
 from __future__ import annotations
 
 import re
+import subprocess
 from collections import defaultdict
 from pathlib import Path
 
 import pytest
 
-from tests.bricks.compiler import SOURCES
+from tests.bricks.compiler import DRIVERS, SOURCES
 
 FUNCTION = re.compile(r"^static [\w *]*?\b(\w+)\((?=[^;]*?\)\n\{|[^;{]*\);)", re.MULTILINE)
 VARIABLE = re.compile(
@@ -60,3 +62,27 @@ def test_a_header_is_guarded_by_its_own_name() -> None:
         if path.suffix == ".h":
             guard = f"COMPOS_{path.stem.upper()}_H"
             assert f"#ifndef {guard}\n#define {guard}\n" in path.read_text(), path
+
+
+def test_clang_format_would_change_nothing() -> None:
+    """Says which lines deviate; `make format` mends them."""
+    files = [*sources(), *sorted(DRIVERS.glob("*.c"))]
+    done = subprocess.run(
+        ["clang-format", "--dry-run", "--Werror", "--style=file", *files],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_lines_are_short() -> None:
+    """What clang-format leaves alone: comments, and tables between its marks."""
+    files = [*sources(), *sorted(DRIVERS.glob("*.c"))]
+    long = [
+        f"{path.name}:{number}"
+        for path in files
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if len(line) > 100
+    ]
+    assert long == []

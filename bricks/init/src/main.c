@@ -1,22 +1,23 @@
 /*
- * main.c: one program, several names: init is PID 1; svc, poweroff, reboot, halt and modprobe are commands, and so are
- * LinuxKit's service and rc.shutdown. Its kernels call /sbin/usermode-helper with the name of what they want.
+ * main.c: one program, several names: init is PID 1; svc, poweroff, reboot, halt and modprobe are
+ * commands, and so are LinuxKit's service and rc.shutdown. Its kernels call /sbin/usermode-helper
+ * with the name of what they want.
  */
-#include "machine/coldplug.h"
 #include "base/console.h"
 #include "base/failure.h"
 #include "base/files.h"
+#include "base/process.h"
+#include "boot/plan.h"
+#include "boot/root.h"
+#include "boot/stage.h"
+#include "containers/oneshot.h"
+#include "machine/coldplug.h"
 #include "machine/finder.h"
 #include "machine/hotplug.h"
 #include "machine/machine.h"
 #include "machine/monitor.h"
-#include "boot/plan.h"
 #include "machine/power.h"
-#include "base/process.h"
-#include "boot/root.h"
-#include "containers/oneshot.h"
 #include "services/services.h"
-#include "boot/stage.h"
 #include "services/svc.h"
 
 #include <errno.h>
@@ -61,8 +62,9 @@ static void main_take_machine(void)
 }
 
 /*
- * A machine without a hardware generator has no random numbers until somebody waits for them: only then the kernel makes
- * some of the jitter of its timers, which takes a second. Who waits now has them when the first container asks.
+ * A machine without a hardware generator has no random numbers until somebody waits for them: only
+ * then the kernel makes some of the jitter of its timers, which takes a second. Who waits now has
+ * them when the first container asks.
  */
 static void main_wait_for_random(void)
 {
@@ -147,6 +149,9 @@ int main(int count, char *arguments[])
         return power_command(POWER_HALT, count, arguments);
     if (strcmp(name, "rc.shutdown") == 0)
         return main_shutdown_command(count, arguments);
-    fprintf(stderr, "%s: only PID 1 is init; the other names are svc, poweroff, reboot, halt and modprobe\n", name);
+    fprintf(
+        stderr,
+        "%s: only PID 1 is init; the other names are svc, poweroff, reboot, halt and modprobe\n",
+        name);
     return 2;
 }

@@ -1,11 +1,14 @@
-/* Drives containerd.c from a test: containerd_driver SOCKET NAMESPACE CALL ARGUMENTS... prints what came of it. */
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
+/*
+ * Drives containerd.c from a test: containerd_driver SOCKET NAMESPACE CALL ARGUMENTS... prints what
+ * came of it.
+ */
 #include "base/failure.h"
 #include "containerd/containerd.h"
 #include "containerd/hpack.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 static char spec[2 * 1024 * 1024];
 

@@ -1,4 +1,7 @@
-/* files_driver.c: `below ROOT PATH`, `make PATH`, `line PATH SIZE`, `read PATH LIMIT`: the calls of files.h. */
+/*
+ * files_driver.c: `below ROOT PATH`, `make PATH`, `line PATH SIZE`, `read PATH LIMIT`: the calls of
+ * files.h.
+ */
 #include "base/files.h"
 
 #include <errno.h>

@@ -1,6 +1,6 @@
 /*
- * log_driver.c: FIFO DRIVER SIZE FILES ADDRESS: init's logging process over one stream named "web", until SIGTERM. Files go
- * to /var/log, so that it needs a root of its own (unshare).
+ * log_driver.c: FIFO DRIVER SIZE FILES ADDRESS: init's logging process over one stream named "web",
+ * until SIGTERM. Files go to /var/log, so that it needs a root of its own (unshare).
  */
 #include "log/logger.h"
 

@@ -1,8 +1,11 @@
 /*
  * loop_driver.c: PID 1's loop with many descriptors, and with process numbers that come again.
  *
- * many N: N pipes are watched and ready at once; prints how often the least called one was called, and the relays' output.
- * wrap: in a PID namespace of its own; prints what is known of processes whose numbers were others' before.
+ * many N: N pipes are watched and ready at once; prints how often the least called one was called,
+ * and the relays' output.
+ *
+ * wrap: in a PID namespace of its own; prints what is known of processes whose numbers were others'
+ * before.
  */
 #include "base/failure.h"
 #include "base/process.h"

@@ -1,7 +1,8 @@
 /*
- * memlogd_driver.c: sends lines where memlogd listens: as an onboot container's output goes there, and as the service web's,
- * which starts twice, each time by a helper process that ends when the container has opened its path, which is printed.
- * Then where the output of a service without logs goes. `hung`: many sources, to somebody who takes no message and reads nothing.
+ * memlogd_driver.c: sends lines where memlogd listens: as an onboot container's output goes there,
+ * and as the service web's, which starts twice, each time by a helper process that ends when the
+ * container has opened its path, which is printed. Then where the output of a service without logs
+ * goes. `hung`: many sources, to somebody who takes no message and reads nothing.
  */
 #include "log/log.h"
 

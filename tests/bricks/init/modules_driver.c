@@ -1,4 +1,7 @@
-/* modules_driver.c: FOLDER NAME...: prints the files that loading each name would bring into the kernel, in order. */
+/*
+ * modules_driver.c: FOLDER NAME...: prints the files that loading each name would bring into the
+ * kernel, in order.
+ */
 #include "base/failure.h"
 #include "machine/modules.h"
 
@@ -24,7 +27,8 @@ int main(int count, char *arguments[])
     for (int i = 2; i < count; i++) {
         struct failure failure = {"no reason"};
         int found = modules_load(&modules, arguments[i], &failure);
-        printf("%s: %d%s%s\n", arguments[i], found, found < 0 ? " " : "", found < 0 ? failure.text : "");
+        printf("%s: %d%s%s\n", arguments[i], found, found < 0 ? " " : "",
+               found < 0 ? failure.text : "");
     }
     modules_close(&modules);
     return 0;

@@ -1,4 +1,7 @@
-/* options_driver.c: prints each comma list of mount options as the kernel's flags, propagation and data. */
+/*
+ * options_driver.c: prints each comma list of mount options as the kernel's flags, propagation and
+ * data.
+ */
 #include "machine/mount.h"
 
 #include <stdio.h>

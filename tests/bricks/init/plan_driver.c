@@ -1,4 +1,7 @@
-/* plan_driver.c: reads each plan named on the command line and prints its table, one line a plan line. */
+/*
+ * plan_driver.c: reads each plan named on the command line and prints its table, one line a plan
+ * line.
+ */
 #include "base/files.h"
 #include "boot/plan.h"
 
@@ -16,10 +19,12 @@ static void print_lines(const struct plan *plan)
         for (size_t i = plan->begin[stage]; i < plan->end[stage]; i++) {
             const struct plan_line *line = &plan->lines[i];
             printf("%d %u %s", stage, line->number, line->inside ? "inside" : "outside");
-            for (int argument = 0; argument < PLAN_ARGUMENTS && line->argument[argument]; argument++)
+            for (int argument = 0; argument < PLAN_ARGUMENTS && line->argument[argument];
+                 argument++)
                 printf(" <%s>", line->argument[argument]);
             if (line->word == WORD_CONTAINER)
-                printf(" +%zu%s", plan_container_end(plan, i, plan->end[stage]) - i - 1, line->broken ? " broken" : "");
+                printf(" +%zu%s", plan_container_end(plan, i, plan->end[stage]) - i - 1,
+                       line->broken ? " broken" : "");
             putchar('\n');
         }
 }

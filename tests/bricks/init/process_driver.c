@@ -1,6 +1,7 @@
 /*
- * process_driver.c: LOG PROGRAM [ARGUMENT...]: runs a program as init runs runc, its standard output passed on to LOG and
- * the console, and prints how it ended; with orphans as PID 1 gets them. A request for power-off ends the wait.
+ * process_driver.c: LOG PROGRAM [ARGUMENT...]: runs a program as init runs runc, its standard
+ * output passed on to LOG and the console, and prints how it ended; with orphans as PID 1 gets
+ * them. A request for power-off ends the wait.
  */
 #include "base/failure.h"
 #include "base/process.h"
@@ -18,7 +19,8 @@ int main(int count, char *arguments[])
     struct child child;
     int ends[2];
     char status[64];
-    if (count < 3 || prctl(PR_SET_CHILD_SUBREAPER, 1) < 0 || process_start(&failure) < 0 || pipe2(ends, O_CLOEXEC) < 0)
+    if (count < 3 || prctl(PR_SET_CHILD_SUBREAPER, 1) < 0 || process_start(&failure) < 0 ||
+        pipe2(ends, O_CLOEXEC) < 0)
         return 2;
     int log = open(arguments[1], O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     if (relay_add(ends[0], log, 1 << 20, &failure) < 0)

@@ -1,4 +1,7 @@
-/* sealed_driver.c: sealed PROGRAM [MOST] [ARGUMENT...]: copies PROGRAM, drops a copy of more than MOST bytes, becomes it. */
+/*
+ * sealed_driver.c: sealed PROGRAM [MOST] [ARGUMENT...]: copies PROGRAM, drops a copy of more than
+ * MOST bytes, becomes it.
+ */
 #include "base/sealed.h"
 
 #include <stdio.h>

@@ -1,4 +1,7 @@
-/* service_driver.c: reads each plan named on the command line, and prints what it says of the services. */
+/*
+ * service_driver.c: reads each plan named on the command line, and prints what it says of the
+ * services.
+ */
 #include "base/failure.h"
 #include "base/files.h"
 #include "services/service.h"
@@ -14,13 +17,15 @@ static void ignore(unsigned number, const char *what)
 
 static void print_service(const struct service *service)
 {
-    printf("%s restart %d/%u stop %d/%lld log %d/%zu/%u <%s> <%s> health %zu", service->bundle.id, (int)service->restart,
-           service->max_restarts, service->stop_signal, (long long)service->grace, (int)service->log.driver,
-           service->log.size, service->log.files, service->log.address, service->log.tag, service->check.arguments);
+    printf("%s restart %d/%u stop %d/%lld log %d/%zu/%u <%s> <%s> health %zu", service->bundle.id,
+           (int)service->restart, service->max_restarts, service->stop_signal,
+           (long long)service->grace, (int)service->log.driver, service->log.size,
+           service->log.files, service->log.address, service->log.tag, service->check.arguments);
     for (size_t i = 0; i < service->check.arguments; i++)
         printf(" <%s>", service->check.test[i].argument[0]);
-    printf(" %lld/%lld/%u/%lld/%lld\n", (long long)service->check.interval, (long long)service->check.timeout,
-           service->check.retries, (long long)service->check.start_period, (long long)service->check.start_interval);
+    printf(" %lld/%lld/%u/%lld/%lld\n", (long long)service->check.interval,
+           (long long)service->check.timeout, service->check.retries,
+           (long long)service->check.start_period, (long long)service->check.start_interval);
 }
 
 int main(int count, char *paths[])

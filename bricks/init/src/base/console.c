@@ -49,7 +49,8 @@ int write_within(int descriptor, const char *bytes, size_t length, int milliseco
 void console_write(const char *bytes, size_t length)
 {
     /* A terminal stopped with ctrl-S must not stop the boot: wait once, then only drop. */
-    console_timeout = write_within(console_descriptor, bytes, length, console_timeout) == 0 ? TIMEOUT : 0;
+    console_timeout =
+        write_within(console_descriptor, bytes, length, console_timeout) == 0 ? TIMEOUT : 0;
 }
 
 void say(const char *format, ...)
@@ -59,7 +60,8 @@ void say(const char *format, ...)
     va_list arguments;
     memcpy(line, prefix, sizeof prefix);
     va_start(arguments, format);
-    int length = vsnprintf(line + sizeof prefix - 1, sizeof line - sizeof prefix, format, arguments);
+    int length =
+        vsnprintf(line + sizeof prefix - 1, sizeof line - sizeof prefix, format, arguments);
     va_end(arguments);
     if (length < 0)
         return;

@@ -157,7 +157,8 @@ int directory_make_below(const char *root, const char *path)
     return at;
 }
 
-static int files_remove_one(const char *path, const struct stat *status, int type, struct FTW *place)
+static int files_remove_one(const char *path, const struct stat *status, int type,
+                            struct FTW *place)
 {
     (void)status;
     (void)type;

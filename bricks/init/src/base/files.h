@@ -8,18 +8,25 @@
 /* A path below a fixed place; longer ones are cut, and then not found. */
 enum { PATH_SIZE = 4096 };
 
-/* The file's bytes and a zero byte behind them, to be freed; NULL with errno, EFBIG when longer than `limit`. */
+/*
+ * The file's bytes and a zero byte behind them, to be freed; NULL with errno, EFBIG when longer
+ * than `limit`.
+ */
 char *file_read(const char *path, size_t limit, size_t *length);
 
-/* The first `size` - 1 bytes of a small file, white space at both ends cut off. -1 when it cannot be read. */
+/*
+ * The first `size` - 1 bytes of a small file, white space at both ends cut off. -1 when it cannot
+ * be read.
+ */
 int file_line(const char *path, char *line, size_t size);
 
 /* mkdir -p: parents 0755; the last component is made with 0755. -1 with errno. */
 int directory_make(const char *path);
 
 /*
- * mkdir -p of a path below `root`, in which symbolic links are followed as if `root` were "/", so that an image's links
- * never lead out of it. An O_PATH descriptor of the last component, or -1 with errno.
+ * mkdir -p of a path below `root`, in which symbolic links are followed as if `root` were "/", so
+ * that an image's links never lead out of it. An O_PATH descriptor of the last component, or -1
+ * with errno.
  */
 int directory_make_below(const char *root, const char *path);
 

@@ -51,8 +51,8 @@ static struct {
 static size_t process_last_unclaimed;
 
 /*
- * Has a descriptor looked at by process_events. epoll, not poll: a thousand services have thousands of descriptors, and it
- * reports those that are ready in turn, so that none starves.
+ * Has a descriptor looked at by process_events. epoll, not poll: a thousand services have thousands
+ * of descriptors, and it reports those that are ready in turn, so that none starves.
  */
 static int process_poller_add(int descriptor)
 {
@@ -63,8 +63,8 @@ static int process_poller_add(int descriptor)
 }
 
 /*
- * Before the descriptor is closed: a forked process that has it, too, would keep it in the set. Whoever gets its number in
- * the same round is not taken for it.
+ * Before the descriptor is closed: a forked process that has it, too, would keep it in the set.
+ * Whoever gets its number in the same round is not taken for it.
  */
 static void process_poller_remove(int descriptor)
 {
@@ -74,7 +74,10 @@ static void process_poller_remove(int descriptor)
             process_ready[i].data.fd = -1;
 }
 
-/* BusyBox init's meaning of the signals (docs/linuxkit.md#run-3); SIGPWR is what a power supply's daemon sends. */
+/*
+ * BusyBox init's meaning of the signals (docs/linuxkit.md#run-3); SIGPWR is what a power supply's daemon
+ * sends.
+ */
 static enum power process_power_of_signal(unsigned signal)
 {
     switch (signal) {
@@ -95,12 +98,15 @@ int process_start(struct failure *failure)
 {
     sigset_t known;
     sigemptyset(&known);
-    static const int numbers[] = {SIGCHLD, SIGHUP, SIGINT, SIGPIPE, SIGPWR, SIGTERM, SIGUSR1, SIGUSR2};
+    static const int numbers[] = {SIGCHLD, SIGHUP,  SIGINT,  SIGPIPE,
+                                  SIGPWR,  SIGTERM, SIGUSR1, SIGUSR2};
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         sigaddset(&known, numbers[i]);
     sigprocmask(SIG_SETMASK, &known, NULL);
     process_signals = signalfd(-1, &known, SFD_NONBLOCK | SFD_CLOEXEC);
-    return process_signals < 0 || process_poller_add(process_signals) < 0 ? failed_errno(failure, "signalfd") : 0;
+    return process_signals < 0 || process_poller_add(process_signals) < 0
+               ? failed_errno(failure, "signalfd")
+               : 0;
 }
 
 enum power process_power(void)
@@ -148,7 +154,9 @@ static int process_take_unclaimed(pid_t pid, int *status)
 void child_watch(struct child *child, pid_t pid)
 {
     int status;
-    /* Numbers come again: where there is such a process now, an earlier one's end is not its own. */
+    /*
+     * Numbers come again: where there is such a process now, an earlier one's end is not its own.
+     */
     bool gone = kill(pid, 0) < 0 && errno == ESRCH;
     process_add_child(child, pid);
     if (process_take_unclaimed(pid, &status) == 0 && gone) {
@@ -190,7 +198,10 @@ static void process_reap(void)
         }
         child->status = status;
         child->ended = true;
-        /* Who waits for it may now want to watch an orphan of it: that one is reaped in the next round. */
+        /*
+         * Who waits for it may now want to watch an orphan of it: that one is reaped in the next
+         * round.
+         */
         process_unreaped = true;
         return;
     }
@@ -207,7 +218,10 @@ static void process_take_signals(void)
     process_reap();
 }
 
-/* Passes on at most what a pipe holds, so that an endless writer starves nobody. False at the end of input. */
+/*
+ * Passes on at most what a pipe holds, so that an endless writer starves nobody. False at the end
+ * of input.
+ */
 static bool process_pass_on(struct relay *relay)
 {
     char bytes[4096];
@@ -217,9 +231,12 @@ static bool process_pass_on(struct relay *relay)
             continue;
         if (count <= 0)
             return count < 0 && errno == EAGAIN;
-        /* A log on a full disk, or one that nobody reads, must not stop the container: the console still has it. */
-        if (relay->log >= 0 &&
-            ((size_t)count > relay->room || write_within(relay->log, bytes, (size_t)count, LOG_TIMEOUT) < 0)) {
+        /*
+         * A log on a full disk, or one that nobody reads, must not stop the container: the console
+         * still has it.
+         */
+        if (relay->log >= 0 && ((size_t)count > relay->room ||
+                                write_within(relay->log, bytes, (size_t)count, LOG_TIMEOUT) < 0)) {
             close(relay->log);
             relay->log = -1;
         }
@@ -327,7 +344,8 @@ static void process_call_watch(int descriptor)
 
 void process_events(int milliseconds)
 {
-    int ready = epoll_wait(process_poller, process_ready, AT_ONCE, process_poll_timeout(milliseconds));
+    int ready =
+        epoll_wait(process_poller, process_ready, AT_ONCE, process_poll_timeout(milliseconds));
     if (ready > 0 || process_unreaped) {
         relay_drain();
         process_take_signals();
@@ -375,7 +393,8 @@ pid_t child_fork(struct child *child, struct failure *failure)
     return 0;
 }
 
-int child_start(struct child *child, const char *const arguments[], int output, int error, struct failure *failure)
+int child_start(struct child *child, const char *const arguments[], int output, int error,
+                struct failure *failure)
 {
     pid_t pid = child_fork(child, failure);
     if (pid != 0)

@@ -25,7 +25,8 @@ extern char **environ;
 static int sealed_new_file(void)
 {
     int file = memfd_create("runtime", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC);
-    return file < 0 && errno == EINVAL ? memfd_create("runtime", MFD_CLOEXEC | MFD_ALLOW_SEALING) : file;
+    return file < 0 && errno == EINVAL ? memfd_create("runtime", MFD_CLOEXEC | MFD_ALLOW_SEALING)
+                                       : file;
 }
 
 /* A sealed copy of all of `file`, or -1. */
@@ -38,7 +39,8 @@ static int sealed_copy_of(int file, size_t length)
             break;
         length -= (size_t)sent;
     }
-    if (made >= 0 && length == 0 && fcntl(made, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) == 0)
+    if (made >= 0 && length == 0 &&
+        fcntl(made, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) == 0)
         return made;
     if (made >= 0)
         close(made);
@@ -78,5 +80,7 @@ void sealed_exec(const char *const arguments[])
 
 const char *sealed_path(const char *program, size_t most)
 {
-    return sealed_copy >= 0 && sealed_size <= most && strcmp(program, sealed_program) == 0 ? sealed_copy_path : program;
+    return sealed_copy >= 0 && sealed_size <= most && strcmp(program, sealed_program) == 0
+               ? sealed_copy_path
+               : program;
 }

@@ -110,8 +110,9 @@ static bool plan_begins(const char *line, const char *word)
 }
 
 /*
- * Drops the container whose lines are being read, for one of them that says nobody knows what: without a mount, a profile or
- * a limit it would be another container than the build meant. Its name stays, for whoever asks for it.
+ * Drops the container whose lines are being read, for one of them that says nobody knows what:
+ * without a mount, a profile or a limit it would be another container than the build meant. Its
+ * name stays, for whoever asks for it.
  */
 static void plan_drop_container(struct reader *reader)
 {
@@ -160,7 +161,8 @@ static const char *plan_read_line(struct reader *reader, char *text, unsigned nu
         return problem;
     }
     struct plan_line *line = &reader->plan->lines[reader->plan->count++];
-    *line = (struct plan_line){.number = number, .word = (enum plan_word)word, .inside = reader->inside};
+    *line = (struct plan_line){
+        .number = number, .word = (enum plan_word)word, .inside = reader->inside};
     memcpy(line->argument, fields + 1, words[word].arguments * sizeof *fields);
     reader->plan->end[reader->stage] = reader->plan->count;
     if (word == WORD_CONTAINER) {
@@ -191,16 +193,18 @@ int plan_read(struct plan *plan, char *text, size_t length, plan_problem *proble
         number++;
         if (newline) {
             *newline = '\0';
-            wrong = size > PLAN_LINE_MAXIMUM    ? "line too long"
-                    : strlen(line) != size ? "zero byte"
-                                           : plan_read_line(&reader, line, number);
+            wrong = size > PLAN_LINE_MAXIMUM ? "line too long"
+                    : strlen(line) != size   ? "zero byte"
+                                             : plan_read_line(&reader, line, number);
         }
         if (wrong) {
             problem(number, wrong);
             /* The first field is whole: the line was cut at its tabs, if it was cut at all. */
-            if (reader.inside && plan_belongs_inside(newline && size <= PLAN_LINE_MAXIMUM ? line : "")) {
+            if (reader.inside &&
+                plan_belongs_inside(newline && size <= PLAN_LINE_MAXIMUM ? line : "")) {
                 char what[256];
-                snprintf(what, sizeof what, "the container %.200s is left out", plan->lines[reader.container].argument[0]);
+                snprintf(what, sizeof what, "the container %.200s is left out",
+                         plan->lines[reader.container].argument[0]);
                 plan_drop_container(&reader);
                 problem(number, what);
             }

@@ -1,4 +1,7 @@
-/* plan.h: the boot plan as a table of checked lines (docs/plan-format.md). Touches nothing but memory. */
+/*
+ * plan.h: the boot plan as a table of checked lines (docs/plan-format.md). Touches nothing but
+ * memory.
+ */
 #ifndef COMPOS_PLAN_H
 #define COMPOS_PLAN_H
 
@@ -28,7 +31,8 @@ struct plan_line {
 struct plan {
     struct plan_line *lines;
     size_t count;
-    size_t begin[STAGE_COUNT]; /* lines[begin..end) are the stage's, without the stage line itself */
+    /* lines[begin..end) are the stage's, without the stage line itself. */
+    size_t begin[STAGE_COUNT];
     size_t end[STAGE_COUNT];
 };
 
@@ -36,8 +40,9 @@ struct plan {
 typedef void plan_problem(unsigned number, const char *what);
 
 /*
- * Reads a plan in place: the lines point into `text`, which must outlive the plan. Bad lines are reported and left out;
- * with a bad `stage` or `container` line goes what belongs to it. -1 when the text is no plan at all, or for want of memory.
+ * Reads a plan in place: the lines point into `text`, which must outlive the plan. Bad lines are
+ * reported and left out; with a bad `stage` or `container` line goes what belongs to it. -1 when
+ * the text is no plan at all, or for want of memory.
  */
 int plan_read(struct plan *plan, char *text, size_t length, plan_problem *problem);
 

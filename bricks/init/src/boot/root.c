@@ -9,7 +9,10 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-/* Where mounts of every system go; a read-only root cannot get them later. The first serves as the way out. */
+/*
+ * Where mounts of every system go; a read-only root cannot get them later. The first serves as the
+ * way out.
+ */
 static const char *const root_places[] = {"/run", "/dev", "/proc", "/sys", "/tmp", "/var"};
 
 static int root_leave_initial_root(struct failure *failure)

@@ -5,9 +5,10 @@
 #include "base/failure.h"
 
 /*
- * Leaves the initial root filesystem where that is what the kernel booted from. Nothing is copied: a bind mount of / is
- * moved over / and becomes the root, and pivot_root(2), which refuses the initial root itself, has a parent mount to
- * work with. The root is then read-only and shared. Goes on after an error; the last one is reported.
+ * Leaves the initial root filesystem where that is what the kernel booted from. Nothing is copied:
+ * a bind mount of / is moved over / and becomes the root, and pivot_root(2), which refuses the
+ * initial root itself, has a parent mount to work with. The root is then read-only and shared. Goes
+ * on after an error; the last one is reported.
  */
 int root_prepare(struct failure *failure);
 

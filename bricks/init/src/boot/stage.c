@@ -51,8 +51,9 @@ static int stage_mount_volume(const char *name, bool readonly, struct failure *f
         return mount_line((const char *const[]){from, merged, "", "bind,ro"}, NULL, failure);
     if (mount_line((const char *const[]){"tmpfs", from, "tmpfs", ""}, NULL, failure) < 0)
         return -1;
-    snprintf(options, sizeof options, "relatime,lowerdir=%s/%s/lower,upperdir=%s/upper,workdir=%s/work", volumes, name,
-             from, from);
+    snprintf(options, sizeof options,
+             "relatime,lowerdir=%s/%s/lower,upperdir=%s/upper,workdir=%s/work", volumes, name, from,
+             from);
     return mount_line((const char *const[]){"overlay", merged, "overlay", options}, NULL, failure);
 }
 
@@ -61,7 +62,8 @@ static int stage_carry_out(const struct plan_line *line, struct failure *failure
     const char *const *argument = line->argument;
     switch (line->word) {
     case WORD_MOUNT:
-        return cgroup_is_v1(argument) ? cgroup_mount_v1(argument[1], failure) : stage_mount_once(argument, failure);
+        return cgroup_is_v1(argument) ? cgroup_mount_v1(argument[1], failure)
+                                      : stage_mount_once(argument, failure);
     case WORD_MOUNT_OPTIONAL:
         return mount_line_optional(argument, NULL, failure);
     case WORD_DIRECTORY:
@@ -116,8 +118,9 @@ static int stage_carry_out(const struct plan_line *line, struct failure *failure
 /* What a machine needs, and a container has (docs/linuxkit.md#run-15). */
 static bool stage_is_of_machine(enum plan_word word)
 {
-    static const enum plan_word words[] = {WORD_CLOCK,    WORD_COLDPLUG, WORD_COLDPLUG_EARLY, WORD_ISSUE,          WORD_LOOPBACK,
-                                           WORD_MODULE,   WORD_MOUNT,    WORD_MOUNT_OPTIONAL, WORD_NODE};
+    static const enum plan_word words[] = {WORD_CLOCK, WORD_COLDPLUG,       WORD_COLDPLUG_EARLY,
+                                           WORD_ISSUE, WORD_LOOPBACK,       WORD_MODULE,
+                                           WORD_MOUNT, WORD_MOUNT_OPTIONAL, WORD_NODE};
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         if (words[i] == word)
             return true;
@@ -142,7 +145,8 @@ static void stage_want_modules(const struct plan *plan)
 void stage_boot(const struct plan *plan)
 {
     stage_want_modules(plan);
-    for (size_t i = plan->begin[STAGE_BOOT]; i < plan->end[STAGE_BOOT] && process_power() == POWER_NONE; i++)
+    for (size_t i = plan->begin[STAGE_BOOT];
+         i < plan->end[STAGE_BOOT] && process_power() == POWER_NONE; i++)
         if (!machine_is_given() || !stage_is_of_machine(plan->lines[i].word))
             stage_line(&plan->lines[i]);
     say_time("boot done");

@@ -1,4 +1,7 @@
-/* containerd.c: see containerd.h. Messages are those of containerd's api/services (containers/v1, tasks/v1). */
+/*
+ * containerd.c: see containerd.h. Messages are those of containerd's api/services (containers/v1,
+ * tasks/v1).
+ */
 #include "containerd/containerd.h"
 
 #include "containerd/grpc.h"
@@ -19,7 +22,10 @@ enum { MAX_REQUEST = MAX_SPEC + 4096 };
 
 /* Field numbers. google.protobuf.Any: */
 enum { ANY_TYPE_URL = 1, ANY_VALUE = 2 };
-/* containers.v1.Container and its Runtime; CreateContainerRequest.container, ListContainersResponse.containers: */
+/*
+ * containers.v1.Container and its Runtime; CreateContainerRequest.container,
+ * ListContainersResponse.containers:
+ */
 enum { CONTAINER_ID = 1, CONTAINER_RUNTIME = 4, CONTAINER_SPEC = 5, REQUEST_CONTAINER = 1 };
 enum { RUNTIME_NAME = 1, RUNTIME_OPTIONS = 2 };
 /* containerd.runc.v1.Options: */
@@ -69,16 +75,21 @@ static struct message containerd_request(struct containerd *c)
     return (struct message){.data = c->request, .size = sizeof c->request};
 }
 
-static int containerd_call(struct containerd *c, const char *path, const char *ns, const struct message *request, struct failure *failure)
+static int containerd_call(struct containerd *c, const char *path, const char *ns,
+                           const struct message *request, struct failure *failure)
 {
     if (request->overflow)
         return failed(failure, "the container's configuration is longer than a request may be");
-    return grpc_call(c->grpc, path, "containerd-namespace", ns, request->data, request->length, &c->reply,
-                     &c->reply_length, failure);
+    return grpc_call(c->grpc, path, "containerd-namespace", ns, request->data, request->length,
+                     &c->reply, &c->reply_length, failure);
 }
 
-/* The process id in `field` of the last answer. 0 would mean the caller itself to the kernel: none is an error. */
-static int containerd_reply_pid(const struct containerd *c, unsigned field, uint32_t *pid, struct failure *failure)
+/*
+ * The process id in `field` of the last answer. 0 would mean the caller itself to the kernel: none
+ * is an error.
+ */
+static int containerd_reply_pid(const struct containerd *c, unsigned field, uint32_t *pid,
+                                struct failure *failure)
 {
     struct message_field found;
     uint64_t value = 0;
@@ -109,8 +120,8 @@ static void containerd_write_runtime(struct message *named, const char *program)
     named->overflow = named->overflow || options.overflow || any.overflow;
 }
 
-int containerd_create(struct containerd *c, const char *ns, const char *id, const char *program, const void *spec,
-                      size_t spec_length, struct failure *failure)
+int containerd_create(struct containerd *c, const char *ns, const char *id, const char *program,
+                      const void *spec, size_t spec_length, struct failure *failure)
 {
     uint8_t runtime_data[1024];
     struct message named = {.data = runtime_data, .size = sizeof runtime_data};
@@ -137,8 +148,8 @@ int containerd_create(struct containerd *c, const char *ns, const char *id, cons
     return result;
 }
 
-int containerd_task(struct containerd *c, const char *ns, const char *id, const char *out, const char *err,
-                    uint32_t *pid, struct failure *failure)
+int containerd_task(struct containerd *c, const char *ns, const char *id, const char *out,
+                    const char *err, uint32_t *pid, struct failure *failure)
 {
     struct message request = containerd_request(c);
     message_text(&request, TASK_CONTAINER_ID, id);
@@ -149,7 +160,8 @@ int containerd_task(struct containerd *c, const char *ns, const char *id, const 
     return containerd_reply_pid(c, CREATE_REPLY_PID, pid, failure);
 }
 
-int containerd_start(struct containerd *c, const char *ns, const char *id, uint32_t *pid, struct failure *failure)
+int containerd_start(struct containerd *c, const char *ns, const char *id, uint32_t *pid,
+                     struct failure *failure)
 {
     struct message request = containerd_request(c);
     message_text(&request, TASK_CONTAINER_ID, id);
@@ -158,7 +170,8 @@ int containerd_start(struct containerd *c, const char *ns, const char *id, uint3
     return containerd_reply_pid(c, START_REPLY_PID, pid, failure);
 }
 
-int containerd_kill(struct containerd *c, const char *ns, const char *id, uint32_t sig, struct failure *failure)
+int containerd_kill(struct containerd *c, const char *ns, const char *id, uint32_t sig,
+                    struct failure *failure)
 {
     struct message request = containerd_request(c);
     message_text(&request, TASK_CONTAINER_ID, id);
@@ -168,11 +181,15 @@ int containerd_kill(struct containerd *c, const char *ns, const char *id, uint32
 }
 
 /* A call whose request is just an id (field 1 in all of them); what is not there counts as done. */
-static int containerd_call_for(struct containerd *c, const char *path, const char *ns, const char *id, struct failure *failure)
+static int containerd_call_for(struct containerd *c, const char *path, const char *ns,
+                               const char *id, struct failure *failure)
 {
     struct message request = containerd_request(c);
     message_text(&request, TASK_CONTAINER_ID, id);
-    return containerd_call(c, path, ns, &request, failure) < 0 && grpc_status(c->grpc) != GRPC_NOT_FOUND ? -1 : 0;
+    return containerd_call(c, path, ns, &request, failure) < 0 &&
+                   grpc_status(c->grpc) != GRPC_NOT_FOUND
+               ? -1
+               : 0;
 }
 
 /* The number in `field` of the last answer; 0 where it is not said, as protocol buffers do. */
@@ -187,7 +204,8 @@ static uint32_t containerd_reply_number(const struct containerd *c, unsigned fie
 }
 
 /* A killed task has to be waited for: containerd deletes none that still runs. */
-int containerd_remove(struct containerd *c, const char *ns, const char *id, uint32_t *status, struct failure *failure)
+int containerd_remove(struct containerd *c, const char *ns, const char *id, uint32_t *status,
+                      struct failure *failure)
 {
     bool killed = containerd_kill(c, ns, id, KILL, failure) == 0;
     *status = 0;

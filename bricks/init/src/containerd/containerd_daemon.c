@@ -1,13 +1,13 @@
 /* containerd_daemon.c: see containerd_daemon.h. */
 #include "containerd/containerd_daemon.h"
 
-#include "containers/bundle.h"
 #include "base/console.h"
 #include "base/failure.h"
-#include "containerd/containerd.h"
 #include "base/files.h"
-#include "log/log.h"
 #include "base/process.h"
+#include "containerd/containerd.h"
+#include "containers/bundle.h"
+#include "log/log.h"
 #include "services/service.h"
 
 #include <errno.h>
@@ -31,11 +31,11 @@ enum phase { ABSENT, BEGUN, CLEARING, READY, DEAD };
 static struct {
     const char *const *line, *const *options; /* the plan's, or NULL */
     enum phase phase;
-    bool stale;   /* an earlier boot has left something in it */
-    bool ending;  /* its end is expected */
+    bool stale;  /* an earlier boot has left something in it */
+    bool ending; /* its end is expected */
     bool timeout_reported, log_report_added;
     struct child process, clearing;
-    unsigned failures; /* in a row */
+    unsigned failures;   /* in a row */
     int64_t begun, next; /* process_now */
 } containerd_daemon;
 
@@ -55,7 +55,8 @@ static void containerd_daemon_show_log(void)
 {
     enum { TAIL = 1024 };
     char text[TAIL];
-    int file = open(LOG, O_RDONLY | O_NONBLOCK | O_CLOEXEC); /* whoever has the folder may put a FIFO there */
+    /* Whoever has the folder may put a FIFO there. */
+    int file = open(LOG, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     off_t end = file < 0 ? -1 : lseek(file, 0, SEEK_END);
     ssize_t length = end < 0 ? -1 : pread(file, text, sizeof text, end > TAIL ? end - TAIL : 0);
     if (file >= 0)
@@ -84,7 +85,8 @@ void containerd_daemon_reset_oom_score(pid_t pid)
     char path[64], text[16];
     snprintf(path, sizeof path, "/proc/%d/oom_score_adj", (int)pid);
     /* The shim adds one to containerd's. */
-    if (containerd_daemon.phase != ABSENT && file_line(path, text, sizeof text) == 0 && atoi(text) == OOM_SCORE + 1)
+    if (containerd_daemon.phase != ABSENT && file_line(path, text, sizeof text) == 0 &&
+        atoi(text) == OOM_SCORE + 1)
         containerd_daemon_set_oom_score(pid, 0);
 }
 
@@ -120,7 +122,8 @@ static int containerd_daemon_start_with(int out, int err, struct failure *failur
     for (char *rest = text, *word; (word = strsep(&rest, " ")) != NULL;)
         if (*word)
             arguments[count++] = word;
-    return child_start(&containerd_daemon.process, arguments, out < 0 ? STDOUT_FILENO : out, err < 0 ? STDERR_FILENO : err, failure);
+    return child_start(&containerd_daemon.process, arguments, out < 0 ? STDOUT_FILENO : out,
+                       err < 0 ? STDERR_FILENO : err, failure);
 }
 
 static void containerd_daemon_launch(void)
@@ -130,8 +133,10 @@ static void containerd_daemon_launch(void)
     containerd_daemon.stale = access(STATE, F_OK) == 0 && containerd_daemon.phase == ABSENT;
     containerd_daemon.begun = process_now();
     containerd_daemon.next = containerd_daemon.begun + POLL;
-    int out = containerd_daemon_open_output(containerd_daemon.options ? containerd_daemon.options[1] : "");
-    int err = containerd_daemon_open_output(containerd_daemon.options ? containerd_daemon.options[2] : "");
+    int out = containerd_daemon_open_output(containerd_daemon.options ? containerd_daemon.options[1]
+                                                                      : "");
+    int err = containerd_daemon_open_output(containerd_daemon.options ? containerd_daemon.options[2]
+                                                                      : "");
     bool started = containerd_daemon_start_with(out, err, &failure) == 0;
     if (out >= 0)
         close(out);
@@ -142,7 +147,8 @@ static void containerd_daemon_launch(void)
         containerd_daemon_set_oom_score(containerd_daemon.process.pid, OOM_SCORE);
     if (!started) {
         say("containerd: %s", failure.text);
-        containerd_daemon.next = containerd_daemon.begun + service_pause(++containerd_daemon.failures);
+        containerd_daemon.next =
+            containerd_daemon.begun + service_pause(++containerd_daemon.failures);
     }
 }
 
@@ -186,7 +192,8 @@ static int containerd_daemon_remove_stale(const struct plan *plan, struct failur
     struct containerd *connection = containerd_connect(containerd_daemon.line[1], failure);
     int result = connection ? 0 : -1;
     const char *last = NULL;
-    for (size_t i = plan->begin[STAGE_SERVICES]; i < plan->end[STAGE_SERVICES] && result == 0; i++) {
+    for (size_t i = plan->begin[STAGE_SERVICES]; i < plan->end[STAGE_SERVICES] && result == 0;
+         i++) {
         const char *ns = plan->lines[i].argument[2];
         if (plan->lines[i].word != WORD_CONTAINER || (last && strcmp(last, ns) == 0))
             continue;
@@ -266,14 +273,17 @@ static void containerd_daemon_wait_for_socket(const struct plan *plan, int64_t n
 bool containerd_daemon_step(const struct plan *plan)
 {
     int64_t now = process_now();
-    if ((containerd_daemon.phase == BEGUN || containerd_daemon.phase == CLEARING || containerd_daemon.phase == READY) && containerd_daemon.process.ended)
+    if ((containerd_daemon.phase == BEGUN || containerd_daemon.phase == CLEARING ||
+         containerd_daemon.phase == READY) &&
+        containerd_daemon.process.ended)
         containerd_daemon_ended(now);
     else if (containerd_daemon.phase == BEGUN && now >= containerd_daemon.next)
         containerd_daemon_wait_for_socket(plan, now);
     else if (containerd_daemon.phase == CLEARING && containerd_daemon.clearing.ended) {
         child_forget(&containerd_daemon.clearing);
         containerd_daemon.phase = READY;
-    } else if (containerd_daemon.phase == DEAD && now >= containerd_daemon.next && !containerd_daemon.ending)
+    } else if (containerd_daemon.phase == DEAD && now >= containerd_daemon.next &&
+               !containerd_daemon.ending)
         containerd_daemon_launch();
     return containerd_daemon.phase == READY;
 }

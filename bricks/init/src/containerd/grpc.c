@@ -1,4 +1,7 @@
-/* grpc.c: see grpc.h. The peer is not trusted: every length is checked, memory is bounded, every wait has an end. */
+/*
+ * grpc.c: see grpc.h. The peer is not trusted: every length is checked, memory is bounded, every
+ * wait has an end.
+ */
 #include "containerd/grpc.h"
 
 #include "containerd/hpack.h"
@@ -11,16 +14,27 @@
 #include <string.h>
 
 /* RFC 9113 section 6: frame types and flags; section 6.5.2: settings; section 7: error codes. */
-enum { DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION };
+enum {
+    DATA,
+    HEADERS,
+    PRIORITY,
+    RST_STREAM,
+    SETTINGS,
+    PUSH_PROMISE,
+    PING,
+    GOAWAY,
+    WINDOW_UPDATE,
+    CONTINUATION
+};
 enum { END_STREAM = 0x1, ACK = 0x1, END_HEADERS = 0x4, PADDED = 0x8, WITH_PRIORITY = 0x20 };
 enum { HEADER_TABLE_SIZE = 1, ENABLE_PUSH = 2, INITIAL_WINDOW_SIZE = 4 };
 enum { CANCEL = 8 };
 
 enum {
     MAX_BLOCK = 64 * 1024,        /* a header block */
-    MIN_REPLY = 64 * 1024,       /* what is taken first for an answer */
-    MAX_REPLY = 16 * 1024 * 1024, /* containerd sends no longer message (its defaults.DefaultMaxSendMsgSize) */
-    WINDOW = 65535,                /* before any WINDOW_UPDATE (section 6.9.2) */
+    MIN_REPLY = 64 * 1024,        /* what is taken first for an answer */
+    MAX_REPLY = 16 * 1024 * 1024, /* containerd's defaults.DefaultMaxSendMsgSize */
+    WINDOW = 65535,               /* before any WINDOW_UPDATE (section 6.9.2) */
     MAX_WINDOW = 0x7fffffff,
     MESSAGE_PREFIX = 5,
     MESSAGE_SIZE = 512,
@@ -66,13 +80,17 @@ static int grpc_fail_wire(struct call *call)
     if (errno == EMSGSIZE)
         return grpc_fail(call, grpc_malformed);
     if (errno == ETIMEDOUT)
-        return failed(call->failure, "the server gave no answer within %d s", WIRE_TIMEOUT_MS / 1000);
+        return failed(call->failure, "the server gave no answer within %d s",
+                      WIRE_TIMEOUT_MS / 1000);
     return failed_errno(call->failure, "the connection broke");
 }
 
-static int grpc_send_frame(struct call *call, uint8_t type, uint8_t flags, uint32_t stream, const void *body, size_t length)
+static int grpc_send_frame(struct call *call, uint8_t type, uint8_t flags, uint32_t stream,
+                           const void *body, size_t length)
 {
-    return wire_send_frame(&call->grpc->wire, type, flags, stream, body, length) < 0 ? grpc_fail_wire(call) : 0;
+    return wire_send_frame(&call->grpc->wire, type, flags, stream, body, length) < 0
+               ? grpc_fail_wire(call)
+               : 0;
 }
 
 static int grpc_send_number(struct call *call, uint8_t type, uint32_t stream, uint32_t number)
@@ -85,7 +103,8 @@ static int grpc_send_number(struct call *call, uint8_t type, uint32_t stream, ui
 struct grpc *grpc_connect(const char *path, struct failure *failure)
 {
     /* Our settings: no dynamic header table, no pushes. */
-    static const uint8_t settings[] = {0, HEADER_TABLE_SIZE, 0, 0, 0, 0, 0, ENABLE_PUSH, 0, 0, 0, 0};
+    static const uint8_t settings[] = {0, HEADER_TABLE_SIZE, 0, 0, 0, 0,
+                                       0, ENABLE_PUSH,       0, 0, 0, 0};
     struct grpc *grpc = calloc(1, sizeof *grpc);
     if (!grpc) {
         failed(failure, "out of memory");
@@ -93,7 +112,8 @@ struct grpc *grpc_connect(const char *path, struct failure *failure)
     }
     grpc->window = grpc->initial_window = WINDOW;
     grpc->status = GRPC_NONE;
-    if (wire_connect(&grpc->wire, path) < 0 || wire_send(&grpc->wire, grpc_preface, sizeof grpc_preface - 1) < 0 ||
+    if (wire_connect(&grpc->wire, path) < 0 ||
+        wire_send(&grpc->wire, grpc_preface, sizeof grpc_preface - 1) < 0 ||
         wire_send_frame(&grpc->wire, SETTINGS, 0, 0, settings, sizeof settings) < 0) {
         failed_errno(failure, "%s", path);
         grpc_close(grpc);
@@ -200,14 +220,18 @@ static int grpc_take_data(struct call *call, const struct frame *frame)
         memcpy(grpc->reply + call->reply_length, body, length);
         call->reply_length += length;
         call->ended = frame->flags & END_STREAM;
-        if (frame->length && !call->ended && grpc_send_number(call, WINDOW_UPDATE, grpc->stream, (uint32_t)frame->length) < 0)
+        if (frame->length && !call->ended &&
+            grpc_send_number(call, WINDOW_UPDATE, grpc->stream, (uint32_t)frame->length) < 0)
             return -1;
     }
     /* An earlier stream's data counts on the connection too (section 6.9). */
     return frame->length ? grpc_send_number(call, WINDOW_UPDATE, 0, (uint32_t)frame->length) : 0;
 }
 
-/* HEADERS and the CONTINUATION frames behind them, between which nothing else may come (section 6.10). */
+/*
+ * HEADERS and the CONTINUATION frames behind them, between which nothing else may come (section
+ * 6.10).
+ */
 static int grpc_take_headers(struct call *call, const struct frame *frame)
 {
     struct grpc *grpc = call->grpc;
@@ -297,7 +321,8 @@ static int grpc_take_frame(struct call *call)
     if (wire_receive_frame(&grpc->wire, &grpc->frame) < 0)
         return grpc_fail_wire(call);
     bool continues = frame->type == CONTINUATION;
-    if (continues != (grpc->block_stream != 0) || (continues && frame->stream != grpc->block_stream))
+    if (continues != (grpc->block_stream != 0) ||
+        (continues && frame->stream != grpc->block_stream))
         return grpc_fail(call, grpc_malformed);
     switch (frame->type) {
     case SETTINGS:
@@ -305,7 +330,8 @@ static int grpc_take_frame(struct call *call)
     case PING:
         if (frame->length != 8 || frame->stream)
             return grpc_fail(call, grpc_malformed);
-        return frame->flags & ACK ? 0 : grpc_send_frame(call, PING, ACK, 0, frame->body, frame->length);
+        return frame->flags & ACK ? 0
+                                  : grpc_send_frame(call, PING, ACK, 0, frame->body, frame->length);
     case WINDOW_UPDATE:
         return grpc_take_window_update(call, frame);
     case GOAWAY:
@@ -325,7 +351,8 @@ static int grpc_take_frame(struct call *call)
 }
 
 /* A literal header field without indexing, name and value as they are (RFC 7541 section 6.2.2). */
-static size_t grpc_put_header(uint8_t *out, size_t at, size_t size, const char *name, const char *value)
+static size_t grpc_put_header(uint8_t *out, size_t at, size_t size, const char *name,
+                              const char *value)
 {
     const char *texts[] = {name, value};
     if (at >= size)
@@ -347,12 +374,13 @@ static size_t grpc_put_header(uint8_t *out, size_t at, size_t size, const char *
     return at;
 }
 
-static int grpc_send_headers(struct call *call, const char *path, const char *key, const char *value)
+static int grpc_send_headers(struct call *call, const char *path, const char *key,
+                             const char *value)
 {
     uint8_t block[1024];
-    const char *headers[][2] = {{":method", "POST"},        {":scheme", "http"},
-                                {":path", path},            {":authority", "localhost"},
-                                {"te", "trailers"},         {"content-type", "application/grpc"},
+    const char *headers[][2] = {{":method", "POST"}, {":scheme", "http"},
+                                {":path", path},     {":authority", "localhost"},
+                                {"te", "trailers"},  {"content-type", "application/grpc"},
                                 {key, value}};
     size_t used = 0;
     for (size_t index = 0; index < sizeof headers / sizeof *headers; index++)
@@ -372,7 +400,10 @@ static size_t grpc_allowed(const struct call *call, size_t wanted)
     return window < (int64_t)most ? (size_t)window : most;
 }
 
-/* Sends the request in frames, as fast as the peer's windows let us; less than all of it when the peer ends the call. */
+/*
+ * Sends the request in frames, as fast as the peer's windows let us; less than all of it when the
+ * peer ends the call.
+ */
 static int grpc_send_message(struct call *call, const uint8_t *request, size_t length)
 {
     struct grpc *grpc = call->grpc;
@@ -392,7 +423,8 @@ static int grpc_send_message(struct call *call, const uint8_t *request, size_t l
         if (room > head)
             memcpy(chunk + head, request + (sent + head - MESSAGE_PREFIX), room - head);
         sent += room;
-        if (grpc_send_frame(call, DATA, sent == total ? END_STREAM : 0, grpc->stream, chunk, room) < 0)
+        const uint8_t flags = sent == total ? END_STREAM : 0;
+        if (grpc_send_frame(call, DATA, flags, grpc->stream, chunk, room) < 0)
             return -1;
         grpc->window -= (int64_t)room;
         call->window -= (int64_t)room;
@@ -408,8 +440,9 @@ static int grpc_take_answer(struct call *call)
     return 0;
 }
 
-int grpc_call(struct grpc *grpc, const char *path, const char *key, const char *value, const uint8_t *request,
-              size_t request_length, const uint8_t **reply, size_t *reply_length, struct failure *failure)
+int grpc_call(struct grpc *grpc, const char *path, const char *key, const char *value,
+              const uint8_t *request, size_t request_length, const uint8_t **reply,
+              size_t *reply_length, struct failure *failure)
 {
     struct call call = {.grpc = grpc, .window = grpc->initial_window, .failure = failure};
     grpc->status = GRPC_NONE;
@@ -417,15 +450,18 @@ int grpc_call(struct grpc *grpc, const char *path, const char *key, const char *
         return grpc_fail(&call, "the connection is broken");
     if (grpc->leaving)
         return grpc_fail(&call, "the server is going away");
-    grpc->stream = grpc->stream ? grpc->stream + 2 : 1; /* a client's streams are odd (section 5.1.1) */
+    /* A client's streams are odd (section 5.1.1). */
+    grpc->stream = grpc->stream ? grpc->stream + 2 : 1;
     wire_begin(&grpc->wire);
-    if (grpc_send_headers(&call, path, key, value) < 0 || grpc_send_message(&call, request, request_length) < 0 || grpc_take_answer(&call) < 0) {
+    if (grpc_send_headers(&call, path, key, value) < 0 ||
+        grpc_send_message(&call, request, request_length) < 0 || grpc_take_answer(&call) < 0) {
         grpc->broken = true;
         grpc->status = GRPC_NONE;
         return -1;
     }
     if (grpc->status != GRPC_OK)
-        return grpc_fail(&call, call.message[0] ? call.message : "the server refused the call without a reason");
+        return grpc_fail(&call, call.message[0] ? call.message
+                                                : "the server refused the call without a reason");
     if (call.reply_length < MESSAGE_PREFIX || grpc->reply[0] ||
         wire_get32(grpc->reply + 1) != call.reply_length - MESSAGE_PREFIX)
         return grpc_fail(&call, "the answer is malformed");

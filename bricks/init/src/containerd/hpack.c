@@ -5,19 +5,22 @@
 #include <string.h>
 
 enum { SYMBOLS = 257, END_OF_STRING = 256, MAX_CODE_BITS = 30, NAME_SIZE = 64, VALUE_SIZE = 1024 };
-enum { STATIC_ENTRIES = 61, FIRST_TABLE_SIZE = 4096 }; /* appendix A; the peer's table until it has read our settings */
+/* Appendix A; the peer's table until it has read our settings. */
+enum { STATIC_ENTRIES = 61, FIRST_TABLE_SIZE = 4096 };
 
 /* RFC 7541 appendix B: the code is canonical, so that the lengths (by symbol) say everything. */
 static const uint8_t hpack_code_lengths[SYMBOLS] = {
-    13, 23, 28, 28, 28, 28, 28, 28, 28, 24, 30, 28, 28, 30, 28, 28, 28, 28, 28, 28, 28, 28, 30, 28, 28, 28, 28, 28, 28,
-    28, 28, 28, 6,  10, 10, 12, 13, 6,  8,  11, 10, 10, 8,  11, 8,  6,  6,  6,  5,  5,  5,  6,  6,  6,  6,  6,  6,  6,
-    7,  8,  15, 6,  12, 10, 13, 6,  7,  7,  7,  7,  7,  7,  7,  7,  7,  7,  7,  7,  7,  7,  7,  7,  7,  7,  7,  7,  7,
-    7,  8,  7,  8,  13, 19, 13, 14, 6,  15, 5,  6,  5,  6,  5,  6,  6,  6,  5,  7,  7,  6,  6,  6,  5,  6,  7,  6,  5,
-    5,  6,  7,  7,  7,  7,  7,  15, 11, 14, 13, 28, 20, 22, 20, 20, 22, 22, 22, 23, 22, 23, 23, 23, 23, 23, 24, 23, 24,
-    24, 22, 23, 24, 23, 23, 23, 23, 21, 22, 23, 22, 23, 23, 24, 22, 21, 20, 22, 22, 23, 23, 21, 23, 22, 22, 24, 21, 22,
-    23, 23, 21, 21, 22, 21, 23, 22, 23, 23, 20, 22, 22, 22, 23, 22, 22, 23, 26, 26, 20, 19, 22, 23, 22, 25, 26, 26, 26,
-    27, 27, 26, 24, 25, 19, 21, 26, 27, 27, 26, 27, 24, 21, 21, 26, 26, 28, 27, 27, 27, 20, 24, 20, 21, 22, 21, 21, 23,
-    22, 22, 25, 25, 24, 24, 26, 23, 26, 27, 26, 26, 27, 27, 27, 27, 27, 28, 27, 27, 27, 27, 27, 26, 30,
+    13, 23, 28, 28, 28, 28, 28, 28, 28, 24, 30, 28, 28, 30, 28, 28, 28, 28, 28, 28, 28, 28, 30, 28,
+    28, 28, 28, 28, 28, 28, 28, 28, 6,  10, 10, 12, 13, 6,  8,  11, 10, 10, 8,  11, 8,  6,  6,  6,
+    5,  5,  5,  6,  6,  6,  6,  6,  6,  6,  7,  8,  15, 6,  12, 10, 13, 6,  7,  7,  7,  7,  7,  7,
+    7,  7,  7,  7,  7,  7,  7,  7,  7,  7,  7,  7,  7,  7,  7,  7,  8,  7,  8,  13, 19, 13, 14, 6,
+    15, 5,  6,  5,  6,  5,  6,  6,  6,  5,  7,  7,  6,  6,  6,  5,  6,  7,  6,  5,  5,  6,  7,  7,
+    7,  7,  7,  15, 11, 14, 13, 28, 20, 22, 20, 20, 22, 22, 22, 23, 22, 23, 23, 23, 23, 23, 24, 23,
+    24, 24, 22, 23, 24, 23, 23, 23, 23, 21, 22, 23, 22, 23, 23, 24, 22, 21, 20, 22, 22, 23, 23, 21,
+    23, 22, 22, 24, 21, 22, 23, 23, 21, 21, 22, 21, 23, 22, 23, 23, 20, 22, 22, 22, 23, 22, 22, 23,
+    26, 26, 20, 19, 22, 23, 22, 25, 26, 26, 26, 27, 27, 26, 24, 25, 19, 21, 26, 27, 27, 26, 27, 24,
+    21, 21, 26, 26, 28, 27, 27, 27, 20, 24, 20, 21, 22, 21, 21, 23, 22, 22, 25, 25, 24, 24, 26, 23,
+    26, 27, 26, 26, 27, 27, 27, 27, 27, 28, 27, 27, 27, 27, 27, 26, 30,
 };
 
 /* The symbol that is number `order` among those whose codes have `width` bits. */
@@ -35,7 +38,8 @@ int hpack_huffman(const uint8_t *data, size_t length, char *out, size_t size)
     uint32_t counts[MAX_CODE_BITS + 1] = {0};
     for (unsigned symbol = 0; symbol < SYMBOLS; symbol++)
         counts[hpack_code_lengths[symbol]]++;
-    uint32_t code = 0, first = 0; /* codes of one width are consecutive, from `first`, in symbol order */
+    /* Codes of one width are consecutive, from `first`, in symbol order. */
+    uint32_t code = 0, first = 0;
     unsigned width = 0;
     bool ones = true;
     size_t used = 0;
@@ -47,7 +51,10 @@ int hpack_huffman(const uint8_t *data, size_t length, char *out, size_t size)
         if (code - first >= counts[width])
             continue;
         unsigned symbol = hpack_symbol_of(width, code - first);
-        /* The end itself never stands in a string (section 5.2), NUL in no header (RFC 9113 section 8.2.1). */
+        /*
+         * The end itself never stands in a string (section 5.2), NUL in no header (RFC 9113 section
+         * 8.2.1).
+         */
         if (symbol >= END_OF_STRING || symbol == 0)
             return -1;
         if (used + 1 < size)
@@ -108,7 +115,8 @@ static int hpack_read_string(struct cursor *cursor, char *out, size_t size)
 }
 
 /* A literal field (section 6.2), its name's index in `bits` bits. */
-static int hpack_take_literal(struct cursor *cursor, unsigned bits, hpack_header *header, void *context)
+static int hpack_take_literal(struct cursor *cursor, unsigned bits, hpack_header *header,
+                              void *context)
 {
     char name[NAME_SIZE] = "", value[VALUE_SIZE];
     uint32_t index;
@@ -138,8 +146,10 @@ int hpack_walk(const uint8_t *block, size_t length, hpack_header *header, void *
                 return -1;
         } else if ((first & 0xe0) == 0x20) {
             return -1;
-        } else if (hpack_take_literal(&cursor, first & 0x40 ? 6 : 4, header, context) < 0) { /* with indexing; without or never */
-            return -1;
+        } else {
+            const unsigned bits = first & 0x40 ? 6 : 4; /* with indexing; without, or never */
+            if (hpack_take_literal(&cursor, bits, header, context) < 0)
+                return -1;
         }
     }
     return 0;

@@ -1,4 +1,7 @@
-/* protobuf.h: the little of protocol buffers' wire format that containerd's calls need (encoding spec). Memory only. */
+/*
+ * protobuf.h: the little of protocol buffers' wire format that containerd's calls need (encoding
+ * spec). Memory only.
+ */
 #ifndef COMPOS_PROTOBUF_H
 #define COMPOS_PROTOBUF_H
 
@@ -14,9 +17,10 @@ struct message {
     bool overflow;
 };
 
+/* Append a field; an empty text and the number 0 are what a message without the field says. */
 void message_bytes(struct message *message, unsigned field, const void *data, size_t length);
-void message_text(struct message *message, unsigned field, const char *text); /* nothing for an empty one */
-void message_number(struct message *message, unsigned field, uint64_t value); /* nothing for 0 */
+void message_text(struct message *message, unsigned field, const char *text);
+void message_number(struct message *message, unsigned field, uint64_t value);
 
 /* One field that was read: a number, or bytes inside the message. */
 struct message_field {

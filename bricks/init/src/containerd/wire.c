@@ -50,8 +50,10 @@ int wire_connect(struct wire *wire, const char *path)
     wire_begin(wire);
     wire->socket = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     /* connect(2) itself waits while the server's backlog is full. */
-    struct timeval timeout = {.tv_sec = WIRE_TIMEOUT_MS / 1000, .tv_usec = WIRE_TIMEOUT_MS % 1000 * 1000};
-    if (wire->socket < 0 || setsockopt(wire->socket, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof timeout) < 0)
+    struct timeval timeout = {.tv_sec = WIRE_TIMEOUT_MS / 1000,
+                              .tv_usec = WIRE_TIMEOUT_MS % 1000 * 1000};
+    if (wire->socket < 0 ||
+        setsockopt(wire->socket, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof timeout) < 0)
         return -1;
     return connect(wire->socket, (struct sockaddr *)&address, sizeof address);
 }
@@ -63,7 +65,10 @@ void wire_close(struct wire *wire)
     wire->socket = -1;
 }
 
-/* Waits until the socket is ready for `events`. A peer that sends a byte now and then gains no time by it. */
+/*
+ * Waits until the socket is ready for `events`. A peer that sends a byte now and then gains no time
+ * by it.
+ */
 static int wire_wait_for(struct wire *wire, short events)
 {
     struct pollfd ready = {.fd = wire->socket, .events = events};
@@ -122,9 +127,11 @@ static int wire_receive(struct wire *wire, void *data, size_t length)
     return 0;
 }
 
-int wire_send_frame(struct wire *wire, uint8_t type, uint8_t flags, uint32_t stream, const void *body, size_t length)
+int wire_send_frame(struct wire *wire, uint8_t type, uint8_t flags, uint32_t stream,
+                    const void *body, size_t length)
 {
-    uint8_t header[FRAME_HEADER] = {(uint8_t)(length >> 16), (uint8_t)(length >> 8), (uint8_t)length, type, flags};
+    uint8_t header[FRAME_HEADER] = {(uint8_t)(length >> 16), (uint8_t)(length >> 8),
+                                    (uint8_t)length, type, flags};
     wire_put32(header + 5, stream);
     return wire_send(wire, header, sizeof header) < 0 ? -1 : wire_send(wire, body, length);
 }

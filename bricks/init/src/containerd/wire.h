@@ -1,4 +1,7 @@
-/* wire.h: HTTP/2 frames on a unix socket, with an end to every wait (RFC 9113 section 4.1). Knows no frame's meaning. */
+/*
+ * wire.h: HTTP/2 frames on a unix socket, with an end to every wait (RFC 9113 section 4.1). Knows
+ * no frame's meaning.
+ */
 #ifndef COMPOS_WIRE_H
 #define COMPOS_WIRE_H
 
@@ -10,7 +13,8 @@
 #define WIRE_TIMEOUT_MS 60000
 #endif
 
-enum { MAX_FRAME = 16384 }; /* SETTINGS_MAX_FRAME_SIZE, below which neither side may go (section 6.5.2) */
+/* SETTINGS_MAX_FRAME_SIZE, below which neither side may go (section 6.5.2). */
+enum { MAX_FRAME = 16384 };
 
 struct wire {
     int socket;
@@ -25,10 +29,14 @@ struct frame {
     uint8_t body[MAX_FRAME];
 };
 
-/* All return 0, or -1 with errno: ETIMEDOUT after the deadline, ECONNRESET at the end, EMSGSIZE for an oversized frame. */
+/*
+ * All return 0, or -1 with errno: ETIMEDOUT after the deadline, ECONNRESET at the end, EMSGSIZE for
+ * an oversized frame.
+ */
 int wire_connect(struct wire *wire, const char *path);
 int wire_send(struct wire *wire, const void *data, size_t length);
-int wire_send_frame(struct wire *wire, uint8_t type, uint8_t flags, uint32_t stream, const void *body, size_t length);
+int wire_send_frame(struct wire *wire, uint8_t type, uint8_t flags, uint32_t stream,
+                    const void *body, size_t length);
 int wire_receive_frame(struct wire *wire, struct frame *frame);
 void wire_close(struct wire *wire);
 

@@ -18,7 +18,8 @@ bool bundle_is_named(const struct bundle *bundle)
     return *bundle->id && *bundle->id != '.' && !strpbrk(bundle->id, "/\t\n");
 }
 
-int bundle_read(struct bundle *bundle, const struct plan *plan, size_t index, size_t end, struct failure *failure)
+int bundle_read(struct bundle *bundle, const struct plan *plan, size_t index, size_t end,
+                struct failure *failure)
 {
     const char *const *argument = plan->lines[index].argument;
     *bundle = (struct bundle){.id = argument[0],
@@ -32,7 +33,8 @@ int bundle_read(struct bundle *bundle, const struct plan *plan, size_t index, si
         return failed(failure, "not an id");
     int length = snprintf(bundle->rootfs, sizeof bundle->rootfs, "%s/rootfs", bundle->path);
     if (*bundle->path != '/' || (size_t)length >= sizeof bundle->rootfs)
-        return failed(failure, "the bundle's path must be absolute and shorter than %zu bytes", sizeof bundle->rootfs);
+        return failed(failure, "the bundle's path must be absolute and shorter than %zu bytes",
+                      sizeof bundle->rootfs);
     return 0;
 }
 
@@ -44,7 +46,8 @@ static int bundle_make_cgroup(const char *name, struct failure *failure)
     return directory_make(path) < 0 ? failed_errno(failure, "cgroup %s", name) : 0;
 }
 
-static int bundle_prepare_line(const struct bundle *bundle, const struct plan_line *line, struct failure *failure)
+static int bundle_prepare_line(const struct bundle *bundle, const struct plan_line *line,
+                               struct failure *failure)
 {
     switch (line->word) {
     case WORD_MOUNT:
@@ -72,7 +75,9 @@ static int bundle_bind_namespace(const char *const argument[], pid_t pid, struct
 {
     char from[64];
     snprintf(from, sizeof from, "/proc/%d/ns/%s", (int)pid, argument[0]);
-    int file = directory_make_parents(argument[1]) < 0 ? -1 : open(argument[1], O_RDONLY | O_CREAT | O_CLOEXEC, 0644);
+    int file = directory_make_parents(argument[1]) < 0
+                   ? -1
+                   : open(argument[1], O_RDONLY | O_CREAT | O_CLOEXEC, 0644);
     if (file >= 0)
         close(file);
     /* A namespace of the process before this one. */
@@ -105,7 +110,9 @@ int bundle_attach(const struct bundle *bundle, pid_t pid, struct failure *failur
 int bundle_log(const char *path, struct failure *failure)
 {
     struct stat status;
-    /* A container that has the folder may put a link to a disk there, or a FIFO that nobody reads. */
+    /*
+     * A container that has the folder may put a link to a disk there, or a FIFO that nobody reads.
+     */
     const int flags = O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
     int log = directory_make_parents(path) < 0 ? -1 : open(path, flags, 0644);
     if (log < 0)

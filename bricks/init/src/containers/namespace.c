@@ -28,7 +28,8 @@ static int namespace_make_inside(const char *kind, const char *path, struct fail
 {
     char own[64];
     snprintf(own, sizeof own, "/proc/self/ns/%s", kind);
-    int file = directory_make_parents(path) < 0 ? -1 : open(path, O_RDONLY | O_CREAT | O_CLOEXEC, 0644);
+    int file =
+        directory_make_parents(path) < 0 ? -1 : open(path, O_RDONLY | O_CREAT | O_CLOEXEC, 0644);
     if (file < 0)
         return failed_errno(failure, "namespace %s", path);
     close(file);
@@ -36,7 +37,8 @@ static int namespace_make_inside(const char *kind, const char *path, struct fail
         return failed_errno(failure, "namespace %s", kind);
     if (strcmp(kind, "net") == 0 && link_loopback(failure) < 0)
         return -1;
-    return mount(own, path, NULL, MS_BIND, NULL) < 0 ? failed_errno(failure, "namespace %s", path) : 0;
+    return mount(own, path, NULL, MS_BIND, NULL) < 0 ? failed_errno(failure, "namespace %s", path)
+                                                     : 0;
 }
 
 int namespace_make(const char *const argument[], struct failure *failure)
@@ -53,5 +55,7 @@ int namespace_make(const char *const argument[], struct failure *failure)
     }
     if (pid < 0)
         return -1;
-    return child_wait(&child) == 0 && child.status == 0 ? 0 : failed(failure, "namespace %s: not made", argument[1]);
+    return child_wait(&child) == 0 && child.status == 0
+               ? 0
+               : failed(failure, "namespace %s: not made", argument[1]);
 }

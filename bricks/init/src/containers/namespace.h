@@ -1,4 +1,7 @@
-/* namespace.h: namespaces that several containers share: made once, kept by a bound file, joined by path. */
+/*
+ * namespace.h: namespaces that several containers share: made once, kept by a bound file, joined by
+ * path.
+ */
 #ifndef COMPOS_NAMESPACE_H
 #define COMPOS_NAMESPACE_H
 

@@ -1,6 +1,6 @@
 /*
- * oci.h: the OCI runtime (runc or crun), and how a process waits for a program that it runs. PID 1 itself only starts
- * programs (process.h); what waits in here is a helper process of it.
+ * oci.h: the OCI runtime (runc or crun), and how a process waits for a program that it runs. PID 1
+ * itself only starts programs (process.h); what waits in here is a helper process of it.
  */
 #ifndef COMPOS_OCI_H
 #define COMPOS_OCI_H
@@ -14,7 +14,10 @@
 const char *oci_program(void);
 void oci_use(const char *path);
 
-/* Before the first container: the runtime starts faster from here on. After the services have started: only while that costs little. */
+/*
+ * Before the first container: the runtime starts faster from here on. After the services have
+ * started: only while that costs little.
+ */
 void oci_ready(void);
 void oci_settle(void);
 

@@ -1,15 +1,15 @@
 /* oneshot.c: see oneshot.h. */
 #include "containers/oneshot.h"
 
-#include "containers/bundle.h"
 #include "base/console.h"
 #include "base/failure.h"
 #include "base/files.h"
-#include "log/log.h"
-#include "containers/oci.h"
 #include "base/process.h"
-#include "containers/spec.h"
 #include "boot/stage.h"
+#include "containers/bundle.h"
+#include "containers/oci.h"
+#include "containers/spec.h"
+#include "log/log.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -30,12 +30,14 @@ static struct child oneshot_deletion;
 static bool oneshot_deleting;
 
 /* A pipe whose content goes to a log and the console. The writing end. */
-static int oneshot_piped(const char *label, const char *id, const char *suffix, struct failure *failure)
+static int oneshot_piped(const char *label, const char *id, const char *suffix,
+                         struct failure *failure)
 {
     char path[PATH_SIZE];
     int ends[2];
     enum { ROOM = 4 << 20 };
-    snprintf(path, sizeof path, "%s.%s%.*s", label, id, (int)(strlen(suffix) - strlen(".log")), suffix);
+    snprintf(path, sizeof path, "%s.%s%.*s", label, id, (int)(strlen(suffix) - strlen(".log")),
+             suffix);
     int log = log_external(path);
     snprintf(path, sizeof path, "/run/log/%s/%s.%s%s", label, label, id, suffix);
     if (log < 0)
@@ -54,7 +56,8 @@ static int oneshot_piped(const char *label, const char *id, const char *suffix, 
     return -1;
 }
 
-static int oneshot_open_output(struct output_pipes *output, const char *label, const char *id, struct failure *failure)
+static int oneshot_open_output(struct output_pipes *output, const char *label, const char *id,
+                               struct failure *failure)
 {
     output->out = oneshot_piped(label, id, ".out.log", failure);
     output->error = output->out < 0 ? -1 : oneshot_piped(label, id, ".log", failure);
@@ -80,7 +83,8 @@ static struct limits oneshot_limits_of(const struct bundle *bundle)
 {
     struct limits limits = {INT64_MAX, "continue"};
     for (size_t i = 0; i < bundle->count; i++) {
-        long long number = plan_number(bundle->lines[i].argument[0] ? bundle->lines[i].argument[0] : "");
+        long long number =
+            plan_number(bundle->lines[i].argument[0] ? bundle->lines[i].argument[0] : "");
         if (bundle->lines[i].word == WORD_TIMEOUT && number > 0 && number < INT64_MAX / 2)
             limits.deadline = process_now() + number;
         if (bundle->lines[i].word == WORD_FAILURE)
@@ -89,11 +93,13 @@ static struct limits oneshot_limits_of(const struct bundle *bundle)
     return limits;
 }
 
-static int oneshot_wait_end(struct child *child, const char *what, int64_t deadline, struct failure *failure)
+static int oneshot_wait_end(struct child *child, const char *what, int64_t deadline,
+                            struct failure *failure)
 {
     char status[64];
     if (child_wait_until(child, deadline) < 0)
-        return failed(failure, deadline <= process_now() ? "does not end in time: killed" : "interrupted by power-off");
+        return failed(failure, deadline <= process_now() ? "does not end in time: killed"
+                                                         : "interrupted by power-off");
     if (child->status == 0)
         return 0;
     describe_status(child->status, status, sizeof status);
@@ -107,7 +113,8 @@ static const char *oneshot_base_name(const char *path)
 }
 
 /* Runs the runtime to its end. */
-static int oneshot_runtime(const char *const arguments[], const struct output_pipes *output, int64_t deadline, struct failure *failure)
+static int oneshot_runtime(const char *const arguments[], const struct output_pipes *output,
+                           int64_t deadline, struct failure *failure)
 {
     char what[64] = "";
     struct child child;
@@ -119,14 +126,16 @@ static int oneshot_runtime(const char *const arguments[], const struct output_pi
 }
 
 /* What follows the creation: interfaces, start, end. */
-static int oneshot_run_created(const struct bundle *bundle, pid_t pid, const struct output_pipes *output, int64_t deadline,
-                       struct failure *failure)
+static int oneshot_run_created(const struct bundle *bundle, pid_t pid,
+                               const struct output_pipes *output, int64_t deadline,
+                               struct failure *failure)
 {
     struct child child;
     child_watch(&child, pid);
     int result = bundle_attach(bundle, pid, failure);
     if (result == 0)
-        result = oneshot_runtime((const char *const[]){oci_program(), "start", bundle->id, NULL}, output, deadline, failure);
+        result = oneshot_runtime((const char *const[]){oci_program(), "start", bundle->id, NULL},
+                                 output, deadline, failure);
     if (result < 0) {
         child_forget(&child);
         return -1;
@@ -142,8 +151,9 @@ static void oneshot_end_delete(void)
 }
 
 /*
- * Kills what is left of a container and clears up behind it, while the next one starts already. A runtime that still waits
- * for its container clears up itself then, so that this one may find nothing: neither is worth a word.
+ * Kills what is left of a container and clears up behind it, while the next one starts already. A
+ * runtime that still waits for its container clears up itself then, so that this one may find
+ * nothing: neither is worth a word.
  */
 static void oneshot_begin_delete(const char *id)
 {
@@ -156,13 +166,15 @@ static void oneshot_begin_delete(const char *id)
 }
 
 /* Creation and start apart, for what is given to the process in between. */
-static int oneshot_create_and_run(const struct bundle *bundle, const char *folder, const struct output_pipes *output,
-                          int64_t deadline, struct failure *failure)
+static int oneshot_create_and_run(const struct bundle *bundle, const char *folder,
+                                  const struct output_pipes *output, int64_t deadline,
+                                  struct failure *failure)
 {
     char pid_file[PATH_SIZE];
     const char *id = bundle->id;
     snprintf(pid_file, sizeof pid_file, "/run/compos/%s.pid", id);
-    const char *const create[] = {oci_program(), "create", "--bundle", folder, "--pid-file", pid_file, id, NULL};
+    const char *const create[] = {oci_program(), "create", "--bundle", folder,
+                                  "--pid-file",  pid_file, id,         NULL};
     int result = oneshot_runtime(create, output, deadline, failure);
     if (result >= 0) {
         pid_t pid = oci_pid(pid_file);
@@ -174,7 +186,8 @@ static int oneshot_create_and_run(const struct bundle *bundle, const char *folde
     return result;
 }
 
-static int oneshot_run(const struct bundle *bundle, const char *label, int64_t deadline, struct failure *failure)
+static int oneshot_run(const struct bundle *bundle, const char *label, int64_t deadline,
+                       struct failure *failure)
 {
     struct output_pipes output;
     char folder[PATH_SIZE];
@@ -209,7 +222,8 @@ static void oneshot_answer_failure(const char *what)
         process_request(POWER_REBOOT);
 }
 
-static void oneshot_run_container(const struct plan *plan, size_t index, size_t end, const char *label)
+static void oneshot_run_container(const struct plan *plan, size_t index, size_t end,
+                                  const char *label)
 {
     struct bundle bundle;
     struct failure failure;
@@ -251,8 +265,7 @@ void oneshot_stage(const struct plan *plan, enum plan_stage stage, const char *l
         else if (access(oci_program(), X_OK) == 0) {
             oci_ready();
             oneshot_run_container(plan, i, end, label);
-        }
-        else if (!reported) {
+        } else if (!reported) {
             say("%s: no %s, no containers", label, oci_program());
             reported = true;
         }

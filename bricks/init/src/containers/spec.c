@@ -55,7 +55,8 @@ static bool spec_holds_string(const char *spec, size_t size, const struct range 
     if (range->length < 2 || range->length > size || range->offset > size - range->length)
         return false;
     const char *string = spec + range->offset;
-    return string[0] == '"' && string[range->length - 1] == '"' && !memchr(string + 1, '"', range->length - 2);
+    return string[0] == '"' && string[range->length - 1] == '"' &&
+           !memchr(string + 1, '"', range->length - 2);
 }
 
 /* A whole file, or NULL with the reason. */
@@ -69,8 +70,12 @@ static char *spec_read_part(const char *path, size_t *length, struct failure *fa
     return text;
 }
 
-/* The profile's text, if there is one. A container whose profile cannot be read does not start without it. */
-static int spec_read_profile(const struct bundle *bundle, struct profile *profile, struct failure *failure)
+/*
+ * The profile's text, if there is one. A container whose profile cannot be read does not start
+ * without it.
+ */
+static int spec_read_profile(const struct bundle *bundle, struct profile *profile,
+                             struct failure *failure)
 {
     const struct plan_line *line = spec_line_of(bundle, WORD_SECCOMP);
     *profile = (struct profile){0};
@@ -84,13 +89,14 @@ static int spec_read_profile(const struct bundle *bundle, struct profile *profil
 }
 
 /* Whether an object's first member can be put in there, behind the root path. */
-static bool spec_holds_object(const char *spec, size_t size, const struct range *range, size_t offset)
+static bool spec_holds_object(const char *spec, size_t size, const struct range *range,
+                              size_t offset)
 {
     return offset > range->offset + range->length && offset < size && spec[offset - 1] == '{';
 }
 
-static char *spec_assembled(const char *spec, size_t size, const struct range *range, const char *rootfs,
-                       const struct profile *profile, size_t *length)
+static char *spec_assembled(const char *spec, size_t size, const struct range *range,
+                            const char *rootfs, const struct profile *profile, size_t *length)
 {
     static const char name[] = "\"seccomp\":";
     const size_t behind = range->offset + range->length, root = strlen(rootfs);

@@ -4,8 +4,8 @@
 #include "base/console.h"
 #include "base/failure.h"
 #include "base/files.h"
-#include "log/logger.h"
 #include "base/process.h"
+#include "log/logger.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -108,7 +108,10 @@ void log_stop(void)
 
 int log_daemon(void)
 {
-    /* It starts before the process that empties FIFOs does: what it says until then waits in this one. */
+    /*
+     * It starts before the process that empties FIFOs does: what it says until then waits in this
+     * one.
+     */
     static int held = -1;
     char path[PATH_SIZE];
     if (held < 0 && directory_make(FOLDER) == 0)
@@ -167,8 +170,9 @@ int log_external(const char *source)
 }
 
 /*
- * memlogd reads services' FIFOs, which LinuxKit has in /var/run, to their end: until nobody has one open for writing. This
- * process has, from before memlogd looks until it ends itself; by then the container has opened its own end.
+ * memlogd reads services' FIFOs, which LinuxKit has in /var/run, to their end: until nobody has one
+ * open for writing. This process has, from before memlogd looks until it ends itself; by then the
+ * container has opened its own end.
  */
 static int log_external_fifo(const char *source, char *path, size_t size)
 {

@@ -1,10 +1,10 @@
 /* logger.c: see logger.h. */
 #include "log/logger.h"
 
-#include "containers/bundle.h"
 #include "base/console.h"
 #include "base/failure.h"
 #include "base/files.h"
+#include "containers/bundle.h"
 #include "log/syslog.h"
 
 #include <errno.h>
@@ -49,7 +49,10 @@ static void logger_open_file(struct stream *stream)
     }
 }
 
-/* NAME.log becomes NAME.log.1 and so on; the oldest goes. What cannot move is emptied: the bound holds in any case. */
+/*
+ * NAME.log becomes NAME.log.1 and so on; the oldest goes. What cannot move is emptied: the bound
+ * holds in any case.
+ */
 static void logger_rotate(struct stream *stream)
 {
     char from[PATH_SIZE], to[PATH_SIZE];
@@ -76,7 +79,8 @@ static void logger_to_file(struct stream *stream, const char *bytes, size_t leng
             logger_rotate(stream);
         if (stream->file < 0)
             return;
-        size_t room = stream->written < stream->settings->size ? stream->settings->size - stream->written : 0;
+        size_t room =
+            stream->written < stream->settings->size ? stream->settings->size - stream->written : 0;
         if (room == 0)
             errno = ENOSPC;
         ssize_t count = room == 0 ? -1 : write(stream->file, bytes, length < room ? length : room);
@@ -97,13 +101,17 @@ static void logger_to_file(struct stream *stream, const char *bytes, size_t leng
 
 static void logger_to_kernel(const char *tag, const char *line)
 {
-    /* A record of the kernel's is one write, less than a kilobyte (Documentation/ABI/testing/dev-kmsg). */
+    /*
+     * A record of the kernel's is one write, less than a kilobyte
+     * (Documentation/ABI/testing/dev-kmsg).
+     */
     char record[1000];
     if (logger_kernel_log < 0)
         logger_kernel_log = open("/dev/kmsg", O_WRONLY | O_CLOEXEC);
     int length = snprintf(record, sizeof record, "<14>%s: %s", tag, line);
     if (length > 0)
-        (void)!write(logger_kernel_log, record, (size_t)length < sizeof record ? (size_t)length : sizeof record - 1);
+        (void)!write(logger_kernel_log, record,
+                     (size_t)length < sizeof record ? (size_t)length : sizeof record - 1);
 }
 
 static void logger_to_console(const char *tag, const char *line)
@@ -139,7 +147,10 @@ static void logger_to_lines(struct stream *stream, const char *bytes, size_t len
     }
 }
 
-/* At most what a FIFO holds, so that one loud container starves no other. False when there is nothing. */
+/*
+ * At most what a FIFO holds, so that one loud container starves no other. False when there is
+ * nothing.
+ */
 static bool logger_empty(struct stream *stream)
 {
     static char bytes[65536];

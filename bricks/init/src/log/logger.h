@@ -1,4 +1,7 @@
-/* logger.h: the process that empties the services' FIFOs (log.h): rotation, console, kernel's log, syslog. */
+/*
+ * logger.h: the process that empties the services' FIFOs (log.h): rotation, console, kernel's log,
+ * syslog.
+ */
 #ifndef COMPOS_LOGGER_H
 #define COMPOS_LOGGER_H
 
@@ -12,8 +15,8 @@ struct stream {
     const struct log_settings *settings;
     int input;
     int file;
-    size_t written;   /* to the file that is being written */
-    bool full;        /* the disk is: reported once */
+    size_t written;      /* to the file that is being written */
+    bool full;           /* the disk is: reported once */
     char line[LOG_LINE]; /* what has come of a line, where lines are needed */
     size_t length;
 };

@@ -18,8 +18,8 @@ enum { MESSAGE = 2700, WAITING = 65536, RETRY_SECONDS = 2, RESTING = 10 };
 struct server {
     const char *address;
     int channel;
-    bool stream;          /* TCP */
-    time_t again;         /* no attempt to connect before (seconds since the kernel's start) */
+    bool stream;           /* TCP */
+    time_t again;          /* no attempt to connect before (seconds since the kernel's start) */
     char waiting[WAITING]; /* framed messages, one behind the other, each behind its length */
     size_t length;
     unsigned long lost;
@@ -70,7 +70,8 @@ static int syslog_reach(const struct addrinfo *found)
 {
     const struct timeval timeout = {.tv_sec = 2};
     for (; found; found = found->ai_next) {
-        int channel = socket(found->ai_family, found->ai_socktype | SOCK_CLOEXEC, found->ai_protocol);
+        int channel =
+            socket(found->ai_family, found->ai_socktype | SOCK_CLOEXEC, found->ai_protocol);
         if (channel < 0)
             continue;
         setsockopt(channel, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof timeout);
@@ -97,11 +98,15 @@ static void syslog_connect_server(struct server *server)
     time_t begun = syslog_seconds();
     if (server->channel >= 0 || begun < server->again)
         return;
-    if (syslog_split(server->address, host, sizeof host, &port) == 0 && getaddrinfo(host, port, &hints, &found) == 0) {
+    if (syslog_split(server->address, host, sizeof host, &port) == 0 &&
+        getaddrinfo(host, port, &hints, &found) == 0) {
         server->channel = syslog_reach(found);
         freeaddrinfo(found);
     }
-    /* Nobody's logs move meanwhile: a server, or a resolver, that lets one wait is asked the less often. */
+    /*
+     * Nobody's logs move meanwhile: a server, or a resolver, that lets one wait is asked the less
+     * often.
+     */
     time_t now = syslog_seconds();
     server->again = now + RETRY_SECONDS + RESTING * (now - begun);
 }
@@ -136,7 +141,8 @@ static void syslog_send_waiting(struct server *server)
     while (server->channel >= 0 && at < server->length) {
         size_t length;
         memcpy(&length, server->waiting + at, sizeof length);
-        if (!syslog_is_open(server) || syslog_send_all(server->channel, server->waiting + at + sizeof length, length) < 0) {
+        if (!syslog_is_open(server) ||
+            syslog_send_all(server->channel, server->waiting + at + sizeof length, length) < 0) {
             close(server->channel);
             server->channel = -1;
             break;
@@ -164,16 +170,17 @@ static void syslog_queue(struct server *server, const char *message, size_t leng
 }
 
 /* RFC 5424 section 6: PRI VERSION TIMESTAMP HOSTNAME APP-NAME PROCID MSGID STRUCTURED-DATA MSG. */
-size_t syslog_message(char *text, size_t size, const char *host, const char *tag, bool error, const struct timespec *now,
-                      const char *line)
+size_t syslog_message(char *text, size_t size, const char *host, const char *tag, bool error,
+                      const struct timespec *now, const char *line)
 {
     enum { DAEMON = 3 << 3, ERROR = 3, INFORMATION = 6 };
     char date[32];
     struct tm parts;
     gmtime_r(&now->tv_sec, &parts);
     strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%S", &parts);
-    int length = snprintf(text, size, "<%d>1 %s.%06ldZ %.255s %.48s - - - %s", DAEMON | (error ? ERROR : INFORMATION), date,
-                          now->tv_nsec / 1000, *host ? host : "-", tag, line);
+    int length = snprintf(text, size, "<%d>1 %s.%06ldZ %.255s %.48s - - - %s",
+                          DAEMON | (error ? ERROR : INFORMATION), date, now->tv_nsec / 1000,
+                          *host ? host : "-", tag, line);
     return length < 0 ? 0 : (size_t)length < size ? (size_t)length : size - 1;
 }
 
@@ -184,7 +191,8 @@ static void syslog_queue_line(struct server *server, const char *tag, bool error
     struct timespec now;
     uname(&names);
     clock_gettime(CLOCK_REALTIME, &now);
-    syslog_queue(server, text, syslog_message(text, sizeof text, names.nodename, tag, error, &now, line));
+    syslog_queue(server, text,
+                 syslog_message(text, sizeof text, names.nodename, tag, error, &now, line));
 }
 
 void syslog_send(const char *address, const char *tag, bool error, const char *line)

@@ -18,19 +18,25 @@ static const unsigned long cgroup_mount_flags = MS_NOSUID | MS_NODEV | MS_NOEXEC
 
 bool cgroup_is_v1(const char *const argument[])
 {
-    return strcmp(argument[2], "cgroup2") == 0 && cmdline_has("linuxkit.unified_cgroup_hierarchy=0");
+    return strcmp(argument[2], "cgroup2") == 0 &&
+           cmdline_has("linuxkit.unified_cgroup_hierarchy=0");
 }
 
-static int cgroup_mount_hierarchy(const char *target, const char *name, const char *options, struct failure *failure)
+static int cgroup_mount_hierarchy(const char *target, const char *name, const char *options,
+                                  struct failure *failure)
 {
     char path[PATH_SIZE];
     snprintf(path, sizeof path, "%s/%s", target, name);
-    if (directory_make(path) < 0 || mount("cgroup", path, "cgroup", cgroup_mount_flags, options) < 0)
+    if (directory_make(path) < 0 ||
+        mount("cgroup", path, "cgroup", cgroup_mount_flags, options) < 0)
         return failed_errno(failure, "cgroup %s", name);
     return 0;
 }
 
-/* Limits of a group hold for the groups below it; newer kernels have no other way, and no file to say so in. */
+/*
+ * Limits of a group hold for the groups below it; newer kernels have no other way, and no file to
+ * say so in.
+ */
 static void cgroup_count_below(const char *target)
 {
     char path[PATH_SIZE];
@@ -45,7 +51,8 @@ static void cgroup_count_below(const char *target)
 int cgroup_mount_v1(const char *target, struct failure *failure)
 {
     size_t length;
-    if (directory_make(target) < 0 || mount("cgroup_root", target, "tmpfs", cgroup_mount_flags, "mode=755,size=10m") < 0)
+    if (directory_make(target) < 0 ||
+        mount("cgroup_root", target, "tmpfs", cgroup_mount_flags, "mode=755,size=10m") < 0)
         return failed_errno(failure, "cgroup");
     char *text = file_read(CONTROLLERS, MAX_TABLE, &length);
     if (!text)

@@ -2,9 +2,9 @@
 #include "machine/coldplug.h"
 
 #include "base/files.h"
-#include "machine/modules.h"
-#include "boot/plan.h"
 #include "base/process.h"
+#include "boot/plan.h"
+#include "machine/modules.h"
 
 #include <errno.h>
 #include <glob.h>
@@ -79,8 +79,9 @@ static bool coldplug_load_share(struct modules *modules, const struct seen *seen
 }
 
 /*
- * Loads modules for the names noted since `begin`, in several processes: the kernel checks a signature and runs a driver's
- * start in whoever loads it, and drivers wait for their devices. Whether any module was found.
+ * Loads modules for the names noted since `begin`, in several processes: the kernel checks a
+ * signature and runs a driver's start in whoever loads it, and drivers wait for their devices.
+ * Whether any module was found.
  */
 static bool coldplug_load_new(struct modules *modules, const struct seen *seen, size_t begin)
 {
@@ -103,7 +104,10 @@ static bool coldplug_load_new(struct modules *modules, const struct seen *seen, 
     return any;
 }
 
-/* Loads modules for the names from `begin` on and for all devices that are not noted, and for what these bring. */
+/*
+ * Loads modules for the names from `begin` on and for all devices that are not noted, and for what
+ * these bring.
+ */
 static void coldplug_load_all(struct modules *modules, struct seen *seen, size_t begin)
 {
     for (int passes = 0; passes < PASSES; passes++) {
@@ -124,7 +128,8 @@ static bool coldplug_is_disk_controller(const char *name)
 /* IDE and SATA (subclasses 01 and 06) look at their ports one after another, or all for a while. */
 static bool coldplug_is_slow_controller(const char *name)
 {
-    return coldplug_is_disk_controller(name) && (strstr(name, "bc01sc01") || strstr(name, "bc01sc06"));
+    return coldplug_is_disk_controller(name) &&
+           (strstr(name, "bc01sc01") || strstr(name, "bc01sc06"));
 }
 
 /* Notes the devices that there are and of which `apart` holds. */
@@ -155,7 +160,10 @@ static void coldplug_note_wanted(struct seen *seen)
             coldplug_note(seen, name);
 }
 
-/* Loads drivers, but not those of the first `apart` names in `seen`; those behind them are loaded too. */
+/*
+ * Loads drivers, but not those of the first `apart` names in `seen`; those behind them are loaded
+ * too.
+ */
 static int coldplug_load(struct seen *seen, size_t apart, struct failure *failure)
 {
     char folder[128];
@@ -231,7 +239,8 @@ int modprobe_command(int count, char *const arguments[])
             break;
         }
         if (strspn(arguments[first] + 1, "abqsv") != strlen(arguments[first] + 1)) {
-            fprintf(stderr, "modprobe: %s: unknown option; known are -a -b -q -s -v\n", arguments[first]);
+            fprintf(stderr, "modprobe: %s: unknown option; known are -a -b -q -s -v\n",
+                    arguments[first]);
             return 2;
         }
         quiet = quiet || strchr(arguments[first], 'q');

@@ -4,22 +4,34 @@
 
 #include "base/failure.h"
 
-/* Loads the modules of every /sys/bus/BUS/devices/DEVICE/modalias, again until no new device appears. */
+/*
+ * Loads the modules of every /sys/bus/BUS/devices/DEVICE/modalias, again until no new device
+ * appears.
+ */
 int coldplug(struct failure *failure);
 
 /*
- * The same, and the modules that were wanted; but drivers of disk controllers are loaded last, by a process of its own, which
- * goes on: they wait for their ports, whoever loads another module then waits with them, and nobody may need disks yet.
+ * The same, and the modules that were wanted; but drivers of disk controllers are loaded last, by a
+ * process of its own, which goes on: they wait for their ports, whoever loads another module then
+ * waits with them, and nobody may need disks yet.
  */
 int coldplug_early(struct failure *failure);
 
-/* Names, separated by blanks, of modules that coldplug_early loads too. A module that is not there is passed over. */
+/*
+ * Names, separated by blanks, of modules that coldplug_early loads too. A module that is not there
+ * is passed over.
+ */
 void coldplug_want(const char *names);
 
-/* The same as coldplug, but without what may look for disks for a while: drivers of SATA and IDE controllers. */
+/*
+ * The same as coldplug, but without what may look for disks for a while: drivers of SATA and IDE
+ * controllers.
+ */
 int coldplug_quick(struct failure *failure);
 
-/* Waits until the controllers of coldplug_early have reported their disks, and those have drivers. */
+/*
+ * Waits until the controllers of coldplug_early have reported their disks, and those have drivers.
+ */
 void coldplug_disks(void);
 
 /* Loads one module by name. */

@@ -1,10 +1,10 @@
 /* finder.c: see finder.h. */
 #include "machine/finder.h"
 
-#include "machine/coldplug.h"
 #include "base/console.h"
 #include "base/failure.h"
 #include "base/files.h"
+#include "machine/coldplug.h"
 #include "machine/mount.h"
 
 #include <dirent.h>
@@ -25,7 +25,14 @@
 #define DESCRIPTION "/etc/compos/root"
 #define TARGET "/root"
 
-enum { MAX_DESCRIPTION = 4096, MARK_SIZE = 32, PLACES = 4, MODULES = 16, PAUSE_MILLISECONDS = 50, REPORT_SECONDS = 20 };
+enum {
+    MAX_DESCRIPTION = 4096,
+    MARK_SIZE = 32,
+    PLACES = 4,
+    MODULES = 16,
+    PAUSE_MILLISECONDS = 50,
+    REPORT_SECONDS = 20
+};
 
 /* Part of a whole device that may be the root; a size of 0 means all of it. */
 struct root_place {
@@ -48,7 +55,8 @@ static size_t finder_read_hex(const char *text, unsigned char *bytes, size_t lim
 {
     size_t size = 0;
     unsigned value;
-    for (; size < limit && sscanf(text + 2 * size, "%2x", &value) == 1 && text[2 * size + 1]; size++)
+    for (; size < limit && sscanf(text + 2 * size, "%2x", &value) == 1 && text[2 * size + 1];
+         size++)
         bytes[size] = (unsigned char)value;
     return size;
 }
@@ -68,8 +76,8 @@ static void finder_read_line(struct root_description *wanted, char *line)
         wanted->mark_at = strtoull(fields[1], NULL, 10);
         wanted->mark_size = finder_read_hex(fields[2], wanted->mark, MARK_SIZE);
     } else if (strcmp(line, "place") == 0 && fields[2] && wanted->place_count < PLACES)
-        wanted->places[wanted->place_count++] =
-            (struct root_place){.offset = strtoull(fields[1], NULL, 10), .size = strtoull(fields[2], NULL, 10)};
+        wanted->places[wanted->place_count++] = (struct root_place){
+            .offset = strtoull(fields[1], NULL, 10), .size = strtoull(fields[2], NULL, 10)};
 }
 
 /* The description points into `text`. -1 when it is not usable. */
@@ -86,23 +94,28 @@ static int finder_read_description(struct root_description *wanted, char *text)
 }
 
 /* Whether the root begins at `place` of an open device. */
-static bool finder_is_there(int device, const struct root_description *wanted, const struct root_place *place)
+static bool finder_is_there(int device, const struct root_description *wanted,
+                            const struct root_place *place)
 {
     unsigned char bytes[MARK_SIZE];
-    ssize_t length = pread(device, bytes, wanted->mark_size, (off_t)(place->offset + wanted->mark_at));
-    return length == (ssize_t)wanted->mark_size && memcmp(bytes, wanted->mark, wanted->mark_size) == 0;
+    ssize_t length =
+        pread(device, bytes, wanted->mark_size, (off_t)(place->offset + wanted->mark_at));
+    return length == (ssize_t)wanted->mark_size &&
+           memcmp(bytes, wanted->mark, wanted->mark_size) == 0;
 }
 
 /*
- * A loop device over part of `device`, and its path. The kernel lets it go when neither this descriptor nor a mount has it any
- * more. -1 with errno.
+ * A loop device over part of `device`, and its path. The kernel lets it go when neither this
+ * descriptor nor a mount has it any more. -1 with errno.
  */
 static int finder_loop_over(int device, const struct root_place *place, char *path, size_t size)
 {
     struct loop_config config = {
         .fd = (unsigned)device,
         .block_size = 512,
-        .info = {.lo_offset = place->offset, .lo_sizelimit = place->size, .lo_flags = LO_FLAGS_READ_ONLY | LO_FLAGS_AUTOCLEAR},
+        .info = {.lo_offset = place->offset,
+                 .lo_sizelimit = place->size,
+                 .lo_flags = LO_FLAGS_READ_ONLY | LO_FLAGS_AUTOCLEAR},
     };
     int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
     int number = control < 0 ? -1 : ioctl(control, LOOP_CTL_GET_FREE);
@@ -122,7 +135,8 @@ static int finder_loop_over(int device, const struct root_place *place, char *pa
     return -1;
 }
 
-static int finder_mount_root(const char *path, int device, const struct root_description *wanted, const struct root_place *place)
+static int finder_mount_root(const char *path, int device, const struct root_description *wanted,
+                             const struct root_place *place)
 {
     struct failure failure;
     char name[64];
@@ -188,7 +202,8 @@ static int finder_try_all(const struct root_description *wanted, char *seen, siz
 
 static void finder_mount_basics(void)
 {
-    static const char *const basics[][2] = {{"devtmpfs", "/dev"}, {"proc", "/proc"}, {"sysfs", "/sys"}};
+    static const char *const basics[][2] = {
+        {"devtmpfs", "/dev"}, {"proc", "/proc"}, {"sysfs", "/sys"}};
     for (size_t i = 0; i < sizeof basics / sizeof *basics; i++) {
         mkdir(basics[i][1], 0755);
         mount(basics[i][0], basics[i][1], basics[i][0], MS_NOSUID | MS_NOEXEC, NULL);
@@ -213,7 +228,8 @@ static void finder_find(const struct root_description *wanted)
         if (finder_try_all(wanted, seen, sizeof seen) == 0)
             return;
         if (tries % report_interval == 0)
-            say("root: no device has this system's root; there are:%s", *seen ? seen : " none (no driver for this machine's disks?)");
+            say("root: no device has this system's root; there are:%s",
+                *seen ? seen : " none (no driver for this machine's disks?)");
         nanosleep(&interval, NULL);
     }
 }
@@ -227,7 +243,8 @@ static void finder_enter(void)
     for (size_t i = 0; i < sizeof basics / sizeof *basics; i++)
         umount2(basics[i], MNT_DETACH);
     directory_empty("/lib");
-    if (chdir(TARGET) < 0 || mount(".", "/", NULL, MS_MOVE, NULL) < 0 || chroot(".") < 0 || chdir("/") < 0) {
+    if (chdir(TARGET) < 0 || mount(".", "/", NULL, MS_MOVE, NULL) < 0 || chroot(".") < 0 ||
+        chdir("/") < 0) {
         failed_errno(&failure, "root: move");
         say("%s", failure.text);
         return;

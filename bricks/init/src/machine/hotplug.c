@@ -1,10 +1,10 @@
 /* hotplug.c: see hotplug.h. */
 #include "machine/hotplug.h"
 
-#include "machine/coldplug.h"
 #include "base/console.h"
 #include "base/failure.h"
 #include "base/process.h"
+#include "machine/coldplug.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -88,7 +88,10 @@ static void hotplug_load_driver(const char *alias)
         child_forget(&child);
 }
 
-/* "add@/devices/...", then KEY=VALUE, each ended by a zero byte (Documentation/driver-api/basics: kobject_uevent). */
+/*
+ * "add@/devices/...", then KEY=VALUE, each ended by a zero byte (Documentation/driver-api/basics:
+ * kobject_uevent).
+ */
 static void hotplug_take_uevent(const char *text, size_t length)
 {
     const char *end = text + length;
@@ -110,7 +113,8 @@ static void hotplug_take_uevents(struct watch *watch)
     struct sockaddr_nl from;
     socklen_t size = sizeof from;
     ssize_t length;
-    while ((length = recvfrom(watch->descriptor, text, UEVENT, 0, (struct sockaddr *)&from, &size)) > 0) {
+    while ((length = recvfrom(watch->descriptor, text, UEVENT, 0, (struct sockaddr *)&from,
+                              &size)) > 0) {
         text[length] = '\0';
         /* The kernel's own, not somebody else's. */
         if (from.nl_pid == 0)
@@ -124,7 +128,8 @@ void hotplug_start(void)
     struct sockaddr_nl address = {.nl_family = AF_NETLINK, .nl_groups = 1};
     for (size_t i = 0; i < BUTTONS; i++)
         hotplug_buttons[i].descriptor = -1;
-    int channel = socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_KOBJECT_UEVENT);
+    int channel =
+        socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_KOBJECT_UEVENT);
     if (channel < 0 || bind(channel, (struct sockaddr *)&address, sizeof address) < 0) {
         say("hotplug: %s", strerror(errno));
         if (channel >= 0)

@@ -1,4 +1,7 @@
-/* hotplug.h: what comes to the machine while it runs: drivers of new devices (uevents), and its power button. */
+/*
+ * hotplug.h: what comes to the machine while it runs: drivers of new devices (uevents), and its
+ * power button.
+ */
 #ifndef COMPOS_HOTPLUG_H
 #define COMPOS_HOTPLUG_H
 

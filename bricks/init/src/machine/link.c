@@ -24,7 +24,10 @@ static size_t link_aligned(size_t length)
     return (length + 3) & ~(size_t)3;
 }
 
-/* Room for `length` bytes at the end of the message, zeroed; every caller's sum is far below the body's size. */
+/*
+ * Room for `length` bytes at the end of the message, zeroed; every caller's sum is far below the
+ * body's size.
+ */
 static void *link_append(struct link_request *request, size_t length)
 {
     void *place = (char *)request + request->header.nlmsg_len;
@@ -33,7 +36,8 @@ static void *link_append(struct link_request *request, size_t length)
     return place;
 }
 
-static struct rtattr *link_attribute(struct link_request *request, unsigned type, const void *data, size_t length)
+static struct rtattr *link_attribute(struct link_request *request, unsigned type, const void *data,
+                                     size_t length)
 {
     struct rtattr *made = link_append(request, sizeof *made + length);
     made->rta_type = (unsigned short)type;
@@ -46,14 +50,16 @@ static struct rtattr *link_attribute(struct link_request *request, unsigned type
 /* Ends an attribute that holds what was appended since. */
 static void link_close_nested(struct link_request *request, struct rtattr *nested)
 {
-    nested->rta_len = (unsigned short)((char *)request + request->header.nlmsg_len - (char *)nested);
+    nested->rta_len =
+        (unsigned short)((char *)request + request->header.nlmsg_len - (char *)nested);
 }
 
 static void link_begin(struct link_request *request, int type, int flags)
 {
-    request->header = (struct nlmsghdr){.nlmsg_len = sizeof request->header,
-                                        .nlmsg_type = (uint16_t)type,
-                                        .nlmsg_flags = (uint16_t)(NLM_F_REQUEST | NLM_F_ACK | flags)};
+    request->header =
+        (struct nlmsghdr){.nlmsg_len = sizeof request->header,
+                          .nlmsg_type = (uint16_t)type,
+                          .nlmsg_flags = (uint16_t)(NLM_F_REQUEST | NLM_F_ACK | flags)};
 }
 
 /* Sends a request and takes the kernel's answer: 0, or -1 with errno. */
@@ -68,7 +74,8 @@ static int link_ask(struct link_request *request)
     int channel = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
     if (channel < 0)
         return -1;
-    ssize_t length = sendto(channel, request, request->header.nlmsg_len, 0, (struct sockaddr *)&kernel, sizeof kernel);
+    ssize_t length = sendto(channel, request, request->header.nlmsg_len, 0,
+                            (struct sockaddr *)&kernel, sizeof kernel);
     if (length > 0)
         length = recv(channel, &answer, sizeof answer, 0);
     int reason = errno;
@@ -76,7 +83,8 @@ static int link_ask(struct link_request *request)
     errno = reason;
     if (length < 0)
         return -1;
-    if ((size_t)length < sizeof answer.header + sizeof answer.error || answer.header.nlmsg_type != NLMSG_ERROR) {
+    if ((size_t)length < sizeof answer.header + sizeof answer.error ||
+        answer.header.nlmsg_type != NLMSG_ERROR) {
         errno = EPROTO;
         return -1;
     }
@@ -84,7 +92,8 @@ static int link_ask(struct link_request *request)
     return answer.error.error == 0 ? 0 : -1;
 }
 
-static int link_name_attribute(struct link_request *request, const char *name, struct failure *failure)
+static int link_name_attribute(struct link_request *request, const char *name,
+                               struct failure *failure)
 {
     size_t length = strlen(name);
     if (length == 0 || length >= IFNAMSIZ)
@@ -100,19 +109,23 @@ int link_loopback(struct failure *failure)
     struct link_request request;
     link_begin(&request, RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL);
     struct ifaddrmsg *assigned = link_append(&request, sizeof *assigned);
-    *assigned = (struct ifaddrmsg){
-        .ifa_family = AF_INET, .ifa_prefixlen = 8, .ifa_scope = RT_SCOPE_HOST, .ifa_index = LOOPBACK_INDEX};
+    *assigned = (struct ifaddrmsg){.ifa_family = AF_INET,
+                                   .ifa_prefixlen = 8,
+                                   .ifa_scope = RT_SCOPE_HOST,
+                                   .ifa_index = LOOPBACK_INDEX};
     link_attribute(&request, IFA_LOCAL, &address, sizeof address);
     if (link_ask(&request) < 0 && errno != EEXIST)
         return failed_errno(failure, "loopback: address");
     link_begin(&request, RTM_NEWLINK, 0);
     struct ifinfomsg *link = link_append(&request, sizeof *link);
-    *link = (struct ifinfomsg){.ifi_index = LOOPBACK_INDEX, .ifi_flags = IFF_UP, .ifi_change = IFF_UP};
+    *link =
+        (struct ifinfomsg){.ifi_index = LOOPBACK_INDEX, .ifi_flags = IFF_UP, .ifi_change = IFF_UP};
     return link_ask(&request) < 0 ? failed_errno(failure, "loopback: up") : 0;
 }
 
 /* Makes an interface, in the network namespace of `pid` unless that is 0. */
-static int link_create(const char *name, const char *type, const char *peer, pid_t pid, struct failure *failure)
+static int link_create(const char *name, const char *type, const char *peer, pid_t pid,
+                       struct failure *failure)
 {
     struct link_request request;
     link_begin(&request, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL);
@@ -136,7 +149,9 @@ static int link_create(const char *name, const char *type, const char *peer, pid
         link_close_nested(&request, data);
     }
     link_close_nested(&request, information);
-    return link_ask(&request) < 0 ? failed_errno(failure, "interface %s: cannot make a %s", name, type) : 0;
+    return link_ask(&request) < 0
+               ? failed_errno(failure, "interface %s: cannot make a %s", name, type)
+               : 0;
 }
 
 static int link_move(const char *name, pid_t pid, struct failure *failure)
@@ -158,7 +173,10 @@ int link_interface(const char *const argument[], pid_t pid, struct failure *fail
         return failed(failure, "interface %s: a veth has a peer, and nothing else has", name);
     if (!*type)
         return link_move(name, pid, failure);
-    /* The peer of a veth stays outside, and so does the socket of a wireguard made in the root namespace. */
+    /*
+     * The peer of a veth stays outside, and so does the socket of a wireguard made in the root
+     * namespace.
+     */
     if (!veth && strcmp(argument[3], "root") != 0)
         return link_create(name, type, peer, pid, failure);
     return link_create(name, type, peer, 0, failure) < 0 ? -1 : link_move(name, pid, failure);

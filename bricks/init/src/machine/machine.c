@@ -73,19 +73,32 @@ int machine_set_limit(const char *const argument[], struct failure *failure)
         const char *name;
         int resource;
     } known[] = {
-        {"as", RLIMIT_AS},           {"core", RLIMIT_CORE},         {"cpu", RLIMIT_CPU},
-        {"data", RLIMIT_DATA},       {"fsize", RLIMIT_FSIZE},       {"locks", RLIMIT_LOCKS},
-        {"memlock", RLIMIT_MEMLOCK}, {"msgqueue", RLIMIT_MSGQUEUE}, {"nice", RLIMIT_NICE},
-        {"nofile", RLIMIT_NOFILE},   {"nproc", RLIMIT_NPROC},       {"rss", RLIMIT_RSS},
-        {"rtprio", RLIMIT_RTPRIO},   {"rttime", RLIMIT_RTTIME},     {"sigpending", RLIMIT_SIGPENDING},
+        {"as", RLIMIT_AS},
+        {"core", RLIMIT_CORE},
+        {"cpu", RLIMIT_CPU},
+        {"data", RLIMIT_DATA},
+        {"fsize", RLIMIT_FSIZE},
+        {"locks", RLIMIT_LOCKS},
+        {"memlock", RLIMIT_MEMLOCK},
+        {"msgqueue", RLIMIT_MSGQUEUE},
+        {"nice", RLIMIT_NICE},
+        {"nofile", RLIMIT_NOFILE},
+        {"nproc", RLIMIT_NPROC},
+        {"rss", RLIMIT_RSS},
+        {"rtprio", RLIMIT_RTPRIO},
+        {"rttime", RLIMIT_RTTIME},
+        {"sigpending", RLIMIT_SIGPENDING},
         {"stack", RLIMIT_STACK},
     };
     struct rlimit limit;
-    if (machine_read_limit(argument[1], &limit.rlim_cur) < 0 || machine_read_limit(argument[2], &limit.rlim_max) < 0)
+    if (machine_read_limit(argument[1], &limit.rlim_cur) < 0 ||
+        machine_read_limit(argument[2], &limit.rlim_max) < 0)
         return failed(failure, "limit %s: not a number and not `unlimited`", argument[0]);
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (strcmp(known[i].name, argument[0]) == 0)
-            return setrlimit(known[i].resource, &limit) < 0 ? failed_errno(failure, "limit %s", argument[0]) : 0;
+            return setrlimit(known[i].resource, &limit) < 0
+                       ? failed_errno(failure, "limit %s", argument[0])
+                       : 0;
     return failed(failure, "limit %s: unknown resource", argument[0]);
 }
 
@@ -97,7 +110,8 @@ int machine_make_resolvconf(struct failure *failure)
         return 0;
     target[5 + length] = '\0';
     const char *path = target[5] == '/' ? target + 5 : target;
-    int file = directory_make_parents(path) < 0 ? -1 : open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+    int file =
+        directory_make_parents(path) < 0 ? -1 : open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
     if (file < 0)
         return failed_errno(failure, "resolvconf: %s", path);
     close(file);
@@ -125,7 +139,8 @@ int machine_show_issue(struct failure *failure)
     int result = file_line("/proc/cmdline", command_line, sizeof command_line);
     if (result < 0)
         failed_errno(failure, "issue: /proc/cmdline");
-    for (char *word = result < 0 ? NULL : strtok(command_line, " "); word; word = strtok(NULL, " ")) {
+    for (char *word = result < 0 ? NULL : strtok(command_line, " "); word;
+         word = strtok(NULL, " ")) {
         char device[64];
         if (strncmp(word, "console=", 8) != 0)
             continue;
@@ -149,8 +164,10 @@ int machine_make_node(const char *const argument[], struct failure *failure)
     unsigned mode, major, minor;
     const char *path = argument[4];
     bool block = strcmp(argument[1], "b") == 0;
-    if (machine_read_number(argument[0], 8, 07777, &mode) < 0 || (!block && strcmp(argument[1], "c") != 0) ||
-        machine_read_number(argument[2], 10, 4095, &major) < 0 || machine_read_number(argument[3], 10, 1048575, &minor) < 0)
+    if (machine_read_number(argument[0], 8, 07777, &mode) < 0 ||
+        (!block && strcmp(argument[1], "c") != 0) ||
+        machine_read_number(argument[2], 10, 4095, &major) < 0 ||
+        machine_read_number(argument[3], 10, 1048575, &minor) < 0)
         return failed(failure, "node %s: bad mode, kind or number", path);
     if (mknod(path, mode | (unsigned)(block ? S_IFBLK : S_IFCHR), makedev(major, minor)) == 0)
         return chmod(path, mode) < 0 ? failed_errno(failure, "node %s", path) : 0;
@@ -171,7 +188,8 @@ int machine_make_directory(const char *const argument[], const char *root, struc
     int directory = directory_make_below(root, path);
     char opened[64];
     snprintf(opened, sizeof opened, "/proc/self/fd/%d", directory);
-    int result = directory < 0 || chmod(opened, mode) < 0 ? failed_errno(failure, "directory %s", path) : 0;
+    int result =
+        directory < 0 || chmod(opened, mode) < 0 ? failed_errno(failure, "directory %s", path) : 0;
     if (directory >= 0)
         close(directory);
     return result;

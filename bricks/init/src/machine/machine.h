@@ -1,4 +1,7 @@
-/* machine.h: the small settings of the machine that the stage `boot` makes. All return 0, or -1 with the reason. */
+/*
+ * machine.h: the small settings of the machine that the stage `boot` makes. All return 0, or -1
+ * with the reason.
+ */
 #ifndef COMPOS_MACHINE_H
 #define COMPOS_MACHINE_H
 
@@ -7,8 +10,8 @@
 #include <stdbool.h>
 
 /*
- * Whether init is in a container, whose engine has set the machine up: /proc is mounted before it runs (docs/linuxkit.md#run-15). Asked
- * first before anything is mounted.
+ * Whether init is in a container, whose engine has set the machine up: /proc is mounted before it
+ * runs (docs/linuxkit.md#run-15). Asked first before anything is mounted.
  */
 bool machine_is_given(void);
 

@@ -60,7 +60,8 @@ static size_t modules_read_index(struct index *index, const char *path)
         return 0;
     index->end = index->begin + length;
     /* memchr, not strcspn, which in some C libraries measures all the rest of the text first. */
-    for (char *at = index->begin; (at = memchr(at, '\n', (size_t)(index->end - at))) != NULL; count++)
+    for (char *at = index->begin; (at = memchr(at, '\n', (size_t)(index->end - at))) != NULL;
+         count++)
         *at++ = '\0';
     return count + 1;
 }
@@ -108,8 +109,8 @@ static void modules_read_aliases(struct modules *modules)
         char *pattern = keyword ? modules_next_word(&line) : NULL;
         char *module = pattern ? modules_next_word(&line) : NULL;
         if (module && strcmp(keyword, "alias") == 0)
-            modules->aliases[modules->alias_count++] =
-                (struct alias){.pattern = pattern, .literal = strcspn(pattern, "*?[\\-_"), .module = module};
+            modules->aliases[modules->alias_count++] = (struct alias){
+                .pattern = pattern, .literal = strcspn(pattern, "*?[\\-_"), .module = module};
     }
 }
 
@@ -201,8 +202,12 @@ int modules_insert(const char *path)
     return result < 0 && reason != EEXIST ? -1 : 0;
 }
 
-/* What a softdep line names before ("pre:") or after ("post:") the module; failures do not count (modprobe.d(5)). */
-static void modules_load_soft(struct modules *modules, const struct module *module, const char *when, int depth)
+/*
+ * What a softdep line names before ("pre:") or after ("post:") the module; failures do not count
+ * (modprobe.d(5)).
+ */
+static void modules_load_soft(struct modules *modules, const struct module *module,
+                              const char *when, int depth)
 {
     const struct index *index = &modules->index[SOFT_DEPENDENCIES];
     for (char *line = modules_first_line(index); line; line = modules_line_after(index, line)) {
@@ -234,7 +239,8 @@ static void modules_load_needed(struct modules *modules, const struct module *mo
         const char *word = end;
         while (word > begin && word[-1] != ' ')
             word--;
-        struct module *needed = word < end ? modules_find_path(modules, word, (size_t)(end - word)) : NULL;
+        struct module *needed =
+            word < end ? modules_find_path(modules, word, (size_t)(end - word)) : NULL;
         if (needed)
             modules_load_one(modules, needed, depth + 1);
         end = word > begin ? word - 1 : begin;
@@ -260,7 +266,10 @@ static int modules_load_one(struct modules *modules, struct module *module, int 
     return result;
 }
 
-/* Most patterns differ before their first wildcard: comparing up to there saves nearly all of the matching. */
+/*
+ * Most patterns differ before their first wildcard: comparing up to there saves nearly all of the
+ * matching.
+ */
 static bool modules_alias_matches(const struct alias *alias, const char *name)
 {
     return strncmp(alias->pattern, name, alias->literal) == 0 &&
@@ -271,7 +280,8 @@ int modules_load(struct modules *modules, const char *name, struct failure *fail
 {
     struct module *module = modules_find(modules, name);
     if (module)
-        return modules_load_one(modules, module, 0) < 0 ? failed_errno(failure, "module %s", name) : 1;
+        return modules_load_one(modules, module, 0) < 0 ? failed_errno(failure, "module %s", name)
+                                                        : 1;
     if (modules_is_built_in(modules, name))
         return 1;
     int found = 0;
@@ -282,7 +292,8 @@ int modules_load(struct modules *modules, const char *name, struct failure *fail
         found++;
         const char *target = modules->aliases[i].module;
         module = modules_find(modules, target);
-        if (module ? modules_load_one(modules, module, 0) == 0 : modules_is_built_in(modules, target))
+        if (module ? modules_load_one(modules, module, 0) == 0
+                   : modules_is_built_in(modules, target))
             loaded++;
         else if (module)
             failed_errno(failure, "module %s", target);

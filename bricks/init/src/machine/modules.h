@@ -1,6 +1,7 @@
 /*
- * modules.h: kernel modules by name or alias, from the text indexes below /lib/modules/RELEASE (modules.dep(5), kmod's
- * modules.alias, modules.builtin, modules.softdep). In names, - and _ are the same.
+ * modules.h: kernel modules by name or alias, from the text indexes below /lib/modules/RELEASE
+ * (modules.dep(5), kmod's modules.alias, modules.builtin, modules.softdep). In names, - and _ are
+ * the same.
  */
 #ifndef COMPOS_MODULES_H
 #define COMPOS_MODULES_H
@@ -44,8 +45,9 @@ int modules_open(struct modules *modules, const char *folder);
 void modules_close(struct modules *modules);
 
 /*
- * Loads a module by name, else every module with a matching alias; first what each needs. A built-in or loaded one is
- * fine. The number of modules found (0: unknown name), or -1 when none could be loaded.
+ * Loads a module by name, else every module with a matching alias; first what each needs. A
+ * built-in or loaded one is fine. The number of modules found (0: unknown name), or -1 when none
+ * could be loaded.
  */
 int modules_load(struct modules *modules, const char *name, struct failure *failure);
 

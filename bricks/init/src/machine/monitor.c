@@ -47,7 +47,10 @@ static void monitor_feed_watchdog(struct timer *timer)
     timer->at = process_now() + monitor_feed_interval;
 }
 
-/* A kernel that has panicked does not feed itself either, but says why first, and starts again sooner. */
+/*
+ * A kernel that has panicked does not feed itself either, but says why first, and starts again
+ * sooner.
+ */
 static void monitor_set_panic(void)
 {
     char text[16];

@@ -11,7 +11,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* mount(8), "FILESYSTEM-INDEPENDENT MOUNT OPTIONS". Propagation words stand apart: the kernel takes them alone. */
+/*
+ * mount(8), "FILESYSTEM-INDEPENDENT MOUNT OPTIONS". Propagation words stand apart: the kernel takes
+ * them alone.
+ */
 static const struct {
     const char *name;
     unsigned long set;
@@ -53,8 +56,9 @@ static const struct {
     {"unbindable", 0, 0, MS_UNBINDABLE},
 };
 
-static const unsigned long mount_flags_per_mount =
-    MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOATIME | MS_NODIRATIME | MS_RELATIME | MS_STRICTATIME;
+static const unsigned long mount_flags_per_mount = MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC |
+                                                   MS_NOATIME | MS_NODIRATIME | MS_RELATIME |
+                                                   MS_STRICTATIME;
 
 static bool mount_read_word(struct mount_options *options, const char *word, size_t length)
 {
@@ -91,7 +95,8 @@ int mount_options_read(struct mount_options *options, const char *list)
     return 0;
 }
 
-int mount_on(const char *source, const char *target, const char *type, const struct mount_options *options)
+int mount_on(const char *source, const char *target, const char *type,
+             const struct mount_options *options)
 {
     unsigned long flags = options->flags;
     if (flags & MS_REMOUNT) {
@@ -100,7 +105,9 @@ int mount_on(const char *source, const char *target, const char *type, const str
     } else if (flags & MS_BIND) {
         if (mount(source, target, NULL, flags & (MS_BIND | MS_REC), NULL) < 0)
             return -1;
-        if ((flags & mount_flags_per_mount) && mount(NULL, target, NULL, MS_REMOUNT | MS_BIND | (flags & mount_flags_per_mount), NULL) < 0)
+        if ((flags & mount_flags_per_mount) &&
+            mount(NULL, target, NULL, MS_REMOUNT | MS_BIND | (flags & mount_flags_per_mount),
+                  NULL) < 0)
             return -1;
     } else if (*type) {
         if (mount(source, target, type, flags, options->data) < 0)
@@ -138,12 +145,18 @@ static int mount_make_target(const char *source, const char *target, unsigned lo
         return directory_make(target);
     if (stat(target, &status) == 0)
         return 0;
-    int file = directory_make_parents(target) < 0 ? -1 : open(target, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+    int file = directory_make_parents(target) < 0
+                   ? -1
+                   : open(target, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
     return file < 0 ? -1 : close(file);
 }
 
-/* The target as a path to mount on; for one below `root` through a descriptor, which the caller closes. */
-static int mount_place(const char *const argument[], const char *root, unsigned long flags, char *path, int *descriptor)
+/*
+ * The target as a path to mount on; for one below `root` through a descriptor, which the caller
+ * closes.
+ */
+static int mount_place(const char *const argument[], const char *root, unsigned long flags,
+                       char *path, int *descriptor)
 {
     *descriptor = -1;
     if (*argument[1] == '/' || !root) {
@@ -165,14 +178,17 @@ int mount_line(const char *const argument[], const char *root, struct failure *f
     int descriptor;
     if (mount_options_read(&options, argument[3]) < 0)
         return failed(failure, "mount %s: options too long", argument[1]);
-    if (mount_make_named(options.data, "upperdir=") < 0 || mount_make_named(options.data, "workdir=") < 0)
-        return failed_errno(failure, "mount %s: cannot make a directory of its options", argument[1]);
+    if (mount_make_named(options.data, "upperdir=") < 0 ||
+        mount_make_named(options.data, "workdir=") < 0)
+        return failed_errno(failure, "mount %s: cannot make a directory of its options",
+                            argument[1]);
     if (mount_place(argument, root, options.flags, path, &descriptor) < 0)
         return failed_errno(failure, "mount %s: cannot make the mount point", argument[1]);
     int result = mount_on(argument[0], path, argument[2], &options);
     int reason = errno;
     if (result < 0)
-        failed_errno(failure, "mount %s on %s", *argument[0] ? argument[0] : argument[2], argument[1]);
+        failed_errno(failure, "mount %s on %s", *argument[0] ? argument[0] : argument[2],
+                     argument[1]);
     if (descriptor >= 0)
         close(descriptor);
     errno = reason;
@@ -182,5 +198,7 @@ int mount_line(const char *const argument[], const char *root, struct failure *f
 int mount_line_optional(const char *const argument[], const char *root, struct failure *failure)
 {
     int result = mount_line(argument, root, failure);
-    return result < 0 && (errno == ENODEV || errno == ENOENT || errno == EROFS || errno == EPERM) ? 0 : result;
+    return result < 0 && (errno == ENODEV || errno == ENOENT || errno == EROFS || errno == EPERM)
+               ? 0
+               : result;
 }

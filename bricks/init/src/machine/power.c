@@ -3,9 +3,9 @@
 
 #include "base/console.h"
 #include "base/files.h"
+#include "containers/oneshot.h"
 #include "log/log.h"
 #include "machine/machine.h"
-#include "containers/oneshot.h"
 #include "services/services.h"
 
 #include <errno.h>
@@ -21,13 +21,16 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Filesystems with a disk or a server behind them, and overlays, which may lie on those (docs/linuxkit.md#run-13). */
+/*
+ * Filesystems with a disk or a server behind them, and overlays, which may lie on those (docs/linuxkit.md#run-13).
+ */
 static const struct {
     const char *type;
     int flags;
 } power_real_filesystems[] = {
-    {"btrfs", 0}, {"cifs", MNT_DETACH}, {"exfat", 0}, {"ext2", 0}, {"ext3", 0},    {"ext4", 0}, {"f2fs", 0},
-    {"msdos", 0}, {"nfs", MNT_DETACH},  {"nfs4", MNT_DETACH},      {"overlay", 0}, {"vfat", 0}, {"xfs", 0},
+    {"btrfs", 0},   {"cifs", MNT_DETACH}, {"exfat", 0}, {"ext2", 0},         {"ext3", 0},
+    {"ext4", 0},    {"f2fs", 0},          {"msdos", 0}, {"nfs", MNT_DETACH}, {"nfs4", MNT_DETACH},
+    {"overlay", 0}, {"vfat", 0},          {"xfs", 0},
 };
 
 static void power_end_processes(int signal, int milliseconds)

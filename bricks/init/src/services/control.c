@@ -1,4 +1,7 @@
-/* control.c: see control.h. A request is one message, "ACTION NAME"; the answer is one: empty, or what is wrong. */
+/*
+ * control.c: see control.h. A request is one message, "ACTION NAME"; the answer is one: empty, or
+ * what is wrong.
+ */
 #include "services/control.h"
 
 #include "base/console.h"
@@ -24,7 +27,10 @@ static const char *control_answer(char *request)
     return services_request(request, name);
 }
 
-/* Somebody who has connected; descriptor -1: nobody. Who says nothing makes room for the next one, and is not waited for. */
+/*
+ * Somebody who has connected; descriptor -1: nobody. Who says nothing makes room for the next one,
+ * and is not waited for.
+ */
 enum { CLIENTS = 8 };
 static struct watch control_clients[CLIENTS];
 static size_t control_oldest;
@@ -45,7 +51,8 @@ static void control_serve(struct watch *client)
     if (length > 0) {
         request[length] = '\0';
         const char *reply = control_answer(request);
-        (void)!send(client->descriptor, reply ? reply : "", reply ? strlen(reply) : 0, MSG_NOSIGNAL | MSG_DONTWAIT);
+        (void)!send(client->descriptor, reply ? reply : "", reply ? strlen(reply) : 0,
+                    MSG_NOSIGNAL | MSG_DONTWAIT);
     }
     control_leave(client);
 }

@@ -9,7 +9,10 @@ static const char *const service_restart_names[] = {"no", "always", "on-failure"
 static const char *const service_condition_names[] = {"started", "healthy", "completed", "running"};
 static const char *const service_driver_names[] = {"file", "console", "kmsg", "syslog", "none"};
 
-/* Milliseconds, and how often: the build refuses more (MAX_MILLISECONDS, MAX_COUNT, src/compos/config/quantities.py). */
+/*
+ * Milliseconds, and how often: the build refuses more (MAX_MILLISECONDS, MAX_COUNT,
+ * src/compos/config/quantities.py).
+ */
 static const long long MAX_TIME = 1LL << 40, MAX_COUNT = 1000000000;
 
 /* The position of `name` in a table, or -1. */
@@ -50,7 +53,8 @@ static int service_read_log(struct service *service, const char *const argument[
     long long size = plan_number(argument[1]), files = plan_number(argument[2]);
     if (driver < 0 || size < 1 || files < 1 || files > 100)
         return -1;
-    service->log = (struct log_settings){(enum log_driver)driver, (size_t)size, (unsigned)files, argument[3], argument[4]};
+    service->log = (struct log_settings){(enum log_driver)driver, (size_t)size, (unsigned)files,
+                                         argument[3], argument[4]};
     return 0;
 }
 
@@ -59,7 +63,8 @@ static int service_read_health(struct service *service, const char *const argume
     enum { RETRIES = 2 };
     long long values[5];
     for (size_t i = 0; i < 5; i++)
-        if ((values[i] = plan_number(argument[i])) < 0 || values[i] > (i == RETRIES ? MAX_COUNT : MAX_TIME))
+        if ((values[i] = plan_number(argument[i])) < 0 ||
+            values[i] > (i == RETRIES ? MAX_COUNT : MAX_TIME))
             return -1;
     service->check.interval = values[0];
     service->check.timeout = values[1];
@@ -90,7 +95,8 @@ static int service_read_line(struct service *service, const struct plan_line *li
     }
 }
 
-int service_read(struct service *service, const struct plan *plan, size_t index, size_t end, struct failure *failure)
+int service_read(struct service *service, const struct plan *plan, size_t index, size_t end,
+                 struct failure *failure)
 {
     enum { LOG_SIZE = 1 << 20, LOG_FILES = 3, GRACE = 10000 };
     *service = (struct service){.stop_signal = SIGTERM, .grace = GRACE};
@@ -99,16 +105,19 @@ int service_read(struct service *service, const struct plan *plan, size_t index,
         return -1;
     for (size_t i = 0; i < service->bundle.count; i++)
         if (service_read_line(service, &service->bundle.lines[i]) < 0)
-            return failed(failure, "plan line %u: an argument cannot be", service->bundle.lines[i].number);
+            return failed(failure, "plan line %u: an argument cannot be",
+                          service->bundle.lines[i].number);
     return 0;
 }
 
 const char *service_state(const struct service *service)
 {
     static const char *const names[] = {
-        [STATE_WAITING] = "waiting",   [STATE_BLOCKED] = "waiting",  [STATE_STARTING] = "starting",
-        [STATE_RUNNING] = "running",   [STATE_STOPPING] = "stopping", [STATE_CLEANING] = "ending",
-        [STATE_PAUSING] = "backing-off", [STATE_EXITED] = "exited",  [STATE_BROKEN] = "failed",
+        [STATE_WAITING] = "waiting",     [STATE_BLOCKED] = "waiting",
+        [STATE_STARTING] = "starting",   [STATE_RUNNING] = "running",
+        [STATE_STOPPING] = "stopping",   [STATE_CLEANING] = "ending",
+        [STATE_PAUSING] = "backing-off", [STATE_EXITED] = "exited",
+        [STATE_BROKEN] = "failed",
     };
     if (service->state == STATE_EXITED && service->cause == CAUSE_REQUEST)
         return "stopped";
@@ -130,7 +139,8 @@ bool service_has_ended(const struct service *service)
 
 bool service_is_down(const struct service *service)
 {
-    return service_has_ended(service) || service->state == STATE_WAITING || service->state == STATE_BLOCKED;
+    return service_has_ended(service) || service->state == STATE_WAITING ||
+           service->state == STATE_BLOCKED;
 }
 
 bool service_succeeded(const struct service *service)

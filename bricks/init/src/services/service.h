@@ -1,4 +1,7 @@
-/* service.h: one service: what the plan says of it, and where it stands. Touches nothing but memory. */
+/*
+ * service.h: one service: what the plan says of it, and where it stands. Touches nothing but
+ * memory.
+ */
 #ifndef COMPOS_SERVICE_H
 #define COMPOS_SERVICE_H
 
@@ -22,8 +25,8 @@ enum log_driver { LOG_FILE, LOG_CONSOLE, LOG_KMSG, LOG_SYSLOG, LOG_NONE };
 
 struct log_settings {
     enum log_driver driver;
-    size_t size;        /* of a file before it is rotated, bytes */
-    unsigned files;     /* kept of each stream, the one being written among them */
+    size_t size;         /* of a file before it is rotated, bytes */
+    unsigned files;      /* kept of each stream, the one being written among them */
     const char *address; /* of a syslog server: udp://HOST:PORT or tcp://HOST:PORT */
     const char *tag;     /* empty: the service's name */
 };
@@ -56,11 +59,14 @@ struct service {
     int64_t since, deadline, probe_at, probe_end;
     struct child main, helper, probe;
     struct child shim; /* containerd's, which the container does not outlive */
-    struct watch end; /* the pidfd of a process that is not our child */
+    struct watch end;  /* the pidfd of a process that is not our child */
 };
 
-/* Reads a container of the stage `services` at `index`; `end` is the stage's. -1 with the reason. */
-int service_read(struct service *service, const struct plan *plan, size_t index, size_t end, struct failure *failure);
+/*
+ * Reads a container of the stage `services` at `index`; `end` is the stage's. -1 with the reason.
+ */
+int service_read(struct service *service, const struct plan *plan, size_t index, size_t end,
+                 struct failure *failure);
 
 /* Whether it has not been started, or has ended for good. */
 bool service_is_down(const struct service *service);
@@ -81,7 +87,10 @@ enum condition service_condition(const char *name);
 /* Whether its restart policy starts it again after its last run. */
 bool service_restarts(const struct service *service);
 
-/* Milliseconds to wait before the start after so many failures in a row: from 100, doubled each time, a minute at most. */
+/*
+ * Milliseconds to wait before the start after so many failures in a row: from 100, doubled each
+ * time, a minute at most.
+ */
 int64_t service_pause(unsigned failures);
 
 #endif

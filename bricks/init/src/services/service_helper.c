@@ -3,11 +3,11 @@
 
 #include "base/console.h"
 #include "base/failure.h"
-#include "containerd/containerd.h"
 #include "base/files.h"
-#include "log/log.h"
+#include "containerd/containerd.h"
 #include "containers/oci.h"
 #include "containers/spec.h"
+#include "log/log.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -26,22 +26,27 @@ struct output_paths {
     char error[PATH_SIZE];
 };
 
-static void service_helper_report(const struct helpers *helpers, uint32_t position, enum report_kind kind, int32_t value)
+static void service_helper_report(const struct helpers *helpers, uint32_t position,
+                                  enum report_kind kind, int32_t value)
 {
     const struct report line = {position, (uint32_t)kind, value};
     (void)!write(helpers->reports, &line, sizeof line);
 }
 
-static void service_helper_pid_file(char *path, size_t size, const struct service *service, const char *suffix)
+static void service_helper_pid_file(char *path, size_t size, const struct service *service,
+                                    const char *suffix)
 {
     snprintf(path, size, STATE "/%s.%s", service->bundle.id, suffix);
 }
 
 /* The runtime's own messages join the container's: that is where people look. */
-static int service_helper_run_runtime(const char *const arguments[], const struct output_paths *output, struct failure *failure)
+static int service_helper_run_runtime(const char *const arguments[],
+                                      const struct output_paths *output, struct failure *failure)
 {
-    int out = open(output->out, O_WRONLY | O_CLOEXEC), error = open(output->error, O_WRONLY | O_CLOEXEC);
-    int result = oci_run(arguments, out < 0 ? STDERR_FILENO : out, error < 0 ? STDERR_FILENO : error, failure);
+    int out = open(output->out, O_WRONLY | O_CLOEXEC),
+        error = open(output->error, O_WRONLY | O_CLOEXEC);
+    int result = oci_run(arguments, out < 0 ? STDERR_FILENO : out,
+                         error < 0 ? STDERR_FILENO : error, failure);
     if (out >= 0)
         close(out);
     if (error >= 0)
@@ -49,8 +54,9 @@ static int service_helper_run_runtime(const char *const arguments[], const struc
     return result;
 }
 
-static int service_helper_start_direct(const struct helpers *helpers, const struct service *service, uint32_t position,
-                        const struct output_paths *output, struct failure *failure)
+static int service_helper_start_direct(const struct helpers *helpers, const struct service *service,
+                                       uint32_t position, const struct output_paths *output,
+                                       struct failure *failure)
 {
     const struct bundle *bundle = &service->bundle;
     const char *program = oci_program(), *id = bundle->id;
@@ -59,8 +65,10 @@ static int service_helper_start_direct(const struct helpers *helpers, const stru
     if (spec_place(bundle, folder, sizeof folder, failure) < 0)
         return -1;
     service_helper_pid_file(pids, sizeof pids, service, "pid");
-    const char *const create[] = {program, "create", "--bundle", folder, "--pid-file", pids, id, NULL};
-    const char *const run[] = {program, "run", "--detach", "--bundle", folder, "--pid-file", pids, id, NULL};
+    const char *const create[] = {program,      "create", "--bundle", folder,
+                                  "--pid-file", pids,     id,         NULL};
+    const char *const run[] = {program,      "run", "--detach", "--bundle", folder,
+                               "--pid-file", pids,  id,         NULL};
     if (service_helper_run_runtime(attached ? create : run, output, failure) < 0)
         return -1;
     pid_t pid = oci_pid(pids);
@@ -72,11 +80,13 @@ static int service_helper_start_direct(const struct helpers *helpers, const stru
         return 0;
     if (bundle_attach(bundle, pid, failure) < 0)
         return -1;
-    return service_helper_run_runtime((const char *const[]){program, "start", id, NULL}, output, failure);
+    return service_helper_run_runtime((const char *const[]){program, "start", id, NULL}, output,
+                                      failure);
 }
 
-static int service_helper_start_under(struct containerd *connection, const struct helpers *helpers, const struct service *service,
-                       uint32_t position, const struct output_paths *output, struct failure *failure)
+static int service_helper_start_under(struct containerd *connection, const struct helpers *helpers,
+                                      const struct service *service, uint32_t position,
+                                      const struct output_paths *output, struct failure *failure)
 {
     const struct bundle *bundle = &service->bundle;
     const char *ns = bundle->namespace, *id = bundle->id;
@@ -87,7 +97,8 @@ static int service_helper_start_under(struct containerd *connection, const struc
         return -1;
     int result = containerd_create(connection, ns, id, oci_shared(), spec, length, failure);
     free(spec);
-    if (result < 0 || containerd_task(connection, ns, id, output->out, output->error, &pid, failure) < 0)
+    if (result < 0 ||
+        containerd_task(connection, ns, id, output->out, output->error, &pid, failure) < 0)
         return -1;
     service_helper_report(helpers, position, REPORT_PID, (int32_t)pid);
     if (bundle_attach(bundle, (pid_t)pid, failure) < 0)
@@ -95,8 +106,8 @@ static int service_helper_start_under(struct containerd *connection, const struc
     return containerd_start(connection, ns, id, &pid, failure);
 }
 
-static int service_helper_create(const struct helpers *helpers, const struct service *service, uint32_t position,
-                 struct failure *failure)
+static int service_helper_create(const struct helpers *helpers, const struct service *service,
+                                 uint32_t position, struct failure *failure)
 {
     struct output_paths output;
     if (!service->prepared) {
@@ -111,12 +122,14 @@ static int service_helper_create(const struct helpers *helpers, const struct ser
     struct containerd *connection = containerd_connect(helpers->socket, failure);
     if (!connection)
         return -1;
-    int result = service_helper_start_under(connection, helpers, service, position, &output, failure);
+    int result =
+        service_helper_start_under(connection, helpers, service, position, &output, failure);
     containerd_close(connection);
     return result;
 }
 
-int service_helper_start(const struct helpers *helpers, const struct service *service, uint32_t position)
+int service_helper_start(const struct helpers *helpers, const struct service *service,
+                         uint32_t position)
 {
     struct failure failure;
     if (service_helper_create(helpers, service, position, &failure) == 0)
@@ -126,7 +139,8 @@ int service_helper_start(const struct helpers *helpers, const struct service *se
 }
 
 /* containerd may be starting again itself just now. */
-static struct containerd *service_helper_connect_retrying(const char *socket, struct failure *failure)
+static struct containerd *service_helper_connect_retrying(const char *socket,
+                                                          struct failure *failure)
 {
     enum { TRIES = 300 };
     struct containerd *connection = NULL;
@@ -140,7 +154,8 @@ static struct containerd *service_helper_connect_retrying(const char *socket, st
 }
 
 /* A shim that has died takes containerd a moment to notice: until then it asks that one. */
-static int service_helper_remove_retrying(const char *socket, const struct service *service, uint32_t *status, struct failure *failure)
+static int service_helper_remove_retrying(const char *socket, const struct service *service,
+                                          uint32_t *status, struct failure *failure)
 {
     enum { TRIES = 30 };
     int result = -1;
@@ -150,13 +165,15 @@ static int service_helper_remove_retrying(const char *socket, const struct servi
         struct containerd *connection = service_helper_connect_retrying(socket, failure);
         if (!connection)
             break;
-        result = containerd_remove(connection, service->bundle.namespace, service->bundle.id, status, failure);
+        result = containerd_remove(connection, service->bundle.namespace, service->bundle.id,
+                                   status, failure);
         containerd_close(connection);
     }
     return result;
 }
 
-int service_helper_clean(const struct helpers *helpers, const struct service *service, uint32_t position)
+int service_helper_clean(const struct helpers *helpers, const struct service *service,
+                         uint32_t position)
 {
     struct failure failure;
     const char *id = service->bundle.id;

@@ -3,13 +3,13 @@
 
 #include "base/console.h"
 #include "base/failure.h"
-#include "services/control.h"
-#include "containerd/containerd_daemon.h"
 #include "base/files.h"
-#include "log/log.h"
-#include "containers/oci.h"
 #include "base/process.h"
 #include "boot/stage.h"
+#include "containerd/containerd_daemon.h"
+#include "containers/oci.h"
+#include "log/log.h"
+#include "services/control.h"
 #include "services/status.h"
 #include "services/supervise.h"
 
@@ -42,8 +42,12 @@ static void services_take_reports(struct watch *watch)
             service->prepared = true;
             break;
         case REPORT_STATUS:
-            /* As waitpid has it: 128 and more is what a signal looks like from outside (shells, runc). */
-            service->status = report.value > 128 && report.value < 128 + 65 ? report.value - 128 : report.value << 8;
+            /*
+             * As waitpid has it: 128 and more is what a signal looks like from outside (shells,
+             * runc).
+             */
+            service->status = report.value > 128 && report.value < 128 + 65 ? report.value - 128
+                                                                            : report.value << 8;
             break;
         default:
             break;
@@ -94,7 +98,8 @@ static bool services_are_beginning(void)
         bool never = false;
         if (service->starts > 0 && service->state != STATE_STARTING)
             continue;
-        if (service_has_ended(service) || (service_is_down(service) && supervise_waits_for(service, &never) && never))
+        if (service_has_ended(service) ||
+            (service_is_down(service) && supervise_waits_for(service, &never) && never))
             continue;
         return true;
     }
@@ -106,7 +111,8 @@ static void services_read_services(void)
     size_t begin = services_plan->begin[STAGE_SERVICES], end = services_plan->end[STAGE_SERVICES];
     struct failure failure;
     supervision.services = calloc(end - begin + 1, sizeof *supervision.services);
-    for (size_t i = begin; supervision.services && i < end; i = plan_container_end(services_plan, i, end)) {
+    for (size_t i = begin; supervision.services && i < end;
+         i = plan_container_end(services_plan, i, end)) {
         if (services_plan->lines[i].word != WORD_CONTAINER)
             continue;
         struct service *service = &supervision.services[supervision.count];
@@ -140,7 +146,8 @@ static void services_report_started(void)
     char what[64];
     size_t running = 0;
     for (size_t i = 0; i < supervision.count; i++)
-        running += supervision.services[i].state == STATE_RUNNING || service_succeeded(&supervision.services[i]);
+        running += supervision.services[i].state == STATE_RUNNING ||
+                   service_succeeded(&supervision.services[i]);
     snprintf(what, sizeof what, "services started (%zu of %zu)", running, supervision.count);
     say_time(what);
 }
@@ -209,14 +216,16 @@ static void services_restart_followers(const char *name)
     for (size_t i = 0; i < supervision.count; i++)
         for (size_t j = 0; j < supervision.services[i].bundle.count; j++) {
             const struct plan_line *line = &supervision.services[i].bundle.lines[j];
-            if (line->word == WORD_AFTER && *line->argument[2] && strcmp(line->argument[0], name) == 0)
+            if (line->word == WORD_AFTER && *line->argument[2] &&
+                strcmp(line->argument[0], name) == 0)
                 supervise_request(&supervision.services[i], REQUEST_FOLLOW);
         }
 }
 
 const char *services_request(const char *action, const char *name)
 {
-    static const char *const actions[] = {[REQUEST_START] = "start", [REQUEST_STOP] = "stop", [REQUEST_RESTART] = "restart"};
+    static const char *const actions[] = {
+        [REQUEST_START] = "start", [REQUEST_STOP] = "stop", [REQUEST_RESTART] = "restart"};
     struct service *service = supervise_find(name);
     if (!service)
         return "no such service";

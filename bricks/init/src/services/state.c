@@ -34,17 +34,23 @@ static const struct {
 };
 
 /*
- * What each request makes of the goal. A service that is about to be started needs no restart, and one that goes down is
- * started when it is down. What a service follows restarts it while it runs; a service that is down, or on its way there,
- * comes up beside a new one anyhow, or not at all.
+ * What each request makes of the goal. A service that is about to be started needs no restart, and
+ * one that goes down is started when it is down. What a service follows restarts it while it runs;
+ * a service that is down, or on its way there, comes up beside a new one anyhow, or not at all.
  */
-enum { KEEP = GOAL_COUNT + 1, RUN = GOAL_RUN, AGAIN = GOAL_RESTART, STOP = GOAL_STOP, NO = GOAL_REFUSED };
+enum {
+    RUN = GOAL_RUN,
+    STOP = GOAL_STOP,
+    AGAIN = GOAL_RESTART,
+    NO = GOAL_REFUSED,
+    KEEP = GOAL_COUNT + 1,
+};
 static const unsigned char state_goals[REQUEST_COUNT][STATE_COUNT] = {
-    /*                    WAITING BLOCKED STARTING RUNNING STOPPING CLEANING PAUSING EXITED BROKEN */
-    [REQUEST_START]   = { RUN,    RUN,    RUN,     RUN,    AGAIN,   AGAIN,   AGAIN,  AGAIN, NO },
-    [REQUEST_STOP]    = { STOP,   STOP,   STOP,    STOP,   STOP,    STOP,    STOP,   STOP,  NO },
-    [REQUEST_RESTART] = { RUN,    RUN,    AGAIN,   AGAIN,  AGAIN,   AGAIN,   AGAIN,  AGAIN, NO },
-    [REQUEST_FOLLOW]  = { KEEP,   KEEP,   KEEP,    AGAIN,  KEEP,    KEEP,    KEEP,   KEEP,  NO },
+    /*                   WAITING BLOCKED STARTING RUNNING STOPPING CLEANING PAUSING EXITED BROKEN */
+    [REQUEST_START]   = {RUN,    RUN,    RUN,     RUN,    AGAIN,   AGAIN,   AGAIN,  AGAIN, NO},
+    [REQUEST_STOP]    = {STOP,   STOP,   STOP,    STOP,   STOP,    STOP,    STOP,   STOP,  NO},
+    [REQUEST_RESTART] = {RUN,    RUN,    AGAIN,   AGAIN,  AGAIN,   AGAIN,   AGAIN,  AGAIN, NO},
+    [REQUEST_FOLLOW]  = {KEEP,   KEEP,   KEEP,    AGAIN,  KEEP,    KEEP,    KEEP,   KEEP,  NO},
 };
 
 /* clang-format on */

@@ -1,6 +1,7 @@
 /*
- * state.h: where a service stands, what may happen to it there, and what somebody may ask for: two tables (state.c). Touches
- * nothing but memory; supervise.c finds out what has happened, and does what follows from it.
+ * state.h: where a service stands, what may happen to it there, and what somebody may ask for: two
+ * tables (state.c). Touches nothing but memory; supervise.c finds out what has happened, and does
+ * what follows from it.
  */
 #ifndef COMPOS_STATE_H
 #define COMPOS_STATE_H
@@ -37,7 +38,7 @@ enum event {
 enum goal {
     GOAL_RUN,
     GOAL_STOP,
-    GOAL_RESTART, /* is to end, if it has not, and then to run; GOAL_RUN again as soon as it waits for its start */
+    GOAL_RESTART, /* to end, if it has not, and to run then; GOAL_RUN once it waits for its start */
     GOAL_COUNT,
     GOAL_REFUSED = GOAL_COUNT,
 };

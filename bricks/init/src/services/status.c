@@ -10,11 +10,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* "0", "137": a shell's way of telling a signal; "-" for one that has not ended yet, or whose end nobody saw. */
+/*
+ * "0", "137": a shell's way of telling a signal; "-" for one that has not ended yet, or whose end
+ * nobody saw.
+ */
 static void status_exit_status(char *text, size_t size, const struct service *service)
 {
-    if (service->starts == 0 || service->status == STATUS_UNKNOWN || service->state == STATE_RUNNING ||
-        service->state == STATE_STARTING)
+    if (service->starts == 0 || service->status == STATUS_UNKNOWN ||
+        service->state == STATE_RUNNING || service->state == STATE_STARTING)
         snprintf(text, size, "-");
     else if (WIFSIGNALED(service->status))
         snprintf(text, size, "%d", 128 + WTERMSIG(service->status));
@@ -39,16 +42,17 @@ static void status_put_service(FILE *lines, FILE *json, const struct service *se
     char status[16];
     const char *state = service_state(service), *health = service_health(service);
     double since = (double)service->since / 1000;
-    int pid = service->state == STATE_RUNNING || service->state == STATE_STOPPING ? (int)service->pid : 0;
+    int pid =
+        service->state == STATE_RUNNING || service->state == STATE_STOPPING ? (int)service->pid : 0;
     status_exit_status(status, sizeof status, service);
-    fprintf(lines, "%s\t%s\t%s\t%d\t%u\t%s\t%.2f\n", service->bundle.id, state, health, pid, service->restarts, status,
-            since);
+    fprintf(lines, "%s\t%s\t%s\t%d\t%u\t%s\t%.2f\n", service->bundle.id, state, health, pid,
+            service->restarts, status, since);
     fputs("{\"name\": ", json);
     status_put_json(json, service->bundle.id);
     fprintf(json, ", \"state\": \"%s\", \"health\": ", state);
     fprintf(json, *health == '-' ? "null" : "\"%s\"", health);
-    fprintf(json, ", \"pid\": %d, \"restarts\": %u, \"exit\": %s, \"since\": %.2f}", pid, service->restarts,
-            *status == '-' ? "null" : status, since);
+    fprintf(json, ", \"pid\": %d, \"restarts\": %u, \"exit\": %s, \"since\": %.2f}", pid,
+            service->restarts, *status == '-' ? "null" : status, since);
 }
 
 static FILE *status_begin(const char *path, char *partial, size_t size)

@@ -1,4 +1,7 @@
-/* status.h: how the services are, as files: /run/compos/status, a line each, and /run/compos/status.json. */
+/*
+ * status.h: how the services are, as files: /run/compos/status, a line each, and
+ * /run/compos/status.json.
+ */
 #ifndef COMPOS_STATUS_H
 #define COMPOS_STATUS_H
 

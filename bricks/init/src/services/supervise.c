@@ -3,8 +3,8 @@
 
 #include "base/console.h"
 #include "base/failure.h"
-#include "containerd/containerd_daemon.h"
 #include "base/files.h"
+#include "containerd/containerd_daemon.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -140,7 +140,8 @@ void supervise_pid(struct service *service, pid_t pid)
     pid_t shim = supervise_parent_of(pid);
     if (shim > 1)
         child_watch(&service->shim, shim);
-    service->end = (struct watch){.descriptor = (int)syscall(SYS_pidfd_open, pid, 0), .ready = supervise_main_ended};
+    service->end = (struct watch){.descriptor = (int)syscall(SYS_pidfd_open, pid, 0),
+                                  .ready = supervise_main_ended};
     if (service->end.descriptor >= 0) {
         fcntl(service->end.descriptor, F_SETFD, FD_CLOEXEC);
         watch_add(&service->end);
@@ -152,7 +153,8 @@ void supervise_pid(struct service *service, pid_t pid)
 
 /* Runs `work` in a process of its own. */
 static int supervise_begin_helper(struct service *service, struct child *child,
-                         int (*work)(const struct helpers *, const struct service *, uint32_t))
+                                  int (*work)(const struct helpers *, const struct service *,
+                                              uint32_t))
 {
     struct failure failure;
     pid_t pid = child_fork(child, &failure);
@@ -163,13 +165,17 @@ static int supervise_begin_helper(struct service *service, struct child *child,
     return pid < 0 ? -1 : 0;
 }
 
-static int supervise_test_work(const struct helpers *given, const struct service *service, uint32_t position)
+static int supervise_test_work(const struct helpers *given, const struct service *service,
+                               uint32_t position)
 {
     (void)position;
     return service_helper_test(given, service);
 }
 
-/* Whether `service` has what one of its `after` lines asks for; `never`: it cannot come any more by itself. */
+/*
+ * Whether `service` has what one of its `after` lines asks for; `never`: it cannot come any more by
+ * itself.
+ */
 static bool supervise_is_satisfied(const struct plan_line *line, bool *never)
 {
     const struct service *other = supervise_find(line->argument[0]);
@@ -184,15 +190,16 @@ static bool supervise_is_satisfied(const struct plan_line *line, bool *never)
     case CONDITION_COMPLETED:
         return service_has_ended(other) && service_succeeded(other);
     default:
-        return other->starts > 0 && other->state != STATE_STARTING && other->state != STATE_WAITING &&
-               other->state != STATE_BLOCKED;
+        return other->starts > 0 && other->state != STATE_STARTING &&
+               other->state != STATE_WAITING && other->state != STATE_BLOCKED;
     }
 }
 
 const struct plan_line *supervise_waits_for(const struct service *service, bool *never)
 {
     for (size_t i = 0; i < service->bundle.count; i++)
-        if (service->bundle.lines[i].word == WORD_AFTER && !supervise_is_satisfied(&service->bundle.lines[i], never))
+        if (service->bundle.lines[i].word == WORD_AFTER &&
+            !supervise_is_satisfied(&service->bundle.lines[i], never))
             return &service->bundle.lines[i];
     return NULL;
 }
@@ -227,7 +234,8 @@ static void supervise_step_waiting(struct service *service, bool ready)
         if (ready)
             supervise_start(service);
     } else if (never && service->state == STATE_WAITING) {
-        say("service %s waits: %s is not %s", service->bundle.id, line->argument[0], line->argument[1]);
+        say("service %s waits: %s is not %s", service->bundle.id, line->argument[0],
+            line->argument[1]);
         supervise_enter(service, EVENT_BLOCKED);
     } else if (!never && service->state == STATE_BLOCKED) {
         supervise_enter(service, EVENT_UNBLOCKED);
@@ -244,7 +252,8 @@ static void supervise_begin_cleaning(struct service *service)
     service->status = service->main.status;
     supervise_end_watch(service);
     /* At shutdown nobody needs an orderly store any more. */
-    if (supervision.stopping || supervise_begin_helper(service, &service->helper, service_helper_clean) < 0)
+    if (supervision.stopping ||
+        supervise_begin_helper(service, &service->helper, service_helper_clean) < 0)
         service->helper = (struct child){.ended = true};
     supervise_enter(service, EVENT_ENDED);
 }
@@ -272,15 +281,17 @@ static void supervise_step_starting(struct service *service)
 }
 
 /*
- * Whether the process would ever see the signal. The first process of a PID namespace is spared all signals but KILL that
- * it neither handles nor blocks (pid_namespaces(7)): waiting for it would be in vain.
+ * Whether the process would ever see the signal. The first process of a PID namespace is spared all
+ * signals but KILL that it neither handles nor blocks (pid_namespaces(7)): waiting for it would be
+ * in vain.
  */
 static bool supervise_receives_signal(pid_t pid, int number)
 {
     static const char *const masks[] = {"\nSigBlk:", "\nSigCgt:"};
     char path[64], ours[64], theirs[64], text[PROCESS_STATUS];
     snprintf(path, sizeof path, "/proc/%d/ns/pid", (int)pid);
-    ssize_t own = readlink("/proc/self/ns/pid", ours, sizeof ours), other = readlink(path, theirs, sizeof theirs);
+    ssize_t own = readlink("/proc/self/ns/pid", ours, sizeof ours),
+            other = readlink(path, theirs, sizeof theirs);
     if (own < 0 || own != other || memcmp(ours, theirs, (size_t)own) == 0)
         return true;
     supervise_read_proc_status(pid, text);
@@ -295,7 +306,8 @@ static bool supervise_receives_signal(pid_t pid, int number)
 static void supervise_begin_stop(struct service *service)
 {
     int64_t now = process_now();
-    bool orderly = service->grace > 0 && supervise_receives_signal(service->pid, service->stop_signal);
+    bool orderly =
+        service->grace > 0 && supervise_receives_signal(service->pid, service->stop_signal);
     service->cause = CAUSE_REQUEST;
     service->deadline = now + (orderly ? service->grace : KILL_TIMEOUT);
     kill(service->pid, orderly ? service->stop_signal : SIGKILL);
@@ -390,7 +402,8 @@ static void supervise_announce_end(const struct service *service)
     char status[64] = "ended", text[128];
     if (service->status != STATUS_UNKNOWN)
         describe_status(service->status, status, sizeof status);
-    snprintf(text, sizeof text, "%s: %s", service->cause == CAUSE_REQUEST ? "stopped" : "ended", status);
+    snprintf(text, sizeof text, "%s: %s", service->cause == CAUSE_REQUEST ? "stopped" : "ended",
+             status);
     supervise_announce(service, text);
 }
 
@@ -468,7 +481,9 @@ int64_t supervise_next(const struct service *service)
     case STATE_PAUSING:
         return service->deadline;
     case STATE_RUNNING:
-        return !service->check.test ? 0 : service->probe.watched ? service->probe_end : service->probe_at;
+        return !service->check.test     ? 0
+               : service->probe.watched ? service->probe_end
+                                        : service->probe_at;
     default:
         return 0;
     }

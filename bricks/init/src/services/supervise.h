@@ -1,12 +1,12 @@
 /*
- * supervise.h: what moves one service from state to state (service.h): the end of a process or of a helper, a time that has
- * come, what it depends on. Nothing in here waits.
+ * supervise.h: what moves one service from state to state (service.h): the end of a process or of a
+ * helper, a time that has come, what it depends on. Nothing in here waits.
  */
 #ifndef COMPOS_SUPERVISE_H
 #define COMPOS_SUPERVISE_H
 
-#include "services/service_helper.h"
 #include "services/service.h"
+#include "services/service_helper.h"
 
 struct supervision {
     struct service *services;
@@ -20,7 +20,10 @@ extern struct supervision supervision;
 
 struct service *supervise_find(const char *name);
 
-/* Somebody asks for something, or another service does; nothing for a service that cannot be started. */
+/*
+ * Somebody asks for something, or another service does; nothing for a service that cannot be
+ * started.
+ */
 void supervise_request(struct service *service, enum request request);
 
 /* Marks a service that cannot be started: it has failed, for all who ask. */

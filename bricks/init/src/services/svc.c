@@ -1,8 +1,8 @@
 /* svc.c: see svc.h. */
 #include "services/svc.h"
 
-#include "services/control.h"
 #include "base/files.h"
+#include "services/control.h"
 #include "services/status.h"
 
 #include <errno.h>
@@ -18,11 +18,11 @@
 #include <unistd.h>
 
 static const char svc_usage[] = "usage: svc ps [--json]\n"
-                            "       svc logs [-f] [-n LINES] NAME\n"
-                            "       svc start|stop|restart NAME...\n"
-                            "       svc wait [-t SECONDS] NAME [running|healthy|exited]\n"
-                            "\n"
-                            "Shows and controls the services of this system.\n";
+                                "       svc logs [-f] [-n LINES] NAME\n"
+                                "       svc start|stop|restart NAME...\n"
+                                "       svc wait [-t SECONDS] NAME [running|healthy|exited]\n"
+                                "\n"
+                                "Shows and controls the services of this system.\n";
 
 enum { FIELDS = 7, MAX_STATUS = 1 << 20, POLL = 100000 };
 
@@ -86,12 +86,13 @@ static int svc_ps(void)
     struct row row;
     if (!text)
         return 1;
-    printf("%-20s %-12s %-10s %7s %8s %5s  %s\n", "NAME", "STATE", "HEALTH", "PID", "RESTARTS", "EXIT", "SINCE");
+    printf("%-20s %-12s %-10s %7s %8s %5s  %s\n", "NAME", "STATE", "HEALTH", "PID", "RESTARTS",
+           "EXIT", "SINCE");
     while (svc_next_row(&at, &row)) {
         svc_format_age(time, sizeof time, row.field[6]);
         const char *pid = strcmp(row.field[3], "0") == 0 ? "-" : row.field[3];
-        printf("%-20s %-12s %-10s %7s %8s %5s  %s\n", row.field[0], row.field[1], row.field[2], pid, row.field[4],
-               row.field[5], time);
+        printf("%-20s %-12s %-10s %7s %8s %5s  %s\n", row.field[0], row.field[1], row.field[2], pid,
+               row.field[4], row.field[5], time);
     }
     free(text);
     return 0;
@@ -150,7 +151,8 @@ static int svc_is_as_wanted(const char *name, const char *wanted)
         if (strcmp(wanted, "healthy") == 0)
             result = strcmp(row.field[2], wanted) == 0;
         else if (strcmp(wanted, "exited") == 0)
-            result = strcmp(state, "exited") == 0 || strcmp(state, "failed") == 0 || strcmp(state, "stopped") == 0;
+            result = strcmp(state, "exited") == 0 || strcmp(state, "failed") == 0 ||
+                     strcmp(state, "stopped") == 0;
         else
             result = strcmp(state, wanted) == 0;
     }
@@ -167,7 +169,8 @@ static int svc_wait_for(int count, char *arguments[])
         count -= 2;
     }
     const char *wanted = count > 1 ? arguments[1] : "running";
-    if (count < 1 || (strcmp(wanted, "running") && strcmp(wanted, "healthy") && strcmp(wanted, "exited"))) {
+    if (count < 1 ||
+        (strcmp(wanted, "running") && strcmp(wanted, "healthy") && strcmp(wanted, "exited"))) {
         fputs(svc_usage, stderr);
         return 2;
     }
@@ -199,7 +202,10 @@ static off_t svc_print_tail(const char *path, unsigned long lines)
     return (off_t)length;
 }
 
-/* Prints what has been added to a file. A shorter one than before is a new one: the logger has begun another. */
+/*
+ * Prints what has been added to a file. A shorter one than before is a new one: the logger has
+ * begun another.
+ */
 static off_t svc_print_added(const char *path, off_t at)
 {
     char bytes[4096];
@@ -267,7 +273,9 @@ int svc_command(int count, char *arguments[])
         return svc_logs(count - 2, arguments + 2);
     if (strcmp(action, "wait") == 0)
         return svc_wait_for(count - 2, arguments + 2);
-    if ((strcmp(action, "start") == 0 || strcmp(action, "stop") == 0 || strcmp(action, "restart") == 0) && count > 2)
+    if ((strcmp(action, "start") == 0 || strcmp(action, "stop") == 0 ||
+         strcmp(action, "restart") == 0) &&
+        count > 2)
         return svc_request_all(action, count - 2, arguments + 2);
     bool help = strcmp(action, "--help") == 0 || strcmp(action, "-h") == 0;
     fputs(svc_usage, help ? stdout : stderr);

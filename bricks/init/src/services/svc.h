@@ -1,4 +1,7 @@
-/* svc.h: the command `svc`: how the services are, their logs, and start, stop, restart. A client of PID 1's (control.h). */
+/*
+ * svc.h: the command `svc`: how the services are, their logs, and start, stop, restart. A client of
+ * PID 1's (control.h).
+ */
 #ifndef COMPOS_SVC_H
 #define COMPOS_SVC_H
 
