@@ -6,24 +6,16 @@ Source: the kernel's Documentation/driver-api/early-userspace/buffer-format.rst,
 
 from __future__ import annotations
 
-import stat
 from collections.abc import Iterable, Iterator
 
+from compos.filesystem.inodes import st_mode
 from compos.filesystem.limits import cannot_hold, encoded, require_holes, require_node
-from compos.tree.node import BLOCK, CHARACTER, DIRECTORY, FIFO, FILE, SYMLINK, Node, Piece
+from compos.tree.node import DIRECTORY, SYMLINK, Node, Piece
 
 __all__ = ["STEP", "cpio_pieces"]
 
 MAGIC = b"070701"
 TRAILER = "TRAILER!!!"
-_TYPES = {
-    FILE: stat.S_IFREG,
-    DIRECTORY: stat.S_IFDIR,
-    SYMLINK: stat.S_IFLNK,
-    CHARACTER: stat.S_IFCHR,
-    BLOCK: stat.S_IFBLK,
-    FIFO: stat.S_IFIFO,
-}
 _LIMIT = 0xFFFFFFFF
 """Every header field is eight hexadecimal digits."""
 
@@ -90,7 +82,7 @@ def _member(path: str, node: Node, number: int, links: int, with_data: bool) -> 
         )
     mtime = min(max(node.mtime // 10**9, 0), _LIMIT)
     fields = (
-        _TYPES[node.kind] | node.mode,
+        st_mode(node),
         node.uid,
         node.gid,
         number,

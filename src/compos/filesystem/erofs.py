@@ -10,7 +10,6 @@ fs/erofs/erofs_fs.h, cited as [FS].
 
 from __future__ import annotations
 
-import stat
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +19,16 @@ from compos.arithmetic import align_up, ceil_div
 from compos.errors import OutputError
 from compos.filesystem.compress import zstd_block
 from compos.filesystem.crc32c import crc32c
-from compos.filesystem.limits import cannot_hold, encoded, require_holes, require_node
+from compos.filesystem.inodes import (
+    FILE_TYPES,
+    PREFIXES,
+    Inode,
+    inode_table,
+    new_device,
+    split_name,
+    st_mode,
+)
+from compos.filesystem.limits import cannot_hold, encoded, require_holes
 from compos.filesystem.parallel import in_parallel
 from compos.tree.contents import Contents, cut, piece_size
 from compos.tree.node import (
@@ -34,7 +42,6 @@ from compos.tree.node import (
     Hole,
     Node,
     Piece,
-    directory,
 )
 from compos.tree.runs import Front, blocks_of
 
@@ -65,21 +72,10 @@ _SLOT = 32
 
 _DIRENT = struct.Struct("<QHBB")
 """[FS] erofs_dirent: nid, offset of the name, type, reserved."""
-_DIRENT_TYPES = {FILE: 1, DIRECTORY: 2, CHARACTER: 3, BLOCK: 4, FIFO: 5, SYMLINK: 7}
-_MODES = {
-    FILE: stat.S_IFREG,
-    DIRECTORY: stat.S_IFDIR,
-    CHARACTER: stat.S_IFCHR,
-    BLOCK: stat.S_IFBLK,
-    FIFO: stat.S_IFIFO,
-    SYMLINK: stat.S_IFLNK,
-}
-
 _XATTR_HEADER = struct.Struct("<IB7s")
 _XATTR_ENTRY = struct.Struct("<BBH")
 """[FS] erofs_xattr_ibody_header (filter, shared ones, reserved) and erofs_xattr_entry (name length,
 prefix, value size)."""
-_XATTR_PREFIXES = {"user.": 1, "trusted.": 4, "security.": 6}
 _ACLS = {"system.posix_acl_access": 2, "system.posix_acl_default": 3}
 """[FS] Their names are a prefix each, with nothing behind it."""
 MAX_XATTR_VALUE = 0xFFFF
@@ -120,20 +116,16 @@ _OPEN_BLOCKS = 32
 
 
 @dataclass(slots=True)
-class _Inode:
-    """An inode to be: what it is, then where it and its data are."""
+class _Inode(Inode):
+    """An inode, and where it and its data are; of a directory, `children` has `.` and `..`,
+    too."""
 
-    node: Node
-    size: int
-    links: int = 1
-    number: int = 0
+    size: int = 0
     layout: int = PLAIN
     xattrs: bytes = b""
     chunk_bits: int = 0
     nid: int = 0
     block: int = 0
-    children: list[tuple[bytes, _Inode]] = field(default_factory=list)
-    parent: _Inode | None = None
     tail: tuple[Piece, ...] = ()
     chunks: list[int] = field(default_factory=list)
     index: bytes = b""
@@ -193,12 +185,12 @@ def erofs_pieces(entries: Sequence[tuple[str, Node]], *, uuid: bytes) -> list[Pi
     another namespace than user, trusted, security and ACLs, `xattr-too-large`,
     `erofs-file-too-large`, `erofs-too-large`.
     """
-    root, inodes = _inodes(entries)
+    inodes = _inodes(entries)
     data = _Data()
     for inode in inodes:
         _lay_data(inode, data)
     base = _place(inodes)
-    return [*_metadata(root, inodes, base, base + data.blocks, uuid), *_data_pieces(data)]
+    return [*_metadata(inodes, base, base + data.blocks, uuid), *_data_pieces(data)]
 
 
 def write_erofs(
@@ -207,7 +199,7 @@ def write_erofs(
     """Write the image with files compressed to the empty file `out`; returns its bytes. Raises as
     `erofs_pieces` does, and `too-many-holes`."""
     require_holes("a compressed EROFS", (node for _, node in entries if not _has_hole(node)))
-    root, inodes = _inodes(entries)
+    inodes = _inodes(entries)
     data = _Data()
     for inode in inodes:
         if inode.node.kind == FILE and inode.size >= BLOCK_SIZE and not _has_hole(inode.node):
@@ -229,7 +221,7 @@ def write_erofs(
         inode.index = b"".join(packed.get(inode.node.content, ()))
     out.seek(0)
     for chunk in contents.chunks(
-        [*_metadata(root, inodes, base, at, uuid, compressed=True), *_data_pieces(data)]
+        [*_metadata(inodes, base, at, uuid, compressed=True), *_data_pieces(data)]
     ):
         out.write(chunk)
     return at * BLOCK_SIZE
@@ -280,7 +272,6 @@ def _place(inodes: Sequence[_Inode]) -> int:
 
 
 def _metadata(
-    root: _Inode,
     inodes: Sequence[_Inode],
     base: int,
     blocks: int,
@@ -291,7 +282,9 @@ def _metadata(
     """Superblock and inodes: `base` blocks of an image of `blocks`."""
     _require_blocks(blocks)
     placed = [(inode.nid * _SLOT, list(_inode_pieces(inode, base))) for inode in inodes]
-    pieces: list[Piece] = [_superblock(root.nid, len(inodes), blocks, uuid, compressed=compressed)]
+    pieces: list[Piece] = [
+        _superblock(inodes[0].nid, len(inodes), blocks, uuid, compressed=compressed)
+    ]
     at = BLOCK_SIZE
     for offset, content in sorted(placed, key=lambda item: item[0]):
         if offset > at:
@@ -317,46 +310,29 @@ def _data_pieces(data: _Data) -> Iterator[Piece]:
             yield from content
 
 
-def _inodes(entries: Sequence[tuple[str, Node]]) -> tuple[_Inode, list[_Inode]]:
+def _inodes(entries: Sequence[tuple[str, Node]]) -> list[_Inode]:
     """An inode for each path, one for all links of a file; the root first."""
-    top = next((node for path, node in entries if not path), directory(0o755, EPOCH))
-    root = _Inode(top, 0, xattrs=_xattrs("/", top))
-    folders = {"": root}
-    shared: dict[str, _Inode] = {}
-    inodes = [root]
-    for path, node in entries:
-        require_node(path, node)
-        if not path:
-            continue
+    inodes = inode_table(entries, _Inode)
+    for number, inode in enumerate(inodes):
+        node = inode.node
         if node.size > MAX_FILE:
             raise cannot_hold(
                 "erofs-file-too-large",
                 "EROFS",
-                path,
+                inode.path,
                 f"the file has {node.size:,} bytes, and {MAX_FILE:,} are the most",
             )
-        parent, _, name = path.rpartition("/")
-        inode = shared.get(node.inode) if node.inode else None
-        if inode:
-            inode.links += 1
-        else:
-            size = (
-                len(_link(node)) if node.kind == SYMLINK else node.size if node.kind == FILE else 0
-            )
-            inode = _Inode(node, size, number=len(inodes), xattrs=_xattrs(path, node))
-            inodes.append(inode)
-            if node.inode:
-                shared[node.inode] = inode
-        folders[parent].children.append((encoded(name), inode))
+        inode.number = number
+        inode.xattrs = _xattrs(inode.path or "/", node)
         if node.kind == DIRECTORY:
-            folders[path] = inode
-            inode.parent = folders[parent]
-    for folder in folders.values():
-        folder.links = 2 + sum(child.node.kind == DIRECTORY for _, child in folder.children)
-        folder.children += [(b".", folder), (b"..", folder.parent or folder)]
-        folder.children.sort(key=lambda child: child[0])
-        folder.size = _directory_size(folder)
-    return root, inodes
+            inode.children += [(b".", inode), (b"..", inode.parent or inode)]
+            inode.children.sort(key=lambda child: child[0])
+            inode.size = _directory_size(inode)
+        elif node.kind == SYMLINK:
+            inode.size = len(_link(node))
+        elif node.kind == FILE:
+            inode.size = node.size
+    return inodes
 
 
 def _link(node: Node) -> bytes:
@@ -367,9 +343,8 @@ def _xattrs(path: str, node: Node) -> bytes:
     """The attributes behind an inode, with their header."""
     parts = []
     for name, value in node.xattrs:
-        space, dot, short = ("", "", "") if name in _ACLS else name.partition(".")
-        index = _ACLS.get(name) or (_XATTR_PREFIXES.get(space + dot) if short else None)
-        if index is None:
+        split = (_ACLS[name], b"") if name in _ACLS else split_name(name, PREFIXES)
+        if split is None:
             raise OutputError(
                 "xattr-unknown", f"EROFS has no place for the extended attribute {name}", place=path
             )
@@ -380,7 +355,8 @@ def _xattrs(path: str, node: Node) -> bytes:
                 "the most",
                 place=path,
             )
-        part = _XATTR_ENTRY.pack(len(encoded(short)), index, len(value)) + encoded(short) + value
+        index, short = split
+        part = _XATTR_ENTRY.pack(len(short), index, len(value)) + short + value
         parts.append(part + bytes(-len(part) % 4))
     body = b"".join(parts)
     if len(body) > MAX_XATTRS:
@@ -474,7 +450,7 @@ def _inode_pieces(inode: _Inode, base: int) -> Iterator[Piece]:
     seconds, nanoseconds = divmod(min(max(node.mtime, 0), (1 << 63) - 1), 10**9)
     field_ = inode.block + base if inode.size >= BLOCK_SIZE or inode.layout == PLAIN else 0
     if node.kind in (CHARACTER, BLOCK):
-        field_ = _device(*node.device)
+        field_ = new_device(*node.device)
     elif inode.layout == CHUNKS:
         field_ = inode.chunk_bits
     elif inode.layout == COMPRESSED:
@@ -483,7 +459,7 @@ def _inode_pieces(inode: _Inode, base: int) -> Iterator[Piece]:
         field_ = 0
     count = (len(inode.xattrs) - _XATTR_HEADER.size) // 4 + 1 if inode.xattrs else 0
     yield _INODE.pack(
-        1 | inode.layout << 1, count, _MODES[node.kind] | node.mode, 0, inode.size, field_,
+        1 | inode.layout << 1, count, st_mode(node), 0, inode.size, field_,
         inode.number,
         node.uid, node.gid, seconds, nanoseconds, inode.links, b"",
     ) + inode.xattrs  # fmt: skip
@@ -514,11 +490,6 @@ def _stored_blocks(index: bytes) -> int:
     return count
 
 
-def _device(major: int, minor: int) -> int:
-    """As the kernel's new_encode_dev has it."""
-    return minor & 0xFF | major << 8 | (minor & ~0xFF) << 12
-
-
 def _groups(inode: _Inode) -> Iterator[list[tuple[bytes, _Inode]]]:
     """A directory's entries, block by block."""
     group: list[tuple[bytes, _Inode]] = []
@@ -545,7 +516,7 @@ def _directory(inode: _Inode) -> bytes:
         at = len(group) * _DIRENT.size
         entries = []
         for name, child in group:
-            entries.append(_DIRENT.pack(child.nid, at, _DIRENT_TYPES[child.node.kind], 0))
+            entries.append(_DIRENT.pack(child.nid, at, FILE_TYPES[child.node.kind], 0))
             at += len(name)
         blocks.append(b"".join((*entries, *(name for name, _ in group))))
     last = blocks.pop()

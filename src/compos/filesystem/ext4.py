@@ -21,7 +21,6 @@ from compos.filesystem.ext4_tables import (
     DESCRIPTOR_SIZE,
     INODE_SIZE,
     MAX_LINKS,
-    TYPES,
     Checksums,
     Extent,
     Shape,
@@ -35,7 +34,8 @@ from compos.filesystem.ext4_tables import (
     superblock,
     tree_blocks,
 )
-from compos.filesystem.limits import cannot_hold, encoded, require_node
+from compos.filesystem.inodes import FILE_TYPES, Inode, inode_table, new_device
+from compos.filesystem.limits import cannot_hold, encoded
 from compos.tree.node import (
     BLOCK,
     CHARACTER,
@@ -57,6 +57,7 @@ GROUP = 8 * BLOCK_SIZE
 LONGEST_EXTENT = 32768
 ROOT, JOURNAL, FIRST = 2, 8, 11
 """Inode numbers: the root's, the journal's, the first that is not reserved."""
+LOST_FOUND = "lost+found"
 FAST_LINK = 60
 SMALLEST_WITH_JOURNAL = 2048
 BYTES_PER_INODE = 65536
@@ -75,15 +76,9 @@ LARGEST = 1 << 60
 
 
 @dataclass(slots=True)
-class _Inode:
-    """An inode to be: what it is, then its number and where its blocks are."""
+class _Inode(Inode):
+    """An inode, and where its blocks are."""
 
-    path: str
-    node: Node
-    number: int
-    links: int = 1
-    children: list[tuple[bytes, _Inode]] = field(default_factory=list)
-    parent: _Inode | None = None
     size: int = 0
     extents: list[Extent] = field(default_factory=list)
     tree: int = 0
@@ -130,46 +125,30 @@ def ext4_pieces(
 
 def _inodes(entries: Sequence[tuple[str, Node]]) -> list[_Inode]:
     """The root, lost+found, and an inode for each path, one for all links of a file."""
-    top = next((node for path, node in entries if not path), directory(0o755, EPOCH))
-    root = _Inode("/", top, ROOT)
-    lost = _Inode("lost+found", directory(0o700, EPOCH), FIRST, parent=root)
-    folders = {"": root, "lost+found": lost}
-    inodes = [root, lost]
-    shared: dict[str, _Inode] = {}
-    root.children.append((b"lost+found", lost))
+    top: list[tuple[str, Node]] = []
+    lost = directory(0o700, EPOCH)
+    rest: list[tuple[str, Node]] = []
     for path, node in entries:
-        require_node(path, node)
-        if not path:
-            continue
-        if path == lost.path:
-            if node.kind != DIRECTORY:
-                raise cannot_hold(
-                    "ext4-lost-found", "ext4", path, "this name is that of e2fsck's folder"
-                )
-            lost.node = node
-            continue
-        parent, _, name = path.rpartition("/")
-        inode = shared.get(node.inode) if node.inode else None
-        if inode:
-            inode.links += 1
-            if inode.links > MAX_LINKS:
-                raise cannot_hold(
-                    "ext4-too-many-links",
-                    "ext4",
-                    path,
-                    f"the file has more than {MAX_LINKS:,} hard links",
-                )
+        if path != LOST_FOUND:
+            (rest if path else top).append((path, node))
+        elif node.kind == DIRECTORY:
+            lost = node
         else:
-            inode = _Inode(path, node, FIRST + len(inodes) - 1, parent=folders[parent])
-            inodes.append(inode)
-            if node.inode:
-                shared[node.inode] = inode
-        folders[parent].children.append((encoded(name), inode))
-        if node.kind == DIRECTORY:
-            folders[path] = inode
-    for folder in folders.values():
-        folder.children.sort(key=lambda child: child[0])
-        folder.links = 2 + sum(child.node.kind == DIRECTORY for _, child in folder.children)
+            raise cannot_hold(
+                "ext4-lost-found", "ext4", path, "this name is that of e2fsck's folder"
+            )
+    # The first number that is not reserved is that of lost+found, as e2fsck expects.
+    inodes = inode_table([*top, (LOST_FOUND, lost), *rest], _Inode)
+    for number, inode in enumerate(inodes, FIRST - 1):
+        inode.number = number
+        if inode.node.kind != DIRECTORY and inode.links > MAX_LINKS:
+            raise cannot_hold(
+                "ext4-too-many-links",
+                "ext4",
+                inode.path,
+                f"the file has more than {MAX_LINKS:,} hard links",
+            )
+    inodes[0].number = ROOT
     return inodes
 
 
@@ -178,7 +157,7 @@ def _lay_out(inodes: Sequence[_Inode], start: int) -> int:
     at = start
     for inode in inodes:
         node = inode.node
-        inode.inline = attributes_inline(inode.path, node)
+        inode.inline = attributes_inline(inode.path or "/", node)
         inode.content.clear()
         begin = at
         if inode.inline is None:
@@ -235,10 +214,12 @@ def _link(node: Node) -> bytes:
 
 def _entries(inode: _Inode) -> list[tuple[bytes, int, int]]:
     own = [
-        (b".", inode.number, TYPES[DIRECTORY]),
-        (b"..", (inode.parent or inode).number, TYPES[DIRECTORY]),
+        (b".", inode.number, FILE_TYPES[DIRECTORY]),
+        (b"..", (inode.parent or inode).number, FILE_TYPES[DIRECTORY]),
     ]
-    return own + [(name, child.number, TYPES[child.node.kind]) for name, child in inode.children]
+    return own + [
+        (name, child.number, FILE_TYPES[child.node.kind]) for name, child in inode.children
+    ]
 
 
 def _directory_length(inode: _Inode) -> int:
@@ -401,7 +382,7 @@ class _Writer:
         """An inode's blocks in the order in which `_lay_out` placed them."""
         node = inode.node
         if inode.inline is None:
-            yield attribute_block(self.sums, inode.path, node, inode.attributes)
+            yield attribute_block(self.sums, inode.path or "/", node, inode.attributes)
         if node.kind == DIRECTORY:
             yield from directory_blocks(self.sums, inode.number, _entries(inode))
         elif node.kind == SYMLINK and inode.extents:
@@ -468,4 +449,4 @@ def _device(major: int, minor: int) -> bytes:
     """Old numbers in the first word, others in the second ("Device files")."""
     if major < 256 and minor < 256:
         return struct.pack("<I", major << 8 | minor)
-    return struct.pack("<II", 0, minor & 0xFF | major << 8 | (minor & ~0xFF) << 12)
+    return struct.pack("<II", 0, new_device(major, minor))

@@ -7,7 +7,6 @@ Source: Linux, Documentation/filesystems/ext4 (cited by its chapters), with meta
 
 from __future__ import annotations
 
-import stat
 import struct
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -15,15 +14,14 @@ from typing import NamedTuple
 from compos.arithmetic import align_up, ceil_div
 from compos.errors import OutputError
 from compos.filesystem.crc32c import crc32c
-from compos.filesystem.limits import encoded
-from compos.tree.node import BLOCK, CHARACTER, DIRECTORY, EPOCH, FIFO, FILE, SYMLINK, Node
+from compos.filesystem.inodes import PREFIXES, split_name, st_mode
+from compos.tree.node import EPOCH, Node
 
 __all__ = [
     "BLOCK_SIZE",
     "DESCRIPTOR_SIZE",
     "INODE_SIZE",
     "MAX_LINKS",
-    "TYPES",
     "Checksums",
     "Extent",
     "Shape",
@@ -45,16 +43,6 @@ EXTRA = 32
 """Of the fields behind the first 128 bytes of an inode."""
 INLINE_ROOM = INODE_SIZE - 128 - EXTRA
 
-TYPES = {FILE: 1, DIRECTORY: 2, CHARACTER: 3, BLOCK: 4, FIFO: 5, SYMLINK: 7}
-"""Directory entries, "file_type"."""
-_MODES = {
-    FILE: stat.S_IFREG,
-    DIRECTORY: stat.S_IFDIR,
-    CHARACTER: stat.S_IFCHR,
-    BLOCK: stat.S_IFBLK,
-    FIFO: stat.S_IFIFO,
-    SYMLINK: stat.S_IFLNK,
-}
 EXTENTS_FLAG, HUGE_FILE_FLAG = 0x80000, 0x40000
 
 COMPAT_JOURNAL, COMPAT_XATTR, COMPAT_SPARSE_SUPER2 = 0x4, 0x8, 0x200
@@ -75,7 +63,6 @@ IN_INODE, IN_BLOCK = 4, (BLOCK_SIZE - 16) // 12
 _XATTR_ENTRY = struct.Struct("<BBHIII")
 """Extended attributes: name's length and prefix, value's offset, inode, size, hash."""
 XATTR_MAGIC = 0xEA020000
-_PREFIXES = {"user.": 1, "trusted.": 4, "security.": 6}
 
 MAX_LINKS = 65000
 """EXT4_LINK_MAX; a folder that has more has 1 ("dir_nlink"), a file cannot."""
@@ -213,7 +200,7 @@ def inode_record(
     flags = EXTENTS_FLAG if extents else 0
     head = struct.pack(
         "<HHIIIIIHHIII60sIIIIHHHHHH",
-        _MODES[node.kind] | node.mode, node.uid & 0xFFFF, size & 0xFFFFFFFF, time, time, time, 0,
+        st_mode(node), node.uid & 0xFFFF, size & 0xFFFFFFFF, time, time, time, 0,
         node.gid & 0xFFFF,
         links if links <= MAX_LINKS else 1, sectors & 0xFFFFFFFF, flags, 0, body, 0,
         attributes & 0xFFFFFFFF, size >> 32, 0,
@@ -352,15 +339,14 @@ def _attributes(path: str, node: Node, size: int, base: int) -> tuple[bytes, byt
     offset counts besides."""
     found = []
     for name, value in node.xattrs:
-        space, dot, short = name.partition(".")
-        index = _PREFIXES.get(space + dot)
-        if index is None or not short:
+        split = split_name(name, PREFIXES)
+        if split is None:
             raise OutputError(
                 "xattr-unknown",
                 f"ext4 has no place for the extended attribute {name} here",
                 place=path,
             )
-        found.append((index, encoded(short), value))
+        found.append((*split, value))
     found.sort(key=lambda one: (one[0], len(one[1]), one[1]))
     room = (
         size

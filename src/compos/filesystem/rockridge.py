@@ -8,12 +8,12 @@ Protocol), as [RRIP].
 from __future__ import annotations
 
 import os
-import stat
 import struct
 import time
 
+from compos.filesystem.inodes import st_mode
 from compos.filesystem.limits import cannot_hold, encoded
-from compos.tree.node import BLOCK, CHARACTER, DIRECTORY, FIFO, FILE, SYMLINK, Node
+from compos.tree.node import BLOCK, CHARACTER, SYMLINK, Node
 
 __all__ = [
     "CE_SIZE",
@@ -31,14 +31,6 @@ SECTOR = 2048
 CE_SIZE = 28
 _BOTH = struct.Struct("<I")
 _BIG = struct.Struct(">I")
-_TYPES = {
-    FILE: stat.S_IFREG,
-    DIRECTORY: stat.S_IFDIR,
-    SYMLINK: stat.S_IFLNK,
-    CHARACTER: stat.S_IFCHR,
-    BLOCK: stat.S_IFBLK,
-    FIFO: stat.S_IFIFO,
-}
 LONGEST = 250
 """Of a name or a link's part in one field, whose length is a byte."""
 MAX_NAME = 253
@@ -85,7 +77,7 @@ def posix_fields(node: Node, name: str, *, links: int, number: int) -> list[byte
     Raises `OutputError` (`iso-name-too-long`, `iso-device`). Repeated slashes in a link's target
     cannot be said.
     """
-    mode = _TYPES[node.kind] | node.mode
+    mode = st_mode(node)
     fields = [
         b"PX\x2c\x01" + b"".join(map(both, (mode, links, node.uid, node.gid, number))),
         b"TF\x1a\x01" + bytes((TF_MODIFY_ACCESS_ATTRIBUTES,)) + recorded_time(node.mtime) * 3,

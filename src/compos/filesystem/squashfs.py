@@ -10,7 +10,6 @@ Source: Linux, Documentation/filesystems/squashfs.rst and fs/squashfs/squashfs_f
 from __future__ import annotations
 
 import hashlib
-import os
 import struct
 import sys
 from array import array
@@ -21,7 +20,8 @@ from typing import BinaryIO, Literal, NamedTuple, TypeAlias
 
 from compos.errors import OutputError
 from compos.filesystem.compress import block_compressor
-from compos.filesystem.limits import cannot_hold, encoded, require_holes, require_node
+from compos.filesystem.inodes import Inode, inode_table, new_device
+from compos.filesystem.limits import cannot_hold, encoded, require_holes
 from compos.filesystem.parallel import in_parallel
 from compos.filesystem.squashfs_tables import NO_XATTR, Metadata, Xattrs, indexed_table
 from compos.tree.contents import Contents
@@ -35,7 +35,6 @@ from compos.tree.node import (
     SYMLINK,
     Node,
     Piece,
-    directory,
 )
 from compos.tree.runs import blocks_of
 
@@ -105,14 +104,10 @@ class _Unit(NamedTuple):
 
 
 @dataclass(slots=True)
-class _Inode:
-    node: Node
-    name: bytes = b""
-    number: int = 0
-    links: int = 1
+class _Inode(Inode):
+    """An inode, and where it is."""
+
     xattr: int = NO_XATTR
-    parent: _Inode | None = None
-    children: list[tuple[bytes, _Inode]] = field(default_factory=list)
     place: tuple[int, int] = (0, 0)
     """Block and offset in the inode table, once `written`."""
     written: bool = False
@@ -154,11 +149,14 @@ class _Writer:
         self.exports: list[int] = []
 
     def write(self, entries: Sequence[tuple[str, Node]]) -> int:
-        root, count = _inodes(entries)
+        inodes = inode_table(entries, _Inode)
+        for number, inode in enumerate(inodes, 1):
+            inode.number = number
+        count = len(inodes)
         self.exports = [0] * count
         self.out.seek(_SUPER.size)
         end = self._data(node for _, node in entries if node.kind == FILE and node.size)
-        reference = self._inode(root, count)
+        reference = self._inode(inodes[0], count)
         # [FS]: inodes, directories, fragments, exports, ids, xattrs, in this order.
         places = []
         for table in (self.inodes.finished(), self.directories.finished()):
@@ -289,7 +287,7 @@ class _Writer:
 
     def _body(self, inode: _Inode, count: int) -> bytes:
         node = inode.node
-        inode.xattr = self.xattrs.add(inode.name, node.xattrs)
+        inode.xattr = self.xattrs.add(inode.path, node.xattrs)
         kind = _TYPES[node.kind]
         long = inode.xattr != NO_XATTR
         if node.kind == DIRECTORY:
@@ -302,8 +300,7 @@ class _Writer:
                 target = encoded(node.link)
                 rest += struct.pack("<I", len(target)) + target
             elif node.kind in (CHARACTER, BLOCK):
-                major, minor = node.device
-                rest += struct.pack("<I", minor & 0xFF | major << 8 | (minor & ~0xFF) << 12)
+                rest += struct.pack("<I", new_device(*node.device))
             if long:
                 rest += struct.pack("<I", inode.xattr)
         time = min(max(node.mtime // 10**9, 0), _LIMIT)
@@ -381,7 +378,7 @@ class _Writer:
             raise cannot_hold(
                 "squashfs-folder-too-large",
                 "a squashfs",
-                os.fsdecode(inode.name),
+                inode.path,
                 f"its names need {size:,} bytes",
             )
         parent = inode.parent.number if inode.parent else count + 1
@@ -391,36 +388,6 @@ class _Writer:
             )
             return True, head + b"".join(index)
         return False, struct.pack("<IIHHI", block, inode.links, size, offset, parent)
-
-
-def _inodes(entries: Sequence[tuple[str, Node]]) -> tuple[_Inode, int]:
-    """The root with everything below it, numbered in the order of `entries`; and how many there
-    are."""
-    top = next((node for path, node in entries if not path), directory(0o755, EPOCH))
-    root = _Inode(top, number=1)
-    folders = {"": root}
-    shared: dict[str, _Inode] = {}
-    count = 1
-    for path, node in entries:
-        require_node(path, node)
-        if not path:
-            continue
-        parent, _, name = path.rpartition("/")
-        inode = shared.get(node.inode) if node.inode else None
-        if inode:
-            inode.links += 1
-        else:
-            count += 1
-            inode = _Inode(node, encoded(path), count, parent=folders[parent])
-            if node.inode:
-                shared[node.inode] = inode
-        folders[parent].children.append((encoded(name), inode))
-        if node.kind == DIRECTORY:
-            folders[path] = inode
-    for folder in folders.values():
-        folder.children.sort(key=lambda child: child[0])
-        folder.links = 2 + sum(child.node.kind == DIRECTORY for _, child in folder.children)
-    return root, count
 
 
 def _little_endian(lengths: array[int]) -> bytes:

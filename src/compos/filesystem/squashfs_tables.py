@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from compos.errors import OutputError
-from compos.filesystem.limits import encoded
+from compos.filesystem.inodes import split_name
 
 __all__ = ["NO_XATTR", "Metadata", "Xattrs", "indexed_table"]
 
@@ -90,7 +90,7 @@ class Xattrs:
         self._ids: dict[tuple[tuple[str, bytes], ...], int] = {}
         self._entries: list[bytes] = []
 
-    def add(self, path: bytes, xattrs: tuple[tuple[str, bytes], ...]) -> int:
+    def add(self, path: str, xattrs: tuple[tuple[str, bytes], ...]) -> int:
         """The number of a set. Raises `OutputError` (`xattr-unknown`)."""
         if not xattrs:
             return NO_XATTR
@@ -114,17 +114,16 @@ class Xattrs:
         return stream + table[:index] + header + table[index:], len(stream) + index
 
 
-def _attribute(path: bytes, name: str, value: bytes) -> bytes:
-    prefix, dot, short = name.partition(".")
-    kind = _PREFIXES.get(prefix + dot)
-    if kind is None or not short:
+def _attribute(path: str, name: str, value: bytes) -> bytes:
+    split = split_name(name, _PREFIXES)
+    if split is None:
         raise OutputError(
             "xattr-unknown",
             f"squashfs has no place for the extended attribute {name}",
-            place=path.decode("utf-8", "replace"),
+            place=path,
             hint="Keep the root as EROFS: --root erofs.",
         )
-    short_name = encoded(short)
+    kind, short_name = split
     return (
         struct.pack("<HH", kind, len(short_name))
         + short_name
