@@ -28,7 +28,7 @@ __all__ = ["SETTINGS_LABEL", "Rename", "decode_document", "decode_label", "load"
 SETTINGS_LABEL = "org.mobyproject.config"
 """The image label whose value is the YAML of a container's settings."""
 
-DEEPEST = 20
+MAX_INCLUDE_DEPTH = 20
 """Files that include each other in a row."""
 
 MAX_INCLUDED = 1000
@@ -164,11 +164,11 @@ class _Reading:
         return merge(config, overlay) if overlay else config
 
     def _include(self, one: _Included, declared: Variables, within: tuple[str, ...]) -> Config:
-        if one.source in within or len(within) > DEEPEST:
+        if one.source in within or len(within) > MAX_INCLUDE_DEPTH:
             what = (
                 "is included by itself"
                 if one.source in within
-                else f"is more than {DEEPEST} files deep"
+                else f"is more than {MAX_INCLUDE_DEPTH} files deep"
             )
             chain = " includes ".join(
                 (*within[within.index(one.source) if one.source in within else -2 :], one.source)

@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Entry", "List", "Map", "Node", "Scalar", "Span", "read_nodes"]
 
-DEEPEST = 50
+MAX_NESTING = 50
 """Levels of nesting; LinuxKit's schema has eight."""
 
-MOST_ALIASED = 100_000
+MAX_ALIASED = 100_000
 """Values that all aliases of a document may stand for together."""
 
 CORE = "tag:yaml.org,2002:"
@@ -254,17 +254,17 @@ class _Reader:
                 "yaml-alias", message, span, "Write the value out, or put its anchor earlier."
             )
         self._aliased += node.size
-        if self._aliased > MOST_ALIASED:
-            message = f"the aliases of this document stand for more than {MOST_ALIASED:,} values"
+        if self._aliased > MAX_ALIASED:
+            message = f"the aliases of this document stand for more than {MAX_ALIASED:,} values"
             raise self._error("yaml-alias", message, span, "Use fewer aliases of aliases.")
         return node
 
     def _open(self, stack: list[_Open], event: Any, *, is_map: bool) -> None:
         span = Span(event.start_mark.line + 1, event.start_mark.column + 1)
-        if len(stack) >= DEEPEST:
+        if len(stack) >= MAX_NESTING:
             raise self._error(
                 "yaml-depth",
-                f"this is nested more than {DEEPEST} levels deep",
+                f"this is nested more than {MAX_NESTING} levels deep",
                 span,
                 "Close brackets, check dashes.",
             )

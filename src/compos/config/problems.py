@@ -1,5 +1,5 @@
-"""Collecting mistakes: every one with its place and the source line, told together in the order of
-the files. Pure."""
+"""Collecting mistakes: every one with its place and the source line, reported together in the
+order of the files. Pure."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from compos.errors import CombinedError, ComposError, ConfigError
 
 __all__ = ["Problems"]
 
-MOST = 100
+MAX_MISTAKES = 100
 """Mistakes that are kept: a file with more is not YAML of ours at all."""
 
 MAX_MESSAGE = 1000
 """Characters of a message: what it quotes may be megabytes long."""
 
-MOST_LINES = 1 << 30
-"""More lines than a source can have."""
+AFTER_ALL_LINES = 1 << 30
+"""A line number beyond those of any source."""
 
-SHOWN = 110
+MAX_EXCERPT = 110
 """Characters of a source line that are shown."""
 
 _BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
@@ -53,7 +53,7 @@ class Problems:
     def stop(self, error: ComposError, source: str) -> None:
         """Note an error after which `source` could not be read on: it comes last of that
         source's."""
-        self._keep(error, source, MOST_LINES, 0)
+        self._keep(error, source, AFTER_ALL_LINES, 0)
 
     def error(
         self, id: str, message: str, mark: Mark, *, hint: str | None = None, width: int = 1
@@ -68,14 +68,14 @@ class Problems:
     def _keep(self, error: ComposError, source: str, line: int, column: int) -> None:
         if source not in self._lines:
             self.source(source, "")
-        if len(self._found) < MOST:
+        if len(self._found) < MAX_MISTAKES:
             key = (self._sources.index(source), line, column, error.id, error.message)
             self._found.setdefault(key, error)
 
     @property
     def is_full(self) -> bool:
         """Whether further mistakes are not kept: no work need go into them."""
-        return len(self._found) >= MOST
+        return len(self._found) >= MAX_MISTAKES
 
     def __bool__(self) -> bool:
         return bool(self._found)
@@ -97,8 +97,8 @@ class Problems:
             character if character.isprintable() else " " for character in lines[mark.line - 1]
         )
         column = min(mark.column - 1, len(line))
-        start = max(0, column - SHOWN // 2) if len(line) > SHOWN else 0
-        line = line[start : start + SHOWN]
+        start = max(0, column - MAX_EXCERPT // 2) if len(line) > MAX_EXCERPT else 0
+        line = line[start : start + MAX_EXCERPT]
         carets = "^" * max(1, min(width, len(line) - (column - start)))
         margin = " " * len(str(mark.line))
         return f"{margin} |\n{mark.line} | {line}\n{margin} | {' ' * (column - start)}{carets}"

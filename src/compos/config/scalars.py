@@ -20,7 +20,7 @@ WORDS: dict[str, Value] = {
     **dict.fromkeys((".nan", ".NaN", ".NAN"), float("nan")),
 }
 NUMBER_STARTS = frozenset("0123456789+-.")
-LONGEST = 80
+MAX_DIGITS = 80
 """Characters of an integer, beyond 64 bits in any base; what is longer is a float."""
 
 _INTEGER = re.compile(r"([-+]?)(?:0b([01]+)|0x([0-9a-fA-F]+)|0o?([0-7]+)|([1-9][0-9]*|0))")
@@ -36,7 +36,7 @@ def value_of(text: str) -> Value:
     if text[0] not in NUMBER_STARTS:
         return text
     digits = text.replace("_", "")
-    if (found := _INTEGER.fullmatch(digits)) and len(digits) <= LONGEST:
+    if (found := _INTEGER.fullmatch(digits)) and len(digits) <= MAX_DIGITS:
         for base, part in zip(_BASES, found.groups()[1:], strict=True):
             if part is not None:
                 return int(found[1] + part, base)

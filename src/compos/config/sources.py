@@ -14,7 +14,7 @@ from compos.errors import AddressError, ConfigError, RedirectError
 
 __all__ = ["STDIN", "default_name", "folder_of", "is_url", "joined", "read_source"]
 
-LARGEST = 16 << 20
+MAX_SOURCE = 16 << 20
 """Bytes of YAML that are read from one source."""
 
 STDIN = "<stdin>"
@@ -66,7 +66,7 @@ def read_source(source: str, stdin: Callable[[], bytes]) -> tuple[str, str]:
         name = source
         try:
             with Path(source).open("rb") as stream:
-                data = stream.read(LARGEST + 1)
+                data = stream.read(MAX_SOURCE + 1)
         except (OSError, ValueError) as error:
             reason = (getattr(error, "strerror", None) or str(error)).lower()
             raise ConfigError(
@@ -75,10 +75,10 @@ def read_source(source: str, stdin: Callable[[], bytes]) -> tuple[str, str]:
                 place=source,
                 hint="Name a YAML file, - for standard input, or a URL.",
             ) from error
-    if len(data) > LARGEST:
+    if len(data) > MAX_SOURCE:
         raise ConfigError(
             "yaml-too-large",
-            f"there are more than {LARGEST >> 20} MiB",
+            f"there are more than {MAX_SOURCE >> 20} MiB",
             place=name,
             hint="Name a YAML file.",
         )
@@ -120,7 +120,7 @@ def _fetch(url: str) -> tuple[str, bytes]:
                 raise ConfigError(
                     "config-source", f"the server answers {response.status}", place=name, hint=hint
                 )
-            return name, beginning(response, final, LARGEST + 1)
+            return name, beginning(response, final, MAX_SOURCE + 1)
     except (RedirectError, AddressError) as error:
         raise ConfigError(
             "config-source", error.message, place=error.place, hint="Name the final URL."

@@ -33,7 +33,7 @@ SCRIPTS = frozenset(("contents", "command"))
 NAME = re.compile("[A-Za-z_][A-Za-z0-9_]*")
 _USE = re.compile(r"\$(\$?)\{(?:([A-Za-z_][A-Za-z0-9_]*)(?:(:?[-?])([^{}]*))?\})?")
 _MALFORMED = re.compile(r"\$\{[^}\s]{0,100}\}?")
-MOST = 1 << 20
+MAX_VALUE = 1 << 20
 """Characters that one value may grow to."""
 
 MAX_GROWTH = 16 << 20
@@ -173,10 +173,10 @@ class _Substitution:
         # Before they are joined: a short text can ask for any number of copies.
         size = sum(map(len, parts)) + len(node.text) - position
         self._grown += size
-        if size > MOST or self._grown > MAX_GROWTH:
+        if size > MAX_VALUE or self._grown > MAX_GROWTH:
             what, most = (
-                ("the value grows", MOST)
-                if size > MOST
+                ("the value grows", MAX_VALUE)
+                if size > MAX_VALUE
                 else ("the values of this file grow", MAX_GROWTH)
             )
             self._fail(
