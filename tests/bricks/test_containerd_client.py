@@ -20,6 +20,7 @@ import pytest
 
 from compos.compose.plan import CONTAINERD_ID, MAX_CONTAINERD_ID, MAX_SPECIFICATION
 from tests.bricks.compiler import SOURCES, compile_driver
+from tests.machine import require_cgroups
 
 DRIVER = Path(__file__).resolve().parent / "init" / "containerd_driver.c"
 PARTS = (
@@ -145,6 +146,7 @@ def bundle(tmp_path: Path, script: str, padding: int = 0) -> Path:
 
 
 def test_a_container_from_birth_to_removal(driver: Path, containerd: Path, tmp_path: Path) -> None:
+    require_cgroups()
     spec = bundle(tmp_path, "echo out; echo err >&2; exec sleep 300", padding=200_000)
     out, err = tmp_path / "one.out.log", tmp_path / "one.log"
     out.touch()
@@ -211,6 +213,7 @@ def test_containerd_takes_the_names_that_the_build_lets_through(
 def test_removing_what_still_runs(driver: Path, containerd: Path, tmp_path: Path) -> None:
     """A killed task needs a moment to die, above all one of many processes; no name may stay
     taken."""
+    require_cgroups()
     spec = bundle(
         tmp_path, "i=0; while [ $i -lt 50 ]; do sleep 300 & i=$((i+1)); done; echo up; wait"
     )

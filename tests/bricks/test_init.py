@@ -20,6 +20,7 @@ import pytest
 
 from compos.compose.plan import MAX_PLAN, MAX_SPECIFICATION
 from tests.bricks.compiler import SOURCES, compile_driver
+from tests.machine import unshared
 
 Run = Callable[..., str]
 
@@ -416,7 +417,7 @@ def test_two_thousand_descriptors_are_all_looked_at(run: Run) -> None:
 def test_a_process_number_that_comes_again(programs: Callable[[str], Path]) -> None:
     """A stranger's end is not that of a later process with its number: not of our child, and not of
     another stranger."""
-    command = ["unshare", "--pid", "--fork", "--mount-proc", str(programs("loop")), "wrap"]
+    command = [*unshared("--pid", "--fork", "--mount-proc"), str(programs("loop")), "wrap"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
     assert done.stdout.splitlines() == [
         "same number 1, own child ended 0 then exit status 0",
@@ -592,9 +593,7 @@ def test_what_cannot_be_read_is_left_out_loudly(init: Path, tmp_path: Path) -> N
     out."""
     (tmp_path / "plan").write_text(BROKEN)
     command = [
-        "unshare",
-        "-pfm",
-        "--mount-proc",
+        *unshared("-pfm", "--mount-proc"),
         "bash",
         "-c",
         WATCHED,

@@ -24,6 +24,7 @@ from compos.compose.supervision import supervision_lines
 from compos.config.model import Healthcheck, Logging, Settings
 from compos.config.quantities import MAX_COUNT, MAX_MILLISECONDS, milliseconds
 from tests.bricks.compiler import SOURCES, compile_driver
+from tests.machine import unshared
 
 SERVICE = (
     "services/service",
@@ -162,8 +163,7 @@ class Logger:
         os.mkfifo(folder / "fifo")
         script = 'mount --bind "$1" /var/log && shift && exec "$@"'
         command = [
-            "unshare",
-            "-m",
+            *unshared("-m"),
             "sh",
             "-c",
             script,
@@ -262,7 +262,7 @@ def test_of_two_status_files_none_is_emptied(
 
     def write(name: str) -> dict[str, str]:
         script = 'mount --bind "$1" /run && exec "$2" "$3"'
-        command = ["unshare", "-m", "sh", "-c", script, "-", str(tmp_path), str(program), name]
+        command = [*unshared("-m"), "sh", "-c", script, "-", str(tmp_path), str(program), name]
         subprocess.run(command, check=True, capture_output=True, timeout=30)
         return {path.name: path.read_text() for path in folder.iterdir() if path.is_file()}
 
@@ -383,7 +383,7 @@ def test_nobody_waits_for_a_memlogd_that_hangs(
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as silent:
         silent.bind(str(tmp_path / "linuxkit-external-logging.sock"))
         script = 'mount --bind "$1" /run && exec "$2" hung'
-        command = ["unshare", "-m", "sh", "-c", script, "-", str(tmp_path), str(program)]
+        command = [*unshared("-m"), "sh", "-c", script, "-", str(tmp_path), str(program)]
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "compos: log onboot.000-a: memlogd: Resource temporarily unavailable\n"
@@ -401,7 +401,7 @@ def test_memlogd_gets_the_output_where_it_listens(
     run.mkdir()
     memlogd = Memlogd(run)
     script = 'mount --bind "$1" /run && exec "$2"'
-    command = ["unshare", "-m", "sh", "-c", script, "-", str(run), str(program)]
+    command = [*unshared("-m"), "sh", "-c", script, "-", str(run), str(program)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "/var/run/web.out.log\n" * 2 + "/dev/null\n"

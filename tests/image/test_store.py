@@ -22,6 +22,7 @@ from compos.image.removal import clean, remove
 from compos.image.staging import disk_errors
 from compos.image.store import REF_NAME, Store, default_root
 from tests.images import AMD64, ARM64, make_image, make_index, put_image
+from tests.machine import unshared
 
 FILE = [("a", "file", 0o644, "content")]
 OTHER = [("b", "file", 0o644, "other")]
@@ -199,9 +200,7 @@ def in_namespace(mount: str, script: str, folder: Path) -> str:
     """What a script prints after a mount that nobody else sees."""
     words = [sys.executable, "-c", script, str(folder)]
     command = [
-        "unshare",
-        "--mount",
-        "--map-root-user",
+        *unshared("--mount", "--map-root-user"),
         "sh",
         "-c",
         f'{mount} && exec "$@"',

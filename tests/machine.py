@@ -1,0 +1,41 @@
+"""What tests want of the machine beyond Debian's packages. In a chroot or a container some of it is
+missing: a test then says what, and is left out; where `CI` is set it fails."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+__all__ = ["require_cgroups", "unshared"]
+
+
+def unshared(*flags: str) -> list[str]:
+    """`unshare FLAGS`, in front of a command that is to run in namespaces of its own."""
+    command = ["unshare", *flags]
+    if complaint := _complaint(*command, "true"):
+        hint = "in a chroot, bind the root directory on itself first: it has to be a mount point"
+        _leave_out(f"{' '.join(command)}: {complaint} ({hint})")
+    return command
+
+
+def require_cgroups() -> None:
+    """Leave the test out where nobody has mounted control groups, which runc wants."""
+    mounts = Path("/proc/self/mounts").read_text().splitlines()
+    if not any(line.split()[2] in ("cgroup", "cgroup2") for line in mounts):
+        _leave_out("no control groups are mounted (mount -t cgroup2 none /sys/fs/cgroup)")
+
+
+@cache
+def _complaint(*command: str) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+    return done.stderr.strip() or f"status {done.returncode}" if done.returncode else ""
+
+
+def _leave_out(reason: str) -> None:
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
