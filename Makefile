@@ -8,7 +8,7 @@ PROGRAM_SOURCES := $(wildcard bricks/init/src/*.c bricks/init/src/*/*.[ch] src/c
 DEMO_PACKAGES := qemu-system-x86
 TEST_PACKAGES := $(DEMO_PACKAGES) $(shell sed 's/\#.*//' tests/packages.txt)
 
-.PHONY: demo test lint format bench bench-formats bench-boot matrix clean
+.PHONY: demo test lint format bench bench-formats bench-boot matrix lock clean
 
 demo: $(VENV)/ready   ## compose examples/web.yml, boot it, fetch its page
 	@scripts/install-packages $(DEMO_PACKAGES)
@@ -42,15 +42,17 @@ matrix: $(VENV)/ready ## boot every format on every firmware and medium, and wri
 	@scripts/install-packages $(TEST_PACKAGES)
 	@$(BIN)/python docs/boot_matrix.py
 
+lock:                 ## pin what compos and its developers need; `scripts/lock --upgrade` takes newer versions
+	@PYTHON=$(PYTHON) scripts/lock
+
 clean:
 	rm -rf $(VENV) build dist bricks/*/bin src/compos/boot/loader/*.bin src/compos/boot/loader/*.stamp .mypy_cache .ruff_cache .pytest_cache
 
 # The virtual environment, with compos installed from this folder (this compiles init: 35 s the first time).
-$(VENV)/ready: pyproject.toml $(PROGRAM_SOURCES)
+$(VENV)/ready: pyproject.toml requirements-dev.lock $(PROGRAM_SOURCES)
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || scripts/install-packages python3-venv
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing compos and its tools into $(VENV)"
-	@$(BIN)/python -m pip install -q --disable-pip-version-check "pip>=25.1"
-	@$(BIN)/python -m pip install -q --disable-pip-version-check --group dev
-	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-build-isolation -e .
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
