@@ -26,8 +26,10 @@ def header() -> str:
     """The C header with all words, sorted."""
     words = sorted(WORDS.values(), key=_identifier)
     lines = [f'    WORD({_identifier(word)}, "{word.name}", {_numbers(word)})' for word in words]
-    # One logical line of the preprocessor.
-    macro = " \\\n".join(["#define PLAN_WORDS(WORD)", *lines])
+    # One logical line of the preprocessor, its ends below each other as clang-format wants them.
+    continued = ["#define PLAN_WORDS(WORD)", *lines[:-1]]
+    width = max(map(len, continued))
+    macro = "\n".join([*(f"{line:{width}} \\" for line in continued), lines[-1]])
     return (
         "/* plan_words.h: the words of the boot plan, how many arguments each has, and where it may"
         " stand.\n * Made by docs/plan_format.py from the build's table"

@@ -75,8 +75,7 @@ def test_what_cannot_be_created_is_tried_again_as_its_policy_says(run: Run) -> N
 def test_a_service_that_does_not_listen_is_stopping_until_it_ends(run: Run) -> None:
     commands = ("stubborn web", "stop web", "start web", "kill web")
     assert run(WEB, *commands) == ["running", "stopping", "stopping", "running"]
-    commands = ("stubborn web", "stop web", "kill web")
-    assert run(WEB, *commands) == ["running", "stopping", "stopped"]
+    assert run(WEB, "stubborn web", "stop web", "kill web") == ["running", "stopping", "stopped"]
 
 
 def test_a_follower_comes_up_again_however_often_the_other_is_restarted(run: Run) -> None:

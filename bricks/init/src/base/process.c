@@ -75,8 +75,8 @@ static void process_poller_remove(int descriptor)
 }
 
 /*
- * BusyBox init's meaning of the signals (docs/linuxkit.md#run-3); SIGPWR is what a power supply's daemon
- * sends.
+ * BusyBox init's meaning of the signals (docs/linuxkit.md#run-3); SIGPWR is what a power supply's
+ * daemon sends.
  */
 static enum power process_power_of_signal(unsigned signal)
 {

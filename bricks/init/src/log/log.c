@@ -122,7 +122,7 @@ int log_daemon(void)
     return open(path, O_WRONLY | O_CLOEXEC);
 }
 
-/* One message: the source's name, and the descriptor that it is to read (docs/linuxkit.md#run-12.2). */
+/* One message: the source's name, and the descriptor to read (docs/linuxkit.md#run-12.2). */
 static int log_send_descriptor(const char *source, int descriptor)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = EXTERNAL};

@@ -1,7 +1,8 @@
 /*
  * log.h: what containers write. Each service has two FIFOs below /run/compos/log, which one process
  * of init's program empties into bounded files in /var/log and, as asked, to the console, the
- * kernel's log or a syslog server. Where memlogd listens, output goes there instead (docs/linuxkit.md#run-12).
+ * kernel's log or a syslog server. Where memlogd listens, output goes there instead
+ * (docs/linuxkit.md#run-12).
  */
 #ifndef COMPOS_LOG_H
 #define COMPOS_LOG_H

@@ -1,4 +1,7 @@
-/* cgroup.c: see cgroup.h. Sources: cgroups(7), "Mounting v1 controllers"; docs/linuxkit.md#run-4.2. */
+/*
+ * cgroup.c: see cgroup.h. Sources: cgroups(7), "Mounting v1 controllers";
+ * docs/linuxkit.md#run-4.2.
+ */
 #include "machine/cgroup.h"
 
 #include "base/cmdline.h"

@@ -22,7 +22,8 @@
 #include <unistd.h>
 
 /*
- * Filesystems with a disk or a server behind them, and overlays, which may lie on those (docs/linuxkit.md#run-13).
+ * Filesystems with a disk or a server behind them, and overlays, which may lie on those
+ * (docs/linuxkit.md#run-13).
  */
 static const struct {
     const char *type;
