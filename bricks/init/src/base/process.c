@@ -138,7 +138,7 @@ static void process_add_child(struct child *child, pid_t pid)
     process_children = child;
 }
 
-/* Takes out what is known of the last stranger with this number; -1 when nothing is. */
+/* Takes out what is known of the last unclaimed exit of this number; -1 when nothing is. */
 static int process_take_unclaimed(pid_t pid, int *status)
 {
     int result = -1;
