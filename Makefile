@@ -8,7 +8,7 @@ PROGRAM_SOURCES := $(wildcard bricks/init/src/*.c bricks/init/src/*/*.[ch] src/c
 DEMO_PACKAGES := qemu-system-x86
 TEST_PACKAGES := $(DEMO_PACKAGES) $(shell sed 's/\#.*//' tests/packages.txt)
 
-.PHONY: demo test lint format bench bench-formats bench-boot matrix lock clean
+.PHONY: demo test lint format bench bench-formats bench-boot matrix dist lock clean
 
 demo: $(VENV)/ready   ## compose examples/web.yml, boot it, fetch its page
 	@scripts/install-packages $(DEMO_PACKAGES)
@@ -42,11 +42,15 @@ matrix: $(VENV)/ready ## boot every format on every firmware and medium, and wri
 	@scripts/install-packages $(TEST_PACKAGES)
 	@$(BIN)/python docs/boot_matrix.py
 
+dist: $(VENV)/ready   ## the wheel, the source distribution and compos.pyz, each made twice and tried (docs/releasing.md)
+	@scripts/install-packages git python3-venv $(DEMO_PACKAGES)
+	@mkdir -p build && $(BIN)/python -m scripts.dist
+
 lock:                 ## pin what compos and its developers need; `scripts/lock --upgrade` takes newer versions
 	@PYTHON=$(PYTHON) scripts/lock
 
 clean:
-	rm -rf $(VENV) build dist bricks/*/bin src/compos/boot/loader/*.bin src/compos/boot/loader/*.stamp .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) build dist bricks/*/bin src/compos/_version.py src/compos/boot/loader/*.bin src/compos/boot/loader/*.stamp .mypy_cache .ruff_cache .pytest_cache
 
 # The virtual environment, with compos installed from this folder (this compiles init: 35 s the first time).
 $(VENV)/ready: pyproject.toml requirements-dev.lock $(PROGRAM_SOURCES)

@@ -65,6 +65,14 @@ composes."""
 LOADER_FLAGS = ("-target", "x86-freestanding-none", "-nostdlib", "-static", "-Wl,--build-id=none")
 
 
+VERSION_FILE = Path(__file__).resolve().parent / "src" / "compos" / "_version.py"
+VERSION = '''"""The version, written by hatch_build.py."""
+
+__version__ = "{}"
+'''
+"""Reading it from the installed metadata would cost each start 20 ms."""
+
+
 def host_architecture() -> str:
     """This machine's architecture in Go's words; amd64 where it is none of ours."""
     return MACHINES.get(platform.machine(), "amd64")
@@ -170,6 +178,7 @@ class CustomBuildHook(BuildHookInterface[Any]):
         for architecture in TARGETS if every else (host_architecture(),):
             self.app.display_info(f"Compiling init for {architecture}")
             compile_init(architecture)
+        VERSION_FILE.write_text(VERSION.format(self.metadata.version))
         self.app.display_info("Assembling the BIOS loader")
         assemble_loader()
         remove_outdated()

@@ -19,7 +19,8 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 OUT = HERE.parent / "build" / "demo"
-COMPOS = [sys.executable, "-m", "compos"]
+COMPOS = sys.argv[1:] or [sys.executable, "-m", "compos"]
+"""The command; another installation's may be named as arguments."""
 BOOT_LIMIT = 180
 """Seconds until the page must be there; about 15 on an idle machine without hardware
 virtualisation."""

@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PYTHON_FOLDERS = [
     name
-    for name in ("src", "tests", "bench", "docs", "examples", "hatch_build.py")
+    for name in ("src", "tests", "bench", "docs", "examples", "scripts", "hatch_build.py")
     if (ROOT / name).exists()
 ]
 

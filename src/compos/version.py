@@ -4,4 +4,8 @@ from __future__ import annotations
 
 __all__ = ["__version__"]
 
-__version__ = "0.1.0"
+try:
+    from compos._version import __version__
+except ImportError:
+    # A checkout that was never installed: `hatch_build.py` has not asked git (scripts/version.py).
+    __version__ = "0+unknown"

@@ -54,9 +54,9 @@ def options(world: World, folder: str = "out") -> compos.BuildOptions:
 
 
 def test_importing_it_imports_next_to_nothing() -> None:
-    code = "import compos, sys; print(sum(name.startswith('compos') for name in sys.modules))"
+    code = "import compos, sys; print(*(name for name in sys.modules if name.startswith('compos')))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "2\n"
+    assert set(done.stdout.split()) <= {"compos", "compos.version", "compos._version"}
 
 
 def test_all_that_it_names_is_there() -> None:

@@ -1,0 +1,1 @@
+"""What developers run: installing Debian packages, locking dependencies, making a release."""
