@@ -235,6 +235,17 @@ def test_a_file_of_another_builds(store: Store, tmp_path: Path, folder: Path) ->
     assert update(store, folder) == ["os-a"]
 
 
+def test_builds_that_overlap(store: Store, tmp_path: Path, folder: Path) -> None:
+    """What another one has written meanwhile stays known."""
+    files = WrittenFiles(Store(store.root))
+    update(store, folder)
+    (tmp_path / "other").write_bytes(b"other")
+    os.utime(tmp_path / "other", (10**9, 10**9))
+    files.add([((tmp_path / "other").stat(), "key")])
+    assert update(store, folder) == []
+    assert WrittenFiles(Store(store.root)).has(tmp_path / "other", "key")
+
+
 def test_only_what_changed_is_written(store: Store, folder: Path) -> None:
     def names(*contents: bytes) -> tuple[list[str], list[str]]:
         outputs = [Output(f"-{number}", (data,)) for number, data in enumerate(contents)]

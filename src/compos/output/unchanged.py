@@ -85,8 +85,7 @@ class WrittenFiles:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._boot = _boot()
-        self._known = record.load_texts(store.derived(KIND, KEY), RECORD) or []
-        self._recognised = frozenset(self._known)
+        self._known = frozenset(self._load())
 
     def has(self, path: Path, key: str) -> bool:
         """Whether the file at `path` is the one that was written there from contents of this
@@ -97,7 +96,7 @@ class WrittenFiles:
             status = _status(path)
         except OSError:
             return False
-        return status is not None and self._state(status, key) in self._recognised
+        return status is not None and self._state(status, key) in self._known
 
     def add(self, files: Iterable[tuple[os.stat_result, str]]) -> None:
         """Remember files, by their status as they got their names and the keys of their contents.
@@ -109,8 +108,12 @@ class WrittenFiles:
         states = [state for status, key in files if (state := self._state(status, key))]
         if states:
             with suppress(ImageError), self._store.derive(KIND, KEY) as path:
-                record.save_texts(path, RECORD, [*self._known, *states][-MAX_FILES:])
+                # Read now: other builds may have added theirs since this one began.
+                record.save_texts(path, RECORD, [*self._load(), *states][-MAX_FILES:])
             _wait_beyond(max(status.st_ctime_ns for status, _ in files))
+
+    def _load(self) -> list[str]:
+        return record.load_texts(self._store.derived(KIND, KEY), RECORD) or []
 
     def _state(self, status: os.stat_result, key: str) -> str:
         """The digest of a file's state; empty for one that cannot be recognised."""
