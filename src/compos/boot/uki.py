@@ -27,12 +27,28 @@ ALIGNMENT = 4096
 MACHINES = {0x8664: "amd64", 0xAA64: "arm64", 0x5064: "riscv64"}
 """COFF File Header, "Machine Types"."""
 
+# "Signature" and "COFF File Header"; the offset 60 of the file says where. Offset, size, field:
+#     0    4  signature, "PE\0\0"
+#     4    2  machine
+#     6    2  number of sections
+#     8    4  time stamp
+#    12    4  place of symbols
+#    16    4  number of symbols
+#    20    2  optional header's size
+#    22    2  characteristics
 _COFF = struct.Struct("<4sHHIIIHH")
-"""Signature and COFF File Header: machine, sections, time, symbols' place and number, optional
-header's size, flags."""
+# "Section Table". Offset, size, field:
+#     0    8  name
+#     8    4  virtual size
+#    12    4  virtual address
+#    16    4  size in the file
+#    20    4  place in the file
+#    24    4  place of relocations
+#    28    4  place of line numbers
+#    32    2  number of relocations
+#    34    2  number of line numbers
+#    36    4  characteristics
 _SECTION = struct.Struct("<8sIIIIIIHHI")
-"""Section Table: name, virtual size, address, size and place in the file, relocations, line numbers
-(and their numbers), flags."""
 PE32_PLUS = 0x20B
 OFFSETS = {
     "section alignment": 32,
@@ -44,7 +60,7 @@ OFFSETS = {
 """Optional Header, offsets of 32-bit fields from its beginning."""
 READ_ONLY_DATA = 0x40000040
 """Section Flags: IMAGE_SCN_CNT_INITIALIZED_DATA, IMAGE_SCN_MEM_READ."""
-LARGEST = 0xFFFFFFFF
+MAX_SIZE = 0xFFFFFFFF
 
 
 class Uki(NamedTuple):
@@ -118,11 +134,11 @@ def _assembled(stub: bytes, sections: Sequence[tuple[str, Sequence[Piece]]]) -> 
         if stored > size:
             body.append(bytes(stored - size))
         starts[name] = begin
-        if max(address + size, begin + stored) > LARGEST:
+        if max(address + size, begin + stored) > MAX_SIZE:
             raise OutputError(
                 "uki-too-large",
                 f"kernel and initrd have {begin + stored:,} bytes; a program for UEFI has "
-                f"{LARGEST:,} at most",
+                f"{MAX_SIZE:,} at most",
                 hint="Keep the root on the medium: --root erofs.",
             )
         added.append((name.encode(), size, address, stored, begin, 0, 0, 0, 0, READ_ONLY_DATA))

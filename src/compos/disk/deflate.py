@@ -12,13 +12,13 @@ from collections.abc import Iterator
 from compos.tree.contents import Contents
 from compos.tree.node import Piece, Slice
 
-__all__ = ["MOST", "ZLIB_HEADER", "block_head", "is_dense", "level_for", "stored_blocks"]
+__all__ = ["MAX_STORED", "ZLIB_HEADER", "block_head", "is_dense", "level_for", "stored_blocks"]
 
 PROBE = 4096
 DENSE = 31 / 32
 """The part that the fastest level leaves of what is compressed already."""
 
-MOST = 0xFFFF
+MAX_STORED = 0xFFFF
 """Bytes in a block without compression, at most."""
 
 _BLOCK = struct.Struct("<BHH")
@@ -61,8 +61,8 @@ def _part(data: bytes) -> float:
 
 def stored_blocks(piece: Slice) -> Iterator[Piece]:
     """`piece` without compression, more to follow."""
-    for start in range(0, piece.size, MOST):
-        length = min(MOST, piece.size - start)
+    for start in range(0, piece.size, MAX_STORED):
+        length = min(MAX_STORED, piece.size - start)
         yield block_head(length)
         yield Slice(piece.source, piece.offset + start, length)
 
@@ -70,4 +70,4 @@ def stored_blocks(piece: Slice) -> Iterator[Piece]:
 def block_head(length: int, *, last: bool = False) -> bytes:
     """What stands at a byte border in front of `length` bytes without compression; `last` ends the
     stream with them."""
-    return _BLOCK.pack(last, length, length ^ MOST)
+    return _BLOCK.pack(last, length, length ^ MAX_STORED)

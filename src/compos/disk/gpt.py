@@ -38,11 +38,30 @@ FIRST_USABLE = 2 + _TABLE_SECTORS
 TAIL = 1 + _TABLE_SECTORS
 """Sectors behind the last partition."""
 
+# UEFI 2.10, table 5.5, "GPT Header". Offset, size, field:
+#     0    8  signature, "EFI PART"
+#     8    4  revision
+#    12    4  header size
+#    16    4  CRC-32 of the header, with these bytes as zeros
+#    20    4  reserved
+#    24    8  this copy's sector
+#    32    8  the other copy's sector
+#    40    8  first usable sector
+#    48    8  last usable sector
+#    56   16  disk GUID
+#    72    8  sector of the entries
+#    80    4  number of entries
+#    84    4  size of an entry
+#    88    4  CRC-32 of all entries
 _HEADER = struct.Struct("<8sIIIIQQQQ16sQIII")
-"""Table 5.5: signature, revision, size, CRC32, reserved, own place, other copy's, first and last
-usable, disk GUID, place of the entries, their number, their size, their CRC32."""
+# UEFI 2.10, table 5.6, "GPT Partition Entry". Offset, size, field:
+#     0   16  partition type GUID
+#    16   16  own GUID
+#    32    8  first sector
+#    40    8  last sector, inclusive
+#    48    8  attributes
+#    56   72  name, UTF-16LE
 _ENTRY = struct.Struct("<16s16sQQQ72s")
-"""Table 5.6: type, GUID, first and last sector, attributes, name in UTF-16."""
 
 
 class GptPartition(NamedTuple):

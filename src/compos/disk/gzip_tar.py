@@ -107,6 +107,17 @@ def _archive(name: str, disk: Sequence[Piece]) -> Iterator[Piece]:
     yield bytes(2 * BLOCK)
 
 
+# GNU tar, "Standard Format", struct oldgnu_header. Offset, size, field; numbers in octal:
+#     0  100  name                  257    8  magic and version, "ustar  "
+#   100    8  mode                  265   80  owner's and group's name, device: none
+#   108    8  uid                   345   41  access and change time, offset, long names: none
+#   116    8  gid                   386   96  map: four times place and length
+#   124   12  size in the archive   482    1  whether the map goes on
+#   136   12  mtime                 483   12  the file's real size
+#   148    8  checksum              495   17  zeros
+#   156    1  type, "S"
+#   157  100  link, none
+# The map goes on in blocks of 21 entries (504 bytes), each with the same byte behind.
 def _header(name: str, size: int, stored: int, stretches: Sequence[tuple[int, int]]) -> bytes:
     more = len(stretches) > INLINE
     blank = b"".join(

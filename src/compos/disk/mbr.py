@@ -33,10 +33,17 @@ PROTECTIVE = 0xEE
 ISO_HYBRID = 0x17
 """What isohybrid marks a whole ISO image with: hidden, so that nobody formats it."""
 
+# UEFI 2.10, table 5.2, "Legacy MBR Partition Record"; four of them begin at offset 446 of the
+# sector, behind 440 bytes of code, the disk's signature (4) and two zeros; 0x55 0xAA ends it.
+# Offset, size, field:
+#     0    1  boot indicator, 0x80 when active
+#     1    3  first sector as cylinder, head, sector
+#     4    1  type
+#     5    3  last sector, the same way
+#     8    4  first sector
+#    12    4  number of sectors
 _ENTRY = struct.Struct("<B3sB3sII")
-"""Boot indicator, first sector as cylinder/head/sector, type, last sector, first sector,
-sectors."""
-_LIMIT = 0xFFFFFFFF
+_MAX_SECTORS = 0xFFFFFFFF
 HEADS, TRACK = 255, 63
 
 
@@ -63,7 +70,7 @@ def master_boot_record(
             one.kind,
             b"\xff\xff\xff" if one.kind == PROTECTIVE else _chs(one.start + one.sectors - 1),
             one.start,
-            min(one.sectors, _LIMIT),
+            min(one.sectors, _MAX_SECTORS),
         )
         for one in partitions
     )

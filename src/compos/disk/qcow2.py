@@ -26,10 +26,27 @@ ENTRIES = CLUSTER // 8
 COUNTS = CLUSTER // 2
 """Of a block of reference counts, of 16 bits."""
 
+# qcow2.rst, "Header"; big-endian. Behind it the compression type (1 byte) and 7 of padding.
+# Offset, size, field:
+#     0    4  magic, "QFI\xfb"
+#     4    4  version
+#     8    8  offset of the backing file's name
+#    16    4  its length
+#    20    4  cluster bits
+#    24    8  size of the disk
+#    32    4  encryption method
+#    36    4  entries of the L1 table
+#    40    8  offset of the L1 table
+#    48    8  offset of the refcount table
+#    56    4  its clusters
+#    60    4  number of snapshots
+#    64    8  offset of the snapshot table
+#    72    8  incompatible features
+#    80    8  compatible features
+#    88    8  autoclear features
+#    96    4  refcount order, 4 for 16 bits
+#   100    4  header length
 _HEADER = struct.Struct(">4sIQIIQIIQQIIQQQQII")
-"""Header: magic, version, backing file's name and length, cluster bits, size, encryption, L1's
-length and place, refcount table's place and clusters, snapshots and their place, features
-(incompatible, compatible, autoclear), refcount order, header's length."""
 _COMPRESSION_TYPE = struct.Struct(">B7x")
 COMPRESSION_TYPE_BIT = 1 << 3
 ZSTD = 1

@@ -18,15 +18,44 @@ __all__ = ["vhd_dynamic_pieces", "vhd_fixed_pieces"]
 
 SECTOR = 512
 MIB = 1 << 20
-LARGEST = 2040 << 30
+MAX_SIZE = 2040 << 30
 """What Windows takes."""
 
+# "Hard Disk Footer Format"; big-endian. Offset, size, field:
+#     0    8  cookie, "conectix"
+#     8    4  features, 2 is reserved and set
+#    12    4  format version
+#    16    8  offset of the dynamic header
+#    24    4  seconds since 2000
+#    28    4  creator application
+#    32    4  creator version
+#    36    4  creator host OS
+#    40    8  original size
+#    48    8  current size
+#    56    2  geometry: cylinders
+#    58    1  heads
+#    59    1  sectors per track
+#    60    4  disk type
+#    64    4  checksum, complement of the sum of all other bytes
+#    68   16  unique id
+#    84    1  saved state
+#    85  427  reserved
 _FOOTER = struct.Struct(">8sIIQI4sI4sQQHBBII16sB427s")
-"""Hard Disk Footer Format: cookie, features, version, data's place, time, creator with version and
-system, original and current size, geometry, type, checksum, unique id, saved state, reserved."""
+# "Dynamic Disk Header Format"; big-endian. Offset, size, field:
+#     0    8  cookie, "cxsparse"
+#     8    8  offset of the next structure, unused
+#    16    8  offset of the block allocation table
+#    24    4  header version
+#    28    4  entries of that table
+#    32    4  block size
+#    36    4  checksum, as in the footer
+#    40   16  parent's unique id
+#    56    4  parent's time
+#    60    4  reserved
+#    64  512  parent's name
+#   576  192  parent locators
+#   768  256  reserved
 _HEADER = struct.Struct(">8sQQIIII16sII512s192s256s")
-"""Dynamic Disk Header Format: cookie, data's place, table's place, version, entries, block size,
-checksum, parent's id, time and name, locators, reserved."""
 _CHECKSUM_AT = {_FOOTER: 64, _HEADER: 36}
 FIXED, DYNAMIC = 2, 3
 NOWHERE = 0xFFFFFFFFFFFFFFFF
@@ -76,10 +105,10 @@ def vhd_dynamic_pieces(disk: Sequence[Piece], identity: bytes) -> list[Piece]:
 
 def _checked(disk: Sequence[Piece]) -> int:
     size = disk_size(disk)
-    if size > LARGEST:
+    if size > MAX_SIZE:
         raise OutputError(
             "vhd-too-large",
-            f"the disk has {size:,} bytes; a VHD takes {LARGEST:,}",
+            f"the disk has {size:,} bytes; a VHD takes {MAX_SIZE:,}",
             hint="Use vhdx, or a smaller --size.",
         )
     return size

@@ -19,7 +19,7 @@ __all__ = ["vhdx_pieces"]
 
 KIB, MIB = 1 << 10, 1 << 20
 SECTOR = 512
-LARGEST = 64 << 40
+MAX_SIZE = 64 << 40
 BLOCK = MIB
 """2.6.2.1: payload blocks have 1 to 256 MiB."""
 CHUNK = (1 << 23) * SECTOR // BLOCK
@@ -30,15 +30,43 @@ HEADERS_AT, REGIONS_AT = (64 * KIB, 128 * KIB), (192 * KIB, 256 * KIB)
 LOG_AT, METADATA_AT, BAT_AT = MIB, 2 * MIB, 3 * MIB
 ITEMS_AT = 64 * KIB
 
+# [MS-VHDX] 2.2.2, "Headers". Offset, size, field:
+#     0    4  signature, "head"
+#     4    4  CRC-32C of 4 KiB, with these bytes as zeros
+#     8    8  sequence number, the larger is current
+#    16   16  file write GUID
+#    32   16  data write GUID
+#    48   16  log GUID, zero without a log
+#    64    2  log version
+#    66    2  version
+#    68    4  log length
+#    72    8  log offset
 _HEADER = struct.Struct("<4sIQ16s16s16sHHIQ")
-"""2.2.2: signature, checksum, sequence number, file's and data's write id; the log's id, version;
-version; the log's length and place."""
+# [MS-VHDX] 2.2.3.1, "Region Table Header". Offset, size, field:
+#     0    4  signature, "regi"
+#     4    4  CRC-32C of 64 KiB, with these bytes as zeros
+#     8    4  number of entries
+#    12    4  reserved
 _REGION_TABLE = struct.Struct("<4sIII")
+# [MS-VHDX] 2.2.3.2, "Region Table Entry". Offset, size, field:
+#     0   16  GUID of the region
+#    16    8  offset
+#    24    4  length
+#    28    4  whether it is required
 _REGION = struct.Struct("<16sQII")
-"""2.2.3: header (signature, checksum, entries) and entries (id, place, length, required)."""
+# [MS-VHDX] 2.6.1.1, "Metadata Table Header". Offset, size, field:
+#     0    8  signature, "metadata"
+#     8    2  reserved
+#    10    2  number of entries
+#    12   20  reserved
 _METADATA_TABLE = struct.Struct("<8sHH20s")
+# [MS-VHDX] 2.6.1.2, "Metadata Table Entry". Offset, size, field:
+#     0   16  GUID of the item
+#    16    4  offset from the table
+#    20    4  length
+#    24    4  flags
+#    28    4  reserved
 _ITEM = struct.Struct("<16sIIII")
-"""2.6.1: header and entries: id, place, length, flags."""
 BAT = UUID("2dc27766-f623-4200-9d64-115e9bfd4a08")
 METADATA = UUID("8b7ca206-4790-4b9a-b8fe-575f050f886e")
 IS_VIRTUAL_DISK, IS_REQUIRED = 2, 4
@@ -50,10 +78,10 @@ def vhdx_pieces(disk: Sequence[Piece], identity: bytes) -> list[Piece]:
     """The blocks of 1 MiB of `disk` that hold data. Raises `OutputError` (`vhdx-too-large`)."""
     whole = padded(disk, MIB)
     size = disk_size(whole)
-    if size > LARGEST:
+    if size > MAX_SIZE:
         raise OutputError(
             "vhdx-too-large",
-            f"the disk has {size:,} bytes; a VHDX takes {LARGEST:,}",
+            f"the disk has {size:,} bytes; a VHDX takes {MAX_SIZE:,}",
             hint="Use a smaller --size.",
         )
     count = size // BLOCK

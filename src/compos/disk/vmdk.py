@@ -1,8 +1,7 @@
-"""VMware's disk for transport: compressed grains in sequence (streamOptimized), as in an OVA; and
-that OVA. Reads contents.
+"""VMware's disk for transport: compressed grains in sequence (streamOptimized), as in an OVA.
+Reads contents.
 
-Source: VMware, "Virtual Disk Format 5.0" (cited by its headings); DMTF DSP0243, "Open
-Virtualization Format" 1.1.
+Source: VMware, "Virtual Disk Format 5.0", cited by its headings.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 from compos.arithmetic import ceil_div
-from compos.disk.deflate import MOST, ZLIB_HEADER, block_head, is_dense, level_for
+from compos.disk.deflate import MAX_STORED, ZLIB_HEADER, block_head, is_dense, level_for
 from compos.disk.spool import Spool
 from compos.filesystem.checksums import adler32
 from compos.filesystem.parallel import in_parallel
@@ -32,16 +31,37 @@ TOGETHER = 4 * GRAIN
 OVERHEAD = 128
 """Sectors in front of the first grain."""
 
+# "Hosted Sparse Extent Header"; places and sizes in sectors. Offset, size, field:
+#     0    4  magic, "KDMV"
+#     4    4  version
+#     8    4  flags
+#    12    8  capacity
+#    20    8  grain size
+#    28    8  descriptor's place
+#    36    8  descriptor's size
+#    44    4  entries of a grain table
+#    48    8  redundant grain directory's place
+#    56    8  grain directory's place
+#    64    8  overhead, in front of the first grain
+#    72    1  unclean shutdown
+#    73    4  end-of-line check
+#    77    2  compression, 1 for deflate
+#    79  433  padding
 _HEADER = struct.Struct("<4sIIQQQQIQQQB4sH433s")
-"""Hosted Sparse Extent Header: magic, version, flags, capacity, grain size, descriptor's place and
-size, entries of a grain table, redundant directory, directory, overhead, unclean shutdown,
-end-of-line check, compression, padding; in sectors."""
 VERSION = 3
 FLAGS = 0x30001
 """End-of-line check is valid; grains are compressed; markers are there."""
 AT_END = 0xFFFFFFFFFFFFFFFF
 """The directory's place stands in the footer."""
+# "Stream-Optimized Compressed Sparse Extents": in front of a grain. Offset, size, field:
+#     0    8  the grain's first sector
+#     8    4  bytes of compressed data, which follow
 _GRAIN_MARKER = struct.Struct("<QI")
+# The same, in front of metadata. Offset, size, field:
+#     0    8  sectors of metadata, which follow
+#     8    4  zero
+#    12    4  type
+#    16  496  padding
 _MARKER = struct.Struct("<QII496s")
 END, GRAIN_TABLE, GRAIN_DIRECTORY, FOOTER = range(4)
 
@@ -142,7 +162,7 @@ def _grains(
             head = _GRAIN_MARKER.pack(number * GRAIN // SECTOR, len(stream))
             yield (head + stream + bytes(-(len(head) + len(stream)) % SECTOR),)
         return
-    front, back = ZLIB_HEADER + block_head(MOST), block_head(GRAIN - MOST, last=True)
+    front, back = ZLIB_HEADER + block_head(MAX_STORED), block_head(GRAIN - MAX_STORED, last=True)
     size = len(front) + GRAIN + len(back) + 4
     padding = bytes(-(_GRAIN_MARKER.size + size) % SECTOR)
     number = first
@@ -151,8 +171,8 @@ def _grains(
             data = view[start : start + GRAIN]
             yield (
                 _GRAIN_MARKER.pack(number * GRAIN // SECTOR, size) + front,
-                Slice(packed.source, packed.offset + (number - first) * GRAIN, MOST),
-                back + data[MOST:] + adler32(data).to_bytes(4) + padding,
+                Slice(packed.source, packed.offset + (number - first) * GRAIN, MAX_STORED),
+                back + data[MAX_STORED:] + adler32(data).to_bytes(4) + padding,
             )
             number += 1
 

@@ -16,7 +16,7 @@ __all__ = ["STEP", "cpio_pieces"]
 
 MAGIC = b"070701"
 TRAILER = "TRAILER!!!"
-_LIMIT = 0xFFFFFFFF
+_MAX_FIELD = 0xFFFFFFFF
 """Every header field is eight hexadecimal digits."""
 
 HEADER = 110
@@ -72,15 +72,15 @@ def _member(path: str, node: Node, number: int, links: int, with_data: bool) -> 
     require_node(path, node)
     target = encoded(node.link) if node.kind == SYMLINK else b""
     size = len(target) or (node.size if with_data else 0)
-    if node.size > _LIMIT:
+    if node.size > _MAX_FIELD:
         raise cannot_hold(
             "cpio-file-too-large",
             "an initrd",
             path,
-            f"the file has {node.size:,} bytes, and {_LIMIT:,} are the most",
+            f"the file has {node.size:,} bytes, and {_MAX_FIELD:,} are the most",
             hint="Keep this file on a disk or in a volume instead of the initrd.",
         )
-    mtime = min(max(node.mtime // 10**9, 0), _LIMIT)
+    mtime = min(max(node.mtime // 10**9, 0), _MAX_FIELD)
     fields = (
         st_mode(node),
         node.uid,
@@ -115,13 +115,20 @@ def _name(path: str) -> bytes:
 
 def _header(path: str, name: bytes, fields: tuple[int, ...]) -> bytes:
     """The 110-byte header and the name, padded to four bytes."""
-    if not 0 <= min(fields) <= max(fields) <= _LIMIT:
+    if not 0 <= min(fields) <= max(fields) <= _MAX_FIELD:
         raise cannot_hold(
             "cpio-field", "an initrd", path, f"one of the numbers {fields} does not fit its field"
         )
     mode, uid, gid, number, links, mtime, size, major, minor = fields
-    # magic ino mode uid gid nlink mtime filesize devmajor devminor rdevmajor rdevminor namesize
-    # check
+    # buffer-format.rst, "cpio_header". Offset, size, field; numbers in hexadecimal:
+    #     0    6  c_magic              62    8  c_maj, of the file system
+    #     6    8  c_ino                70    8  c_min
+    #    14    8  c_mode               78    8  c_rmaj, of a device
+    #    22    8  c_uid                86    8  c_rmin
+    #    30    8  c_gid                94    8  c_namesize, with the NUL
+    #    38    8  c_nlink             102    8  c_chksum, 0 in this format
+    #    46    8  c_mtime             110       the name
+    #    54    8  c_filesize
     header = b"%s%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x" % (
         MAGIC, number, mode, uid, gid, links, mtime, size, 0, 0, major, minor, len(name) + 1, 0,
     )  # fmt: skip

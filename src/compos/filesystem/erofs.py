@@ -52,26 +52,62 @@ _BITS = 12
 MAGIC = 0xE0F5E1E2
 _SUPER_AT = 1024
 
+# [FS] erofs_super_block, at offset 1024 of the image. Offset, size, field:
+#     0    4  magic
+#     4    4  CRC-32C
+#     8    4  compatible features
+#    12    1  block bits
+#    13    1  extension slots
+#    14    2  root's nid
+#    16    8  inodes
+#    24    8  build time, seconds
+#    32    4  nanoseconds
+#    36    4  blocks
+#    40    4  metadata's block
+#    44    4  shared xattrs' block
+#    48   16  UUID
+#    64   16  volume name
+#    80    4  incompatible features
+#    84    2  compression algorithms
+#    86    2  extra devices
+#    88    2  their slot
+#    90    1  directory block bits
+#    91    1  xattr prefixes
+#    92    4  their place
+#    96    8  packed inode
+#   104   24  reserved
 _SUPER = struct.Struct("<IIIBBHQQIIII16s16sIHHHBBIQ24s")
-"""[FS] erofs_super_block: magic, checksum, compatible features, block bits, extension slots, root's
-nid, inodes, time and its ns, blocks, metadata's and xattrs' block, uuid, volume name, incompatible
-features, compression, extra devices and their slot, directory block bits, xattr prefixes and their
-place, packed inode, reserved."""
 CHECKSUM, MTIME = 0x1, 0x2
 """feature_compat."""
 ZERO_PADDING, CONFIGURED, CHUNKED = 0x1, 0x2, 0x4
 """feature_incompat; CONFIGURED also allows clusters of several blocks."""
 
+# [FS] erofs_inode_extended. Offset, size, field:
+#     0    2  format
+#     2    2  xattr count
+#     4    2  mode
+#     6    2  reserved
+#     8    8  size
+#    16    4  first block, device or chunk format
+#    20    4  inode number
+#    24    4  uid
+#    28    4  gid
+#    32    8  mtime, seconds
+#    40    4  nanoseconds
+#    44    4  links
+#    48   16  reserved
 _INODE = struct.Struct("<HHHHQIIIIQII16s")
-"""[FS] erofs_inode_extended: format, xattr count, mode, reserved, size, first block (or device, or
-chunk format), number, uid, gid, time and its ns, links, reserved."""
 PLAIN, COMPRESSED, INLINE, CHUNKS = 0, 1, 2, 4
 """[FS] data layouts; bit 0 of the format says that the inode is an extended one."""
 _SLOT = 32
 """An inode's number is its offset in slots."""
 
+# [FS] erofs_dirent. Offset, size, field:
+#     0    8  nid
+#     8    2  offset of the name
+#    10    1  type
+#    11    1  reserved
 _DIRENT = struct.Struct("<QHBB")
-"""[FS] erofs_dirent: nid, offset of the name, type, reserved."""
 _XATTR_HEADER = struct.Struct("<IB7s")
 _XATTR_ENTRY = struct.Struct("<BBH")
 """[FS] erofs_xattr_ibody_header (filter, shared ones, reserved) and erofs_xattr_entry (name length,
@@ -103,10 +139,10 @@ COUNT = 1 << 11
 
 HOLE_WORTH = 64 << 10
 """A file with a hole of this size gets a map of chunks; smaller holes are zeros."""
-_CHUNKS_MOST = 16384
+_MAX_CHUNKS = 16384
 _NULL = 0xFFFFFFFF
 """[FS] EROFS_NULL_ADDR."""
-_BLOCKS_MOST = 0xFFFFFFFF
+_MAX_BLOCKS = 0xFFFFFFFF
 
 MAX_FILE = 16 << 40
 """Bytes of a file with holes: its chunks have a GiB then, and each that is not a hole as a whole
@@ -297,7 +333,7 @@ def _metadata(
 
 
 def _require_blocks(blocks: int) -> None:
-    if blocks > _BLOCKS_MOST:
+    if blocks > _MAX_BLOCKS:
         raise OutputError("erofs-too-large", f"an EROFS cannot have {blocks * BLOCK_SIZE:,} bytes")
 
 
@@ -426,7 +462,7 @@ def _has_hole(node: Node) -> bool:
 def _lay_chunks(inode: _Inode, data: _Data) -> None:
     """A map with a block address for each chunk, none for those in holes."""
     inode.layout = CHUNKS
-    while ceil_div(inode.size, BLOCK_SIZE << inode.chunk_bits) > _CHUNKS_MOST:
+    while ceil_div(inode.size, BLOCK_SIZE << inode.chunk_bits) > _MAX_CHUNKS:
         inode.chunk_bits += 1
     chunk = BLOCK_SIZE << inode.chunk_bits
     rest = Front(inode.node.content)

@@ -54,7 +54,7 @@ __all__ = ["ext4_pieces"]
 
 GROUP = 8 * BLOCK_SIZE
 """Blocks of a group: as many as a bitmap's block has bits."""
-LONGEST_EXTENT = 32768
+MAX_EXTENT = 32768
 ROOT, JOURNAL, FIRST = 2, 8, 11
 """Inode numbers: the root's, the journal's, the first that is not reserved."""
 LOST_FOUND = "lost+found"
@@ -63,7 +63,7 @@ SMALLEST_WITH_JOURNAL = 2048
 BYTES_PER_INODE = 65536
 UNINITIALISED, ZEROED = 0x1 | 0x2, 0x4
 """Group flags: neither inodes nor blocks are used; the inode table is zeros."""
-LARGEST_FILE = (2**32 - 1) * BLOCK_SIZE
+MAX_FILE = (2**32 - 1) * BLOCK_SIZE
 """Blocks of a file have numbers of 32 bits, and their count does, too (ext4_max_size,
 fs/ext4/super.c)."""
 
@@ -72,7 +72,7 @@ MAX_LISTING = (1 << 31) - BLOCK_SIZE
 
 SHORTEST_GROUP = 50
 """Blocks; mke2fs leaves a shorter last group out."""
-LARGEST = 1 << 60
+MAX_SIZE = 1 << 60
 
 
 @dataclass(slots=True)
@@ -179,12 +179,12 @@ def _lay_out(inodes: Sequence[_Inode], start: int) -> int:
             inode.size = len(_link(node))
             runs = [(0, 1)] if inode.size >= FAST_LINK else []
         elif node.kind == FILE:
-            if node.size > LARGEST_FILE:
+            if node.size > MAX_FILE:
                 raise cannot_hold(
                     "ext4-file-too-large",
                     "ext4",
                     inode.path,
-                    f"the file has {node.size:,} bytes, and {LARGEST_FILE:,} are the most",
+                    f"the file has {node.size:,} bytes, and {MAX_FILE:,} are the most",
                 )
             inode.size = node.size
             found = data_runs(node.content, BLOCK_SIZE)
@@ -203,8 +203,8 @@ def _lay_out(inodes: Sequence[_Inode], start: int) -> int:
 
 def _extents(runs: Sequence[tuple[int, int]], at: int) -> Iterator[Extent]:
     for first, length in runs:
-        for offset in range(0, length, LONGEST_EXTENT):
-            yield Extent(first + offset, min(LONGEST_EXTENT, length - offset), at + offset)
+        for offset in range(0, length, MAX_EXTENT):
+            yield Extent(first + offset, min(MAX_EXTENT, length - offset), at + offset)
         at += length
 
 
@@ -234,7 +234,7 @@ def _directory_length(inode: _Inode) -> int:
 
 def _measure(inodes: int, needed: int, size: int | None, *, journal: bool) -> tuple[int, int, int]:
     """Blocks, groups and inodes of a group, for `needed` blocks of data."""
-    if size is not None and not 0 < size <= LARGEST:
+    if size is not None and not 0 < size <= MAX_SIZE:
         raise OutputError("ext4-too-small", f"a file system cannot have {size:,} bytes")
     blocks = (size or 0) // BLOCK_SIZE
     wanted = max(inodes + max(inodes // 10, 16), blocks * BLOCK_SIZE // BYTES_PER_INODE)

@@ -51,17 +51,37 @@ INCOMPAT = 0x2 | 0x40 | 0x80 | 0x200
 RO_COMPAT = 0x2 | 0x8 | 0x20 | 0x40 | 0x400
 """large_file, huge_file, dir_nlink, extra_isize, metadata_csum."""
 
+# "Extent Tree", ext4_extent_header. Offset, size, field:
+#     0    2  magic
+#     2    2  valid entries
+#     4    2  room for entries
+#     6    2  depth, 0 in leaves
+#     8    4  generation
 _EXTENT_HEADER = struct.Struct("<HHHHI")
+# "Extent Tree", ext4_extent. Offset, size, field:
+#     0    4  first logical block
+#     4    2  length
+#     6    2  physical block, high
+#     8    4  physical block, low
 _EXTENT = struct.Struct("<IHHI")
-"""Extent tree: logical block, length, start (high, low); an index has (low, high, unused)
-instead."""
+# "Extent Tree", ext4_extent_idx. Offset, size, field:
+#     0    4  first logical block
+#     4    4  block of the next level, low
+#     8    2  the same, high
+#    10    2  unused
 _INDEX = struct.Struct("<IIHH")
 EXTENT_MAGIC = 0xF30A
-LONGEST = 32768
+BLOCKS_PER_GROUP = 32768
 IN_INODE, IN_BLOCK = 4, (BLOCK_SIZE - 16) // 12
 
+# "Extended Attributes", ext4_xattr_entry; the name follows. Offset, size, field:
+#     0    1  name's length
+#     1    1  namespace
+#     2    2  value's offset
+#     4    4  inode of the value, 0
+#     8    4  value's size
+#    12    4  hash
 _XATTR_ENTRY = struct.Struct("<BBHIII")
-"""Extended attributes: name's length and prefix, value's offset, inode, size, hash."""
 XATTR_MAGIC = 0xEA020000
 
 MAX_LINKS = 65000
@@ -111,6 +131,27 @@ class Checksums:
 
 def superblock(shape: Shape, seconds: int = EPOCH // 10**9) -> bytes:
     """The 1024 bytes at offset 1024 ("Super Block")."""
+    # Offset, size, field ("Super Block"); what is not named is zero:
+    #     0x0    4  inodes                           0x5c   4  compatible features
+    #     0x4    4  blocks, low                      0x60   4  incompatible features
+    #     0xc    4  free blocks, low                 0x64   4  read-only compatible features
+    #     0x10   4  free inodes                      0x68  16  UUID
+    #     0x18   4  block size, 1024 << n            0x78  16  label
+    #     0x1c   4  cluster size, 1024 << n          0xe0   4  journal's inode
+    #     0x20   4  blocks per group                 0xec  16  hash seed
+    #     0x24   4  clusters per group               0xfc   1  hash version
+    #     0x28   4  inodes per group                 0xfd   1  journal's copy is valid
+    #     0x30   4  write time                       0xfe   2  group descriptor size
+    #     0x34   2  mounts since fsck                0x100  4  mount options
+    #     0x36   2  mounts until fsck                0x108  4  creation time
+    #     0x38   2  magic, 0xef53                    0x10c 68  journal's map and size
+    #     0x3a   2  state, 1 is clean                0x150  4  blocks, high
+    #     0x3c   2  behaviour on errors              0x158  4  free blocks, high
+    #     0x40   4  time of last fsck                0x15c  4  extra inode size: least, wanted
+    #     0x4c   4  revision, 1                      0x160  4  flags, signed hash
+    #     0x54   4  first inode not reserved         0x174  1  groups per flex_bg, 1 << n
+    #     0x58   2  inode size                       0x175  1  checksum type, 1 is CRC-32C
+    #                                                0x3fc  4  checksum
     data = bytearray(1024)
 
     def put(at: int, form: str, *values: object) -> None:
@@ -125,7 +166,7 @@ def superblock(shape: Shape, seconds: int = EPOCH // 10**9) -> bytes:
         shape.free_blocks & 0xFFFFFFFF,
         shape.free_inodes,
     )
-    put(0x14, "IIIIII", 0, 2, 2, LONGEST, LONGEST, shape.inodes_per_group)
+    put(0x14, "IIIIII", 0, 2, 2, BLOCKS_PER_GROUP, BLOCKS_PER_GROUP, shape.inodes_per_group)
     # Mounted never, written at EPOCH; magic, clean, go on after errors.
     put(0x2C, "IIHHHHHH", 0, seconds, 0, 0xFFFF, 0xEF53, 1, 1, 0)
     put(0x40, "IIIIHH", seconds, 0, 0, 1, 0, 0)
@@ -165,6 +206,14 @@ def descriptor(
     Places of block bitmap, inode bitmap, inode table; counts of free blocks, free inodes,
     directories and unused inodes; flags; the bitmaps' checksums.
     """
+    # Offset, size, field ("Block Group Descriptors"); the high halves follow from 0x20 on:
+    #     0x0  4  block bitmap's block     0x20  4     0x14  4  exclusion bitmap, none   0x34  4
+    #     0x4  4  inode bitmap's block     0x24  4     0x18  2  block bitmap's CRC-32C   0x38  2
+    #     0x8  4  inode table's block      0x28  4     0x1a  2  inode bitmap's CRC-32C   0x3a  2
+    #     0xc  2  free blocks              0x2c  2     0x1c  2  unused inodes            0x32  2
+    #     0xe  2  free inodes              0x2e  2     0x1e  2  checksum, low 16 bits
+    #     0x10 2  directories              0x30  2     0x3c  4  reserved
+    #     0x12 2  flags
     low = [place & 0xFFFFFFFF for place in places]
     high = [place >> 32 for place in places]
     blocks, inodes, folders, unused = counts
@@ -195,6 +244,19 @@ def inode_record(
 ) -> bytes:
     """An inode ("Inode Table"): `blocks` of 4096 bytes, `body` its map's 60 bytes, `attributes` the
     block of its attributes."""
+    # Offset, size, field ("Inode Table"):
+    #     0x0   2  mode                  0x28  60  map, or a short link's target
+    #     0x2   2  uid, low              0x64   4  generation
+    #     0x4   4  size, low             0x68   4  attribute block, low
+    #     0x8   4  access time           0x6c   4  size, high
+    #     0xc   4  change time           0x74   2  sectors, high
+    #     0x10  4  modification time     0x76   2  attribute block, high
+    #     0x14  4  deletion time         0x78   4  uid, gid, high
+    #     0x18  2  gid, low              0x7c   2  checksum, low
+    #     0x1a  2  links                 0x80   2  extra size
+    #     0x1c  4  sectors, low          0x82   2  checksum, high
+    #     0x20  4  flags                 0x84  16  more bits of change, modification, access time;
+    #     0x24  4  version                         creation time, and its more bits (0x94)
     time, extra = _time(node.mtime)
     sectors = blocks * (BLOCK_SIZE // 512)
     flags = EXTENTS_FLAG if extents else 0

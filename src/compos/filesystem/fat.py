@@ -32,30 +32,80 @@ file does."""
 
 FAT16_FEWEST, FAT32_FEWEST = 4085, 65525
 """[FAT] "FAT Type Determination": the number of clusters alone decides."""
-MOST_CLUSTERS = 0x0FFFFFF5
+MAX_CLUSTERS = 0x0FFFFFF5
 CLUSTERS = (512, 1024, 2048, 4096, 8192, 16384, 32768)
 FAT16_ROOT = 512
 """Entries of a FAT16's root directory, which stands apart and has a fixed size."""
 
-LARGEST_FILE = 0xFFFFFFFF
+MAX_FILE = 0xFFFFFFFF
 MEDIA = 0xF8
 
+# [FAT] "Boot Sector and BPB"; 0x55 0xAA ends the sector. Offset, size, field:
+#     0    3  jump
+#     3    8  OEM name
+#    11    2  bytes per sector
+#    13    1  sectors per cluster
+#    14    2  reserved sectors
+#    16    1  number of FATs
+#    17    2  root entries, FAT16
+#    19    2  sectors, when 16 bits hold them
+#    21    1  media
+#    22    2  sectors per FAT, FAT16
+#    24    2  sectors per track
+#    26    2  heads
+#    28    4  hidden sectors
+#    32    4  sectors, when 16 bits do not hold them
 _BOOT = struct.Struct("<3s8sHBHBHHBHHHII")
-"""[FAT] "Boot Sector and BPB": jump, OEM name, bytes a sector, sectors a cluster, reserved sectors,
-FATs, root entries, sectors (16), media, sectors a FAT (16), sectors a track, heads, hidden sectors,
-sectors (32)."""
+# The same, FAT32 only. Offset, size, field:
+#    36    4  sectors per FAT
+#    40    2  flags
+#    42    2  version
+#    44    4  root's first cluster
+#    48    2  FSInfo's sector
+#    50    2  sector of the boot sector's copy
+#    52   12  reserved
 _BOOT32 = struct.Struct("<IHHIHH12s")
-"""Sectors a FAT, flags, version, root cluster, sector of FSInfo, sector of the boot sector's copy,
-reserved."""
+# The same; 28 bytes later in a FAT32. Offset, size, field:
+#    36    1  drive number
+#    37    1  reserved
+#    38    1  signature, 0x29
+#    39    4  volume id
+#    43   11  label
+#    54    8  type, for people only
 _EXTENDED = struct.Struct("<BBBI11s8s")
-"""Drive number, reserved, signature 0x29, volume id, label, type."""
+# [FAT] "FSInfo". Offset, size, field:
+#     0    4  lead signature
+#     4  480  reserved
+#   484    4  structure signature
+#   488    4  free clusters
+#   492    4  where to look for free ones
+#   496   12  reserved
+#   508    4  trail signature
 _INFO = struct.Struct("<I480sIII12sI")
-"""[FAT] "FSInfo": three signatures, free clusters, next free cluster."""
+# [FAT] "Directory Structure". Offset, size, field:
+#     0   11  name, 8.3
+#    11    1  attributes
+#    12    1  reserved
+#    13    1  tenths of a second of creation
+#    14    2  creation time
+#    16    2  creation date
+#    18    2  access date
+#    20    2  first cluster, high
+#    22    2  write time
+#    24    2  write date
+#    26    2  first cluster, low
+#    28    4  size
 _ENTRY = struct.Struct("<11sBBBHHHHHHHI")
-"""[FAT] "Directory Structure": name, attributes, case, tenths, creation time and date, access date,
-cluster high, write time and date, cluster low, size."""
+# [FAT] "Long File Name". Offset, size, field:
+#     0    1  order, 0x40 marks the last
+#     1   10  characters 1 to 5
+#    11    1  attributes, 0x0f
+#    12    1  type
+#    13    1  checksum of the short name
+#    14   12  characters 6 to 11
+#    26    2  zero
+#    28    4  characters 12 and 13
 _LONG = struct.Struct("<B10sBBB12sH4s")
-"""[FAT] "Long File Name": order, characters 1-5, attributes, type, checksum, 6-11, zero, 12-13."""
 
 DIRECTORY_BIT, ARCHIVE_BIT, VOLUME_BIT, LONG_NAME = 0x10, 0x20, 0x08, 0x0F
 SHORT = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789$%'-_@~`!(){}^#&")
@@ -148,11 +198,10 @@ def _items(entries: Sequence[tuple[str, Node]]) -> _Item:
             raise OutputError(
                 "fat-cannot-hold", "a FAT file system holds files and folders only", place=path
             )
-        if node.size > LARGEST_FILE:
+        if node.size > MAX_FILE:
             raise OutputError(
                 "fat-file-too-large",
-                f"the file has {node.size:,} bytes; a FAT file system takes {LARGEST_FILE:,} at "
-                "most",
+                f"the file has {node.size:,} bytes; a FAT file system takes {MAX_FILE:,} at most",
                 place=path,
                 hint="Keep the root on the medium instead of in the initrd: --root erofs.",
             )
@@ -223,7 +272,7 @@ def _shape(cluster: int, clusters: int, size: int) -> _Shape:
         if lacking <= 0:
             break
         clusters += ceil_div(lacking * SECTOR, cluster)
-    if clusters > MOST_CLUSTERS or shape.sectors > LARGEST_FILE:
+    if clusters > MAX_CLUSTERS or shape.sectors > MAX_FILE:
         raise OutputError(
             "fat-too-large",
             f"a FAT file system cannot have {shape.sectors * SECTOR:,} bytes",

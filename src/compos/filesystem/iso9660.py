@@ -38,11 +38,11 @@ SYSTEM_AREA = 16 * SECTOR
 """ECMA-119 6.2.1: the first sixteen sectors are the system's, for a disk's boot record and
 partition table."""
 
-LARGEST_EXTENT = 0xFFFFF800
+MAX_EXTENT = 0xFFFFF800
 """A longer file has several extents (6.5.1)."""
-MOST_DIRECTORIES = 0xFFFF
+MAX_DIRECTORIES = 0xFFFF
 """A path table numbers them with 16 bits (9.4.3)."""
-MOST_SECTORS = 0xFFFFFFFF
+MAX_SECTORS = 0xFFFFFFFF
 MAX_EXTENTS = 100
 """Of one file, that Linux reads (fs/isofs/inode.c, isofs_read_level3_size)."""
 
@@ -56,9 +56,18 @@ BIOS, UEFI = 0x00, 0xEF
 _D_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_")
 _NOT_JOLIET = frozenset("*/:;?\\")
 
+# ECMA-119 9.1, directory record; the name and Rock Ridge's fields follow. Offset, size, field:
+#     0    1  record's length
+#     1    1  extended attribute record's length
+#     2    8  extent's sector, both orders
+#    10    8  data length, both orders
+#    18    7  recording time
+#    25    1  flags
+#    26    1  file unit size
+#    27    1  interleave gap size
+#    28    4  volume sequence number, both orders
+#    32    1  name's length
 _RECORD = struct.Struct("<BB8s8s7sBBB4sB")
-"""9.1: length, extended attribute length, extent, data length, time, flags, unit, gap, volume
-sequence number, name length."""
 _VOLUME_TIME = b"2017041816300000\0"
 """8.4.26.1: EPOCH, in digits."""
 
@@ -130,11 +139,11 @@ class _Hierarchy:
                 self._describe(folder, children)
                 following += [entry for _, entry in children if entry.node.kind == DIRECTORY]
             level = following
-        if len(self.order) > MOST_DIRECTORIES:
+        if len(self.order) > MAX_DIRECTORIES:
             raise OutputError(
                 "iso-too-many-folders",
                 f"the root has {len(self.order):,} folders; an ISO image numbers "
-                f"{MOST_DIRECTORIES:,} at most",
+                f"{MAX_DIRECTORIES:,} at most",
                 hint="Put the root into a file system image: --root erofs.",
             )
 
@@ -166,7 +175,7 @@ class _Hierarchy:
                 rest = _fitting(rest, length) + length
         self.records[id(folder)] = records
         self.sizes[id(folder)] = align_up(at, SECTOR)
-        if self.sizes[id(folder)] > LARGEST_EXTENT:
+        if self.sizes[id(folder)] > MAX_EXTENT:
             raise cannot_hold(
                 "iso-folder-too-large", "an ISO image", folder.path, f"its names need {at:,} bytes"
             )
@@ -220,7 +229,7 @@ class _Hierarchy:
             return
         sections = _sections(entry.node)
         for number, size in enumerate(sections):
-            extent = entry.extent + number * (LARGEST_EXTENT // SECTOR) if size else 0
+            extent = entry.extent + number * (MAX_EXTENT // SECTOR) if size else 0
             yield extent, size, MULTI_EXTENT if number + 1 < len(sections) else 0
 
     def root_record(self) -> bytes:
@@ -298,7 +307,7 @@ class IsoLayout:
                 self._files.append(entry)
             self.starts[entry.path] = entry.extent * SECTOR
         self.size = sector * SECTOR
-        if sector > MOST_SECTORS:
+        if sector > MAX_SECTORS:
             raise OutputError("iso-too-large", f"an ISO image cannot have {self.size:,} bytes")
 
     def pieces(
@@ -336,6 +345,20 @@ class IsoLayout:
             encoded = value.encode("utf-16-be")[: length // 2 * 2]
             return (encoded + b"\0 " * length)[:length]
 
+        # Offset, size, field; "both" is a number in both byte orders:
+        #     0    1  type, 1 or 2            140    4  type L path table's sector
+        #     1    5  "CD001"                 144    4  an optional one's
+        #     6    1  version                 148    4  type M path table's, big-endian
+        #     7    1  flags                   152    4  an optional one's
+        #     8   32  system identifier       156   34  root's directory record
+        #    40   32  volume identifier       190  384  volume set, publisher, preparer
+        #    72    8  zeros                   574  128  application identifier
+        #    80    8  sectors, both           702  111  three files' identifiers
+        #    88   32  escape sequences        813   17  creation
+        #   120    4  volume set size, both   830   17  modification
+        #   124    4  volume's number, both   847   17  expiration, none
+        #   128    4  block size, both        864   17  effective from
+        #   132    8  path table size, both   881    1  file structure version
         size = len(tree.path_table("<"))
         return b"".join(
             (
@@ -368,6 +391,15 @@ class IsoLayout:
     def _boot_catalogue(self) -> bytes:
         """El Torito, 2.0: a validation entry, the first image, and a section for each further
         platform."""
+        # 32 bytes each. Offset, size, field of a validation entry; then of an initial or section
+        # entry; then of a section header:
+        #     0    1  1                  0    1  0x88, bootable     0    1  0x91 last, 0x90 others
+        #     1    1  platform           1    1  0, no emulation    1    1  platform
+        #     2    2  reserved           2    2  load segment       2    2  number of entries
+        #     4   24  identification     4    1  system type        4   28  identification
+        #    28    2  checksum: all      5    1  unused
+        #             words add up to 0  6    2  sectors of 512
+        #    30    2  0x55 0xAA          8    4  sector of 2048
         first, *others = self._boot
         blank = struct.pack("<BBH24sHH", 1, first.platform, 0, b"compos", 0, 0xAA55)
         total = sum(struct.unpack("<16H", blank)) & 0xFFFF
@@ -392,13 +424,12 @@ def _entries(entries: Sequence[tuple[str, Node]]) -> _Entry:
         if not path:
             root.node = node
             continue
-        if node.size > MAX_EXTENTS * LARGEST_EXTENT:
+        if node.size > MAX_EXTENTS * MAX_EXTENT:
             raise cannot_hold(
                 "iso-file-too-large",
                 "an ISO image",
                 path,
-                f"the file has {node.size:,} bytes, and {MAX_EXTENTS * LARGEST_EXTENT:,} are the "
-                "most",
+                f"the file has {node.size:,} bytes, and {MAX_EXTENTS * MAX_EXTENT:,} are the most",
             )
         parent = found[path.rpartition("/")[0]]
         entry = _Entry(path, node, parent)
@@ -474,10 +505,10 @@ def _unlike(
 
 def _sections(node: Node) -> list[int]:
     """A file's length in extents."""
-    if node.kind != FILE or node.size <= LARGEST_EXTENT:
+    if node.kind != FILE or node.size <= MAX_EXTENT:
         return [node.size if node.kind == FILE else 0]
-    whole, rest = divmod(node.size, LARGEST_EXTENT)
-    return [LARGEST_EXTENT] * whole + ([rest] if rest else [])
+    whole, rest = divmod(node.size, MAX_EXTENT)
+    return [MAX_EXTENT] * whole + ([rest] if rest else [])
 
 
 def _record(name: bytes, extent: int, size: int, flags: int, mtime: int, fields: bytes) -> bytes:

@@ -31,7 +31,7 @@ SECTOR = 2048
 CE_SIZE = 28
 _BOTH = struct.Struct("<I")
 _BIG = struct.Struct(">I")
-LONGEST = 250
+MAX_PART = 250
 """Of a name or a link's part in one field, whose length is a byte."""
 MAX_NAME = 253
 """Bytes of a name that Linux reads: of a longer one it drops the end (fs/isofs/rock.c,
@@ -111,7 +111,7 @@ def _name(name: bytes) -> list[bytes]:
             os.fsdecode(name),
             f"the name has {len(name)} bytes, and Linux reads {MAX_NAME} of one",
         )
-    parts = [name[at : at + LONGEST] for at in range(0, len(name), LONGEST)]
+    parts = [name[at : at + MAX_PART] for at in range(0, len(name), MAX_PART)]
     return [
         b"NM" + bytes((5 + len(part), 1, 1 if number + 1 < len(parts) else 0)) + part
         for number, part in enumerate(parts)
@@ -126,14 +126,14 @@ def _link(target: bytes) -> list[bytes]:
         if part in (b".", b".."):
             components.append(bytes((2 * len(part), 0)))
             continue
-        cuts = [part[at : at + LONGEST - 5] for at in range(0, len(part), LONGEST - 5)]
+        cuts = [part[at : at + MAX_PART - 5] for at in range(0, len(part), MAX_PART - 5)]
         components += [
             bytes((1 if number + 1 < len(cuts) else 0, len(cut))) + cut
             for number, cut in enumerate(cuts)
         ]
     fields: list[list[bytes]] = [[]]
     for component in components:
-        if sum(map(len, fields[-1])) + len(component) > LONGEST:
+        if sum(map(len, fields[-1])) + len(component) > MAX_PART:
             fields.append([])
         fields[-1].append(component)
     return [

@@ -48,28 +48,62 @@ BLOCK_SIZE = 128 << 10
 PADDING = 4096
 """Of the whole image: what block devices and loop devices are made of."""
 
+# [FS] squashfs_super_block. Offset, size, field:
+#     0    4  magic, "hsqs"
+#     4    4  inodes
+#     8    4  build time
+#    12    4  block size
+#    16    4  fragments
+#    20    2  compression
+#    22    2  block size's logarithm
+#    24    2  flags
+#    26    2  ids
+#    28    2  major version
+#    30    2  minor version
+#    32    8  root inode's reference
+#    40    8  bytes used
+#    48    8  ids' place
+#    56    8  xattrs' place
+#    64    8  inode table's place
+#    72    8  directory table's place
+#    80    8  fragment table's place
+#    88    8  export table's place
 _SUPER = struct.Struct("<4sIIIIHHHHHHQQQQQQQQ")
-"""[FS] squashfs_super_block: magic, inodes, time, block size, fragments, compression, block log,
-flags, ids, version, root inode, bytes used, places of ids, xattrs, inodes, directories, fragments,
-exports."""
 DUPLICATES, EXPORTABLE, NO_XATTRS = 0x40, 0x80, 0x200
 NOWHERE = 0xFFFFFFFFFFFFFFFF
 _STORED = 1 << 24
 """In a block's length: it is not compressed."""
 NO_FRAGMENT = 0xFFFFFFFF
 
+# [FS] squashfs_base_inode, in front of each inode. Offset, size, field:
+#     0    2  type
+#     2    2  permissions
+#     4    2  uid's index
+#     6    2  gid's index
+#     8    4  mtime
+#    12    4  inode number
 _COMMON = struct.Struct("<HHHHII")
-"""[FS] squashfs_base_inode: type, mode, uid's and gid's index, time, number."""
 _TYPES = {DIRECTORY: 1, FILE: 2, SYMLINK: 3, BLOCK: 4, CHARACTER: 5, FIFO: 6}
 LONG = 7
 """A type's extended form has a number higher by this."""
+# [FS] squashfs_dir_header. Offset, size, field:
+#     0    4  entries, less one
+#     4    4  inode block's place
+#     8    4  inode number that entries count from
 _DIR_HEADER = struct.Struct("<III")
+# [FS] squashfs_dir_entry; the name follows. Offset, size, field:
+#     0    2  offset in the inode block
+#     2    2  inode number's difference
+#     4    2  type
+#     6    2  name's length, less one
 _DIR_ENTRY = struct.Struct("<HhHH")
-"""[FS] squashfs_dir_header (entries - 1, inode block, first inode's number) and squashfs_dir_entry
-(offset, number's difference, type, name's length - 1)."""
+# [FS] squashfs_dir_index; the name follows. Offset, size, field:
+#     0    4  offset in the listing
+#     4    4  directory block's place
+#     8    4  name's length, less one
 _DIR_INDEX = struct.Struct("<III")
 DIR_ENTRIES = 256
-_LIMIT = 0xFFFFFFFF
+_MAX_FIELD = 0xFFFFFFFF
 
 MAX_IDS = 0xFFFF
 """Different owners and groups: the superblock counts them with 16 bits."""
@@ -303,7 +337,7 @@ class _Writer:
                 rest += struct.pack("<I", new_device(*node.device))
             if long:
                 rest += struct.pack("<I", inode.xattr)
-        time = min(max(node.mtime // 10**9, 0), _LIMIT)
+        time = min(max(node.mtime // 10**9, 0), _MAX_FIELD)
         common = _COMMON.pack(
             kind + (LONG if long else 0),
             node.mode,
@@ -330,7 +364,13 @@ class _Writer:
         blocks = self.files.get(inode.node.content) or _Blocks(0)
         size = inode.node.size
         lengths = _little_endian(blocks.lengths)
-        if long or inode.links > 1 or blocks.sparse or size > _LIMIT or blocks.start > _LIMIT:
+        if (
+            long
+            or inode.links > 1
+            or blocks.sparse
+            or size > _MAX_FIELD
+            or blocks.start > _MAX_FIELD
+        ):
             # Of a file that is a hole as a whole the kernel wants to hear of less than its size.
             sparse = min(blocks.sparse, size - 1) if blocks.sparse else 0
             head = struct.pack(

@@ -24,10 +24,16 @@ _STORED = 0x8000
 
 NO_XATTR = 0xFFFFFFFF
 _PREFIXES = {"user.": 0, "trusted.": 1, "security.": 2}
+# [FS] squashfs_xattr_id. Offset, size, field:
+#     0    8  place of the attributes
+#     8    4  their number
+#    12    4  their bytes
 _XATTR_ID = struct.Struct("<QII")
-"""[FS] squashfs_xattr_id: place, number of attributes, their size."""
+# [FS] squashfs_xattr_id_table. Offset, size, field:
+#     0    8  place of the attributes
+#     8    4  number of ids
+#    12    4  reserved
 _XATTR_TABLE = struct.Struct("<QII")
-"""[FS] squashfs_xattr_id_table: the attributes' place, number of ids, reserved."""
 
 
 class Metadata:

@@ -123,6 +123,16 @@ def _split(name: bytes) -> tuple[bytes, bytes | None]:
     return name[:at], name[at + 1 :]
 
 
+# POSIX.1-2024, pax, "ustar Interchange Format". Offset, size, field; numbers in octal:
+#     0  100  name                  257    6  magic, "ustar" and a NUL
+#   100    8  mode                  263    2  version, "00"
+#   108    8  uid                   265   32  owner's name, none
+#   116    8  gid                   297   32  group's name, none
+#   124   12  size                  329    8  devmajor
+#   136   12  mtime                 337    8  devminor
+#   148    8  checksum              345  155  prefix, in front of name and a slash
+#   156    1  typeflag              500   12  zeros
+#   157  100  linkname
 def _block(
     name: bytes,
     mode: int,
