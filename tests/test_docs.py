@@ -18,7 +18,7 @@ from tests.images import Member, layer_tar, make_index, put_image
 from tests.registry import FakeRegistry
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
 
 
 EXAMPLES = sorted((ROOT / "examples").glob("*.yml"))
