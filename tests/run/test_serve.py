@@ -304,16 +304,16 @@ def test_a_file_that_shrinks_ends_the_connection(port: int, folder: Path) -> Non
 def test_slow_clients_are_let_go(ask: Ask, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whether they say nothing, or a byte now and then, or take nothing."""
     monkeypatch.setattr(serve, "REQUEST_SECONDS", 0.5)
-    started = time.monotonic()
     assert ask(b"", 5) == b""
     assert ask(b"GET /file HTT", 5) == b""
     assert ask(b"POST /file HTTP/1.1\r\nContent-Length: 10\r\n\r\n123", 5) == b""
-    with socket.create_connection(("127.0.0.1", port)) as connection:
-        with pytest.raises(OSError, match=r"."):  # noqa: PT012  until it is closed
-            for _ in range(50):
-                connection.sendall(b"G")
-                time.sleep(0.1)
-        assert time.monotonic() - started < 10
+    with (  # noqa: PT012  until it is closed
+        socket.create_connection(("127.0.0.1", port)) as connection,
+        pytest.raises(OSError, match=r"."),
+    ):
+        for _ in range(50):
+            connection.sendall(b"G")
+            time.sleep(0.1)
 
 
 def test_connections_are_bounded(port: int, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
