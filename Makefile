@@ -8,15 +8,27 @@ PROGRAM_SOURCES := $(wildcard bricks/init/src/*.c bricks/init/src/*/*.[ch] src/c
 DEMO_PACKAGES := qemu-system-x86
 TEST_PACKAGES := $(DEMO_PACKAGES) $(shell sed 's/\#.*//' tests/packages.txt)
 
-.PHONY: demo test lint format bench bench-formats bench-boot matrix dist lock clean
+.PHONY: demo check test fuzz packages lint format bench bench-formats bench-boot matrix dist lock clean
 
 demo: $(VENV)/ready   ## compose examples/web.yml, boot it, fetch its page
 	@scripts/install-packages $(DEMO_PACKAGES)
 	@$(BIN)/python examples/demo.py
 
+check: $(VENV)/ready  ## lint, types and the tests that need no root, no guest, no mirror and little time
+	@$(BIN)/python -m pytest -q -n 2 --dist loadgroup --without boot,network,root,slow
+
 test: $(VENV)/ready   ## lint, types, layering contract and all tests
 	@scripts/install-packages $(TEST_PACKAGES)
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup
+	@CI=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
+
+fuzz: $(VENV)/ready   ## what runs nightly: inputs that nobody has seen, a thousand killed builds (an hour)
+	@scripts/install-packages $(TEST_PACKAGES)
+	@$(BIN)/python -m tests.fuzz --seconds 120 --keep build/findings
+	@COMPOS_TEST_KILLS=1000 $(BIN)/python -m pytest -q --hypothesis-profile default \
+	  $(shell grep -rl "^from hypothesis" tests --include 'test_*.py') tests/output/test_faults.py
+
+packages:             ## install the Debian packages that tests use
+	@scripts/install-packages $(TEST_PACKAGES)
 
 lint: $(VENV)/ready   ## the linters alone (they also run as tests)
 	@$(BIN)/python -m pytest -q tests/test_project.py

@@ -10,15 +10,17 @@ from pathlib import Path
 
 import pytest
 
-__all__ = ["require_cgroups", "unshared"]
+__all__ = ["leave_out", "require_cgroups", "unshared"]
 
 
 def unshared(*flags: str) -> list[str]:
     """`unshare FLAGS`, in front of a command that is to run in namespaces of its own."""
     command = ["unshare", *flags]
+    if os.geteuid() != 0:
+        leave_out("root: needs root")
     if complaint := _complaint(*command, "true"):
         hint = "in a chroot, bind the root directory on itself first: it has to be a mount point"
-        _leave_out(f"{' '.join(command)}: {complaint} ({hint})")
+        leave_out(f"{' '.join(command)}: {complaint} ({hint})")
     return command
 
 
@@ -26,7 +28,7 @@ def require_cgroups() -> None:
     """Leave the test out where nobody has mounted control groups, which runc wants."""
     mounts = Path("/proc/self/mounts").read_text().splitlines()
     if not any(line.split()[2] in ("cgroup", "cgroup2") for line in mounts):
-        _leave_out("no control groups are mounted (mount -t cgroup2 none /sys/fs/cgroup)")
+        leave_out("no control groups are mounted (mount -t cgroup2 none /sys/fs/cgroup)")
 
 
 @cache
@@ -35,7 +37,8 @@ def _complaint(*command: str) -> str:
     return done.stderr.strip() or f"status {done.returncode}" if done.returncode else ""
 
 
-def _leave_out(reason: str) -> None:
+def leave_out(reason: str) -> None:
+    """Skip the running test for `reason`, or fail it where `CI` is set."""
     if os.environ.get("CI"):
         pytest.fail(reason)
     pytest.skip(reason)

@@ -81,7 +81,8 @@ def test_the_source_distribution_is_reproducible_and_keeps_its_version(tmp_path:
     assert first == second
     with tarfile.open(made[0]) as archive:
         names = archive.getnames()
-        archive.extractall(tmp_path / "tree", filter="data")
+        archive.extraction_filter = getattr(tarfile, "data_filter", None)
+        archive.extractall(tmp_path / "tree")
     (tree,) = (tmp_path / "tree").iterdir()
     assert made[0].name == f"{tree.name}.tar.gz"
     command = [sys.executable, "scripts/version.py"]

@@ -65,6 +65,7 @@ def build(world: World, *options: str) -> tuple[int, set[str]]:
     return int(memory), set(modules)
 
 
+@pytest.mark.slow
 def test_a_build_stays_small(world: World) -> None:
     memory, _ = build(world)
     assert memory < 150
@@ -93,6 +94,7 @@ def test_a_build_stays_small(world: World) -> None:
     ) & modules == set()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["kernel+initrd", "tar", "kernel+squashfs", "kernel+erofs"])
 def test_formats_stay_small(world: World, form: str) -> None:
     world.image(
@@ -124,6 +126,7 @@ def test_importing_is_quick() -> None:
     assert best(f"import {wanted}") < best("pass") + 0.2
 
 
+@pytest.mark.slow
 def test_records_are_read_as_quickly_as_marshal_reads_tuples(tmp_path: Path) -> None:
     """marshal is what they were: it checks nothing, so that its time is that of making 30,000 nodes
     at all."""

@@ -184,7 +184,8 @@ def boot(row: Row, prefix: Path, state: Path, seconds: float = 150) -> float:
     log = state / "console.log"
     if row.format == "gcp":
         with tarfile.open(prefix.with_name(prefix.name + row.suffix)) as archive:
-            archive.extract("disk.raw", state, filter="data")
+            archive.extraction_filter = getattr(tarfile, "data_filter", None)
+            archive.extract("disk.raw", state)
         prefix, row = state / "disk", row._replace(suffix=".raw")
     begin = time.monotonic()
     with log.open("wb") as console:

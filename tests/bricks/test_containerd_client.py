@@ -145,6 +145,7 @@ def bundle(tmp_path: Path, script: str, padding: int = 0) -> Path:
     return path
 
 
+@pytest.mark.root
 def test_a_container_from_birth_to_removal(driver: Path, containerd: Path, tmp_path: Path) -> None:
     require_cgroups()
     spec = bundle(tmp_path, "echo out; echo err >&2; exec sleep 300", padding=200_000)
@@ -173,6 +174,7 @@ def test_a_container_from_birth_to_removal(driver: Path, containerd: Path, tmp_p
     assert call(driver, containerd, "elsewhere", "remove-all") == "ok 0"
 
 
+@pytest.mark.root
 def test_the_longest_specification_is_a_request(
     driver: Path, containerd: Path, tmp_path: Path
 ) -> None:
@@ -188,6 +190,7 @@ def test_the_longest_specification_is_a_request(
     assert call(driver, containerd, "test", "create", "b", spec) == problem
 
 
+@pytest.mark.root
 def test_containerd_takes_the_names_that_the_build_lets_through(
     driver: Path, containerd: Path, tmp_path: Path
 ) -> None:
@@ -210,6 +213,7 @@ def test_containerd_takes_the_names_that_the_build_lets_through(
         assert taken == bool(CONTAINERD_ID.fullmatch(name) and len(name) <= MAX_CONTAINERD_ID), name
 
 
+@pytest.mark.root
 def test_removing_what_still_runs(driver: Path, containerd: Path, tmp_path: Path) -> None:
     """A killed task needs a moment to die, above all one of many processes; no name may stay
     taken."""
@@ -232,6 +236,7 @@ def test_removing_what_still_runs(driver: Path, containerd: Path, tmp_path: Path
         )
 
 
+@pytest.mark.root
 def test_removing_more_than_a_small_answer_holds(
     driver: Path, containerd: Path, tmp_path: Path
 ) -> None:

@@ -414,6 +414,7 @@ def test_two_thousand_descriptors_are_all_looked_at(run: Run) -> None:
     assert int(output.rpartition("least ")[2]) >= 1
 
 
+@pytest.mark.root
 def test_a_process_number_that_comes_again(programs: Callable[[str], Path]) -> None:
     """A stranger's end is not that of a later process with its number: not of our child, and not of
     another stranger."""
@@ -588,6 +589,7 @@ exec "$2"
 """
 
 
+@pytest.mark.root
 def test_what_cannot_be_read_is_left_out_loudly(init: Path, tmp_path: Path) -> None:
     """On the console, in the status, and to whoever asks for it; the rest of the plan is carried
     out."""

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
 BUILT = shutil.ignore_patterns("*.bin", "*.stamp")
 
@@ -28,6 +30,7 @@ def build(folder: Path, *architectures: str) -> subprocess.CompletedProcess[str]
     return subprocess.run(command, capture_output=True, text=True, check=False, cwd="/")
 
 
+@pytest.mark.slow
 def test_any_folder_gives_the_same_static_program(tmp_path: Path) -> None:
     programs = []
     for name in ("a", "much/longer/b"):
@@ -54,6 +57,7 @@ def test_any_folder_gives_the_same_static_program(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_only_changed_sources_are_compiled(tmp_path: Path) -> None:
     folder = copied(tmp_path)
     program = folder / "bricks/init/bin/amd64/init"

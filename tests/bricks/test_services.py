@@ -251,6 +251,7 @@ def test_a_log_is_a_file_and_nothing_else(logger: Path, tmp_path: Path, kind: st
     assert victim.read_text() == "as it was"
 
 
+@pytest.mark.root
 def test_of_two_status_files_none_is_emptied(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -372,6 +373,7 @@ class Memlogd:
         self.ended.add(name)
 
 
+@pytest.mark.root
 def test_nobody_waits_for_a_memlogd_that_hangs(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -389,6 +391,7 @@ def test_nobody_waits_for_a_memlogd_that_hangs(
     assert done.stdout == "compos: log onboot.000-a: memlogd: Resource temporarily unavailable\n"
 
 
+@pytest.mark.root
 def test_memlogd_gets_the_output_where_it_listens(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -99,6 +99,7 @@ def test_no_qemu_and_a_port_in_use(tmp_path: Path) -> None:
     explained(compos(tmp_path, "run", "nothing"), "boot-missing", "nothing")
 
 
+@pytest.mark.root
 def test_a_full_disk(tmp_path: Path) -> None:
     """A small tmpfs of our own holds store and outputs."""
     small = tmp_path / "small"

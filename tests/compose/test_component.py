@@ -223,6 +223,7 @@ def agreed(stack: list[dict[str, str]]) -> Root | None:
         return None
 
 
+@pytest.mark.slow
 @settings(max_examples=1500, deadline=None)
 @given(st.lists(sounds(), min_size=2, max_size=4))
 @example([{"a/b": "x"}, {"a": "→ c"}, {"c": "→ b", "b/b/c": "y"}])

@@ -75,6 +75,7 @@ def test_names_of_the_outputs(folder: Path) -> None:
     assert (folder / "n-cmdline").read_text() == "a b"
 
 
+@pytest.mark.root
 def test_the_initrd(folder: Path, tmp_path: Path) -> None:
     data = (folder / "n-initrd.img").read_bytes()
     assert data.startswith(b"UCODE")

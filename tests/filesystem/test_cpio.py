@@ -28,6 +28,7 @@ def test_known_bytes() -> None:
     )  # fmt: skip
 
 
+@pytest.mark.root
 def test_gnu_cpio_extracts_the_same_tree(tmp_path: Path) -> None:
     (tmp_path / "store").mkdir()
     (tmp_path / "store/blob").write_bytes(bytes(range(256)) * 4000)

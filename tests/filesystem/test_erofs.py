@@ -42,6 +42,7 @@ def check(image: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.root
 def test_one_of_everything(tmp_path: Path) -> None:
     entries = sample(tmp_path)
     image = write(entries, tmp_path / "root.erofs", tmp_path)
@@ -51,6 +52,7 @@ def test_one_of_everything(tmp_path: Path) -> None:
         assert folder.stat().st_mode & 0o7777 == 0o755
 
 
+@pytest.mark.root
 def test_an_empty_root(tmp_path: Path) -> None:
     image = write([("", directory(0o700, 5 * 10**9, uid=3))], tmp_path / "root.erofs", tmp_path)
     check(image)
@@ -60,6 +62,7 @@ def test_an_empty_root(tmp_path: Path) -> None:
         assert (status.st_mode & 0o7777, status.st_uid, status.st_mtime) == (0o700, 3, 5)
 
 
+@pytest.mark.root
 @settings(
     max_examples=40, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
 )
@@ -73,6 +76,7 @@ def test_generated(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
         assert walked(folder) == described(entries, store)
 
 
+@pytest.mark.root
 def test_compressed(tmp_path: Path) -> None:
     """Debian's fsck.erofs of this release knows no zstd; the kernel does."""
     text = b"".join(b"line %d of a text that compresses\n" % number for number in range(200_000))
@@ -97,6 +101,7 @@ def test_compressed(tmp_path: Path) -> None:
                 assert stream.read(5000) == text[offset : offset + 5000]
 
 
+@pytest.mark.root
 @settings(
     max_examples=40, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
 )
@@ -111,6 +116,7 @@ def test_generated_and_compressed(
         assert walked(folder) == described(entries, store)
 
 
+@pytest.mark.root
 def test_wide_huge_and_sparse(tmp_path: Path) -> None:
     entries: Entries = [("many", directory(0o755, 0))]
     entries += [

@@ -39,6 +39,7 @@ def check(image: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.root
 @pytest.mark.parametrize("journal", [False, True])
 def test_one_of_everything(tmp_path: Path, journal: bool) -> None:
     entries = sample(tmp_path)
@@ -56,6 +57,7 @@ def test_one_of_everything(tmp_path: Path, journal: bool) -> None:
     check(image)
 
 
+@pytest.mark.root
 def test_an_empty_root(tmp_path: Path) -> None:
     image = write([("", directory(0o700, 5 * 10**9, uid=3))], tmp_path / "root", tmp_path)
     check(image)
@@ -65,6 +67,7 @@ def test_an_empty_root(tmp_path: Path) -> None:
         assert (status.st_mode & 0o7777, status.st_uid, status.st_mtime) == (0o700, 3, 5)
 
 
+@pytest.mark.root
 @settings(
     max_examples=40, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
 )
@@ -78,6 +81,7 @@ def test_generated(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
         assert walked(folder, leave=LEAVE) == described(entries, store)
 
 
+@pytest.mark.root
 def test_wide_huge_and_sparse(tmp_path: Path) -> None:
     entries: Entries = [("many", directory(0o755, 0))]
     entries += [
@@ -103,6 +107,7 @@ def test_wide_huge_and_sparse(tmp_path: Path) -> None:
             assert stream.read() == b"\0\0\0end"
 
 
+@pytest.mark.root
 @pytest.mark.parametrize("size", [4 * MIB, 100 * MIB, GIB, 25 * GIB])
 @pytest.mark.parametrize("journal", [False, True])
 def test_sizes(tmp_path: Path, size: int, journal: bool) -> None:

@@ -94,6 +94,7 @@ def test_sizes(tmp_path: Path, size: int) -> None:
     assert path.stat().st_blocks * 512 < 30 * MIB, "what is empty is not stored"
 
 
+@pytest.mark.slow
 def test_a_folder_of_thousands(tmp_path: Path) -> None:
     entries = [("many", directory(0o755, TIME))]
     entries += [

@@ -67,6 +67,7 @@ def alike(found: dict[str, Seen]) -> dict[str, Seen]:
     }
 
 
+@pytest.mark.root
 def test_one_of_everything(tmp_path: Path) -> None:
     entries = common(sample(tmp_path))
     image = write(IsoLayout(entries, volume="COMPOS"), tmp_path / "x.iso", tmp_path)
@@ -89,6 +90,7 @@ def test_one_of_everything(tmp_path: Path) -> None:
     assert "/BIN/BUSY.;1" in plain
 
 
+@pytest.mark.root
 @settings(
     max_examples=30, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
 )
@@ -100,6 +102,7 @@ def test_generated(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
     assert extracted(image, store / "out") == expected(entries, store)
 
 
+@pytest.mark.root
 def test_long_links_and_deep_folders(tmp_path: Path) -> None:
     entries: Entries = [("/".join("d" * depth), directory(0o755, SECOND)) for depth in range(1, 40)]
     links = [
@@ -118,6 +121,7 @@ def test_long_links_and_deep_folders(tmp_path: Path) -> None:
     assert extracted(image, tmp_path / "out") == expected(entries, tmp_path)
 
 
+@pytest.mark.slow
 def test_wide_and_large(tmp_path: Path) -> None:
     entries: Entries = [("many", directory(0o755, SECOND))]
     entries += [

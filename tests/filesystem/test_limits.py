@@ -117,6 +117,7 @@ HELD: list[tuple[str, tuple[str, ...], Tree]] = [
 ]  # fmt: skip
 
 
+@pytest.mark.root
 @pytest.mark.parametrize(
     ("name", "tree"), [(f"{case}: {name}", tree) for case, names, tree in HELD for name in names]
 )
@@ -129,6 +130,7 @@ def test_what_is_held_is_read_back(name: str, tree: Tree, tmp_path: Path) -> Non
     )
 
 
+@pytest.mark.root
 def test_ext4_has_65000_links(tmp_path: Path) -> None:
     FORMAT["ext4"].write(sorted(linked(65_000).items()), tmp_path / "image", tmp_path)
     subprocess.run(["e2fsck", "-fn", tmp_path / "image"], check=True, capture_output=True)

@@ -55,6 +55,7 @@ def holds(form: Format, entries: Entries, folder: Path) -> bool:
     )
 
 
+@pytest.mark.root
 @settings(
     max_examples=EXAMPLES,
     deadline=None,

@@ -43,6 +43,7 @@ def unsquashfs(*arguments: object) -> str:
     return done.stdout
 
 
+@pytest.mark.root
 @pytest.mark.parametrize("compression", ALL)
 def test_one_of_everything(tmp_path: Path, compression: SquashfsCompression) -> None:
     entries = sample(tmp_path)
@@ -56,6 +57,7 @@ def test_one_of_everything(tmp_path: Path, compression: SquashfsCompression) -> 
         assert walked(folder, tick=SECOND) == expected
 
 
+@pytest.mark.root
 def test_an_empty_root(tmp_path: Path) -> None:
     image = write([("", directory(0o700, 5 * SECOND, uid=3))], tmp_path / "root", tmp_path)
     with loop_mounted(image, "squashfs", tmp_path / "mnt") as folder:
@@ -64,6 +66,7 @@ def test_an_empty_root(tmp_path: Path) -> None:
         assert (status.st_mode & 0o7777, status.st_uid, status.st_mtime) == (0o700, 3, 5)
 
 
+@pytest.mark.root
 @settings(
     max_examples=40, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
 )
@@ -79,6 +82,7 @@ def test_generated(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
         assert walked(folder, tick=SECOND) == expected
 
 
+@pytest.mark.root
 def test_wide_huge_and_sparse(tmp_path: Path) -> None:
     entries: Entries = [("many", directory(0o755, 0))]
     entries += [
@@ -101,6 +105,7 @@ def test_wide_huge_and_sparse(tmp_path: Path) -> None:
             assert stream.read() == b"\0\0\0end"
 
 
+@pytest.mark.root
 def test_equal_contents_are_stored_once(tmp_path: Path) -> None:
     contents = [(b"%d" % (number % 2) * 300_000,) for number in range(50)]
     entries: Entries = [

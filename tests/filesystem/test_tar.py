@@ -6,6 +6,7 @@ import os
 import subprocess
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -24,6 +25,7 @@ def write(tree: Tree, path: Path) -> None:
         )
 
 
+@pytest.mark.root
 def test_gnu_tar_extracts_the_same_tree(tmp_path: Path) -> None:
     long = "d" * 90 + "/" + "e" * 120
     tree: Tree = {

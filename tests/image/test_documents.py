@@ -130,6 +130,7 @@ STRIDE = 1 if os.environ.get("COMPOS_ALL_DOCUMENTS") else 31
 """Of the 20,000 changes every so many-th is tried; all of them (10 minutes) on request."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("door", "document"), [(door, name) for door in DOORS for name in DOORS[door][1]]
 )

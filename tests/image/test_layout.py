@@ -138,7 +138,8 @@ def test_other_tools_read_the_volume(
                     0o755 if member.isdir() else 0o644,
                 ), path
         assert members[f"{prefix}oci-layout"].pax_headers["LINUXKIT.source"] == name
-        archive.extractall(tmp_path / "out", filter="data")
+        archive.extraction_filter = getattr(tarfile, "data_filter", None)
+        archive.extractall(tmp_path / "out")
     folder = tmp_path / "out" / prefix
     for architecture in architectures:
         copied = tmp_path / architecture

@@ -18,6 +18,8 @@ from compos.image.store import Store
 from tests.images import make_image
 from tests.nobody import NOBODY, as_nobody
 
+pytestmark = pytest.mark.root
+
 FOREIGN = 100
 """Instead of a number of images: the store is refused as somebody else's."""
 ONE = [("a", "file", 0o644, "one")]

@@ -240,6 +240,7 @@ def test_two_builds_are_identical_whatever_surrounds_them(world: World) -> None:
     assert first == second
 
 
+@pytest.mark.root
 def test_another_user_gets_the_same_bytes(world: World) -> None:
     """`nobody`, with a home, a store and a clock zone of its own; sources are readable to
     everybody."""

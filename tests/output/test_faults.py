@@ -95,6 +95,7 @@ def forget(world: World, choice: random.Random) -> None:
             shutil.rmtree(derived / kind)
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment(world: World) -> None:
     choice = random.Random(7)
     expected = {
@@ -123,6 +124,7 @@ def test_killed_at_any_moment(world: World) -> None:
     assert len(list((world.store.root / "ingest").iterdir())) <= 1
 
 
+@pytest.mark.slow
 def test_many_builds_at_once(world: World) -> None:
     """Of the same and of different systems, in one store, into one folder and into several."""
     versions = ("one", "two", "three")
@@ -141,6 +143,7 @@ def test_many_builds_at_once(world: World) -> None:
         assert outputs(world, "together") == expected["one"]
 
 
+@pytest.mark.root
 def test_a_disk_that_is_full_at_any_byte(world: World) -> None:
     expected = build(world, *FORMATS)
     place = world.folder / "small"
@@ -176,6 +179,7 @@ def test_a_disk_that_is_full_at_any_byte(world: World) -> None:
         subprocess.run(["umount", "-l", place], check=True)
 
 
+@pytest.mark.root
 def test_a_read_only_store(world: World, capfd: pytest.CaptureFixture[str]) -> None:
     """What it has can be built; what it lacks is an error that says so."""
     expected = build(world, *FORMATS)
@@ -239,6 +243,7 @@ def flip(path: Path) -> None:
         file.write(bytes((byte[0] ^ 0x55,)))
 
 
+@pytest.mark.slow
 def test_a_flipped_byte_anywhere_is_noticed(world: World) -> None:
     """A derived result is made again; a blob has no second source here, so it is an error that
     names the image."""

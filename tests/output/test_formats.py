@@ -441,7 +441,8 @@ def test_a_card_for_the_raspberry_pi(world: World, tmp_path: Path) -> None:
     yaml = "kernel: {image: 'acme/arm:1', cmdline: quiet}\ninit: ['acme/init:1']\n"
     out = build(world, "-f", "rpi3", "--arch", "arm64", yaml=yaml)
     with tarfile.open(out / "os.tar") as archive:
-        archive.extractall(tmp_path / "card", filter="data")
+        archive.extraction_filter = getattr(tarfile, "data_filter", None)
+        archive.extractall(tmp_path / "card")
     for name, kind in (
         ("kernel.uimg", "Kernel Image (gzip"),
         ("initrd.uimg", "RAMDisk Image"),

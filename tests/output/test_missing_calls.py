@@ -71,6 +71,7 @@ def usual(tmp_path_factory: pytest.TempPathFactory) -> list[Outputs]:
     return built(tmp_path_factory.mktemp("usual"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("missing", [*((one,) for one in ALONE), *TOGETHER], ids=" ".join)
 def test_the_same_bytes_come_out(
     tmp_path: Path, usual: list[Outputs], missing: tuple[str, ...]

@@ -75,6 +75,7 @@ def test_a_hard_link_keeps_its_other_name_and_its_permissions(tmp_path: Path, wa
     assert stat.S_IMODE((tmp_path / "os-a").stat().st_mode) == 0o644
 
 
+@pytest.mark.root
 def test_what_another_user_put_there_is_nobodys_output(tmp_path: Path, way: str) -> None:
     (tmp_path / "os-a").write_bytes(b"theirs")
     os.chown(tmp_path / "os-a", NOBODY, NOBODY)
@@ -134,7 +135,10 @@ SPECIAL: dict[str, tuple[Callable[[Path], None], str]] = {
 }
 
 
-@pytest.mark.parametrize("what", SPECIAL)
+@pytest.mark.parametrize(
+    "what",
+    [pytest.param(what, marks=[pytest.mark.root] * (what == "a device")) for what in SPECIAL],
+)
 def test_what_is_no_file_stays(tmp_path: Path, what: str) -> None:
     make, expected = SPECIAL[what]
     make(tmp_path / "os-b")
@@ -163,6 +167,7 @@ def immutable(tmp_path: Path) -> Iterator[Path]:
         subprocess.run(["umount", folder], check=True)
 
 
+@pytest.mark.root
 def test_when_the_last_cannot_be_put_the_others_change_back(immutable: Path, way: str) -> None:
     folder = immutable
     for name in ("os-a", "os-c"):
@@ -219,6 +224,7 @@ def test_a_killed_build_leaves_nothing(tmp_path: Path) -> None:
     assert names(tmp_path) == []
 
 
+@pytest.mark.root
 def test_what_a_killed_build_left_is_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where it has a name; what is another build's, another user's or of another name stays."""
     monkeypatch.setattr(os, "O_TMPFILE", os.O_DIRECTORY)

@@ -307,6 +307,7 @@ def test_a_file_system_without_times_of_change(
         assert update(store, folder) == ["os-a"]
 
 
+@pytest.mark.root
 def test_another_file_system(store: Store, tmp_path: Path) -> None:
     with mounted(tmp_path, "-t", "tmpfs", "tmpfs") as folder:
         assert update(store, folder) == ["os-a"]
@@ -343,6 +344,7 @@ def test_a_damaged_or_absent_record(store: Store, folder: Path) -> None:
         assert update(store, folder) == []
 
 
+@pytest.mark.root
 def test_a_full_store_is_no_error(store: Store, folder: Path, tmp_path: Path) -> None:
     with mounted(tmp_path, "-t", "tmpfs", "-o", "size=64k", "tmpfs") as small:
         full = Store(small / "store")

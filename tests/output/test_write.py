@@ -42,6 +42,7 @@ def test_after_an_error_nothing_has_changed(store: Path, tmp_path: Path) -> None
     assert sorted(path.name for path in tmp_path.iterdir()) == ["os-a", "store"]
 
 
+@pytest.mark.root
 def test_a_full_disk(store: Path, tmp_path: Path) -> None:
     """A small tmpfs of our own stands for the full disk."""
     folder = tmp_path / "small"

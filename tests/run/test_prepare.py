@@ -83,6 +83,7 @@ def test_too_little_memory_is_refused(tmp_path: Path, request_: Request) -> None
     assert "--mem 1280" in str(caught.value.hint)
 
 
+@pytest.mark.root
 @pytest.mark.parametrize(("user", "mode"), [(65534, 0o700), (0, 0o777), (0, 0o1777)])
 def test_a_state_folder_that_others_can_write_to_is_refused(
     tmp_path: Path, request_: Request, user: int, mode: int

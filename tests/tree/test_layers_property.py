@@ -16,6 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pytest
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
@@ -350,6 +351,7 @@ def drawn(kind: str, *path: str, target: tuple[str, ...] = (), content: bytes = 
     return Made(kind, path, 0o644, (0, 0), 5, content, target, b"", "")
 
 
+@pytest.mark.root
 @settings(
     max_examples=250,
     deadline=None,

@@ -153,6 +153,7 @@ CASES: list[tuple[str, bytes, Seen, tuple[str, ...]]] = [
 ]  # fmt: skip
 
 
+@pytest.mark.root
 @pytest.mark.parametrize(
     ("tar", "expected", "agreeing"), [case[1:] for case in CASES], ids=[case[0] for case in CASES]
 )
