@@ -193,6 +193,7 @@ class Logger:
         return {path.name: path.read_bytes() for path in self.folder.iterdir()}
 
 
+@pytest.mark.root
 def test_files_are_rotated_and_nothing_between_is_lost(logger: Path, tmp_path: Path) -> None:
     running = Logger(logger, tmp_path, "file", "4096", "3", "")
     lines = [b"%06d\n" % number for number in range(1500)]
@@ -204,6 +205,7 @@ def test_files_are_rotated_and_nothing_between_is_lost(logger: Path, tmp_path: P
     assert b"".join(lines).endswith(files["web.log.2"] + files["web.log.1"] + files["web.log"])
 
 
+@pytest.mark.root
 def test_one_file(logger: Path, tmp_path: Path) -> None:
     running = Logger(logger, tmp_path, "file", "100", "1", "")
     running.write(b"x" * 250)
@@ -211,6 +213,7 @@ def test_one_file(logger: Path, tmp_path: Path) -> None:
     assert running.files() == {"web.log": b"x" * 50}
 
 
+@pytest.mark.root
 @pytest.mark.parametrize("files", ["2", "3"])
 def test_what_cannot_be_moved_is_emptied(logger: Path, tmp_path: Path, files: str) -> None:
     """A folder in the way of the rotation: no line more than the bound, and the newest are
@@ -222,6 +225,7 @@ def test_what_cannot_be_moved_is_emptied(logger: Path, tmp_path: Path, files: st
     assert (running.folder / "web.log").read_bytes() == b"x" * 30 + b"y" * 20
 
 
+@pytest.mark.root
 def test_a_file_that_is_too_large_already(logger: Path, tmp_path: Path) -> None:
     """Left by an earlier boot with other settings."""
     (tmp_path / "log").mkdir()
@@ -233,6 +237,7 @@ def test_a_file_that_is_too_large_already(logger: Path, tmp_path: Path) -> None:
     assert (running.folder / "web.log").read_bytes() == b"new\n"
 
 
+@pytest.mark.root
 @pytest.mark.parametrize("kind", ["link", "device", "fifo"])
 def test_a_log_is_a_file_and_nothing_else(logger: Path, tmp_path: Path, kind: str) -> None:
     """Whoever has /var/log may put there what it likes: a link is not followed, a FIFO not waited
@@ -277,6 +282,7 @@ def test_of_two_status_files_none_is_emptied(
     assert "other" in write("other")["status"]
 
 
+@pytest.mark.root
 def test_the_console_as_well(logger: Path, tmp_path: Path) -> None:
     running = Logger(logger, tmp_path, "console", "4096", "2", "")
     running.write(b"first\nsecond\nunfinished")
@@ -289,6 +295,7 @@ MESSAGE = re.compile(rb"<27>1 \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z \S+ web - -
 error."""
 
 
+@pytest.mark.root
 def test_syslog_over_udp(logger: Path, tmp_path: Path) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
         server.bind(("127.0.0.1", 0))
@@ -327,6 +334,7 @@ def stream_server() -> Iterator[tuple[int, bytearray]]:
     listener.close()
 
 
+@pytest.mark.root
 def test_syslog_over_tcp(
     logger: Path, tmp_path: Path, stream_server: tuple[int, bytearray]
 ) -> None:

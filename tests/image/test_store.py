@@ -210,6 +210,7 @@ def in_namespace(mount: str, script: str, folder: Path) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
+@pytest.mark.root
 def test_full_disk(tmp_path: Path) -> None:
     """On a real disk of 1 MB."""
     printed = in_namespace(
@@ -218,6 +219,7 @@ def test_full_disk(tmp_path: Path) -> None:
     assert printed == "store-full\nstore-full\n[] b'small'\n"
 
 
+@pytest.mark.root
 def test_read_only_disk(store: Store) -> None:
     store.tag("h/xy:1", store.put(b"content", MANIFEST))
     mount = f"mount --bind {store.root} {store.root} && mount -o remount,ro,bind {store.root}"
