@@ -173,7 +173,7 @@ _OWN = (
         ("path",),
         outside=(
             "the OCI runtime that runs containers from here on (default `/usr/bin/runc`); "
-            "containerd's shim is told too"
+            "containerd's shim uses it too"
         ),
     ),
     PlanWord(
