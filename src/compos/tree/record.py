@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from operator import add, le
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from compos.image.derived import is_stored_name
 from compos.tree import columns
@@ -163,6 +163,27 @@ def _grouped(pieces: Iterable[Piece], counts: Iterable[int]) -> Iterator[tuple[P
 # Nodes
 
 
+class _Columns(NamedTuple):
+    """Nodes column by column: their names and fields; `keys` and `values` are those of extended
+    attributes, `counts` how many of these each node has, and `parts` how many pieces."""
+
+    names: Sequence[str]
+    kinds: Sequence[int]
+    modes: Sequence[int]
+    uids: Sequence[int]
+    gids: Sequence[int]
+    mtimes: Sequence[int]
+    sizes: Sequence[int]
+    links: Sequence[str]
+    inodes: Sequence[int]
+    majors: Sequence[int]
+    minors: Sequence[int]
+    counts: Sequence[int]
+    keys: Sequence[str]
+    values: Sequence[bytes]
+    parts: Sequence[int]
+
+
 def save_nodes(
     path: Path,
     what: str,
@@ -177,7 +198,7 @@ def save_nodes(
         zip(*nodes, strict=True) if nodes else ((),) * len(Node._fields)
     )
     pairs = [pair for found in xattrs for pair in found]
-    values: tuple[Sequence[Any], ...] = (
+    values = _Columns(
         names,
         [*map(ord, kinds)],
         modes,
@@ -210,88 +231,45 @@ def load_nodes(
     if loaded is None:
         return None
     extra = tuple(loaded[0]), tuple(loaded[1])
-    fields = loaded[2 : 2 + len(_NODES)]
+    found = _Columns(*loaded[2 : 2 + len(_NODES)])
     pieces = _joined(loaded[2 + len(_NODES) :], store)
-    if pieces is None or not _possible(fields, len(pieces)):
+    if pieces is None or not _possible(found, len(pieces)):
         return None
-    (
-        names,
-        kinds,
-        modes,
-        uids,
-        gids,
-        mtimes,
-        sizes,
-        links,
-        inodes,
-        majors,
-        minors,
-        counts,
-        keys,
-        values,
-        parts,
-    ) = fields
-    if not _inside(names) or not all(map(_inside, extra)):
+    if not _inside(found.names) or not all(map(_inside, extra)):
         return None
-    contents = [*_grouped(pieces, parts)]
-    pairs = iter(zip(keys, values, strict=True))
-    xattrs = [tuple(islice(pairs, count)) if count else () for count in counts]
-    devices = zip(majors, minors, strict=True)
-    texts = map(chr, kinds)
-    fields = [texts, modes, uids, gids, mtimes, sizes, contents, links, devices, xattrs, inodes]  # type: ignore[list-item]
+    pairs = iter(zip(found.keys, found.values, strict=True))
+    fields = (
+        map(chr, found.kinds),
+        found.modes,
+        found.uids,
+        found.gids,
+        found.mtimes,
+        found.sizes,
+        _grouped(pieces, found.parts),
+        found.links,
+        zip(found.majors, found.minors, strict=True),
+        [tuple(islice(pairs, count)) if count else () for count in found.counts],
+        found.inodes,
+    )
     nodes = [*map(Node._make, zip(*fields, strict=True))]
-    return (list(zip(names, nodes, strict=True)), extra) if all(map(_fits, nodes)) else None
+    return (list(zip(found.names, nodes, strict=True)), extra) if all(map(_fits, nodes)) else None
 
 
-def _possible(fields: Sequence[list[Any]], pieces: int) -> bool:
+def _possible(found: _Columns, pieces: int) -> bool:
     """Whether columns of nodes have one length, and values that nodes can have."""
-    (
-        names,
-        kinds,
-        modes,
-        uids,
-        gids,
-        mtimes,
-        sizes,
-        links,
-        inodes,
-        majors,
-        minors,
-        counts,
-        keys,
-        values,
-        parts,
-    ) = fields
+    # A node has any number of attributes.
+    each = set(_Columns._fields) - {"keys", "values"}
+    lengths = {len(getattr(found, name)) for name in each}
     return (
-        {
-            *map(
-                len,
-                (
-                    names,
-                    kinds,
-                    modes,
-                    uids,
-                    gids,
-                    mtimes,
-                    sizes,
-                    links,
-                    inodes,
-                    majors,
-                    minors,
-                    counts,
-                    parts,
-                ),
-            )
-        }
-        == {len(names)}
-        and {*kinds} <= _KINDS
-        and max(modes, default=0) <= MAX_MODE
-        and min(sizes, default=0) >= 0
-        and max(majors, default=0) < MAX_MAJOR
-        and max(minors, default=0) < MAX_MINOR
-        and max(map(len, links), default=0) <= MAX_PATH
-        and sum(counts) == len(keys) == len(values)
-        and sum(parts) == pieces
+        lengths == {len(found.names)}
+        and {*found.kinds} <= _KINDS
+        and max(found.modes, default=0) <= MAX_MODE
+        and min(found.sizes, default=0) >= 0
+        and max(found.majors, default=0) < MAX_MAJOR
+        and max(found.minors, default=0) < MAX_MINOR
+        and max(map(len, found.links), default=0) <= MAX_PATH
+        and sum(found.counts) == len(found.keys) == len(found.values)
+        and sum(found.parts) == pieces
     )
 
 
