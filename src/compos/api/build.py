@@ -21,7 +21,7 @@ from compos.config.sources import default_name
 from compos.errors import OutputError
 from compos.image.source import canonical_name
 from compos.output.build import described_outputs, find_parts
-from compos.output.formats import choose, require, tools
+from compos.output.formats import Format, choose, require, tools
 from compos.output.job import Request
 from compos.output.write import Output, update_outputs, write_stream
 from compos.package.bricks import current_bricks, is_shipped
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from compos.compose.parts import Parts
     from compos.config.model import Config
 
-__all__ = ["COMPRESSIONS", "BuildOptions", "build", "require_buildable"]
+__all__ = ["COMPRESSIONS", "BuildOptions", "Buildable", "build", "require_buildable"]
 
 COMPRESSIONS = ("zstd", "gzip", "none", "max")
 
@@ -86,28 +86,32 @@ def build(
         return _build([os.fspath(source) for source in sources], options)
 
 
-def require_buildable(sources: Sequence[str], options: BuildOptions) -> Description:
-    """The system that `sources` describe, if its platform has the formats: what can be known of a
-    build before any image is looked at. Raises as `build` does."""
+class Buildable(NamedTuple):
+    """What can be known of a build before any image is looked at: its formats, and the system."""
+
+    formats: Sequence[Format]
+    description: Description
+
+
+def require_buildable(sources: Sequence[str], options: BuildOptions) -> Buildable:
+    """What is to be built, if the system's platform has the formats. Raises as `build` does."""
     formats = choose(options.formats, to_file=options.output is not None)
-    described = load(sources, options.load)
-    require(formats, described.platform.architecture)
-    return described
+    description = load(sources, options.load)
+    require(formats, description.platform.architecture)
+    return Buildable(formats, description)
 
 
 def _build(sources: Sequence[str], options: BuildOptions) -> list[Path]:
     target = _push_target(options.push)
-    config, platform, packages = require_buildable(sources, options)
+    formats, (config, platform, packages) = require_buildable(sources, options)
     base = options.folder / (options.name or default_name(sources[-1]))
     _require_folder(options.output if isinstance(options.output, Path) else base)
     access = Access(options.images)
-    formats = choose(options.formats, to_file=options.output is not None)
     named = (*image_references(config), *(image for _, image in layout_volumes(config)))
     needed = tools(formats, options.root)
     current = current_bricks(access.store, (*named, *needed), platform, packages.recipes)
     source = access.images(pull=options.pull, docker=options.docker, packages=packages)
-    has = lambda name: source.at_hand(name, platform)  # noqa: E731
-    copies = _copies(access, config, options, has)
+    copies = _copies(access, config, options, lambda name: source.at_hand(name, platform))
     parts = find_parts(source, config, platform, copies, needed)
     _look_at_powers(config, parts, current, allowed=options.label_powers)
     if copies and copies.components and options.sbom:

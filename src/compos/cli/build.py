@@ -172,7 +172,7 @@ def build(
     if dry_run:
         from compos.config.dump import to_yaml
 
-        click.echo(to_yaml(require_buildable(sources, options).config))
+        click.echo(to_yaml(require_buildable(sources, options).description.config))
         return
     build_system(sources, options)
 

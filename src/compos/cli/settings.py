@@ -75,25 +75,6 @@ _FLAGS = (
 )
 
 
-def _own_settings(
-    cache: str | None,
-    trust_cache: bool,
-    mirror: tuple[str, ...],
-    cert_file: tuple[str, ...],
-    insecure_registry: tuple[str, ...],
-    quiet: bool,
-    verbose: int | None,
-) -> Settings:
-    """What stands at one place of the command line. Raises `click.UsageError` for flags that
-    contradict each other."""
-    if quiet and verbose:
-        raise click.UsageError("--quiet and --verbose exclude each other")
-    images = ImageOptions(
-        Path(cache) if cache else None, trust_cache, mirror, cert_file, insecure_registry
-    )
-    return Settings(images, 0 if quiet else verbose)
-
-
 def global_options(function: Callable[..., Result]) -> Callable[..., Result]:
     """Add the global flags to a command, which gets them as `settings`; progress is shown from then
     on."""
@@ -112,9 +93,11 @@ def global_options(function: Callable[..., Result]) -> Callable[..., Result]:
     ) -> Result:
         from compos.cli import show
 
-        own = _own_settings(
-            cache, trust_cache, mirror, cert_file, insecure_registry, quiet, verbose
-        )
+        if quiet and verbose:
+            raise click.UsageError("--quiet and --verbose exclude each other")
+        root = Path(cache) if cache else None
+        images = ImageOptions(root, trust_cache, mirror, cert_file, insecure_registry)
+        own = Settings(images, 0 if quiet else verbose)
         settings = own.over(click.get_current_context().find_root().obj or Settings())
         show.install(1 if settings.verbosity is None else settings.verbosity)
         return function(settings=settings, **others)
