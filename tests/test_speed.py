@@ -48,16 +48,7 @@ def world(tmp_path: Path) -> World:
 def build(world: World, *options: str) -> tuple[int, set[str]]:
     """A build in an interpreter of its own: its peak memory in MiB, and the modules that it has
     imported."""
-    arguments = [
-        "build",
-        "-q",
-        "--cache",
-        str(world.store.root),
-        "--arch",
-        "amd64",
-        "--dir",
-        str(world.folder),
-    ]
+    arguments = ["build", "-q", *world.flags, "--dir", str(world.folder)]
     line = [sys.executable, "-c", CODE, *arguments, *options, str(world.folder / "os.yml")]
     memory, *modules = subprocess.run(
         line, capture_output=True, text=True, check=True

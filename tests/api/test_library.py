@@ -73,7 +73,7 @@ def test_a_build_returns_the_paths_of_what_the_command_line_writes(world: World)
     assert [path.name for path in written] == ["os-kernel", "os-cmdline", "os-initrd.img"]
     other = world.folder / "other"
     other.mkdir()
-    arguments = ["--cache", str(world.store.root), "--arch", "amd64", "--dir", str(other)]
+    arguments = [*world.flags, "--dir", str(other)]
     assert main(["build", *arguments, str(world.folder / "os.yml")]) == 0
     assert {path.name: path.read_bytes() for path in written} == {
         path.name: path.read_bytes() for path in other.iterdir()

@@ -136,10 +136,7 @@ def test_a_corrupted_layer_in_the_store(tmp_path: Path) -> None:
     (tmp_path / "os.yml").write_text("init: ['acme/init:1']\n")
     done = compos(
         "build",
-        "--cache",
-        str(world.store.root),
-        "--arch",
-        "amd64",
+        *world.flags,
         "--name",
         "x",
         "os.yml",
@@ -189,15 +186,6 @@ def test_the_store_is_found_through_the_variables(tmp_path: Path) -> None:
 def test_quiet_says_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     world = World(tmp_path)
     (tmp_path / "os.yml").write_text("init: ['acme/init:1']\n")
-    arguments = [
-        "build",
-        "--cache",
-        str(world.store.root),
-        "--arch",
-        "amd64",
-        "--dir",
-        str(tmp_path),
-        "-q",
-    ]
+    arguments = ["build", *world.flags, "--dir", str(tmp_path), "-q"]
     assert main([*arguments, str(tmp_path / "os.yml")]) == 0
     assert capfd.readouterr() == ("", "")

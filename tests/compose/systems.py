@@ -46,6 +46,11 @@ class World:
             {"Entrypoint": ["/bin/app"]},
         )
 
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """For the command line: this store, and the architecture that its images are for."""
+        return ("--cache", str(self.store.root), "--arch", "amd64")
+
     def image(
         self, name: str, layers: Sequence[Any], config: Mapping[str, Any] | None = None
     ) -> None:

@@ -550,16 +550,7 @@ def test_a_tar_has_it_without_records(world: World, tmp_path: Path) -> None:
 
     make_attested(world.store, "acme/one:2", {AMD64: [document("a")], ARM64: [document("b")]})
     (tmp_path / "os.yml").write_text("init: ['acme/one:2']\n")
-    arguments = [
-        "build",
-        "-q",
-        "--cache",
-        str(world.store.root),
-        "--arch",
-        "amd64",
-        "--o",
-        str(tmp_path / "x.tar"),
-    ]
+    arguments = ["build", "-q", *world.flags, "--o", str(tmp_path / "x.tar")]
     assert main([*arguments, str(tmp_path / "os.yml")]) == 0
     with tarfile.open(tmp_path / "x.tar") as archive:
         member = archive.getmember("sbom.spdx.json")
@@ -598,16 +589,7 @@ def built(world: World, folder: Path, *flags: str) -> dict[str, bytes]:
     from compos.cli.main import main
 
     (folder / "os.yml").write_text(INIT)
-    arguments = [
-        "build",
-        "-q",
-        "--cache",
-        str(world.store.root),
-        "--arch",
-        "amd64",
-        "--o",
-        str(folder / "x.tar"),
-    ]
+    arguments = ["build", "-q", *world.flags, "--o", str(folder / "x.tar")]
     assert main([*arguments, *flags, str(folder / "os.yml")]) == 0
     with tarfile.open(folder / "x.tar") as archive:
         return {
@@ -645,7 +627,7 @@ def test_usage(
     assert main(["build", "--sbom-output", "", str(tmp_path / "os.yml")]) == 1
     assert "--no-sbom" in capsys.readouterr().err
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "yesterday")
-    cache = ["--cache", str(world.store.root), "--arch", "amd64", "--dir", str(tmp_path)]
+    cache = [*world.flags, "--dir", str(tmp_path)]
     assert main(["build", *cache, "--sbom-current-time", str(tmp_path / "os.yml")]) == 1
     assert "SOURCE_DATE_EPOCH" in capsys.readouterr().err
 
@@ -689,7 +671,7 @@ def test_sections_of_an_earlier_build_are_not_in_it(
         "init: ['acme/init:2']\nservices: [{name: web, image: 'acme/app:2'}]\n"
         "files: [{path: etc/os.yml, metadata: yaml}]\n"
     )
-    common = ["--cache", str(world.store.root), "--arch", "amd64"]
+    common = [*world.flags]
 
     def build(out: str, *flags: str) -> dict[str, Any]:
         assert (

@@ -52,16 +52,7 @@ def build(
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     (world.folder / name).write_text(yaml)
-    arguments = [
-        "build",
-        "--cache",
-        str(world.store.root),
-        "--arch",
-        "amd64",
-        "--dir",
-        str(folder),
-        *options,
-    ]
+    arguments = ["build", *world.flags, "--dir", str(folder), *options]
     assert main([*arguments, str(world.folder / name)]) == 0
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
@@ -327,7 +318,7 @@ def test_one_output_to_a_file_and_to_standard_output(
     world: World, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
     expected = build(world, "--format", "tar")["os.tar"]
-    cache = ["--cache", str(world.store.root), "--arch", "amd64"]
+    cache = [*world.flags]
     assert (
         main(["build", *cache, "--o", str(world.folder / "x.tar"), str(world.folder / "os.yml")])
         == 0

@@ -58,17 +58,7 @@ def begin(world: World, yaml: str, *options: str, out: str = "out") -> int:
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, 1)
         os.dup2(null, 2)
-        arguments = [
-            "build",
-            "-q",
-            "--cache",
-            str(world.store.root),
-            "--arch",
-            "amd64",
-            "--dir",
-            str(folder),
-            *FORMATS,
-        ]
+        arguments = ["build", "-q", *world.flags, "--dir", str(folder), *FORMATS]
         status = main([*arguments, *options, str(source)])
     finally:
         os._exit(status)

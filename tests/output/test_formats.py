@@ -115,16 +115,7 @@ def build(world: World, *options: str, folder: str = "out", yaml: str = YAML) ->
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir()
     (world.folder / "os.yml").write_text(yaml)
-    arguments = [
-        "build",
-        "--cache",
-        str(world.store.root),
-        "--arch",
-        "amd64",
-        "--dir",
-        str(out),
-        *options,
-    ]
+    arguments = ["build", *world.flags, "--dir", str(out), *options]
     assert main([*arguments, str(world.folder / "os.yml")]) == 0
     return out
 
@@ -135,16 +126,7 @@ def refused(
     out = world.folder / "refused"
     out.mkdir(exist_ok=True)
     (world.folder / "os.yml").write_text(yaml)
-    arguments = [
-        "build",
-        "--cache",
-        str(world.store.root),
-        "--arch",
-        "amd64",
-        "--dir",
-        str(out),
-        *options,
-    ]
+    arguments = ["build", *world.flags, "--dir", str(out), *options]
     assert main([*arguments, str(world.folder / "os.yml")]) == 1
     assert list(out.iterdir()) == [], "nothing is left behind"
     return capfd.readouterr().err

@@ -48,7 +48,7 @@ def built(folder: Path, *missing: str) -> list[Outputs]:
     for text in ("hello", "goodbye"):
         (folder / "os.yml").write_text(YAML.replace("hello", text))
         command = [sys.executable, "-m", "tests.missing", *missing, "--", "build"]
-        options = ["--cache", str(world.store.root), "--arch", "amd64", "--format", FORMATS]
+        options = [*world.flags, "--format", FORMATS]
         done = subprocess.run(
             [*command, *options, "--dir", str(out), str(folder / "os.yml")],
             capture_output=True,

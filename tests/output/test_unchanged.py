@@ -377,7 +377,7 @@ def test_keys_of_contents() -> None:
 
 def build(world: World, *options: str, yaml: str = WEB) -> int:
     (world.folder / "os.yml").write_text(yaml)
-    arguments = ["build", "--cache", str(world.store.root), "--arch", "amd64", *options]
+    arguments = ["build", *world.flags, *options]
     return main([*arguments, str(world.folder / "os.yml")])
 
 
