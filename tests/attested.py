@@ -8,10 +8,10 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from compos.image.door import stored_image
 from compos.image.model import CONFIG, INDEX, MANIFEST, Descriptor, Image
 from compos.image.platform import Platform
 from compos.image.reference import Reference
-from compos.image.source import stored_image
 from compos.image.store import Store
 from tests.images import AMD64, Members, put_image
 

@@ -20,10 +20,11 @@ SEPARATOR = b"\n\0\n"
 
 def _run(data: bytes) -> None:
     from compos.image.archive import opened
-    from compos.image.local import import_archive
+    from compos.image.door import stored_image
+    from compos.image.import_archive import import_archive
     from compos.image.names import Origin
     from compos.image.platform import Platform
-    from compos.image.source import Images, stored_image
+    from compos.image.source import Images
     from compos.image.store import Store
     from compos.tree.flatten import image_tree
 

@@ -289,9 +289,10 @@ class _Itself:
 
 def _run_archive(data: bytes) -> None:
     from compos.image.archive import opened
-    from compos.image.local import import_archive, import_local
+    from compos.image.import_archive import import_archive
     from compos.image.names import Origin
     from compos.image.platform import Platform
+    from compos.image.source import Images
     from compos.image.store import Store
 
     folder = Path(tempfile.mkdtemp(dir="/dev/shm"))
@@ -300,7 +301,7 @@ def _run_archive(data: bytes) -> None:
         store = Store(folder / "store")
         for scheme in ("oci-archive", "docker-archive"):
             with suppress(ComposError):
-                import_local(store, f"{scheme}:{folder}/x.tar", Platform("linux", "amd64"))
+                Images(store).image(f"{scheme}:{folder}/x.tar", Platform("linux", "amd64"))
         with suppress(ComposError), opened(folder / "x.tar") as archive:
             import_archive(store, archive, Origin("archive"))
         if sorted(path.name for path in folder.iterdir()) not in (["store", "x.tar"], ["x.tar"]):
@@ -310,8 +311,8 @@ def _run_archive(data: bytes) -> None:
 
 
 def _archives() -> list[bytes]:
+    from compos.image.door import stored_image
     from compos.image.reference import Reference
-    from compos.image.source import stored_image
     from compos.image.store import Store
     from compos.output.export import export_pieces
     from compos.tree.contents import Contents

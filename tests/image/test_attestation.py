@@ -15,11 +15,12 @@ from compos import progress
 from compos.errors import ComposError
 from compos.image import attestation
 from compos.image.attestation import attested, spdx_documents
+from compos.image.door import stored_image
 from compos.image.model import INDEX, Image
 from compos.image.platform import Platform
 from compos.image.push import push
 from compos.image.registry import Registry
-from compos.image.source import Images, stored_image
+from compos.image.source import Images
 from compos.image.store import Store
 from tests.attested import PROVENANCE, SPDX, document, make_attested, put_attestation, statement
 from tests.image.conftest import StartRegistry

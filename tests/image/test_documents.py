@@ -17,7 +17,7 @@ import pytest
 
 from compos.errors import ComposError
 from compos.image.archive import opened
-from compos.image.local import import_archive
+from compos.image.import_archive import import_archive
 from compos.image.mirrors import Mirrors
 from compos.image.names import Origin
 from compos.image.registry import Registry

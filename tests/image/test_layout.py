@@ -12,13 +12,16 @@ import pytest
 from compos.cli.main import main
 from compos.errors import ImageError
 from compos.image.digest import Digest
+from compos.image.door import stored_image
 from compos.image.mirrors import Mirrors
 from compos.image.model import INDEX, Descriptor
 from compos.image.platform import Platform
-from compos.image.source import Images, stored_image
+from compos.image.registry import Registry
+from compos.image.source import Images
 from compos.image.store import Store
 from tests.images import AMD64, ARM64, Member, as_json, make_image, make_index, put_image
 from tests.registry import FakeRegistry
+from tests.sources import Maker
 
 ARM_V7 = Platform("linux", "arm", "v7")
 MEMBERS = [Member("etc", "dir", 0o755), Member("etc/x", content="x")]
@@ -170,11 +173,13 @@ def test_bricks_are_built_and_never_fetched(tmp_path: Path, pull: bool) -> None:
     with FakeRegistry() as registry:
         source = Images(
             store,
-            mirrors=Mirrors.parse((f"docker.io=http://{registry.host}",), {}),
+            registry=Registry(Mirrors.parse((f"docker.io=http://{registry.host}",), {})),
             pull=pull,
-            missing=lambda reference, _: make_image(
-                store, str(reference), [[Member("made", content="now")]]
-            ),
+            makers=[
+                Maker(
+                    store, lambda text: make_image(store, text, [[Member("made", content="now")]])
+                )
+            ],
         )
         layout = source.layout("compos/data:v1", None, AMD64)
         assert registry.requests == []

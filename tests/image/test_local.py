@@ -20,7 +20,7 @@ import pytest
 from compos.errors import ComposError, ImageError
 from compos.image.archive import Archive, opened
 from compos.image.digest import digest_of
-from compos.image.local import import_docker
+from compos.image.docker_archive import import_docker
 from compos.image.platform import Platform
 from compos.image.registry import Registry
 from compos.image.source import Images
@@ -29,6 +29,7 @@ from compos.tree.contents import Contents
 from compos.tree.flatten import image_tree
 from tests.image.documents import DOCUMENTS, Made
 from tests.images import AMD64, ARM64, Member, layer_tar, make_image, make_index, put_image
+from tests.sources import Maker
 
 ONE = [Member("bin", "dir", 0o755), Member("bin/app", mode=0o755, content="one")]
 TWO = [Member("bin/.wh.app"), Member("etc/two", content="two")]
@@ -45,9 +46,9 @@ class NoNetwork(Registry):
 
 
 def images(folder: Path) -> Images:
-    return Images(
-        Store(folder), registry=NoNetwork(), missing=lambda *_: pytest.fail("asked for a brick")
-    )
+    store = Store(folder)
+    maker = Maker(store, lambda text: pytest.fail(f"asked for {text}"))
+    return Images(store, registry=NoNetwork(), makers=[maker])
 
 
 def contents(store: Store, images: Images, name: str, platform: Platform = AMD64) -> dict[str, str]:

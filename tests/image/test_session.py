@@ -140,7 +140,7 @@ def test_mirror_keeps_the_name(fake: FakeRegistry, source: Store, store: Store) 
     fake.load(source, image.name, "pre/team/app", "1")
     mirrors = Mirrors.parse([f"h.example={fake.url}/pre"], {})
     assert (
-        Images(store, mirrors=mirrors).image("h.example/team/app:1", AMD64).name
+        Images(store, registry=Registry(mirrors)).image("h.example/team/app:1", AMD64).name
         == "h.example/team/app:1"
     )
     assert store.resolve("h.example/team/app:1")

@@ -12,14 +12,15 @@ from collections.abc import Callable
 import pytest
 
 from compos.errors import CombinedError, ComposError
+from compos.image.door import stored_image
 from compos.image.model import INDEX, Descriptor, Image
 from compos.image.platform import Platform
-from compos.image.reference import Reference
 from compos.image.registry import Registry
-from compos.image.source import Images, stored_image
+from compos.image.source import Images
 from compos.image.store import Store
 from tests.images import AMD64, ARM64, as_json, make_image, make_index, put_image
 from tests.registry import FakeRegistry, Fault
+from tests.sources import Maker
 
 ONE = [("a", "file", 0o644, "one")]
 TWO = [("b", "file", 0o644, "two")]
@@ -213,17 +214,13 @@ def test_bricks_are_asked_between_store_and_registry(
     fake: FakeRegistry, source: Store, store: Store, registry: Registry
 ) -> None:
     name = both(source, fake)
-    asked: list[tuple[str, Platform]] = []
-
-    def missing(reference: Reference, platform: Platform) -> Image | None:
-        asked.append((str(reference), platform))
-        return make_image(store, "brick:1", [ONE]) if reference.path == "library/brick" else None
-
-    images = Images(store, registry=registry, missing=missing)
+    brick = "docker.io/library/brick:1"
+    maker = Maker(store, lambda text: make_image(store, text, [ONE]) if text == brick else None)
+    images = Images(store, registry=registry, makers=[maker])
     assert images.image("brick:1", AMD64).name == "docker.io/library/brick:1"
     assert images.image(name, AMD64).name == name
-    assert Images(store, registry=registry, missing=missing).image("brick:1", AMD64)
-    assert asked == [("docker.io/library/brick:1", AMD64), (name, AMD64)]
+    assert Images(store, registry=registry, makers=[maker]).image("brick:1", AMD64)
+    assert maker.asked == [brick, name]
 
 
 def test_several_at_once(fake: FakeRegistry, source: Store, store: Store, images: Images) -> None:

@@ -13,6 +13,7 @@ import pytest
 from compos.errors import ComposError, ImageNotFound, PackageError
 from compos.image.attestation import spdx_documents
 from compos.image.model import Image
+from compos.image.offer import Wanted
 from compos.image.platform import Platform
 from compos.image.reference import Reference
 from compos.image.store import Store
@@ -26,6 +27,7 @@ from compos.package.recipe_key import has_key, recipe_key
 from compos.tree.contents import Contents
 from compos.tree.flatten import image_tree
 from tests.package.debian.archive_of import DATE, Archive, Key
+from tests.sources import Maker
 
 AMD64 = Platform("linux", "amd64")
 BUILD = """
@@ -131,7 +133,7 @@ def test_other_architectures_stay_in_the_index(workshop: Workshop, tmp_path: Pat
     recipe = load_recipe(workshop.brick)
     for architecture in ("amd64", "arm64"):
         workshop.builder(store).build(recipe, Platform("linux", architecture), named(recipe))
-    from compos.image.source import stored_image
+    from compos.image.door import stored_image
 
     root = store.resolve(named(recipe))
     assert root is not None
@@ -184,18 +186,11 @@ def test_which_names_are_ours(reference: str, found: bool) -> None:
     assert (find_brick(Reference.parse(reference)) is not None) is found
 
 
-class Registry:
-    """Answers for every image, or for none."""
-
-    def __init__(self, image: Image | None) -> None:
-        self.image = image
-        self.asked: list[str] = []
-
-    def __call__(self, reference: Reference, platform: Platform) -> Image:
-        self.asked.append(str(reference))
-        if self.image is None:
-            raise ImageNotFound("image-not-found", "no")
-        return self.image
+def published_or_not(image: Image | None) -> Image:
+    """What a registry says."""
+    if image is None:
+        raise ImageNotFound("image-not-found", "no")
+    return image
 
 
 @pytest.mark.parametrize(
@@ -213,14 +208,14 @@ def test_who_is_asked_for_a_brick(
 ) -> None:  # fmt: skip
     monkeypatch.setattr(bricks, "bricks_folder", lambda: workshop.brick.parent)
     store = Store(tmp_path / "store")
-    built = workshop.build(Store(tmp_path / "other"))
-    registry = Registry(built if published else None)
-    image = Bricks(lambda: workshop.builder(store), registry, mirrored=mirrored).missing(
-        Reference.parse(reference), AMD64
-    )
-    assert image is not None
+    other = Store(tmp_path / "other")
+    built = workshop.build(other)
+    registry = Maker(other, lambda text: published_or_not(built if published else None))
+    source = Bricks(lambda: workshop.builder(store), registry, mirrored=mirrored)
+    offers = [*source.offers(Wanted(str(Reference.parse(reference)), (AMD64,)))]
+    assert len(offers) == 1
     assert bool(registry.asked) is asks
-    assert (image is built) is (asks and published)
+    assert (store.resolve(offers[0].asked) is None) is (asks and published)
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 
 from compos.image.attestation import spdx_documents
+from compos.image.door import stored_image
 from compos.image.model import Index, parse_document
 from compos.image.platform import Platform
 from compos.image.push import push
 from compos.image.registry import Registry
-from compos.image.source import Images, stored_image
+from compos.image.source import Images
 from compos.image.store import Store
 from compos.package import bricks
 from compos.package.recipe import load_recipe, named

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from compos.image.mirrors import Mirrors
+    from compos.image.offer import ImageSource
     from compos.image.registry import Registry
     from compos.image.source import Images
     from compos.image.store import Store
@@ -65,33 +66,31 @@ class Access:
     ) -> Images:
         """Where a build's images come from. `pull` asks registries even for what the store has,
         `docker` asks the Docker engine first; `packages` are those named by their folders."""
+        from compos.image.published import PublishedImages
         from compos.image.source import Images
         from compos.package.bricks import Bricks
 
-        mirrors = self._mirrors
-        certificates = self._options.certificates
-        registry_only = Images(
-            self.store, mirrors=mirrors, certificates=certificates, pull=True, reserved=True
-        )
+        # Unlike the registry of a build's other images, that of bricks has no fallback: nobody
+        # else's image may stand in for a brick.
         bricks = Bricks(
             lambda: self.builder,
-            lambda reference, platform: registry_only.image(str(reference), platform),
-            mirrored=mirrors.has_bricks,
+            PublishedImages(self.store, self._registry_of_bricks, reserved=True),
+            mirrored=self._mirrors.has_bricks,
             local=packages.recipes if packages else None,
         )
-        first = None
+        first: list[ImageSource] = []
         if docker and not pull:
             from compos.image.engine import Engine
 
-            first = Engine(self.store).image
-        # Bricks have no fallback above: nobody else's image may stand in for one.
+            first.append(Engine(self.store))
         return Images(
-            self.store,
-            registry=lambda: self.registry,
-            pull=pull,
-            missing=bricks.missing,
-            first=first,
+            self.store, registry=lambda: self.registry, pull=pull, first=first, makers=[bricks]
         )
+
+    def _registry_of_bricks(self) -> Registry:
+        from compos.image.registry import Registry
+
+        return Registry(self._mirrors, certificates=self._options.certificates)
 
     @cached_property
     def _mirrors(self) -> Mirrors:

@@ -225,7 +225,7 @@ def _push_target(name: str | None) -> str:
 def _push(access: Access, archive: Path, name: str) -> None:
     """The artifact goes through the store, which knows what the registry has already."""
     from compos.image.archive import opened
-    from compos.image.local import import_archive
+    from compos.image.import_archive import import_archive
     from compos.image.names import Origin
     from compos.image.push import push
 

@@ -173,8 +173,9 @@ def export(
 ) -> None:
     """Write an image of the store as one tar: an OCI layout, an archive for docker load, or its
     root filesystem."""
+    from compos.image.door import stored_image
     from compos.image.platform import Platform
-    from compos.image.source import canonical_name, stored_image
+    from compos.image.source import canonical_name
     from compos.output.export import export_pieces
     from compos.output.write import Output, write_outputs, write_stream
 
@@ -207,7 +208,7 @@ def import_(file: str, *, settings: Settings, allow_brick_names: bool) -> None:
     import shutil
 
     from compos.image.archive import opened
-    from compos.image.local import import_archive
+    from compos.image.import_archive import import_archive
     from compos.image.names import Origin
 
     store = Access(settings.images).store

@@ -11,18 +11,19 @@ from __future__ import annotations
 import http.client
 import os
 import socket
+from collections.abc import Generator
 from contextlib import closing
 from urllib.parse import quote
 
 from compos.errors import ImageError, StoreError
 from compos.image.archive import opened
+from compos.image.docker_archive import import_docker
 from compos.image.json_document import parse_json
-from compos.image.local import import_docker
-from compos.image.model import Descriptor, Image
-from compos.image.names import ORIGIN, Origin
+from compos.image.model import Descriptor
+from compos.image.names import Origin
+from compos.image.offer import Offer, Wanted
 from compos.image.platform import Platform
-from compos.image.reference import Reference, is_reserved
-from compos.image.source import stored_image
+from compos.image.reference import is_reserved
 from compos.image.store import Store
 from compos.progress import notice
 
@@ -43,19 +44,32 @@ class Engine:
     def __init__(self, store: Store, host: str | None = None) -> None:
         self._store = store
         self._host = host or os.environ.get("DOCKER_HOST") or f"unix://{SOCKET}"
+        self._answers: dict[Wanted, Offer | None] = {}
+        """It is asked once, which may take as long as exporting an image."""
 
-    def image(self, reference: Reference, platform: Platform) -> Image | None:
-        """The engine's image of this name for `platform`; None when there is none, or no engine."""
-        name = str(reference)
-        if is_reserved(reference):
-            # Whatever the engine has under a name of our bricks, it is not ours.
-            return None
+    def offers(self, wanted: Wanted) -> Generator[Offer, None, None]:
+        """The engine's image of this name; nothing when there is none, or no engine. It has no
+        images as they were published."""
+        # Whatever the engine has under a name of our bricks, it is not ours.
+        if wanted.as_published or is_reserved(wanted.reference):
+            return
+        if wanted not in self._answers:
+            self._answers[wanted] = self._offer(wanted)
+        if (offer := self._answers[wanted]) is not None:
+            yield offer
+
+    def _offer(self, wanted: Wanted) -> Offer | None:
         try:
-            found = self._inspect(name)
-            if found is None or found.get("Architecture") not in ("", None, platform.architecture):
+            found = self._inspect(wanted.text)
+            if found is None or found.get("Architecture") not in (
+                "",
+                None,
+                wanted.platform.architecture,
+            ):
                 return None
-            manifest = self._manifest(name, str(found["Id"]), platform)
-            return stored_image(self._store, name, manifest, platform)
+            identity = str(found["Id"])
+            manifest = self._manifest(wanted.text, identity, wanted.platform)
+            return Offer(wanted.text, manifest, Origin("engine"), kept_as=f"docker:{identity}")
         except StoreError:
             # A full disk is no reason to ask somebody else for the image.
             raise
@@ -63,7 +77,7 @@ class Engine:
             reason = error.message
         except (OSError, ValueError, KeyError, RecursionError, http.client.HTTPException) as error:
             reason = str(error)
-        notice(f"the Docker engine does not serve {name}: {reason}")
+        notice(f"the Docker engine does not serve {wanted.text}: {reason}")
         return None
 
     def _manifest(self, name: str, identity: str, platform: Platform) -> Descriptor:
@@ -86,7 +100,6 @@ class Engine:
                     out.write(piece)
             with opened(path) as archive:
                 _, manifest = import_docker(self._store, archive, platform, "")
-        self._store.tag(f"docker:{identity}", manifest, annotations={ORIGIN: str(Origin("engine"))})
         self._store.remember("engine", key, name, manifest)
         return manifest
 

@@ -16,9 +16,8 @@ from compos.image.model import Descriptor
 from compos.image.platform import Platform
 from compos.image.reference import NAMESPACE, Reference, is_reserved
 from compos.image.store import Store
-from compos.progress import notice
 
-__all__ = ["ORIGIN", "RECIPE", "Origin", "admit", "admitted", "origin_of", "require_free"]
+__all__ = ["ORIGIN", "RECIPE", "Origin", "bind", "entry_of", "origin_of", "require_free"]
 
 ORIGIN = "org.compos.origin"
 """The annotation of a name that says where its image came from."""
@@ -51,27 +50,17 @@ def require_free(reference: Reference, origin: Origin) -> None:
         )
 
 
-def admit(
-    store: Store, reference: Reference, root: Descriptor, origin: Origin, *, reserved: bool = False
-) -> None:
-    """Let a name stand for an image that came from elsewhere; `reserved` permits names of ours.
-
-    Raises `ImageError` (`name-reserved`).
-    """
-    if not reserved:
-        require_free(reference, origin)
-    name = str(reference)
-    known = store.resolve(name)
-    if known is not None and known.digest != root.digest and origin.kind == "archive":
-        notice(f"{name} was {known.digest} ({origin_of(known)}) and is {root.digest} now")
+def bind(store: Store, name: str, root: Descriptor, origin: Origin) -> None:
+    """Let a name of the store stand for an image that came from elsewhere, and may have it."""
     store.tag(name, root.plain, annotations={ORIGIN: str(origin)})
 
 
-def admitted(store: Store, reference: Reference, platform: Platform) -> Descriptor | None:
+def entry_of(store: Store, name: str, platform: Platform) -> Descriptor | None:
     """What the store has under a name; None for a name of ours that somebody else's image has got
     by another way."""
-    entry = store.resolve(str(reference))
-    if entry is None or not is_reserved(reference):
+    entry = store.resolve(name)
+    reference = Reference.find(name)
+    if entry is None or reference is None or not is_reserved(reference):
         return entry
     known = {ORIGIN, f"{RECIPE}.{platform.architecture}"} & entry.annotations.keys()
     return entry if known else None

@@ -9,6 +9,7 @@ tags and digests.
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from typing import NamedTuple
 
 from compos.errors import ImageError
@@ -89,6 +90,15 @@ class Reference(NamedTuple):
                 text, "a repository is 2 to 255 lower-case letters, digits, '_', '-', '.' and '/'"
             )
         return cls(domain, path, tag, digest)
+
+    @classmethod
+    def find(cls, text: str) -> Reference | None:
+        """As `parse`; None for an image of this machine, and for what cannot name an image."""
+        if is_local(text):
+            return None
+        with suppress(ImageError):
+            return cls.parse(text)
+        return None
 
     @property
     def version(self) -> str:

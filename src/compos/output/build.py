@@ -20,7 +20,7 @@ from compos.filesystem.compress import encoding, identity
 from compos.image.attestation import attested
 from compos.image.model import Image
 from compos.image.platform import Platform
-from compos.image.reference import Reference, is_local
+from compos.image.reference import Reference
 from compos.image.source import Images, canonical_name
 from compos.image.store import Store
 from compos.output.formats import machines, make
@@ -89,12 +89,14 @@ def _locate(error: ComposError, config: Config) -> None:
     marks = image_marks(config)
     for name, mark in marks.items():
         # A mirror's URL has another host, and something in front of the repository.
-        repository = "" if is_local(name) else f"/{Reference.parse(name).origin[1]}/"
+        reference = Reference.find(name)
+        repository = f"/{reference.origin[1]}/" if reference else ""
         if place.startswith((canonical_name(name), name)) or (repository and repository in place):
             error.place = f"{mark}: {place}"
             return
     for name, mark in marks.items():
-        if not is_local(name) and f"//{Reference.parse(name).origin[0]}/" in place:
+        reference = Reference.find(name)
+        if reference and f"//{reference.origin[0]}/" in place:
             error.place = f"{mark}: {place}"
             return
 

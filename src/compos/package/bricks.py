@@ -5,16 +5,16 @@ May touch: the folder of bricks (reading), the store, the Debian mirror.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from compos.errors import ImageError, ImageNotFound, PackageError
-from compos.image.model import Image
 from compos.image.names import RECIPE
+from compos.image.offer import ImageSource, Offer, Wanted
 from compos.image.platform import Platform
-from compos.image.reference import HUB, NAMESPACE, Reference, is_local, is_reserved
+from compos.image.reference import HUB, NAMESPACE, Reference, is_reserved
 from compos.image.store import Store
 from compos.package.recipe_key import has_key, recipe_key
 from compos.suggestion import question, similar
@@ -67,10 +67,8 @@ def _brick_folder(reference: Reference) -> Path | None:
 
 def is_shipped(text: str) -> bool:
     """Whether an image's name is one of a brick of ours, without a registry."""
-    if is_local(text):
-        return False
-    reference = Reference.parse(text)
-    return is_reserved(reference) and find_brick(reference) is not None
+    reference = Reference.find(text)
+    return reference is not None and is_reserved(reference) and find_brick(reference) is not None
 
 
 def own_name(recipe: Recipe) -> str:
@@ -97,21 +95,20 @@ def own_name(recipe: Recipe) -> str:
 
 
 class Bricks:
-    """Makes bricks that are missing.
+    """Our bricks as a source of images: from their registry, or built when they are missing.
 
-    `builder` is called when the first brick is missing. `published` asks the registry for an image
-    (raising `ImageError`, id `image-not-found`, when it has none). It is not asked for names
-    without a registry (`compos/init:v1`) unless `mirrored` says that the user named a registry of
-    bricks (`--mirror compos=URL`): nobody has published ours on the public hub or behind its
-    mirrors, and whoever holds that name there must not get into an image. `local` has packages that
-    the user named by their folders, by canonical name: they are built too, unless a Dockerfile
-    makes them.
+    `builder` is called when the first brick is missing. `published` is asked first for names with a
+    registry; for those without one (`compos/init:v1`) only if `mirrored` says that the user named a
+    registry of bricks (`--mirror compos=URL`): nobody has published ours on the public hub or
+    behind its mirrors, and whoever holds that name there must not get into an image. `local` has
+    packages that the user named by their folders, by canonical name: they are built too, unless a
+    Dockerfile makes them.
     """
 
     def __init__(
         self,
         builder: Callable[[], Builder],
-        published: Callable[[Reference, Platform], Image],
+        published: ImageSource,
         *,
         mirrored: bool,
         local: Mapping[str, Recipe] | None = None,
@@ -121,24 +118,35 @@ class Bricks:
         self._mirrored = mirrored
         self._local = local or {}
 
-    def missing(self, reference: Reference, platform: Platform) -> Image | None:
-        """The brick that `reference` names, from its registry or built now; None when it is not one
+    def offers(self, wanted: Wanted) -> Generator[Offer, None, None]:
+        """The brick that `wanted` names, from its registry or built now; nothing when it is not one
         of ours."""
-        own = self._local.get(str(reference))
+        own = self._local.get(wanted.text)
         if own is not None:
-            return None if own.dockerfile else self._builder().build(own, platform, str(reference))
+            if not own.dockerfile:
+                yield self._built(own, wanted)
+            return
+        reference = wanted.reference
         recipe = find_brick(reference)
         if recipe is None and not is_reserved(reference):
-            return None
+            return
         if not is_reserved(reference) or self._mirrored:
             try:
-                return self._published(reference, platform)
+                yield from self._published.offers(wanted)
+                return
             except ImageNotFound:
                 if recipe is None:
                     raise
         if recipe is None:
             raise _unknown(reference)
-        return self._builder().build(recipe, platform, str(reference))
+        yield self._built(recipe, wanted)
+
+    def _built(self, recipe: Recipe, wanted: Wanted) -> Offer:
+        """The brick for all the platforms, which the builder has named in the store."""
+        builder = self._builder()
+        for platform in wanted.platforms:
+            builder.build(recipe, platform, wanted.text)
+        return Offer(wanted.text, builder.store.named(wanted.text))
 
 
 def _unknown(reference: Reference) -> ImageError:
@@ -176,13 +184,10 @@ def current_bricks(
     """
     current = set()
     for text in references:
-        if is_local(text):
-            continue
-        reference = Reference.parse(text)
-        entry = store.resolve(str(reference))
-        if entry is None or not (
-            built := entry.annotations.get(f"{RECIPE}.{platform.architecture}")
-        ):
+        reference = Reference.find(text)
+        entry = store.resolve(str(reference)) if reference else None
+        built = entry.annotations.get(f"{RECIPE}.{platform.architecture}") if entry else None
+        if reference is None or not built:
             continue
         own = (local or {}).get(str(reference))
         folder = None if own else _brick_folder(reference)

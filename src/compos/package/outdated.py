@@ -13,11 +13,11 @@ from typing import NamedTuple
 from urllib.parse import unquote
 
 from compos.image.attestation import spdx_documents
+from compos.image.door import stored_image
 from compos.image.model import Image
 from compos.image.names import RECIPE
 from compos.image.platform import Platform
 from compos.image.reference import Reference
-from compos.image.source import stored_image
 from compos.image.store import REF_NAME, Store
 from compos.package.bricks import find_brick
 from compos.package.debian.index import Index
