@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PROGRAM_SOURCES := $(wildcard bricks/init/src/*.c bricks/init/src/*/*.[ch] src/compos/boot/loader/*.S) hatch_build.py
+PROGRAM_SOURCES := $(wildcard bricks/*/src/*.[ch] bricks/*/src/*/*.[ch] src/compos/boot/loader/*.S) hatch_build.py
 
 DEMO_PACKAGES := qemu-system-x86
 TEST_PACKAGES := $(DEMO_PACKAGES) $(shell sed 's/\#.*//' tests/packages.txt)
@@ -36,7 +36,7 @@ lint: $(VENV)/ready   ## the linters alone (they also run as tests)
 format: $(VENV)/ready
 	@$(BIN)/ruff check --fix src tests bench docs examples hatch_build.py
 	@$(BIN)/ruff format src tests bench docs examples hatch_build.py
-	@clang-format -i bricks/init/src/*.c bricks/init/src/*/*.[ch] tests/bricks/init/*.c
+	@clang-format -i bricks/*/src/*.[ch] bricks/*/src/*/*.[ch] tests/bricks/init/*.c
 
 bench: $(VENV)/ready  ## measure builds beside cp and the C tools, and write docs/benchmarks.md (ten minutes; needs 10 GB)
 	@scripts/install-packages docker-registry skopeo zstd

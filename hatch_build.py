@@ -1,5 +1,5 @@
-"""Build hook: compiles `init`, the image's PID 1, and assembles the BIOS loader, with the zig
-compiler of the `ziglang` wheel (a build requirement only).
+"""Build hook: compiles the bricks' programs in C, such as the image's PID 1, and assembles the BIOS
+loader, with the zig compiler of the `ziglang` wheel (a build requirement only).
 
 Also a command: `python hatch_build.py [amd64|arm64|riscv64...]`. The same sources give the same
 bytes in any folder.
@@ -24,7 +24,7 @@ __all__ = [
     "TARGETS",
     "CustomBuildHook",
     "assemble_loader",
-    "compile_init",
+    "compile_program",
     "host_architecture",
     "remove_outdated",
 ]
@@ -46,7 +46,6 @@ WARNINGS = (
 FLAGS = (
     *(
         "-std=c11",
-        "-Isrc",
         "-D_GNU_SOURCE=",
         "-Os",
         "-static",
@@ -57,7 +56,11 @@ FLAGS = (
     *("-fno-asynchronous-unwind-tables", "-Wl,--gc-sections", "-Wl,--build-id=none"),
 )
 
-BRICK = Path(__file__).resolve().parent / "bricks" / "init"
+BRICKS = Path(__file__).resolve().parent / "bricks"
+PROGRAMS = {"init": ("init/src",)}
+"""A brick that has a program in C, and the folders of its sources, below `bricks`: includes are
+written from there. It becomes `bin/ARCHITECTURE/BRICK` of the brick."""
+
 LOADER = Path(__file__).resolve().parent / "src" / "compos" / "boot" / "loader"
 LOADER_ORIGINS = {"mbr": 0x600, "loader": 0x7C00}
 """Where in memory each part of the BIOS loader runs. It is 16-bit x86 code, whatever machine
@@ -78,23 +81,22 @@ def host_architecture() -> str:
     return MACHINES.get(platform.machine(), "amd64")
 
 
-def compile_init(architecture: str) -> Path:
-    """The program for `architecture`, compiled unless it is there and of just these sources, flags
-    and compiler."""
-    program = _program(architecture)
-    if _is_current(architecture):
+def compile_program(brick: str, architecture: str) -> Path:
+    """A brick's program for `architecture`, compiled unless it is there and of just these sources,
+    flags and compiler."""
+    program = _program(brick, architecture)
+    if _is_current(brick, architecture):
         return program
     program.parent.mkdir(parents=True, exist_ok=True)
-    partial = program.with_name(f"init.{os.getpid()}")
-    prefix = f"-ffile-prefix-map={BRICK}=."
-    command = ["cc", *_options(architecture), prefix, "-o", str(partial)]
-    sources = sorted(str(source.relative_to(BRICK)) for source in BRICK.glob("src/**/*.c"))
+    partial = program.with_name(f"{brick}.{os.getpid()}")
+    prefix = f"-ffile-prefix-map={BRICKS}=."
+    command = ["cc", *_options(brick, architecture), prefix, "-o", str(partial)]
     try:
-        _zig(*command, *sources, cwd=BRICK)
+        _zig(*command, *_sources(brick, "*.c"), cwd=BRICKS)
         partial.replace(program)
     finally:
         partial.unlink(missing_ok=True)
-    _stamp(architecture).write_text(_key(architecture))
+    _stamp(brick, architecture).write_text(_key(brick, architecture))
     return program
 
 
@@ -130,38 +132,50 @@ def _zig(*arguments: str, cwd: Path) -> None:
 
 def remove_outdated() -> None:
     """Removes the programs of other sources than these, so that no wheel carries one."""
-    for architecture in TARGETS:
-        if not _is_current(architecture):
-            shutil.rmtree(_program(architecture).parent, ignore_errors=True)
+    for brick in PROGRAMS:
+        for architecture in TARGETS:
+            if not _is_current(brick, architecture):
+                shutil.rmtree(_program(brick, architecture).parent, ignore_errors=True)
 
 
-def _program(architecture: str) -> Path:
-    return BRICK / "bin" / architecture / "init"
+def _program(brick: str, architecture: str) -> Path:
+    return BRICKS / brick / "bin" / architecture / brick
 
 
-def _stamp(architecture: str) -> Path:
-    return _program(architecture).with_name("init.stamp")
+def _stamp(brick: str, architecture: str) -> Path:
+    return _program(brick, architecture).with_name(f"{brick}.stamp")
 
 
-def _is_current(architecture: str) -> bool:
-    stamp = _stamp(architecture)
+def _is_current(brick: str, architecture: str) -> bool:
+    stamp = _stamp(brick, architecture)
     return (
-        _program(architecture).exists()
+        _program(brick, architecture).exists()
         and stamp.exists()
-        and stamp.read_text() == _key(architecture)
+        and stamp.read_text() == _key(brick, architecture)
     )
 
 
-def _options(architecture: str) -> list[str]:
-    return ["-target", TARGETS[architecture], *FLAGS, *WARNINGS]
+def _options(brick: str, architecture: str) -> list[str]:
+    includes = [f"-I{folder}" for folder in PROGRAMS[brick]]
+    return ["-target", TARGETS[architecture], *FLAGS, *includes, *WARNINGS]
 
 
-def _key(architecture: str) -> str:
+def _sources(brick: str, pattern: str) -> list[str]:
+    """The files of a brick's program, relative to `BRICKS`."""
+    return sorted(
+        str(file.relative_to(BRICKS))
+        for folder in PROGRAMS[brick]
+        for file in (BRICKS / folder).rglob(pattern)
+    )
+
+
+def _key(brick: str, architecture: str) -> str:
     """What decides the bytes; the folder does not."""
-    digest = hashlib.sha256("\0".join([version("ziglang"), *_options(architecture)]).encode())
-    for file in sorted(BRICK.glob("src/**/*.[ch]")):
+    options = _options(brick, architecture)
+    digest = hashlib.sha256("\0".join([version("ziglang"), *options]).encode())
+    for name in _sources(brick, "*.[ch]"):
         digest.update(
-            f"\0{file.relative_to(BRICK)}\0".encode() + hashlib.sha256(file.read_bytes()).digest()
+            f"\0{name}\0".encode() + hashlib.sha256((BRICKS / name).read_bytes()).digest()
         )
     return digest.hexdigest()
 
@@ -176,8 +190,9 @@ class CustomBuildHook(BuildHookInterface[Any]):
             return
         every = os.environ.get("COMPOS_ALL_ARCHES") == "1"
         for architecture in TARGETS if every else (host_architecture(),):
-            self.app.display_info(f"Compiling init for {architecture}")
-            compile_init(architecture)
+            for brick in PROGRAMS:
+                self.app.display_info(f"Compiling {brick} for {architecture}")
+                compile_program(brick, architecture)
         VERSION_FILE.write_text(VERSION.format(self.metadata.version))
         self.app.display_info("Assembling the BIOS loader")
         assemble_loader()
@@ -188,5 +203,6 @@ if __name__ == "__main__":
     for name in sys.argv[1:] or [host_architecture()]:
         if name not in TARGETS:
             raise SystemExit(f"hatch_build.py: {name}: not one of {', '.join(TARGETS)}")
-        print(compile_init(name))
+        for program in PROGRAMS:
+            print(compile_program(program, name))
     assemble_loader()

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from compos.cli.main import main
 from compos.output.roots import ROOTS
-from hatch_build import compile_init
+from hatch_build import PROGRAMS, compile_program
 from tests.guest import fetch, free_port
 
 __all__ = ["ROWS", "SYSTEM", "Row", "boot", "build"]
@@ -210,7 +210,9 @@ def boot(row: Row, prefix: Path, state: Path, seconds: float = 150) -> float:
 
 def build(row: Row, folder: Path) -> Path:
     """Compose what `row` boots in an empty folder; returns the outputs' prefix."""
-    compile_init(row.architecture)  # An installation from a checkout has this machine's only.
+    for brick in PROGRAMS:
+        # An installation from a checkout has this machine's only.
+        compile_program(brick, row.architecture)
     path = folder / "system.yml"
     path.write_text(SYSTEM.replace("{console}", CONSOLES[row.architecture]))
     root = row.root if row.root in ROOTS else "auto"
