@@ -54,4 +54,8 @@ def load(
         rename=packages.rename,
         allow_local_files=options.allow_local_files,
     )
+    if options.bricks_for or config.bricks:
+        from compos.package.linuxkit import with_bricks
+
+        config = with_bricks(config)
     return Description(config, platform, packages)

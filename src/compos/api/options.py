@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from compos.config.variables import Variable
@@ -21,12 +21,14 @@ class LoadOptions(NamedTuple):
 
     `architecture` is amd64, arm64 or riscv64, by default this machine's. `variables` win over the
     files' own defaults; a plain string will do as a value. `allow_local_files` lets YAML that comes
-    from the network name files, packages and images of this machine.
+    from the network name files, packages and images of this machine. `bricks_for` linuxkit puts
+    bricks in place of LinuxKit's packages.
     """
 
     architecture: str | None = None
     variables: Mapping[str, Variable | str] = MappingProxyType({})
     allow_local_files: bool = False
+    bricks_for: Literal["linuxkit"] | None = None
 
 
 class ImageOptions(NamedTuple):

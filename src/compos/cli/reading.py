@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import click
 
@@ -30,6 +30,11 @@ _FLAGS = (
         help="Let YAML from the network name files, packages and images of this machine.",
     ),
     click.option(
+        "--bricks-for",
+        type=click.Choice(("linuxkit",)),
+        help="Use our bricks where the YAML names LinuxKit's packages.",
+    ),
+    click.option(
         "--env-file",
         "env_files",
         multiple=True,
@@ -49,11 +54,12 @@ def reading_options(function: Callable[..., Result]) -> Callable[..., Result]:
         variables: tuple[str, ...],
         env_files: tuple[str, ...],
         allow_local_files: bool,
+        bricks_for: Literal["linuxkit"] | None,
         **others: object,
     ) -> Result:
         from compos.config.variables import given_variables
 
         given = given_variables(variables, env_files)
-        return function(reading=LoadOptions(arch, given, allow_local_files), **others)
+        return function(reading=LoadOptions(arch, given, allow_local_files, bricks_for), **others)
 
     return with_flags(command, _FLAGS)

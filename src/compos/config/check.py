@@ -17,6 +17,7 @@ from compos.suggestion import did_you_mean
 
 __all__ = [
     "ARCHITECTURES",
+    "BRICK_FAMILIES",
     "CAPABILITIES",
     "CONFINEMENTS",
     "FAILURES",
@@ -91,6 +92,7 @@ TEMPLATE = "@pkg:"
 LOG_DRIVERS = ("file", "console", "kmsg", "syslog", "none")
 LOG_OPTIONS = ("max-size", "max-file", "tag", "syslog-address")
 CONFINEMENTS = ("default", "linuxkit")
+BRICK_FAMILIES = ("linuxkit",)
 SECCOMP = ("default", "unconfined")
 FAILURES = ("continue", "halt", "reboot")
 """What a failed `onboot` container means."""

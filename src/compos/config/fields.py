@@ -349,6 +349,11 @@ _SECTIONS = (
         "What containers may do that ask for nothing: default (docs/confinement.md), or as under "
         "linuxkit [default].",
     ),
+    key(
+        "bricks",
+        Text(choices=check.BRICK_FAMILIES),
+        "Whose packages the bricks of compos replace: linuxkit.",
+    ),
 )
 OVERLAY = table(
     model.Config, "What one architecture has beside the rest.", *_SECTIONS, name="Overlay"

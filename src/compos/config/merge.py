@@ -62,6 +62,7 @@ _CONFIG: Mapping[str, Callable[[Any, Any], Any]] = {
     "init_marks": _appended,
     "overlays": _dropped,
     "confinement": _unless_empty,
+    "bricks": _unless_empty,
 }
 _KERNEL: Mapping[str, Callable[[Any, Any], Any]] = {
     "image": _unless_empty,

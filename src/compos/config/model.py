@@ -372,3 +372,4 @@ class Config(NamedTuple):
     init_marks: tuple[Mark, ...] = ()
     overlays: Mapping[str, Config] | None = None
     confinement: str | None = None
+    bricks: str | None = None
