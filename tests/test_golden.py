@@ -1,9 +1,9 @@
 """The bytes of every uncompressed format, for one tree and one disk, against recorded SHA-256
 digests.
 
-Results are kept in the store under a `VERSION` of the code that makes them. Whoever changes what a
-writer makes sees it here first: raise the `VERSION` constants of what is derived from that format,
-then record the new digest.
+Results are kept in the store under the versions of their kinds (`compos.image.derived_kinds`).
+Whoever changes what a writer makes sees it here first: raise the versions of what is derived from
+that format, then record the new digest.
 """
 
 from __future__ import annotations

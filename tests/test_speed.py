@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from compos.image.derived_kinds import DerivedKind
 from compos.image.digest import Digest
 from compos.image.store import Store
 from compos.tree import record
@@ -130,7 +131,7 @@ def test_records_are_read_as_quickly_as_marshal_reads_tuples(tmp_path: Path) -> 
         )
         for number in range(30_000)
     ]
-    record.save_nodes(tmp_path / "record", "tree 1", nodes)
+    record.save_nodes(tmp_path / "record", DerivedKind.TREE, nodes)
     plain = marshal.dumps(
         [(name, (*node[:6], tuple(map(tuple, node.content)), *node[7:])) for name, node in nodes]
     )
@@ -143,7 +144,7 @@ def test_records_are_read_as_quickly_as_marshal_reads_tuples(tmp_path: Path) -> 
         return made
 
     def checked() -> Tree | None:
-        return record.load_tree(tmp_path / "record", "tree 1", store)
+        return record.load_tree(tmp_path / "record", DerivedKind.TREE, store)
 
     assert checked() == unchecked() == dict(nodes)
     times: dict[Callable[[], object], list[float]] = {checked: [], unchecked: []}

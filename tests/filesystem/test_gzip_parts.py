@@ -16,6 +16,8 @@ import pytest
 from compos.filesystem import deflate
 from compos.filesystem.compress import identity, stored
 from compos.filesystem.gzip_parts import CHUNK, combined, joined
+from compos.image.derived import KindOfResults
+from compos.image.derived_kinds import DerivedKind
 from compos.image.store import Store
 from compos.tree.contents import Contents
 
@@ -50,7 +52,9 @@ def test_one_stream_of_parts(tmp_path: Path, program: str) -> None:
     store = Store(tmp_path / "store")
     bodies = [text(size, seed) for seed, size in enumerate(SIZES)]
     parts = [
-        stored(store, "test", f"{seed}", "gzip-part", partial(list, [body]))
+        stored(
+            KindOfResults(store, DerivedKind.SEGMENT), f"{seed}", "gzip-part", partial(list, [body])
+        )
         for seed, body in enumerate(bodies)
     ]
     whole = b"".join(bodies) + b"the end"
@@ -84,7 +88,7 @@ def test_a_part_is_the_same_whoever_compresses_it(tmp_path: Path, program: str) 
     made = []
     for name in ("one", "two"):
         store = Store(tmp_path / name)
-        part = stored(store, "test", "k", "gzip-part", lambda: [body])
+        part = stored(KindOfResults(store, DerivedKind.SEGMENT), "k", "gzip-part", lambda: [body])
         made.append((store.root / part.source).read_bytes())
     assert made[0] == made[1]
 

@@ -9,6 +9,7 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
+from compos.image.derived_kinds import DerivedKind
 from compos.image.seal import Seals
 from compos.image.store import Store
 from compos.tree import record
@@ -17,7 +18,7 @@ from tests.fuzz.engine import Target
 
 __all__ = ["TARGETS"]
 
-HEAD = b"compos-record 3 tree 1\n"
+HEAD = f"compos-record 3 {DerivedKind.TREE.title}\n".encode()
 BLOB = f"blobs/sha256/{hashlib.sha256(bytes(1000)).hexdigest()}"
 NODES = (
     ("bin", directory(0o755, -7)),
@@ -60,7 +61,7 @@ def _bodies() -> list[bytes]:
     path = _store().root.parent / "valid"
     found = []
     for nodes in (NODES, NODES[:1], ()):
-        record.save_nodes(path, "tree 1", nodes, (("gone",), ("opaque", "x/y")))
+        record.save_nodes(path, DerivedKind.TREE, nodes, (("gone",), ("opaque", "x/y")))
         found.append(path.read_bytes()[len(HEAD) + 32 :])
     return found
 
@@ -69,7 +70,7 @@ def _run_record(body: bytes) -> None:
     """What is read is a tree whose files lie in the store and have their sizes, or nothing."""
     path = _store().root.parent / "record"
     path.write_bytes(HEAD + hashlib.sha256(body).digest() + body)
-    for name, node in (record.load_tree(path, "tree 1", _store()) or {}).items():
+    for name, node in (record.load_tree(path, DerivedKind.TREE, _store()) or {}).items():
         if name.startswith("/") or {"..", "."} & {*name.split("/")} or "\0" in name:
             raise AssertionError(f"a path that leaves: {name!r}")
         size = 0
@@ -110,7 +111,7 @@ TARGETS = (
         "record",
         _run_record,
         _bodies(),
-        (b"\0" * 8, b"\xff" * 8, b"/../", b"../", b"index.json", b"derived/x/y"),
+        (b"\0" * 8, b"\xff" * 8, b"/../", b"../", b"index.json", b"derived/host/x"),
     ),
     Target("seals", _run_seals, _seals(), (b"compos-seals 1\n", b"\0" * 61)),
 )

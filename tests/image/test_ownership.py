@@ -13,6 +13,7 @@ import pytest
 
 from compos.cli.main import main
 from compos.errors import ImageError
+from compos.image.derived_kinds import DerivedKind
 from compos.image.staging import make_private
 from compos.image.store import Store
 from tests.images import make_image
@@ -28,7 +29,7 @@ ONE = [("a", "file", 0o644, "one")]
 @pytest.fixture
 def used(store: Store) -> Store:
     make_image(store, "xy:1", [ONE])
-    with store.derive("kind", "key") as path:
+    with store.derive(DerivedKind.HOST, "key") as path:
         path.write_bytes(b"x")
     return store
 
@@ -80,7 +81,7 @@ REFUSED: dict[str, tuple[Callable[[Path], None], str]] = {
     "a folder of blobs": (owner("blobs/sha256"), "store-foreign"),
     "writable blobs": (mode("blobs/sha256", 0o757), "store-writable"),
     "derived results": (mode("derived", 0o777), "store-writable"),
-    "one kind of them": (mode("derived/kind", 0o777), "store-writable"),
+    "one kind of them": (mode("derived/host", 0o777), "store-writable"),
     "the names": (owner("index.json"), "store-foreign"),
     "writable names": (mode("index.json", 0o666), "store-writable"),
     "the seals": (owner("seals"), "store-foreign"),
@@ -108,7 +109,7 @@ def test_a_store_that_others_can_change_is_refused(
     assert main(["cache", "ls", "--cache", str(used.root)]) == 1
     assert f"error[{expected}]" in capsys.readouterr().err
     monkeypatch.setenv("COMPOS_TRUST_CACHE", "1")
-    assert Store(used.root).derived("kind", "key") is not None
+    assert Store(used.root).derived(DerivedKind.HOST, "key") is not None
     assert main(["cache", "ls", "--cache", str(used.root)]) == 0
     monkeypatch.setenv("COMPOS_TRUST_CACHE", "0")
     with pytest.raises(ImageError):
@@ -127,7 +128,7 @@ ACCEPTED: dict[str, Callable[[Path], None]] = {
 @pytest.mark.parametrize("case", ACCEPTED)
 def test_what_nobody_else_can_change_is_used(used: Store, case: str) -> None:
     ACCEPTED[case](used.root)
-    assert Store(used.root).derived("kind", "key") is not None
+    assert Store(used.root).derived(DerivedKind.HOST, "key") is not None
 
 
 def test_whatever_the_umask_a_store_stays_ones_own(tmp_path: Path) -> None:
@@ -138,9 +139,9 @@ def test_whatever_the_umask_a_store_stays_ones_own(tmp_path: Path) -> None:
         make_private(store.root / "debian")
         for number in range(2):
             make_image(store, f"xy:{number}", [ONE])
-            with store.derive("kind", f"key{number}") as path:
+            with store.derive(DerivedKind.HOST, f"key{number}") as path:
                 path.write_bytes(b"x")
-            assert Store(store.root).derived("kind", f"key{number}") is not None
+            assert Store(store.root).derived(DerivedKind.HOST, f"key{number}") is not None
     finally:
         os.umask(old)
     assert (tmp_path / "new").stat().st_mode & 0o777 == 0o700
@@ -155,12 +156,12 @@ def test_whatever_the_umask_a_store_stays_ones_own(tmp_path: Path) -> None:
 def test_files_of_others_become_ours_or_are_made_anew(used: Store) -> None:
     """As an archive leaves them that root has unpacked."""
     layer = next((used.root / "blobs/sha256").iterdir())
-    for path in (layer, used.root / "derived/kind/key"):
+    for path in (layer, used.root / "derived/host/key"):
         os.chown(path, NOBODY, 0)
     fresh = Store(used.root)
     assert fresh.has(f"sha256:{layer.name}")
     assert layer.stat().st_uid == 0
-    assert fresh.derived("kind", "key") is None
+    assert fresh.derived(DerivedKind.HOST, "key") is None
 
 
 @pytest.mark.parametrize(("user", "expected"), [(0, 1), (NOBODY, 1), (1, FOREIGN)])

@@ -13,6 +13,7 @@ import pytest
 
 from compos.cli.main import main
 from compos.errors import ImageError
+from compos.image.derived_kinds import DerivedKind
 from compos.image.removal import (
     LIMIT_VARIABLE,
     clean,
@@ -55,16 +56,16 @@ def root(tmp_path: Path) -> Path:
 def derive(root: Path, *keys: str, size: int = 1000) -> None:
     store = Store(root)
     for key in keys:
-        with store.derive("kind", key) as path:
+        with store.derive(DerivedKind.HOST, key) as path:
             path.write_bytes(bytes(size))
 
 
 def use(root: Path, *keys: str) -> None:
-    assert all(Store(root).derived("kind", key) for key in keys)
+    assert all(Store(root).derived(DerivedKind.HOST, key) for key in keys)
 
 
 def keys(root: Path) -> list[str]:
-    return sorted(path.name for path in (root / "derived/kind").iterdir())
+    return sorted(path.name for path in (root / "derived/host").iterdir())
 
 
 @pytest.mark.parametrize(
@@ -107,7 +108,7 @@ def test_what_was_not_used_for_long_goes(root: Path, clock: Clock) -> None:
     derive(root, "old", "used", "pieces")
     clock.days(10)
     use(root, "used")
-    assert Store(root).holds([("derived/kind/pieces", 5)])
+    assert Store(root).holds([("derived/host/pieces", 5)])
     derive(root, "new")
     clock.days(3)
     assert clean_older(Store(root), 7 * DAY) == 1000
@@ -178,7 +179,7 @@ class TestBound:
         clock.days(1)
         use(root, "b")
         store = Store(root)
-        with store.derive("kind", "d") as path:
+        with store.derive(DerivedKind.HOST, "d") as path:
             path.write_bytes(bytes(1000))
         keep_bound(store, 4000)
         assert keys(root) == ["a", "b", "c", "d"]
@@ -188,17 +189,17 @@ class TestBound:
     def test_what_this_build_uses_stays(self, root: Path) -> None:
         derive(root, "a", "b", "c")
         store = Store(root)
-        assert store.derived("kind", "a")
-        with store.derive("kind", "d") as path:
+        assert store.derived(DerivedKind.HOST, "a")
+        with store.derive(DerivedKind.HOST, "d") as path:
             path.write_bytes(bytes(1000))
         keep_bound(store, 0)
         assert keys(root) == ["a", "d"]
-        assert store.holds([("derived/kind/a", 1000), ("derived/kind/d", 1000)])
+        assert store.holds([("derived/host/a", 1000), ("derived/host/d", 1000)])
 
     def test_a_build_that_makes_nothing_removes_nothing(self, root: Path) -> None:
         derive(root, "a", "b", "c")
         store = Store(root)
-        assert store.derived("kind", "a")
+        assert store.derived(DerivedKind.HOST, "a")
         keep_bound(store, 0)
         keep_bound(store, None)
         assert keys(root) == ["a", "b", "c"]
@@ -208,7 +209,8 @@ class TestBound:
         derive(root, "a", "b")
         script = (
             "import sys; from pathlib import Path; from compos.image.store import Store\n"
-            "store = Store(Path(sys.argv[1])); store.derived('kind', 'a'); print('using', flush=True); sys.stdin.read()"
+            "from compos.image.derived_kinds import DerivedKind\n"
+            "store = Store(Path(sys.argv[1])); store.derived(DerivedKind.HOST, 'a'); print('using', flush=True); sys.stdin.read()"
         )
         command = [sys.executable, "-c", script, str(root)]
         with subprocess.Popen(
@@ -217,7 +219,7 @@ class TestBound:
             assert other.stdout is not None
             assert other.stdout.readline() == "using\n"
             store = Store(root)
-            with store.derive("kind", "c") as path:
+            with store.derive(DerivedKind.HOST, "c") as path:
                 path.write_bytes(bytes(1000))
             keep_bound(store, 0)
             assert keys(root) == ["a", "b", "c"]
@@ -248,7 +250,7 @@ class TestBound:
 def test_cleaning_waits_for_a_build(root: Path) -> None:
     derive(root, "a")
     store = Store(root)
-    assert store.derived("kind", "a")
+    assert store.derived(DerivedKind.HOST, "a")
     command = [
         sys.executable,
         "-m",

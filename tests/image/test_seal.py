@@ -17,6 +17,7 @@ import pytest
 
 from compos.errors import ImageError
 from compos.image import seal
+from compos.image.derived_kinds import DerivedKind
 from compos.image.seal import HOUR, Seals
 from compos.image.store import Store
 
@@ -24,9 +25,9 @@ CONTENT = bytes(range(256)) * 40
 
 
 def derive(store: Store, key: str = "key", content: bytes = CONTENT) -> Path:
-    with store.derive("kind", key) as path:
+    with store.derive(DerivedKind.HOST, key) as path:
         path.write_bytes(content)
-    return store.root / "derived/kind" / key
+    return store.root / "derived/host" / key
 
 
 def rewritten(path: Path, content: bytes) -> None:
@@ -64,14 +65,14 @@ def test_other_bytes_with_the_old_times_are_noticed(
     store: Store, change: Callable[[Path, bytes], None], again: bool
 ) -> None:
     path, blob = derive(store), store.put(CONTENT, "text/plain")
-    assert store.derived("kind", "key") == path
+    assert store.derived(DerivedKind.HOST, "key") == path
     assert store.has(blob.digest)
     change(path, FORGED)
     change(store.path(blob.digest), FORGED)
     store = store if again else Store(store.root)
-    assert store.derived("kind", "key") is None
+    assert store.derived(DerivedKind.HOST, "key") is None
     assert not store.has(blob.digest)
-    assert not store.holds([("derived/kind/key", 1)])
+    assert not store.holds([("derived/host/key", 1)])
 
 
 @pytest.mark.parametrize("tool", ["cp -a", "tar", "tar without times"])
@@ -92,17 +93,17 @@ def test_a_restored_store_is_read_once(store: Store, tmp_path: Path, tool: str) 
         subprocess.run(
             ["tar", "-C", copy, "-x", *(["-m"] if tool != "tar" else [])], input=archive, check=True
         )
-    rewritten(copy / "derived/kind/harmed", FORGED)
+    rewritten(copy / "derived/host/harmed", FORGED)
     rewritten(copy / "blobs" / other.digest.replace(":", "/"), b"OTHER")
     restored = Store(copy)
-    for name in ("derived/kind/key", f"blobs/{blob.digest.replace(':', '/')}"):
+    for name in ("derived/host/key", f"blobs/{blob.digest.replace(':', '/')}"):
         assert not restored.seals.holds(name, (copy / name).stat())
-    assert restored.derived("kind", "key") is not None
-    assert restored.derived("kind", "harmed") is None
+    assert restored.derived(DerivedKind.HOST, "key") is not None
+    assert restored.derived(DerivedKind.HOST, "harmed") is None
     assert restored.has(blob.digest)
     assert not restored.has(other.digest)
     again = Store(copy)
-    for name in ("derived/kind/key", f"blobs/{blob.digest.replace(':', '/')}"):
+    for name in ("derived/host/key", f"blobs/{blob.digest.replace(':', '/')}"):
         assert again.seals.holds(name, (copy / name).stat())
 
 
@@ -111,7 +112,7 @@ def test_without_its_seals_a_derived_result_is_not_believed(store: Store) -> Non
     blob = store.put(CONTENT, "text/plain")
     (store.root / "seals").unlink()
     fresh = Store(store.root)
-    assert fresh.derived("kind", "key") is None
+    assert fresh.derived(DerivedKind.HOST, "key") is None
     assert fresh.has(blob.digest)
 
 
@@ -128,18 +129,18 @@ def test_after_a_new_start_derived_results_are_read_once(
     if lost:
         with path.open("r+b") as stream:
             stream.write(bytes(16))
-    status, boot = path.stat(), store.seals.find("derived/kind/key")
+    status, boot = path.stat(), store.seals.find("derived/host/key")
     assert boot is not None
-    store.seals.seal("derived/kind/key", status, boot.checksum, derived=True, synced=False)
-    assert store.derived("kind", "key") is not None, "in the same boot a seal is enough"
+    store.seals.seal("derived/host/key", status, boot.checksum, derived=True, synced=False)
+    assert store.derived(DerivedKind.HOST, "key") is not None, "in the same boot a seal is enough"
     monkeypatch.setattr(seal, "_boot", lambda: 12345)
     fresh = Store(store.root)
     name = f"blobs/{blob.digest.replace(':', '/')}"
     assert fresh.seals.holds(name, (store.root / name).stat()), "blobs are synced"
-    assert not fresh.seals.holds("derived/kind/key", status)
-    assert (fresh.derived("kind", "key") is None) == lost
+    assert not fresh.seals.holds("derived/host/key", status)
+    assert (fresh.derived(DerivedKind.HOST, "key") is None) == lost
     monkeypatch.setattr(seal, "_boot", lambda: 67890)
-    assert Store(store.root).seals.holds("derived/kind/key", path.stat()) != lost
+    assert Store(store.root).seals.holds("derived/host/key", path.stat()) != lost
 
 
 def test_blobs_are_synced_before_they_are_sealed(store: Store, tmp_path: Path) -> None:
@@ -169,14 +170,14 @@ def test_when_files_were_used_is_known_to_the_hour(
     derive(store)
     size = (store.root / "seals").stat().st_size
     for _ in range(3):
-        Store(store.root).derived("kind", "key")
+        Store(store.root).derived(DerivedKind.HOST, "key")
     assert (store.root / "seals").stat().st_size == size, "in the same hour nothing is written"
-    found = store.seals.find("derived/kind/key")
+    found = store.seals.find("derived/host/key")
     assert found is not None
     later = found.used + 2 * HOUR
     monkeypatch.setattr(time, "time", lambda: later)
-    Store(store.root).derived("kind", "key")
-    again = Store(store.root).seals.find("derived/kind/key")
+    Store(store.root).derived(DerivedKind.HOST, "key")
+    again = Store(store.root).seals.find("derived/host/key")
     assert again == found._replace(used=later)
 
 
@@ -268,13 +269,13 @@ def test_a_damaged_file_of_seals(store: Store, harm: str, tmp_path: Path) -> Non
             }[harm]
         )
     fresh = Store(store.root)
-    assert fresh.derived("kind", "key") is None
+    assert fresh.derived(DerivedKind.HOST, "key") is None
     derive(fresh, "key", b"new")
-    assert fresh.derived("kind", "key") is not None
+    assert fresh.derived(DerivedKind.HOST, "key") is not None
     if harm == "a link":
         assert (tmp_path / "victim").read_bytes() == b"victim"
     elif harm != "a folder":
-        assert Store(store.root).derived("kind", "key") is not None
+        assert Store(store.root).derived(DerivedKind.HOST, "key") is not None
 
 
 def test_blobs_of_another_tool_are_hashed_once(store: Store) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from compos.errors import ImageError
+from compos.image.derived_kinds import DerivedKind
 from compos.image.digest import digest_of
 from compos.image.model import MANIFEST, Descriptor
 from compos.image.removal import clean, remove
@@ -56,7 +57,7 @@ def test_reading_makes_nothing(tmp_path: Path) -> None:
     store = Store(tmp_path / "none")
     assert store.entries() == []
     assert store.resolve("x") is None
-    assert store.derived("kind", "key") is None
+    assert store.derived(DerivedKind.HOST, "key") is None
     assert not store.has("sha256:" + "0" * 64)
     assert not store.root.exists()
 
@@ -119,7 +120,7 @@ def fail_while_writing(store: Store) -> None:
 
 
 def fail_while_deriving(store: Store) -> None:
-    with store.derive("kind", "key") as path:
+    with store.derive(DerivedKind.HOST, "key") as path:
         path.write_bytes(b"x")
         raise RuntimeError("from within")
 
@@ -135,7 +136,7 @@ def test_an_error_leaves_nothing(store: Store, fail: Callable[[Store], None]) ->
 def test_errors_of_the_block_are_not_the_stores(store: Store) -> None:
     with pytest.raises(FileNotFoundError), store.writer():
         Path("/nowhere").read_bytes()
-    with pytest.raises(FileNotFoundError), store.derive("kind", "key"):
+    with pytest.raises(FileNotFoundError), store.derive(DerivedKind.HOST, "key"):
         Path("/nowhere").read_bytes()
 
 
@@ -160,6 +161,7 @@ LITTLE_DISK = """
 import sys
 from pathlib import Path
 from compos.errors import ImageError
+from compos.image.derived_kinds import DerivedKind
 from compos.image.store import Store
 store = Store(Path(sys.argv[1]))
 small = store.put(b"small", "text/plain")
@@ -169,7 +171,7 @@ def fill():
             blob.write(bytes(100_000))
         blob.commit("x")
 def derive():
-    with store.derive("kind", "key") as path:
+    with store.derive(DerivedKind.HOST, "key") as path:
         path.write_bytes(bytes(10_000_000))
 for action in (fill, derive):
     try:
@@ -361,10 +363,10 @@ def test_leftovers_of_a_killed_process_go(store: Store) -> None:
 
 
 def test_derived(store: Store) -> None:
-    with store.derive("kind", "sha256:ab") as path:
-        assert store.derived("kind", "sha256:ab") is None
+    with store.derive(DerivedKind.HOST, "sha256:ab") as path:
+        assert store.derived(DerivedKind.HOST, "sha256:ab") is None
         path.write_bytes(b"one")
-    found = store.derived("kind", "sha256:ab")
+    found = store.derived(DerivedKind.HOST, "sha256:ab")
     assert found is not None
     assert found.read_bytes() == b"one"
 
@@ -372,7 +374,7 @@ def test_derived(store: Store) -> None:
 @pytest.mark.parametrize("key", ["", "..", "a/b", ".hidden", "-x"])
 def test_keys_are_file_names(store: Store, key: str) -> None:
     with pytest.raises(ValueError, match="file name"):
-        store.derived("kind", key)
+        store.derived(DerivedKind.HOST, key)
 
 
 @pytest.mark.parametrize(
@@ -400,15 +402,15 @@ def test_keys_are_file_names(store: Store, key: str) -> None:
 )
 def test_what_is_recalled_was_remembered(store: Store, text: str) -> None:
     blob = store.put(b"content", MANIFEST)
-    store.remember("local", "key", "h/a:1", blob)
-    assert store.recall("local", "key") == ("h/a:1", blob)
-    assert store.recall("local", "other") is None
-    with store.derive("local", "key") as path:
+    store.remember(DerivedKind.LOCAL, "key", "h/a:1", blob)
+    assert store.recall(DerivedKind.LOCAL, "key") == ("h/a:1", blob)
+    assert store.recall(DerivedKind.LOCAL, "other") is None
+    with store.derive(DerivedKind.LOCAL, "key") as path:
         path.write_bytes(text.replace("DIGEST", blob.digest).encode("latin-1"))
-    assert store.recall("local", "key") is None
-    store.remember("local", "key", "h/a:1", blob)
+    assert store.recall(DerivedKind.LOCAL, "key") is None
+    store.remember(DerivedKind.LOCAL, "key", "h/a:1", blob)
     store.path(blob.digest).unlink()
-    assert store.recall("local", "key") is None
+    assert store.recall(DerivedKind.LOCAL, "key") is None
 
 
 def test_remove_keeps_what_others_need(store: Store) -> None:

@@ -19,6 +19,7 @@ from compos.compose import host_files
 from compos.compose.host_files import INLINE, read_sources
 from compos.config.load import load
 from compos.errors import ConfigError
+from compos.image.derived_kinds import DerivedKind
 from compos.image.platform import Platform
 from compos.image.source import Images
 from compos.image.store import Store
@@ -52,12 +53,12 @@ class Meddler(Store):
         if self.left == 0:
             self.act()
 
-    def derived(self, kind: str, key: str) -> Path | None:
+    def derived(self, kind: DerivedKind, key: str) -> Path | None:
         self._asked()
         return super().derived(kind, key)
 
     @contextmanager
-    def derive(self, kind: str, key: str) -> Iterator[Path]:
+    def derive(self, kind: DerivedKind, key: str) -> Iterator[Path]:
         with super().derive(kind, key) as path:
             self._asked()
             yield path
@@ -125,7 +126,7 @@ def test_a_file_that_never_stays_the_same_is_an_error(
     read = entry(world, str(world.folder / "large"))
     meddled = world.store.derived
 
-    def meddle(kind: str, key: str) -> Path | None:
+    def meddle(kind: DerivedKind, key: str) -> Path | None:
         put(world, f"{next(changes):03d}")
         return meddled(kind, key)
 

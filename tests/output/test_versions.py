@@ -1,5 +1,5 @@
-"""A build remembers what it makes under its inputs and the `VERSION` of the code that made it: code
-that makes other bytes of the same input needs another version, or builds keep what the old one made.
+"""A build remembers what it makes under its inputs and the version of the kind of result: code that
+makes other bytes of the same input needs another version, or builds keep what the old one made.
 
 Who changes the bytes raises the version, and writes both below. Left out is what lies under the
 digest of its own bytes (`layer`, `host`, `sbom`), and what consists of a compression library's bytes
@@ -14,10 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from compos.compose import kernel
-from compos.output import build as outputs
-from compos.output import initrd
-from compos.tree import layer
+from compos.image.derived_kinds import DerivedKind
 from tests.compose.systems import KERNEL_TAR, World
 from tests.images import Member, make_image
 from tests.output.test_build import build
@@ -47,18 +44,18 @@ IMAGES = {
 }
 
 MADE = {
-    "layer-index": (layer, 3, "6fa1d45fc29a080c"),
-    "tree": (layer, 3, "d95a70be5782362c"),
-    "kernel-tar": (kernel, 3, "56a35f0de3251f87"),
-    "segment": (initrd, 1, "7af1218b424b84bd"),
-    "os-kernel": (outputs, 7, "7a399d6f7f15acda"),
-    "os-cmdline": (outputs, 7, "de3ba44f2265b1a6"),
-    "os-initrd.img": (outputs, 7, "a68958bb5a5693d6"),
-    "os.tar": (outputs, 7, "8c870a2ca450872f"),
-    "os-erofs.img": (outputs, 7, "98565d7aa1052c0f"),
+    "layer-index": (DerivedKind.LAYER_INDEX, 3, "6fa1d45fc29a080c"),
+    "tree": (DerivedKind.TREE, 3, "d95a70be5782362c"),
+    "kernel-tar": (DerivedKind.KERNEL_TAR, 3, "56a35f0de3251f87"),
+    "segment": (DerivedKind.SEGMENT, 1, "7af1218b424b84bd"),
+    "os-kernel": (DerivedKind.RESULT, 7, "7a399d6f7f15acda"),
+    "os-cmdline": (DerivedKind.RESULT, 7, "de3ba44f2265b1a6"),
+    "os-initrd.img": (DerivedKind.RESULT, 7, "a68958bb5a5693d6"),
+    "os.tar": (DerivedKind.RESULT, 7, "8c870a2ca450872f"),
+    "os-erofs.img": (DerivedKind.RESULT, 7, "98565d7aa1052c0f"),
 }
-"""What is made, by kind of derived result or name of an output: the module that has the version, the
-version, and the beginning of a digest of the bytes."""
+"""What is made, by the folder of derived results or the name of an output: the kind that has the
+version, the version, and the beginning of a digest of the bytes."""
 
 
 @pytest.fixture(scope="module")
@@ -91,11 +88,11 @@ def _build(world: World, format: str) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("name", MADE)
 def test_other_bytes_have_another_version(made: Mapping[str, list[bytes]], name: str) -> None:
-    module, version, digest = MADE[name]
+    kind, version, digest = MADE[name]
     whole = hashlib.sha256()
     for data in sorted(made[name]):
         whole.update(hashlib.sha256(data).digest())
     found = whole.hexdigest()[:16]
-    where = f"{module.__name__}.VERSION"
-    assert found == digest or version != module.VERSION, f"{name} has other bytes: raise {where}"
-    assert (module.VERSION, found) == (version, digest), f"{where} is new: write it here"
+    where = f"the version of {kind} (compos.image.derived_kinds)"
+    assert found == digest or version != kind.version, f"{name} has other bytes: raise {where}"
+    assert (kind.version, found) == (version, digest), f"{where} is new: write it here"

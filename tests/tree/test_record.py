@@ -13,9 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from compos.image.derived_kinds import DerivedKind
 from compos.image.store import Store
 from compos.tree import columns, record
-from compos.tree.flatten import KIND, image_tree
+from compos.tree.flatten import image_tree
 from compos.tree.node import FILE, Hole, Node, Piece, Slice, directory, file, symlink
 from tests.images import Member, make_image
 
@@ -83,16 +84,19 @@ def forge(path: Path, change: Callable[[bytes], bytes], whole: bytes | None = No
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    """With a blob of 1000 bytes and a derived result of 500."""
+    """With a blob of 1000 bytes, a derived result of 500, and a record of 1000."""
     made = Store(tmp_path / "store")
     made.put(bytes(1000), "text/plain")
-    with made.derive("layer", "x.tar") as path:
+    with made.derive(DerivedKind.LAYER, "x.tar") as path:
         path.write_bytes(bytes(500))
+    with made.derive(DerivedKind.RESULT, "x") as path:
+        path.write_bytes(bytes(1000))
     return made
 
 
 BLOB = f"blobs/sha256/{hashlib.sha256(bytes(1000)).hexdigest()}"
 RESULT = "derived/layer/x.tar"
+HEAD = f"compos-record 3 {DerivedKind.TREE.title}\n".encode()
 NODES: list[tuple[str, Node]] = [
     ("", directory(0o700, 5)),
     ("bin", directory(0o755, -7)),
@@ -128,17 +132,17 @@ NODES: list[tuple[str, Node]] = [
 
 
 def test_nodes_come_back(store: Store, tmp_path: Path) -> None:
-    record.save_nodes(tmp_path / "r", "tree 1", NODES, (("gone", "a/b"), ("opaque",)))
-    assert record.load_nodes(tmp_path / "r", "tree 1", store) == (
+    record.save_nodes(tmp_path / "r", DerivedKind.TREE, NODES, (("gone", "a/b"), ("opaque",)))
+    assert record.load_nodes(tmp_path / "r", DerivedKind.TREE, store) == (
         NODES,
         (("gone", "a/b"), ("opaque",)),
     )
-    assert record.load_tree(tmp_path / "r", "tree 1", store) == dict(NODES)
-    assert record.load_nodes(tmp_path / "r", "tree 2", store) is None
-    assert record.load_groups(tmp_path / "r", "tree 1", store) is None
-    assert record.load_nodes(tmp_path / "none", "tree 1", store) is None
-    record.save_nodes(tmp_path / "r", "tree 1", [])
-    assert record.load_nodes(tmp_path / "r", "tree 1", store) == ([], ((), ()))
+    assert record.load_tree(tmp_path / "r", DerivedKind.TREE, store) == dict(NODES)
+    assert record.load_nodes(tmp_path / "r", DerivedKind.LAYER_INDEX, store) is None
+    assert record.load_groups(tmp_path / "r", DerivedKind.TREE, store) is None
+    assert record.load_nodes(tmp_path / "none", DerivedKind.TREE, store) is None
+    record.save_nodes(tmp_path / "r", DerivedKind.TREE, [])
+    assert record.load_nodes(tmp_path / "r", DerivedKind.TREE, store) == ([], ((), ()))
 
 
 @pytest.mark.parametrize("harm", ["gone", "short", "other bytes", "a link"])
@@ -146,7 +150,7 @@ def test_nodes_come_back(store: Store, tmp_path: Path) -> None:
 def test_stored_files_must_be_there_unharmed(
     store: Store, tmp_path: Path, source: str, harm: str
 ) -> None:
-    record.save_nodes(tmp_path / "r", "tree 1", NODES)
+    record.save_nodes(tmp_path / "r", DerivedKind.TREE, NODES)
     path = store.root / source
     data = path.read_bytes()
     path.unlink()
@@ -155,7 +159,7 @@ def test_stored_files_must_be_there_unharmed(
         path.symlink_to(tmp_path / "elsewhere")
     elif harm != "gone":
         path.write_bytes(data[:400] if harm == "short" else b"x" * len(data))
-    assert record.load_nodes(tmp_path / "r", "tree 1", Store(store.root)) is None
+    assert record.load_nodes(tmp_path / "r", DerivedKind.TREE, Store(store.root)) is None
 
 
 GOOD = dict(NODES)["bin/a"]
@@ -172,6 +176,7 @@ HOSTILE: dict[str, list[tuple[str, Node]]] = {
     ],
     "the store's own": [("a", GOOD._replace(content=(Slice("index.json", 0, 1000),)))],
     "a hidden one": [("a", GOOD._replace(content=(Slice("derived/layer/.x", 0, 1000),)))],
+    "a record": [("a", GOOD._replace(content=(Slice("derived/result/x", 0, 1000),)))],
     "a name with a line break": [("a", GOOD._replace(content=(Slice(f"{BLOB}\n", 0, 1000),)))],
     "behind the end": [("a", GOOD._replace(content=(Slice(BLOB, 1, 1000),)))],
     "before the beginning": [("a", GOOD._replace(content=(Slice(BLOB, -1, 1000),)))],
@@ -205,15 +210,15 @@ HOSTILE: dict[str, list[tuple[str, Node]]] = {
 @pytest.mark.parametrize("what", HOSTILE)
 def test_a_hostile_record_is_none(store: Store, tmp_path: Path, what: str) -> None:
     (tmp_path / "x").write_bytes(bytes(1000))
-    record.save_nodes(tmp_path / "r", "tree 1", HOSTILE[what])
-    assert record.load_tree(tmp_path / "r", "tree 1", store) is None
+    record.save_nodes(tmp_path / "r", DerivedKind.TREE, HOSTILE[what])
+    assert record.load_tree(tmp_path / "r", DerivedKind.TREE, store) is None
 
 
 @pytest.mark.parametrize("seed", range(300))
 def test_a_forged_record_is_a_tree_or_none(store: Store, tmp_path: Path, seed: int) -> None:
     """Any bytes under a checksum that fits: what comes out is well typed."""
     choice = random.Random(seed)
-    record.save_nodes(tmp_path / "r", "tree 1", NODES, (("gone",), ()))
+    record.save_nodes(tmp_path / "r", DerivedKind.TREE, NODES, (("gone",), ()))
 
     def change(body: bytes) -> bytes:
         changed = bytearray(body)
@@ -230,7 +235,7 @@ def test_a_forged_record_is_a_tree_or_none(store: Store, tmp_path: Path, seed: i
         return bytes(changed)
 
     forge(tmp_path / "r", change)
-    loaded = record.load_tree(tmp_path / "r", "tree 1", store)
+    loaded = record.load_tree(tmp_path / "r", DerivedKind.TREE, store)
     for path, node in (loaded or {}).items():
         assert ".." not in path.split("/")
         assert node.kind in "bcdfhlp"
@@ -249,18 +254,18 @@ GROUPS: list[tuple[str, tuple[Piece, ...]]] = [
 
 
 def test_groups_and_texts_come_back(store: Store, tmp_path: Path) -> None:
-    record.save_groups(tmp_path / "r", "result 1", GROUPS, ["a note\0"])
-    assert record.load_groups(tmp_path / "r", "result 1", store) == (GROUPS, ("a note\0",))
-    assert record.load_texts(tmp_path / "r", "result 1") is None
+    record.save_groups(tmp_path / "r", DerivedKind.RESULT, GROUPS, ["a note\0"])
+    assert record.load_groups(tmp_path / "r", DerivedKind.RESULT, store) == (GROUPS, ("a note\0",))
+    assert record.load_texts(tmp_path / "r", DerivedKind.RESULT) is None
     (store.root / BLOB).unlink()
-    assert record.load_groups(tmp_path / "r", "result 1", store) is None
-    record.save_texts(tmp_path / "r", "contents 1", ["a", "", "\ud800"])
-    assert record.load_texts(tmp_path / "r", "contents 1") == ["a", "", "\ud800"]
+    assert record.load_groups(tmp_path / "r", DerivedKind.RESULT, store) is None
+    record.save_texts(tmp_path / "r", DerivedKind.CONTENTS, ["a", "", "\ud800"])
+    assert record.load_texts(tmp_path / "r", DerivedKind.CONTENTS) == ["a", "", "\ud800"]
 
 
 def test_what_no_record_can_hold_is_not_kept(store: Store, tmp_path: Path) -> None:
-    record.save_nodes(tmp_path / "r", "tree 1", [("a", Node(FILE, 0o644, mtime=1 << 70))])
-    assert record.load_tree(tmp_path / "r", "tree 1", store) is None
+    record.save_nodes(tmp_path / "r", DerivedKind.TREE, [("a", Node(FILE, 0o644, mtime=1 << 70))])
+    assert record.load_tree(tmp_path / "r", DerivedKind.TREE, store) is None
 
 
 @pytest.mark.parametrize(
@@ -268,11 +273,8 @@ def test_what_no_record_can_hold_is_not_kept(store: Store, tmp_path: Path) -> No
     [
         b"",
         b"compos-record 2 cpython-311 " + bytes(40),
-        b"compos-record 3 tree 1\n" + hashlib.sha256(b"").digest(),
-        b"compos-record 3 tree 1\n"
-        + hashlib.sha256(b"s" + b"\xff" * 16).digest()
-        + b"s"
-        + b"\xff" * 16,
+        HEAD + hashlib.sha256(b"").digest(),
+        HEAD + hashlib.sha256(b"s" + b"\xff" * 16).digest() + b"s" + b"\xff" * 16,
         random.Random(1).randbytes(1000),
     ],
 )
@@ -280,8 +282,8 @@ def test_whatever_lies_there_is_made_anew(store: Store, content: bytes) -> None:
     """By hand into the place of an image's tree and index, sealed as its own."""
     image = make_image(store, "xy:1", [[Member("etc/a", content="one")]])
     expected = image_tree(store, image)
-    for kind in ("tree", "layer-index"):
-        for path in (store.root / "derived" / kind).iterdir():
+    for kind in (DerivedKind.TREE, DerivedKind.LAYER_INDEX):
+        for path in (store.root / "derived" / kind.folder).iterdir():
             with store.derive(kind, path.name) as made:
                 made.write_bytes(content)
     assert image_tree(store, image) == expected
@@ -298,8 +300,8 @@ def test_a_hostile_record_is_made_anew(store: Store, what: str) -> None:
     image = make_image(store, "xy:1", [[Member("etc/a", content="one")]])
     expected = image_tree(store, image)
     (path,) = (store.root / "derived/tree").iterdir()
-    with store.derive("tree", path.name) as made:
-        record.save_nodes(made, KIND, HOSTILE[what])
+    with store.derive(DerivedKind.TREE, path.name) as made:
+        record.save_nodes(made, DerivedKind.TREE, HOSTILE[what])
     hostile = path.read_bytes()
     assert image_tree(Store(store.root), image) == expected
     assert path.read_bytes() != hostile

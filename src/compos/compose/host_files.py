@@ -1,6 +1,6 @@
 """Files of this machine on their way into a system: read once, before anything is made of them.
 
-May touch: the files that it is asked for (reading); the store (`derived/KIND`). What a build is
+May touch: the files that it is asked for (reading); the store (`HOST`). What a build is
 remembered under, and what it is composed of, are the same bytes, whoever writes to the file
 meanwhile.
 """
@@ -18,6 +18,7 @@ from typing import BinaryIO, NamedTuple
 
 from compos.config.model import File
 from compos.errors import ConfigError
+from compos.image.derived_kinds import DerivedKind
 from compos.image.store import Store
 from compos.tree.node import Piece, Slice
 
@@ -84,26 +85,26 @@ def _taken(store: Store, stream: io.BufferedReader) -> HostFile:
     data = stream.read(INLINE + 1)
     if len(data) > INLINE:
         if stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
-            made = stored(store, "host", stream)
+            made = stored(store, DerivedKind.HOST, stream)
             return HostFile(made.source.rpartition("/")[2], made.size, (made,))
         data += stream.read(MAX_STREAM + 1 - len(data))
         if len(data) > MAX_STREAM:
             raise OSError(errno.EFBIG, f"it is no file, and goes on after {MAX_STREAM >> 20} MiB")
-        made = stored(store, "host", io.BytesIO(data))
+        made = stored(store, DerivedKind.HOST, io.BytesIO(data))
         return HostFile(made.source.rpartition("/")[2], made.size, (made,))
     return HostFile(hashlib.sha256(data).hexdigest(), len(data), (data,) if data else ())
 
 
-def stored(store: Store, kind: str, stream: io.BufferedReader | io.BytesIO) -> Slice:
-    """A copy of a whole file in the store, as `derived/KIND/SHA-256`; read twice only when the
-    store does not have it.
+def stored(store: Store, kind: DerivedKind, stream: io.BufferedReader | io.BytesIO) -> Slice:
+    """A copy of a whole file in the store, by its SHA-256; read twice only when the store does not
+    have it.
 
     Raises `OSError`, when it does not stay the same for as long as it is read, too.
     """
     for _ in range(TRIES):
         stream.seek(0)
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
-        source = f"derived/{kind}/{digest}"
+        source = kind.stored_name(digest)
         if known := store.derived(kind, digest):
             return Slice(source, 0, known.stat().st_size)
         stream.seek(0)

@@ -24,6 +24,7 @@ from compos.config.images import SECTIONS, renamed_images
 from compos.config.load import decode_document
 from compos.config.model import Config
 from compos.errors import ComposError, ConfigError
+from compos.image.derived_kinds import DerivedKind
 from compos.image.source import canonical_name
 from compos.image.store import Store
 from compos.progress import notice
@@ -124,7 +125,7 @@ def _unusable(path: Path, reason: str) -> ConfigError:
 def _imported(store: Store, path: Path) -> str:
     """A copy of the tar in the store, by its digest; returns its path below the store's root."""
     with path.open("rb") as stream:
-        return stored(store, "input", stream).source
+        return stored(store, DerivedKind.INPUT, stream).source
 
 
 def _members(root: Path, key: str) -> _Members:

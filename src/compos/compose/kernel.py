@@ -12,6 +12,7 @@ from compos.compose.component import Component
 from compos.compose.root import apart
 from compos.config.model import Kernel
 from compos.errors import ImageError
+from compos.image.derived_kinds import DerivedKind
 from compos.image.model import Image
 from compos.image.store import Store
 from compos.progress import task
@@ -26,8 +27,7 @@ from compos.tree.tar import TarError, read_members
 
 __all__ = ["kernel_component"]
 
-VERSION = 3
-KIND = f"kernel-tar {VERSION}"
+KIND = DerivedKind.KERNEL_TAR
 
 
 def kernel_component(
@@ -65,9 +65,9 @@ def kernel_component(
 
 def _decompressed(store: Store, image: Image, binary: str, node: Node) -> Node:
     """`node` with the uncompressed kernel as its content, unpacked once."""
-    key = _key(image, binary.strip("/"))
+    key = _key(DerivedKind.KERNEL, image, binary.strip("/"))
     with Contents(store.root) as contents:
-        if (made := store.derived("kernel", key)) is None:
+        if (made := store.derived(DerivedKind.KERNEL, key)) is None:
             from compos.compose.kernel_image import KernelImageError, plain_kernel
 
             try:
@@ -80,19 +80,19 @@ def _decompressed(store: Store, image: Image, binary: str, node: Node) -> Node:
                     place=image.name,
                     hint="Leave out --decompress-kernel, or use another kernel image.",
                 ) from error
-            with store.derive("kernel", key) as path:
+            with store.derive(DerivedKind.KERNEL, key) as path:
                 path.write_bytes(plain)
             size = len(plain)
         else:
             size = made.stat().st_size
-    return node._replace(size=size, content=(Slice(f"derived/kernel/{key}", 0, size),))
+    return node._replace(size=size, content=(Slice(DerivedKind.KERNEL.stored_name(key), 0, size),))
 
 
-def _key(image: Image, path: str) -> str:
+def _key(kind: DerivedKind, image: Image, path: str) -> str:
     """A name in the store for what is made of a file of `image`; the file may be called
     anything."""
     name = hashlib.sha256(path.encode("utf-8", "surrogateescape")).hexdigest()[:32]
-    return f"{image.digest.replace(':', '-')}-{name}-v{VERSION}"
+    return f"{image.digest.replace(':', '-')}-{name}-v{kind.version}"
 
 
 def _file(tree: Tree, path: str) -> Node | None:
@@ -119,8 +119,8 @@ def _file(tree: Tree, path: str) -> Node | None:
 
 
 def _modules(store: Store, image: Image, tree: Tree, name: str) -> Tree:
-    key = _key(image, name)
-    if (cached := record.load_tree(store.derived("kernel-tar", key), KIND, store)) is not None:
+    key = _key(KIND, image, name)
+    if (cached := record.load_tree(store.derived(KIND, key), KIND, store)) is not None:
         return cached
     node = _file(tree, name)
     if node is None:
@@ -143,7 +143,7 @@ def _modules(store: Store, image: Image, tree: Tree, name: str) -> Tree:
         overlay.apply(Layer((), (), entries))
     made = apart("kernel", overlay.named())
     made.pop("", None)
-    with store.derive("kernel-tar", key) as path_:
+    with store.derive(KIND, key) as path_:
         record.save_tree(path_, KIND, made)
     return made
 

@@ -1,7 +1,7 @@
 """The system's bill of materials: one file made of what its images' indexes attest (reference
 yaml-and-build.md 3.9).
 
-May touch: the store (`derived/sbom` keeps the document, so that outputs slice it and remembered
+May touch: the store (`SBOM` keeps the document, so that outputs slice it and remembered
 results stay small). Differs from LinuxKit on purpose: deterministic, identifiers unique, the
 selected manifest's attestations only (docs/linuxkit.md#N24).
 """
@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from compos.errors import ConfigError
+from compos.image.derived_kinds import DerivedKind
 from compos.image.model import Image
 from compos.image.store import Store
 
@@ -62,10 +63,10 @@ def sbom_component(
         raise _unnameable(options.path, "which is no file's path below the root")
     data = _document(store, images, options, EPOCH // 10**9)
     key = hashlib.sha256(data).hexdigest()
-    if store.derived("sbom", key) is None:
-        with store.derive("sbom", key) as target:
+    if store.derived(DerivedKind.SBOM, key) is None:
+        with store.derive(DerivedKind.SBOM, key) as target:
             target.write_bytes(data)
-    content = (Slice(f"derived/sbom/{key}", 0, len(data)),)
+    content = (Slice(DerivedKind.SBOM.stored_name(key), 0, len(data)),)
     # No source: it comes from no section, and LinuxKit's tars have no records on it either.
     return Component(
         NAME, "", {path: Node(FILE, 0o644, mtime=EPOCH, size=len(data), content=content)}

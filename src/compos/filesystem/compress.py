@@ -80,14 +80,17 @@ _one_large = Lock()
 
 
 class Cache(Protocol):
-    """Where compressed forms are kept, as files `derived/KIND/KEY` below `root`: a store."""
+    """Where compressed forms are kept, as files below `root`."""
 
     root: Path
 
-    def derived(self, kind: str, key: str) -> Path | None:
-        """The finished result `key` of the step `kind`, or None."""
+    def stored_name(self, key: str) -> str:
+        """The path of the result `key` below `root`."""
 
-    def derive(self, kind: str, key: str) -> AbstractContextManager[Path]:
+    def find(self, key: str) -> Path | None:
+        """The finished result `key`, or None."""
+
+    def make(self, key: str) -> AbstractContextManager[Path]:
         """A path to make a result at, which is kept when the block ends well."""
 
 
@@ -105,17 +108,17 @@ class _Plain:
 
 
 def stored(
-    cache: Cache, kind: str, key: str, compression: Encoding, make: Callable[[], Iterable[Piece]]
+    cache: Cache, key: str, compression: Encoding, make: Callable[[], Iterable[Piece]]
 ) -> Slice:
-    """The compressed form of `make()`'s pieces, kept as `derived/KIND/KEY.COMPRESSION`; `key` must
-    name the contents."""
-    if found := already_stored(cache, kind, key, compression):
+    """The compressed form of `make()`'s pieces, kept as `KEY.COMPRESSION`; `key` must name the
+    contents."""
+    if found := already_stored(cache, key, compression):
         return found
     name = f"{key}.{identity(compression)}"
     large = sum(map(piece_size, make())) >= LARGE
     with (
         _one_large if large else nullcontext(),
-        cache.derive(kind, name) as temporary,
+        cache.make(name) as temporary,
         temporary.open("wb") as out,
         Contents(cache.root) as contents,
     ):
@@ -125,14 +128,14 @@ def stored(
         out.write(compressor.flush())
         size = out.tell()
         out.write(_FOOTER.pack(size, MAGIC))
-    return Slice(f"derived/{kind}/{name}", 0, size)
+    return Slice(cache.stored_name(name), 0, size)
 
 
-def already_stored(cache: Cache, kind: str, key: str, compression: Encoding) -> Slice | None:
+def already_stored(cache: Cache, key: str, compression: Encoding) -> Slice | None:
     """What `stored` has made before, if it is there and whole."""
     name = f"{key}.{identity(compression)}"
-    size = _size(cache.derived(kind, name))
-    return None if size is None else Slice(f"derived/{kind}/{name}", 0, size)
+    size = _size(cache.find(name))
+    return None if size is None else Slice(cache.stored_name(name), 0, size)
 
 
 def _size(path: Path | None) -> int | None:

@@ -1,8 +1,8 @@
 """Derived results: made, found, sealed, counted as used in one place, for all kinds of them.
 
-May touch: the files of a store. What a step of a build has made is kept as `derived/KIND/KEY`; the
-key is made of digests of all that went in. A result that is gone, or was touched and is not what it
-was, is made again (`seal`).
+May touch: the files of a store. What a step of a build has made is kept under a kind
+(`derived_kinds` has them all, and names the files) and a key made of digests of all that went in. A
+result that is gone, or was touched and is not what it was, is made again (`seal`).
 """
 
 from __future__ import annotations
@@ -12,23 +12,24 @@ import re
 import stat
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
+from compos.image.derived_kinds import FOLDER, DerivedKind, is_derived_slice
 from compos.image.ownership import check_owner, trusted_anyway
 from compos.image.seal import Seals, checksum, is_ours
 from compos.image.staging import disk_errors, staging
 from compos.image.users import Users
 
-__all__ = ["DerivedResults", "is_stored_name"]
+__all__ = ["DerivedResults", "KindOfResults", "is_stored_name"]
 
-_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:=+@-]*")
-_STORED = re.compile(f"blobs/[a-z0-9]+/[0-9a-f]+|derived/{_KEY.pattern}/{_KEY.pattern}")
+_BLOB = re.compile(r"blobs/[a-z0-9]+/[0-9a-f]+")
 
 
 def is_stored_name(name: str) -> bool:
-    """Whether `name` is that of a file in a store, a blob or a derived result, below its root."""
-    return _STORED.fullmatch(name) is not None
+    """Whether `name` is the path below a store's root of a file that can be sliced: a blob, or a
+    derived result of bytes."""
+    return _BLOB.fullmatch(name) is not None or is_derived_slice(name)
 
 
 class DerivedResults(ABC):
@@ -59,9 +60,9 @@ class DerivedResults(ABC):
     def _has_blob(self, name: str) -> bool:
         """Whether the blob that is the file `name` is there, and has its digest."""
 
-    def derived(self, kind: str, key: str) -> Path | None:
-        """The finished result `key` of the step `kind`, or None; none too when it was damaged."""
-        name = _name(kind, key)
+    def derived(self, kind: DerivedKind, key: str) -> Path | None:
+        """The finished result `key` of a kind, or None; none too when it was damaged."""
+        name = kind.stored_name(key)
         return self.root / name if self.holds(((name, 0),)) else None
 
     def holds(self, files: Iterable[tuple[str, int]]) -> bool:
@@ -78,10 +79,10 @@ class DerivedResults(ABC):
         return True
 
     @contextmanager
-    def derive(self, kind: str, key: str) -> Iterator[Path]:
+    def derive(self, kind: DerivedKind, key: str) -> Iterator[Path]:
         """A path (not there yet) to make a result at, as a file; it is kept when the block ends
         well."""
-        name = _name(kind, key)
+        name = kind.stored_name(key)
         self._prepare()
         self.users.join()
         with ExitStack() as stack:
@@ -95,6 +96,13 @@ class DerivedResults(ABC):
                 self._keep(path, name, total, derived=True)
         self.in_use.add(name)
         self.has_derived = True
+
+    def results(self, *kinds: DerivedKind) -> Iterator[str]:
+        """The stored names of all results of `kinds`; without any, of whatever is kept, by other
+        versions of compos too."""
+        for folder in {kind.folder for kind in kinds} or ("*",):
+            for path in self.root.glob(f"{FOLDER}/{folder}/*"):
+                yield f"{FOLDER}/{path.parent.name}/{path.name}"
 
     def _keep(self, staged: Path, name: str, total: int, *, derived: bool) -> None:
         """Give a finished file its place, and seal it there; raises `OSError`."""
@@ -151,7 +159,22 @@ class DerivedResults(ABC):
             check_owner(self.root)
 
 
-def _name(kind: str, key: str) -> str:
-    if not _KEY.fullmatch(kind) or not _KEY.fullmatch(key):
-        raise ValueError(f"not a file name: {kind!r}, {key!r}")
-    return f"derived/{kind}/{key}"
+class KindOfResults:
+    """The results of one kind in a store, for code that knows neither stores nor kinds."""
+
+    def __init__(self, store: DerivedResults, kind: DerivedKind) -> None:
+        self.root = store.root
+        self._store = store
+        self._kind = kind
+
+    def stored_name(self, key: str) -> str:
+        """As `DerivedKind.stored_name`."""
+        return self._kind.stored_name(key)
+
+    def find(self, key: str) -> Path | None:
+        """As `DerivedResults.derived`."""
+        return self._store.derived(self._kind, key)
+
+    def make(self, key: str) -> AbstractContextManager[Path]:
+        """As `DerivedResults.derive`."""
+        return self._store.derive(self._kind, key)

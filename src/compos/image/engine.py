@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 from compos.errors import ImageError, StoreError
 from compos.image.archive import opened
+from compos.image.derived_kinds import DerivedKind
 from compos.image.docker_archive import import_docker
 from compos.image.json_document import parse_json
 from compos.image.model import Descriptor
@@ -83,7 +84,7 @@ class Engine:
     def _manifest(self, name: str, identity: str, platform: Platform) -> Descriptor:
         """The image as the store has it; exported once for each id, which names its config."""
         key = identity.replace(":", "-")
-        if (known := self._store.recall("engine", key)) is not None:
+        if (known := self._store.recall(DerivedKind.ENGINE, key)) is not None:
             return known[1]
         with self._store.scratch() as folder:
             path = folder / "image.tar"
@@ -100,7 +101,7 @@ class Engine:
                     out.write(piece)
             with opened(path) as archive:
                 _, manifest = import_docker(self._store, archive, platform, "")
-        self._store.remember("engine", key, name, manifest)
+        self._store.remember(DerivedKind.ENGINE, key, name, manifest)
         return manifest
 
     def _inspect(self, name: str) -> dict[str, object] | None:

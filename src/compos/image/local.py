@@ -16,6 +16,7 @@ from pathlib import Path
 from compos.errors import ImageError
 from compos.image.archive import Archive, identity, opened
 from compos.image.archive_blobs import copy_blobs, full_name
+from compos.image.derived_kinds import DerivedKind
 from compos.image.docker_archive import import_docker
 from compos.image.layout_index import entries_of, name_of_entry, select_root
 from compos.image.model import Descriptor
@@ -26,8 +27,6 @@ from compos.image.store import Store
 from compos.progress import task
 
 __all__ = ["LocalImages"]
-
-VERSION = 3
 
 
 class LocalImages:
@@ -57,7 +56,7 @@ class LocalImages:
         with ExitStack() as stack:
             form = _Saved if scheme == "docker-archive" else _Layout
             carrier = form(self._store, wanted, path, selector, stack)
-            known = self._store.recall("local", key) if key is not None else None
+            known = self._store.recall(DerivedKind.LOCAL, key) if key is not None else None
             if known is None:
                 try:
                     known = carrier.find()
@@ -67,7 +66,7 @@ class LocalImages:
                     raise
                 # What was written to, or replaced, while it was read is read again.
                 if key is not None and key == _key(text, path, platform):
-                    self._store.remember("local", key, *known)
+                    self._store.remember(DerivedKind.LOCAL, key, *known)
             title, root = known
             yield Offer(
                 text,
@@ -134,7 +133,7 @@ def _key(text: str, path: Path, platform: Platform) -> str | None:
     """What an archive is remembered under, until its file changes."""
     with suppress(OSError):
         if path.is_file():
-            marks = (VERSION, text, str(platform), identity(path))
+            marks = (DerivedKind.LOCAL.version, text, str(platform), identity(path))
             return hashlib.sha256(repr(marks).encode("utf-8", "surrogateescape")).hexdigest()
     return None
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from compos.errors import ImageError
+from compos.image.derived_kinds import DerivedKind
 from compos.image.digest import Digest
 from compos.image.staging import disk_errors, sweep
 from compos.image.store import Store, name_of
@@ -89,7 +90,11 @@ def remove(store: Store, *names: str) -> int:
     marks = {digest.replace(":", "-") for digest in unused}
     paths = [
         *map(store.path, sorted(digest for digest in unused if Digest(digest).is_verifiable)),
-        *(path for path in store.root.glob("derived/*/*") if path.name[:_MARK_LENGTH] in marks),
+        *(
+            store.root / name
+            for name in store.results(*(kind for kind in DerivedKind if kind.of_blob))
+            if name.rpartition("/")[2][:_MARK_LENGTH] in marks
+        ),
     ]
     freed = 0
     for path in paths:
@@ -192,10 +197,9 @@ def _remove(store: Store, files: list[_File]) -> int:
 
 
 def _derived(store: Store) -> Iterator[_File]:
-    for path in store.root.glob("derived/*/*"):
-        name = f"derived/{path.parent.name}/{path.name}"
+    for name in store.results():
         with suppress(OSError):
-            status = path.lstat()
+            status = (store.root / name).lstat()
             seal = store.seals.find(name)
             yield _File(seal.used if seal else status.st_ctime, name, status.st_size)
 

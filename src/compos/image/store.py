@@ -3,11 +3,12 @@
 May touch: files under its root. The layout is that of the OCI image specification ("Image Layout")
 and of LinuxKit's cache, so either tool can read the other's:
 
-    oci-layout  index.json  .lock  blobs/sha256/HEX     as specified ingest/      what is being
-    written                  damaged/   blobs that were found not to match their digest
-    derived/KIND/KEY                                    results of expensive steps, by the digests
-    that went in seals        which files are whole                  .use       locked by whoever
-    uses derived results
+    oci-layout, index.json, .lock, blobs/sha256/HEX     as specified
+    ingest/         what is being written
+    damaged/        blobs that were found not to match their digest
+    derived/        results of expensive steps, by the digests that went in (`derived_kinds`)
+    seals           which files are whole
+    .use            locked by whoever uses derived results
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from typing import Any
 from compos.errors import ImageError, ImageNotFound, NotStored, StoreDamaged, StoreError
 from compos.image.blobs import BlobReader, BlobWriter
 from compos.image.derived import DerivedResults
+from compos.image.derived_kinds import DerivedKind
 from compos.image.digest import EMPTY, Digest
 from compos.image.json_document import parse_json
 from compos.image.locks import lock_records
@@ -237,12 +239,12 @@ class Store(DerivedResults):
             entries[:] = [entry for entry in entries if name_of(entry) != name]
         return True
 
-    def remember(self, kind: str, key: str, name: str, root: Descriptor) -> None:
+    def remember(self, kind: DerivedKind, key: str, name: str, root: Descriptor) -> None:
         """Keep what was found to be the image `name`, as the derived result `key`."""
         with self.derive(kind, key) as path:
             path.write_text(json.dumps([name, root.media_type, root.digest, root.size]))
 
-    def recall(self, kind: str, key: str) -> tuple[str, Descriptor] | None:
+    def recall(self, kind: DerivedKind, key: str) -> tuple[str, Descriptor] | None:
         """What `remember` kept, if the store still has it; None for whatever else lies there."""
         path = self.derived(kind, key)
         if path is None:

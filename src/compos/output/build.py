@@ -1,7 +1,7 @@
 """From a configuration and its images to described outputs, with the whole result remembered under
 its inputs.
 
-May touch: the store (`derived/result`); host files that `files` entries name (reading).
+May touch: the store (`RESULT`); host files that `files` entries name (reading).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from compos.config.model import Config
 from compos.errors import CombinedError, ComposError
 from compos.filesystem.compress import encoding, identity
 from compos.image.attestation import attested
+from compos.image.derived_kinds import DerivedKind
 from compos.image.model import Image
 from compos.image.platform import Platform
 from compos.image.reference import Reference
@@ -35,8 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["described_outputs", "find_parts"]
 
-VERSION = 7
-RECORD = f"result {VERSION}"
+KIND = DerivedKind.RESULT
 
 REMEMBERED = 128 << 20
 """Bytes of a description that is worth keeping: reading a longer one costs as much as making it
@@ -120,7 +120,7 @@ def described_outputs(
     sources = read_sources(store, config.files)
     held = _attested(store, parts, request)
     key = _key(config, parts, request, sources, held)
-    remembered = record.load_groups(store.derived("result", key), RECORD, store)
+    remembered = record.load_groups(store.derived(KIND, key), KIND, store)
     if remembered is not None:
         groups, notes = remembered
         _tell(notes)
@@ -158,8 +158,8 @@ def described_outputs(
     )
     # An SBOM that arrived meanwhile is in the system, and not in the key.
     if inline <= REMEMBERED and (all(held.values()) or held == _attested(store, parts, request)):
-        with store.derive("result", key) as path:
-            record.save_groups(path, RECORD, outputs, job.notes)
+        with store.derive(KIND, key) as path:
+            record.save_groups(path, KIND, outputs, job.notes)
     keep_bound(store, limit)
     _tell(job.notes)
     return outputs
@@ -197,7 +197,7 @@ def _key(
         for name, layout in parts.layouts.items()
     )
     fixed = (
-        VERSION,
+        KIND.version,
         __version__,
         digest(config).hex(),
         names,

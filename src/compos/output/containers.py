@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Literal
 
 from compos.filesystem.compress import block_compressor_identity
+from compos.image.derived_kinds import DerivedKind
 from compos.output.disks import GIB, MIB, Layout, any_firmware, disk
 from compos.output.job import Job, identity
 from compos.output.kept import Spooled, kept, spooled
@@ -31,8 +32,6 @@ __all__ = [
 ]
 
 # Each writer is imported where it is needed: most builds need none.
-
-VERSION = 4
 
 
 def qcow2_bios(job: Job) -> list[Output]:
@@ -58,13 +57,11 @@ def _qcow2(job: Job, made: tuple[Piece, ...]) -> tuple[Piece, ...]:
     if job.request.compression == "none" or root_kind(job).compressed:
         return tuple(qcow2_pieces(made))
     compression: Literal["zlib", "zstd"] = "zstd" if job.request.compression == "zstd" else "zlib"
-    kind = (
-        f"qcow2 v{VERSION} {block_compressor_identity('zstd' if compression == 'zstd' else 'gzip')}"
-    )
     return (
         kept(
-            job,
-            kind,
+            job.store,
+            DerivedKind.QCOW2,
+            block_compressor_identity("zstd" if compression == "zstd" else "gzip"),
             made,
             lambda contents, out: write_qcow2(made, contents, out, compression=compression),
         ),
@@ -88,9 +85,12 @@ def gcp(job: Job) -> list[Output]:
     from compos.disk.gzip_tar import write_gzip_tar
 
     made = disk(job, _cloud(job, GIB, GIB))
-    kind = f"gzip tar v{VERSION} {block_compressor_identity('gzip')}"
     packed = spooled(
-        job, kind, made, lambda contents, out: write_gzip_tar("disk.raw", made, contents, out)
+        job.store,
+        DerivedKind.GZIP_TAR,
+        block_compressor_identity("gzip"),
+        made,
+        lambda contents, out: write_gzip_tar("disk.raw", made, contents, out),
     )
     return [Output(".img.tar.gz", packed.pieces)]
 
@@ -153,11 +153,11 @@ def _vmdk(job: Job, made: tuple[Piece, ...]) -> Spooled:
     from compos.disk.vmdk import write_vmdk
 
     own = _id("vmdk", made)
-    kind = f"vmdk v{VERSION} {block_compressor_identity('gzip')}"
     digest = any(one.names_digests for one in job.request.formats)
     return spooled(
-        job,
-        kind,
+        job.store,
+        DerivedKind.VMDK,
+        block_compressor_identity("gzip"),
         made,
         lambda contents, out: write_vmdk(made, contents, out, identity=own),
         digest=digest,

@@ -1,7 +1,7 @@
 """Bootable disks: one layout for BIOS, UEFI or both, in the containers that hypervisors and clouds
 want.
 
-May touch: the store (`derived/disk`, what a container compresses).
+May touch: the store, for its parts: segments of initrds, images of roots.
 
 The first partition is a FAT file system with the UKI (UEFI, both) or with kernel, initrd and
 command line (BIOS alone); the BIOS loader reads the same bytes by their places. A root that stays

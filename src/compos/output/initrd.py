@@ -20,6 +20,8 @@ from compos.compose.system import System
 from compos.filesystem.compress import Encoding, already_stored, encoding, stored
 from compos.filesystem.cpio import STEP, cpio_pieces
 from compos.filesystem.tar import TarEntry, tar_pieces
+from compos.image.derived import KindOfResults
+from compos.image.derived_kinds import DerivedKind
 from compos.image.store import Store
 from compos.output.job import Job
 from compos.output.write import Output
@@ -39,11 +41,6 @@ Nodes: TypeAlias = tuple[tuple[str, Node], ...]
 
 SMALL = ("files", SBOM)
 """Locations of what changes most; besides, the build's own, which is said to be in `init`."""
-
-KIND = "segment"
-
-VERSION = 1
-"""Counts up when a segment's bytes change for the same nodes."""
 
 
 def files(job: Job) -> list[Output]:
@@ -141,11 +138,12 @@ def _parts(segments: Sequence[Nodes]) -> list[_Archive]:
 def _compressed(store: Store, chosen: Encoding, archives: Sequence[_Archive]) -> list[Slice]:
     """The archives, compressed. Two are at a time, where several must be: the compressors leave
     Python's lock."""
-    found = [already_stored(store, KIND, one.key, chosen) for one in archives]
+    cache = KindOfResults(store, DerivedKind.SEGMENT)
+    found = [already_stored(cache, one.key, chosen) for one in archives]
     missing = [number for number, one in enumerate(found) if one is None]
 
     def make(number: int) -> Slice:
-        return stored(store, KIND, archives[number].key, chosen, archives[number].pieces)
+        return stored(cache, archives[number].key, chosen, archives[number].pieces)
 
     if len(missing) > 1:
         from concurrent.futures import ThreadPoolExecutor
@@ -219,13 +217,13 @@ def _digests(store: Store, nodes: Sequence[Node]) -> list[str]:
     """The contents' digests, kept together in the store: they are read once for as long as these
     are the system's images."""
     key = hashlib.sha256(repr([node.content for node in nodes]).encode()).hexdigest()
-    known = record.load_texts(store.derived("contents", key), "contents 1")
+    known = record.load_texts(store.derived(DerivedKind.CONTENTS, key), DerivedKind.CONTENTS)
     if known is not None and len(known) == len(nodes):
         return known
     with Contents(store.root) as contents:
         made = [_digest(contents, node) for node in nodes]
-    with store.derive("contents", key) as path:
-        record.save_texts(path, "contents 1", made)
+    with store.derive(DerivedKind.CONTENTS, key) as path:
+        record.save_texts(path, DerivedKind.CONTENTS, made)
     return made
 
 
@@ -238,13 +236,15 @@ def _digest(contents: Contents, node: Node) -> str:
 
 def segment(job: Job, nodes: Nodes) -> Piece:
     """One cpio archive of `nodes`, compressed by itself."""
-    return stored(job.store, KIND, _key(nodes), _encoding(job), lambda: cpio_pieces(nodes))
+    cache = KindOfResults(job.store, DerivedKind.SEGMENT)
+    return stored(cache, _key(nodes), _encoding(job), lambda: cpio_pieces(nodes))
 
 
 def _key(nodes: Nodes, first: int = 0) -> str:
     """Contents are named by digests and offsets, so the nodes' own text is a key for their bytes;
     `first` is that of a part."""
-    identity = (VERSION, nodes, first) if first else (VERSION, nodes)
+    version = DerivedKind.SEGMENT.version
+    identity = (version, nodes, first) if first else (version, nodes)
     return hashlib.sha256(repr(identity).encode("utf-8", "surrogateescape")).hexdigest()
 
 

@@ -14,6 +14,7 @@ from compos.boot.uki import pe_machine
 from compos.compose.kernel_image import KernelImageError, plain_kernel
 from compos.compose.kernel_modules import PLACES as MODULE_FOLDERS
 from compos.errors import OutputError
+from compos.image.derived_kinds import DerivedKind
 from compos.output.initrd import initrd_pieces, segment
 from compos.output.job import INIT, Job, identity
 from compos.output.root_filesystem import RootFilesystem, root_filesystem
@@ -135,15 +136,15 @@ def uefi_kernel(job: Job, kernel: tuple[Piece, ...]) -> tuple[Piece, ...]:
 def plain_kernel_pieces(job: Job, kernel: tuple[Piece, ...]) -> tuple[Piece, ...]:
     """`kernel` decompressed, once for its contents; itself when it is no compressed kernel."""
     key = f"plain-{identity('kernel', kernel).hex}"
-    made = job.store.derived("kernel", key)
+    made = job.store.derived(DerivedKind.KERNEL, key)
     if made is None:
         try:
             data = plain_kernel(read_kernel(job, kernel))
         except KernelImageError:
             return kernel
-        with job.store.derive("kernel", key) as path:
+        with job.store.derive(DerivedKind.KERNEL, key) as path:
             path.write_bytes(data)
         size = len(data)
     else:
         size = made.stat().st_size
-    return (Slice(f"derived/kernel/{key}", 0, size),)
+    return (Slice(DerivedKind.KERNEL.stored_name(key), 0, size),)

@@ -1,7 +1,7 @@
 """The root as a file system of its own, for a partition, a disk or a file on a CD: the writers of
 the kinds in `output.roots`.
 
-May touch: the store (`derived/image`, where something is compressed). Writers of file systems are
+May touch: the store (`EROFS` and `SQUASHFS`, which are compressed). Writers of file systems are
 imported where they are needed: most media have an initrd.
 """
 
@@ -12,6 +12,7 @@ from uuid import UUID
 
 from compos import progress
 from compos.filesystem.compress import block_compressor_identity
+from compos.image.derived_kinds import DerivedKind
 from compos.output.job import Job, identity
 from compos.output.kept import kept
 from compos.output.roots import RootKind
@@ -19,8 +20,6 @@ from compos.tree.contents import piece_size
 from compos.tree.node import Node, Piece
 
 __all__ = ["RootFilesystem", "root_filesystem"]
-
-VERSION = 1
 
 EXT4_UUID = 1024 + 0x68
 EROFS_UUID = 1024 + 48
@@ -65,8 +64,9 @@ def _erofs_zstd(job: Job, nodes: _Nodes, uuid: UUID) -> _Made:
     from compos.filesystem.erofs import write_erofs
 
     image = kept(
-        job,
-        f"erofs v{VERSION} {block_compressor_identity('zstd')}",
+        job.store,
+        DerivedKind.EROFS,
+        block_compressor_identity("zstd"),
         nodes,
         lambda contents, out: write_erofs(nodes, contents, out, uuid=uuid.bytes),
     )
@@ -84,8 +84,9 @@ def _squashfs(job: Job, nodes: _Nodes, uuid: UUID) -> _Made:
 
     compression: SquashfsCompression = "gzip" if job.request.compression == "gzip" else "zstd"
     image = kept(
-        job,
-        f"squashfs v{VERSION} {block_compressor_identity(compression)}",
+        job.store,
+        DerivedKind.SQUASHFS,
+        block_compressor_identity(compression),
         nodes,
         lambda contents, out: write_squashfs(nodes, contents, out, compression=compression),
     )

@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from compos.errors import OutputError
 from compos.filesystem.compress import stored
 from compos.filesystem.tar import TarEntry, tar_pieces
+from compos.image.derived import KindOfResults
+from compos.image.derived_kinds import DerivedKind
 from compos.output.initrd import initrd_pieces
 from compos.output.job import RPI3, Job, identity
 from compos.output.payload import required_kernel, uefi_kernel
@@ -84,9 +86,8 @@ def card(job: Job) -> list[Output]:
             "rpi3-kernel-too-large",
             f"the kernel has {size:,} bytes; U-Boot unpacks {LARGEST_KERNEL:,} at most",
         )
-    packed = stored(
-        job.store, "kernel-gzip", identity("kernel", kernel).hex, "gzip", lambda: kernel
-    )
+    cache = KindOfResults(job.store, DerivedKind.KERNEL_GZIP)
+    packed = stored(cache, identity("kernel", kernel).hex, "gzip", lambda: kernel)
     # Quotes would end the script's string; the kernel's own quotes are none of the shell's.
     arguments = f"{ARGUMENTS} {system.cmdline.strip()}".strip().replace('"', '\\"')
     text = SCRIPT_TEXT.format(arguments=arguments).encode()

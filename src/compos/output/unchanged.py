@@ -1,6 +1,6 @@
 """Which files under the outputs' names are already what a build would write there.
 
-May touch: the store (`derived/output`); outputs (reading their state, never their content).
+May touch: the store (`OUTPUT`); outputs (reading their state, never their content).
 
 A file that compos has written is recognised by its state: device, inode, length, time of
 modification and time of change, to the nanosecond. The time of change is set by the kernel with
@@ -27,15 +27,17 @@ from hashlib import blake2b, sha256
 from pathlib import Path
 
 from compos.errors import ImageError
+from compos.image.derived_kinds import DerivedKind
 from compos.image.store import Store
 from compos.tree import record
 from compos.tree.node import Hole, Piece
 
 __all__ = ["WrittenFiles", "contents_key", "set_modified"]
 
-KIND, KEY = "output", "written"
-RECORD = "written files 1"
-"""Counts up when the digest of a file's state is made in another way."""
+KIND = DerivedKind.OUTPUT
+"""Its version counts up when the digest of a file's state is made in another way."""
+
+KEY = "written"
 
 MAX_FILES = 2048
 """States that are kept, the newest: a quarter of a megabyte at most for builds into any number of
@@ -109,11 +111,11 @@ class WrittenFiles:
         if states:
             with suppress(ImageError), self._store.derive(KIND, KEY) as path:
                 # Read now: other builds may have added theirs since this one began.
-                record.save_texts(path, RECORD, [*self._load(), *states][-MAX_FILES:])
+                record.save_texts(path, KIND, [*self._load(), *states][-MAX_FILES:])
             _wait_beyond(max(status.st_ctime_ns for status, _ in files))
 
     def _load(self) -> list[str]:
-        return record.load_texts(self._store.derived(KIND, KEY), RECORD) or []
+        return record.load_texts(self._store.derived(KIND, KEY), KIND) or []
 
     def _state(self, status: os.stat_result, key: str) -> str:
         """The digest of a file's state; empty for one that cannot be recognised."""

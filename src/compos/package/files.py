@@ -1,6 +1,6 @@
 """What a set of Debian packages contains, as one tree in merged-/usr spelling.
 
-May touch: the store (`derived/deb`: unpacked data archives, `derived/deb-index`: what is in them).
+May touch: the store (`DEB`: unpacked data archives, `DEB_INDEX`: what is in them).
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from pathlib import Path
 
 from compos import progress
 from compos.errors import PackageError
+from compos.image.derived_kinds import DerivedKind
 from compos.image.store import Store
 from compos.package.debian.archive import data_tar
 from compos.package.debian.index import Package
@@ -23,8 +24,7 @@ from compos.tree.tar import TarError, read_members
 
 __all__ = ["packages_tree"]
 
-VERSION = 2
-KIND = f"deb {VERSION}"
+KIND = DerivedKind.DEB_INDEX
 CHUNK = 1 << 20
 
 
@@ -49,15 +49,19 @@ def packages_tree(
 
 
 def _index(store: Store, package: Package, archive: Path) -> tuple[tuple[str, Node], ...]:
-    key = f"{package.sha256}-v{VERSION}"
-    if (cached := record.load_nodes(store.derived("deb-index", key), KIND, store)) is not None:
+    key = f"{package.sha256}-v{KIND.version}"
+    if (cached := record.load_nodes(store.derived(KIND, key), KIND, store)) is not None:
         return tuple(cached[0])
     name = f"{package.sha256}.tar"
     # Even if it is there: without its index, nobody knows whether it is whole.
-    with store.derive("deb", name) as path, path.open("wb") as out, data_tar(archive) as data:
+    with (
+        store.derive(DerivedKind.DEB, name) as path,
+        path.open("wb") as out,
+        data_tar(archive) as data,
+    ):
         while chunk := data.read(CHUNK):
             out.write(chunk)
-    source = f"derived/deb/{name}"
+    source = DerivedKind.DEB.stored_name(name)
     try:
         with (store.root / source).open("rb") as stream:
             entries = tuple(
@@ -70,7 +74,7 @@ def _index(store: Store, package: Package, archive: Path) -> tuple[tuple[str, No
             place=f"{package.name} {package.version}",
         ) from error
     entries = tuple((path, node) for path, node in entries if path)
-    with store.derive("deb-index", key) as path:
+    with store.derive(KIND, key) as path:
         record.save_nodes(path, KIND, entries)
     return entries
 

@@ -1,7 +1,7 @@
 """A kernel image as LinuxKit has them: `kernel`, and `kernel.tar` with uncompressed modules, their
 index and device trees.
 
-May touch: the store (`derived/module`: decompressed modules, kept with `kernel.tar` as one stored
+May touch: the store (`KERNEL_TAR_FILE`: `kernel.tar` with the modules decompressed, as one stored
 file).
 """
 
@@ -16,13 +16,14 @@ from compos.compose.kernel_image import KernelImageError, decompressed
 from compos.compose.module_trie import binary_indexes
 from compos.errors import PackageError
 from compos.filesystem.tar import tar_pieces
+from compos.image.derived_kinds import DerivedKind
 from compos.image.store import Store
 from compos.tree.contents import Contents
 from compos.tree.node import FILE, Node, Slice, Tree, ancestors, directory, file
 
 __all__ = ["is_kernels", "kernel_tree"]
 
-VERSION = 3
+KIND = DerivedKind.KERNEL_TAR_FILE
 MODULES = "usr/lib/modules"
 DEVICE_TREES = "usr/lib/linux-image-"
 """Debian keeps a kernel's device trees beside it, in `VERSION/VENDOR/BOARD.dtb`."""
@@ -69,11 +70,11 @@ def kernel_tree(store: Store, packages: Tree, place: str) -> Tree:
 
 def _archive(store: Store, modules: Tree, version: str, mtime: int) -> Slice:
     """`kernel.tar`, kept in the store under its contents' names."""
-    key = hashlib.sha256(repr((VERSION, sorted(modules.items()))).encode()).hexdigest()
-    if store.derived("kernel-tar-file", key) is None:
+    key = hashlib.sha256(repr((KIND.version, sorted(modules.items()))).encode()).hexdigest()
+    if store.derived(KIND, key) is None:
         with (
             progress.task("decompress and index kernel modules"),
-            store.derive("kernel-tar-file", key) as path,
+            store.derive(KIND, key) as path,
             path.open("wb") as out,
             Contents(store.root) as contents,
         ):
@@ -82,9 +83,9 @@ def _archive(store: Store, modules: Tree, version: str, mtime: int) -> Slice:
                 tar_pieces((name, node, {}) for name, node in sorted(tree.items()))
             ):
                 out.write(chunk)
-    stored = store.derived("kernel-tar-file", key)
+    stored = store.derived(KIND, key)
     assert stored is not None, "derive() keeps what it was given"  # noqa: S101
-    return Slice(f"derived/kernel-tar-file/{key}", 0, stored.stat().st_size)
+    return Slice(KIND.stored_name(key), 0, stored.stat().st_size)
 
 
 def _decompressed(contents: Contents, modules: Tree, version: str, mtime: int) -> Tree:

@@ -12,18 +12,18 @@ from collections.abc import Iterable
 from contextlib import suppress
 
 from compos.errors import ComposError
+from compos.image.derived_kinds import DerivedKind
 from compos.image.model import Descriptor, Image
 from compos.image.store import Store
 from compos.progress import task, threads
 from compos.tree import record
-from compos.tree.layer import VERSION, Layer, is_read, read_layer
+from compos.tree.layer import Layer, is_read, read_layer
 from compos.tree.node import Tree
 from compos.tree.overlay import Overlay
 
 __all__ = ["flatten", "image_tree", "unpack"]
 
-KIND = f"tree {VERSION}"
-"""What the records of trees are called."""
+KIND = DerivedKind.TREE
 
 
 def image_tree(store: Store, image: Image) -> Tree:
@@ -33,12 +33,12 @@ def image_tree(store: Store, image: Image) -> Tree:
     Directories that no layer names are left out: laid over another tree they would hide a symbolic
     link of that name.
     """
-    key = f"{image.digest.replace(':', '-')}-v{VERSION}"
-    if (tree := record.load_tree(store.derived("tree", key), KIND, store)) is not None:
+    key = f"{image.digest.replace(':', '-')}-v{KIND.version}"
+    if (tree := record.load_tree(store.derived(KIND, key), KIND, store)) is not None:
         return tree
     overlay = flatten((read_layer(store, layer, image.name) for layer in image.layers), image.name)
     tree = overlay.named()
-    with store.derive("tree", key) as path:
+    with store.derive(KIND, key) as path:
         record.save_tree(path, KIND, tree)
     return tree
 

@@ -1,6 +1,6 @@
 """Layers: a layer's blob as an index of nodes and whiteouts, unpacked and read once per content.
 
-May touch: the store (`derived/layer`: decompressed tars, `derived/layer-index`: what is in them).
+May touch: the store (`LAYER`: decompressed tars, `LAYER_INDEX`: what is in them).
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import IO, NamedTuple
 
 from compos.errors import ImageError
+from compos.image.derived_kinds import DerivedKind
 from compos.image.model import Descriptor
 from compos.image.store import Store
 from compos.tree import record
@@ -18,11 +19,7 @@ from compos.tree.tar import TarError, read_members
 
 __all__ = ["Layer", "is_read", "plain_layer", "read_layer"]
 
-VERSION = 3
-"""Part of every key below: counts up when what is derived changes its meaning."""
-
-KIND = f"layer {VERSION}"
-"""What the records of layers are called."""
+KIND = DerivedKind.LAYER_INDEX
 
 CHUNK = 1 << 20
 
@@ -51,7 +48,7 @@ def read_layer(store: Store, layer: Descriptor, image: str) -> Layer:
     `image` is named in the error.
     """
     key = _key(layer)
-    if (cached := record.load_nodes(store.derived("layer-index", key), KIND, store)) is not None:
+    if (cached := record.load_nodes(store.derived(KIND, key), KIND, store)) is not None:
         entries, (whiteouts, opaque) = cached
         return Layer(whiteouts, opaque, tuple(entries))
     place = f"{image}, layer {layer.digest}"
@@ -73,25 +70,25 @@ def read_layer(store: Store, layer: Descriptor, image: str) -> Layer:
                 place=place,
                 hint="Do not use this image; it is damaged or hostile.",
             ) from error
-    with store.derive("layer-index", key) as path:
+    with store.derive(KIND, key) as path:
         record.save_nodes(path, KIND, index.entries, (index.whiteouts, index.opaque))
     return index
 
 
 def is_read(store: Store, layer: Descriptor) -> bool:
     """Whether there is an index of `layer`."""
-    return store.derived("layer-index", _key(layer)) is not None
+    return store.derived(KIND, _key(layer)) is not None
 
 
 def _key(layer: Descriptor) -> str:
-    return f"{layer.digest.replace(':', '-')}-v{VERSION}"
+    return f"{layer.digest.replace(':', '-')}-v{KIND.version}"
 
 
 def plain_layer(store: Store, layer: Descriptor, image: str) -> str:
     """Where the layer lies as a plain tar, below the store's root; unpacked now if it is not.
     Raises as `read_layer`."""
     read_layer(store, layer, image)
-    unpacked = store.derived("layer", f"{layer.digest.replace(':', '-')}.tar")
+    unpacked = store.derived(DerivedKind.LAYER, f"{layer.digest.replace(':', '-')}.tar")
     if unpacked is not None:
         return str(unpacked.relative_to(store.root))
     return _unpacked(store, layer, f"{image}, layer {layer.digest}")
@@ -108,9 +105,9 @@ def _unpacked(store: Store, layer: Descriptor, place: str) -> str:
             return str(blob.relative_to(store.root))
         key = f"{layer.digest.replace(':', '-')}.tar"
         # Even if it is there: without its index, nobody knows whether it is whole.
-        with store.derive("layer", key) as path, path.open("wb") as out:
+        with store.derive(DerivedKind.LAYER, key) as path, path.open("wb") as out:
             decompress(head, stream, out, place)
-    return f"derived/layer/{key}"
+    return DerivedKind.LAYER.stored_name(key)
 
 
 def _index(stream: IO[bytes], source: str) -> Layer:

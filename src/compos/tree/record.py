@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from compos.image.derived import is_stored_name
+from compos.image.derived_kinds import DerivedKind
 from compos.tree import columns
 from compos.tree.columns import TEXT
 from compos.tree.node import (
@@ -62,14 +63,14 @@ _NODES = "sBHIIqqssIIIsbI"
 # Texts
 
 
-def save_texts(path: Path, what: str, texts: Sequence[str]) -> None:
-    """Write `texts`, a record of what is called `what`."""
-    columns.save(path, what, [(TEXT, texts)])
+def save_texts(path: Path, kind: DerivedKind, texts: Sequence[str]) -> None:
+    """Write `texts`, a record of this kind."""
+    columns.save(path, kind.title, [(TEXT, texts)])
 
 
-def load_texts(path: Path | None, what: str) -> list[str] | None:
+def load_texts(path: Path | None, kind: DerivedKind) -> list[str] | None:
     """What `save_texts` wrote, or None."""
-    loaded = columns.load(path, what, TEXT)
+    loaded = columns.load(path, kind.title, TEXT)
     return None if loaded is None else loaded[0]
 
 
@@ -77,21 +78,26 @@ def load_texts(path: Path | None, what: str) -> list[str] | None:
 
 
 def save_groups(
-    path: Path, what: str, groups: Sequence[tuple[str, Sequence[Piece]]], notes: Sequence[str] = ()
+    path: Path,
+    kind: DerivedKind,
+    groups: Sequence[tuple[str, Sequence[Piece]]],
+    notes: Sequence[str] = (),
 ) -> None:
     """Write `groups` of pieces by their names, and `notes`."""
     names, contents = [name for name, _ in groups], [pieces for _, pieces in groups]
     columns.save(
-        path, what, [(TEXT, notes), (TEXT, names), ("I", [*map(len, contents)]), *_split(contents)]
+        path,
+        kind.title,
+        [(TEXT, notes), (TEXT, names), ("I", [*map(len, contents)]), *_split(contents)],
     )
 
 
 def load_groups(
-    path: Path | None, what: str, store: Store
+    path: Path | None, kind: DerivedKind, store: Store
 ) -> tuple[list[tuple[str, tuple[Piece, ...]]], tuple[str, ...]] | None:
     """What `save_groups` wrote; None when a stored file that it slices is gone, harmed or short,
     too."""
-    loaded = columns.load(path, what, f"ssI{_PIECES}")
+    loaded = columns.load(path, kind.title, f"ssI{_PIECES}")
     if loaded is None:
         return None
     notes, names, counts = loaded[:3]
@@ -186,7 +192,7 @@ class _Columns(NamedTuple):
 
 def save_nodes(
     path: Path,
-    what: str,
+    kind: DerivedKind,
     entries: Iterable[tuple[str, Node]],
     extra: tuple[Sequence[str], Sequence[str]] = ((), ()),
 ) -> None:
@@ -217,17 +223,17 @@ def save_nodes(
     )
     columns.save(
         path,
-        what,
+        kind.title,
         [(TEXT, extra[0]), (TEXT, extra[1]), *zip(_NODES, values, strict=True), *_split(contents)],
     )
 
 
 def load_nodes(
-    path: Path | None, what: str, store: Store
+    path: Path | None, kind: DerivedKind, store: Store
 ) -> tuple[list[tuple[str, Node]], tuple[tuple[str, ...], tuple[str, ...]]] | None:
     """What `save_nodes` wrote; None when a stored file that it slices is gone, harmed or short,
     too."""
-    loaded = columns.load(path, what, f"ss{_NODES}{_PIECES}")
+    loaded = columns.load(path, kind.title, f"ss{_NODES}{_PIECES}")
     if loaded is None:
         return None
     extra = tuple(loaded[0]), tuple(loaded[1])
@@ -303,15 +309,15 @@ def _inside(names: Sequence[str]) -> bool:
 # Trees
 
 
-def save_tree(path: Path, what: str, tree: Tree) -> None:
+def save_tree(path: Path, kind: DerivedKind, tree: Tree) -> None:
     """Write a whole tree."""
-    save_nodes(path, what, tree.items())
+    save_nodes(path, kind, tree.items())
 
 
-def load_tree(path: Path | None, what: str, store: Store) -> Tree | None:
+def load_tree(path: Path | None, kind: DerivedKind, store: Store) -> Tree | None:
     """A tree that `save_tree` wrote, or None as in `load_nodes`; nothing in it lies below what is
     no directory."""
-    loaded = load_nodes(path, what, store)
+    loaded = load_nodes(path, kind, store)
     if loaded is None:
         return None
     tree = dict(loaded[0])
