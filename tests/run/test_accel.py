@@ -5,12 +5,14 @@ from __future__ import annotations
 import platform
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from compos import progress
+from compos.image.derived_kinds import DerivedKind
+from compos.image.store import Store
 from compos.run.accel import choose_accel, kernel_boots
 
 PROOF = "VFS: Unable to mount root fs on unknown-block(0,0)"
@@ -102,13 +104,19 @@ def notices() -> Iterator[list[str]]:
     progress.listen(progress.Silent())
 
 
+def opened(tmp_path: Path) -> Callable[[], Store]:
+    return lambda: Store(tmp_path / "store")
+
+
 def choose(
     tmp_path: Path, qemu: str, kernel: Path | None, arch: str = platform.machine(), asked: str = ""
 ) -> str:
     device = tmp_path / "kvm"
     device.touch()
-    verdicts, boot = tmp_path / "verdicts", tmp_path / "boot"
-    return choose_accel(qemu, kernel, arch, verdicts, asked=asked, device=device, host_kernels=boot)
+    boot = tmp_path / "boot"
+    return choose_accel(
+        qemu, kernel, arch, opened(tmp_path), asked=asked, device=device, host_kernels=boot
+    )
 
 
 def test_a_good_verdict_is_remembered(tmp_path: Path, notices: list[str]) -> None:
@@ -138,15 +146,26 @@ def test_another_qemu_is_tried_anew(tmp_path: Path, notices: list[str]) -> None:
 def test_a_damaged_verdict_is_none(tmp_path: Path) -> None:
     qemu = fake(tmp_path, PANIC)
     choose(tmp_path, qemu, tmp_path / "kernel")
-    (verdict,) = (tmp_path / "verdicts").iterdir()
+    (verdict,) = (tmp_path / "store/derived/accel").iterdir()
     verdict.write_text("")
     assert choose(tmp_path, qemu, tmp_path / "kernel") == "kvm"
     assert verdict.read_text() == "kvm"
 
 
 def test_a_store_that_cannot_be_written_is_no_obstacle(tmp_path: Path) -> None:
-    (tmp_path / "verdicts").touch()
+    (tmp_path / "store").touch()
     assert choose(tmp_path, fake(tmp_path, PANIC), tmp_path / "kernel") == "kvm"
+
+
+def test_a_store_that_others_can_write_to_is_no_obstacle_and_not_believed(tmp_path: Path) -> None:
+    qemu = fake(tmp_path, ABORT)
+    assert choose(tmp_path, qemu, tmp_path / "kernel") == "tcg"
+    (verdict,) = (tmp_path / "store/derived/accel").iterdir()
+    with Store(tmp_path / "store").derive(DerivedKind.ACCEL, verdict.name) as path:
+        path.write_text("kvm")
+    assert choose(tmp_path, qemu, tmp_path / "kernel") == "kvm", "the verdict is believed"
+    (tmp_path / "store").chmod(0o777)
+    assert choose(tmp_path, qemu, tmp_path / "kernel") == "tcg"
 
 
 def test_a_disk_is_tried_with_the_host_s_kernel(tmp_path: Path, notices: list[str]) -> None:
@@ -161,7 +180,7 @@ def test_a_disk_is_tried_with_the_host_s_kernel(tmp_path: Path, notices: list[st
 
 def test_no_device(tmp_path: Path, notices: list[str]) -> None:
     missing = tmp_path / "missing"
-    assert choose_accel("qemu", None, platform.machine(), tmp_path, device=missing) == "tcg"
+    assert choose_accel("qemu", None, platform.machine(), opened(tmp_path), device=missing) == "tcg"
     assert notices == [f"there is no {missing}: the guest is emulated, which is slower"]
 
 
@@ -215,7 +234,7 @@ def test_macos_is_asked_for_its_hypervisor(
         (tmp_path / "sysctl").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     chosen = choose_accel(
-        "/no/qemu", None, arch, tmp_path, asked=asked, system="Darwin", machine=machine
+        "/no/qemu", None, arch, opened(tmp_path), asked=asked, system="Darwin", machine=machine
     )
     assert chosen == accel
     assert bool(notices) is (accel == "tcg" and asked != "tcg"), "a fall-back is reported"

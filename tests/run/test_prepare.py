@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from compos.errors import RunError
+from compos.image.store import Store
 from compos.run.disks import Disk
 from compos.run.network import Publish
 from compos.run.prepare import Request, prepare
@@ -24,7 +25,11 @@ def request_(tmp_path: Path) -> Request:
     qemu.write_text("#!/bin/sh\n")
     qemu.chmod(0o755)
     return Request(
-        tmp_path / "os", tmp_path / "verdicts", arch="amd64", accel="tcg", qemu=str(qemu)
+        tmp_path / "os",
+        lambda: Store(tmp_path / "store"),
+        arch="amd64",
+        accel="tcg",
+        qemu=str(qemu),
     )
 
 

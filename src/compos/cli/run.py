@@ -160,10 +160,11 @@ def qemu(path: Path, *, settings: Settings, **options: Any) -> int:
     from compos.run.network import parse_networking, parse_publish
     from compos.run.prepare import Request, prepare
 
+    access = Access(settings.images)
     prepared = prepare(
         Request(
             path,
-            Access(settings.images).root / "derived" / "accel",
+            lambda: access.store,
             kind=kind,
             metadata=metadata,
             disks=tuple(map(parse_disk, options["disk"])),

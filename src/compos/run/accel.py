@@ -2,7 +2,7 @@
 
 On some machines `/dev/kvm` opens and a guest then hangs, so KVM is tried with a real kernel.
 
-May touch: `/dev/kvm`; `/boot`; a folder for the verdict; starts a QEMU of its own and ends it; on
+May touch: `/dev/kvm`; `/boot`; the store, for the verdict; starts a QEMU of its own and ends it; on
 macOS starts sysctl(8).
 """
 
@@ -14,13 +14,22 @@ import platform
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from compos.image.staging import make_private
+from compos.errors import ImageError
+from compos.image.derived_kinds import DerivedKind
 from compos.progress import notice, task
 from compos.run.qemu import MACHINES, NICKNAMES, machine_arguments
 
+if TYPE_CHECKING:
+    from compos.image.store import Store
+
 __all__ = ["choose_accel", "kernel_boots"]
+
+KIND = DerivedKind.ACCEL
 
 STALL = 6.0
 """Seconds in which a guest's console shows nothing new until it counts as hung; a working one
@@ -47,7 +56,7 @@ def choose_accel(
     qemu: str,
     kernel: Path | None,
     arch: str,
-    verdicts: Path,
+    store: Callable[[], Store],
     *,
     asked: str = "",
     device: Path = DEVICE,
@@ -58,12 +67,12 @@ def choose_accel(
     """`asked` when the guest can have it; by default `kvm` or `hvf` when it works for `arch` here,
     else `tcg`. Reports a fall-back. `system` and `machine` are the host's (uname(2)).
 
-    The verdict is kept in `verdicts`, under everything that can change it: the host's kernel, its
-    CPU, QEMU, and this boot of the machine (nested virtualisation comes and goes with the
-    hypervisor). Disks and ISOs bring no `kernel` that could be tried; the verdict of an earlier
-    kernel holds for them, else the host's own kernel is tried. No small program made up for the
-    purpose stands in: on a machine where KVM is broken it would run, and the kernel after it would
-    not.
+    The verdict is kept in what `store` returns, under everything that can change it: the host's
+    kernel, its CPU, QEMU, and this boot of the machine (nested virtualisation comes and goes with
+    the hypervisor); a store that cannot be used costs a probe a run, no more. Disks and ISOs bring
+    no `kernel` that could be tried; the verdict of an earlier kernel holds for them, else the
+    host's own kernel is tried. No small program made up for the purpose stands in: on a machine
+    where KVM is broken it would run, and the kernel after it would not.
     """
     machine = machine or platform.machine()
     host = NICKNAMES.get(machine, machine)
@@ -80,8 +89,8 @@ def choose_accel(
     if not os.access(device, os.R_OK | os.W_OK):
         notice(f"no access to {device}: {SLOW} (join the group kvm)")
         return "tcg"
-    remembered = verdicts / _key(qemu)
-    verdict = _recall(remembered)
+    key = _key(qemu)
+    verdict = _recall(store, key)
     if verdict is None:
         probe = kernel or _host_kernel(host_kernels)
         if probe is None:
@@ -89,7 +98,7 @@ def choose_accel(
             return "tcg"
         with task("trying KVM"):
             verdict = "kvm" if kernel_boots(qemu, probe, arch=arch) else "tcg"
-        _remember(remembered, verdict)
+        _remember(store, key, verdict)
     if verdict != "kvm":
         notice(f"KVM does not work on this machine: {SLOW}")
     return verdict
@@ -133,24 +142,18 @@ def _key(qemu: str) -> str:
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
 
 
-def _recall(path: Path) -> str | None:
+def _recall(store: Callable[[], Store], key: str) -> str | None:
     try:
-        text = path.read_text()
-    except OSError:
+        path = store().derived(KIND, key)
+        text = path.read_text() if path else ""
+    except (OSError, ImageError):
         return None
     return text if text in ("kvm", "tcg") else None
 
 
-def _remember(path: Path, verdict: str) -> None:
-    """Keep the verdict, whole or not at all; a store that cannot be written costs a probe a run, no
-    more."""
-    try:
-        make_private(path.parent)
-        with tempfile.TemporaryDirectory(dir=path.parent) as beside:
-            Path(beside, path.name).write_text(verdict)
-            Path(beside, path.name).replace(path)
-    except OSError:
-        return
+def _remember(store: Callable[[], Store], key: str, verdict: str) -> None:
+    with suppress(OSError, ImageError), store().derive(KIND, key) as path:
+        path.write_text(verdict)
 
 
 def kernel_boots(

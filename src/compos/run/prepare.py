@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from compos.arithmetic import align_up
 from compos.errors import RunError
@@ -23,6 +25,9 @@ from compos.run.network import Publish, check_free, mac_address
 from compos.run.qemu import Options, find_qemu, guest_arch
 from compos.run.shares import find_virtiofsd
 
+if TYPE_CHECKING:
+    from compos.image.store import Store
+
 __all__ = ["Request", "prepare"]
 
 KERNEL_ROOM = 48
@@ -31,15 +36,15 @@ KERNEL_ROOM = 48
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a user says; empty means: the usual one. `verdicts` is the folder where the KVM probe
-    remembers; `mem` is in MiB.
+    """What a user says; empty means: the usual one. `store` returns the one that has the KVM
+    probe's verdict, and may raise `ImageError`; `mem` is in MiB.
 
     `firmware` names one and asks for UEFI; `uefi` alone takes the system's. `metadata` goes onto a
     CD.
     """
 
     path: Path
-    verdicts: Path
+    store: Callable[[], Store]
     kind: str = ""
     arch: str = ""
     accel: str = ""
@@ -117,7 +122,7 @@ def prepare(request: Request) -> Options:
         virtiofsd=virtiofsd,
         detached=request.detached,
         qemu=program,
-        accel=choose_accel(program, boot.kernel, arch, request.verdicts, asked=request.accel),
+        accel=choose_accel(program, boot.kernel, arch, request.store, asked=request.accel),
     )
 
 
