@@ -58,7 +58,7 @@ def _iso(entries: Entries) -> Iterable[Piece]:
     return layout.pieces(system_area=b"system", filled={"tail": b"t" * 4097})
 
 
-def _disk(store: Path) -> list[Piece]:
+def disk_pieces(store: Path) -> list[Piece]:
     """Five megabytes and some: data, holes, slices, an end that fills no block."""
     data = hashlib.shake_256(b"disk").digest(700_001)
     return [
@@ -147,19 +147,19 @@ STORED: dict[str, tuple[Callable[[Path], Iterable[Piece]], str]] = {
         "57a100a6461beb91c9c445c5cad91452c45ab1b4ece6a57087b6d5ed963d5f78",
     ),
     "qcow2": (
-        lambda store: qcow2_pieces(_disk(store)),
+        lambda store: qcow2_pieces(disk_pieces(store)),
         "6b8a0f4338b147d4a8dc1adfbf790bdd33094060d4ad665afba1c7d23adfea2a",
     ),
     "vhd": (
-        lambda store: vhd_fixed_pieces(_disk(store), ID),
+        lambda store: vhd_fixed_pieces(disk_pieces(store), ID),
         "bb5bf343f85e4162a8c5a242b4ae577b6eec0c7c48b4b34dde75707e14eb774e",
     ),
     "vhd, dynamic": (
-        lambda store: vhd_dynamic_pieces(_disk(store), ID),
+        lambda store: vhd_dynamic_pieces(disk_pieces(store), ID),
         "46ffb6122fe80b14d5c6207a7a1d670acf8714dd000563206e4fddd0c90c84dc",
     ),
     "vhdx": (
-        lambda store: vhdx_pieces(_disk(store), ID),
+        lambda store: vhdx_pieces(disk_pieces(store), ID),
         "64c2cb9f84ae98c88a29f967efaf2695b7b18b90b687cb0db2961f2b26eae850",
     ),
     "ova": (

@@ -1,23 +1,50 @@
 """A build remembers what it makes under its inputs and the version of the kind of result: code that
 makes other bytes of the same input needs another version, or builds keep what the old one made.
 
-Who changes the bytes raises the version, and writes both below. Left out is what lies under the
-digest of its own bytes (`layer`, `host`, `sbom`), and what consists of a compression library's bytes
-(squashfs, disks in containers): other versions of that library make others.
+Who changes the bytes raises the version in `compos.image.derived_kinds`, and writes both below.
+Compressors are left out of it, as other versions of their libraries make other bytes and have other
+keys: builds are without compression, and writers of compressed formats get a compressor of this
+test's own, which halves some blocks and leaves the others.
 """
 
 from __future__ import annotations
 
+import gzip
 import hashlib
-from collections.abc import Mapping
+import io
+import json
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import BinaryIO, NamedTuple
 
 import pytest
 
+from compos.disk import gzip_tar, qcow2, vmdk
+from compos.disk.deflate import stored_blocks
+from compos.disk.gzip_tar import write_gzip_tar
+from compos.disk.qcow2 import write_qcow2
+from compos.disk.spool import Spool
+from compos.disk.vmdk import write_vmdk
+from compos.filesystem import erofs, squashfs
+from compos.filesystem.erofs import write_erofs
+from compos.filesystem.squashfs import write_squashfs
 from compos.image.derived_kinds import DerivedKind
+from compos.image.local import import_local
+from compos.image.platform import Platform
+from compos.image.store import Store
+from compos.package.debian.package import parse_package
+from compos.package.files import packages_tree
+from compos.package.kernel import kernel_tree
+from compos.tree import record
+from compos.tree.contents import Contents
+from compos.tree.node import Piece, Slice, file
 from tests.compose.systems import KERNEL_TAR, World
-from tests.images import Member, make_image
+from tests.filesystem.trees import sample
+from tests.images import Member, layer_tar, make_image
 from tests.output.test_build import build
+from tests.package.debian.archive_of import deb_of, stanza
+from tests.package.test_kernel import BASE, KERNEL
+from tests.test_golden import ID, disk_pieces
 
 IMAGES = {
     "acme/kernel:1": [
@@ -43,35 +70,106 @@ IMAGES = {
     ],
 }
 
-MADE = {
-    "layer-index": (DerivedKind.LAYER_INDEX, 3, "6fa1d45fc29a080c"),
-    "tree": (DerivedKind.TREE, 3, "d95a70be5782362c"),
-    "kernel-tar": (DerivedKind.KERNEL_TAR, 3, "56a35f0de3251f87"),
-    "segment": (DerivedKind.SEGMENT, 1, "7af1218b424b84bd"),
-    "os-kernel": (DerivedKind.RESULT, 7, "7a399d6f7f15acda"),
-    "os-cmdline": (DerivedKind.RESULT, 7, "de3ba44f2265b1a6"),
-    "os-initrd.img": (DerivedKind.RESULT, 7, "a68958bb5a5693d6"),
-    "os.tar": (DerivedKind.RESULT, 7, "8c870a2ca450872f"),
-    "os-erofs.img": (DerivedKind.RESULT, 7, "98565d7aa1052c0f"),
+
+LEFT_OUT = {
+    DerivedKind.LAYER: "what is decompressed has its digest in the image's config",
+    DerivedKind.DEB: "what is decompressed is named by the package's digest",
+    DerivedKind.INPUT: "a copy under its own digest",
+    DerivedKind.HOST: "a copy under its own digest",
+    DerivedKind.SBOM: "a document under its own digest; outputs have it under RESULT's version",
+    DerivedKind.KERNEL_GZIP: "nothing but a compressor's bytes, whose version is in the key",
+    DerivedKind.ENGINE: "the name of an image that is stored under its own digest",
+    DerivedKind.OUTPUT: "states of files, which no two runs share",
+    DerivedKind.ACCEL: "one word, which holds until the machine is started anew",
 }
-"""What is made, by the folder of derived results or the name of an output: the kind that has the
-version, the version, and the beginning of a digest of the bytes."""
+"""Kinds of which nothing is compared, with the reason."""
+
+
+class Made(NamedTuple):
+    """The kind whose version counts, that version, and the beginning of a digest of the bytes."""
+
+    kind: DerivedKind
+    version: int
+    digest: str
+
+
+MADE = {
+    "layer index": Made(DerivedKind.LAYER_INDEX, 3, "6fa1d45fc29a080c"),
+    "tree": Made(DerivedKind.TREE, 3, "d95a70be5782362c"),
+    "kernel.tar's tree": Made(DerivedKind.KERNEL_TAR, 3, "56a35f0de3251f87"),
+    "segments": Made(DerivedKind.SEGMENT, 1, "7af1218b424b84bd"),
+    "os-kernel": Made(DerivedKind.RESULT, 7, "7a399d6f7f15acda"),
+    "os-cmdline": Made(DerivedKind.RESULT, 7, "de3ba44f2265b1a6"),
+    "os-initrd.img": Made(DerivedKind.RESULT, 7, "a68958bb5a5693d6"),
+    "os.tar": Made(DerivedKind.RESULT, 7, "8c870a2ca450872f"),
+    "os-erofs.img": Made(DerivedKind.RESULT, 7, "98565d7aa1052c0f"),
+    "decompressed kernel": Made(DerivedKind.KERNEL, 3, "e7f12bffba7d4980"),
+    "shared contents": Made(DerivedKind.CONTENTS, 1, "d36e030790bc9d99"),
+    "image of an archive": Made(DerivedKind.LOCAL, 2, "ebfb7681ade05323"),
+    "package's index": Made(DerivedKind.DEB_INDEX, 2, "8ee02cdef328c653"),
+    "brick's kernel.tar": Made(DerivedKind.KERNEL_TAR_FILE, 3, "0f6ed7514892fdf4"),
+    "erofs": Made(DerivedKind.EROFS, 1, "bd658f6324f05873"),
+    "squashfs": Made(DerivedKind.SQUASHFS, 1, "825fc47035257e8f"),
+    "qcow2": Made(DerivedKind.QCOW2, 4, "b54804898d25295c"),
+    "vmdk": Made(DerivedKind.VMDK, 4, "60330617d25f9a0c"),
+    "gzip tar": Made(DerivedKind.GZIP_TAR, 4, "d45812d7242ba3d7"),
+    "pieces": Made(DerivedKind.SPOOL, 1, "eeea290b1bb38957"),
+}
+"""What is made, by what it is or by the name of an output."""
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, list[bytes]]:
-    """What builds of one system make, without compression, by the names of `MADE`."""
+    """What is made, by the names of `MADE`."""
     found: dict[str, list[bytes]] = {}
-    world = _world(tmp_path_factory.mktemp("world"))
-    for format in ("kernel+initrd", "tar"):
-        for name, data in _build(world, format).items():
-            found[name] = [data]
-    for path in (world.store.root / "derived").glob("*/*"):
-        found.setdefault(path.parent.name, []).append(path.read_bytes())
-    # In a store of its own: it has our init, too, whose bytes are the compiler's.
-    other = _world(tmp_path_factory.mktemp("other"))
-    found["os-erofs.img"] = [_build(other, "kernel+erofs")["os-erofs.img"]]
+    for make in (_composed, _decompressed, _imported, _packages, _modules, _written):
+        found |= make(tmp_path_factory.mktemp("made"))
     return found
+
+
+def _in(store: Store, kind: DerivedKind) -> list[bytes]:
+    return [(store.root / name).read_bytes() for name in store.results(kind)]
+
+
+def _composed(folder: Path) -> dict[str, list[bytes]]:
+    """What builds of one system make, without compression."""
+    world = _world(folder / "world")
+    found = {
+        name: [data]
+        for format in ("kernel+initrd", "tar")
+        for name, data in _build(world, "--format", format).items()
+    }
+    # In a store of its own: it has our init, too, whose bytes are the compiler's.
+    other = _world(folder / "other")
+    found["os-erofs.img"] = [_build(other, "--format", "kernel+erofs")["os-erofs.img"]]
+    return found | {
+        "layer index": _in(world.store, DerivedKind.LAYER_INDEX),
+        "tree": _in(world.store, DerivedKind.TREE),
+        "kernel.tar's tree": _in(world.store, DerivedKind.KERNEL_TAR),
+        "segments": _in(world.store, DerivedKind.SEGMENT),
+    }
+
+
+def _decompressed(folder: Path) -> dict[str, list[bytes]]:
+    """A compressed kernel, and a large file that two images have."""
+    world = _world(folder)
+    kernel = gzip.compress(b"\x7fELF" + b"kernel" * 1000)
+    world.images["acme/kernel:1"] = make_image(
+        world.store,
+        "acme/kernel:1",
+        [[Member("kernel", content=kernel), Member("kernel.tar", content=KERNEL_TAR)]],
+        compression="plain",
+    )
+    shared = Member("lib/shared", content="shared" * 20_000)
+    for name in ("acme/app:1", "acme/init:1"):
+        world.images[name] = make_image(
+            world.store, name, [*IMAGES[name], [shared]], compression="plain"
+        )
+    _build(world, "--decompress-kernel")
+    return {
+        "decompressed kernel": _in(world.store, DerivedKind.KERNEL),
+        "shared contents": _in(world.store, DerivedKind.CONTENTS),
+    }
 
 
 def _world(folder: Path) -> World:
@@ -82,13 +180,105 @@ def _world(folder: Path) -> World:
     return world
 
 
-def _build(world: World, format: str) -> dict[str, bytes]:
-    return build(world, "--no-sbom", "--compress", "none", "--format", format)
+def _build(world: World, *options: str) -> dict[str, bytes]:
+    return build(world, "--no-sbom", "--compress", "none", *options)
+
+
+def _imported(folder: Path) -> dict[str, list[bytes]]:
+    """An archive as `docker save` writes it."""
+    layer = layer_tar([Member("bin/app", mode=0o755, content="app")])
+    config = {
+        "architecture": "amd64",
+        "os": "linux",
+        "config": {"Cmd": ["/bin/app"]},
+        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(layer).hexdigest()}"]},
+    }
+    listed = [{"Config": "config.json", "RepoTags": ["acme/app:1"], "Layers": ["layer.tar"]}]
+    path = folder / "app.tar"
+    path.write_bytes(
+        layer_tar(
+            [
+                Member("manifest.json", content=json.dumps(listed)),
+                Member("config.json", content=json.dumps(config)),
+                Member("layer.tar", content=layer),
+            ]
+        )
+    )
+    store = Store(folder / "store")
+    import_local(store, f"docker-archive:{path}", Platform("linux", "amd64"))
+    return {"image of an archive": _in(store, DerivedKind.LOCAL)}
+
+
+def _packages(folder: Path) -> dict[str, list[bytes]]:
+    archive = folder / "tool.deb"
+    archive.write_bytes(deb_of({"bin/tool": b"tool", "etc/tool.conf": b"a = 1"}))
+    # Not the archive's own digest, which depends on the library that compressed it.
+    package = parse_package(stanza("tool", sha256="0" * 64), "trixie")
+    store = Store(folder / "store")
+    packages_tree(store, [package], [archive])
+    return {"package's index": _in(store, DerivedKind.DEB_INDEX)}
+
+
+def _modules(folder: Path) -> dict[str, list[bytes]]:
+    modules = {
+        f"{BASE}/kernel/a.ko": file(b"a", 0o644, 0),
+        f"{BASE}/kernel/b.ko.gz": file(gzip.compress(b"b"), 0o644, 0),
+        f"{BASE}/modules.order": file(b"kernel/b.ko.gz\n", 0o644, 0),
+    }
+    store = Store(folder / "store")
+    kernel_tree(store, {**KERNEL, **modules}, "brick")
+    return {"brick's kernel.tar": _in(store, DerivedKind.KERNEL_TAR_FILE)}
+
+
+def _written(folder: Path) -> dict[str, list[bytes]]:
+    """What writers of compressed formats make of one tree and one disk."""
+    tree, disk = sample(folder), disk_pieces(folder)
+    with pytest.MonkeyPatch.context() as patch, Contents(folder) as contents:
+        patch.setattr(erofs, "zstd_block", _halved)
+        patch.setattr(squashfs, "block_compressor", lambda name, size: _halved)
+        patch.setattr(qcow2, "zstd_compressed", _halved)
+        patch.setattr(vmdk, "_compressed", _halved)
+        patch.setattr(gzip_tar, "_packed", _part)
+        found = {
+            "erofs": _file(lambda out: write_erofs(tree, contents, out, uuid=ID)),
+            "squashfs": _file(lambda out: write_squashfs(tree, contents, out, compression="zstd")),
+            "qcow2": _file(lambda out: write_qcow2(disk, contents, out, compression="zstd")),
+            "vmdk": _spool(lambda out: write_vmdk(disk, contents, out, identity=ID)),
+            "gzip tar": _spool(lambda out: write_gzip_tar("disk.raw", disk, contents, out)),
+        }
+    record.save_groups(folder / "pieces", DerivedKind.SPOOL, [("", disk)], ["digest"])
+    found["pieces"] = (folder / "pieces").read_bytes()
+    return {name: [data] for name, data in found.items()}
+
+
+def _halved(data: bytes) -> bytes:
+    """Half of what begins with an even byte; the rest does not shrink."""
+    return data if data and data[0] % 2 else data[: len(data) // 2]
+
+
+def _part(chunk: tuple[bytes | Slice, bytes]) -> Sequence[Piece]:
+    content, _ = chunk
+    return [*stored_blocks(content)] if isinstance(content, Slice) else [_halved(content)]
+
+
+def _file(write: Callable[[BinaryIO], int]) -> bytes:
+    out = io.BytesIO()
+    assert write(out) == len(out.getvalue())
+    return out.getvalue()
+
+
+def _spool(write: Callable[[Spool], None]) -> bytes:
+    """What is made, and how it lies between slices of other files."""
+    out = io.BytesIO()
+    spool = Spool(out, "spool")
+    write(spool)
+    return out.getvalue() + repr(spool.finish()).encode()
 
 
 @pytest.mark.parametrize("name", MADE)
 def test_other_bytes_have_another_version(made: Mapping[str, list[bytes]], name: str) -> None:
     kind, version, digest = MADE[name]
+    assert made[name], "nothing is compared"
     whole = hashlib.sha256()
     for data in sorted(made[name]):
         whole.update(hashlib.sha256(data).digest())
@@ -96,3 +286,14 @@ def test_other_bytes_have_another_version(made: Mapping[str, list[bytes]], name:
     where = f"the version of {kind} (compos.image.derived_kinds)"
     assert found == digest or version != kind.version, f"{name} has other bytes: raise {where}"
     assert (kind.version, found) == (version, digest), f"{where} is new: write it here"
+
+
+def test_every_kind_is_compared_or_left_out_with_a_reason() -> None:
+    compared = {made.kind for made in MADE.values()}
+    assert compared | set(LEFT_OUT) == set(DerivedKind)
+    assert not compared & set(LEFT_OUT)
+
+
+@pytest.mark.parametrize("kind", LEFT_OUT)
+def test_what_is_left_out_has_no_version_to_raise(kind: DerivedKind) -> None:
+    assert not kind.version or kind is DerivedKind.OUTPUT
