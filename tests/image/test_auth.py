@@ -9,7 +9,7 @@ from urllib.parse import parse_qs
 import pytest
 
 from compos.errors import ComposError
-from compos.http import MAX_REDIRECTS
+from compos.http.client import MAX_REDIRECTS
 from compos.image.auth import Authenticator, Challenge, parse_challenges
 from compos.image.credentials import Credentials
 from compos.image.reference import Reference

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from compos.cli.main import main
+from compos.http.client import Client
 from compos.image.platform import Platform
 from compos.image.store import Store
 from compos.package.build import Builder
@@ -50,7 +51,8 @@ class Debian:
         suite.write()
 
     def builder(self, **options: str) -> Builder:
-        mirror = Mirror(self.archive.root.as_uri(), self.keyring, delays=(0.0,), **options)  # type: ignore[arg-type]
+        client = Client(wait=lambda _: None)
+        mirror = Mirror(self.archive.root.as_uri(), self.keyring, client, **options)  # type: ignore[arg-type]
         return Builder(self.store, lambda: mirror)
 
     def build(self) -> str:

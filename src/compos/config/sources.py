@@ -9,8 +9,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
-from compos.errors import AddressError, ConfigError, RedirectError
+from compos.errors import AddressError, ConfigError, RedirectError, Transient
+
+if TYPE_CHECKING:
+    from compos.http.client import Answer
 
 __all__ = ["STDIN", "default_name", "folder_of", "is_url", "joined", "read_source"]
 
@@ -19,6 +23,10 @@ MAX_SOURCE = 16 << 20
 
 STDIN = "<stdin>"
 """What standard input is called in places."""
+
+
+class _Busy(ConfigError, Transient):
+    pass
 
 
 def is_url(source: str) -> bool:
@@ -56,12 +64,15 @@ def joined(source: str, name: str) -> str:
     return os.path.normpath(os.path.join(folder or "", os.path.expanduser(name)))  # noqa: PTH111, PTH118  keeps it short
 
 
-def read_source(source: str, stdin: Callable[[], bytes]) -> tuple[str, str]:
-    """What `source` is called in places (no secrets), and its text. Raises `ComposError`."""
+def read_source(
+    source: str, stdin: Callable[[], bytes], certificates: tuple[str, ...] = ()
+) -> tuple[str, str]:
+    """What `source` is called in places (no secrets), and its text. `certificates` are trusted
+    beside the system's where it is fetched. Raises `ComposError`."""
     if source == "-":
         name, data = STDIN, stdin()
     elif is_url(source):
-        name, data = _fetch(source)
+        name, data = _fetch(source, certificates)
     else:
         name = source
         try:
@@ -89,7 +100,7 @@ def default_name(source: str) -> str:
     """Base of the output names: the source's name without its last extension; `moby` for standard
     input."""
     if is_url(source):
-        from compos.http import without_secrets
+        from compos.http.address import without_secrets
 
         source = without_secrets(source).partition("://")[2].partition("/")[2]
     return "moby" if source == "-" else PurePosixPath(source).stem or "moby"
@@ -108,20 +119,34 @@ def _text(name: str, data: bytes) -> str:
         ) from error
 
 
-def _fetch(url: str) -> tuple[str, bytes]:
+def _fetch(url: str, certificates: tuple[str, ...]) -> tuple[str, bytes]:
     """The body of a document that is really there (docs/linuxkit.md#N14), redirects followed."""
-    from compos.http import beginning, following, without_secrets
+    from compos.http.address import without_secrets
+    from compos.http.client import Client
 
     name = without_secrets(url)
+    client = Client(certificates)
+
+    def attempt() -> bytes:
+        with client.request("GET", url) as answer:
+            if answer.status != 200:
+                raise _refusal(answer, name)
+            return answer.beginning(MAX_SOURCE + 1)
+
     try:
-        with following("GET", url) as (response, final, _):
-            if response.status != 200:
-                hint = "Check the URL."
-                raise ConfigError(
-                    "config-source", f"the server answers {response.status}", place=name, hint=hint
-                )
-            return name, beginning(response, final, MAX_SOURCE + 1)
+        return name, client.patiently(attempt)
     except (RedirectError, AddressError) as error:
         raise ConfigError(
             "config-source", error.message, place=error.place, hint="Name the final URL."
         ) from error
+
+
+def _refusal(answer: Answer, name: str) -> ConfigError:
+    from compos.http.retry import may_pass
+
+    message = f"the server answers {answer.status}"
+    if not may_pass(answer.status):
+        return ConfigError("config-source", message, place=name, hint="Check the URL.")
+    busy = _Busy("config-source", message, place=name, hint="Try again later.")
+    busy.delay = answer.delay
+    return busy

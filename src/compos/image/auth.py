@@ -1,7 +1,7 @@
 """Answers to a registry that asks who we are: Basic, and Bearer tokens from the server that it
 names.
 
-May touch: the network, through `compos.http`. Follows RFC 9110 section 11.6.1 (`WWW-Authenticate`)
+May touch: the network, through its `Client`. Follows RFC 9110 section 11.6.1 (`WWW-Authenticate`)
 and the distribution project's "Token Authentication" and "OAuth2 Token Authentication". Tokens are
 kept in memory only.
 """
@@ -15,10 +15,12 @@ from dataclasses import dataclass, field
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from compos.errors import ComposError, ImageError, RedirectError, Unauthorized
-from compos.http import beginning, following, web_address, without_secrets
+from compos.http.address import web_address, without_secrets
+from compos.http.client import Answer, Client
+from compos.http.retry import may_pass
 from compos.image.credentials import Credentials
 from compos.image.json_document import parse_json
-from compos.image.retry import TransientError
+from compos.image.transient import TransientError
 
 __all__ = ["Authenticator", "Challenge", "parse_challenges"]
 
@@ -69,14 +71,14 @@ class Authenticator:
         credentials: Callable[[], Credentials | None],
         *,
         scope: str,
-        certificates: tuple[str, ...] = (),
+        client: Client = Client(),
         may_send: Callable[[str], bool] = lambda url: url.startswith("https:"),
     ) -> None:
         """`may_send` says whether secrets may go to a URL."""
         self._place = place
         self._find = credentials
         self._scope = scope
-        self._certificates = certificates
+        self._client = client
         self._may_send = may_send
         self._lock = threading.Lock()
         self._credentials: Credentials | None = None
@@ -169,17 +171,16 @@ class Authenticator:
         if form is not None:
             headers["Content-Type"] = "application/x-www-form-urlencoded"
         try:
-            with following(
+            with self._client.request(
                 "GET" if form is None else "POST",
                 url,
                 headers=headers,
                 private=private,
                 body=form,
                 private_body=form is not None,
-                certificates=self._certificates,
             ) as answer:
-                self._check_status(answer.response.status, answer.url)
-                data = beginning(answer.response, answer.url, _TOKEN_LIMIT + 1)
+                self._check_status(answer)
+                data = answer.beginning(_TOKEN_LIMIT + 1)
         except RedirectError as error:
             refused = self._refused(f"the token server leads nowhere: {error.message}")
             refused.place = f"{self._place} at {error.place}"
@@ -194,17 +195,18 @@ class Authenticator:
             raise self._refused("the token server's answer holds no token")
         return token
 
-    def _check_status(self, status: int, url: str) -> None:
-        if status >= 500 or status == 429:
+    def _check_status(self, answer: Answer) -> None:
+        if may_pass(answer.status):
             raise TransientError(
                 "registry-error",
-                f"the token server answers with status {status}",
-                place=without_secrets(url),
+                f"the token server answers with status {answer.status}",
+                place=without_secrets(answer.url),
                 hint="Try again later.",
+                delay=answer.delay,
             )
-        if status != 200:
+        if answer.status != 200:
             what = "refuses the credentials" if self._credentials else "gives no anonymous access"
-            raise self._refused(f"the token server {what} (status {status})")
+            raise self._refused(f"the token server {what} (status {answer.status})")
 
     def _refused(self, message: str, hint: str = _LOG_IN) -> ImageError:
         return Unauthorized("registry-auth", message, place=self._place, hint=hint)

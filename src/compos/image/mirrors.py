@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 from compos.errors import ComposError, ImageError
-from compos.http import web_address, without_secrets
+from compos.http.address import web_address, without_secrets
 from compos.image.reference import HUB, HUB_HOSTS, NAMESPACE, Reference, is_reserved
 
 if TYPE_CHECKING:

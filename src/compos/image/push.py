@@ -90,13 +90,13 @@ def _push_document(
 
 def _push_blob(store: Store, blob: Descriptor, session: Session) -> None:
     """Upload one blob, unless the registry has it."""
-    with session.request("HEAD", session.url(f"blobs/{blob.digest}"), allowed=(404,)) as response:
-        if response.status != 404:
+    with session.request("HEAD", session.url(f"blobs/{blob.digest}"), allowed=(404,)) as answer:
+        if answer.status != 404:
             return
     _verify(store, blob)
     start = session.url("blobs/uploads/")
-    with session.request("POST", start, headers={"Content-Length": "0"}) as response:
-        location = session.follow(start, response.headers.get("Location", ""))
+    with session.request("POST", start, headers={"Content-Length": "0"}) as answer:
+        location = session.follow(start, answer.headers.get("Location", ""))
     if blob.size:
         location = _send(store, blob, session, location)
     url = f"{location}{'&' if '?' in location else '?'}digest={quote(blob.digest, safe='')}"
@@ -121,5 +121,5 @@ def _send(store: Store, blob: Descriptor, session: Session, location: str) -> st
         # The pages go from the page cache to the socket: a layer never stands in memory as a bytes
         # object.
         body = cast(bytes, view)
-        with session.request("PATCH", location, headers=headers, body=body) as response:
-            return session.follow(location, response.headers.get("Location", ""))
+        with session.request("PATCH", location, headers=headers, body=body) as answer:
+            return session.follow(location, answer.headers.get("Location", ""))

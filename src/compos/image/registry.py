@@ -8,44 +8,37 @@ registry API version 2.
 
 from __future__ import annotations
 
-import re
 import threading
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from typing import TypeVar
 
 from compos.errors import (
     ComposError,
-    ConnectionBroken,
     ImageError,
     Interrupted,
     NetworkError,
     StoreError,
     WrongContent,
 )
-from compos.http import beginning, chunks
-from compos.image.blobs import BlobWriter
+from compos.http.client import Answer, Client
+from compos.http.download import Incomplete, WrongSize, download
 from compos.image.credentials import Credentials, find_credentials
 from compos.image.digest import Digest, digest_of
 from compos.image.mirrors import Endpoint, Mirrors
 from compos.image.model import INDEX_TYPES, MANIFEST_TYPES, Descriptor, parse_document
 from compos.image.reference import Reference
-from compos.image.retry import Attempts, TransientError
 from compos.image.session import Session
 from compos.image.store import Store
+from compos.image.transient import TransientError
 from compos.progress import notice
-
-if TYPE_CHECKING:
-    from urllib3 import BaseHTTPResponse
 
 __all__ = ["Registry"]
 
 _ACCEPT = ", ".join((*INDEX_TYPES, *MANIFEST_TYPES))
 _MANIFEST_LIMIT = 4 << 20
 """What the distribution specification has registries accept at least, and us at most."""
-
-_PROGRESS = 1 << 20
-"""Bytes that must have arrived for a failure to count as the first again."""
 
 _Result = TypeVar("_Result")
 
@@ -84,9 +77,8 @@ class Registry:
         )
         self._given_up: set[str] = set()
         """Hosts of mirrors that cannot be reached."""
-        self._certificates = certificates
+        self._client = Client(certificates, wait)
         self._credentials = credentials
-        self._wait = wait
         self._lock = threading.Lock()
         self._sessions: dict[tuple[str, Endpoint], Session] = {}
 
@@ -101,19 +93,14 @@ class Registry:
                     endpoint,
                     f"{reference.domain}/{reference.path}",
                     actions=actions,
-                    certificates=self._certificates,
+                    client=self._client,
                     credentials=self._credentials,
                 )
             return self._sessions[key]
 
     def patiently(self, work: Callable[[], _Result]) -> _Result:
         """Run `work` again while it fails for reasons that may pass."""
-        attempts = Attempts(self._wait)
-        while True:
-            try:
-                return work()
-            except ComposError as error:
-                attempts.failed(error)
+        return self._client.patiently(work)
 
     def exists(self, reference: Reference, *, actions: str = "pull") -> bool:
         """Whether the registry has a reference, whatever it is."""
@@ -137,12 +124,12 @@ class Registry:
             url = session.url(f"manifests/{reference.version}")
             with session.request(
                 method, url, headers={"Accept": _ACCEPT}, allowed=(404, 405)
-            ) as response:
-                if response.status == 404:
+            ) as answer:
+                if answer.status == 404:
                     return None
-                if response.status == 405 and method == "HEAD":
+                if answer.status == 405 and method == "HEAD":
                     return self._ask("GET", reference, actions)
-                return b"" if method == "HEAD" else _body(response, url, _MANIFEST_LIMIT)
+                return b"" if method == "HEAD" else _manifest_body(answer)
 
         return self.patiently(ask)
 
@@ -186,14 +173,14 @@ class Registry:
 
         def fetch() -> tuple[str, bytes]:
             url = session.url(f"manifests/{version}")
-            with session.request("GET", url, headers={"Accept": _ACCEPT}) as response:
-                data = _body(response, url, _MANIFEST_LIMIT)
+            with session.request("GET", url, headers={"Accept": _ACCEPT}) as answer:
+                data = _manifest_body(answer)
                 expected = (
-                    version if ":" in version else response.headers.get("Docker-Content-Digest")
+                    version if ":" in version else answer.headers.get("Docker-Content-Digest")
                 )
                 if expected and expected.startswith("sha256:") and digest_of(data) != expected:
                     raise _mismatch(str(reference), expected, digest_of(data))
-                return response.headers.get("Content-Type", "").partition(";")[0].strip(), data
+                return answer.headers.get("Content-Type", "").partition(";")[0].strip(), data
 
         try:
             content_type, data = self.patiently(fetch)
@@ -233,18 +220,19 @@ class Registry:
         advance: Callable[[int], None],
     ) -> None:
         session = self.session(reference)
-        attempts = Attempts(self._wait)
+
+        def send(headers: Mapping[str, str]) -> AbstractContextManager[Answer]:
+            url = session.url(f"blobs/{descriptor.digest}")
+            return session.request("GET", url, headers=headers, allowed=(416,))
+
         try:
             with store.writer() as blob:
-                while blob.size < descriptor.size or not descriptor.size:
-                    before = blob.size
-                    try:
-                        _receive(session, descriptor, blob, advance)
-                        break
-                    except ComposError as error:
-                        if blob.size - before >= _PROGRESS:
-                            attempts.reset()
-                        attempts.failed(error)
+                try:
+                    download(self._client, send, blob, descriptor.size, advance=advance)
+                except Incomplete as error:
+                    raise _truncated(error) from error
+                except WrongSize as error:
+                    raise _wrong_size(error, descriptor) from error
                 blob.commit(descriptor.media_type, descriptor.digest, descriptor.size)
         except ImageError as error:
             if error.place in (None, descriptor.digest):
@@ -252,73 +240,28 @@ class Registry:
             raise
 
 
-def _receive(
-    session: Session, descriptor: Descriptor, blob: BlobWriter, advance: Callable[[int], None]
-) -> None:
-    """Have what `blob` lacks sent, from where it stands."""
-    start = blob.size
-    url = session.url(f"blobs/{descriptor.digest}")
-    headers = {"Accept-Encoding": "identity"}
-    if start:
-        headers["Range"] = f"bytes={start}-"
-    with session.request("GET", url, headers=headers, allowed=(416,)) as response:
-        if response.status == 416:
-            raise ImageError(
-                "download-truncated",
-                f"the registry has only {start} of {descriptor.size} bytes",
-                hint="Have the image pushed again.",
-            )
-        # A server without ranges sends everything again: the known part is dropped (RFC 9110
-        # section 14.2).
-        skip = 0 if _resumed(response, start) else start
-        if (
-            response.length_remaining is not None
-            and response.length_remaining - skip > descriptor.size - start
-        ):
-            raise _oversized(descriptor)
-        try:
-            for piece in chunks(response, url, as_they_come=True):
-                fresh = piece[skip:]
-                skip -= len(piece) - len(fresh)
-                if blob.size + len(fresh) > descriptor.size:
-                    raise _oversized(descriptor)
-                if fresh:
-                    blob.write(fresh)
-                    advance(len(fresh))
-        except ConnectionBroken as error:
-            raise _truncated(blob, descriptor) from error
-    if blob.size < descriptor.size:
-        raise _truncated(blob, descriptor)
-
-
-def _resumed(response: BaseHTTPResponse, start: int) -> bool:
-    """Whether the body begins at `start` (RFC 9110 section 14.4)."""
-    if response.status != 206:
-        return False
-    match = re.match(r"bytes ([0-9]{1,18})-", response.headers.get("Content-Range", ""))
-    if match is None or int(match[1]) != start:
-        raise TransientError(
-            "registry-error", "the registry sends another part of the blob than it was asked for"
-        )
-    return True
-
-
-def _body(response: BaseHTTPResponse, url: str, limit: int) -> bytes:
-    data = beginning(response, url, limit + 1)
-    if len(data) > limit:
-        raise ImageError("registry-error", f"the manifest is larger than {limit} bytes")
+def _manifest_body(answer: Answer) -> bytes:
+    data = answer.beginning(_MANIFEST_LIMIT + 1)
+    if len(data) > _MANIFEST_LIMIT:
+        raise ImageError("registry-error", f"the manifest is larger than {_MANIFEST_LIMIT} bytes")
     return data
 
 
-def _truncated(blob: BlobWriter, descriptor: Descriptor) -> TransientError:
+def _truncated(error: Incomplete) -> TransientError:
     return TransientError(
         "download-truncated",
-        f"the transfer ended after {blob.size} of {descriptor.size} bytes",
+        error.message,
         hint="Try again; if it happens again, name a mirror or have the image pushed again.",
     )
 
 
-def _oversized(descriptor: Descriptor) -> ImageError:
+def _wrong_size(error: WrongSize, descriptor: Descriptor) -> ImageError:
+    if error.too_short:
+        return ImageError(
+            "download-truncated",
+            f"the registry has only {error.found} of {descriptor.size} bytes",
+            hint="Have the image pushed again.",
+        )
     return WrongContent(
         "download-oversized",
         f"the registry sends more than the {descriptor.size} bytes that the manifest announces",

@@ -1,17 +1,15 @@
 """Requests to one repository of one registry: scheme, authentication, redirects, and what a refusal
 means.
 
-May touch: the network, through `compos.http`. Follows the OCI distribution specification 1.1
+May touch: the network, through its `Client`. Follows the OCI distribution specification 1.1
 ("API", "Error Codes").
 """
 
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from compos.errors import (
     ComposError,
@@ -24,15 +22,14 @@ from compos.errors import (
     TlsError,
     Unauthorized,
 )
-from compos.http import Answer, beginning, following, redirected, request, without_secrets
+from compos.http.address import redirected, without_secrets
+from compos.http.client import Answer, Client
+from compos.http.retry import may_pass
 from compos.image.auth import Authenticator, parse_challenges
 from compos.image.credentials import Credentials
 from compos.image.json_document import parse_json
 from compos.image.mirrors import Endpoint, is_private
-from compos.image.retry import TransientError, delay_from
-
-if TYPE_CHECKING:
-    from urllib3 import BaseHTTPResponse
+from compos.image.transient import TransientError
 
 __all__ = ["Session"]
 
@@ -51,12 +48,12 @@ class Session:
         name: str,
         *,
         actions: str = "pull",
-        certificates: tuple[str, ...] = (),
+        client: Client = Client(),
         credentials: Callable[[Endpoint], Credentials | None],
     ) -> None:
         self.name = name
         self._endpoint = endpoint
-        self._certificates = certificates
+        self._client = client
         self._lock = threading.Lock()
         self._base: str | None = None
         self._answered = False
@@ -64,7 +61,7 @@ class Session:
             name,
             lambda: credentials(endpoint),
             scope=f"repository:{endpoint.repository}:{actions}",
-            certificates=certificates,
+            client=client,
             may_send=endpoint.may_send_secrets,
         )
 
@@ -81,9 +78,9 @@ class Session:
         headers: Mapping[str, str] | None = None,
         body: bytes | None = None,
         allowed: tuple[int, ...] = (),
-    ) -> Iterator[BaseHTTPResponse]:
+    ) -> Iterator[Answer]:
         """One request, authenticated when the registry asks, redirects followed as
-        `compos.http.following` does.
+        `Client.request` does.
 
         Yields an answer of status 2xx or one of `allowed`; raises `ImageError` for others
         (`image-not-found`, `registry-auth`, `registry-denied`, `registry-rate-limit`,
@@ -91,18 +88,14 @@ class Session:
         """
         for final in (False, True):
             used = self._authenticator.header
-            with self._redirected(method, url, dict(headers or {}), body, used) as (
-                response,
-                _,
-                at_home,
-            ):
-                if response.status == 401 and at_home and not final:
-                    challenges = parse_challenges(response.headers.get("WWW-Authenticate", ""))
+            with self._redirected(method, url, dict(headers or {}), body, used) as answer:
+                if answer.status == 401 and answer.at_home and not final:
+                    challenges = parse_challenges(answer.headers.get("WWW-Authenticate", ""))
                     self._authenticator.answer(challenges, used, base=self.base())
                     continue
-                if not 200 <= response.status < 300 and response.status not in allowed:
-                    raise self._refusal(url, response)
-                yield response
+                if not 200 <= answer.status < 300 and answer.status not in allowed:
+                    raise self._refusal(url, answer)
+                yield answer
                 return
 
     @contextmanager
@@ -118,14 +111,13 @@ class Session:
         itself only."""
         private = {"Authorization": authorization} if authorization else {}
         try:
-            with following(
+            with self._client.request(
                 method,
                 url,
                 headers=headers,
                 private=private,
                 body=body,
                 home=self.base(),
-                certificates=self._certificates,
             ) as answer:
                 self._answered = True
                 yield answer
@@ -183,9 +175,9 @@ class Session:
         for scheme in schemes:
             base = f"{scheme}://{self._endpoint.host}"
             try:
-                with request("GET", f"{base}/v2/", certificates=self._certificates) as response:
+                with self._client.send("GET", f"{base}/v2/") as answer:
                     # 400 is what servers with TLS answer to plain HTTP.
-                    if scheme == "https" or response.status != 400:
+                    if scheme == "https" or answer.status != 400:
                         return base
             except ComposError as error:
                 if _untrusted(error):
@@ -201,11 +193,11 @@ class Session:
 
     # Refusals
 
-    def _refusal(self, url: str, response: BaseHTTPResponse) -> ImageError:
-        status = response.status
+    def _refusal(self, url: str, answer: Answer) -> ImageError:
+        status = answer.status
         # Nothing to ask for again where the host is named in the image's name anyway.
         place = f"{self.name} at {without_secrets(url)}"
-        said = self._said(response)
+        said = self._said(answer)
         if status == 404:
             return ImageNotFound(
                 "image-not-found",
@@ -223,18 +215,15 @@ class Session:
                 "login may use it.",
             )
         if status == 429:
-            return self._rate_limit(
-                place, said, delay_from(response.headers.get("Retry-After"), time.time)
-            )
-        if status >= 500:
-            late = TransientError(
+            return self._rate_limit(place, said, answer.delay)
+        if may_pass(status):
+            return TransientError(
                 "registry-error",
                 f"the registry answers with status {status}{said}",
                 place=place,
                 hint="Try again later, or name a mirror.",
+                delay=answer.delay,
             )
-            late.delay = delay_from(response.headers.get("Retry-After"), time.time)
-            return late
         return ImageError(
             "registry-error", f"the registry answers with status {status}{said}", place=place
         )
@@ -242,20 +231,19 @@ class Session:
     @staticmethod
     def _rate_limit(place: str, said: str, delay: float | None) -> ImageError:
         wait = f"in {delay:.0f} seconds" if delay is not None else "later"
-        error = TransientError(
+        return TransientError(
             "registry-rate-limit",
             f"the registry limits how much may be pulled{said}",
             place=place,
             hint=f"Try again {wait}, log in for a higher limit, or name a mirror.",
+            delay=delay,
         )
-        error.delay = delay
-        return error
 
-    def _said(self, response: BaseHTTPResponse) -> str:
+    def _said(self, answer: Answer) -> str:
         """The registry's own words: the first of `errors` (OCI distribution specification, "Error
         Codes")."""
         try:
-            first = parse_json(beginning(response, self.base(), _ERROR_LIMIT))["errors"][0]
+            first = parse_json(answer.beginning(_ERROR_LIMIT))["errors"][0]
             words = f"{first.get('code', '')} {first.get('message', '')}"
         except Exception:
             return ""

@@ -21,6 +21,7 @@ from typing import Any
 
 import pysequoia
 
+from compos.http.client import Client
 from compos.package.debian.mirror import Mirror
 
 DATE = formatdate(time.time() - 7 * 86400).replace("-0000", "UTC")
@@ -159,7 +160,9 @@ class Archive:
         return self
 
     def mirror(self, keyring: Path, url: str | None = None) -> Mirror:
-        return Mirror(url or self.root.as_uri(), self.key.keyring(keyring), delays=(0.0, 0.0))
+        return Mirror(
+            url or self.root.as_uri(), self.key.keyring(keyring), client=Client(wait=lambda _: None)
+        )
 
 
 @dataclass
@@ -217,6 +220,9 @@ def serve(root: Path) -> Iterator[Server]:
 
         def _send(self, content: bytes, span: str | None) -> None:
             start = int(span.removeprefix("bytes=").rstrip("-")) if span and state.ranges else 0
+            if start >= max(1, len(content)):
+                self._empty(416)
+                return
             self.send_response(206 if start else 200)
             if start:
                 self.send_header(

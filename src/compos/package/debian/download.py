@@ -1,45 +1,38 @@
 """Files from a mirror: whole and with the right hash, or not at all.
 
-May touch: the network, local mirrors (file URLs), and the folder it is handed. An interrupted
-transfer goes on where it stopped (RFC 9110 section 14.2); what is kept under its SHA-256 is
-verified again whenever it is used.
+May touch: the network, local mirrors (file URLs), and the folder it is handed. What is kept under
+its SHA-256 is verified again whenever it is used.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-import re
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, TypeVar
+from types import MappingProxyType
+from typing import BinaryIO
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-from compos import http
 from compos.errors import DiskFull, PackageError, Transient
+from compos.http.address import without_secrets
+from compos.http.client import CHUNK, Answer
+from compos.http.download import Incomplete, WrongSize, download
+from compos.http.retry import may_pass
 from compos.package.debian.mirror import Mirror
-
-if TYPE_CHECKING:
-    from urllib3 import BaseHTTPResponse
 
 __all__ = ["Expected", "NotInMirror", "cache_errors", "fetch", "is_whole", "read"]
 
-_RANGE = re.compile(r"bytes ([0-9]{1,18})-[0-9]{1,18}/([0-9]{1,18})")
-_LENGTH = re.compile(r"[0-9]{1,18}")
-_TRANSIENT_STATUS = (408, 425, 429, 500, 502, 503, 504)
-
 Advance = Callable[[int], None]
-T = TypeVar("T")
 
 
 class NotInMirror(PackageError):
     """The mirror does not have a file (`debian-not-found`)."""
 
 
-class _Passing(PackageError, Transient):
+class _Busy(PackageError, Transient):
     pass
 
 
@@ -60,20 +53,27 @@ def read(mirror: Mirror, url: str, *, limit: int) -> bytes:
     `debian-*`)."""
 
     def attempt() -> bytes:
-        content = bytearray()
-        with _open(mirror, url, 0) as body:
-            for piece in body.pieces:
-                content.extend(piece)
-                if len(content) > limit:
-                    raise PackageError(
-                        "debian-file-size",
-                        f"the mirror's file is larger than {limit} bytes",
-                        place=http.without_secrets(url),
-                        hint="Name another mirror with --debian-mirror.",
-                    )
-        return bytes(content)
+        if url.startswith("file:"):
+            with _open_local(url) as stream:
+                return _bounded(_local_chunks(stream, url), url, limit)
+        with _request(mirror, url) as answer:
+            return _bounded(answer.chunks(), answer.url, limit)
 
-    return _attempts(mirror, attempt)
+    return mirror.client.patiently(attempt)
+
+
+def _bounded(chunks: Iterator[bytes], url: str, limit: int) -> bytes:
+    content = bytearray()
+    for chunk in chunks:
+        content += chunk
+        if len(content) > limit:
+            raise PackageError(
+                "debian-file-size",
+                f"the mirror's file is larger than {limit} bytes",
+                place=without_secrets(url),
+                hint="Name another mirror with --debian-mirror.",
+            )
+    return bytes(content)
 
 
 def fetch(
@@ -85,8 +85,12 @@ def fetch(
     `debian-hash-mismatch`, ...); `path` may then hold a part of the file.
     """
     with cache_errors(path.parent), path.open("wb") as stream:
-        transfer = _Transfer(mirror, url, stream, expected, advance)
-        _attempts(mirror, transfer.attempt)
+        sink = _Verified(stream)
+        if url.startswith("file:"):
+            _copy(url, sink, expected.size, advance)
+        else:
+            _download(mirror, url, sink, expected.size, advance)
+        sink.require(expected, url)
 
 
 def is_whole(path: Path, expected: Expected) -> bool:
@@ -124,112 +128,79 @@ def cache_errors(directory: Path) -> Iterator[None]:
         ) from error
 
 
-class _Transfer:
-    """A download that remembers what has arrived between attempts."""
+class _Verified:
+    """The file under construction, and what it is so far."""
 
-    def __init__(
-        self, mirror: Mirror, url: str, stream: BinaryIO, expected: Expected, advance: Advance
-    ) -> None:
-        self._mirror = mirror
-        self._url = url
+    def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
-        self._expected = expected
-        self._advance = advance
-        self._restart()
-
-    def _restart(self) -> None:
-        self._stream.seek(0)
-        self._stream.truncate()
         self._hash = hashlib.sha256()
-        self._size = 0
+        self.size = 0
 
-    def attempt(self) -> None:
-        """Fetch what is missing, then verify the whole."""
-        place = http.without_secrets(self._url)
-        if self._size < self._expected.size or not self._size:
-            self._receive(place)
-        if self._size < self._expected.size:
-            raise _Passing(
-                "debian-download-truncated",
-                f"{self._size} of {self._expected.size} bytes arrived",
-                place=place,
-                hint="Try again, or name another mirror with --debian-mirror.",
-            )
-        if self._hash.hexdigest() != self._expected.sha256:
-            raise self._mismatch(
-                place, f"SHA-256 {self._hash.hexdigest()}", f"SHA-256 {self._expected.sha256}"
-            )
+    def write(self, data: bytes) -> None:
+        """Append `data`."""
+        self._stream.write(data)
+        self._hash.update(data)
+        self.size += len(data)
 
-    def _receive(self, place: str) -> None:
-        with _open(self._mirror, self._url, self._size) as body:
-            if body.total not in (None, self._expected.size):
-                # Not truncated but another version: trying again would not help.
-                raise self._mismatch(place, f"{body.total} bytes", f"{self._expected.size} bytes")
-            if body.start != self._size:
-                self._advance(-self._size)
-                self._restart()
-            for piece in body.pieces:
-                if self._size + len(piece) > self._expected.size:
-                    raise self._mismatch(place, "more bytes", f"{self._expected.size} bytes")
-                self._stream.write(piece)
-                self._hash.update(piece)
-                self._size += len(piece)
-                self._advance(len(piece))
-
-    def _mismatch(self, place: str, found: str, signed: str) -> PackageError:
-        return PackageError(
-            "debian-hash-mismatch",
-            f"the mirror's file has {found}, but Debian's signed index says {signed}",
-            place=place,
-            hint="Try again later (the mirror may be updating), or name another with "
-            "--debian-mirror.",
-        )
+    def require(self, expected: Expected, url: str) -> None:
+        """Raise `PackageError` (`debian-hash-mismatch`) for another file than the expected one."""
+        found = self._hash.hexdigest()
+        if self.size != expected.size:
+            raise _mismatch(url, f"{self.size} bytes", f"{expected.size} bytes")
+        if found != expected.sha256:
+            raise _mismatch(url, f"SHA-256 {found}", f"SHA-256 {expected.sha256}")
 
 
-def _attempts(mirror: Mirror, attempt: Callable[[], T]) -> T:
-    for delay in mirror.delays:
-        try:
-            return attempt()
-        except Transient:
-            time.sleep(delay)
-    return attempt()
+def _download(mirror: Mirror, url: str, sink: _Verified, size: int, advance: Advance) -> None:
+    def send(headers: Mapping[str, str]) -> AbstractContextManager[Answer]:
+        return _request(mirror, url, headers)
 
-
-@dataclass(frozen=True, slots=True)
-class _Body:
-    """What a server sends: from which byte on, of how many in all (if it says so)."""
-
-    start: int
-    total: int | None
-    pieces: Iterator[bytes]
+    try:
+        download(mirror.client, send, sink, size, advance=advance)
+    except Incomplete as error:
+        raise PackageError(
+            "debian-download-truncated",
+            error.message,
+            place=without_secrets(url),
+            hint="Try again, or name another mirror with --debian-mirror.",
+        ) from error
+    except WrongSize as error:
+        found = "more" if error.found is None else str(error.found)
+        raise _mismatch(url, f"{found} bytes", f"{size} bytes") from error
 
 
 @contextmanager
-def _open(mirror: Mirror, url: str, offset: int) -> Iterator[_Body]:
-    """The bytes of `url` from `offset` on, or, if the server does not do that, from 0."""
-    if url.startswith("file:"):
-        with _open_local(url) as stream:
-            stream.seek(offset)
-            yield _Body(offset, os.fstat(stream.fileno()).st_size, _local_pieces(stream, url))
-        return
+def _request(
+    mirror: Mirror, url: str, headers: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[Answer]:
+    """The answer for `url`, whose user and password go to its own server only; raises for
+    refusals."""
     address, secrets = _credentials(url)
-    wanted = {"Range": f"bytes={offset}-"} if offset else {}
-    certificates = mirror.certificates
-    with http.following(
-        "GET", address, headers=wanted, private=secrets, certificates=certificates
-    ) as answer:
-        _check_status(answer.response, answer.url)
-        yield _body(answer.response, answer.url)
+    with mirror.client.request("GET", address, headers=headers, private=secrets) as answer:
+        allowed = (200, 206, 416) if "Range" in headers else (200,)
+        if answer.status not in allowed:
+            raise _refusal(answer)
+        yield answer
 
 
-def _body(response: BaseHTTPResponse, url: str) -> _Body:
-    pieces = http.chunks(response, url)
-    if response.status == 206 and (
-        span := _RANGE.fullmatch(response.headers.get("Content-Range", ""))
-    ):
-        return _Body(int(span[1]), int(span[2]), pieces)
-    length = response.headers.get("Content-Length", "")
-    return _Body(0, int(length) if _LENGTH.fullmatch(length) else None, pieces)
+def _mismatch(url: str, found: str, signed: str) -> PackageError:
+    return PackageError(
+        "debian-hash-mismatch",
+        f"the mirror's file has {found}, but Debian's signed index says {signed}",
+        place=without_secrets(url),
+        hint="Try again later (the mirror may be updating), or name another with --debian-mirror.",
+    )
+
+
+def _copy(url: str, sink: _Verified, size: int, advance: Advance) -> None:
+    """From a local mirror; at most as much as there should be."""
+    with _open_local(url) as stream:
+        found = os.fstat(stream.fileno()).st_size
+        if found != size:
+            raise _mismatch(url, f"{found} bytes", f"{size} bytes")
+        for chunk in _local_chunks(stream, url):
+            sink.write(chunk[: size - sink.size])
+            advance(len(chunk))
 
 
 def _open_local(url: str) -> BinaryIO:
@@ -237,13 +208,13 @@ def _open_local(url: str) -> BinaryIO:
         return Path(unquote(urlsplit(url).path)).open("rb")
 
 
-def _local_pieces(stream: BinaryIO, url: str) -> Iterator[bytes]:
-    piece = b" "
-    while piece:
+def _local_chunks(stream: BinaryIO, url: str) -> Iterator[bytes]:
+    chunk = b" "
+    while chunk:
         # Not around the yield: the consumer's own errors are none of the mirror's.
         with _local_errors(url):
-            piece = stream.read(http.CHUNK)
-        yield piece
+            chunk = stream.read(CHUNK)
+        yield chunk
 
 
 @contextmanager
@@ -256,7 +227,7 @@ def _local_errors(url: str) -> Iterator[None]:
         raise PackageError(
             "debian-mirror-unreadable",
             f"the local mirror cannot be read: {error.strerror or error}",
-            place=http.without_secrets(url),
+            place=without_secrets(url),
             hint="Make the mirror's files readable.",
         ) from error
 
@@ -273,24 +244,23 @@ def _credentials(url: str) -> tuple[str, dict[str, str]]:
     return urlunsplit(parts._replace(netloc=host)), {"Authorization": f"Basic {token}"}
 
 
-def _check_status(response: BaseHTTPResponse, url: str) -> None:
-    if response.status in (200, 206):
-        return
-    if response.status in (404, 410):
-        raise _not_found(url)
-    busy = response.status in _TRANSIENT_STATUS
-    raise (_Passing if busy else PackageError)(
-        "debian-mirror-busy" if busy else "debian-http",
-        f"the mirror answers with status {response.status}",
-        place=http.without_secrets(url),
-        hint="Try again later, or name another mirror with --debian-mirror.",
-    )
+def _refusal(answer: Answer) -> PackageError:
+    if answer.status in (404, 410):
+        return _not_found(answer.url)
+    message = f"the mirror answers with status {answer.status}"
+    place = without_secrets(answer.url)
+    hint = "Try again later, or name another mirror with --debian-mirror."
+    if not may_pass(answer.status):
+        return PackageError("debian-http", message, place=place, hint=hint)
+    busy = _Busy("debian-mirror-busy", message, place=place, hint=hint)
+    busy.delay = answer.delay
+    return busy
 
 
 def _not_found(url: str) -> NotInMirror:
     return NotInMirror(
         "debian-not-found",
         "the mirror does not have this file",
-        place=http.without_secrets(url),
+        place=without_secrets(url),
         hint="Check the suite and the architecture, or name another mirror with --debian-mirror.",
     )

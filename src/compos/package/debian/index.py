@@ -19,7 +19,7 @@ from pathlib import Path
 
 from compos import progress
 from compos.errors import PackageError
-from compos.http import without_secrets
+from compos.http.address import without_secrets
 from compos.image.staging import make_private, staging, sweep
 from compos.package.debian.compressed import DecompressionError, decompressed
 from compos.package.debian.download import Expected, NotInMirror, cache_errors, fetch, is_whole

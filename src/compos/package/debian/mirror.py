@@ -12,7 +12,8 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 from compos.errors import ComposError, PackageError
-from compos.http import web_address
+from compos.http.address import web_address
+from compos.http.client import Client
 from compos.package.debian.apt import Entry, archive, security_archive
 
 __all__ = ["EXPIRED_VARIABLE", "NO_SECURITY", "SECURITY", "Mirror", "default_mirror"]
@@ -41,15 +42,13 @@ class Mirror:
     `url` (http, https or file) is the folder that holds `dists` and `pool`. `security` is that of
     the suites named `...-security`: None for where Debian has it, beside the folder `debian`, as
     `debian-security`; empty when the user does without. `keyring` holds the OpenPGP certificates
-    that may sign a Release file. `certificates` are PEM files trusted for TLS beside the system's.
-    `delays` are the seconds before the second and each later attempt at a transfer that failed for
-    a reason that may pass. `expired` accepts indexes that are out of date.
+    that may sign a Release file. `client` is how it is asked. `expired` accepts indexes that are
+    out of date.
     """
 
     url: str
     keyring: Path
-    certificates: tuple[str, ...] = ()
-    delays: tuple[float, ...] = (0.5, 1.0, 2.0)
+    client: Client = Client()
     security: str | None = None
     expired: bool = False
 
@@ -112,7 +111,7 @@ def default_mirror(
     return Mirror(
         chosen.url.rstrip("/"),
         _keyring(environment, keyrings),
-        certificates,
+        Client(certificates),
         security="" if other == NO_SECURITY else other,
         expired=expired,
     )

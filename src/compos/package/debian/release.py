@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from compos.errors import PackageError
-from compos.http import without_secrets
+from compos.http.address import without_secrets
 from compos.image.staging import staging
 from compos.package.debian.control import fields
 from compos.package.debian.download import Expected, cache_errors, read

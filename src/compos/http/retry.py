@@ -8,17 +8,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from compos.errors import ComposError, ImageError, Transient
+from compos.errors import ComposError, Transient
 
-__all__ = ["Attempts", "TransientError", "delay_from"]
+__all__ = ["Attempts", "delay_from", "may_pass"]
 
-_LIMIT = 4
-_FIRST_SECONDS = 0.5
-_LONGEST_SECONDS = 60
+MAX_ATTEMPTS = 4
+FIRST_SECONDS = 0.5
+MAX_SECONDS = 60
 
-
-class TransientError(ImageError, Transient):
-    """A registry's failure that may pass by itself."""
+_LASTING = (501, 505, 511)
+"""Not implemented, not this version of HTTP, log in to the network first: no matter of time."""
 
 
 class Attempts:
@@ -36,12 +35,19 @@ class Attempts:
     def failed(self, error: ComposError) -> None:
         """Wait before the next attempt; raises `error` when there should be none."""
         self._failed += 1
-        if not isinstance(error, Transient) or self._failed >= _LIMIT:
+        if not isinstance(error, Transient) or self._failed >= MAX_ATTEMPTS:
             raise error
-        asked = error.delay or 0
-        if asked > _LONGEST_SECONDS:
+        requested = error.delay or 0
+        if requested > MAX_SECONDS:
             raise error
-        self._wait(max(_FIRST_SECONDS * 2 ** (self._failed - 1), asked))
+        self._wait(max(FIRST_SECONDS * 2 ** (self._failed - 1), requested))
+
+
+def may_pass(status: int) -> bool:
+    """Whether a refusal with this status may pass by itself: a time-out, too early, too many
+    requests (RFC 9110, 15.5.9; RFC 8470, 5.2; RFC 6585, 4), and what servers and gateways say of
+    their own troubles."""
+    return status in (408, 425, 429) or (status >= 500 and status not in _LASTING)
 
 
 def delay_from(header: str | None, now: Callable[[], float]) -> float | None:

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import pytest
 
-from compos.errors import ComposError, ConnectionBroken, ImageError, NetworkError, NetworkTimeout
-from compos.image.retry import Attempts, TransientError, delay_from
+from compos.errors import (
+    ComposError,
+    ConnectionBroken,
+    ImageError,
+    NetworkError,
+    NetworkTimeout,
+    Transient,
+)
+from compos.http.retry import Attempts, delay_from, may_pass
 
 
-def late(seconds: float | None) -> TransientError:
-    error = TransientError("registry-rate-limit", "slow down")
+def late(seconds: float | None) -> Transient:
+    error = Transient("registry-rate-limit", "slow down")
     error.delay = seconds
     return error
 
@@ -63,3 +70,14 @@ def test_progress_starts_the_count_anew() -> None:
 )
 def test_delay_from(header: str | None, seconds: float | None) -> None:
     assert delay_from(header, lambda: 10.0) == seconds
+
+
+@pytest.mark.parametrize(
+    ("statuses", "passes"),
+    [
+        ((408, 425, 429, 500, 502, 503, 504, 507, 520, 524, 599), True),
+        ((200, 301, 400, 401, 403, 404, 410, 416, 501, 505, 511), False),
+    ],
+)
+def test_statuses_that_may_pass(statuses: tuple[int, ...], passes: bool) -> None:
+    assert {may_pass(status) for status in statuses} == {passes}
