@@ -12,10 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from compos.cli.main import main
 from compos.config.load import decode_label, load
 from compos.config.model import Config, Kernel, Settings
 from compos.config.sources import default_name
 from compos.errors import CombinedError, ComposError, ConfigError
+from tests.certificate import self_signed
 from tests.config.reading import config, errors
 
 SOURCE = b"""files:
@@ -28,10 +30,14 @@ arch: {amd64: {files: [{path: d, source: /d}]}}
 
 
 class Answers(BaseHTTPRequestHandler):
-    """Serves what its server's `pages` say: a status, a body, and where to go."""
+    """Serves what its server's `pages` say: a status (503 once, then 200), a body, and where to
+    go."""
 
     def do_GET(self) -> None:
-        status, body, location = self.server.pages[self.path]  # type: ignore[attr-defined]
+        pages = self.server.pages  # type: ignore[attr-defined]
+        status, body, location = pages[self.path]
+        if status == 503:
+            pages[self.path] = (200, body, location)
         self.send_response(status)
         if location:
             self.send_header("Location", location)
@@ -57,6 +63,7 @@ def site() -> Iterator[str]:
         "/large": (200, b"# " + b"x" * (16 << 20), None),
         "/circle": (302, b"", "/circle"),
         "/file": (302, b"", "file:///etc/passwd"),
+        "/busy": (503, b"init: [a]", None),
         "/gone": (404, b"init: [a]", None),
         "/bad?token=secret": (200, b"inti: [a]", None),
         "/template": (200, b"init: ['@pkg:x']", None),
@@ -79,6 +86,28 @@ def site() -> Iterator[str]:
 )
 def test_urls(site: str, page: str) -> None:
     assert load([site + page]).init == ("a",)
+
+
+def test_a_server_with_a_certificate_of_ones_own(tmp_path: Path) -> None:
+    certificate, context = self_signed(tmp_path)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
+    server.pages = {"/a.yml": (200, b"init: [a]", None)}  # type: ignore[attr-defined]
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = f"https://127.0.0.1:{server.server_port}/a.yml"
+    try:
+        assert load([url], certificates=(str(certificate),)).init == ("a",)
+        with pytest.raises(ComposError) as caught:
+            load([url])
+        assert caught.value.id == "network-tls"
+        assert main(["--cert-file", str(certificate), "config", url]) == 0
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_a_server_that_is_busy_is_asked_again(site: str) -> None:
+    assert load([site + "/busy"]).init == ("a",)
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-import ssl
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +16,7 @@ from compos.image.registry import Registry
 from compos.image.session import Session
 from compos.image.source import Images
 from compos.image.store import Store
+from tests.certificate import self_signed
 from tests.images import AMD64, make_image
 from tests.registry import FakeRegistry, Fault
 
@@ -101,16 +99,7 @@ def test_tls_is_not_left() -> None:
 @pytest.fixture
 def tls(fake: FakeRegistry, tmp_path: Path) -> str:
     """`fake` with TLS; gives its certificate's file."""
-    openssl = shutil.which("openssl")
-    assert openssl
-    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
-    subprocess.run(
-        [openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
-         "-subj", "/CN=test", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", certificate],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
+    certificate, context = self_signed(tmp_path)
     fake.wrap(context)
     return str(certificate)
 

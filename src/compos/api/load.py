@@ -53,6 +53,7 @@ def load(
         },
         rename=packages.rename,
         allow_local_files=options.allow_local_files,
+        certificates=options.certificates,
     )
     if options.bricks_for or config.bricks:
         from compos.package.linuxkit import with_bricks

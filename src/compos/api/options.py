@@ -22,13 +22,15 @@ class LoadOptions(NamedTuple):
     `architecture` is amd64, arm64 or riscv64, by default this machine's. `variables` win over the
     files' own defaults; a plain string will do as a value. `allow_local_files` lets YAML that comes
     from the network name files, packages and images of this machine. `bricks_for` linuxkit puts
-    bricks in place of LinuxKit's packages.
+    bricks in place of LinuxKit's packages. `certificates` are PEM files of additional CAs, for YAML
+    that is fetched.
     """
 
     architecture: str | None = None
     variables: Mapping[str, Variable | str] = MappingProxyType({})
     allow_local_files: bool = False
     bricks_for: Literal["linuxkit"] | None = None
+    certificates: tuple[str, ...] = ()
 
 
 class ImageOptions(NamedTuple):

@@ -151,7 +151,7 @@ def build(
         raise click.UsageError("--sbom-output needs a name; --no-sbom leaves the SBOM out")
     _check_push(push, formats)
     options = BuildOptions(
-        reading,
+        settings.trusted(reading),
         debian.over(settings),
         formats,
         Path(folder or "."),

@@ -58,7 +58,7 @@ def config(
     from compos.api.load import load
     from compos.config.dump import resolved_json, resolved_yaml
 
-    described = load(sources, reading)
+    described = load(sources, settings.trusted(reading))
     system = described.config
     if with_images:
         from compos.api.access import Access

@@ -53,7 +53,7 @@ def inspect(
     from compos.api.inspect import InspectOptions
     from compos.api.inspect import inspect as inspect_system
 
-    options = InspectOptions(reading, debian.over(settings), formats)
+    options = InspectOptions(settings.trusted(reading), debian.over(settings), formats)
     parts, kept = inspect_system(sources, options)
     if as_json:
         _print_json(parts, kept)

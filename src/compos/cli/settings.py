@@ -10,7 +10,7 @@ from typing import NamedTuple, TypeVar
 
 import click
 
-from compos.api.options import ImageOptions
+from compos.api.options import ImageOptions, LoadOptions
 
 __all__ = ["Settings", "global_options", "with_flags"]
 
@@ -34,6 +34,10 @@ class Settings(NamedTuple):
             insecure_registries=(*other.insecure_registries, *own.insecure_registries),
         )
         return Settings(images, base.verbosity if self.verbosity is None else self.verbosity)
+
+    def trusted(self, reading: LoadOptions) -> LoadOptions:
+        """`reading` with the CA certificates that images are fetched with."""
+        return reading._replace(certificates=self.images.certificates)
 
 
 _FLAGS = (

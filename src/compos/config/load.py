@@ -47,17 +47,23 @@ def load(
     variables: Variables | None = None,
     rename: Rename | None = None,
     allow_local_files: bool = False,
+    certificates: tuple[str, ...] = (),
     stdin: Callable[[], bytes] = lambda: sys.stdin.buffer.read(),
 ) -> Config:
     """Read, check and merge `sources` from left to right: paths, `-`, http(s) URLs.
 
     `architecture` (Go's name) chooses parts of `arch:`; `variables` are those given beside the
     files; `rename` resolves names such as `@pkg:FOLDER`. What was fetched may name files of this
-    machine only with `allow_local_files`. Raises `ConfigError`, or `CombinedError` for several
-    mistakes, in the order of the sources.
+    machine only with `allow_local_files`; servers are trusted by `certificates` (PEM files), too.
+    Raises `ConfigError`, or `CombinedError` for several mistakes, in the order of the sources.
     """
     problems = Problems()
-    reading = _Reading(problems, architecture, variables or {}, stdin)
+    reading = _Reading(
+        problems,
+        architecture,
+        variables or {},
+        lambda source: read_source(source, stdin, certificates),
+    )
     merged = Config()
     for source in sources:
         merged = merge(merged, reading.source(source, {}, ()))
@@ -124,12 +130,16 @@ class _Reading:
     it."""
 
     def __init__(
-        self, problems: Problems, architecture: str, given: Variables, stdin: Callable[[], bytes]
+        self,
+        problems: Problems,
+        architecture: str,
+        given: Variables,
+        read: Callable[[str], tuple[str, str]],
     ) -> None:
         self._problems = problems
         self._architecture = architecture
         self._given = given
-        self._stdin = stdin
+        self._read = read
         self._included: set[str] = set()
 
     def source(self, source: str, outer: Variables, within: tuple[str, ...]) -> Config:
@@ -137,7 +147,7 @@ class _Reading:
         including files declare, `within` their names."""
         name = source
         try:
-            name, text = read_source(source, self._stdin)
+            name, text = self._read(source)
             self._problems.source(name, text)
             node = read_nodes(text, name, self._problems)
             if node is None:
