@@ -3,6 +3,7 @@ against sgdisk and sfdisk."""
 
 from __future__ import annotations
 
+import gzip
 import json
 import shutil
 import struct
@@ -358,6 +359,16 @@ def test_what_does_not_boot_is_refused(world: World, capfd: pytest.CaptureFixtur
     assert "kernel-not-uefi" in refused(world, capfd, "-f", "raw-efi", yaml=odd)
     long = YAML.replace("console=ttyS0", "x" * 2100)
     assert "cmdline-too-long" in refused(world, capfd, "-f", "iso", yaml=long)
+
+
+def test_a_kernel_is_unpacked_once_for_whoever_wants_it(world: World) -> None:
+    plain = b"\x7fELF" + bytes(5000)
+    world.image("acme/packed:1", [[Member("kernel", content=gzip.compress(plain))]])
+    yaml = YAML.replace("acme/bzimage:1', ", "acme/packed:1', tar: none, ")
+    for number, options in enumerate((("-f", "firecracker"), ("--decompress-kernel",))):
+        out = build(world, *options, folder=f"out{number}", yaml=yaml)
+        assert (out / ("os-kernel" if number else "os-vmlinux")).read_bytes() == plain
+    assert len(list((world.store.root / "derived/kernel").iterdir())) == 1
 
 
 def test_limits_of_the_loader() -> None:

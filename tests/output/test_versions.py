@@ -29,8 +29,8 @@ from compos.filesystem import erofs, squashfs
 from compos.filesystem.erofs import write_erofs
 from compos.filesystem.squashfs import write_squashfs
 from compos.image.derived_kinds import DerivedKind
-from compos.image.local import import_local
 from compos.image.platform import Platform
+from compos.image.source import Images
 from compos.image.store import Store
 from compos.package.debian.package import parse_package
 from compos.package.files import packages_tree
@@ -105,7 +105,7 @@ MADE = {
     "os-erofs.img": Made(DerivedKind.RESULT, 7, "98565d7aa1052c0f"),
     "decompressed kernel": Made(DerivedKind.KERNEL, 3, "e7f12bffba7d4980"),
     "shared contents": Made(DerivedKind.CONTENTS, 1, "d36e030790bc9d99"),
-    "image of an archive": Made(DerivedKind.LOCAL, 2, "ebfb7681ade05323"),
+    "image of an archive": Made(DerivedKind.LOCAL, 3, "e0cf1a035ad8d0ac"),
     "package's index": Made(DerivedKind.DEB_INDEX, 2, "8ee02cdef328c653"),
     "brick's kernel.tar": Made(DerivedKind.KERNEL_TAR_FILE, 3, "0f6ed7514892fdf4"),
     "erofs": Made(DerivedKind.EROFS, 1, "bd658f6324f05873"),
@@ -205,7 +205,7 @@ def _imported(folder: Path) -> dict[str, list[bytes]]:
         )
     )
     store = Store(folder / "store")
-    import_local(store, f"docker-archive:{path}", Platform("linux", "amd64"))
+    Images(store).image(f"docker-archive:{path}", Platform("linux", "amd64"))
     return {"image of an archive": _in(store, DerivedKind.LOCAL)}
 
 

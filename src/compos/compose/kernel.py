@@ -1,7 +1,8 @@
 """The kernel: its image, command line, microcode and modules as one component
 (docs/linuxkit.md#3.4).
 
-May touch: the store, for the index of `kernel.tar` and the decompressed kernel.
+May touch: the store, for the index of `kernel.tar` and the decompressed kernel
+(`compose.plain_kernel`).
 """
 
 from __future__ import annotations
@@ -15,9 +16,8 @@ from compos.errors import ImageError
 from compos.image.derived_kinds import DerivedKind
 from compos.image.model import Image
 from compos.image.store import Store
-from compos.progress import task
 from compos.tree import record
-from compos.tree.contents import Contents
+from compos.tree.contents import piece_size
 from compos.tree.flatten import image_tree
 from compos.tree.gate import GateError, admitted
 from compos.tree.layer import Layer
@@ -64,35 +64,27 @@ def kernel_component(
 
 
 def _decompressed(store: Store, image: Image, binary: str, node: Node) -> Node:
-    """`node` with the uncompressed kernel as its content, unpacked once."""
-    key = _key(DerivedKind.KERNEL, image, binary.strip("/"))
-    with Contents(store.root) as contents:
-        if (made := store.derived(DerivedKind.KERNEL, key)) is None:
-            from compos.compose.kernel_image import KernelImageError, plain_kernel
+    """`node` with the uncompressed kernel as its content."""
+    from compos.compose.kernel_image import KernelImageError
+    from compos.compose.plain_kernel import stored_plain_kernel
 
-            try:
-                with task("decompress the kernel"):
-                    plain = plain_kernel(b"".join(contents.chunks(node.content)))
-            except KernelImageError as error:
-                raise ImageError(
-                    "kernel-compression",
-                    f"the kernel {binary!r} cannot be decompressed: {error}",
-                    place=image.name,
-                    hint="Leave out --decompress-kernel, or use another kernel image.",
-                ) from error
-            with store.derive(DerivedKind.KERNEL, key) as path:
-                path.write_bytes(plain)
-            size = len(plain)
-        else:
-            size = made.stat().st_size
-    return node._replace(size=size, content=(Slice(DerivedKind.KERNEL.stored_name(key), 0, size),))
+    try:
+        content = stored_plain_kernel(store, tuple(node.content))
+    except KernelImageError as error:
+        raise ImageError(
+            "kernel-compression",
+            f"the kernel {binary!r} cannot be decompressed: {error}",
+            place=image.name,
+            hint="Leave out --decompress-kernel, or use another kernel image.",
+        ) from error
+    return node._replace(size=sum(map(piece_size, content)), content=content)
 
 
-def _key(kind: DerivedKind, image: Image, path: str) -> str:
+def _key(image: Image, path: str) -> str:
     """A name in the store for what is made of a file of `image`; the file may be called
     anything."""
     name = hashlib.sha256(path.encode("utf-8", "surrogateescape")).hexdigest()[:32]
-    return f"{image.digest.replace(':', '-')}-{name}-v{kind.version}"
+    return f"{image.digest.replace(':', '-')}-{name}-v{KIND.version}"
 
 
 def _file(tree: Tree, path: str) -> Node | None:
@@ -119,7 +111,7 @@ def _file(tree: Tree, path: str) -> Node | None:
 
 
 def _modules(store: Store, image: Image, tree: Tree, name: str) -> Tree:
-    key = _key(KIND, image, name)
+    key = _key(image, name)
     if (cached := record.load_tree(store.derived(KIND, key), KIND, store)) is not None:
         return cached
     node = _file(tree, name)

@@ -85,10 +85,9 @@ class DerivedKind(_Row, Enum):
     KERNEL = _Row(
         folder="kernel",
         content="a decompressed kernel",
-        key="the manifest's digest, the file's name, version; or the kernel's contents",
+        key="the kernel's contents, version",
         form="bytes",
         version=3,
-        of_blob=True,
     )
     KERNEL_GZIP = _Row(
         folder="kernel-gzip",

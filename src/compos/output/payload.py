@@ -11,16 +11,16 @@ from typing import NamedTuple
 from compos.arithmetic import ceil_div
 from compos.boot.finder import RootPlace, finder_tree
 from compos.boot.uki import pe_machine
-from compos.compose.kernel_image import KernelImageError, plain_kernel
+from compos.compose.kernel_image import KernelImageError
 from compos.compose.kernel_modules import PLACES as MODULE_FOLDERS
+from compos.compose.plain_kernel import stored_plain_kernel
 from compos.errors import OutputError
-from compos.image.derived_kinds import DerivedKind
 from compos.output.initrd import initrd_pieces, segment
-from compos.output.job import INIT, Job, identity
+from compos.output.job import INIT, Job
 from compos.output.root_filesystem import RootFilesystem, root_filesystem
 from compos.output.roots import AUTO, MEMORY, PLAIN, RootKind, root_named
 from compos.tree.contents import Contents
-from compos.tree.node import Piece, Slice
+from compos.tree.node import Piece
 
 __all__ = [
     "Payload",
@@ -134,17 +134,8 @@ def uefi_kernel(job: Job, kernel: tuple[Piece, ...]) -> tuple[Piece, ...]:
 
 
 def plain_kernel_pieces(job: Job, kernel: tuple[Piece, ...]) -> tuple[Piece, ...]:
-    """`kernel` decompressed, once for its contents; itself when it is no compressed kernel."""
-    key = f"plain-{identity('kernel', kernel).hex}"
-    made = job.store.derived(DerivedKind.KERNEL, key)
-    if made is None:
-        try:
-            data = plain_kernel(read_kernel(job, kernel))
-        except KernelImageError:
-            return kernel
-        with job.store.derive(DerivedKind.KERNEL, key) as path:
-            path.write_bytes(data)
-        size = len(data)
-    else:
-        size = made.stat().st_size
-    return (Slice(DerivedKind.KERNEL.stored_name(key), 0, size),)
+    """`kernel` decompressed; itself when it is no compressed kernel."""
+    try:
+        return stored_plain_kernel(job.store, kernel)
+    except KernelImageError:
+        return kernel
