@@ -108,7 +108,7 @@ TRY = "touch /v/$0 2>/dev/null && echo volume $0 written || { ls /v >/dev/null &
 
 def rows() -> list[str]:
     """The YAML of each row of the table."""
-    table = DOCS.read_text().partition("## Who asks for more gets it")[2].partition("\n## ")[0]
+    table = DOCS.read_text().partition("## Granting more")[2].partition("\n## ")[0]
     return re.findall(r"^\| `([^`]+)` \|", table, re.MULTILINE)
 
 
