@@ -55,15 +55,15 @@ services:
 HEAD = """\
 # From power-on to the first page
 
-Two `onboot` containers (sysctl, dhcpcd), then nginx as a service, answering over HTTP. QEMU's q35
-without hardware acceleration, 2 CPUs, 2 GiB, direct kernel boot; {rounds} rounds, the systems
-taking turns. Written by `make bench-boot`.
+Two `onboot` containers (sysctl, dhcpcd) run, then nginx as a service answers over HTTP. Measured
+with QEMU's q35 machine without hardware acceleration, 2 CPUs, 2 GiB, direct kernel boot, in
+{rounds} rounds that alternate between the systems. Written by `make bench-boot`.
 
-Machine: {machine}; {qemu}. LinuxKit's own init and service programs, same kernel, nginx and
-options, took 15.4 to 18.9 s, median 17.4 s, with containerd from an initrd, on another machine,
-where firmware and kernel took 1.8 s (the last row).
+Machine: {machine}; {qemu}. For comparison, LinuxKit's own init and service programs with the same
+kernel, nginx and options took 15.4 to 18.9 s, median 17.4 s, with containerd from an initrd. That
+was on another machine, where firmware and kernel (the last row) took 1.8 s.
 
-| system | median | least | most | kernel, initrd and root |
+| system | median | lowest | highest | kernel, initrd and root |
 |---|---|---|---|---|
 """
 
@@ -249,10 +249,10 @@ def main() -> None:
             f"| {case.title} | {median:.1f} s | {min(own):.1f} s | {max(own):.1f} s | "
             f"{size:.1f} MB |\n"
         )
-    page += f"| firmware and kernel to the first word of init | {statistics.median(floors):.1f} s "
+    page += f"| firmware and kernel, until init starts | {statistics.median(floors):.1f} s "
     page += f"| {min(floors):.1f} s | {max(floors):.1f} s | |\n"
     page += (
-        f"\nBoots that died in QEMU's multi-threaded emulation and are left out: {lost}.\n"
+        f"\nBoots that crashed in QEMU's multi-threaded emulation (not counted): {lost}.\n"
         if lost
         else ""
     )

@@ -199,7 +199,7 @@ def tar_anew(bench: Bench) -> Iterator[Row]:
         bench.forget("result")
         return WEB, ()
 
-    yield bench.repeated("`tar`, made anew", forgotten, WEB, "-f", "tar", "--force")
+    yield bench.repeated("`tar`, rebuilt", forgotten, WEB, "-f", "tar", "--force")
 
 
 def disks(bench: Bench) -> Iterator[Row]:
@@ -339,7 +339,7 @@ def sizes(bench: Bench) -> str:
             for tool in ("gzip -6", "zstd -3 -T2", "zstd -9 -T2"):
                 timed(f"{tool} -c {image} > {bench.folder}/packed")
                 sizes[tool] = (bench.folder / "packed").stat().st_size
-    lines = ["| initrd of the web example | MB | beside gzip -6 |", "|---|---|---|"]
+    lines = ["| initrd of the web example | MB | ratio to gzip -6 |", "|---|---|---|"]
     lines += [
         f"| {name} | {size / 1e6:.1f} | {size / sizes['gzip -6']:.2f} |"
         for name, size in sizes.items()
@@ -351,9 +351,10 @@ HEAD = """\
 # Benchmarks
 
 Written by `make bench` (`bench/build.py`). {cpus} CPUs ({machine}), Python {python}, {system}.
-Compare the ratios: the machine is not idle. Each case and its yardstick take turns; ratios are
-medians, with the least and the most of all rounds. "web" is `examples/web.yml` with all kernel
-modules: eleven images, 280 MB. Memory is the peak of the process; bytes are the outputs'.
+Compare the ratios, because the machine is not idle. Each case alternates with its yardstick; ratios
+are medians, and "spread" is the lowest and highest of all rounds. The web example is
+`examples/web.yml` with all kernel modules: eleven images, 280 MB. MiB is the peak memory of the
+process, MB the size of the outputs.
 
 For comparison, LinuxKit's own tool on the web example, on another machine: nothing changed 3.86 s
 (58 times `cp`, 537 MiB), `tar` 2.30 s (379 MiB), cold 5.0 s.

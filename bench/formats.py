@@ -39,12 +39,12 @@ SOURCES = ("/usr/lib/python3", "/usr/share/perl", "/usr/lib/git-core", "/usr/sbi
 IDENTITY = bytes(range(16))
 
 HEAD = """\
-# Writers beside the C tools
+# Writers compared with the C tools
 
-The same {size:.0f} MB in {count:,} files ({sources}), the same compression, {rounds} rounds
-interleaved in one run, on {cpus} CPUs ({machine}). Times are wall time with nothing in the store;
-ratios are ours to theirs, medians. "size" is what the file takes on the disk. Written by `make
-bench-formats`.
+Both sides write the same {size:.0f} MB in {count:,} files ({sources}) with the same compression, in
+{rounds} rounds interleaved in one run, on {cpus} CPUs ({machine}). Times are wall time with an
+empty store. Ratios are compos to the C tool, medians. Sizes are the space that the file takes on
+disk. Written by `make bench-formats`.
 
 | output | ours | theirs | time ratio | size ratio | with |
 |---|---|---|---|---|---|

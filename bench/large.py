@@ -47,10 +47,10 @@ WAYS = (
 HEAD = """\
 # Very large systems
 
-One image each: a file of 6 GiB that compresses to half, 500,000 small files in 500 folders, a file
-that is a hole of 20 GiB. What comes out, in how many seconds, with how much memory at most; or the
-error by which it is refused. Written by `python bench/large.py` ({cpus} CPUs); times include what
-the store did not have yet.
+Three images: one has a file of 6 GiB that compresses to half its size, one has 500,000 small files
+in 500 folders, one has a file with a hole of 20 GiB. Each cell shows the time, the peak memory and
+the size of the output, or the error that refuses the image. Times include filling the store.
+Written by `python bench/large.py` on {cpus} CPUs.
 
 | format | root | 6 GiB file | 500,000 files | 20 GiB hole |
 |---|---|---|---|---|

@@ -22,12 +22,14 @@ from tests.boot.matrix import ROWS, Row, boot, build  # noqa: E402  the tests ar
 HEAD = """\
 # What boots where
 
-Every bootable format under each firmware and on each medium that it is for, in QEMU without
-hardware acceleration: the time from power-on until nginx, in a container, answers over HTTP.
-Written by `make matrix`; each row is also a test (`tests/boot/test_matrix.py`).
+The time from power-on until nginx, in a container, answers over HTTP, for every bootable format
+under each firmware and on each medium that it supports. Measured in QEMU without hardware
+acceleration. Written by `make matrix`; each row is also a test
+(`tests/boot/test_matrix.py`).
 
-Machine: {machine}; {qemu}. The system: kernel, init, runc, containerd, dhcpcd, nginx. "root" tells
-where the root filesystem is: `initrd` is unpacked into memory, all others stay on the medium.
+Machine: {machine}; {qemu}. The system: kernel, init, runc, containerd, dhcpcd, nginx. The column
+"root" shows where the root file system is: `initrd` is unpacked into memory, all others stay on the
+medium.
 
 | format | firmware | medium | root | architecture | first page |
 |---|---|---|---|---|---|
