@@ -21,63 +21,63 @@ _OWN = (
         "mount",
         ("source", "target", "type", "options"),
         outside=(
-            "mount; the target directory is made (0755). Known fstab words in the comma list "
-            "become flags, others are passed as data. Failure: message, go on. In `boot` a "
-            "filesystem that is mounted there already (`EBUSY`) is fine"
+            "mount; creates the target directory (0755). Known fstab options become flags, all "
+            "others are passed as data. On failure, prints a message and continues. In `boot`, a "
+            "file system that is already mounted there (`EBUSY`) is not a failure"
         ),
         inside=(
-            "as above; a relative target is below `BUNDLE/rootfs`; directories named by "
-            "`upperdir=` and `workdir=` are made. Failure aborts this container"
+            "as above; a relative target is below `BUNDLE/rootfs`; creates the directories named "
+            "by `upperdir=` and `workdir=`. Failure aborts this container"
         ),
     ),
     PlanWord(
         "mount?",
         ("source", "target", "type", "options"),
         outside=(
-            "as `mount`, but silent when the kernel has no such filesystem or the target cannot "
-            "be made"
+            "as `mount`, but silent if the kernel does not support the file system or the target "
+            "cannot be created"
         ),
         inside="as `mount`, but silent as above",
     ),
     PlanWord(
         "directory",
         ("mode (octal)", "path"),
-        outside="`mkdir -p`, the last component gets the mode",
+        outside="`mkdir -p`; the mode applies to the last component",
         inside="relative paths below `BUNDLE/rootfs`",
     ),
     PlanWord(
         "symlink",
         ("target", "path"),
-        outside="make it if nothing is there",
+        outside="creates the link unless the path exists",
     ),
     PlanWord(
         "node",
         ("mode (octal)", "`c` or `b`", "major", "minor", "path"),
-        outside="device node if missing",
+        outside="creates the device node if it is missing",
     ),
     PlanWord(
         "coldplug",
         (),
-        outside="load the modules of every `/sys/bus/*/devices/*/modalias`",
+        outside="loads the modules for every `/sys/bus/*/devices/*/modalias`",
     ),
     PlanWord(
         "coldplug-early",
         (),
         outside=(
-            "the same, with what the `modules` lines name; then drivers of PCI disk controllers, "
-            "by a process that goes on, because they wait for their ports, and with them whoever "
-            "loads another module"
+            "the same, together with the modules of the `modules` lines. The drivers of PCI disk "
+            "controllers follow in a background process, because they wait for their ports and "
+            "block every other module load meanwhile"
         ),
     ),
     PlanWord(
         "modules",
-        ("names, with blanks between them",),
+        ("names, separated by spaces",),
         outside=(
-            "modules that somebody will ask for: `coldplug-early` loads them beside the drivers, "
-            "wherever in the plan the line stands. One that is not there is passed over"
+            "modules that will be needed later: `coldplug-early` loads them along with the "
+            "drivers, wherever the line is in the plan. A missing module is skipped"
         ),
         inside=(
-            "as above: what this container will ask for (its image's label `org.compos.modules`, "
+            "as above: what this container will need (its image's label `org.compos.modules`, "
             "`overlay` for a writable root)"
         ),
     ),
@@ -85,87 +85,89 @@ _OWN = (
         "disks",
         (),
         outside=(
-            "wait for that process: before the first script or container that may see disks "
-            "(`/dev`, `/sys`, block devices)"
+            "waits for that process; written before the first script or container that may "
+            "access disks (`/dev`, `/sys`, block devices)"
         ),
     ),
     PlanWord(
         "module",
         ("name",),
-        outside="load a module with its dependencies; a built-in one is fine",
+        outside="loads a module with its dependencies; a built-in module is not a failure",
     ),
     PlanWord(
         "clock",
         (),
-        outside="set the system clock from the clock chip `rtc0` (UTC) when the kernel has not",
+        outside="sets the system clock from the clock chip `rtc0` (UTC) unless the kernel did so",
     ),
     PlanWord(
         "loopback",
         (),
-        outside="127.0.0.1/8 on `lo`, up",
+        outside="brings `lo` up with 127.0.0.1/8",
     ),
     PlanWord(
         "limit",
         ("resource (`nofile`, `nproc`, ...)", "soft", "hard (number or `unlimited`)"),
-        outside="inherited by everything later",
+        outside="sets a limit that everything later inherits",
     ),
     PlanWord(
         "hostname",
         (),
-        outside="from `/etc/hostname`, else `linuxkit-` + MAC of eth0 as LinuxKit does",
+        outside="sets it from `/etc/hostname`, else `linuxkit-` and eth0's MAC as LinuxKit does",
     ),
     PlanWord(
         "resolvconf",
         (),
         outside=(
-            "if `/etc/resolv.conf` is a symlink: make its target's directory and, if missing, an "
-            "empty file (0644)"
+            "if `/etc/resolv.conf` is a symlink: creates its target's directory and, if missing, "
+            "an empty file (0644)"
         ),
     ),
     PlanWord(
         "issue",
         (),
-        outside="append `/etc/issue` to each `console=` device of the kernel command line",
+        outside="appends `/etc/issue` to each `console=` device of the kernel command line",
     ),
     PlanWord(
         "script",
         ("path",),
-        outside="run an executable without arguments and wait",
+        outside="runs an executable without arguments and waits for it",
     ),
     PlanWord(
         "volume",
         ("name",),
         outside=(
-            "tmpfs on `/containers/volumes/NAME/tmp`, `upper` and `work` in it, overlay on `merged`"
+            "mounts a tmpfs on `/containers/volumes/NAME/tmp`, creates `upper` and `work` in it, "
+            "and mounts an overlay on `merged`"
         ),
     ),
     PlanWord(
         "volume-readonly",
         ("name",),
-        outside="bind `lower` on `merged`, then remount read-only",
+        outside="binds `lower` on `merged`, then remounts it read-only",
     ),
     PlanWord(
         "container",
         ("id", "bundle directory", "containerd namespace (empty in `onboot` and `shutdown`)"),
         outside=(
-            "a container; `onboot` and `shutdown` run it with runc to its end, `services` starts "
-            "it under containerd, or with the runtime where there is no `containerd` line"
+            "a container; `onboot` and `shutdown` run it with runc to completion, `services` "
+            "starts it under containerd, or with the runtime if there is no `containerd` line"
         ),
     ),
     PlanWord(
         "containerd",
         ("program", "socket"),
         outside=(
-            "start containerd, and go on; from the stage `services` on it is watched, and started"
-            " again when it dies. Not in `shutdown`"
+            "starts containerd without waiting; from the stage `services` on, containerd is "
+            "watched and restarted when it dies. Not allowed in `shutdown`"
         ),
     ),
     PlanWord(
         "containerd-options",
         ("options", "stdout", "stderr"),
         outside=(
-            "for the `containerd` line behind it: options, split at spaces; `stdout`, `stderr` "
-            "(the console), or a path to append to; empty: `/var/log/containerd.log`"
+            "for the `containerd` line that follows: options, split at spaces; for each stream, "
+            "`stdout` or `stderr` (the console), or a path to append to; if empty, "
+            "`/var/log/containerd.log`"
         ),
     ),
     PlanWord(
@@ -180,8 +182,8 @@ _OWN = (
         "namespace",
         ("kind (`net`, `ipc`, `uts`)", "path"),
         outside=(
-            "make a namespace that containers join by path, bound there; a new network has its "
-            "loopback up"
+            "creates a namespace and binds it to a path, by which containers join it; in a new "
+            "network namespace the loopback interface is up"
         ),
     ),
     PlanWord(
@@ -193,37 +195,37 @@ _OWN = (
         "rootpath",
         ("offset", "length"),
         inside=(
-            'bytes of `config.json` that hold the JSON string `"rootfs"`; for containerd, and '
-            "with `seccomp`, init puts the absolute `BUNDLE/rootfs` there"
+            'the bytes of `config.json` that hold the JSON string `"rootfs"`; for containerd, '
+            "and with `seccomp`, init replaces them with the absolute `BUNDLE/rootfs`"
         ),
     ),
     PlanWord(
         "seccomp",
         ("offset", "path"),
         inside=(
-            "a seccomp profile (JSON), which init puts into `config.json` at this place as the "
-            'first member of `linux`: `"seccomp":PROFILE,`. Many containers share one file. A '
-            "runtime without containerd gets the whole in `/run/compos/bundles/ID`. A container "
-            "whose profile cannot be read does not start"
+            "a seccomp profile (JSON), which init inserts into `config.json` at this offset as "
+            'the first member of `linux`: `"seccomp":PROFILE,`. Several containers can share a '
+            "file. Without containerd, the runtime reads the result from "
+            "`/run/compos/bundles/ID`. If the profile cannot be read, the container does not start"
         ),
     ),
     PlanWord(
         "interface",
         ("name", "link type (may be empty)", "peer", "`root` or empty"),
         inside=(
-            "after create, before start: make or move a network interface, as in LinuxKit's "
+            "after create, before start: creates or moves a network interface, as in LinuxKit's "
             "`runtime.json`"
         ),
     ),
     PlanWord(
         "no-new-privileges",
         (),
-        inside="what `test` runs gains nothing by a setuid program, as the container itself",
+        inside="`test` gains no privileges through setuid programs, as the container itself",
     ),
     PlanWord(
         "bindns",
         ("kind (`cgroup ipc mnt net pid user uts`)", "path"),
-        inside="after create, before start: bind the process's namespace there",
+        inside="after create, before start: binds the process's namespace to the path",
     ),
 )
 

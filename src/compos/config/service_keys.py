@@ -54,25 +54,25 @@ DEPENDENCY = table(
     key(
         "condition",
         Text(choices=tuple(CONDITIONS)),
-        "When the other service counts as there [service_started].",
+        "When the other service counts as ready [service_started].",
     ),
     key("required", FLAG, "Whether the other service must exist [true]."),
-    key("restart", FLAG, "Restart with the other service when somebody restarts that [false]."),
+    key("restart", FLAG, "Restart when the other service is restarted by request [false]."),
 )
 HEALTHCHECK = table(
     model.Healthcheck,
-    "How to see that a service works.",
+    "How to check that a service works.",
     key(
         "test",
         Words(("CMD-SHELL",), check.health_test),
         "Program in the container: [CMD, …], [CMD-SHELL, …] or NONE.",
     ),
-    key("interval", DURATION, "Time between two checks [30s]."),
-    key("timeout", DURATION, "Time that one may take [30s]."),
-    key("retries", Number(1, 1000), "Failed checks in a row that make it unhealthy [3]."),
-    key("start_period", DURATION, "Time after the start in which failed checks do not count [0s]."),
-    key("start_interval", DURATION, "Time between two checks in the start period [5s]."),
-    key("disable", FLAG, "No check, whatever the image's label says [false]."),
+    key("interval", DURATION, "Time between checks [30s]."),
+    key("timeout", DURATION, "Time limit for a check [30s]."),
+    key("retries", Number(1, 1000), "Consecutive failures that make the service unhealthy [3]."),
+    key("start_period", DURATION, "Time after the start during which failures do not count [0s]."),
+    key("start_interval", DURATION, "Time between checks during the start period [5s]."),
+    key("disable", FLAG, "Disable the check, even if the image's label has one [false]."),
     complaints=check.healthcheck,
 )
 LOGGING = table(
@@ -81,10 +81,10 @@ LOGGING = table(
     key(
         "driver",
         Text(choices=check.LOG_DRIVERS),
-        "file: only its files in /var/log; console, kmsg, syslog: there as well; none: nowhere "
-        "[file].",
+        "file: to files in /var/log only; console, kmsg, syslog: to files and there; none: "
+        "nowhere [file].",
     ),
-    key("options", TextMap(), "max-size [1m], max-file [3], tag; for syslog: syslog-address."),
+    key("options", TextMap(), "max-size [1m], max-file [3], tag; for syslog, syslog-address."),
     complaints=check.logging,
 )
 
@@ -159,7 +159,7 @@ SERVICE_KEYS = (
     key(
         "depends_on",
         MapOf(DEPENDENCY),
-        "Services that must be there first.",
+        "Services that must be ready first.",
         sections=SERVICES,
         plan=_after,
         words=(
@@ -170,28 +170,28 @@ SERVICE_KEYS = (
                     "`started`, `healthy`, `completed` or `running` (now, not once)",
                     "`restart` or empty",
                 ),
-                inside="`services`: starts when the other one is so; with `restart`, is "
-                "restarted when somebody restarts that one. A name that is no service counts as "
-                "there",
+                inside="`services`: start when the other service has reached that state; with "
+                "`restart`, restart when the other one is restarted by request. A name that is "
+                "not a service counts as ready",
             ),
         ),
     ),
     key(
         "healthcheck",
         HEALTHCHECK,
-        "How to see that it works.",
+        "How to check that the service works.",
         sections=SERVICES,
         plan=_health,
         words=(
             PlanWord(
                 "health",
                 ("interval", "timeout", "retries", "start period", "start interval"),
-                inside="milliseconds (`retries`: a number); how often `test` runs",
+                inside="in milliseconds (`retries` is a count): when `test` runs",
             ),
             PlanWord(
                 "test",
                 ("argument",),
-                inside="one of the check's program, in order; run by the runtime's `exec`",
+                inside="an argument of the check's program, in order; run by the runtime's `exec`",
             ),
         ),
     ),
@@ -205,21 +205,21 @@ SERVICE_KEYS = (
             PlanWord(
                 "restart",
                 ("`no`, `always`, `on-failure`, `unless-stopped`", "times"),
-                inside="policy; at most so many times in a row (0: no limit)",
+                inside="policy; maximum number of consecutive restarts (0: no limit)",
             ),
         ),
     ),
     key(
         "stop_signal",
         Text(check.signal),
-        "The signal that asks it to end [the image's, else SIGTERM].",
+        "Signal that asks the service to stop [the image's, else SIGTERM].",
         sections=SERVICES,
         plan=_stop,
         words=(
             PlanWord(
                 "stop",
                 ("signal's number", "milliseconds"),
-                inside="how it is asked to end, and until when (default 15, 10000)",
+                inside="how to ask the service to stop, and time to SIGKILL (default 15, 10000)",
             ),
         ),
     ),
@@ -228,7 +228,7 @@ SERVICE_KEYS = (
     key(
         "logging",
         LOGGING,
-        "Where its output goes.",
+        "Where the service's output goes.",
         sections=SERVICES,
         plan=_log,
         words=(
@@ -248,28 +248,28 @@ SERVICE_KEYS = (
     key(
         "timeout",
         DURATION,
-        "Time until it is killed [none].",
+        "Time after which the container is killed [none].",
         sections=RUN_TO_END,
         plan=_timeout,
         words=(
             PlanWord(
                 "timeout",
                 ("milliseconds",),
-                inside="`onboot`, `shutdown`: killed after this time",
+                inside="`onboot`, `shutdown`: the container is killed after this time",
             ),
         ),
     ),
     key(
         "on_failure",
         Text(choices=check.FAILURES),
-        "What a failure or a timeout means for the machine [continue].",
+        "What happens to the machine after a failure or a timeout [continue].",
         sections=ONBOOT,
         plan=_failure,
         words=(
             PlanWord(
                 "failure",
                 ("`continue`, `halt`, `reboot`",),
-                inside="`onboot`: what its failure means for the machine",
+                inside="`onboot`: what happens to the machine if the container fails",
             ),
         ),
     ),
