@@ -1,14 +1,14 @@
 """All kinds of results that a store keeps of what builds have made of its images: one table. Pure.
 
 A result lies at `derived/FOLDER/KEY`. Its key is made of everything that went in, so that equal
-keys mean equal results, whichever image, system or build they are for. Where the code has a say
-in what is made, the kind's version is in the key or in the result's head: whoever changes that code
-raises the version, and what the old code made is no longer found. `tests/output/test_versions.py`
-compares what is made.
+keys mean equal results, whichever image, system or build they are for (but for `OUTPUT`, one file
+that is written anew). Where the code has a say in what is made, the kind's version is in the key or
+in the result's head: whoever changes that code raises the version, and what the old code made is no
+longer found. `tests/output/test_versions.py` compares what is made.
 
-What is the same for all kinds is no column: none is synced (its seal holds until the machine is
-started anew, then the result is read once: `seal`), so losing power harms none; each is removed
-when it is among those that were used least recently (`removal`).
+What is the same for all kinds is no column. None is synced: its seal holds until the machine is
+started anew, then the result is read once (`seal`), so losing power harms none. When all take more
+than the store may have, those that were used least recently go first (`removal`).
 """
 
 from __future__ import annotations
