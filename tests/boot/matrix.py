@@ -6,11 +6,16 @@ from __future__ import annotations
 import subprocess
 import tarfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from compos.cli.main import main
 from compos.output.roots import ROOTS
+from compos.run.firmware import find_firmware
+from compos.run.network import Publish
+from compos.run.qemu import guest_arch
+from compos.run.virtual_machine import Drive, VirtualMachine, arguments
 from hatch_build import PROGRAMS, compile_program
 from tests.guest import fetch, free_port
 
@@ -35,8 +40,6 @@ services:
     capabilities: [CAP_NET_BIND_SERVICE, CAP_CHOWN, CAP_SETUID, CAP_SETGID, CAP_DAC_OVERRIDE]
 """
 
-OVMF = Path("/usr/share/OVMF")
-AAVMF = Path("/usr/share/AAVMF")
 CONSOLES = {"amd64": "ttyS0", "arm64": "ttyAMA0"}
 
 
@@ -108,74 +111,36 @@ ROWS = _rows()
 FORMATS = {".qcow2": "qcow2", ".vhd": "vpc", ".vhdx": "vhdx", ".vmdk": "vmdk"}
 """QEMU's names; all others are raw."""
 
-DRIVES = {
-    "virtio": ("-device", "virtio-blk-pci,drive=d,bootindex=1"),
-    "SATA": ("-device", "ide-hd,drive=d,bootindex=1"),
-    "NVMe": ("-device", "nvme,drive=d,serial=1,bootindex=1"),
-    "USB": ("-device", "qemu-xhci", "-device", "usb-storage,drive=d,removable=on,bootindex=1"),
-    "CD": ("-device", "ide-cd,drive=d,bootindex=1"),
-}
-CD_ARM = ("-device", "virtio-scsi-pci", "-device", "scsi-cd,drive=d,bootindex=1")
 
-
-def command(row: Row, prefix: Path, state: Path, port: int) -> list[str]:
-    """QEMU's arguments; `state` is a folder for the firmware's variables."""
-    line = ["-m", "1024", "-nographic", "-no-reboot", "-nodefaults", "-serial", "stdio"]
-    if row.architecture == "arm64":
-        line = [
-            "qemu-system-aarch64",
-            "-M",
-            "virt",
-            "-cpu",
-            "cortex-a57",
-            "-accel",
-            "tcg",
-            "-smp",
-            "2",
-            *line,
-        ]
-    else:
-        line = ["qemu-system-x86_64", "-M", "q35", "-accel", "tcg,thread=single", *line]
-    line += [
-        "-netdev",
-        f"user,id=n,hostfwd=tcp:127.0.0.1:{port}-:80",
-        "-device",
-        "virtio-net-pci,netdev=n,romfile=",
-    ]
-    line += ["-device", "virtio-rng-pci"]
-    if row.firmware in ("OVMF", "AAVMF"):
-        code, given = (
-            (OVMF / "OVMF_CODE_4M.fd", OVMF / "OVMF_VARS_4M.fd")
-            if row.firmware == "OVMF"
-            else (AAVMF / "AAVMF_CODE.fd", AAVMF / "AAVMF_VARS.fd")
-        )
-        variables = state / "variables.fd"
-        variables.write_bytes(given.read_bytes())
-        line += ["-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={code}"]
-        line += ["-drive", f"if=pflash,unit=1,format=raw,file={variables}"]
+def machine(row: Row, prefix: Path, state: Path, port: int) -> VirtualMachine:
+    """What QEMU makes for `row`; `state` is a folder for the firmware's variables."""
+    arm = row.architecture == "arm64"
     image = prefix.with_name(prefix.name + row.suffix)
+    made = VirtualMachine(
+        guest_arch(row.architecture),
+        cpus=2 if arm else 1,
+        publish=(Publish(port, 80),),
+        defaults=False,
+        reboot=False,
+    )
+    if row.firmware in ("OVMF", "AAVMF"):
+        made = replace(made, firmware=find_firmware(made.architecture, None, state))
     if row.format == "uki":
-        return [*line, "-kernel", str(image)]
+        return replace(made, kernel=image)
     if row.firmware == "direct":
         middle = {"kernel+initrd": ""}.get(row.format, f"-{row.format.removeprefix('kernel+')}")
-        kernel = "vmlinux" if row.format == "firecracker" else "kernel"
-        console = f"console={CONSOLES[row.architecture]}"
-        line += [
-            "-kernel",
-            f"{prefix}-{kernel}",
-            "-initrd",
-            f"{prefix}{middle}-initrd.img",
-            "-append",
-            console,
-        ]
-    if row.medium != "none":
-        form = FORMATS.get(image.suffix, "raw")
-        line += [
-            "-drive",
-            f"if=none,id=d,file={image},format={form},snapshot=on,media={'cdrom' if row.medium == 'CD' else 'disk'}",
-        ]
-        line += CD_ARM if row.medium == "CD" and row.architecture == "arm64" else DRIVES[row.medium]
-    return line
+        made = replace(
+            made,
+            kernel=Path(f"{prefix}-{'vmlinux' if row.format == 'firecracker' else 'kernel'}"),
+            initrd=Path(f"{prefix}{middle}-initrd.img"),
+            cmdline=f"console={CONSOLES[row.architecture]}",
+        )
+    if row.medium == "none":
+        return made
+    cd = row.medium == "CD"
+    bus = ("scsi-cd" if arm else "sata-cd") if cd else row.medium.lower()
+    form = FORMATS.get(image.suffix, "raw")
+    return replace(made, drives=(Drive(image, form, cd=cd, bus=bus, snapshot=True),))
 
 
 def boot(row: Row, prefix: Path, state: Path, seconds: float = 150) -> float:
@@ -190,7 +155,7 @@ def boot(row: Row, prefix: Path, state: Path, seconds: float = 150) -> float:
     begin = time.monotonic()
     with log.open("wb") as console:
         guest = subprocess.Popen(
-            command(row, prefix, state, port),
+            arguments(machine(row, prefix, state, port)),
             stdin=subprocess.DEVNULL,
             stdout=console,
             stderr=subprocess.STDOUT,

@@ -16,10 +16,12 @@ from compos.image.store import Store
 from compos.run.accel import choose_accel, kernel_boots
 
 PROOF = "VFS: Unable to mount root fs on unknown-block(0,0)"
-# The last argument is the serial port's file. What a broken KVM did on the machine where this was
+# One of the arguments says which file the serial port writes to. What a broken KVM did on the machine where this was
 # written: an assertion with `-cpu host`; with others 40 bytes on the console, this complaint, and a
 # QEMU that stays.
-SAY = 'for last; do :; done\nexec 3> "${last#file:}"\n'
+SAY = """for word; do case "$word" in file,id=console,*) console=${word#*path=};; esac; done
+exec 3> "$console"
+"""
 PANIC = f"#!/bin/sh\n{SAY}echo '{PROOF}' >&3\n"
 PANIC_AND_STAY = f"#!/bin/sh\n{SAY}echo '{PROOF}' >&3\nexec sleep 60\n"
 SLOW_PANIC = (

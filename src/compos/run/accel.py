@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING
 from compos.errors import ImageError
 from compos.image.derived_kinds import DerivedKind
 from compos.progress import notice, task
-from compos.run.qemu import MACHINES, NICKNAMES, machine_arguments
+from compos.run.qemu import NICKNAMES
+from compos.run.virtual_machine import ARCHITECTURES, VirtualMachine, arguments
 
 if TYPE_CHECKING:
     from compos.image.store import Store
@@ -182,28 +183,21 @@ def kernel_boots(
 
 
 def _probe(qemu: str, kernel: Path, arch: str, console: Path) -> list[str]:
-    port = MACHINES[arch].console
+    port = ARCHITECTURES[arch].console
     early = f"earlyprintk={port}" if arch == "x86_64" else "earlycon"
-    return [
-        *(
-            qemu,
-            *machine_arguments(arch, "kvm"),
-            "-m",
-            "256",
-            "-nodefaults",
-            "-display",
-            "none",
-            "-no-reboot",
-        ),
-        *(
-            "-kernel",
-            str(kernel),
-            "-append",
-            f"{early} console={port} panic=-1",
-            "-serial",
-            f"file:{console}",
-        ),
-    ]
+    machine = VirtualMachine(
+        arch,
+        qemu,
+        "kvm",
+        memory=256,
+        kernel=kernel,
+        cmdline=f"{early} console={port} panic=-1",
+        networking="none",
+        console=console,
+        defaults=False,
+        reboot=False,
+    )
+    return arguments(machine)
 
 
 def _watch(

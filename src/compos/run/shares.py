@@ -15,7 +15,7 @@ from pathlib import Path
 
 from compos.errors import RunError
 
-__all__ = ["find_virtiofsd", "share_arguments", "socket_path", "start_shares", "stop_shares"]
+__all__ = ["find_virtiofsd", "socket_path", "start_shares", "stop_shares"]
 
 PLACES = ("../lib/qemu/virtiofsd", "../libexec/virtiofsd", "../lib/virtiofsd")
 """Where distributions install it, relative to the folder of QEMU: none has it in PATH."""
@@ -45,24 +45,6 @@ def find_virtiofsd(qemu: str, given: str, which: Callable[[str], str | None] = s
 def socket_path(state: Path, number: int) -> Path:
     """The socket between QEMU and the virtiofsd of share `number`."""
     return state / f"virtiofs{number}"
-
-
-def share_arguments(state: Path, shares: int, mem: int) -> list[str]:
-    """QEMU's arguments for so many shares; the guest's memory (`mem` MiB) is shared with their
-    daemons."""
-    if not shares:
-        return []
-    line = [
-        "-object",
-        f"memory-backend-memfd,id=mem,size={mem}M,share=on",
-        "-numa",
-        "node,memdev=mem",
-    ]
-    for number in range(shares):
-        path = str(socket_path(state, number)).replace(",", ",,")
-        line += ["-chardev", f"socket,id=char{number},path={path}"]
-        line += ["-device", f"vhost-user-fs-pci,chardev=char{number},tag=virtiofs{number}"]
-    return line
 
 
 def start_shares(

@@ -1,0 +1,324 @@
+"""A virtual machine as data, and the arguments of QEMU that make it: what `run`, the tests and the
+benchmarks boot.
+
+Pure. `ARGUMENTS` is the whole command line, one function for each part of the machine: a new part
+is a field, a function, and its place there. Source: qemu(1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from compos.run.firmware import Firmware
+from compos.run.network import Publish
+
+__all__ = [
+    "ARCHITECTURES",
+    "BUSES",
+    "Architecture",
+    "Console",
+    "Drive",
+    "VirtualMachine",
+    "arguments",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """What an architecture's virtual machine needs. `cpu` is what QEMU emulates well; None leaves
+    the choice to QEMU.
+
+    `interface` is how drives are attached that name no bus, empty where QEMU's own choice is right:
+    its riscv64 machine would leave them out. `disk` is what Linux calls the first of them,
+    `console` the serial port.
+    """
+
+    program: str
+    package: str
+    machine: str
+    interface: str
+    disk: str
+    console: str
+    cpu: str | None = None
+    emulation: str = "tcg"
+
+
+ARCHITECTURES = {
+    # With a thread for each CPU, a guest on QEMU 7.2 now and then meets the breakpoint with which
+    # its kernel patches code after it is gone: `Oops: int3` in 1 of 19 boots with two CPUs, in 0 of
+    # 12 with one thread. The price where much starts at once: 22 s instead of 17 until the services
+    # of examples/web.yml ran. `--accel tcg,thread=multi` takes the risk.
+    "x86_64": Architecture(
+        "qemu-system-x86_64",
+        "qemu-system-x86",
+        "q35",
+        "",
+        "/dev/sda",
+        "ttyS0",
+        emulation="tcg,thread=single",
+    ),
+    # `max` is three times slower to boot than this one under TCG (ecosystem survey).
+    "aarch64": Architecture(
+        "qemu-system-aarch64",
+        "qemu-system-arm",
+        "virt",
+        "virtio",
+        "/dev/vda",
+        "ttyAMA0",
+        "cortex-a57",
+    ),
+    "riscv64": Architecture(
+        "qemu-system-riscv64", "qemu-system-misc", "virt", "virtio", "/dev/vda", "ttyS0"
+    ),
+}
+"""By QEMU's names."""
+
+BUSES = {
+    "virtio": ("virtio-blk-pci,drive={id}",),
+    "sata": ("ide-hd,drive={id}",),
+    "sata-cd": ("ide-cd,drive={id}",),
+    "scsi-cd": ("virtio-scsi-pci", "scsi-cd,drive={id}"),
+    "nvme": ("nvme,drive={id},serial={id}",),
+    "usb": ("qemu-xhci", "usb-storage,drive={id},removable=on"),
+}
+"""The devices that attach a drive, by what it hangs on: controllers, then the drive itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drive:
+    """A disk, or a CD, in a file; QEMU finds out its `format` when that is empty.
+
+    It hangs on one of `BUSES`, firmware then boots from the first such drive; without a `bus` QEMU
+    attaches it by its `index`. With `snapshot` the file stays as it is: what is written is gone
+    with the machine.
+    """
+
+    path: Path
+    format: str = ""
+    cd: bool = False
+    bus: str = ""
+    index: int | None = None
+    snapshot: bool = False
+
+
+class Console(Enum):
+    """Where the first serial port goes, if not to a file."""
+
+    TERMINAL = "terminal"
+    """This terminal, with QEMU's monitor behind ctrl-a c."""
+    OUTPUT = "output"
+    """Standard input and output, and nothing else there."""
+    WINDOW = "window"
+    """One of QEMU's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class VirtualMachine:
+    """A machine for QEMU to make. `memory` is in MiB; `accelerator` is QEMU's name, or several with
+    colons.
+
+    `networking` is user, `tap,NAME`, `bridge,NAME` or none; `publish` forwards ports of the first
+    kind. `shares` are sockets of virtiofsd. Without `defaults` there are no devices but those said
+    here. A `detached` QEMU goes on in the background, its process in `pid_file`. `devices` are more
+    arguments of `-device`.
+    """
+
+    architecture: str = "x86_64"
+    program: str = ""
+    accelerator: str = "tcg"
+    cpus: int = 1
+    memory: int = 1024
+    kernel: Path | None = None
+    initrd: Path | None = None
+    cmdline: str = ""
+    firmware: Firmware | None = None
+    drives: tuple[Drive, ...] = ()
+    boot_order: str = ""
+    networking: str = "user"
+    publish: tuple[Publish, ...] = ()
+    mac: str | None = None
+    shares: tuple[Path, ...] = ()
+    console: Console | Path = Console.OUTPUT
+    defaults: bool = True
+    usb: bool = False
+    reboot: bool = True
+    devices: tuple[str, ...] = ()
+    detached: bool = False
+    pid_file: Path | None = None
+
+    @property
+    def model(self) -> Architecture:
+        """The row of `ARCHITECTURES`."""
+        return ARCHITECTURES[self.architecture]
+
+
+def arguments(machine: VirtualMachine) -> list[str]:
+    """The whole argument list, the program first."""
+    program = machine.program or machine.model.program
+    return [program, *(word for part in ARGUMENTS for word in part(machine))]
+
+
+def _size(machine: VirtualMachine) -> list[str]:
+    return ["-smp", str(machine.cpus), "-m", str(machine.memory)]
+
+
+def _pid_file(machine: VirtualMachine) -> list[str]:
+    return ["-pidfile", str(machine.pid_file)] if machine.pid_file else []
+
+
+def _processor(machine: VirtualMachine) -> list[str]:
+    """Machine, CPU and accelerators. `host` is for a certain hardware one; `max` is what a list
+    that may end in TCG can do."""
+    accelerator, model = machine.accelerator, machine.model
+    several = ":" in accelerator
+    certain = accelerator.startswith(("kvm", "hvf")) and not several
+    cpu = "host" if certain else "max" if several else model.cpu
+    # Only KVM knows the host's interrupt controller; `max` is the best of whatever is taken in the
+    # end.
+    gic = {"kvm": ",gic-version=host"}.get(accelerator, ",gic-version=max" if several else "")
+    line = ["-cpu", cpu] if cpu else []
+    line += ["-machine", f"{model.machine}{gic if machine.architecture == 'aarch64' else ''}"]
+    for name in accelerator.split(":"):
+        line += ["-accel", model.emulation if name == "tcg" else name]
+    return line
+
+
+def _defaults(machine: VirtualMachine) -> list[str]:
+    return [] if machine.defaults else ["-nodefaults"]
+
+
+def _entropy(_: VirtualMachine) -> list[str]:
+    source = "rng-random,id=rng0,filename=/dev/urandom"
+    return ["-object", source, "-device", "virtio-rng-pci,rng=rng0"]
+
+
+def _drives(machine: VirtualMachine) -> list[str]:
+    """Disks, the boot order, CDs; those on a bus by themselves."""
+    plain = [drive for drive in machine.drives if not drive.bus]
+    line = [word for drive in plain if not drive.cd for word in _indexed(machine, drive)]
+    line += ["-boot", machine.boot_order] if machine.boot_order else []
+    line += [word for drive in plain if drive.cd for word in _indexed(machine, drive)]
+    on_buses = [drive for drive in machine.drives if drive.bus]
+    for number, drive in enumerate(on_buses):
+        name = f"drive{number}"
+        line += ["-drive", ",".join(("if=none", f"id={name}", *_media(drive)))]
+        *controllers, device = BUSES[drive.bus]
+        for controller in controllers:
+            line += ["-device", controller]
+        line += ["-device", f"{device.format(id=name)},bootindex={number + 1}"]
+    return line
+
+
+def _indexed(machine: VirtualMachine, drive: Drive) -> list[str]:
+    interface = [f"if={machine.model.interface}"] if machine.model.interface else []
+    return ["-drive", ",".join((*_media(drive), *interface))]
+
+
+def _media(drive: Drive) -> list[str]:
+    return [
+        f"file={_file(drive.path)}",
+        *([f"format={drive.format}"] if drive.format else ()),
+        *([f"index={drive.index}"] if drive.index is not None else ()),
+        f"media={'cdrom' if drive.cd else 'disk'}",
+        *(["snapshot=on"] if drive.snapshot else ()),
+    ]
+
+
+def _firmware(machine: VirtualMachine) -> list[str]:
+    if machine.firmware is None:
+        return []
+    code, variables = machine.firmware.code, machine.firmware.variables
+    line = ["-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={_file(code)}"]
+    if variables:
+        line += ["-drive", f"if=pflash,unit=1,format=raw,file={_file(variables)}"]
+    return line
+
+
+def _kernel(machine: VirtualMachine) -> list[str]:
+    if machine.kernel is None:
+        return []
+    line = ["-kernel", str(machine.kernel)]
+    line += ["-initrd", str(machine.initrd)] if machine.initrd else []
+    return [*line, "-append", machine.cmdline] if machine.cmdline else line
+
+
+def _network(machine: VirtualMachine) -> list[str]:
+    if machine.networking == "none":
+        return ["-net", "none"]
+    kind, _, name = machine.networking.partition(",")
+    if kind == "tap":
+        backend = f"tap,id=t0,ifname={name},script=no,downscript=no"
+    elif kind == "bridge":
+        backend = f"bridge,id=t0,br={name}"
+    else:
+        backend = "user,id=t0" + "".join(
+            f",hostfwd={rule.protocol}:{rule.address}:{rule.host}-:{rule.guest}"
+            for rule in machine.publish
+        )
+    mac = f",mac={machine.mac}" if machine.mac else ""
+    # Nothing boots from the network here, and Debian's qemu-system-arm does not bring the boot ROM.
+    return ["-device", f"virtio-net-pci,netdev=t0,romfile={mac}", "-netdev", backend]
+
+
+def _shares(machine: VirtualMachine) -> list[str]:
+    """Folders under the tags `virtiofsN`; the guest's memory is shared with their daemons."""
+    if not machine.shares:
+        return []
+    memory = f"memory-backend-memfd,id=mem,size={machine.memory}M,share=on"
+    line = ["-object", memory, "-numa", "node,memdev=mem"]
+    for number, socket in enumerate(machine.shares):
+        line += ["-chardev", f"socket,id=char{number},path={_escaped(socket)}"]
+        line += ["-device", f"vhost-user-fs-pci,chardev=char{number},tag=virtiofs{number}"]
+    return line
+
+
+def _console(machine: VirtualMachine) -> list[str]:
+    if isinstance(machine.console, Path):
+        file = f"file,id=console,path={_escaped(machine.console)}"
+        return ["-display", "none", "-chardev", file, "-serial", "chardev:console"]
+    return {
+        Console.TERMINAL: ["-nographic"],
+        # Without graphics SeaBIOS, too, speaks on the serial port.
+        Console.OUTPUT: ["-nographic", "-monitor", "none", "-serial", "stdio"],
+        Console.WINDOW: [],
+    }[machine.console]
+
+
+def _others(machine: VirtualMachine) -> list[str]:
+    line = ["-daemonize"] if machine.detached else []
+    line += ["-usb"] if machine.usb else []
+    line += [] if machine.reboot else ["-no-reboot"]
+    for device in machine.devices:
+        line += ["-device", device]
+    return line
+
+
+ARGUMENTS: tuple[Callable[[VirtualMachine], list[str]], ...] = (
+    _size,
+    _pid_file,
+    _processor,
+    _defaults,
+    _entropy,
+    _drives,
+    _firmware,
+    _kernel,
+    _network,
+    _shares,
+    _console,
+    _others,
+)
+"""The parts of the command line in their order, which is that of devices on the PCI bus."""
+
+
+def _file(path: Path) -> str:
+    """A file name in a drive's option: `NAME:` in front would be a protocol."""
+    text = str(path)
+    return _escaped(f"./{text}" if ":" in text and not path.is_absolute() else text)
+
+
+def _escaped(text: Path | str) -> str:
+    """A value in a list of options: QEMU reads two commas as one."""
+    return str(text).replace(",", ",,")
