@@ -60,8 +60,8 @@ HEAD = """\
 
 Two `onboot` containers (sysctl, dhcpcd) run, then nginx as a service answers over HTTP. Measured
 with QEMU's q35 machine without hardware acceleration, 2 CPUs, 2 GiB, a virtio random number
-generator, direct kernel boot, in
-{rounds} rounds that alternate between the systems. Written by `make bench-boot`.
+generator, direct kernel boot, in {rounds} rounds that alternate between the systems. Written by
+`make bench-boot`.
 
 Machine: {machine}; {qemu}. For comparison, LinuxKit's own init and service programs with the same
 kernel, nginx and options took 15.4 to 18.9 s, median 17.4 s, with containerd from an initrd. That

@@ -14,19 +14,21 @@ TARGET = Path(__file__).with_name("cli.md")
 INTRODUCTION = """\
 # The command line
 
-Made by `docs/cli_reference.py` from the commands themselves; `compos VERB --help` says the same.
+This page is generated from the commands by `docs/cli_reference.py`. `compos VERB --help` prints the
+same text. Brackets show the default, or the environment variables that provide it.
 
-Global flags stand before or after the verb. A flag wins over a variable, a variable over a default.
-Results go to standard output, all else to standard error. Exit status: 0, 1 for any error (of
-usage, too, as LinuxKit has it), 130 when interrupted. Each error is told once, with an id that
-stays. LinuxKit's `$HOME/.moby/linuxkit/config.yml` is not read.
+Global flags can be given before or after the verb. Flags take precedence over environment
+variables, and variables over defaults. Results are written to standard output, everything else to
+standard error. The exit status is 0 on success, 1 for any error (including usage errors, as
+LinuxKit does), and 130 when interrupted. Each error is reported once, with a stable id. LinuxKit's
+`$HOME/.moby/linuxkit/config.yml` is not read.
 
-| verbosity | what is told |
+| verbosity | output |
 |---|---|
 | `-q`, `-v 0` | errors |
 | `-v 1` (default) | long steps, outputs, fallbacks |
 | `-v 2` | every step with its time |
-| `-v 3` | where an unforeseen error comes from, too |
+| `-v 3` | also the traceback of an unexpected error |
 """
 
 

@@ -52,10 +52,10 @@ def test_help_names_every_verb_and_each_verb_has_help() -> None:
         (["buld"], "Did you mean 'build'?"),
         (["build"], "Missing argument"),
         (["build", "--frmat", "tar", "x"], "--frmat"),
-        (["-q", "-v", "2", "version"], "exclude each other"),
+        (["-q", "-v", "2", "version"], "cannot be combined"),
         (["build", "-v", "7", "x"], "0<=x<=3"),
-        (["build", "--o", "x", "--name", "y", "z.yml"], "--o goes neither"),
-        (["run"], "a path is missing"),
+        (["build", "--o", "x", "--name", "y", "z.yml"], "--o cannot be combined"),
+        (["run"], "missing path"),
     ],
 )
 def test_usage_mistakes(arguments: list[str], text: str) -> None:

@@ -1,4 +1,4 @@
-"""Syntax inside strings, and keys that need or exclude each other: docs/linuxkit.md#1.4, 1.8 to
+"""Syntax inside strings, and keys that need or cannot be combined: docs/linuxkit.md#1.4, 1.8 to
 1.13, 2.4, 3.7.
 
 Defects put right: N15, N16, N18, N19, N22.

@@ -67,7 +67,8 @@ def test_exit_status(folder: Path, script: str, status: int, told: str) -> None:
 def test_signals_reach_qemu(folder: Path, number: signal.Signals) -> None:
     qemu(
         folder,
-        "trap 'echo ended > ended; exit 0' TERM INT HUP\necho $$ > pid\nwhile :; do sleep 0.05; done",
+        "trap 'echo ended > ended; exit 0' TERM INT HUP\necho $$ > pid\nwhile :; do sleep 0.05; "
+        "done",
     )
     process = start(folder, "--arch", "x86_64", "os")
     deadline = time.monotonic() + 30
@@ -84,11 +85,11 @@ def test_signals_reach_qemu(folder: Path, number: signal.Signals) -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ([], "a path is missing"),
+        ([], "missing path"),
         (["qemu"], "Missing argument 'PATH'"),
-        (["gcp", "os"], "there is no back end 'gcp'"),
-        (["--kernel", "--iso", "os"], "--kernel and --iso exclude each other"),
-        (["--data", "a", "--data-file", "b", "os"], "--data and --data-file exclude each other"),
+        (["gcp", "os"], "no back end 'gcp'"),
+        (["--kernel", "--iso", "os"], "--kernel and --iso cannot be combined"),
+        (["--data", "a", "--data-file", "b", "os"], "--data and --data-file cannot be combined"),
         (["--publish", "80", "os"], "error[publish-syntax]"),
         (["--disk", "size=x", "os"], "error[disk-syntax]"),
         (["--cpus", "0", "os"], "error[usage]"),

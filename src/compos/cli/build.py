@@ -33,82 +33,79 @@ SBOM_FORMATS = ("spdx", "cyclonedx")
     "formats",
     multiple=True,
     metavar="LIST",
-    help="Output formats [kernel+initrd].",
+    help="Output formats, separated by commas; repeatable [kernel+initrd].",
 )
 @click.option(
-    "--name", metavar="NAME", help="Base of the output names [the last file's, without extension]."
+    "--name", metavar="NAME", help="Base name of the outputs [the last file's, without extension]."
 )
-@click.option("--dir", "folder", metavar="DIR", help="Where the outputs go [the current folder].")
+@click.option("--dir", "folder", metavar="DIR", help="Folder for the outputs [the current folder].")
 @click.option(
     "--o",
     "output",
     metavar="FILE|-",
-    help="One streamable output (tar) to a file or standard output.",
+    help="Write one streamable output (tar) to a file or standard output.",
 )
 @reading_options
 @click.option(
-    "--pull", is_flag=True, help="Ask the registry for every image, whatever the store has."
+    "--pull", is_flag=True, help="Ask the registry for every image, even if the store has it."
 )
 @click.option(
     "--compress",
     type=click.Choice(COMPRESSIONS),
     default="zstd",
     show_default=True,
-    help="How the initrd is compressed.",
+    help="Compression of the initrd.",
 )
 @click.option(
     "--size",
     metavar="SIZE",
-    help="Size of disks: nM MiB, n or nG GiB [what the format's target takes].",
+    help="Disk size: 512M in MiB, 2 or 2G in GiB [depends on the format].",
 )
 @click.option(
     "--root",
     type=click.Choice((AUTO, *ROOTS)),
     default="auto",
     show_default=True,
-    help="Where disks and ISOs keep the root: unpacked into memory, or as a file system on the "
-    "medium.",
+    help="Root of disks and ISOs: unpacked into memory (initrd), or a file system on the medium.",
 )
-@click.option("--push", metavar="NAME", help="Push the format oci to a registry under this name.")
+@click.option("--push", metavar="NAME", help="Push the oci format to a registry under this name.")
 @click.option(
-    "--docker", is_flag=True, help="Ask the local Docker engine for images first, if there is one."
+    "--docker", is_flag=True, help="Look for images in the local Docker engine first, if it runs."
 )
 @click.option("--decompress-kernel", is_flag=True, help="Write the kernel uncompressed.")
 @click.option(
     "--input-tar",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="An earlier build's tar: unchanged sections whose images are not in the store are taken "
-    "from it.",
+    help="Tar of an earlier build, from which unchanged sections are copied if the store does not "
+    "have their images.",
 )
 @debian_options
 @click.option(
     "--no-label-powers",
     is_flag=True,
-    help="Refuse images whose labels grant them power over the machine.",
+    help="Refuse images whose labels grant power over the machine.",
 )
-@click.option(
-    "--no-sbom", is_flag=True, help="Put no SBOM (software bill of materials) into the system."
-)
+@click.option("--no-sbom", is_flag=True, help="Leave out the SBOM (software bill of materials).")
 @click.option(
     "--sbom-output",
     metavar="NAME",
-    help="The SBOM's path in the system [sbom.spdx.json, sbom.cdx.json].",
+    help="Path of the SBOM in the system [sbom.spdx.json, sbom.cdx.json].",
 )
 @click.option(
     "--sbom-format",
     type=click.Choice(SBOM_FORMATS),
     default="spdx",
     show_default=True,
-    help="Its format.",
+    help="Format of the SBOM.",
 )
 @click.option(
     "--sbom-current-time",
     is_flag=True,
-    help="Date it now (SOURCE_DATE_EPOCH), not as all builds the same.",
+    help="Date the SBOM now (or SOURCE_DATE_EPOCH) instead of with the fixed date.",
 )
 @click.option(
-    "--force", is_flag=True, help="Write the outputs even if they are there and unchanged."
+    "--force", is_flag=True, help="Write the outputs even if they exist and are unchanged."
 )
 @click.option("--dry-run", is_flag=True, help="Print the merged YAML and stop.")
 @global_options
@@ -138,9 +135,9 @@ def build(
     force: bool,
     dry_run: bool,
 ) -> None:
-    """Compose a system from YAML files and write it in the formats asked for.
+    """Build a system from YAML files and write it in one or more formats.
 
-    Files are merged from left to right; - is standard input, http(s) URLs are fetched.
+    Files are merged from left to right. - is standard input; http(s) URLs are fetched.
     """
     from compos.api.build import BuildOptions, require_buildable
     from compos.api.build import build as build_system
@@ -148,7 +145,7 @@ def build(
     _check_output(output, name, folder)
     _check_input_tar(input_tar, output, pull=pull, no_label_powers=no_label_powers)
     if sbom_output == "" and not no_sbom:
-        raise click.UsageError("--sbom-output needs a name; --no-sbom leaves the SBOM out")
+        raise click.UsageError("--sbom-output needs a name; to leave out the SBOM, use --no-sbom")
     _check_push(push, formats)
     options = BuildOptions(
         settings.trusted(reading),
@@ -194,14 +191,14 @@ def _sbom(output: str | None, form: str, *, current_time: bool) -> SbomOptions:
 
         given = os.environ.get("SOURCE_DATE_EPOCH")
         if given and not re.fullmatch("[0-9]{1,11}", given):
-            raise click.UsageError(f"SOURCE_DATE_EPOCH is a number of seconds, not {given!r}")
+            raise click.UsageError(f"SOURCE_DATE_EPOCH must be a number of seconds, not {given!r}")
         created = int(given or time.time())
     return SbomOptions(output or FORMATS[form], form, created)
 
 
 def _check_output(output: str | None, name: str | None, folder: str | None) -> None:
     if output is not None and (name or folder):
-        raise click.UsageError("--o goes neither with --name nor with --dir")
+        raise click.UsageError("--o cannot be combined with --name or --dir")
 
 
 def _check_input_tar(
@@ -210,18 +207,18 @@ def _check_input_tar(
     if input_tar is None:
         return
     if pull:
-        raise click.UsageError("--input-tar and --pull exclude each other")
+        raise click.UsageError("--input-tar and --pull cannot be combined")
     if output and Path(output).resolve() == input_tar.resolve():
         raise click.UsageError("--input-tar and --o name the same file")
     if no_label_powers:
         raise click.UsageError(
-            "--no-label-powers looks at images, of which --input-tar has no labels: leave one out"
+            "--no-label-powers and --input-tar cannot be combined, because a tar has no labels"
         )
 
 
 def _check_push(name: str | None, formats: tuple[str, ...]) -> None:
     if name is not None and not any("oci" in part.split(",") for part in formats):
-        raise click.UsageError("--push needs --format oci")
+        raise click.UsageError("--push requires --format oci")
 
 
 def _size(text: str | None) -> int | None:
@@ -230,5 +227,5 @@ def _size(text: str | None) -> int | None:
         return None
     match = re.fullmatch("([0-9]+)([MG]?)", text)
     if match is None or int(match[1]) == 0:
-        raise click.UsageError(f"--size is a number of MiB (512M) or GiB (2G), not {text!r}")
+        raise click.UsageError(f"--size must be a number of MiB (512M) or GiB (2G), not {text!r}")
     return int(match[1]) << (20 if match[2] == "M" else 30)

@@ -51,7 +51,7 @@ def list_images(*, settings: Settings) -> None:
 )
 @global_options
 def remove(names: tuple[str, ...], *, settings: Settings, published_only: bool) -> None:
-    """Remove images by name; blobs that other images use stay."""
+    """Remove images by name. Blobs that other images use are kept."""
     from compos.image import removal
 
     access = Access(settings.images)
@@ -65,25 +65,25 @@ def remove(names: tuple[str, ...], *, settings: Settings, published_only: bool) 
 @cache.command("clean")
 @click.argument("ignored", nargs=-1, expose_value=False, metavar="")
 @click.option(
-    "--published-only", is_flag=True, help="Remove only images that their registry has, too."
+    "--published-only", is_flag=True, help="Remove only images that their registry also has."
 )
 @click.option(
     "--older",
     metavar="AGE",
-    help="Keep images; of the rest remove what was not used for 30m, 12h, 7d, 2w.",
+    help="Keep images; remove everything else that has not been used for 30m, 12h, 7d, 2w.",
 )
 @click.option(
     "--keep",
     metavar="SIZE",
-    help="Keep images, and of the rest what was used last, up to 500M, 20G.",
+    help="Keep images, and the most recently used rest up to 500M, 20G.",
 )
 @global_options
 def clean(*, settings: Settings, published_only: bool, older: str | None, keep: str | None) -> None:
     """Remove everything: images, derived results, Debian packages.
 
-    With --older or --keep images stay, and what builds make of them goes by when it was last used;
-    --keep 0 removes all of that. Builds keep the derived results within a bound by themselves:
-    COMPOS_CACHE_LIMIT (20G, none), else 10 GiB or a tenth of the disk, whichever is less.
+    With --older or --keep, images are kept, and derived results are removed by when they were last
+    used; --keep 0 removes all of them. Builds limit derived results automatically: to
+    COMPOS_CACHE_LIMIT (20G, none), or to 10 GiB or a tenth of the disk, whichever is less.
     """
     from compos.image import removal
 
@@ -94,7 +94,7 @@ def clean(*, settings: Settings, published_only: bool, older: str | None, keep: 
         raise click.UsageError(str(error)) from error
     if published_only and (age, size) != (None, None):
         raise click.UsageError(
-            "--published-only is about images, --older and --keep about everything else"
+            "--published-only cannot be combined with --older and --keep, which keep images"
         )
     access = Access(settings.images)
     store = access.store
@@ -115,12 +115,12 @@ def clean(*, settings: Settings, published_only: bool, older: str | None, keep: 
     "platforms",
     multiple=True,
     metavar="OS/ARCH",
-    help="Only these; repeatable [all].",
+    help="Only these platforms; repeatable [all].",
 )
 @click.option(
     "--allow-brick-names",
     is_flag=True,
-    help="Let a registry serve images under the names of our bricks.",
+    help="Accept images with the names of our bricks from a registry.",
 )
 @debian_options
 @global_options
@@ -132,7 +132,7 @@ def pull(
     platforms: tuple[str, ...],
     allow_brick_names: bool,
 ) -> None:
-    """Fetch images, whatever the store has, for all their platforms. Bricks are built, as in a
+    """Fetch images for all their platforms, even if the store has them. Bricks are built, as in a
     build."""
     from compos.image.platform import Platform
     from compos.image.source import Images
@@ -151,7 +151,7 @@ def pull(
 @cache.command("export")
 @click.argument("name", metavar="NAME")
 @click.argument("ignored", nargs=-1, expose_value=False, metavar="")
-@click.option("--outfile", required=True, metavar="FILE|-", help="Where the tar goes.")
+@click.option("--outfile", required=True, metavar="FILE|-", help="File for the tar.")
 @click.option(
     "--format",
     "form",
@@ -159,8 +159,10 @@ def pull(
     default="oci",
     show_default=True,
 )
-@click.option("--platform", metavar="OS/ARCH", help="Which one of several [this machine's].")
-@click.option("--name", "other_name", metavar="NAME", help="The image's name in the tar [its own].")
+@click.option("--platform", metavar="OS/ARCH", help="Platform to export [this machine's].")
+@click.option(
+    "--name", "other_name", metavar="NAME", help="Name of the image in the tar [its own]."
+)
 @global_options
 def export(
     name: str,
@@ -171,8 +173,8 @@ def export(
     platform: str | None,
     other_name: str | None,
 ) -> None:
-    """Write an image of the store as one tar: an OCI layout, an archive for docker load, or its
-    root filesystem."""
+    """Write an image from the store to a tar: an OCI layout, an archive for docker load, or its
+    root file system."""
     from compos.image.door import stored_image
     from compos.image.platform import Platform
     from compos.image.source import canonical_name
@@ -199,12 +201,12 @@ def export(
 @click.option(
     "--allow-brick-names",
     is_flag=True,
-    help="Take images whose names are those of our bricks, too.",
+    help="Also import images with the names of our bricks.",
 )
 @global_options
 def import_(file: str, *, settings: Settings, allow_brick_names: bool) -> None:
-    """Take images out of a tar: an OCI layout (as exported here, or by skopeo or buildx), or what
-    docker save writes."""
+    """Import images from a tar: an OCI layout (as exported by compos, skopeo or buildx) or a tar
+    written by docker save."""
     import shutil
 
     from compos.image.archive import opened
@@ -226,9 +228,9 @@ def import_(file: str, *, settings: Settings, allow_brick_names: bool) -> None:
 
         raise ImageError(
             "archive-image",
-            "no image in it has a full name",
+            "no image in the archive has a full name",
             place=file,
-            hint="Save it with a name, or use it in YAML as `oci-archive:FILE`.",
+            hint="Save the image with a name, or use it in YAML as `oci-archive:FILE`.",
         )
     for name in names:
         click.echo(name)
@@ -239,7 +241,7 @@ def import_(file: str, *, settings: Settings, allow_brick_names: bool) -> None:
 @click.option("--remote-name", metavar="NAME", help="Push under this name [its own].")
 @click.option("--with-arch-tags", is_flag=True, help="Also push NAME-ARCH for each platform.")
 @click.option(
-    "--override", is_flag=True, help="Replace what the registry has; other platforms stay."
+    "--override", is_flag=True, help="Replace the image in the registry; other platforms are kept."
 )
 @global_options
 def push(
@@ -250,10 +252,10 @@ def push(
     with_arch_tags: bool,
     override: bool,
 ) -> None:
-    """Upload images from the store; a name that the registry has stays as it is, unless
+    """Push images from the store. A name that exists in the registry is left as it is, except with
     --override."""
     if remote_name and len(names) > 1:
-        raise click.UsageError("--remote-name goes with one NAME")
+        raise click.UsageError("--remote-name can be used with only one NAME")
     from compos.image.publish import publish
 
     access = Access(settings.images)

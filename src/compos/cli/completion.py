@@ -17,9 +17,7 @@ def completion(shell: str) -> None:
     Use it with: source <(compos completion bash)
     """
     if shell not in SHELLS:
-        raise click.UsageError(
-            f"there is no completion for {shell}; there is for {', '.join(SHELLS)}"
-        )
+        raise click.UsageError(f"no completion for {shell}; supported shells: {', '.join(SHELLS)}")
     from click.shell_completion import get_completion_class
 
     from compos.cli.main import cli

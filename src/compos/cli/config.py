@@ -25,18 +25,18 @@ __all__ = ["config"]
     type=click.Choice(("yaml", "json")),
     default="yaml",
     show_default=True,
-    help="What is printed.",
+    help="Format of the output.",
 )
 @click.option(
     "--origins/--no-origins",
     default=True,
-    help="Say beside each value (of YAML) where it comes from.",
+    help="Show the origin of each value (YAML only).",
 )
 @click.option(
     "--images",
     "with_images",
     is_flag=True,
-    help="Add what images' labels and configs give to containers.",
+    help="Include the settings from images' labels and configs.",
 )
 @debian_options
 @global_options
@@ -50,10 +50,10 @@ def config(
     origins: bool,
     with_images: bool,
 ) -> None:
-    """Print the system that YAML files describe: merged, included files and variables put in.
+    """Print the merged YAML, with included files and variables resolved.
 
-    What is printed can be built. Nothing is fetched or built, unless --images asks for what
-    containers get in the end.
+    The output can be built. Nothing is fetched or built, except with --images, which shows the
+    final settings of each container.
     """
     from compos.api.load import load
     from compos.config.dump import resolved_json, resolved_yaml

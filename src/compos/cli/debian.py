@@ -24,8 +24,8 @@ _FLAGS = (
     click.option(
         "--debian-security-mirror",
         metavar="URL",
-        help="Archive of its security updates, or none [COMPOS_DEBIAN_SECURITY_MIRROR, apt's, "
-        "beside the mirror].",
+        help="Archive of Debian's security updates, or none [COMPOS_DEBIAN_SECURITY_MIRROR, "
+        "apt's, or next to the mirror].",
     ),
 )
 

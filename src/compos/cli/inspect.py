@@ -30,9 +30,9 @@ __all__ = ["inspect"]
     "formats",
     multiple=True,
     metavar="NAME",
-    help="The formats of the build: they choose drivers.",
+    help="Formats of the build, which decide the drivers; repeatable.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON: sizes in bytes.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, with sizes in bytes.")
 @reading_options
 @debian_options
 @global_options
@@ -45,10 +45,10 @@ def inspect(
     formats: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Show how large the parts of a system are, plain and compressed, and why kernel modules stay.
+    """Show the size of each part of a system, plain and compressed, and why modules are included.
 
-    Modules and firmware files are listed where the YAML has kernel.modules or kernel.firmware;
-    without them all stay.
+    Modules and firmware files are listed if the YAML has kernel.modules or kernel.firmware. Without
+    these keys, all are included.
     """
     from compos.api.inspect import InspectOptions
     from compos.api.inspect import inspect as inspect_system
@@ -98,7 +98,7 @@ def _print_parts(parts: Sequence[Part]) -> None:
 def _print_kept(kept: Sequence[Kept]) -> None:
     if not kept:
         click.echo(
-            "All kernel modules and firmware files are kept: the YAML has no kernel.modules."
+            "All kernel modules and firmware files are included: the YAML has no kernel.modules."
         )
         return
     names = {one: visible(one.path.rpartition("/")[2]) for one in kept}

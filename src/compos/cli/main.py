@@ -16,17 +16,17 @@ from compos.version import __version__
 __all__ = ["cli", "main"]
 
 VERBS = {
-    "build": "Compose a system from YAML and write it in the formats asked for.",
+    "build": "Build a system from YAML and write it in one or more formats.",
     "cache": "List, fill and clean the store of images and derived results.",
     "completion": "Print the completion script for a shell.",
-    "inspect": "Show which kernel modules and firmware files a system keeps, and why.",
-    "config": "Print the system that YAML files describe, and where each value comes from.",
+    "inspect": "Show the size of a system's parts, its kernel modules and firmware, and why.",
+    "config": "Print the merged YAML, with the origin of each value.",
     "help": "Show the help of a verb.",
-    "metadata": "Make metadata images for guests.",
-    "pkg": "Build packages (bricks) as images.",
+    "metadata": "Create metadata images for guests.",
+    "pkg": "Build images from packages (bricks).",
     "run": "Boot a system.",
     "schema": "Print the JSON schema of the YAML.",
-    "serve": "Serve the files of a folder over HTTP.",
+    "serve": "Serve a folder over HTTP.",
     "version": "Show the version.",
 }
 
@@ -64,7 +64,7 @@ class Verbs(click.Group):
 @global_options
 @click.version_option(__version__, "--version", message="compos version %(version)s")
 def cli(settings: Settings) -> None:
-    """Compose container images into a minimal, immutable, bootable Linux."""
+    """Build minimal, immutable, bootable Linux systems from container images."""
     click.get_current_context().obj = settings
 
 

@@ -11,14 +11,14 @@ __all__ = ["metadata"]
 
 @click.group
 def metadata() -> None:
-    """Make metadata images for guests."""
+    """Create metadata images for guests."""
 
 
 @metadata.command
 @click.argument("file", type=click.Path(path_type=Path), metavar="FILE")
 @click.argument("text", metavar="TEXT")
 def create(file: Path, text: str) -> None:
-    """Write an ISO image FILE whose one file, `config`, holds TEXT: user data, or JSON that
+    """Write the ISO image FILE with one file, `config`, that contains TEXT: user data, or JSON that
     describes files."""
     from compos.run.metadata import write_metadata
 

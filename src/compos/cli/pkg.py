@@ -25,21 +25,23 @@ _org = click.option(
     "--org",
     envvar="LINUXKIT_PKG_ORG",
     metavar="NAME",
-    help="Organisation, in place of the packages' own [LINUXKIT_PKG_ORG].",
+    help="Organisation to use instead of the packages' own [LINUXKIT_PKG_ORG].",
 )
 
 
 @click.group
 def pkg() -> None:
-    """Build packages (bricks) as images."""
+    """Build images from packages (bricks)."""
 
 
 @pkg.command
 @click.argument("folders", nargs=-1, required=True, metavar="DIR...")
-@click.option("--platforms", metavar="LIST", help="linux/ARCH,... [this machine's].")
+@click.option(
+    "--platforms", metavar="LIST", help="Platforms to build for: linux/ARCH,... [this machine's]."
+)
 @_org
 @debian_options
-@click.option("--force", is_flag=True, help="Build even if the store has the package already.")
+@click.option("--force", is_flag=True, help="Build even if the store already has the package.")
 @global_options
 def build(
     folders: tuple[str, ...],
@@ -67,14 +69,14 @@ def build(
     for folder in folders:
         recipe = load_recipe(Path(folder), org=org)
         if not recipe.arches:
-            notice(f"{recipe.name} is made for no architecture")
+            notice(f"{recipe.name} is not built for any architecture")
             continue
         for platform in map(Platform.parse, wanted):
             name = own_name(recipe)
             entry = store.resolve(name)
             key = entry.annotations.get(f"{RECIPE}.{platform.architecture}") if entry else None
             if not force and key == recipe_key(recipe, platform.architecture):
-                notice(f"{name} {platform} is in the store already")
+                notice(f"{name} {platform} is already in the store")
                 continue
             _say_built(access.builder.build(recipe, platform, name))
 
@@ -88,9 +90,11 @@ def _say_built(image: Image) -> None:
 
 @pkg.command
 @click.argument("folders", nargs=-1, metavar="[DIR...]")
-@click.option("--security", is_flag=True, help="Only what has security updates.")
-@click.option("--rebuild", is_flag=True, help="Build anew what is listed.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, with what is up to date, too.")
+@click.option("--security", is_flag=True, help="List only packages with security updates.")
+@click.option("--rebuild", is_flag=True, help="Rebuild the listed packages.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print JSON, including packages that are up to date."
+)
 @_org
 @debian_options
 @global_options
@@ -104,11 +108,11 @@ def outdated(
     as_json: bool,
     org: str | None,
 ) -> int:
-    """List packages in the store for which Debian has newer versions: those in DIR..., or all
-    bricks of compos.
+    """List packages in the store for which Debian has newer versions: those in DIR..., or all of
+    compos's bricks.
 
-    A package that was built from another recipe counts, too. Exit status: 100 when anything is
-    listed and not rebuilt, 0 when nothing is, 1 for any error.
+    Packages that were built from a different recipe are listed, too. The exit status is 100 if any
+    package is listed and not rebuilt, 0 if none is, and 1 for any error.
     """
     from pathlib import Path
 
@@ -171,9 +175,9 @@ def _print_table(listed: Iterable[Outdated], *, security: bool) -> None:
 def _rows(one: Outdated, *, security: bool) -> Iterator[tuple[str, str, str, str, str, str]]:
     start = (one.brick.name, str(one.brick.platform))
     if one.unknown:
-        yield (*start, "-", "unknown", "-", "it has no SBOM")
+        yield (*start, "-", "unknown", "-", "no SBOM")
     if one.brick.changed and not security:
-        yield (*start, "-", "-", "-", "another recipe")
+        yield (*start, "-", "-", "-", "different recipe")
     for package in one.packages:
         if security and not package.security:
             continue
@@ -188,7 +192,7 @@ def _rows(one: Outdated, *, security: bool) -> Iterator[tuple[str, str, str, str
 
 @pkg.command("show-tag")
 @click.argument("folders", nargs=-1, required=True, metavar="DIR...")
-@click.option("--canonical", is_flag=True, help="With registry, as the store names it.")
+@click.option("--canonical", is_flag=True, help="Include the registry, as in the store.")
 @_org
 def show_tag(folders: tuple[str, ...], canonical: bool, org: str | None) -> None:
     """Print the image name of each package."""

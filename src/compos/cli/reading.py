@@ -16,7 +16,11 @@ __all__ = ["reading_options"]
 Result = TypeVar("Result")
 
 _FLAGS = (
-    click.option("--arch", metavar="ARCH", help="amd64, arm64 or riscv64 [this machine's]."),
+    click.option(
+        "--arch",
+        metavar="ARCH",
+        help="Target architecture: amd64, arm64 or riscv64 [this machine's].",
+    ),
     click.option(
         "--set",
         "variables",
@@ -27,7 +31,7 @@ _FLAGS = (
     click.option(
         "--allow-local-files",
         is_flag=True,
-        help="Let YAML from the network name files, packages and images of this machine.",
+        help="Allow YAML from the network to use files, packages and images of this machine.",
     ),
     click.option(
         "--bricks-for",
@@ -39,7 +43,7 @@ _FLAGS = (
         "env_files",
         multiple=True,
         metavar="FILE",
-        help="Variables from a file; repeatable.",
+        help="Read variables from a file; repeatable.",
     ),
 )
 

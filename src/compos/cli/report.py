@@ -52,10 +52,12 @@ def explained(error: OSError) -> ComposError:
             "disk-full",
             "no space left on the disk",
             place=_name(error),
-            hint="Free some space and run it again.",
+            hint="Free some space and try again.",
         )
     text = error.strerror or str(error)
-    return ComposError("system-error", f"the system refuses: {text.lower()}", place=_name(error))
+    return ComposError(
+        "system-error", f"the operating system reports: {text.lower()}", place=_name(error)
+    )
 
 
 def unforeseen(error: Exception) -> ComposError:
@@ -68,8 +70,7 @@ def unforeseen(error: Exception) -> ComposError:
         "internal",
         f"{type(error).__name__}: {error}",
         place=where,
-        hint="This is a mistake in compos: run it again with -v 3, and report what it says with "
-        "what you ran.",
+        hint="This is a bug in compos. Run the command again with -v 3, and report its output.",
     )
 
 

@@ -40,10 +40,10 @@ class BackEnds(click.Group):
     def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
         """Put the default back end in front of anything that names none."""
         if not args:
-            raise click.UsageError("a path is missing: run [qemu] PATH", context)
+            raise click.UsageError("missing path: run [qemu] PATH", context)
         if args[0] in OTHERS.split() and len(args) > 1:
             raise click.UsageError(
-                f"there is no back end {args[0]!r}; there is: {', '.join(self.commands)}", context
+                f"no back end {args[0]!r}; supported: {', '.join(self.commands)}", context
             )
         if args[0] not in self.commands and args[0] not in ("-h", "--help"):
             args = ["qemu", *args]
@@ -52,7 +52,7 @@ class BackEnds(click.Group):
 
 @click.group(cls=BackEnds)
 def run() -> None:
-    """Boot a system; without a back end's name in QEMU."""
+    """Boot a system, in QEMU unless another back end is named."""
 
 
 @run.command
@@ -80,16 +80,19 @@ def run() -> None:
     metavar="SPEC",
     help="Disk: [file=]PATH[,size=2G][,format=qcow2]; repeatable.",
 )
-@click.option("--data", metavar="TEXT", help="Metadata for the guest, on a CD.")
+@click.option("--data", metavar="TEXT", help="Metadata for the guest, attached as a CD.")
 @click.option(
-    "--data-file", type=click.Path(path_type=Path), metavar="FILE", help="The same, from a file."
+    "--data-file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Metadata for the guest from a file.",
 )
 @click.option(
     "--publish",
     multiple=True,
     metavar="[ADDR:]HOST:GUEST[/udp]",
-    help="Publish a port; repeatable. On 127.0.0.1 unless ADDR says otherwise; LinuxKit publishes "
-    "on 0.0.0.0.",
+    help="Publish a port; repeatable. Binds to 127.0.0.1 unless ADDR is set; LinuxKit binds to "
+    "0.0.0.0.",
 )
 @click.option(
     "--networking",
@@ -103,8 +106,8 @@ def run() -> None:
     default="",
     metavar="NAME",
     envvar="LINUXKIT_QEMU_ACCEL",
-    help="QEMU's accelerator; default: kvm or hvf where a guest truly runs, else tcg "
-    "[LINUXKIT_QEMU_ACCEL].",
+    help="QEMU's accelerator [LINUXKIT_QEMU_ACCEL; kvm or hvf if a guest really runs with it, else "
+    "tcg].",
 )
 @click.option(
     "--arch", default="", metavar="ARCH", help="x86_64, aarch64 or riscv64 [this machine's]."
@@ -122,7 +125,7 @@ def run() -> None:
 @click.option("--gui", is_flag=True, help="Open QEMU's window.")
 @click.option("--usb", is_flag=True, help="Add a USB controller.")
 @click.option(
-    "--device", multiple=True, metavar="TEXT", help="Passed to QEMU's -device; repeatable."
+    "--device", multiple=True, metavar="TEXT", help="Argument for QEMU's -device; repeatable."
 )
 @click.option(
     "--virtiofs",
@@ -136,20 +139,20 @@ def run() -> None:
     "--virtiofsd",
     default="",
     metavar="PROGRAM",
-    help="The virtiofsd program [in PATH, or beside QEMU].",
+    help="The virtiofsd program [in PATH, or next to QEMU].",
 )
 @click.option(
     "--detached",
     is_flag=True,
-    help="Return once the guest runs; its console goes to a file in the state directory.",
+    help="Return as soon as the guest runs; its console is written to the state directory.",
 )
 @click.option("--qemu", default="", metavar="PROGRAM", help="The QEMU program.")
-@click.option("--no-reboot", is_flag=True, help="End instead of rebooting.")
+@click.option("--no-reboot", is_flag=True, help="Exit instead of rebooting.")
 @global_options
 def qemu(path: Path, *, settings: Settings, **options: Any) -> int:
     """Boot PATH in QEMU: the prefix of built files, an ISO, or a disk image.
 
-    The console is the terminal: ctrl-a x ends QEMU, ctrl-c belongs to the guest.
+    The guest's console is your terminal. ctrl-a x ends QEMU; ctrl-c is passed to the guest.
     """
     kind = _kind(options)
     metadata = _metadata(options)
@@ -183,13 +186,16 @@ def qemu(path: Path, *, settings: Settings, **options: Any) -> int:
 
         pid = prepared.pid_file.read_text().strip()
         notice(
-            f"QEMU runs as process {pid} until `kill {pid}` or the guest powers off. Its console: "
-            f"{prepared.console}"
+            f"QEMU runs as process {pid} until the guest powers off or you run `kill {pid}`. "
+            f"Console: {prepared.console}"
         )
     if status:
         ended = f"ended with status {status}" if status > 0 else f"was killed by signal {-status}"
         raise RunError(
-            "qemu-failed", f"QEMU {ended}", place=prepared.qemu, hint="See its message above."
+            "qemu-failed",
+            f"QEMU {ended}",
+            place=prepared.qemu,
+            hint="See the message from QEMU above.",
         )
     return 0
 
@@ -197,13 +203,13 @@ def qemu(path: Path, *, settings: Settings, **options: Any) -> int:
 def _kind(options: dict[str, Any]) -> str:
     kinds = [kind for kind in ("kernel", "squashfs", "erofs", "iso") if options[kind]]
     if len(kinds) > 1:
-        raise click.UsageError(f"{' and '.join(f'--{kind}' for kind in kinds)} exclude each other")
+        raise click.UsageError(f"{' and '.join(f'--{kind}' for kind in kinds)} cannot be combined")
     return "".join(kinds)
 
 
 def _metadata(options: dict[str, Any]) -> bytes:
     if options["data"] and options["data_file"]:
-        raise click.UsageError("--data and --data-file exclude each other")
+        raise click.UsageError("--data and --data-file cannot be combined")
     return (
         options["data_file"].read_bytes()
         if options["data_file"]

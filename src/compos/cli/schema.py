@@ -11,7 +11,7 @@ __all__ = ["schema"]
 def schema() -> None:
     """Print the JSON schema of the YAML, for editors and other programs.
 
-    It is made from the tables that check the YAML of a build.
+    It is generated from the tables that check the YAML in a build.
     """
     import json
 

@@ -16,12 +16,12 @@ __all__ = ["serve"]
     default="127.0.0.1:8080",
     show_default=True,
     metavar="[HOST]:PORT",
-    help="Where to listen; :8080 means every interface, as LinuxKit's default does.",
+    help="Address to listen on; :8080 means every interface, which is LinuxKit's default.",
 )
-@click.option("--directory", default=".", show_default=True, metavar="DIR", help="What to serve.")
+@click.option("--directory", default=".", show_default=True, metavar="DIR", help="Folder to serve.")
 @global_options
 def serve(port: str, directory: str, *, settings: Settings) -> None:
-    """Serve the files of a folder over HTTP until interrupted."""
+    """Serve a folder over HTTP until interrupted."""
     from compos.progress import notice
     from compos.run.serve import listen, parse_address
 

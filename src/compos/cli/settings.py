@@ -44,12 +44,12 @@ _FLAGS = (
     click.option(
         "--cache",
         metavar="DIR",
-        help="Store of images [COMPOS_CACHE, LINUXKIT_CACHE, ~/.cache/compos].",
+        help="Folder of the store [COMPOS_CACHE, LINUXKIT_CACHE, ~/.cache/compos].",
     ),
     click.option(
         "--trust-cache",
         is_flag=True,
-        help="Use it though other users can write to it [COMPOS_TRUST_CACHE].",
+        help="Use the store even if other users can write to it [COMPOS_TRUST_CACHE].",
     ),
     click.option(
         "--mirror",
@@ -64,17 +64,17 @@ _FLAGS = (
         "--insecure-registry",
         metavar="HOST[:PORT]",
         multiple=True,
-        help="Registry (or network, 10.0.0.0/8) that may speak plain HTTP, passwords included; "
-        "repeatable"
-        " [COMPOS_INSECURE_REGISTRIES].",
+        help="Registry or network (10.0.0.0/8) for which plain HTTP is allowed, even with "
+        "passwords; "
+        "repeatable [COMPOS_INSECURE_REGISTRIES].",
     ),
-    click.option("-q", "--quiet", is_flag=True, help="Say errors only."),
+    click.option("-q", "--quiet", is_flag=True, help="Print errors only."),
     click.option(
         "-v",
         "--verbose",
         type=click.IntRange(0, 3),
         metavar="N",
-        help="0 errors, 1 info, 2 debug, 3 trace.",
+        help="Verbosity: 0 errors, 1 info, 2 debug, 3 trace [1].",
     ),
 )
 
@@ -98,7 +98,7 @@ def global_options(function: Callable[..., Result]) -> Callable[..., Result]:
         from compos.cli import show
 
         if quiet and verbose:
-            raise click.UsageError("--quiet and --verbose exclude each other")
+            raise click.UsageError("--quiet and --verbose cannot be combined")
         root = Path(cache) if cache else None
         images = ImageOptions(root, trust_cache, mirror, cert_file, insecure_registry)
         own = Settings(images, 0 if quiet else verbose)

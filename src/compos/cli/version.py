@@ -11,8 +11,8 @@ __all__ = ["version"]
 
 @click.command
 @click.argument("ignored", nargs=-1, expose_value=False, metavar="")
-@click.option("--short", is_flag=True, help="Only the version.")
-@click.option("--commit", is_flag=True, help="Only the commit that compos was built from.")
+@click.option("--short", is_flag=True, help="Print only the version.")
+@click.option("--commit", is_flag=True, help="Print only the commit that compos was built from.")
 def version(short: bool, commit: bool) -> None:
     """Show the version."""
     if short:
