@@ -49,7 +49,10 @@ ACCEPTED = [
     "binds: ['/a:/b', '/a:/b:ro,rshared', '/a:b']",
     "tmpfs: ['/a', '/a:', '/a:x,y']",
     "mounts: [{type: tmpfs, destination: /a}]",
-    "mounts: [{type: proc}, {source: sysfs}, {source: cgroup}, {type: mqueue}, {type: devpts}, {destination: /dev}]",
+    (
+        "mounts: [{type: proc}, {source: sysfs}, {source: cgroup}, {type: mqueue}, {type: devpts}, "
+        "{destination: /dev}]"
+    ),
     "runtime: {mounts: [{source: /a, destination: /b, options: [bind]}, {destination: /c}]}",
     "devices: [{path: all, type: a}, {path: /dev/a, type: p, mode: '0'}]",
 ]
@@ -200,7 +203,7 @@ def test_files(entry: str, expected: str | None) -> None:
         ("capabilities: [net_admin]", "Did you mean 'CAP_NET_ADMIN'?"),
         ("capabilities: [CAP_SYSADMIN]", "Did you mean 'CAP_SYS_ADMIN'?"),
         ("capabilities: [CAP_NET_BIND]", "Did you mean 'CAP_NET_BIND_SERVICE'?"),
-        ("capabilities: [xyz]", "Names are those of capabilities(7), or all, or none."),
+        ("capabilities: [xyz]", "Use a name from capabilities(7), all or none."),
         ("binds: [/a]", "Write '/a:/a:ro'."),
         ("rlimits: ['nofiles,1,2']", "Did you mean 'NOFILE'?"),
     ],
@@ -234,7 +237,7 @@ def test_a_limit_that_stands_twice_is_said(
     finally:
         listen(Silent())
     said = capsys.readouterr().err
-    assert said.count("a second time") == len(places)
+    assert said.count("is repeated") == len(places)
     assert all(f"services[0].{place}:" in said for place in places)
 
 

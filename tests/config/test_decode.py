@@ -124,7 +124,11 @@ SECTIONS: list[tuple[str, str, Any]] = [
     ("init: []", "init", ()),
     ("volumes: [{name: a}]", "volumes", (Volume("a"),)),
     (
-        "volumes: [{name: a-_0, image: b, readonly: true, format: oci, platforms: [linux/arm64, linux/arm/v7]}]",
+        (
+            "volumes: [{name: a-_0, image: b, readonly: true, format: oci, platforms: "
+            "[linux/arm64, "
+            "linux/arm/v7]}]"
+        ),
         "volumes",
         (Volume("a-_0", "b", True, "oci", ("linux/arm64", "linux/arm/v7")),),
     ),
@@ -165,7 +169,10 @@ SETTINGS: list[tuple[str, str, Any]] = [
     ("binds.add: ['/a:/b']", "binds_add", ("/a:/b",)),
     ("tmpfs: [/a, '/b:size=1m', '/c:']", "tmpfs", ("/a", "/b:size=1m", "/c:")),
     (
-        "mounts: [{type: bind, source: /a, destination: /b, options: [ro], uidmappings: [], gidmappings: []}]",
+        (
+            "mounts: [{type: bind, source: /a, destination: /b, options: [ro], uidmappings: [], "
+            "gidmappings: []}]"
+        ),
         "mounts",
         (Mount("bind", "/a", "/b", ("ro",)),),
     ),
@@ -201,14 +208,19 @@ SETTINGS: list[tuple[str, str, Any]] = [
     ),
     (
         (
-            "resources: {memory: {limit: 1, reservation: 2, swap: -1, kernel: 4, kernelTCP: 5, swappiness: 6, "
+            "resources: {memory: {limit: 1, reservation: 2, swap: -1, kernel: 4, kernelTCP: 5, "
+            "swappiness: 6, "
             "disableOOMKiller: true}}"
         ),
         "resources",
         Resources(memory=Memory(1, 2, -1, 4, 5, 6, True)),
     ),
     (
-        "resources: {cpu: {shares: 1, quota: -1, period: 3, realtimeRuntime: 4, realtimePeriod: 5, cpus: 0-3, mems: '0'}}",
+        (
+            "resources: {cpu: {shares: 1, quota: -1, period: 3, realtimeRuntime: 4, "
+            "realtimePeriod: 5, "
+            "cpus: 0-3, mems: '0'}}"
+        ),
         "resources",
         Resources(cpu=Cpu(1, -1, 3, 4, 5, "0-3", "0")),
     ),
@@ -218,7 +230,8 @@ SETTINGS: list[tuple[str, str, Any]] = [
         (
             "resources: {blockio: {weight: 1, leafWeight: 65535, "
             "weightDevice: [{major: 8, minor: 1, weight: 2, leafWeight: 3}], "
-            "throttleReadBpsDevice: [{major: 1, minor: 2, rate: 3}], throttleWriteBpsDevice: [{rate: 4}], "
+            "throttleReadBpsDevice: [{major: 1, minor: 2, rate: 3}], throttleWriteBpsDevice: "
+            "[{rate: 4}], "
             "throttleReadIOPSDevice: [{rate: 5}], throttleWriteIOPSDevice: [{rate: 6}]}}"
         ),
         "resources",
@@ -246,7 +259,8 @@ SETTINGS: list[tuple[str, str, Any]] = [
     ),
     (
         (
-            "runtime: {cgroups: [a], mounts: [{type: bind, source: /a, destination: /b}], mkdir: [/c], namespace: d, "
+            "runtime: {cgroups: [a], mounts: [{type: bind, source: /a, destination: /b}], mkdir: "
+            "[/c], namespace: d, "
             "interfaces: [{name: a, add: veth, peer: b, createInRoot: true}], "
             "bindNS: {cgroup: a, ipc: b, mnt: c, net: d, pid: e, user: f, uts: g}}"
         ),
@@ -364,21 +378,21 @@ def test_places(text: str, expected: list[tuple[str, str]]) -> None:
         ("services: [{name: a, image: b, comand: []}]", "Did you mean 'command'?"),
         (
             "services: [{name: a, image: b, maskedPaths: [proc/kcore]}]",
-            "Begin it with a slash, and leave out `..`.",
+            "Begin the path with a slash, and do not use `..`.",
         ),
         (
             "services: [{name: a, image: b, maskedPaths: ['']}]",
-            "Begin it with a slash, and leave out `..`.",
+            "Begin the path with a slash, and do not use `..`.",
         ),
         (
             "services: [{name: a, image: b, readonlyPaths: [/proc/../sys]}]",
-            "Begin it with a slash, and leave out `..`.",
+            "Begin the path with a slash, and do not use `..`.",
         ),
         ("services: [{name: a, image: b, maskedpaths: []}]", "Did you mean 'maskedPaths'?"),
         ("services: [{name: a, image: b, rmlimits: []}]", "Did you mean 'rlimits'?"),
         (
             "kernel: {zzz: 1}",
-            "Keys here are: image, cmdline, binary, tar, ucode, modules, firmware.",
+            "Valid keys: image, cmdline, binary, tar, ucode, modules, firmware.",
         ),
         ("services: [{name: a, image: b, readonly: yes}]", "Write true."),
         ("services: [{name: a, image: b, command: [5]}]", "Put it in quotes: '5'."),

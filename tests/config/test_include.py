@@ -68,7 +68,7 @@ def test_circles(folder: Path, circle: dict[str, str]) -> None:
     write(folder, **circle)
     (error,) = wrong("os.yml")
     assert error.id == "config-include"
-    assert "is included by itself" in error.message
+    assert "includes itself" in error.message
     assert error.excerpt is not None
 
 

@@ -101,11 +101,14 @@ def test_mistakes(text: str, id: str, place: str) -> None:
 @pytest.mark.parametrize(
     ("text", "hint"),
     [
-        ("init:\n\t- b\n", "Indent with blanks: YAML allows no tabs there."),
-        ("init: [@pkg:x]\n", "Put a value that begins with @, ` or % in quotes."),
+        ("init:\n\t- b\n", "Indent with spaces: YAML does not allow tabs here."),
+        ("init: [@pkg:x]\n", "Put quotes around a value that begins with @, ` or %."),
         (
             "init: b: c\n",
-            "Put a value with a colon and a blank in it in quotes, or check the indentation.",
+            (
+                "Put quotes around a value that contains a colon and a space, or check the "
+                "indentation."
+            ),
         ),
     ],
 )
@@ -153,13 +156,13 @@ def test_what_is_not_utf8() -> None:
         (
             "a: 'x\nb: 'y'\n",
             "2:5",
-            "Close the quote that begins in line 1, column 4: it ends only here.",
+            "Close the quote that begins in line 1, column 4: it does not end until here.",
         ),
-        ("a: [1, 2\nb: 3\n", "2:2", "Close the [ of line 1, column 4."),
-        ("a: {x: 1\nb: 3\n", "2:2", "Close the { of line 1, column 4."),
-        ("a: [1, {x: 2]\n", "1:13", "Close the { of line 1, column 8."),
-        ("a: [\n", "2:1", "Close the [ of line 1, column 4."),
-        ("a:\n- [x]\n- {b: [c,\n  d: e}\n", "4:7", "Close the [ of line 3, column 7."),
+        ("a: [1, 2\nb: 3\n", "2:2", "Close the [ in line 1, column 4."),
+        ("a: {x: 1\nb: 3\n", "2:2", "Close the { in line 1, column 4."),
+        ("a: [1, {x: 2]\n", "1:13", "Close the { in line 1, column 8."),
+        ("a: [\n", "2:1", "Close the [ in line 1, column 4."),
+        ("a:\n- [x]\n- {b: [c,\n  d: e}\n", "4:7", "Close the [ in line 3, column 7."),
     ],
 )
 def test_where_what_is_not_closed_began(text: str, place: str, said: str) -> None:

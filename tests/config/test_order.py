@@ -24,7 +24,10 @@ from tests.config.reading import errors
 
 
 def service(settings: str, other: str = "") -> str:
-    return f"services:\n  - {{name: web, image: w, {settings}}}\n  - {{name: db, image: d{other and ', ' + other}}}\n"
+    return (
+        f"services:\n  - {{name: web, image: w, {settings}}}\n  - "
+        f"{{name: db, image: d{other and ', ' + other}}}\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -61,36 +64,39 @@ def test_what_can_be_said(text: str) -> None:
         (
             service("depends_on: [db]", "depends_on: [web]"),
             "config-depends-on",
-            "services wait for each other: web → db → web",
+            "the services wait for each other: web → db → web",
         ),
         (
             service("depends_on: [web]"),
             "config-depends-on",
-            "services wait for each other: web → web",
+            "the services wait for each other: web → web",
         ),
         (
             service(
                 "depends_on: {db: {condition: service_completed_successfully}}", "restart: always"
             ),
             "config-depends-on",
-            "'db' is restarted (always) and never completes",
+            "'db' is always restarted (always) and never completes",
         ),
         (
             service(
                 "depends_on: {db: {condition: service_healthy}}", "healthcheck: {disable: true}"
             ),
             "config-depends-on",
-            "'db' has its health check switched off and is never healthy",
+            "'db' has a disabled health check and never becomes healthy",
         ),
         (
             service("depends_on: {db: {condition: healthy}}"),
             "config-value",
-            "'healthy' is none of: service_started, service_healthy, service_completed_successfully",
+            (
+                "'healthy' is none of: service_started, service_healthy, "
+                "service_completed_successfully"
+            ),
         ),
         (
             service("healthcheck: {test: [/bin/true]}"),
             "config-healthcheck",
-            "'/bin/true' is not a test",
+            "'/bin/true' is not a valid test",
         ),
         (
             service("healthcheck: {interval: 0s}"),
@@ -100,28 +106,28 @@ def test_what_can_be_said(text: str) -> None:
         (service("healthcheck: {interval: '5'}"), "config-duration", "'5' is not a duration"),
         (service("restart: sometimes"), "config-restart", "'sometimes' is not a restart policy"),
         (service("restart: 'always:3'"), "config-restart", "'always:3' is not a restart policy"),
-        (service("stop_signal: SIGNONE"), "config-signal", "there is no signal 'SIGNONE'"),
-        (service("timeout: 5s"), "config-place", "timeout means nothing in services"),
+        (service("stop_signal: SIGNONE"), "config-signal", "unknown signal 'SIGNONE'"),
+        (service("timeout: 5s"), "config-place", "timeout is not supported in services"),
         (
             "onboot: [{name: a, image: b, restart: always}]",
             "config-place",
-            "restart means nothing in onboot",
+            "restart is not supported in onboot",
         ),
         (
             service("logging: {driver: syslog}"),
             "config-logging",
-            "the driver syslog needs the server's address",
+            "the syslog driver requires the address of a server",
         ),
         (
             service("logging: {options: {max-sise: 1m}}"),
             "config-logging",
-            "there is no logging option 'max-sise'",
+            "unknown logging option 'max-sise'",
         ),
         (service("net: 'service:dd'"), "config-namespace", "there is no service named 'dd'"),
         (
             service("net: 'service:web'"),
             "config-namespace",
-            "a service shares with others, not with itself",
+            "a service cannot share its own namespace",
         ),
         (
             service("net: 'service:db'", "net: 'service:web'"),
@@ -136,12 +142,12 @@ def test_what_can_be_said(text: str) -> None:
         (
             service("pid: 'service:db'", "depends_on: [web]"),
             "config-depends-on",
-            "services wait for each other: web → db → web",
+            "the services wait for each other: web → db → web",
         ),
         (
             "onboot: [{name: a, image: b, net: 'service:x'}]",
             "config-namespace",
-            "no service runs yet whose net namespace this could share",
+            "no service runs yet that could share its net namespace",
         ),
     ],
 )
@@ -162,7 +168,10 @@ def test_a_key_is_refused_in_other_sections_than_its_own(section: str, row: Fiel
 
 
 def test_the_place_is_the_dependency() -> None:
-    text = "services:\n- name: web\n  image: w\n  depends_on:\n    - db\n    - missing\n- {name: db, image: d}\n"
+    text = (
+        "services:\n- name: web\n  image: w\n  depends_on:\n    - db\n    - missing\n- {name: "
+        "db, image: d}\n"
+    )
     (error,) = errors(text)
     assert error.place is not None
     assert ":6:7" in error.place

@@ -46,7 +46,8 @@ def test_values(written: str, given: dict[str, str], meant: str) -> None:
 def test_unquoted_values_get_their_type_after_substitution() -> None:
     config = read(
         "services: [{name: a, image: i, uid: 1, oomScoreAdj: 0}]\n"
-        "onboot:\n- name: b\n  image: i\n  uid: ${ID:-1000}\n  readonly: ${RO}\n  gid: '${ID:-a}'\n",
+        "onboot:\n- name: b\n  image: i\n  uid: ${ID:-1000}\n  readonly: ${RO}\n  gid: "
+        "'${ID:-a}'\n",
         RO="true",
     )
     settings = config.onboot[0].settings
@@ -55,7 +56,10 @@ def test_unquoted_values_get_their_type_after_substitution() -> None:
 
 def test_scripts_keep_what_nobody_has_declared() -> None:
     script = "echo ${HOME:-/root} ${PORT:-80} $${PORT} $$ ${1} ${#x} ${x%%y}"
-    text = f"files: [{{path: a, contents: '{script}'}}]\nservices: [{{name: a, image: i, command: [sh, '{script}']}}]"
+    text = (
+        f"files: [{{path: a, contents: '{script}'}}]\nservices: "
+        f"[{{name: a, image: i, command: [sh, '{script}']}}]"
+    )
     config = read(text)
     assert config.files[0].contents == script
     config = read(text, PORT="8080")
@@ -76,7 +80,10 @@ def test_declared_variables_hold_in_scripts_too() -> None:
 
 def test_files_without_variables_keep_what_looks_like_one() -> None:
     """LinuxKit knows none: its users' YAML means what it says."""
-    text = "kernel: {image: k, cmdline: 'a=${b} $${c} ${} ${d:-e}'}\nonboot: [{name: a, image: i, env: ['PATH=${PATH}:/x']}]"
+    text = (
+        "kernel: {image: k, cmdline: 'a=${b} $${c} ${} ${d:-e}'}\nonboot: [{name: a, image: i, "
+        "env: ['PATH=${PATH}:/x']}]"
+    )
     config = read(text)
     assert config.kernel is not None
     assert config.kernel.cmdline == "a=${b} $${c} ${} e"
@@ -166,4 +173,4 @@ def test_values_grow_to_a_bound_together() -> None:
     uses = "\n".join("- '${A}x'" for _ in range(100))
     found = errors(f"variables: {{A: {'a' * 1_000_000}}}\ninit:\n{uses}\n")
     assert {error.id for error in found} == {"config-variable"}
-    assert "the values of this file grow to more than 16777216 characters" in found[0].message
+    assert "the values in this file expand to more than 16777216 characters" in found[0].message

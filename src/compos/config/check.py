@@ -125,36 +125,36 @@ def optional_image(text: str) -> Iterator[Complaint]:
     """An image's name as far as it can be judged without parsing it; empty means none."""
     if text.startswith(LOCAL_IMAGES):
         if text in LOCAL_IMAGES:
-            yield Complaint("config-image", f"{text!r} names no file", f"Write {text}PATH.")
+            yield Complaint("config-image", f"{text!r} does not name a file", f"Write {text}PATH.")
     elif text.startswith("@"):
         if not is_template(text):
             yield Complaint(
                 "config-template",
-                f"there is no template {text.partition(':')[0]!r}",
+                f"unknown template {text.partition(':')[0]!r}",
                 f"Write {TEMPLATE}FOLDER.",
             )
         elif text == TEMPLATE:
             yield Complaint(
-                "config-template", "the template names no folder", f"Write {TEMPLATE}FOLDER."
+                "config-template", "the template does not name a folder", f"Write {TEMPLATE}FOLDER."
             )
     elif "://" in text:
         yield Complaint(
             "config-image",
-            "an image's name has no scheme",
+            "an image name cannot have a URL scheme",
             f"Write {text.partition('://')[2] or 'a name'!r}.",
         )
     elif any(character.isspace() or not character.isprintable() for character in text):
         yield Complaint(
             "config-image",
-            f"{text!r} is not an image's name: it has blanks in it",
-            "Remove the blanks.",
+            f"{text!r} is not an image name: it contains spaces",
+            "Remove the spaces.",
         )
 
 
 def image(text: str) -> Iterator[Complaint]:
     """As `optional_image`, but there must be one."""
     if not text:
-        yield Complaint("config-image", "the image's name is empty", "Name an image.")
+        yield Complaint("config-image", "the image name is empty", "Name an image.")
     yield from optional_image(text)
 
 
@@ -177,8 +177,8 @@ def container_name(text: str) -> Iterator[Complaint]:
     ):
         yield Complaint(
             "config-name",
-            f"{_short(text)} cannot be a container's name",
-            f"It becomes a folder's name: use up to {MAX_NAME} letters, digits and -.",
+            f"{_short(text)} is not a valid container name",
+            f"The name becomes a folder: use up to {MAX_NAME} letters, digits and -.",
         )
 
 
@@ -186,14 +186,14 @@ def volume_name(text: str) -> Iterator[Complaint]:
     """Lower-case letters, digits, `_` and `-`; not empty (docs/linuxkit.md#N19)."""
     if not re.fullmatch(VOLUME_NAME, text) or len(text) > MAX_NAME:
         hint = f"Use up to {MAX_NAME} lower-case letters, digits, - and _."
-        yield Complaint("config-volume", f"{_short(text)} cannot be a volume's name", hint)
+        yield Complaint("config-volume", f"{_short(text)} is not a valid volume name", hint)
 
 
 def host_name(text: str) -> Iterator[Complaint]:
     """What the kernel takes; a runtime refuses a container with any other."""
     if len(text.encode()) > MAX_HOST_NAME or not text.isprintable() or " " in text:
-        hint = f"Write up to {MAX_HOST_NAME} letters, digits, - and dots."
-        yield Complaint("config-hostname", f"{_short(text)} cannot be a host name", hint)
+        hint = f"Use up to {MAX_HOST_NAME} letters, digits, - and dots."
+        yield Complaint("config-hostname", f"{_short(text)} is not a valid host name", hint)
 
 
 def _short(text: str) -> str:
@@ -217,7 +217,7 @@ def octal(text: str) -> Iterator[Complaint]:
         yield Complaint(
             "config-mode",
             f"{text!r} is not an octal mode",
-            "Write up to four digits 0 to 7, quoted: '0644'.",
+            "Write up to four digits from 0 to 7, in quotes: '0644'.",
         )
 
 
@@ -228,9 +228,9 @@ def capability(text: str) -> Iterator[Complaint]:
     hint = did_you_mean(
         f"CAP_{text.upper().removeprefix('CAP_')}",
         CAPABILITIES,
-        "Names are those of capabilities(7), or all, or none.",
+        "Use a name from capabilities(7), all or none.",
     )
-    yield Complaint("config-capability", f"there is no capability {text!r}", hint)
+    yield Complaint("config-capability", f"unknown capability {text!r}", hint)
 
 
 def capabilities(names: Sequence[str]) -> Iterator[Complaint]:
@@ -238,8 +238,8 @@ def capabilities(names: Sequence[str]) -> Iterator[Complaint]:
     if len(names) > 1 and any(name.lower() == "none" for name in names):
         yield Complaint(
             "config-capability",
-            "none goes with no other capability",
-            "Leave out either none or the others.",
+            "none cannot be combined with other capabilities",
+            "Remove either none or the others.",
         )
 
 
@@ -256,15 +256,15 @@ def rlimit(text: str) -> Iterator[Complaint]:
         return
     name = parts[0].upper().removeprefix("RLIMIT_")
     if name not in RLIMITS:
-        hint = did_you_mean(name, RLIMITS, f"Limits are: {', '.join(sorted(RLIMITS))}.")
-        yield Complaint("config-rlimit", f"there is no limit {parts[0]!r}", hint)
+        hint = did_you_mean(name, RLIMITS, f"Use one of: {', '.join(sorted(RLIMITS))}.")
+        yield Complaint("config-rlimit", f"unknown limit {parts[0]!r}", hint)
     for value in parts[1:]:
         number = re.fullmatch("0*([0-9]{1,20})", value, re.ASCII)
         if value.lower() != "unlimited" and not (number and int(number[1]) < 2**64):
             yield Complaint(
                 "config-rlimit",
-                f"{value!r} in {text!r} is not a limit",
-                "Write a number, or unlimited.",
+                f"{value!r} in {text!r} is not a valid limit",
+                "Write a number or unlimited.",
             )
 
 
@@ -315,7 +315,9 @@ def mount(given: Mount) -> Iterator[Complaint]:
     kind = mount_type(given)
     if not kind:
         yield Complaint(
-            "config-mount", "the mount has no type", "Add `type: bind`, or the filesystem's type."
+            "config-mount",
+            "the mount has no type",
+            "Add `type: bind`, or the type of the file system.",
         )
     elif not given.destination and kind not in SOURCE_IS_TYPE:
         yield Complaint("config-mount", "the mount has no destination", "Add `destination: PATH`.")
@@ -333,7 +335,7 @@ def device(given: Device) -> Iterator[Complaint]:
             "config-mode", "the device has no mode", "Add its permissions in quotes: mode: '0660'."
         )
     if given.type not in ("a", "b", "c", "u", "p") or (given.type == "a" and given.path != "all"):
-        what = f"{given.type!r} is not a device's type" if given.type else "the device has no type"
+        what = f"{given.type!r} is not a device type" if given.type else "the device has no type"
         yield Complaint(
             "config-device", what, "Write c (character), b (block) or p (FIFO).", "type"
         )
@@ -344,7 +346,7 @@ def file(given: File) -> Iterator[Complaint]:
     (docs/linuxkit.md#N16)."""
     path = given.path or ""
     if not path.strip("/"):
-        yield Complaint("config-file", "the path is empty", "Name a path below /.", "path")
+        yield Complaint("config-file", "the path is empty", "Write a path below /.", "path")
     elif ".." in path.split("/"):
         yield Complaint(
             "config-file", f"{path!r} leaves the root", "Write the path without `..`.", "path"
@@ -352,7 +354,7 @@ def file(given: File) -> Iterator[Complaint]:
     elif path.endswith("/") and not given.directory:
         yield Complaint(
             "config-file",
-            f"{path!r} ends in / but is no directory",
+            f"{path!r} ends in / but is not a directory",
             "Add `directory: true`.",
             "path",
         )
@@ -362,24 +364,27 @@ def file(given: File) -> Iterator[Complaint]:
     if given.directory and given.contents is not None:
         yield Complaint(
             "config-file",
-            "a directory has no contents",
-            "Leave out directory or contents.",
+            "a directory cannot have contents",
+            "Remove directory or contents.",
             "contents",
         )
     if placed and copied:
         yield Complaint(
             "config-file",
-            f"{copied[0]} does not go with {placed[0]}",
-            "Leave out one of them.",
+            f"{copied[0]} cannot be combined with {placed[0]}",
+            "Remove one of them.",
             copied[0],
         )
     elif len(copied) > 1:
         yield Complaint(
-            "config-file", "source does not go with metadata", "Leave out one of them.", "metadata"
+            "config-file",
+            "source cannot be combined with metadata",
+            "Remove one of them.",
+            "metadata",
         )
     elif not placed and not copied:
-        hint = "Add one of contents, source, symlink, directory and metadata."
-        yield Complaint("config-file", "nothing says what the file is", hint)
+        hint = "Add one of contents, source, symlink, directory or metadata."
+        yield Complaint("config-file", "the file has no contents", hint)
 
 
 def duration(text: str) -> Iterator[Complaint]:
@@ -388,7 +393,7 @@ def duration(text: str) -> Iterator[Complaint]:
         yield Complaint(
             "config-duration",
             f"{text!r} is not a duration",
-            "Write numbers with units, 34 years at most: 30s, 1m30s, 500ms.",
+            "Write numbers with units, up to 34 years: 30s, 1m30s, 500ms.",
         )
 
 
@@ -407,7 +412,7 @@ def absolute_path(text: str) -> Iterator[Complaint]:
         yield Complaint(
             "config-path",
             f"{text!r} is not an absolute path",
-            "Begin it with a slash, and leave out `..`.",
+            "Begin the path with a slash, and do not use `..`.",
         )
 
 
@@ -416,10 +421,8 @@ def seccomp(text: str) -> Iterator[Complaint]:
     if text not in SECCOMP and (
         not text.startswith("/") or text.endswith("/") or ".." in text.split("/")
     ):
-        hint = (
-            "Write default, unconfined, or the absolute path of a profile that `files` puts there."
-        )
-        yield Complaint("config-seccomp", f"{text!r} is no seccomp profile", hint)
+        hint = "Write default, unconfined, or the absolute path of a profile that `files` creates."
+        yield Complaint("config-seccomp", f"{text!r} is not a seccomp profile", hint)
 
 
 def signal(text: str) -> Iterator[Complaint]:
@@ -427,8 +430,8 @@ def signal(text: str) -> Iterator[Complaint]:
     if signal_number(text) is None:
         yield Complaint(
             "config-signal",
-            f"there is no signal {text!r}",
-            "Names are those of signal(7): SIGTERM.",
+            f"unknown signal {text!r}",
+            "Use a name from signal(7), such as SIGTERM.",
         )
 
 
@@ -438,7 +441,7 @@ def health_test(words: Sequence[str]) -> Iterator[Complaint]:
     fits = {"CMD": len(words) > 1, "CMD-SHELL": len(words) == 2, "NONE": len(words) == 1}
     if not fits.get(how, False):
         hint = "Write [CMD, PROGRAM, ARGUMENT…], [CMD-SHELL, COMMAND] or [NONE]."
-        yield Complaint("config-healthcheck", f"{' '.join(words)!r} is not a test", hint)
+        yield Complaint("config-healthcheck", f"{' '.join(words)!r} is not a valid test", hint)
 
 
 def healthcheck(given: Healthcheck) -> Iterator[Complaint]:
@@ -459,13 +462,14 @@ def logging(given: Logging) -> Iterator[Complaint]:
     options = given.options or {}
     for name, value in options.items():
         if name not in LOG_OPTIONS:
-            hint = did_you_mean(name, LOG_OPTIONS, f"Options are: {', '.join(LOG_OPTIONS)}.")
-            yield Complaint(
-                "config-logging", f"there is no logging option {name!r}", hint, "options"
-            )
+            hint = did_you_mean(name, LOG_OPTIONS, f"Use one of: {', '.join(LOG_OPTIONS)}.")
+            yield Complaint("config-logging", f"unknown logging option {name!r}", hint, "options")
         elif name == "max-size" and not octets(value):
             yield Complaint(
-                "config-logging", f"{value!r} is not a size", "Write bytes, or 64k, 10m.", "options"
+                "config-logging",
+                f"{value!r} is not a size",
+                "Write a number of bytes, or a size such as 64k or 10m.",
+                "options",
             )
         elif name == "max-file" and not whole_number(value, 100):
             yield Complaint(
@@ -478,5 +482,7 @@ def logging(given: Logging) -> Iterator[Complaint]:
     if given.driver == "syslog" and not re.fullmatch(
         r"(udp|tcp)://(\[[0-9a-fA-F:.]+\]|[^\s:/\[\]]+):\d{1,5}", address
     ):
-        hint = "Write it as an option: syslog-address: udp://10.0.0.1:514."
-        yield Complaint("config-logging", "the driver syslog needs the server's address", hint)
+        hint = "Add it as an option: syslog-address: udp://10.0.0.1:514."
+        yield Complaint(
+            "config-logging", "the syslog driver requires the address of a server", hint
+        )

@@ -81,10 +81,8 @@ class Decoder:
 
     def _unexpected(self, node: Node, wanted: str, path: str, hint: str | None = None) -> object:
         if isinstance(node, Scalar) and node.value is None:
-            hint = "Write a value, or leave the key out."
-        self.fail(
-            "config-type", f"{wanted} is needed here, not {_noun(node)}", node.span, path, hint
-        )
+            hint = "Write a value, or remove the key."
+        self.fail("config-type", f"expected {wanted}, not {_noun(node)}", node.span, path, hint)
         return BAD
 
     def _scalar(self, node: Node, kind: Flag | Number | Identity | Text, path: str) -> object:
@@ -139,10 +137,10 @@ class Decoder:
     def _no_nul(self, node: Scalar, path: str) -> object:
         self.fail(
             "config-value",
-            "there is a NUL in it, which ends a text in Linux",
+            "the value contains a NUL, which ends a string in Linux",
             node.span,
             path,
-            "Leave it out.",
+            "Remove it.",
         )
         return BAD
 
@@ -224,7 +222,7 @@ class Decoder:
     def _is_name(self, key: Scalar, path: str) -> bool:
         """Whether a key that the user chose can be one; reports it when it cannot."""
         if not isinstance(key.value, str):
-            self._unexpected(key, "a string as key", path, f"Put it in quotes: '{key.text}'.")
+            self._unexpected(key, "a string as the key", path, f"Put it in quotes: '{key.text}'.")
         elif "\0" in key.value:
             self._no_nul(key, path)
         else:
@@ -293,8 +291,8 @@ class Decoder:
     def _unknown(self, key: Scalar, kind: Record, path: str) -> str | None:
         """Report a key that does not exist; returns the one that the user may have meant."""
         near = [] if self._problems.is_full else similar(key.text, kind.fields, 1)
-        hint = question(near) or f"Keys here are: {', '.join(kind.fields)}."
-        self.fail("config-unknown-key", f"there is no key {key.text!r}", key.span, path, hint)
+        hint = question(near) or f"Valid keys: {', '.join(kind.fields)}."
+        self.fail("config-unknown-key", f"unknown key {key.text!r}", key.span, path, hint)
         return near[0] if near else None
 
 

@@ -43,45 +43,48 @@ ID_MAPPING = table(
     "A range of ids.",
     key("hostID", UNSIGNED_32, "First id outside the container."),
     key("containerID", UNSIGNED_32, "First id inside the container."),
-    key("size", UNSIGNED_32, "How many ids."),
+    key("size", UNSIGNED_32, "Number of ids."),
 )
 _MOUNT_FIELDS = (
-    key("destination", TEXT, "Where it is mounted."),
-    key("type", TEXT, "Filesystem type, or bind."),
-    key("source", TEXT, "Device, folder or, for a bind mount, a volume's name.", always=""),
+    key("destination", TEXT, "Mount point."),
+    key("type", TEXT, "File system type, or bind."),
+    key("source", TEXT, "Device, folder or, for a bind mount, the name of a volume.", always=""),
     key("options", TEXTS, "Mount options.", always=()),
     key(
         "uidmappings",
         ListOf(ID_MAPPING),
-        "Accepted for LinuxKit's sake; means nothing.",
+        "Accepted for compatibility with LinuxKit; ignored.",
         name="",
         always=(),
     ),
     key(
         "gidmappings",
         ListOf(ID_MAPPING),
-        "Accepted for LinuxKit's sake; means nothing.",
+        "Accepted for compatibility with LinuxKit; ignored.",
         name="",
         always=(),
     ),
 )
 MOUNT = table(
     model.Mount,
-    "A mount of the container; what is left out is completed for well-known types.",
+    "A mount of the container; missing fields are completed for well-known types.",
     *_MOUNT_FIELDS,
     complaints=check.mount,
 )
 RUNTIME_MOUNT = table(
-    model.Mount, "A mount made before the container starts.", *_MOUNT_FIELDS, name="RuntimeMount"
+    model.Mount,
+    "A mount that is made before the container starts.",
+    *_MOUNT_FIELDS,
+    name="RuntimeMount",
 )
 DEVICE = table(
     model.Device,
     "A device node in the container.",
-    key("path", TEXT, "Path of the node; `all` allows every device of the type instead."),
+    key("path", TEXT, "Path of the node, or `all` to allow every device of the type."),
     key("type", TEXT, "a, b, c, u or p."),
     key("major", Number(-1, 2**32 - 1), "Major number [0]."),
     key("minor", Number(-1, 2**32 - 1), "Minor number [0]."),
-    key("mode", OCTAL, "Permissions in octal, quoted; needed unless the path is `all`."),
+    key("mode", OCTAL, "Permissions in octal, in quotes; required unless the path is `all`."),
     complaints=check.device,
 )
 DEVICE_RULE = table(
@@ -91,18 +94,18 @@ DEVICE_RULE = table(
     key("type", TEXT, "a, b or c."),
     key("major", SIGNED, "Major number [any]."),
     key("minor", SIGNED, "Minor number [any]."),
-    key("access", TEXT, "Letters of rwm."),
+    key("access", TEXT, "Letters from rwm."),
 )
 MEMORY = table(
     model.Memory,
     "Memory limits in bytes; -1 is unlimited.",
-    key("limit", SIGNED, "Most memory."),
+    key("limit", SIGNED, "Limit of memory."),
     key("reservation", SIGNED, "Soft limit."),
-    key("swap", SIGNED, "Most memory and swap."),
-    key("kernel", SIGNED, "Most kernel memory."),
-    key("kernelTCP", SIGNED, "Most memory of TCP buffers."),
-    key("swappiness", UNSIGNED, "0 to 100."),
-    key("disableOOMKiller", FLAG, "Do not kill when memory runs out."),
+    key("swap", SIGNED, "Limit of memory and swap."),
+    key("kernel", SIGNED, "Limit of kernel memory."),
+    key("kernelTCP", SIGNED, "Limit of memory for TCP buffers."),
+    key("swappiness", UNSIGNED, "Tendency to swap, 0 to 100."),
+    key("disableOOMKiller", FLAG, "Do not kill processes when memory runs out."),
 )
 CPU = table(
     model.Cpu,
@@ -115,14 +118,16 @@ CPU = table(
     key("cpus", TEXT, "CPUs, as a list of ranges: 0-3,7."),
     key("mems", TEXT, "Memory nodes, as a list of ranges."),
 )
-PIDS = table(model.Pids, "Limit of processes.", key("limit", SIGNED, "Most processes [0]."))
+PIDS = table(
+    model.Pids, "Limit of processes.", key("limit", SIGNED, "Maximum number of processes [0].")
+)
 WEIGHT_DEVICE = table(
     model.BlockDevice,
     "Weight of one block device.",
     key("major", SIGNED, "Major number [0]."),
     key("minor", SIGNED, "Minor number [0]."),
     key("weight", WEIGHT, "Weight, 10 to 1000."),
-    key("leafWeight", WEIGHT, "Weight against child groups."),
+    key("leafWeight", WEIGHT, "Weight relative to child groups."),
     name="WeightDevice",
 )
 RATE_DEVICE = table(
@@ -137,7 +142,7 @@ BLOCK_IO = table(
     model.BlockIo,
     "Limits of block devices.",
     key("weight", WEIGHT, "Weight, 10 to 1000."),
-    key("leafWeight", WEIGHT, "Weight against child groups."),
+    key("leafWeight", WEIGHT, "Weight relative to child groups."),
     key("weightDevice", ListOf(WEIGHT_DEVICE), "Weights by device."),
     key("throttleReadBpsDevice", ListOf(RATE_DEVICE), "Bytes read per second."),
     key("throttleWriteBpsDevice", ListOf(RATE_DEVICE), "Bytes written per second."),
@@ -147,7 +152,7 @@ BLOCK_IO = table(
 HUGEPAGE_LIMIT = table(
     model.HugepageLimit,
     "Limit of huge pages of one size.",
-    key("pageSize", Identity(0, 2**63 - 1), "Size of the pages, as 2MB or 1GB."),
+    key("pageSize", Identity(0, 2**63 - 1), "Size of the pages, such as 2MB or 1GB."),
     key("limit", UNSIGNED, "Bytes in such pages [0]."),
 )
 NETWORK = table(
@@ -180,11 +185,11 @@ RESOURCES = table(
 )
 INTERFACE = table(
     model.Interface,
-    "A network interface moved into, or made for, the container.",
+    "A network interface that is created for the container or moved into it.",
     key("name", TEXT, "Name of the interface."),
-    key("add", TEXT, "Type to make it as (veth, wireguard, ...)."),
-    key("peer", TEXT, "Name of the veth's other end."),
-    key("createInRoot", FLAG, "Make it in the root namespace, then move it [false]."),
+    key("add", TEXT, "Type of a new interface (veth, wireguard, ...)."),
+    key("peer", TEXT, "Name of the other end of the veth."),
+    key("createInRoot", FLAG, "Create it in the root namespace, then move it [false]."),
 )
 BIND_NS = table(
     model.BindNs,
@@ -196,12 +201,12 @@ BIND_NS = table(
 )
 RUNTIME = table(
     model.Runtime,
-    "What is done around the container before it starts.",
-    key("cgroups", TEXTS, "Control groups to make."),
-    key("mounts", ListOf(RUNTIME_MOUNT), "Mounts to make, exactly as given."),
-    key("mkdir", TEXTS, "Folders to make."),
+    "Actions before the container starts.",
+    key("cgroups", TEXTS, "Control groups to create."),
+    key("mounts", ListOf(RUNTIME_MOUNT), "Mounts to make, exactly as written."),
+    key("mkdir", TEXTS, "Folders to create."),
     key("interfaces", ListOf(INTERFACE), "Network interfaces."),
-    key("bindNS", BIND_NS, "Where namespaces are bound."),
+    key("bindNS", BIND_NS, "Files to bind namespaces to."),
     key("namespace", TEXT, "containerd namespace [services.linuxkit]."),
 )
 _NAMESPACE = "{} namespace: host, root, new, or the path of one [{}]."
@@ -210,15 +215,18 @@ _SHARED = (
 )
 SETTINGS = table(
     model.Settings,
-    "What entries of the YAML and the image label org.mobyproject.config can both say.",
+    "Settings that an entry of the YAML and the image label org.mobyproject.config can both "
+    "contain.",
     key("capabilities", CAPABILITIES, "Capabilities (CAP_...), or all, or none."),
-    key("capabilities.add", CAPABILITIES, "Capabilities beside those of the image's label."),
+    key(
+        "capabilities.add", CAPABILITIES, "Capabilities in addition to those in the image's label."
+    ),
     key("ambient", CAPABILITIES, "Ambient capabilities."),
     key("mounts", ListOf(MOUNT), "Mounts."),
     key(
         "binds", BINDS, "Bind mounts, SOURCE:DESTINATION[:OPTIONS]; a source without / is a volume."
     ),
-    key("binds.add", BINDS, "Bind mounts beside those of the image's label."),
+    key("binds.add", BINDS, "Bind mounts in addition to those in the image's label."),
     key("devices", ListOf(DEVICE), "Device nodes."),
     key("tmpfs", ListOf(Text(check.tmpfs)), "tmpfs mounts, DESTINATION[:OPTIONS]."),
     key("command", TEXTS, "Program and arguments [the image's entrypoint and command]."),
@@ -234,13 +242,13 @@ SETTINGS = table(
     key("ipc", TEXT, _SHARED.format("IPC", "root")),
     key("uts", TEXT, _SHARED.format("Host name", "root")),
     key("userns", TEXT, _NAMESPACE.format("User", "root")),
-    key("hostname", Text(check.host_name), "Host name, in an own uts namespace."),
-    key("readonly", FLAG, "Read-only root filesystem [false]."),
-    key("maskedPaths", PATHS, "Paths that cannot be read [what confinement says]."),
+    key("hostname", Text(check.host_name), "Host name; requires a separate uts namespace."),
+    key("readonly", FLAG, "Mount the root file system read-only [false]."),
+    key("maskedPaths", PATHS, "Paths that cannot be read [depends on confinement]."),
     key(
         "readonlyPaths",
         PATHS,
-        "Paths that cannot be written; given, /sys can be, too [what confinement says].",
+        "Paths that cannot be written; if set, /sys is writable [depends on confinement].",
     ),
     key(
         "seccomp",
@@ -249,18 +257,18 @@ SETTINGS = table(
     ),
     key("uid", IDENTITY, "User: a number, or the name of a container [0]."),
     key("gid", IDENTITY, "Group: a number, or the name of a container [0]."),
-    key("additionalGids", ListOf(IDENTITY), "Further groups."),
-    key("noNewPrivileges", FLAG, "Nothing gains privileges by exec [what confinement says]."),
-    key("oomScoreAdj", Number(-1000, 1000), "Whom to kill first when memory runs out."),
-    key("rootfsPropagation", TEXT, "Mount propagation of the root filesystem."),
+    key("additionalGids", ListOf(IDENTITY), "Additional groups."),
+    key("noNewPrivileges", FLAG, "Programs gain no privileges by exec [depends on confinement]."),
+    key("oomScoreAdj", Number(-1000, 1000), "Preference for being killed when memory runs out."),
+    key("rootfsPropagation", TEXT, "Mount propagation of the root file system."),
     key("cgroupsPath", TEXT, "Control group of the container."),
     key("resources", RESOURCES, "Control group limits."),
     key("sysctl", TextMap(), "Kernel parameters in the container's namespaces; values in quotes."),
     key("rlimits", ListOf(Text(check.rlimit)), "Limits, NAME,SOFT,HARD."),
-    key("uidMappings", ListOf(ID_MAPPING), "User ids of an own user namespace."),
-    key("gidMappings", ListOf(ID_MAPPING), "Group ids of an own user namespace."),
+    key("uidMappings", ListOf(ID_MAPPING), "User ids of a separate user namespace."),
+    key("gidMappings", ListOf(ID_MAPPING), "Group ids of a separate user namespace."),
     key("annotations", TextMap(), "Annotations in config.json."),
-    key("runtime", RUNTIME, "What is done before the container starts."),
+    key("runtime", RUNTIME, "Actions before the container starts."),
     *SERVICE_KEYS,
 )
 ENTRY = table(
@@ -276,33 +284,38 @@ KERNEL = table(
     key("image", OPTIONAL_IMAGE, "Image with the kernel.", always=""),
     key("cmdline", TEXT, "Kernel command line."),
     key("binary", TEXT, "Path of the kernel in the image [kernel]."),
-    key("tar", TEXT, "Path of a tar with modules, unpacked to /; none for no tar [kernel.tar]."),
+    key("tar", TEXT, "Path of a tar with modules to unpack to /, or none [kernel.tar]."),
     key("ucode", TEXT, "Path of a cpio with CPU microcode."),
     key(
         "modules",
         Words(),
-        "Kernel modules to keep, by name or wildcards; auto: what the images and formats need "
+        "Kernel modules to include, by name or wildcard; auto: those that images and formats need "
         "[all].",
     ),
     key(
         "firmware",
         Words(),
-        "Firmware files to keep, below lib/firmware; auto: what the kept modules name [all].",
+        "Firmware files to include, below lib/firmware; auto: those that included modules name "
+        "[all].",
     ),
 )
 FILE = table(
     model.File,
-    "A file, folder or symbolic link of the root filesystem.",
-    key("path", TEXT, "Where it is made.", required=True),
-    key("directory", FLAG, "Make a folder [false]."),
-    key("symlink", TEXT, "Make a symbolic link with this target."),
-    key("contents", Text(nul=True), "What is in the file."),
-    key("source", TEXT, "File on this machine to copy, relative to the folder where compos runs."),
+    "A file, folder or symbolic link in the root file system.",
+    key("path", TEXT, "Path in the root file system.", required=True),
+    key("directory", FLAG, "Create a folder [false]."),
+    key("symlink", TEXT, "Create a symbolic link with this target."),
+    key("contents", Text(nul=True), "Contents of the file."),
+    key(
+        "source",
+        TEXT,
+        "File on this machine to copy, relative to the folder in which you run compos.",
+    ),
     key(
         "metadata", Text(choices=("", "yaml", "json")), "Write the system's own YAML or JSON here."
     ),
-    key("optional", FLAG, "Leave it out when the source is missing [false]."),
-    key("mode", OCTAL, "Permissions in octal, quoted ['0600', folders '0700']."),
+    key("optional", FLAG, "Skip the file if the source is missing [false]."),
+    key("mode", OCTAL, "Permissions in octal, in quotes ['0600', folders '0700']."),
     key("uid", IDENTITY, "Owner: a number, or the name of a container [0]."),
     key("gid", IDENTITY, "Group: a number, or the name of a container [0]."),
     complaints=check.file,
@@ -316,51 +329,51 @@ VOLUME = table(
         "Name of the volume.",
         required=True,
     ),
-    key("image", OPTIONAL_IMAGE, "Image that fills it [empty]."),
-    key("readonly", FLAG, "Containers may only read it [false]."),
+    key("image", OPTIONAL_IMAGE, "Image with the initial contents [empty]."),
+    key("readonly", FLAG, "Read-only for containers [false]."),
     key(
-        "format", Text(choices=("filesystem", "oci")), "Unpacked, or as an OCI layout [filesystem]."
+        "format",
+        Text(choices=("filesystem", "oci")),
+        "The image unpacked (filesystem), or as an OCI layout (oci) [filesystem].",
     ),
     key(
         "platforms",
         ListOf(Text(check.platform)),
-        "Platforms, OS/ARCH[/VARIANT], of an oci volume [all].",
+        "Platforms of an oci volume, OS/ARCH[/VARIANT] [all].",
     ),
 )
 TRUST = table(
     dict,
-    "Accepted for LinuxKit's sake; means nothing.",
-    key("image", TEXTS, "Means nothing.", name=""),
-    key("org", TEXTS, "Means nothing.", name=""),
+    "Accepted for compatibility with LinuxKit; ignored.",
+    key("image", TEXTS, "Ignored.", name=""),
+    key("org", TEXTS, "Ignored.", name=""),
     name="Trust",
 )
 _SECTIONS = (
     key("kernel", KERNEL, "The kernel."),
-    key("init", ListOf(IMAGE), "Images unpacked to / in order."),
-    key("onboot", ListOf(ENTRY), "Containers run one after another while booting."),
-    key("onshutdown", ListOf(ENTRY), "Containers run one after another while going down."),
-    key("services", ListOf(ENTRY), "Containers that run as long as the system."),
-    key("files", ListOf(FILE), "Files made in the root filesystem."),
+    key("init", ListOf(IMAGE), "Images to unpack to /, in order."),
+    key("onboot", ListOf(ENTRY), "Containers to run one after another at boot."),
+    key("onshutdown", ListOf(ENTRY), "Containers to run one after another at power-off."),
+    key("services", ListOf(ENTRY), "Containers that run as long as the system does."),
+    key("files", ListOf(FILE), "Files to create in the root file system."),
     key("volumes", ListOf(VOLUME), "Folders that containers share."),
-    key("trust", TRUST, "Accepted for LinuxKit's sake; means nothing.", name=""),
+    key("trust", TRUST, "Accepted for compatibility with LinuxKit; ignored.", name=""),
     key(
         "confinement",
         Text(choices=check.CONFINEMENTS),
-        "What containers may do that ask for nothing: default (docs/confinement.md), or as under "
-        "linuxkit [default].",
+        "Default confinement of containers: default (docs/confinement.md), or linuxkit for "
+        "LinuxKit's [default].",
     ),
     key(
         "bricks",
         Text(choices=check.BRICK_FAMILIES),
-        "Whose packages the bricks of compos replace: linuxkit.",
+        "Packages that compos replaces with its own bricks: `linuxkit`.",
     ),
 )
-OVERLAY = table(
-    model.Config, "What one architecture has beside the rest.", *_SECTIONS, name="Overlay"
-)
+OVERLAY = table(model.Config, "Keys for one architecture.", *_SECTIONS, name="Overlay")
 OVERLAYS = table(
     dict,
-    "Parts for one architecture, merged over the file that they stand in.",
+    "Parts for one architecture, merged over the file that contains them.",
     *(key(name, OVERLAY, f"Only for {name}.") for name in check.ARCHITECTURES),
     name="Overlays",
 )
@@ -371,13 +384,13 @@ CONFIG = table(
     key(
         "include",
         ListOf(Text(check.included)),
-        "YAML files merged below this one, relative to it.",
+        "YAML files to merge before this one; paths are relative to it.",
         name="",
     ),
     key(
         "variables",
         TextMap(),
-        "Variables, `${NAME}`, with what they stand for unless --set says otherwise.",
+        "Values of variables, `${NAME}`, unless --set overrides them.",
         name="",
     ),
     key("arch", OVERLAYS, "Parts for one architecture, merged over this file.", name="overlays"),

@@ -30,7 +30,7 @@ def resolve_id(value: Id | None, ids: Mapping[str, int]) -> int:
         raise ConfigError(
             "config-id",
             f"{value!r} is not the name of a container",
-            hint="An id is a number without quotes, root, or the name of an onboot, onshutdown or "
+            hint="Write a number without quotes, root, or the name of an onboot, onshutdown or "
             "services entry.",
         )
     return ids[value]

@@ -97,9 +97,13 @@ def decode_label(text: str, image: str) -> Settings:
         for key in ("name", "image"):
             if key in node.entries:
                 entry = node.entries.pop(key)
-                hint = "It is the YAML's entry that says it."
+                hint = "Write it in the entry of the YAML instead."
                 decoder.fail(
-                    "config-unknown-key", f"a label has no key {key!r}", entry.key.span, key, hint
+                    "config-unknown-key",
+                    f"a label cannot have the key {key!r}",
+                    entry.key.span,
+                    key,
+                    hint,
                 )
     settings = decoder.decode(node, SETTINGS)
     problems.raise_if_any()
@@ -153,7 +157,7 @@ class _Reading:
             if node is None:
                 raise ConfigError(
                     "yaml-empty",
-                    "there is no YAML in it",
+                    "the file contains no YAML",
                     place=name,
                     hint="Write at least `kernel:` and `init:`.",
                 )
@@ -176,9 +180,9 @@ class _Reading:
     def _include(self, one: _Included, declared: Variables, within: tuple[str, ...]) -> Config:
         if one.source in within or len(within) > MAX_INCLUDE_DEPTH:
             what = (
-                "is included by itself"
+                "includes itself"
                 if one.source in within
-                else f"is more than {MAX_INCLUDE_DEPTH} files deep"
+                else f"is included more than {MAX_INCLUDE_DEPTH} files deep"
             )
             chain = " includes ".join(
                 (*within[within.index(one.source) if one.source in within else -2 :], one.source)
@@ -187,16 +191,16 @@ class _Reading:
                 "config-include",
                 f"{one.source} {what}: {chain}",
                 one.mark,
-                hint="Leave it out.",
+                hint="Remove the include.",
                 width=one.width,
             )
             return Config()
         if one.source in self._included:
             return Config()
         if len(self._included) >= MAX_INCLUDED:
-            message = f"more than {MAX_INCLUDED} files are included"
+            message = f"the files include more than {MAX_INCLUDED} others"
             self._problems.add(
-                "config-include", message, one.mark, hint="Leave some out.", width=one.width
+                "config-include", message, one.mark, hint="Remove some includes.", width=one.width
             )
             return Config()
         self._included.add(one.source)

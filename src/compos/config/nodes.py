@@ -37,17 +37,17 @@ _HALF = re.compile("[\ud800-\udfff]")
 """Half a character: the C parser refuses such escapes itself, the Python one lets them pass."""
 
 HINTS = (
-    ("cannot start any token", "\t", "Indent with blanks: YAML allows no tabs there."),
-    ("cannot start any token", "", "Put a value that begins with @, ` or % in quotes."),
+    ("cannot start any token", "\t", "Indent with spaces: YAML does not allow tabs here."),
+    ("cannot start any token", "", "Put quotes around a value that begins with @, ` or %."),
     (
         "mapping values are not allowed",
         "",
-        "Put a value with a colon and a blank in it in quotes, or check the indentation.",
+        "Put quotes around a value that contains a colon and a space, or check the indentation.",
     ),
     (
         "did not find expected",
         "",
-        "Check the indentation, and that brackets and quotes are closed.",
+        "Check the indentation, and close all brackets and quotes.",
     ),
 )
 """Part of the parser's message, part of the line, what to do."""
@@ -209,7 +209,7 @@ class _Reader:
         except yaml.YAMLError:
             # Where it began is known all the same.
             pass
-        notice(f"{place}: only the first YAML document is read; what follows `---` is passed over")
+        notice(f"{place}: only the first YAML document is read; everything after `---` is ignored")
 
     def _scalar(self, event: Any) -> Scalar:
         start, end = event.start_mark, event.end_mark
@@ -226,12 +226,14 @@ class _Reader:
             try:
                 value = typed(text, event.tag.removeprefix(CORE))
             except ValueError:
-                message = f"{text!r} is not a value for the tag {event.tag.replace(CORE, '!!')}"
-                self._problems.add("yaml-tag", message, self._mark(span), hint="Leave the tag out.")
+                message = (
+                    f"{text!r} is not a valid value for the tag {event.tag.replace(CORE, '!!')}"
+                )
+                self._problems.add("yaml-tag", message, self._mark(span), hint="Remove the tag.")
         if _HALF.search(text):
             raise self._error(
                 "yaml-syntax",
-                "an escape stands for half a character",
+                "an escape represents only half a character",
                 span,
                 "Write the character itself.",
             )
@@ -246,16 +248,19 @@ class _Reader:
         if node is None:
             inside = event.anchor in self._anchors
             message = (
-                f"*{event.anchor} stands for something that it is part of"
+                f"*{event.anchor} refers to a value that contains it"
                 if inside
-                else f"there is no &{event.anchor} before this"
+                else f"there is no &{event.anchor} before this alias"
             )
             raise self._error(
-                "yaml-alias", message, span, "Write the value out, or put its anchor earlier."
+                "yaml-alias",
+                message,
+                span,
+                "Write out the value, or move its anchor before the alias.",
             )
         self._aliased += node.size
         if self._aliased > MAX_ALIASED:
-            message = f"the aliases of this document stand for more than {MAX_ALIASED:,} values"
+            message = f"the aliases of this document expand to more than {MAX_ALIASED:,} values"
             raise self._error("yaml-alias", message, span, "Use fewer aliases of aliases.")
         return node
 
@@ -264,13 +269,13 @@ class _Reader:
         if len(stack) >= MAX_NESTING:
             raise self._error(
                 "yaml-depth",
-                f"this is nested more than {MAX_NESTING} levels deep",
+                f"the value is nested more than {MAX_NESTING} levels deep",
                 span,
-                "Close brackets, check dashes.",
+                "Close the brackets, and check the dashes.",
             )
         if event.tag not in (None, "!", CORE + ("map" if is_map else "seq")):
-            message = f"the tag {event.tag.replace(CORE, '!!')} means nothing here"
-            self._problems.add("yaml-tag", message, self._mark(span), hint="Leave the tag out.")
+            message = f"the tag {event.tag.replace(CORE, '!!')} is not supported here"
+            self._problems.add("yaml-tag", message, self._mark(span), hint="Remove the tag.")
         if event.anchor:
             self._anchors[event.anchor] = None
         flow = ("{" if is_map else "[") if event.flow_style else ""
@@ -296,8 +301,8 @@ class _Reader:
                 self._merge(merged, value)
             elif key.text in own:
                 first = own[key.text].key.span.line
-                hint = f"It stands first in line {first}; keep one of them."
-                message = f"the key {key.text!r} stands here a second time"
+                hint = f"It first appears in line {first}; remove one of them."
+                message = f"the key {key.text!r} is repeated"
                 self._problems.add(
                     "yaml-duplicate-key",
                     message,
@@ -316,9 +321,9 @@ class _Reader:
                 for key, entry in source.entries.items():
                     merged.setdefault(key, entry)
             else:
-                hint = "Put the key in quotes if << is its name."
+                hint = "If the key is named <<, put it in quotes."
                 self._problems.add(
-                    "config-type", "<< needs a mapping", self._mark(source.span), hint=hint
+                    "config-type", "<< requires a mapping", self._mark(source.span), hint=hint
                 )
 
     def _mark(self, span: Span) -> Mark:
@@ -334,8 +339,8 @@ class _Reader:
         begun = error.context_mark
         if begun is not None and "quoted scalar" in (error.context or "") and "unexpected" in what:
             message = (
-                f"this is not YAML: the quote that begins here is not closed ({what} in "
-                f"line {span.line})"
+                f"invalid YAML: the quote that begins here is not closed ({what} in line "
+                f"{span.line})"
             )
             return self._error(
                 "yaml-syntax", message, Span(begun.line + 1, begun.column + 1), "Close the quote."
@@ -346,7 +351,7 @@ class _Reader:
         context = f" {error.context}" if error.context and error.context != what else ""
         return self._error(
             "yaml-syntax",
-            f"this is not YAML: {what}{context}",
+            f"invalid YAML: {what}{context}",
             span,
             self._unclosed(what, span) or hint,
         )
@@ -359,12 +364,12 @@ class _Reader:
             begin = self._quote[0]
             return (
                 f"Close the quote that begins in line {begin.line}, column {begin.column}: it "
-                "ends only here."
+                "does not end until here."
             )
         if self._stack and self._stack[-1].bracket:
             opened = self._stack[-1]
             return (
-                f"Close the {opened.bracket} of line {opened.span.line}, column "
+                f"Close the {opened.bracket} in line {opened.span.line}, column "
                 f"{opened.span.column}."
             )
         return None

@@ -47,9 +47,9 @@ def _misplaced(section: str, entry: ImageEntry, problems: Problems) -> None:
         if section not in row.sections and getattr(entry.settings, row.name) is not None:
             problems.add(
                 "config-place",
-                f"{row.key} means nothing in {section}",
+                f"{row.key} is not supported in {section}",
                 entry.mark.at(row.key),
-                hint=f"It belongs to entries of {' and '.join(row.sections)}; leave it out here.",
+                hint=f"It is a key of {' and '.join(row.sections)}; remove it here.",
             )
 
 
@@ -62,7 +62,7 @@ def _namespaces(
             continue
         mark = entry.mark.at(key)
         if section != "services":
-            message = f"no service runs yet whose {key} namespace this could share"
+            message = f"no service runs yet that could share its {key} namespace"
             problems.add("config-namespace", message, mark, hint="Share namespaces in services.")
         elif key in NOT_SHAREABLE:
             message = f"the {key} namespace of a service cannot be shared by name"
@@ -70,7 +70,7 @@ def _namespaces(
                 "config-namespace",
                 message,
                 mark,
-                hint="Share net, ipc, uts and pid; or write host.",
+                hint="Share net, ipc, uts or pid, or write host.",
             )
         elif name not in services:
             problems.add(
@@ -82,7 +82,7 @@ def _namespaces(
         elif name == entry.name:
             problems.add(
                 "config-namespace",
-                "a service shares with others, not with itself",
+                "a service cannot share its own namespace",
                 mark,
                 hint="Write new.",
             )
@@ -115,14 +115,14 @@ def _never(condition: str | None, settings: Settings) -> tuple[str, str] | None:
     an image's label."""
     check = settings.healthcheck
     if condition == "service_healthy" and check and (check.disable or check.test == ("NONE",)):
-        return "has its health check switched off and is never healthy", "Wait for service_started."
+        return "has a disabled health check and never becomes healthy", "Wait for service_started."
     if condition == "service_completed_successfully" and settings.restart in (
         "always",
         "unless-stopped",
     ):
         return (
-            f"is restarted ({settings.restart}) and never completes",
-            "Give it `restart: on-failure`, or none.",
+            f"is always restarted ({settings.restart}) and never completes",
+            "Set its `restart` to on-failure, or remove it.",
         )
     return None
 
@@ -158,9 +158,9 @@ def _visit(
             mark = services[name].mark.at(key)
             problems.add(
                 "config-depends-on",
-                f"services wait for each other: {circle}",
+                f"the services wait for each other: {circle}",
                 mark,
-                hint="Break the circle.",
+                hint="Break the cycle.",
             )
         else:
             waiting.append(other)
@@ -174,4 +174,4 @@ def _known(entry: ImageEntry, services: Mapping[str, ImageEntry]) -> Iterator[st
 
 
 def _unknown(name: str, services: Mapping[str, ImageEntry]) -> str:
-    return did_you_mean(name, services, "Name an entry of services.")
+    return did_you_mean(name, services, "Write the name of an entry in services.")

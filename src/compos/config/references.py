@@ -44,9 +44,7 @@ def check_references(
             _known_id(value, ids, entry.mark.at(key), problems)
         _volumes(entry, volumes, problems)
         for number, name in repeated_rlimits(entry.settings.rlimits or ()):
-            notice(
-                f"{entry.mark.at(f'rlimits[{number}]')}: the limit {name} stands here a second time"
-            )
+            notice(f"{entry.mark.at(f'rlimits[{number}]')}: the limit {name} is repeated")
     check_order(config, problems)
     for file in config.files:
         for key, value in _ids(file):
@@ -56,14 +54,14 @@ def check_references(
 
 
 def _local_files(config: Config, problems: Problems) -> None:
-    hint = "Save the YAML to a file and read it first, or give --allow-local-files."
+    hint = "Save the YAML to a file and review it, or use --allow-local-files."
     for file in config.files:
         if is_url(file.mark.file) and file.source:
             message = "YAML from the network may not read files of this machine"
             problems.add("config-local-file", message, file.mark.at("source"), hint=hint)
     for name, mark in _images(config):
         if is_url(mark.file) and (is_template(name) or name.startswith(LOCAL_IMAGES)):
-            message = "YAML from the network names nothing on this machine"
+            message = "YAML from the network may not refer to this machine"
             problems.add("config-template", message, mark, hint=hint)
 
 
@@ -73,7 +71,7 @@ def _unique(what: str, entries: Iterable[ImageEntry | Volume], problems: Problem
         mark = entry.mark.at("name")
         if entry.name in first:
             there = first[entry.name]
-            hint = f"The first one stands at {there.file}:{there.line}; rename one."
+            hint = f"The first one is at {there.file}:{there.line}; rename one of them."
             problems.add(
                 "config-duplicate-name",
                 f"there are two {what}s named {entry.name!r}",
@@ -151,9 +149,7 @@ def _known_volume(name: str, volumes: Mapping[str, Volume], mark: Mark, problems
             hint="Add `source: PATH`, or a volume.",
         )
         return False
-    hint = did_you_mean(
-        name, volumes, "A path begins with /; a volume is declared under `volumes`."
-    )
+    hint = did_you_mean(name, volumes, "Begin a path with /, or declare the volume in `volumes`.")
     problems.add("config-volume", f"there is no volume named {name!r}", mark, hint=hint)
     return False
 

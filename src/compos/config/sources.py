@@ -57,7 +57,7 @@ def joined(source: str, name: str) -> str:
         except ValueError:
             url = ""
         if not is_url(url):
-            hint = "Name it relative to the URL, or by an http(s) URL."
+            hint = "Use a path relative to the URL, or an http(s) URL."
             raise ConfigError("config-include", f"{name!r} cannot be fetched", hint=hint)
         return url
     folder = folder_of(source)
@@ -89,7 +89,7 @@ def read_source(
     if len(data) > MAX_SOURCE:
         raise ConfigError(
             "yaml-too-large",
-            f"there are more than {MAX_SOURCE >> 20} MiB",
+            f"the YAML is larger than {MAX_SOURCE >> 20} MiB",
             place=name,
             hint="Name a YAML file.",
         )
@@ -137,14 +137,14 @@ def _fetch(url: str, certificates: tuple[str, ...]) -> tuple[str, bytes]:
         return name, client.patiently(attempt)
     except (RedirectError, AddressError) as error:
         raise ConfigError(
-            "config-source", error.message, place=error.place, hint="Name the final URL."
+            "config-source", error.message, place=error.place, hint="Use the final URL."
         ) from error
 
 
 def _refusal(answer: Answer, name: str) -> ConfigError:
     from compos.http.retry import may_pass
 
-    message = f"the server answers {answer.status}"
+    message = f"the server returned status {answer.status}"
     if not may_pass(answer.status):
         return ConfigError("config-source", message, place=name, hint="Check the URL.")
     busy = _Busy("config-source", message, place=name, hint="Try again later.")

@@ -79,7 +79,7 @@ def _env_file(file: str) -> dict[str, Variable]:
     try:
         text = Path(file).read_text("utf-8-sig")
     except (OSError, ValueError) as error:
-        reason = (getattr(error, "strerror", None) or "it is not UTF-8").lower()
+        reason = (getattr(error, "strerror", None) or "the file is not UTF-8").lower()
         raise ConfigError(
             "variable-file",
             f"the env file cannot be read: {reason}",
@@ -175,9 +175,9 @@ class _Substitution:
         self._grown += size
         if size > MAX_VALUE or self._grown > MAX_GROWTH:
             what, most = (
-                ("the value grows", MAX_VALUE)
+                ("the value expands", MAX_VALUE)
                 if size > MAX_VALUE
-                else ("the values of this file grow", MAX_GROWTH)
+                else ("the values in this file expand", MAX_GROWTH)
             )
             self._fail(
                 node, "config-variable", f"{what} to more than {most} characters", "Shorten them."
@@ -213,12 +213,12 @@ class _Substitution:
                 node,
                 "config-variable",
                 f"{message}: {word}" if word else message,
-                f"Give --set {name}=VALUE.",
+                f"Set it with --set {name}=VALUE.",
             )
         else:
             otherwise = (
-                f"Give --set {name}=VALUE, or write ${{{name}:-value}}; $${{ stands for the "
-                "characters ${."
+                f"Set it with --set {name}=VALUE, or write ${{{name}:-value}}; for a literal ${{, "
+                "write $${."
             )
             hint = did_you_mean(name, self._variables, otherwise)
             self._fail(node, "config-variable", message, hint)
@@ -230,7 +230,7 @@ class _Substitution:
             return use[0]
         if not use[1]:
             odd = _MALFORMED.match(node.text, use.start())
-            hint = "Write ${NAME} or ${NAME:-value}; $${ stands for the characters ${."
+            hint = "Write ${NAME} or ${NAME:-value}; for a literal ${, write $${."
             self._fail(node, "config-variable", f"{(odd or use)[0]!r} is not a variable", hint)
         return "${"
 
