@@ -15,7 +15,6 @@ from compos.api.access import Access
 from compos.api.load import Description, load
 from compos.api.options import ImageOptions, LoadOptions
 from compos.compose.sbom import SbomOptions
-from compos.config.dump import metadata_document
 from compos.config.images import image_references, layout_volumes
 from compos.config.sources import default_name
 from compos.errors import OutputError
@@ -131,7 +130,7 @@ def _build(sources: Sequence[str], options: BuildOptions) -> list[Path]:
             decompress_kernel=options.decompress_kernel,
             sbom=options.sbom,
         ),
-        lambda form: metadata_document(config, form, _canonical(named, parts)),
+        lambda form: _metadata(config, form, named, parts),
         fetch_attestations=source.fetch_attestations,
     )
     written = _write(access, outputs, base, options)
@@ -140,12 +139,15 @@ def _build(sources: Sequence[str], options: BuildOptions) -> list[Path]:
     return written
 
 
-def _canonical(named: Sequence[str], parts: Parts) -> dict[str, str]:
-    """The full names of the images that the YAML names."""
-    return {
+def _metadata(config: Config, form: str, named: Sequence[str], parts: Parts) -> bytes:
+    """The system's description for its own `files`, with the full names of the images `named`."""
+    from compos.config.dump import metadata_document
+
+    canonical = {
         name: parts.images[name].name if name in parts.images else canonical_name(name)
         for name in named
     }
+    return metadata_document(config, form, canonical)
 
 
 def _look_at_powers(config: Config, parts: Parts, current: set[str], *, allowed: bool) -> None:

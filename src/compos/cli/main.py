@@ -101,7 +101,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def run() -> None:
     """Entry point of the installed command."""
-    # A tree is hundreds of thousands of tuples, none of them in a circle: looking for circles among
-    # them took a third of a build of 100,000 files.
-    gc.set_threshold(100_000, 20, 20)
-    sys.exit(main())
+    status = main()
+    # The interpreter looks for circles three times as it ends: a twentieth of a short run.
+    gc.freeze()
+    sys.exit(status)
