@@ -30,6 +30,7 @@ REASONS = {
 }
 TOOLS = frozenset(
     (
+        "buildah",
         *("busybox", "bzip2", "chattr", "clang-format", "containerd", "cpio", "ctr", "curl"),
         *("debugfs", "depmod", "docker-registry", "dpkg", "dpkg-deb", "dump.erofs"),
         *("dumpimage", "e2fsck", "fsck.erofs", "fsck.fat", "gcc", "git", "gzip", "isoinfo", "lz4"),

@@ -26,9 +26,10 @@ class Guest:
     """`compos run qemu` on a built system, under software emulation.
 
     The console goes to a file: whoever does not read a terminal stops QEMU, and with it the guest.
+    Relative paths are relative to `folder`.
     """
 
-    def __init__(self, prefix: Path, *options: str, log: Path) -> None:
+    def __init__(self, prefix: Path, *options: str, log: Path, folder: Path | None = None) -> None:
         self.log = log
         self._seen = 0
         command = [
@@ -46,7 +47,11 @@ class Guest:
         ]
         with log.open("wb") as console:
             self.process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=console, stderr=subprocess.STDOUT
+                command,
+                cwd=folder,
+                stdin=subprocess.PIPE,
+                stdout=console,
+                stderr=subprocess.STDOUT,
             )
 
     def __enter__(self) -> Guest:
@@ -91,7 +96,7 @@ class Guest:
         """Wait for the shell. What is typed while getty sets the terminal up is lost, so ask until
         it answers."""
         deadline = time.monotonic() + timeout
-        while not re.compile(r"shell is \$-").search(self.text()):
+        while not re.compile(r"shell is \$-").search(self.text(), self._seen):
             assert time.monotonic() < deadline, f"no shell on the console:\n{self.text()[-3000:]}"
             self.type("echo shell is '$'-\n")
             time.sleep(1)

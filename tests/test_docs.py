@@ -19,7 +19,8 @@ from tests.registry import FakeRegistry
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
-
+TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("*.md"))
+"""Followed step by step in tests/boot/test_tutorials.py."""
 
 EXAMPLES = sorted((ROOT / "examples").glob("*.yml"))
 
@@ -122,7 +123,7 @@ def test_the_picture_is_what_its_script_draws() -> None:
 
 
 def test_links_and_paths_exist() -> None:
-    for page in PAGES:
+    for page in [*PAGES, *TUTORIALS]:
         text = page.read_text()
         for target in re.findall(r"\]\(([^)#:]+)\)", text):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
