@@ -3,12 +3,13 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+DOCS_VENV := build/docs-venv
 PROGRAM_SOURCES := $(wildcard bricks/*/src/*.[ch] bricks/*/src/*/*.[ch] src/compos/boot/loader/*.S) hatch_build.py
 
 DEMO_PACKAGES := qemu-system-x86
 TEST_PACKAGES := $(DEMO_PACKAGES) $(shell sed 's/\#.*//' tests/packages.txt)
 
-.PHONY: demo check test fuzz packages lint format bench bench-formats bench-boot matrix dist lock clean
+.PHONY: demo check test fuzz packages lint format bench bench-formats bench-boot matrix docs dist lock clean
 
 demo: $(VENV)/ready   ## compose examples/web.yml, boot it, fetch its page
 	@scripts/install-packages $(DEMO_PACKAGES)
@@ -54,6 +55,9 @@ matrix: $(VENV)/ready ## boot every format on every firmware and medium, and wri
 	@scripts/install-packages $(TEST_PACKAGES)
 	@$(BIN)/python docs/boot_matrix.py
 
+docs: $(DOCS_VENV)/ready ## the documentation as a site: build/site/index.html
+	@$(DOCS_VENV)/bin/python -m scripts.documentation
+
 dist: $(VENV)/ready   ## the wheel, the source distribution and compos.pyz, each made twice and tried (docs/releasing.md)
 	@scripts/install-packages git python3-venv $(DEMO_PACKAGES)
 	@mkdir -p build && $(BIN)/python -m scripts.dist
@@ -71,4 +75,11 @@ $(VENV)/ready: pyproject.toml requirements-dev.lock $(PROGRAM_SOURCES)
 	@echo "installing compos and its tools into $(VENV)"
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+# What makes the site needs nothing of compos, and has an environment of its own.
+$(DOCS_VENV)/ready: requirements-docs.lock
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || scripts/install-packages python3-venv
+	@$(PYTHON) -m venv --clear $(DOCS_VENV)
+	@$(DOCS_VENV)/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-docs.lock
 	@touch $@

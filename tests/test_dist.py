@@ -19,7 +19,7 @@ from packaging.version import Version
 from scripts.dist import commit_time, source_distribution
 from scripts.version import ROOT, described, version
 
-LOCKS = ("requirements.lock", "requirements-dev.lock")
+LOCKS = ("requirements.lock", "requirements-dev.lock", "requirements-docs.lock")
 
 
 @pytest.mark.parametrize(
@@ -118,11 +118,9 @@ def test_the_locks_have_what_the_project_asks_for() -> None:
     """`make lock` after a change of pyproject.toml."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     runtime = project["project"]["dependencies"]
-    everything = [
-        *runtime,
-        *project["dependency-groups"]["dev"],
-    ]
-    for lock, wanted in zip(LOCKS, (runtime, everything), strict=True):
+    groups = project["dependency-groups"]
+    everything = [*runtime, *groups["dev"]]
+    for lock, wanted in zip(LOCKS, (runtime, everything, groups["docs"]), strict=True):
         versions = {
             requirement.name: next(iter(requirement.specifier)).version
             for requirement in map(Requirement, pinned(lock))
