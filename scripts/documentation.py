@@ -124,14 +124,16 @@ def _lines(page: str, folder: Path) -> Iterator[str]:
 
 
 def linked(line: str, page: str, folder: Path) -> str:
-    """`line` with links to the copies. Where a page is called by its file's name, which the site
-    does not show, the link bears its title."""
+    """`line` with links to the copies; the site has no folders to link to. Where a page is called
+    by its file's name, which the site does not show, the link bears its title."""
 
     def link(match: re.Match[str]) -> str:
         target = os.path.normpath(PurePosixPath(page).parent / match["path"])
+        text = match["text"]
+        if (ROOT / target).is_dir():
+            return text
         if target not in _PAGES:
             _copy(target, folder)
-        text = match["text"]
         if text.strip("`") in (target, PurePosixPath(target).name):
             text = _TITLES.get(target, text)
         return f"[{text}]({_relative(page, target)}{match['anchor'] or ''})"
