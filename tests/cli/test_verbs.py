@@ -18,7 +18,7 @@ import pytest
 
 from compos import __version__
 from compos.cli.main import main
-from compos.image.model import Index, parse_document
+from compos.image.model import ImageIndex, parse_document
 from compos.image.store import Store
 from tests.image.conftest import StartRegistry, docker_registry
 from tests.images import AMD64, ARM64, Member, make_image, make_index, put_image
@@ -483,7 +483,7 @@ def test_the_index_of_a_pulled_image_is_whole(fake: FakeRegistry, tmp_path: Path
     root = store.resolve(f"{fake.host}/team/many:1")
     assert root is not None
     _, index = parse_document(store.read(root.digest))
-    assert isinstance(index, Index)
+    assert isinstance(index, ImageIndex)
     assert all(store.has(one.digest, one.size) for one in index.manifests)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from compos.compose.host_files import read_sources
-from compos.compose.parts import Parts
+from compos.compose.inputs import Inputs
 from compos.compose.system import System, compose_system
 from compos.config.load import load
 from compos.config.model import Config
@@ -70,11 +70,11 @@ class World:
         return load([str(path)])
 
     def compose(self, yaml: str, **options: Any) -> System:
-        parts = Parts(self.images, self.layouts)
+        inputs = Inputs(self.images, self.layouts)
         config = self.config(yaml)
         sources = read_sources(self.store, config.files)
         return compose_system(
-            self.store, config, parts, lambda form: form.encode(), sources=sources, **options
+            self.store, config, inputs, lambda form: form.encode(), sources=sources, **options
         )
 
     def nodes(self, yaml: str) -> dict[str, Node]:

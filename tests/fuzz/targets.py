@@ -264,14 +264,14 @@ def _documents() -> list[bytes]:
 
 
 def _run_document(data: bytes) -> None:
-    from compos.image.model import ImageConfig, Index, parse_document
+    from compos.image.model import ImageConfig, ImageIndex, parse_document
     from compos.image.platform import Platform
     from compos.image.selection import select_in
 
     for read in (parse_document, ImageConfig.from_bytes):
         with suppress(ComposError):
             found = read(data)
-            if isinstance(found, tuple) and isinstance(found[1], Index):
+            if isinstance(found, tuple) and isinstance(found[1], ImageIndex):
                 select_in("x", found[1], Platform("linux", "arm64"), _Itself(data))
 
 

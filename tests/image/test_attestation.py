@@ -232,7 +232,7 @@ def test_bad_statements(store: Store, case: str) -> None:
 
 
 def test_a_statement_that_is_too_large(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attestation, "_LARGEST", 100)
+    monkeypatch.setattr(attestation, "_MAX_STATEMENT", 100)
     with pytest.raises(ComposError) as caught:
         list(spdx_documents(store, with_statement(store, statement(document("x" * 100)))))
     assert caught.value.id == "sbom-invalid"

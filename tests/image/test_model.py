@@ -18,7 +18,7 @@ from compos.image.model import (
     MANIFEST,
     Descriptor,
     ImageConfig,
-    Index,
+    ImageIndex,
     Manifest,
     parse_document,
 )
@@ -118,7 +118,7 @@ def test_kinds_are_told_by_media_type_and_by_shape() -> None:
     kind, index = parse_document(
         document(schemaVersion=2, manifests=[CHILD]), media_type="text/plain"
     )
-    assert (kind, index) == (INDEX, Index((Descriptor(MANIFEST, DIGEST, 3),)))
+    assert (kind, index) == (INDEX, ImageIndex((Descriptor(MANIFEST, DIGEST, 3),)))
     docker = "application/vnd.docker.distribution.manifest.list.v2+json"
     assert (
         parse_document(document(mediaType=docker, manifests=[CHILD]), media_type=INDEX)[0] == docker
@@ -147,7 +147,7 @@ def child(platform: str | None, letter: str, media_type: str = MANIFEST) -> Desc
     )
 
 
-INDEX_WITH_ALL = Index(
+INDEX_WITH_ALL = ImageIndex(
     (
         child(None, "0"),
         child("unknown/unknown", "1"),

@@ -23,9 +23,9 @@ from compos.image.derived_kinds import DerivedKind
 from compos.image.platform import Platform
 from compos.image.source import Images
 from compos.image.store import Store
-from compos.output.build import described_outputs, find_parts
+from compos.output.build import describe_outputs, resolve_inputs
 from compos.output.formats import choose
-from compos.output.job import Request
+from compos.output.job import BuildRequest
 from compos.output.write import write_outputs
 from tests.compose.systems import World
 
@@ -82,9 +82,9 @@ def contents(world: World, store: Store) -> set[str]:
     path = world.folder / "os.yml"
     path.write_text(YAML.replace("FOLDER", str(world.folder)))
     config = load([str(path)])
-    parts = find_parts(Images(store), config, PLATFORM)
-    request = Request(choose(["tar"], to_file=False), "zstd", "amd64")
-    outputs = described_outputs(store, config, parts, request, lambda form: form.encode())
+    inputs = resolve_inputs(Images(store), config, PLATFORM)
+    request = BuildRequest(choose(["tar"], to_file=False), "zstd", "amd64")
+    outputs = describe_outputs(store, config, inputs, request, lambda form: form.encode())
     (made,) = write_outputs(store.root, world.folder / "out", outputs)
     with tarfile.open(made) as archive:
         files = [archive.extractfile(f"etc/{name}") for name in ("small", "large", "again")]

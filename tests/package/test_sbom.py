@@ -12,7 +12,7 @@ import pytest
 
 from compos.image.attestation import spdx_documents
 from compos.image.door import stored_image
-from compos.image.model import Index, parse_document
+from compos.image.model import ImageIndex, parse_document
 from compos.image.platform import Platform
 from compos.image.push import push
 from compos.image.registry import Registry
@@ -121,7 +121,7 @@ def test_other_architectures_keep_theirs(workshop: Workshop, tmp_path: Path) -> 
     root = store.resolve(name)
     assert root is not None
     _, index = parse_document(store.read(root.digest))
-    assert isinstance(index, Index)
+    assert isinstance(index, ImageIndex)
     assert sorted(str(one.platform) for one in index.manifests) == [
         "linux/amd64",
         "linux/arm64",
@@ -153,7 +153,7 @@ def test_a_brick_of_an_earlier_compos_serves_and_gets_one_when_it_is_built_again
     root = store.resolve(image.name)
     assert root is not None
     _, index = parse_document(store.read(root.digest))
-    assert isinstance(index, Index)
+    assert isinstance(index, ImageIndex)
     kept = [one.to_json() for one in index.manifests if one.digest == image.digest]
     earlier = store.put(
         json.dumps({"schemaVersion": 2, "manifests": kept}).encode(), root.media_type

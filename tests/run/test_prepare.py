@@ -14,17 +14,17 @@ from compos.errors import RunError
 from compos.image.store import Store
 from compos.run.disks import Disk
 from compos.run.network import Publish
-from compos.run.prepare import Request, prepare
+from compos.run.prepare import RunRequest, prepare
 
 
 @pytest.fixture
-def request_(tmp_path: Path) -> Request:
+def request_(tmp_path: Path) -> RunRequest:
     for name in ("os-kernel", "os-initrd.img"):
         (tmp_path / name).touch()
     qemu = tmp_path / "my-qemu"
     qemu.write_text("#!/bin/sh\n")
     qemu.chmod(0o755)
-    return Request(
+    return RunRequest(
         tmp_path / "os",
         lambda: Store(tmp_path / "store"),
         arch="amd64",
@@ -33,7 +33,7 @@ def request_(tmp_path: Path) -> Request:
     )
 
 
-def test_the_state_directory_is_filled(tmp_path: Path, request_: Request) -> None:
+def test_the_state_directory_is_filled(tmp_path: Path, request_: RunRequest) -> None:
     options = prepare(replace(request_, metadata=b"hello", disks=(Disk(Path(), 1, "raw"),)))
     state = tmp_path / "os-state"
     assert options.state == state
@@ -46,7 +46,7 @@ def test_the_state_directory_is_filled(tmp_path: Path, request_: Request) -> Non
     )
 
 
-def test_state_of_a_disk_and_of_an_iso(tmp_path: Path, request_: Request) -> None:
+def test_state_of_a_disk_and_of_an_iso(tmp_path: Path, request_: RunRequest) -> None:
     for name, state in (("d.img", "d.img-state"), ("x.iso", "x-state")):
         (tmp_path / name).touch()
         assert prepare(replace(request_, path=tmp_path / name)).state == tmp_path / state
@@ -54,12 +54,12 @@ def test_state_of_a_disk_and_of_an_iso(tmp_path: Path, request_: Request) -> Non
     assert prepare(replace(request_, state=given)).state == given
 
 
-def test_without_a_network_there_is_no_address(tmp_path: Path, request_: Request) -> None:
+def test_without_a_network_there_is_no_address(tmp_path: Path, request_: RunRequest) -> None:
     assert prepare(replace(request_, networking="none")).mac is None
     assert not (tmp_path / "os-state" / "mac-addr").exists()
 
 
-def test_nothing_is_made_when_something_is_wrong(tmp_path: Path, request_: Request) -> None:
+def test_nothing_is_made_when_something_is_wrong(tmp_path: Path, request_: RunRequest) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
@@ -77,7 +77,7 @@ def test_nothing_is_made_when_something_is_wrong(tmp_path: Path, request_: Reque
     assert not (tmp_path / "os-state").exists()
 
 
-def test_too_little_memory_is_refused(tmp_path: Path, request_: Request) -> None:
+def test_too_little_memory_is_refused(tmp_path: Path, request_: RunRequest) -> None:
     """Both files are sparse: their sizes count."""
     with (tmp_path / "os-initrd.img").open("wb") as initrd:
         initrd.truncate(600 << 20)
@@ -91,7 +91,7 @@ def test_too_little_memory_is_refused(tmp_path: Path, request_: Request) -> None
 @pytest.mark.root
 @pytest.mark.parametrize(("user", "mode"), [(65534, 0o700), (0, 0o777), (0, 0o1777)])
 def test_a_state_folder_that_others_can_write_to_is_refused(
-    tmp_path: Path, request_: Request, user: int, mode: int
+    tmp_path: Path, request_: RunRequest, user: int, mode: int
 ) -> None:
     state = tmp_path / "os-state"
     state.mkdir()

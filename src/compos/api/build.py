@@ -19,16 +19,16 @@ from compos.config.images import image_references, layout_volumes
 from compos.config.sources import default_name
 from compos.errors import OutputError
 from compos.image.source import canonical_name
-from compos.output.build import described_outputs, find_parts
+from compos.output.build import describe_outputs, resolve_inputs
 from compos.output.formats import Format, choose, require, tools
-from compos.output.job import Request
+from compos.output.job import BuildRequest
 from compos.output.write import Output, update_outputs, write_stream
 from compos.package.bricks import current_bricks, is_shipped
 from compos.progress import Listener, listening, notice
 
 if TYPE_CHECKING:
     from compos.compose.copies import Copies
-    from compos.compose.parts import Parts
+    from compos.compose.inputs import Inputs
     from compos.config.model import Config
 
 __all__ = ["COMPRESSIONS", "BuildOptions", "Buildable", "build", "require_buildable"]
@@ -111,15 +111,15 @@ def _build(sources: Sequence[str], options: BuildOptions) -> list[Path]:
     current = current_bricks(access.store, (*named, *needed), platform, packages.recipes)
     source = access.images(pull=options.pull, docker=options.docker, packages=packages)
     copies = _copies(access, config, options, lambda name: source.at_hand(name, platform))
-    parts = find_parts(source, config, platform, copies, needed)
-    _look_at_powers(config, parts, current, allowed=options.label_powers)
+    inputs = resolve_inputs(source, config, platform, copies, needed)
+    _look_at_powers(config, inputs, current, allowed=options.label_powers)
     if copies and copies.components and options.sbom:
         notice("The SBOM leaves out what is taken from the earlier build.")
-    outputs = described_outputs(
+    outputs = describe_outputs(
         access.store,
         config,
-        parts,
-        Request(
+        inputs,
+        BuildRequest(
             formats,
             options.compression,
             platform.architecture,
@@ -130,7 +130,7 @@ def _build(sources: Sequence[str], options: BuildOptions) -> list[Path]:
             decompress_kernel=options.decompress_kernel,
             sbom=options.sbom,
         ),
-        lambda form: _metadata(config, form, named, parts),
+        lambda form: _metadata(config, form, named, inputs),
         fetch_attestations=source.fetch_attestations,
     )
     written = _write(access, outputs, base, options)
@@ -139,25 +139,25 @@ def _build(sources: Sequence[str], options: BuildOptions) -> list[Path]:
     return written
 
 
-def _metadata(config: Config, form: str, named: Sequence[str], parts: Parts) -> bytes:
+def _metadata(config: Config, form: str, named: Sequence[str], inputs: Inputs) -> bytes:
     """The system's description for its own `files`, with the full names of the images `named`."""
     from compos.config.dump import metadata_document
 
     canonical = {
-        name: parts.images[name].name if name in parts.images else canonical_name(name)
+        name: inputs.images[name].name if name in inputs.images else canonical_name(name)
         for name in named
     }
     return metadata_document(config, form, canonical)
 
 
-def _look_at_powers(config: Config, parts: Parts, current: set[str], *, allowed: bool) -> None:
+def _look_at_powers(config: Config, inputs: Inputs, current: set[str], *, allowed: bool) -> None:
     """Name the images whose labels grant them power over the machine; our bricks are known, and
     `current` are some."""
     from compos.config.load import SETTINGS_LABEL
 
     images = {
         name: image
-        for name, image in parts.images.items()
+        for name, image in inputs.images.items()
         if image.config.labels.get(SETTINGS_LABEL) and name not in current and not is_shipped(name)
     }
     if not images:

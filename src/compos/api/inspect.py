@@ -48,9 +48,9 @@ def inspect(
     from compos.compose.host_files import read_sources
     from compos.compose.system import compose_system
     from compos.config.dump import metadata_document
-    from compos.output.build import find_parts
+    from compos.output.build import resolve_inputs
     from compos.output.formats import choose, machines
-    from compos.output.job import Job, Request
+    from compos.output.job import BuildRequest, Job
     from compos.report.sizes import system_parts
 
     with listening(listener):
@@ -62,11 +62,11 @@ def inspect(
         system = compose_system(
             access.store,
             config,
-            find_parts(source, config, described.platform),
+            resolve_inputs(source, config, described.platform),
             lambda form: metadata_document(config, form),
             sources=read_sources(access.store, config.files),
             machines=machines(formats),
         )
-        request = Request(formats, "zstd", described.platform.architecture)
+        request = BuildRequest(formats, "zstd", described.platform.architecture)
         job = Job(access.store, system, request, {}, [], {})
         return Inspection(tuple(system_parts(job, config)), tuple(system.kept))

@@ -63,10 +63,10 @@ def config(
     if with_images:
         from compos.api.access import Access
         from compos.compose.effective import effective_config
-        from compos.output.build import find_parts
+        from compos.output.build import resolve_inputs
 
         source = Access(debian.over(settings)).images(packages=described.packages)
-        system = effective_config(system, find_parts(source, system, described.platform).images)
+        system = effective_config(system, resolve_inputs(source, system, described.platform).images)
     if form == "json":
         click.echo(resolved_json(system))
     else:

@@ -13,19 +13,19 @@ from compos.errors import CombinedError, ComposError, DiskFull
 
 __all__ = ["explained", "show", "show_usage", "traces", "unforeseen"]
 
-MOST = 12
+MAX_ERRORS = 12
 """Errors shown of one run; the rest are counted."""
 
 
 def show(error: ComposError) -> None:
     """Print `error`, or each of several."""
     errors = error.errors if isinstance(error, CombinedError) else (error,)
-    for number, one in enumerate(errors[:MOST]):
+    for number, one in enumerate(errors[:MAX_ERRORS]):
         if number:
             _say("")
         _show_one(one)
-    if len(errors) > MOST:
-        _say(f"\n… and {len(errors) - MOST} more errors")
+    if len(errors) > MAX_ERRORS:
+        _say(f"\n… and {len(errors) - MAX_ERRORS} more errors")
 
 
 def _show_one(error: ComposError) -> None:

@@ -161,11 +161,11 @@ def qemu(path: Path, *, settings: Settings, **options: Any) -> int:
     from compos.run.disks import parse_disk
     from compos.run.machine import launch
     from compos.run.network import parse_networking, parse_publish
-    from compos.run.prepare import Request, prepare
+    from compos.run.prepare import RunRequest, prepare
 
     access = Access(settings.images)
     prepared = prepare(
-        Request(
+        RunRequest(
             path,
             lambda: access.store,
             kind=kind,

@@ -24,8 +24,8 @@ KEYS = ("cliopts", "stdout", "stderr")
 CONSOLE = ("stdout", "stderr")
 """Destinations that are words, and mean the console."""
 
-LONGEST = 64 << 10
-OPTIONS_LONGEST = 4095
+MAX_SIZE = 64 << 10
+MAX_OPTIONS = 4095
 """What init takes."""
 
 
@@ -35,8 +35,8 @@ def runtime_config(root: Mapping[str, Node], store: Path) -> bytes:
     node = root.get(RUNTIME_CONFIG)
     if node is None or node.kind != FILE:
         return b""
-    if node.size > LONGEST:
-        raise _problem(f"it has {node.size} bytes", f"Keep it below {LONGEST} bytes.")
+    if node.size > MAX_SIZE:
+        raise _problem(f"it has {node.size} bytes", f"Keep it below {MAX_SIZE} bytes.")
     with Contents(store) as contents:
         return b"".join(contents.chunks(node.content))
 
@@ -62,9 +62,9 @@ def _settings(text: bytes) -> tuple[str, ...]:
         if key != "cliopts" and value and value not in CONSOLE and not value.startswith("/"):
             raise _problem(f"`{key}` is {value!r}", "Write stdout, stderr or an absolute path.")
     options = " ".join(values[0].split())
-    if len(options.encode()) > OPTIONS_LONGEST:
+    if len(options.encode()) > MAX_OPTIONS:
         raise _problem(
-            "`cliopts` is too long", f"Keep it below {OPTIONS_LONGEST} bytes, or use config.toml."
+            "`cliopts` is too long", f"Keep it below {MAX_OPTIONS} bytes, or use config.toml."
         )
     return (options, *values[1:])
 

@@ -20,7 +20,7 @@ _DYNAMIC = struct.Struct("<qQ")
 PT_LOAD, PT_DYNAMIC, PT_INTERP = 1, 2, 3
 DT_NULL, DT_NEEDED, DT_STRTAB, DT_STRSZ, DT_SONAME = 0, 1, 5, 10, 14
 SHT_NOBITS = 8
-MOST_NAME = 4096
+MAX_NAME = 4096
 
 
 class ElfError(ValueError):
@@ -109,7 +109,7 @@ def _unpack(form: struct.Struct, data: bytes, offset: int, what: str) -> tuple[i
 
 
 def _text(data: bytes, start: int, end: int) -> str:
-    stop = data.find(b"\0", start, min(end, start + MOST_NAME))
+    stop = data.find(b"\0", start, min(end, start + MAX_NAME))
     if not 0 <= start <= len(data) or stop < 0:
         raise ElfError("a name does not end")
     return data[start:stop].decode("utf-8", "surrogateescape")

@@ -17,7 +17,7 @@ from compos.compose.lz import LZ4_LEGACY, LZOP, LzError, lz4_legacy, lzop
 
 __all__ = ["KernelImageError", "decompressed", "plain_kernel"]
 
-LARGEST = 1 << 30
+MAX_KERNEL = 1 << 30
 """Bytes of an uncompressed kernel that are believed."""
 
 LZMA_MEMORY = 256 << 20
@@ -62,7 +62,7 @@ def plain_kernel(data: bytes) -> bytes:
     )
 
 
-def decompressed(data: bytes, limit: int = LARGEST) -> bytes | None:
+def decompressed(data: bytes, limit: int = MAX_KERNEL) -> bytes | None:
     """What is compressed in `data` in any way that the kernel's build knows; None when nothing is.
 
     Raises `KernelImageError` for what is damaged or larger than `limit` bytes.

@@ -22,9 +22,9 @@ from compos.compose.drivers import ANY, BASE, CHECKSUMS, MACHINES
 from compos.compose.drivers import LABEL as MODULES_LABEL
 from compos.compose.files import files_components
 from compos.compose.host_files import HostFile
+from compos.compose.inputs import Inputs
 from compos.compose.kernel import kernel_component
 from compos.compose.kernel_modules import FIRMWARE, PLACES, kept_firmware, kept_modules
-from compos.compose.parts import Parts
 from compos.compose.plan import LABEL as PLAN_LABEL
 from compos.compose.plan import PATH as PLAN_PATH
 from compos.compose.plan import SECCOMP_LABEL, boot_plan, require_startable
@@ -104,7 +104,7 @@ class System:
 def compose_system(
     store: Store,
     config: Config,
-    parts: Parts,
+    inputs: Inputs,
     metadata: Callable[[str], bytes],
     *,
     sources: Mapping[str, HostFile | None],
@@ -112,7 +112,7 @@ def compose_system(
     sbom: SbomOptions | None = None,
     machines: Iterable[str] = (),
 ) -> System:
-    """Compose `config` of `parts` and of `sources`, the host files that it names (`read_sources`).
+    """Compose `config` of `inputs` and of `sources`, the host files that it names (`read_sources`).
 
     `metadata` renders the document for `files: metadata`, `sbom` asks for an SBOM.
 
@@ -123,7 +123,7 @@ def compose_system(
     """
     with progress.task("compose"):
         return _Composition(
-            store, config, parts, machines, decompress_kernel=decompress_kernel
+            store, config, inputs, machines, decompress_kernel=decompress_kernel
         ).system(metadata, sources, sbom)
 
 
@@ -132,14 +132,14 @@ class _Composition:
         self,
         store: Store,
         config: Config,
-        parts: Parts,
+        inputs: Inputs,
         machines: Iterable[str],
         *,
         decompress_kernel: bool,
     ) -> None:
         self.store = store
         self.config = config
-        self.parts = parts
+        self.inputs = inputs
         self.machines = tuple(machines) or ANY
         self.decompress_kernel = decompress_kernel
         self.kept: list[Kept] = []
@@ -168,7 +168,7 @@ class _Composition:
     ) -> System:
         config = self.config
         components: list[Component] = []
-        unpack(self.store, self.parts.images.values())
+        unpack(self.store, self.inputs.images.values())
         if config.kernel and config.kernel.image:
             components.append(
                 self._copied("kernel") or self._kernel(config.kernel, config.kernel.image)
@@ -198,12 +198,12 @@ class _Composition:
 
     def _image(self, reference: str, folder: str) -> Image:
         """An image whose files go into `folder` (empty: the root)."""
-        image = self.parts.images[reference]
+        image = self.inputs.images[reference]
         self.images.append((image, folder))
         return image
 
     def _copied(self, location: str) -> Component | None:
-        return self.parts.copies.components.get(location) if self.parts.copies else None
+        return self.inputs.copies.components.get(location) if self.inputs.copies else None
 
     def _kernel(self, kernel: Kernel, reference: str) -> Component:
         image = self._image(reference, "")
@@ -221,7 +221,7 @@ class _Composition:
     def _automatic(self) -> dict[str, str]:
         """The modules that nobody has to name, with the reason of each."""
         wanted = dict.fromkeys((*BASE, *CHECKSUMS), "used by init")
-        for image in self.parts.images.values():
+        for image in self.inputs.images.values():
             for name in image.config.labels.get(MODULES_LABEL, "").split():
                 wanted.setdefault(name, f"declared by {image.name}")
         for section in SECTIONS:
@@ -276,25 +276,27 @@ class _Composition:
         return components
 
     def _volume(self, number: int, volume: Volume) -> Component:
-        layout = self.parts.layouts.get(volume.name)
+        layout = self.inputs.layouts.get(volume.name)
         folder = f"containers/volumes/{volume.name}/lower"
         content = layout or (self._image(volume.image, folder) if volume.image else None)
         return volume_component(self.store, number, volume, content)
 
     def _planned(self) -> bool:
         """Whether an init image carries out a boot plan."""
-        if self._copied("init[0]") and self.parts.copies:
-            return self.parts.copies.planned
+        if self._copied("init[0]") and self.inputs.copies:
+            return self.inputs.copies.planned
         return self._init_says(PLAN_LABEL)
 
     def _init_says(self, label: str) -> bool:
-        images = [self.parts.images[name] for name in self.config.init if name in self.parts.images]
+        images = [
+            self.inputs.images[name] for name in self.config.init if name in self.inputs.images
+        ]
         return any(label in image.config.labels for image in images)
 
     def _shares_profiles(self) -> bool:
         """Whether init puts seccomp profiles into the specifications."""
-        if self._copied("init[0]") and self.parts.copies:
-            return self.parts.copies.shares_profiles
+        if self._copied("init[0]") and self.inputs.copies:
+            return self.inputs.copies.shares_profiles
         return self._planned() and self._init_says(SECCOMP_LABEL)
 
     def _profile(
@@ -325,9 +327,9 @@ class _Composition:
 
     def _container(self, section: str, index: int, entry: ImageEntry) -> tuple[Component, Bundle]:
         location = f"{section}[{index}]"
-        if (copied := self._copied(location)) and self.parts.copies:
-            self.roots.setdefault(copied.source, self.parts.copies.roots[location])
-            bundle = self.parts.copies.bundles[location]
+        if (copied := self._copied(location)) and self.inputs.copies:
+            self.roots.setdefault(copied.source, self.inputs.copies.roots[location])
+            bundle = self.inputs.copies.bundles[location]
             if self._shares_profiles():
                 return copied, bundle
             with Contents(self.store.root) as contents:
@@ -335,7 +337,7 @@ class _Composition:
                     contents.chunks(copied.tree[f"{bundle.path}/config.json"].content)
                 )
             return with_profile_inside(copied, bundle, config)
-        image = self.parts.images[entry.image]
+        image = self.inputs.images[entry.image]
         settings, from_label = merge_settings(entry.settings, image)
         settings = self._shared(section, entry, settings)
         follows = (
@@ -394,7 +396,7 @@ class _Composition:
         return settings
 
     def _merged(self, entry: ImageEntry) -> Settings:
-        image = self.parts.images.get(entry.image)
+        image = self.inputs.images.get(entry.image)
         if image is None:
             return entry.settings
         return merge_settings(entry.settings, image)[0]

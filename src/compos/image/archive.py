@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Archive", "identity", "opened"]
 
-LARGEST_DOCUMENT = 8 << 20
+MAX_DOCUMENT = 8 << 20
 """Bytes of a manifest, an index or a config that are read."""
 
 MAX_MEMBERS = 100_000
@@ -49,7 +49,7 @@ _HEADERS = (
     tarfile.GNUTYPE_LONGNAME,
     tarfile.GNUTYPE_LONGLINK,
 )
-_MOST_LINKS = 8
+_MAX_LINKS = 8
 _BUFFER = 1 << 20
 
 
@@ -215,7 +215,7 @@ class _Tar:
         """The regular member that `name` means: `docker save` writes layers that several images
         share as links."""
         name = posixpath.normpath(name)
-        for _ in range(_MOST_LINKS):
+        for _ in range(_MAX_LINKS):
             member = self._members.get(name)
             if member is None or member.isreg():
                 return member
@@ -257,11 +257,11 @@ class _Guarded(RawIOBase):
 
 def _whole(archive: Archive, path: Path, name: str) -> bytes:
     with archive.stream(name) as stream:
-        data = stream.read(LARGEST_DOCUMENT + 1)
-    if len(data) > LARGEST_DOCUMENT:
+        data = stream.read(MAX_DOCUMENT + 1)
+    if len(data) > MAX_DOCUMENT:
         raise ImageError(
             "archive-damaged",
-            f"{name} is larger than {LARGEST_DOCUMENT >> 20} MiB",
+            f"{name} is larger than {MAX_DOCUMENT >> 20} MiB",
             place=str(path),
             hint="Save it again.",
         )

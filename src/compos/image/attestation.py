@@ -36,7 +36,7 @@ STATEMENT = "https://in-toto.io/Statement/v0.1"
 PREDICATE_TYPE = "in-toto.io/predicate-type"
 SPDX = "https://spdx.dev/Document"
 
-_LARGEST = 256 << 20
+_MAX_STATEMENT = 256 << 20
 """Bytes of a statement: it is read into memory. A whole distribution's SBOM has some 20 MB."""
 
 
@@ -86,10 +86,10 @@ def spdx_documents(store: Store, image: Image) -> Iterator[dict[str, Any]]:
 
 def _predicate(store: Store, image: Image, layer: Descriptor) -> dict[str, Any]:
     place = f"{image.name}: {layer.digest}"
-    if layer.size > _LARGEST:
-        raise sbom_error(f"it is larger than {_LARGEST >> 20} MiB", place)
+    if layer.size > _MAX_STATEMENT:
+        raise sbom_error(f"it is larger than {_MAX_STATEMENT >> 20} MiB", place)
     try:
-        statement = parse_json(store.read(layer.digest), limit=_LARGEST)
+        statement = parse_json(store.read(layer.digest), limit=_MAX_STATEMENT)
     except ValueError as error:
         raise sbom_error("it is not JSON", place) from error
     if not isinstance(statement, dict) or statement.get("predicateType") != SPDX:

@@ -15,7 +15,7 @@ from compos.image.archive_blobs import copy_blobs, full_name, read_document
 from compos.image.docker_archive import import_docker, saved_names, saved_platform
 from compos.image.json_document import canonical_json
 from compos.image.layout_index import entries_of, images_of, name_of_entry
-from compos.image.model import INDEX, Descriptor, Index, parse_document
+from compos.image.model import INDEX, Descriptor, ImageIndex, parse_document
 from compos.image.names import Origin, bind, origin_of, require_free
 from compos.image.reference import Reference
 from compos.image.selection import MAX_DEPTH
@@ -110,7 +110,7 @@ def _import_all(
             hint="Save fewer.",
         )
     _, document = parse_document(read_document(store, archive, root), media_type=root.media_type)
-    if isinstance(document, Index):
+    if isinstance(document, ImageIndex):
         for child in images_of(document) if depth < MAX_DEPTH else ():
             if store.has(child.digest, child.size) or archive.has(child.digest.path):
                 _import_all(store, archive, child, seen, depth + 1)

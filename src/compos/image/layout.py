@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from compos.errors import ImageError
-from compos.image.model import Descriptor, Index, Manifest, wrong_platform
+from compos.image.model import Descriptor, ImageIndex, Manifest, wrong_platform
 from compos.image.platform import Platform
 from compos.image.selection import (
     Documents,
@@ -80,7 +80,7 @@ def _collect(
 
 
 def _chosen(
-    name: str, index: Index, platforms: Sequence[Platform] | None, documents: Documents
+    name: str, index: ImageIndex, platforms: Sequence[Platform] | None, documents: Documents
 ) -> list[tuple[Descriptor, Manifest]]:
     if platforms is not None:
         selected = [select_in(name, index, platform, documents) for platform in platforms]

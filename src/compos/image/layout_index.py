@@ -9,7 +9,7 @@ from __future__ import annotations
 from compos.errors import ImageError
 from compos.image.archive import Archive
 from compos.image.archive_blobs import full_name, not_one
-from compos.image.model import Descriptor, Index, parse_document
+from compos.image.model import Descriptor, ImageIndex, parse_document
 from compos.image.platform import Platform
 from compos.image.selection import Documents, select_in
 from compos.image.store import REF_NAME
@@ -21,17 +21,17 @@ FULL_NAME = "io.containerd.image.name"
 only the tag."""
 
 
-def entries_of(archive: Archive) -> Index:
+def entries_of(archive: Archive) -> ImageIndex:
     """`index.json`; raises `ImageError` (`archive-damaged`, ...)."""
     _, index = parse_document(archive.document("index.json"))
-    if not isinstance(index, Index):
+    if not isinstance(index, ImageIndex):
         raise ImageError(
             "archive-damaged", "index.json is not an image index", hint="Save the image again."
         )
     return index
 
 
-def images_of(index: Index) -> tuple[Descriptor, ...]:
+def images_of(index: ImageIndex) -> tuple[Descriptor, ...]:
     """The manifests and indexes of an index."""
     return (*index.images(), *index.inner())
 
@@ -42,7 +42,7 @@ def name_of_entry(entry: Descriptor) -> str:
 
 
 def select_root(
-    entries: Index, wanted: str, platform: Platform, documents: Documents
+    entries: ImageIndex, wanted: str, platform: Platform, documents: Documents
 ) -> Descriptor:
     """The entry of `index.json` that `wanted` (a tag, a name or a digest; empty: the only one)
     means: several may be one image's platforms.
@@ -53,13 +53,13 @@ def select_root(
     if len({one.digest for one in found}) == 1:
         return found[0]
     if len({name_of_entry(one) for one in found}) == 1:
-        selected = select_in(wanted, Index(found), platform, documents).descriptor
+        selected = select_in(wanted, ImageIndex(found), platform, documents).descriptor
         return next((one for one in found if one.digest == selected.digest), selected)
     names = [name_of_entry(one) or one.digest for one in images_of(entries)]
     raise not_one(names, wanted, len(found))
 
 
-def _found(entries: Index, wanted: str) -> tuple[Descriptor, ...]:
+def _found(entries: ImageIndex, wanted: str) -> tuple[Descriptor, ...]:
     if not wanted:
         return images_of(entries)
     full = full_name(wanted)

@@ -32,7 +32,7 @@ __all__ = [
     "Descriptor",
     "Image",
     "ImageConfig",
-    "Index",
+    "ImageIndex",
     "Manifest",
     "parse_document",
     "unverifiable",
@@ -217,7 +217,7 @@ class Manifest(NamedTuple):
                 raise unverifiable(name, blob)
 
 
-class Index(NamedTuple):
+class ImageIndex(NamedTuple):
     """An image index (Docker: manifest list): one manifest a platform, and attestations."""
 
     manifests: tuple[Descriptor, ...]
@@ -297,7 +297,7 @@ def wrong_platform(name: str, wanted: Platform, there: Sequence[Platform]) -> Im
     )
 
 
-def parse_document(data: bytes, *, media_type: str = "") -> tuple[str, Manifest | Index]:
+def parse_document(data: bytes, *, media_type: str = "") -> tuple[str, Manifest | ImageIndex]:
     """Read a manifest or an index; returns its media type and its value.
 
     The document's own `mediaType` is believed before `media_type` (from a header or a descriptor).
@@ -317,7 +317,7 @@ def parse_document(data: bytes, *, media_type: str = "") -> tuple[str, Manifest 
         raise _malformed("the document is a manifest and an index at once")
     if kind in INDEX_TYPES or ("manifests" in plain and kind not in MANIFEST_TYPES):
         kind = kind if kind in INDEX_TYPES else INDEX
-        return kind, Index(_list(plain.get("manifests"), "manifests", Descriptor.from_json))
+        return kind, ImageIndex(_list(plain.get("manifests"), "manifests", Descriptor.from_json))
     if kind in MANIFEST_TYPES or ("config" in plain and "layers" in plain):
         kind = kind if kind in MANIFEST_TYPES else MANIFEST
         layers = _list(plain.get("layers"), "layers", Descriptor.from_json)

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from compos.errors import ImageError
-from compos.image.model import INDEX, REFERENCE_DIGEST, Descriptor, Index, parse_document
+from compos.image.model import INDEX, REFERENCE_DIGEST, Descriptor, ImageIndex, parse_document
 from compos.image.push import push_root
 from compos.image.reference import Reference
 from compos.image.registry import Registry
@@ -47,22 +47,22 @@ def publish(
         notice(f"{target} is up to date")
         return
     _, document = parse_document(store.read(root.digest), media_type=root.media_type)
-    if isinstance(document, Index) and there is not None:
+    if isinstance(document, ImageIndex) and there is not None:
         root = _merge(store, root, document, reference, registry)
     push_root(store, root, registry=registry, target=target)
-    if arch_tags and isinstance(document, Index):
+    if arch_tags and isinstance(document, ImageIndex):
         for manifest, tag in _architectures(document, reference):
             push_root(store, manifest, registry=registry, target=tag)
 
 
 def _merge(
-    store: Store, ours_root: Descriptor, ours: Index, reference: Reference, registry: Registry
+    store: Store, ours_root: Descriptor, ours: ImageIndex, reference: Reference, registry: Registry
 ) -> Descriptor:
     """An index with our manifests and those of the registry for other platforms, complete in the
     store."""
     root, data = registry.manifest(reference)
     _, theirs = parse_document(data, media_type=root.media_type)
-    if not isinstance(theirs, Index):
+    if not isinstance(theirs, ImageIndex):
         return ours_root
     own = {one.platform for one in ours.manifests}
     kept = [
@@ -85,12 +85,12 @@ def _fetch(store: Store, registry: Registry, reference: Reference, manifest: Des
     _, data = registry.manifest(reference, manifest)
     store.put(data, manifest.media_type)
     _, document = parse_document(data, media_type=manifest.media_type)
-    for blob in () if isinstance(document, Index) else document.blobs:
+    for blob in () if isinstance(document, ImageIndex) else document.blobs:
         if not store.has(blob.digest, blob.size):
             registry.download(reference, blob, store)
 
 
-def _architectures(index: Index, reference: Reference) -> Iterator[tuple[Descriptor, str]]:
+def _architectures(index: ImageIndex, reference: Reference) -> Iterator[tuple[Descriptor, str]]:
     for manifest in index.manifests:
         if (
             manifest.platform

@@ -15,7 +15,7 @@ from compos.errors import BlobMissing, ImageError
 from compos.image.model import (
     Descriptor,
     ImageConfig,
-    Index,
+    ImageIndex,
     Manifest,
     parse_document,
     unverifiable,
@@ -82,10 +82,10 @@ def select_manifest(
     return select_in(name, document, platform, documents)
 
 
-def select_in(name: str, index: Index, platform: Platform, documents: Documents) -> Selected:
+def select_in(name: str, index: ImageIndex, platform: Platform, documents: Documents) -> Selected:
     """As `select_manifest`, in an index that has been read."""
     there: list[Platform] = []
-    unnamed: list[tuple[Index, Descriptor]] = []
+    unnamed: list[tuple[ImageIndex, Descriptor]] = []
     for one in _indexes(name, index, documents):
         if found := one.best(platform):
             return _selected(name, one, found, documents, is_named=True)
@@ -101,10 +101,10 @@ def select_in(name: str, index: Index, platform: Platform, documents: Documents)
 
 
 def _selected(
-    name: str, index: Index, entry: Descriptor, documents: Documents, *, is_named: bool
+    name: str, index: ImageIndex, entry: Descriptor, documents: Documents, *, is_named: bool
 ) -> Selected:
     manifest = read_document(name, entry, documents)
-    if isinstance(manifest, Index):
+    if isinstance(manifest, ImageIndex):
         raise ImageError(
             "image-media-type",
             "the index calls another index a manifest",
@@ -115,7 +115,7 @@ def _selected(
 
 
 def all_manifests(
-    name: str, index: Index, documents: Documents
+    name: str, index: ImageIndex, documents: Documents
 ) -> Iterator[tuple[Descriptor, Manifest | ImageError]]:
     """Every manifest that `index` leads to, attestations included, each once; for one that cannot
     be used the reason.
@@ -131,7 +131,7 @@ def all_manifests(
 
 
 def _usable(
-    name: str, index: Index, entry: Descriptor, documents: Documents
+    name: str, index: ImageIndex, entry: Descriptor, documents: Documents
 ) -> Manifest | ImageError:
     if not entry.digest.is_verifiable:
         return unverifiable(name, entry)
@@ -143,7 +143,7 @@ def _usable(
     return manifest
 
 
-def indexes_inside(name: str, index: Index, documents: Documents) -> list[Descriptor]:
+def indexes_inside(name: str, index: ImageIndex, documents: Documents) -> list[Descriptor]:
     """The indexes that `index` leads to, each once; raises as `select_manifest` does."""
     found: list[Descriptor] = []
     for _ in _indexes(name, index, documents, found):
@@ -152,16 +152,16 @@ def indexes_inside(name: str, index: Index, documents: Documents) -> list[Descri
 
 
 def _indexes(
-    name: str, index: Index, documents: Documents, found: list[Descriptor] | None = None
-) -> Iterator[Index]:
+    name: str, index: ImageIndex, documents: Documents, found: list[Descriptor] | None = None
+) -> Iterator[ImageIndex]:
     """`index` and those inside of it, level by level, each once; their descriptors go into
     `found`."""
-    level: Sequence[Index] = [index]
+    level: Sequence[ImageIndex] = [index]
     seen: set[str] = set()
     entries = 0
     absent: ImageError | None = None
     for depth in range(MAX_DEPTH + 1):
-        deeper: list[Index] = []
+        deeper: list[ImageIndex] = []
         for one in level:
             entries += len(one.manifests)
             if entries > MAX_ENTRIES:
@@ -180,7 +180,7 @@ def _indexes(
                     # What was saved may lack platforms.
                     absent = absent or error
                     continue
-                if isinstance(document, Index):
+                if isinstance(document, ImageIndex):
                     deeper.append(document)
                     if found is not None:
                         found.append(inner.plain)
@@ -189,7 +189,7 @@ def _indexes(
         raise absent
 
 
-def read_document(name: str, blob: Descriptor, documents: Documents) -> Manifest | Index:
+def read_document(name: str, blob: Descriptor, documents: Documents) -> Manifest | ImageIndex:
     """A manifest or an index of the image `name`. Raises `ImageError` (`image-malformed`,
     `image-digest`, ...)."""
     with _placed(name):

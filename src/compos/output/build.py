@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from compos.compose.host_files import HostFile, read_sources
-from compos.compose.parts import Parts
+from compos.compose.inputs import Inputs
 from compos.config.digest import digest
 from compos.config.images import image_locations, image_marks, layout_volumes
 from compos.config.model import Config
@@ -25,7 +25,7 @@ from compos.image.reference import Reference
 from compos.image.source import Images, canonical_name
 from compos.image.store import Store
 from compos.output.formats import machines, make
-from compos.output.job import Job, Request
+from compos.output.job import BuildRequest, Job
 from compos.output.write import Output
 from compos.progress import notice
 from compos.tree import record
@@ -34,7 +34,7 @@ from compos.version import __version__
 if TYPE_CHECKING:
     from compos.compose.copies import Copies
 
-__all__ = ["described_outputs", "find_parts"]
+__all__ = ["describe_outputs", "resolve_inputs"]
 
 KIND = DerivedKind.RESULT
 
@@ -43,13 +43,13 @@ REMEMBERED = 128 << 20
 again, and twice its memory."""
 
 
-def find_parts(
+def resolve_inputs(
     source: Images,
     config: Config,
     platform: Platform,
     copies: Copies | None = None,
     tools: Iterable[str] = (),
-) -> Parts:
+) -> Inputs:
     """Everything that `config` names, for `platform`, but what is in `copies`; and the images
     `tools`.
 
@@ -75,7 +75,7 @@ def find_parts(
         for one in error.errors if isinstance(error, CombinedError) else (error,):
             _locate(one, config)
         raise
-    return Parts(
+    return Inputs(
         {reference: found[reference, platform] for reference in references},
         layouts,
         copies,
@@ -101,11 +101,11 @@ def _locate(error: ComposError, config: Config) -> None:
             return
 
 
-def described_outputs(
+def describe_outputs(
     store: Store,
     config: Config,
-    parts: Parts,
-    request: Request,
+    inputs: Inputs,
+    request: BuildRequest,
     metadata: Callable[[str], bytes],
     *,
     fetch_attestations: Callable[[Iterable[Image]], None] | None = None,
@@ -118,8 +118,8 @@ def described_outputs(
     Raises `ConfigError`, `ImageError`, `OutputError`.
     """
     sources = read_sources(store, config.files)
-    held = _attested(store, parts, request)
-    key = _key(config, parts, request, sources, held)
+    held = _attested(store, inputs, request)
+    key = _key(config, inputs, request, sources, held)
     remembered = record.load_groups(store.derived(KIND, key), KIND, store)
     if remembered is not None:
         groups, notes = remembered
@@ -133,31 +133,31 @@ def described_outputs(
 
     limit = limit_of(store.root)
     if fetch_attestations and not all(held.values()):
-        fetch_attestations(parts.images.values())
-        held = _attested(store, parts, request)
-        key = _key(config, parts, request, sources, held)
+        fetch_attestations(inputs.images.values())
+        held = _attested(store, inputs, request)
+        key = _key(config, inputs, request, sources, held)
     system = compose_system(
         store,
         config,
-        parts,
+        inputs,
         metadata,
         sources=sources,
         decompress_kernel=request.decompress_kernel,
         sbom=request.sbom,
         machines=machines(request.formats),
     )
-    findings = [*ignored_users(config, parts.images), *scripts_that_fail(store, system.root)]
-    if parts.copies:
+    findings = [*ignored_users(config, inputs.images), *scripts_that_fail(store, system.root)]
+    if inputs.copies:
         from compos.compose.unchanged import unchanged_sections
 
-        findings += unchanged_sections(store, parts.copies, config, system)
-    job = Job(store, system, request, parts.tools, findings, {})
+        findings += unchanged_sections(store, inputs.copies, config, system)
+    job = Job(store, system, request, inputs.tools, findings, {})
     outputs = make(job, request.formats)
     inline = sum(
         len(piece) for output in outputs for piece in output.pieces if isinstance(piece, bytes)
     )
     # An SBOM that arrived meanwhile is in the system, and not in the key.
-    if inline <= REMEMBERED and (all(held.values()) or held == _attested(store, parts, request)):
+    if inline <= REMEMBERED and (all(held.values()) or held == _attested(store, inputs, request)):
         with store.derive(KIND, key) as path:
             record.save_groups(path, KIND, outputs, job.notes)
     keep_bound(store, limit)
@@ -170,11 +170,11 @@ def _tell(notes: Iterable[str]) -> None:
         notice(note)
 
 
-def _attested(store: Store, parts: Parts, request: Request) -> dict[str, bool]:
+def _attested(store: Store, inputs: Inputs, request: BuildRequest) -> dict[str, bool]:
     """Of which images, by reference, the store has all that goes into the SBOM; empty without
     one."""
     return (
-        {reference: attested(store, image) for reference, image in parts.images.items()}
+        {reference: attested(store, image) for reference, image in inputs.images.items()}
         if request.sbom
         else {}
     )
@@ -182,19 +182,19 @@ def _attested(store: Store, parts: Parts, request: Request) -> dict[str, bool]:
 
 def _key(
     config: Config,
-    parts: Parts,
-    request: Request,
+    inputs: Inputs,
+    request: BuildRequest,
     sources: Mapping[str, HostFile | None],
     held: Mapping[str, bool],
 ) -> str:
     """Every input of a build, as a digest; `held` as `_attested` gives it."""
     hasher = hashlib.sha256()
     names = sorted(
-        (reference, image.name, image.digest) for reference, image in parts.images.items()
+        (reference, image.name, image.digest) for reference, image in inputs.images.items()
     )
     layouts = sorted(
         (name, layout.name, layout.root.digest, [blob.digest for blob in layout.blobs])
-        for name, layout in parts.layouts.items()
+        for name, layout in inputs.layouts.items()
     )
     fixed = (
         KIND.version,
@@ -209,19 +209,19 @@ def _key(
         request.size,
         request.reference,
         request.name if any(one.named for one in request.formats) else "",
-        sorted((reference, image.digest) for reference, image in parts.tools.items()),
+        sorted((reference, image.digest) for reference, image in inputs.tools.items()),
         request.decompress_kernel,
         request.sbom,
         # What is lacking now may be there next time.
         sorted(
             (
-                parts.images[name].digest,
-                [one.digest for one in parts.images[name].attestations],
+                inputs.images[name].digest,
+                [one.digest for one in inputs.images[name].attestations],
                 whole,
             )
             for name, whole in held.items()
         ),
-        (parts.copies.key, sorted(parts.copies.components)) if parts.copies else None,
+        (inputs.copies.key, sorted(inputs.copies.components)) if inputs.copies else None,
         sorted((name, found and found.digest) for name, found in sources.items()),
     )
     hasher.update(repr(fixed).encode("utf-8", "surrogateescape"))

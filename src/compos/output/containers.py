@@ -10,9 +10,9 @@ from typing import Literal
 
 from compos.filesystem.compress import block_compressor_identity
 from compos.image.derived_kinds import DerivedKind
+from compos.output.cached import CachedContainer, cached_container, cached_file
 from compos.output.disks import GIB, MIB, Layout, any_firmware, disk
 from compos.output.job import Job, identity
-from compos.output.kept import Spooled, kept, spooled
 from compos.output.payload import root_kind
 from compos.output.write import Output
 from compos.tree.node import Piece
@@ -58,7 +58,7 @@ def _qcow2(job: Job, made: tuple[Piece, ...]) -> tuple[Piece, ...]:
         return tuple(qcow2_pieces(made))
     compression: Literal["zlib", "zstd"] = "zstd" if job.request.compression == "zstd" else "zlib"
     return (
-        kept(
+        cached_file(
             job.store,
             DerivedKind.QCOW2,
             block_compressor_identity("zstd" if compression == "zstd" else "gzip"),
@@ -85,7 +85,7 @@ def gcp(job: Job) -> list[Output]:
     from compos.disk.gzip_tar import write_gzip_tar
 
     made = disk(job, _cloud(job, GIB, GIB))
-    packed = spooled(
+    packed = cached_container(
         job.store,
         DerivedKind.GZIP_TAR,
         block_compressor_identity("gzip"),
@@ -148,13 +148,13 @@ def _cloud(job: Job, smallest: int, unit: int = MIB) -> Layout:
     )
 
 
-def _vmdk(job: Job, made: tuple[Piece, ...]) -> Spooled:
+def _vmdk(job: Job, made: tuple[Piece, ...]) -> CachedContainer:
     """With its digest where an appliance is made, so that both formats share one."""
     from compos.disk.vmdk import write_vmdk
 
     own = _id("vmdk", made)
     digest = any(one.names_digests for one in job.request.formats)
-    return spooled(
+    return cached_container(
         job.store,
         DerivedKind.VMDK,
         block_compressor_identity("gzip"),

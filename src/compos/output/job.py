@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from compos.output.formats import Format
     from compos.tree.node import Piece
 
-__all__ = ["EFI_STUB", "INIT", "RPI3", "Job", "Request", "identity"]
+__all__ = ["EFI_STUB", "INIT", "RPI3", "BuildRequest", "Job", "identity"]
 
 EFI_STUB = "compos/efi-stub:v1"
 INIT = "compos/init:v1"
@@ -26,7 +26,7 @@ RPI3 = "compos/rpi3:v1"
 Pi's firmware."""
 
 
-class Request(NamedTuple):
+class BuildRequest(NamedTuple):
     """What a build is asked for besides its YAML.
 
     `root` is where bootable media keep it: auto, initrd (unpacked into memory), or a file system on
@@ -55,7 +55,7 @@ class Job(NamedTuple):
 
     store: Store
     system: System
-    request: Request
+    request: BuildRequest
     tools: Mapping[str, Image]
     notes: list[str]
     made: dict[str, list[Piece]]

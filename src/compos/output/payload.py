@@ -33,7 +33,7 @@ __all__ = [
     "uefi_kernel",
 ]
 
-LARGEST_IN_MEMORY = 1 << 30
+MAX_IN_MEMORY = 1 << 30
 """Bytes of a root that goes into memory when nobody says otherwise: its initrd and its files are
 there at once."""
 
@@ -52,7 +52,7 @@ def payload(job: Job, root: RootKind | None = None) -> Payload:
     """The payload of a bootable medium.
 
     The root goes where `root` or else the request says; "auto" is into memory up to
-    `LARGEST_IN_MEMORY`, else onto the medium. With a root on the medium the initrd is not made
+    `MAX_IN_MEMORY`, else onto the medium. With a root on the medium the initrd is not made
     here: it needs to know the place (`finder_initrd`). Raises `OutputError` (`kernel-none`).
     """
     kernel = required_kernel(job)
@@ -79,7 +79,7 @@ def root_kind(job: Job) -> RootKind:
     if job.request.root != AUTO:
         return root_named(job.request.root)
     size = sum(node.size for _, node, _ in job.system.root.nodes)
-    kind = MEMORY if size <= LARGEST_IN_MEMORY else PLAIN
+    kind = MEMORY if size <= MAX_IN_MEMORY else PLAIN
     where = "kept on the medium as EROFS" if kind.on_medium else "unpacked into memory at boot"
     job.note(f"The root ({ceil_div(size, 10**6):,} MB) is {where}; --root chooses.")
     return kind

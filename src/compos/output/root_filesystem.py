@@ -13,8 +13,8 @@ from uuid import UUID
 from compos import progress
 from compos.filesystem.compress import block_compressor_identity
 from compos.image.derived_kinds import DerivedKind
+from compos.output.cached import cached_file
 from compos.output.job import Job, identity
-from compos.output.kept import kept
 from compos.output.roots import RootKind
 from compos.tree.contents import piece_size
 from compos.tree.node import Node, Piece
@@ -63,7 +63,7 @@ def _erofs(job: Job, nodes: _Nodes, uuid: UUID) -> _Made:
 def _erofs_zstd(job: Job, nodes: _Nodes, uuid: UUID) -> _Made:
     from compos.filesystem.erofs import write_erofs
 
-    image = kept(
+    image = cached_file(
         job.store,
         DerivedKind.EROFS,
         block_compressor_identity("zstd"),
@@ -83,7 +83,7 @@ def _squashfs(job: Job, nodes: _Nodes, uuid: UUID) -> _Made:
     from compos.filesystem.squashfs import SquashfsCompression, write_squashfs
 
     compression: SquashfsCompression = "gzip" if job.request.compression == "gzip" else "zstd"
-    image = kept(
+    image = cached_file(
         job.store,
         DerivedKind.SQUASHFS,
         block_compressor_identity(compression),

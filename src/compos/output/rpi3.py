@@ -35,7 +35,7 @@ KERNEL, RAMDISK, SCRIPT = 2, 3, 6
 NONE, GZIP = 0, 1
 LOAD = 0x80000
 """Where arm64's boot protocol wants the kernel: 512 KiB above a multiple of 2 MiB."""
-LARGEST_KERNEL = 64 << 20
+MAX_KERNEL = 64 << 20
 """What U-Boot unpacks."""
 
 FIRMWARE = (
@@ -81,10 +81,10 @@ def card(job: Job) -> list[Output]:
         )
     kernel = uefi_kernel(job, required_kernel(job))
     size = sum(map(piece_size, kernel))
-    if size > LARGEST_KERNEL:
+    if size > MAX_KERNEL:
         raise OutputError(
             "rpi3-kernel-too-large",
-            f"the kernel has {size:,} bytes; U-Boot unpacks {LARGEST_KERNEL:,} at most",
+            f"the kernel has {size:,} bytes; U-Boot unpacks {MAX_KERNEL:,} at most",
         )
     cache = KindOfResults(job.store, DerivedKind.KERNEL_GZIP)
     packed = stored(cache, identity("kernel", kernel).hex, "gzip", lambda: kernel)

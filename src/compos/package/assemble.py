@@ -23,7 +23,7 @@ from compos.image.model import (
     ImageConfig,
     parse_document,
 )
-from compos.image.model import Index as ImageIndex
+from compos.image.model import ImageIndex as ImageIndex
 from compos.image.platform import Platform
 from compos.image.store import Store
 from compos.package.recipe import ImageSettings

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from compos.errors import PackageError
-from compos.package.debian.index import Index, load_index
+from compos.package.debian.index import PackageIndex, load_index
 from compos.package.debian.mirror import NO_SECURITY, SECURITY, Mirror
 from compos.package.recipe_fields import Debian
 from compos.progress import notice
@@ -26,9 +26,9 @@ class Indexes:
         self._mirror = mirror
         self._directory = directory
         self._lock = threading.Lock()
-        self._loaded: dict[tuple[tuple[str, ...], tuple[str, ...], str], Index] = {}
+        self._loaded: dict[tuple[tuple[str, ...], tuple[str, ...], str], PackageIndex] = {}
 
-    def index(self, debian: Debian, architecture: str) -> Index:
+    def index(self, debian: Debian, architecture: str) -> PackageIndex:
         """The packages that a recipe can take from Debian.
 
         A mirror without the suite's security updates is an error unless the user said to do

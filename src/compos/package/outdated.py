@@ -20,7 +20,7 @@ from compos.image.platform import Platform
 from compos.image.reference import Reference
 from compos.image.store import REF_NAME, Store
 from compos.package.bricks import find_brick
-from compos.package.debian.index import Index
+from compos.package.debian.index import PackageIndex
 from compos.package.debian.mirror import SECURITY
 from compos.package.debian.package import Package
 from compos.package.debian.solver import resolve
@@ -143,7 +143,7 @@ def _mappings(value: object) -> list[Mapping[str, object]]:
 
 
 def _newer(
-    index: Index,
+    index: PackageIndex,
     now: Mapping[str, Package],
     built: Mapping[str, object],
     name: str,

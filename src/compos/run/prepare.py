@@ -28,14 +28,14 @@ from compos.run.shares import find_virtiofsd
 if TYPE_CHECKING:
     from compos.image.store import Store
 
-__all__ = ["Request", "prepare"]
+__all__ = ["RunRequest", "prepare"]
 
 KERNEL_ROOM = 48
 """MiB that a kernel takes for itself before it unpacks anything."""
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class RunRequest:
     """What a user says; empty means: the usual one. `store` returns the one that has the KVM
     probe's verdict, and may raise `ImageError`; `mem` is in MiB.
 
@@ -67,7 +67,7 @@ class Request:
     detached: bool = False
 
 
-def prepare(request: Request) -> Options:
+def prepare(request: RunRequest) -> Options:
     """Check `request`, make its state directory, disks and address, and choose the accelerator.
     Raises `RunError`."""
     arch = guest_arch(request.arch or platform.machine())

@@ -21,7 +21,7 @@ CHUNK = 128 << 10
 """Bytes that are read at a time. What follows a member or frame is copied, so many small ones want
 this small."""
 
-MOST = 4 << 20
+MAX_OUTPUT = 4 << 20
 """Bytes that are decompressed at a time, whatever a chunk becomes: zeros become a thousand times as
 many."""
 
@@ -182,7 +182,7 @@ class _Decompression:
         while not decompressor.eof:
             if not self.data and getattr(decompressor, "needs_input", True):
                 self.data = self._more()
-            made = decompressor.decompress(self.data, MOST)
+            made = decompressor.decompress(self.data, MAX_OUTPUT)
             if not made and not self.data and not decompressor.eof:
                 raise _cut(self.place)
             self.out.write(made)

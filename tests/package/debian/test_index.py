@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from compos.errors import ComposError, PackageError
-from compos.package.debian.index import Index, load_index
+from compos.package.debian.index import PackageIndex, load_index
 from compos.package.debian.mirror import Mirror
 from tests.package.debian.archive_of import Archive, Key, serve, stanza
 
@@ -36,7 +36,7 @@ def archive(tmp_path: Path, key: Key, **options: object) -> Archive:
     return Archive(tmp_path / "mirror", key, stanzas=list(STANZAS), **options).write()  # type: ignore[arg-type]
 
 
-def load(tmp_path: Path, mirror: Mirror, *, offline: bool = False) -> Index:
+def load(tmp_path: Path, mirror: Mirror, *, offline: bool = False) -> PackageIndex:
     return load_index(mirror, tmp_path / "cache", architecture="amd64", offline=offline)
 
 

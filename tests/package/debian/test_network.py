@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from compos.package.debian.archive import data_tar, fetch_packages
-from compos.package.debian.index import Index, load_index
+from compos.package.debian.index import PackageIndex, load_index
 from compos.package.debian.mirror import Mirror, default_mirror
 from compos.package.debian.solver import resolve
 
@@ -38,7 +38,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def index(mirror: Mirror, cache: Path) -> Index:
+def index(mirror: Mirror, cache: Path) -> PackageIndex:
     return load_index(mirror, cache, architecture="amd64", suites=SUITES)
 
 
@@ -89,7 +89,7 @@ class Apt:
         }
 
 
-def test_same_as_apt(tmp_path: Path, mirror: Mirror, index: Index) -> None:
+def test_same_as_apt(tmp_path: Path, mirror: Mirror, index: PackageIndex) -> None:
     apt = Apt(tmp_path, mirror)
     for names in (BRICKS, ["systemd", "openssh-server", "exim4", "redis-server"]):
         assert {
@@ -97,7 +97,7 @@ def test_same_as_apt(tmp_path: Path, mirror: Mirror, index: Index) -> None:
         } == apt.would_install(names)
 
 
-def test_fetch(mirror: Mirror, index: Index, cache: Path) -> None:
+def test_fetch(mirror: Mirror, index: PackageIndex, cache: Path) -> None:
     packages = resolve(index, ["runc"], without=["libc6"])
     assert [package.name for package in packages] == ["libseccomp2", "runc"]
     paths = fetch_packages(mirror, packages, cache)

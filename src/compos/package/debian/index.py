@@ -29,7 +29,7 @@ from compos.package.debian.release import MAX_LIST, Release, load_release
 from compos.package.debian.version import version_key
 from compos.suggestion import similar
 
-__all__ = ["Index", "Package", "Table", "load_index"]
+__all__ = ["Package", "PackageIndex", "Table", "load_index"]
 
 # Patterns that begin with a literal: 0.05 s for 57 MB; with an alternative at the start of a line
 # it is 1 s.
@@ -49,7 +49,7 @@ def load_index(
     components: Sequence[str] = ("main",),
     offline: bool = False,
     missing: Callable[[str, PackageError], None] | None = None,
-) -> Index:
+) -> PackageIndex:
     """The packages of `suites` and `components` for Debian's `architecture`.
 
     The Release files are fetched and verified at once, the lists of packages when the first one is
@@ -81,7 +81,7 @@ def load_index(
                 if missing is None or not sources:
                     raise
                 missing(suite, error)
-    return Index(architecture, sources, offline=offline)
+    return PackageIndex(architecture, sources, offline=offline)
 
 
 def _offered(sources: list[_Source], *, strict: bool) -> list[_Source]:
@@ -101,7 +101,7 @@ class NoSuchArchitecture(PackageError):
     """A suite has no packages for an architecture (`debian-architecture`)."""
 
 
-class Index:
+class PackageIndex:
     """Packages by name, of one architecture. Safe to use from several threads.
 
     `digest` identifies the lists that the packages are taken from: the same digest gives the same

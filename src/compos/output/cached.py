@@ -16,19 +16,19 @@ from compos.tree import record
 from compos.tree.contents import Contents
 from compos.tree.node import Piece, Slice
 
-__all__ = ["Spooled", "kept", "spooled"]
+__all__ = ["CachedContainer", "cached_container", "cached_file"]
 
 SPOOL = DerivedKind.SPOOL
 
 
-class Spooled(NamedTuple):
+class CachedContainer(NamedTuple):
     """A container as pieces; its SHA-256 in hexadecimal, if it was asked for."""
 
     pieces: tuple[Piece, ...]
     digest: str
 
 
-def kept(
+def cached_file(
     store: Store,
     kind: DerivedKind,
     compressor: str,
@@ -53,7 +53,7 @@ def kept(
     return Slice(kind.stored_name(key), 0, size)
 
 
-def spooled(
+def cached_container(
     store: Store,
     kind: DerivedKind,
     compressor: str,
@@ -61,16 +61,16 @@ def spooled(
     write: Callable[[Contents, Spool], None],
     *,
     digest: bool = False,
-) -> Spooled:
-    """What `write` lays out: what it makes is kept as in `kept`, and how that lies between what it
-    takes from the store."""
+) -> CachedContainer:
+    """What `write` lays out: what it makes is kept as in `cached_file`, and how that lies between
+    what it takes from the store."""
     key = identity(f"{_purpose(kind, compressor)} {digest}", content).hex
     name = f"{key}.pieces"
     known = record.load_groups(store.derived(SPOOL, name), SPOOL, store)
     if known is not None:
         groups, notes = known
         if len(groups) == len(notes) == 1:
-            return Spooled(groups[0][1], notes[0])
+            return CachedContainer(groups[0][1], notes[0])
     with (
         store.derive(kind, key) as temporary,
         temporary.open("w+b") as out,
@@ -80,7 +80,7 @@ def spooled(
         write(contents, spool)
         pieces = spool.finish()
     with Contents(store.root) as contents:
-        made = Spooled(pieces, contents.digest(pieces) if digest else "")
+        made = CachedContainer(pieces, contents.digest(pieces) if digest else "")
     with store.derive(SPOOL, name) as path:
         record.save_groups(path, SPOOL, [("", made.pieces)], [made.digest])
     return made

@@ -12,10 +12,10 @@ from compos.image.model import Image
 if TYPE_CHECKING:
     from compos.compose.copies import Copies
 
-__all__ = ["Parts"]
+__all__ = ["Inputs"]
 
 
-class Parts(NamedTuple):
+class Inputs(NamedTuple):
     """Images by their names in the YAML; layouts by the names of the volumes that hold them;
     sections of an earlier build; images of tools that output formats are made with, by their
     references."""
