@@ -231,7 +231,7 @@ def test_the_error_says_which_entry_and_why() -> None:
         require_node("dev/sda", Node(BLOCK, 0o600, device=(4096, 1)))
     assert (
         caught.value.message
-        == "Linux cannot hold 'dev/sda': its device's major number 4,096 is not one of 0 to 4,095"
+        == "Linux cannot hold 'dev/sda': its device's major number 4,096 is not between 0 and 4,095"
     )
 
 

@@ -174,7 +174,7 @@ def test_a_disk_is_tried_with_the_host_s_kernel(tmp_path: Path, notices: list[st
     qemu = fake(tmp_path, PANIC)
     assert choose(tmp_path, qemu, None) == "tcg"
     assert len(notices) == 1
-    assert "not been tried" in notices[0]
+    assert "not been tested" in notices[0]
     (tmp_path / "boot").mkdir()
     (tmp_path / "boot" / "vmlinuz-6.1").touch()
     assert choose(tmp_path, qemu, None) == "kvm"

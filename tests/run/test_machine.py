@@ -89,7 +89,10 @@ def test_signals_reach_qemu(folder: Path, number: signal.Signals) -> None:
         (["qemu"], "Missing argument 'PATH'"),
         (["gcp", "os"], "no back end 'gcp'"),
         (["--kernel", "--iso", "os"], "--kernel and --iso cannot be combined"),
-        (["--data", "a", "--data-file", "b", "os"], "--data and --data-file cannot be combined"),
+        (
+            ["--data", "a", "--data-file", "b", "os"],
+            "--data and --data-file cannot be combined",
+        ),
         (["--publish", "80", "os"], "error[publish-syntax]"),
         (["--disk", "size=x", "os"], "error[disk-syntax]"),
         (["--cpus", "0", "os"], "error[usage]"),

@@ -114,7 +114,7 @@ def _build(sources: Sequence[str], options: BuildOptions) -> list[Path]:
     inputs = resolve_inputs(source, config, platform, copies, needed)
     _look_at_powers(config, inputs, current, allowed=options.label_powers)
     if copies and copies.components and options.sbom:
-        notice("The SBOM leaves out what is taken from the earlier build.")
+        notice("The SBOM does not cover the sections that are copied from the earlier build.")
     outputs = describe_outputs(
         access.store,
         config,
@@ -194,7 +194,7 @@ def _require_folder(output: Path) -> None:
             "output-folder",
             "the output folder does not exist",
             place=str(output.parent),
-            hint="Make it, or choose --dir.",
+            hint="Create it, or choose another one with --dir.",
         )
 
 

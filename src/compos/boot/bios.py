@@ -89,28 +89,30 @@ def check_kernel(head: bytes, *, initrd: int, cmdline: int) -> None:
     if value["version"] < 0x20A:
         raise OutputError(
             "kernel-not-x86",
-            f"the kernel speaks version {value['version']:#x} of the boot protocol; 0x20a is "
-            "needed",
+            f"the kernel supports version {value['version']:#x} of the boot protocol, but 0x20a is "
+            "required",
         )
     longest = min(value["cmdline_size"], OUR_CMDLINE)
     if cmdline > longest:
         raise OutputError(
-            "cmdline-too-long", f"the command line has {cmdline} bytes; this kernel takes {longest}"
+            "cmdline-too-long",
+            f"the command line has {cmdline} bytes, but this kernel accepts at most {longest}",
         )
     room = value["initrd_addr_max"] + 1 - value["pref_address"] - value["init_size"]
     if initrd > room:
         raise OutputError(
             "initrd-too-large",
-            f"the initrd has {initrd:,} bytes; a BIOS can give this kernel {room:,} at most",
-            hint="Keep the root on the medium: --root erofs.",
+            f"the initrd has {initrd:,} bytes, but a BIOS can load at most {room:,} for this "
+            "kernel",
+            hint="Put the root on the medium: --root erofs.",
         )
 
 
 def _not_x86() -> OutputError:
     return OutputError(
         "kernel-not-x86",
-        "the kernel is no bzImage, which is what a BIOS loader starts",
-        hint="Leave out --decompress-kernel, or use a format for UEFI.",
+        "the kernel is not a bzImage, which a BIOS loader requires",
+        hint="Remove --decompress-kernel, or use a format for UEFI.",
     )
 
 

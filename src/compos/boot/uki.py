@@ -92,7 +92,7 @@ def unified_kernel_image(stub: bytes, sections: Sequence[tuple[str, Sequence[Pie
         raise OutputError(
             "uki-stub",
             "the UEFI stub is not a PE file",
-            hint="Rebuild its brick: compos pkg build.",
+            hint="Rebuild its brick with compos pkg build.",
         ) from error
 
 
@@ -137,9 +137,9 @@ def _assembled(stub: bytes, sections: Sequence[tuple[str, Sequence[Piece]]]) -> 
         if max(address + size, begin + stored) > MAX_SIZE:
             raise OutputError(
                 "uki-too-large",
-                f"kernel and initrd have {begin + stored:,} bytes; a program for UEFI has "
-                f"{MAX_SIZE:,} at most",
-                hint="Keep the root on the medium: --root erofs.",
+                f"kernel and initrd have {begin + stored:,} bytes, but a UEFI program can have at "
+                f"most {MAX_SIZE:,}",
+                hint="Put the root on the medium: --root erofs.",
             )
         added.append((name.encode(), size, address, stored, begin, 0, 0, 0, 0, READ_ONLY_DATA))
         address += size

@@ -108,7 +108,7 @@ def _checked(disk: Sequence[Piece]) -> int:
     if size > MAX_SIZE:
         raise OutputError(
             "vhd-too-large",
-            f"the disk has {size:,} bytes; a VHD takes {MAX_SIZE:,}",
+            f"the disk has {size:,} bytes, but a VHD can have at most {MAX_SIZE:,}",
             hint="Use vhdx, or a smaller --size.",
         )
     return size

@@ -81,7 +81,7 @@ def vhdx_pieces(disk: Sequence[Piece], identity: bytes) -> list[Piece]:
     if size > MAX_SIZE:
         raise OutputError(
             "vhdx-too-large",
-            f"the disk has {size:,} bytes; a VHDX takes {MAX_SIZE:,}",
+            f"the disk has {size:,} bytes, but a VHDX can have at most {MAX_SIZE:,}",
             hint="Use a smaller --size.",
         )
     count = size // BLOCK

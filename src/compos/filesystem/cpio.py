@@ -77,8 +77,8 @@ def _member(path: str, node: Node, number: int, links: int, with_data: bool) -> 
             "cpio-file-too-large",
             "an initrd",
             path,
-            f"the file has {node.size:,} bytes, and {_MAX_FIELD:,} are the most",
-            hint="Keep this file on a disk or in a volume instead of the initrd.",
+            f"the file has {node.size:,} bytes; the maximum is {_MAX_FIELD:,}",
+            hint="Put this file on a disk or in a volume instead of in the initrd.",
         )
     mtime = min(max(node.mtime // 10**9, 0), _MAX_FIELD)
     fields = (
@@ -107,7 +107,7 @@ def _name(path: str) -> bytes:
             "cpio-path-too-long",
             "an initrd",
             path,
-            f"the path has {len(name):,} bytes, and {MAX_PATH:,} are the most",
+            f"the path has {len(name):,} bytes; the maximum is {MAX_PATH:,}",
         )
     # A file of the name that ends archives is not the end of this one.
     return b"./" + name if path == TRAILER else name

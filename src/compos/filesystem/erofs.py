@@ -356,7 +356,7 @@ def _inodes(entries: Sequence[tuple[str, Node]]) -> list[_Inode]:
                 "erofs-file-too-large",
                 "EROFS",
                 inode.path,
-                f"the file has {node.size:,} bytes, and {MAX_FILE:,} are the most",
+                f"the file has {node.size:,} bytes; the maximum is {MAX_FILE:,}",
             )
         inode.number = number
         inode.xattrs = _xattrs(inode.path or "/", node)
@@ -382,13 +382,13 @@ def _xattrs(path: str, node: Node) -> bytes:
         split = (_ACLS[name], b"") if name in _ACLS else split_name(name, PREFIXES)
         if split is None:
             raise OutputError(
-                "xattr-unknown", f"EROFS has no place for the extended attribute {name}", place=path
+                "xattr-unknown", f"EROFS does not support the extended attribute {name}", place=path
             )
         if len(value) > MAX_XATTR_VALUE:
             raise OutputError(
                 "xattr-too-large",
-                f"the extended attribute {name} has {len(value):,} bytes; {MAX_XATTR_VALUE:,} are "
-                "the most",
+                f"the extended attribute {name} has {len(value):,} bytes; the maximum is "
+                f"{MAX_XATTR_VALUE:,}",
                 place=path,
             )
         index, short = split
@@ -398,7 +398,7 @@ def _xattrs(path: str, node: Node) -> bytes:
     if len(body) > MAX_XATTRS:
         raise OutputError(
             "xattr-too-large",
-            f"the extended attributes have {len(body):,} bytes; {MAX_XATTRS:,} are the most",
+            f"the extended attributes have {len(body):,} bytes; the maximum is {MAX_XATTRS:,}",
             place=path,
         )
     return _XATTR_HEADER.pack(0, 0, b"") + body if body else b""

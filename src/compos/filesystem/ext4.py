@@ -117,7 +117,7 @@ def ext4_pieces(
             "ext4-too-small",
             f"the tree needs {ceil_div(end * BLOCK_SIZE, 1 << 20):,} MiB; the file system would "
             f"have {blocks * BLOCK_SIZE >> 20:,}",
-            hint="Give it more with --size.",
+            hint="Use a larger disk: --size.",
         )
     writer = _Writer(sums, inodes, blocks, groups, per_group, front, journal_blocks, end)
     return writer.pieces(uuid, label)
@@ -135,7 +135,7 @@ def _inodes(entries: Sequence[tuple[str, Node]]) -> list[_Inode]:
             lost = node
         else:
             raise cannot_hold(
-                "ext4-lost-found", "ext4", path, "this name is that of e2fsck's folder"
+                "ext4-lost-found", "ext4", path, "this name is reserved for e2fsck's folder"
             )
     # The first number that is not reserved is that of lost+found, as e2fsck expects.
     inodes = inode_table([*top, (LOST_FOUND, lost), *rest], _Inode)
@@ -172,7 +172,7 @@ def _lay_out(inodes: Sequence[_Inode], start: int) -> int:
                     "ext4-folder-too-large",
                     "ext4",
                     inode.path,
-                    f"its names need {inode.size:,} bytes, {MAX_LISTING:,} are the most",
+                    f"its names need {inode.size:,} bytes; the maximum is {MAX_LISTING:,}",
                 )
             runs = [(0, count)]
         elif node.kind == SYMLINK:
@@ -184,7 +184,7 @@ def _lay_out(inodes: Sequence[_Inode], start: int) -> int:
                     "ext4-file-too-large",
                     "ext4",
                     inode.path,
-                    f"the file has {node.size:,} bytes, and {MAX_FILE:,} are the most",
+                    f"the file has {node.size:,} bytes; the maximum is {MAX_FILE:,}",
                 )
             inode.size = node.size
             found = data_runs(node.content, BLOCK_SIZE)
@@ -256,9 +256,8 @@ def _measure(inodes: int, needed: int, size: int | None, *, journal: bool) -> tu
         raise OutputError(
             "ext4-too-small",
             f"the tree has {inodes:,} files and folders; a file system of "
-            f"{blocks * BLOCK_SIZE >> 20:,} MiB has"
-            f" {groups * GROUP:,} at most",
-            hint="Give it more with --size.",
+            f"{blocks * BLOCK_SIZE >> 20:,} MiB can hold at most {groups * GROUP:,}",
+            hint="Use a larger disk: --size.",
         )
     step = BLOCK_SIZE // INODE_SIZE
     return blocks, groups, min(max(ceil_div(ceil_div(wanted, groups), step) + 1, 1) * step, GROUP)

@@ -387,7 +387,7 @@ def attribute_block(sums: Checksums, path: str, node: Node, place: int) -> bytes
     if room < 0:
         raise OutputError(
             "xattr-too-large",
-            f"the extended attributes need {BLOCK_SIZE - room:,} bytes; 4,096 are the most",
+            f"the extended attributes need {BLOCK_SIZE - room:,} bytes; the maximum is 4,096",
             place=path,
         )
     header = struct.pack("<IIII16s", XATTR_MAGIC, 1, 1, _block_hash(entries), b"")
@@ -405,7 +405,7 @@ def _attributes(path: str, node: Node, size: int, base: int) -> tuple[bytes, byt
         if split is None:
             raise OutputError(
                 "xattr-unknown",
-                f"ext4 has no place for the extended attribute {name} here",
+                f"ext4 does not support the extended attribute {name} here",
                 place=path,
             )
         found.append((*split, value))

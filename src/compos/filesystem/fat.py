@@ -196,14 +196,15 @@ def _items(entries: Sequence[tuple[str, Node]]) -> _Item:
             continue
         if node.kind not in (FILE, DIRECTORY):
             raise OutputError(
-                "fat-cannot-hold", "a FAT file system holds files and folders only", place=path
+                "fat-cannot-hold", "a FAT file system can hold only files and folders", place=path
             )
         if node.size > MAX_FILE:
             raise OutputError(
                 "fat-file-too-large",
-                f"the file has {node.size:,} bytes; a FAT file system takes {MAX_FILE:,} at most",
+                f"the file has {node.size:,} bytes; the maximum on a FAT file system is "
+                f"{MAX_FILE:,}",
                 place=path,
-                hint="Keep the root on the medium instead of in the initrd: --root erofs.",
+                hint="Put the root on the medium instead of in the initrd: --root erofs.",
             )
         if node.kind == DIRECTORY:
             folder(path).node = node
@@ -426,7 +427,7 @@ def _check(name: str, path: str, seen: set[str]) -> None:
         length = len(name.encode("utf-16-le")) // 2
     except UnicodeEncodeError:
         raise OutputError(
-            "fat-name", "the name is not UTF-8 and has no place in a FAT file system", place=path
+            "fat-name", "the name is not UTF-8, which a FAT file system requires", place=path
         ) from None
     if (
         length > 255
@@ -437,7 +438,7 @@ def _check(name: str, path: str, seen: set[str]) -> None:
     if name.upper() in seen:
         raise OutputError(
             "fat-name",
-            "another name differs only by case, which FAT does not tell apart",
+            "another name differs only in case, which FAT does not distinguish",
             place=path,
         )
     seen.add(name.upper())
@@ -462,7 +463,7 @@ def _short_name(name: str, taken: set[bytes]) -> bytes:
         short = (base[: 8 - len(mark)] + mark).ljust(8) + tail
         if short not in taken:
             return short
-    raise AssertionError("a million names alike")
+    raise AssertionError("a million similar names")
 
 
 def _long_name(name: str, short: bytes) -> list[bytes]:

@@ -142,9 +142,9 @@ class _Hierarchy:
         if len(self.order) > MAX_DIRECTORIES:
             raise OutputError(
                 "iso-too-many-folders",
-                f"the root has {len(self.order):,} folders; an ISO image numbers "
-                f"{MAX_DIRECTORIES:,} at most",
-                hint="Put the root into a file system image: --root erofs.",
+                f"the root has {len(self.order):,} folders; the maximum in an ISO image is "
+                f"{MAX_DIRECTORIES:,}",
+                hint="Use a file system image for the root: --root erofs.",
             )
 
     def _describe(self, folder: _Entry, children: list[tuple[bytes, _Entry]]) -> None:
@@ -429,7 +429,7 @@ def _entries(entries: Sequence[tuple[str, Node]]) -> _Entry:
                 "iso-file-too-large",
                 "an ISO image",
                 path,
-                f"the file has {node.size:,} bytes, and {MAX_EXTENTS * MAX_EXTENT:,} are the most",
+                f"the file has {node.size:,} bytes; the maximum is {MAX_EXTENTS * MAX_EXTENT:,}",
             )
         parent = found[path.rpartition("/")[0]]
         entry = _Entry(path, node, parent)

@@ -37,7 +37,7 @@ _SURELY_SHORT = MAX_NAME // 4
 """Characters that have at most `MAX_NAME` bytes in any case: one has four at most."""
 
 _IMAGE_HINT = (
-    "Leave the file out of its image, or choose a format that can hold it; "
+    "Remove the file from its image, or choose a format that can hold it; "
     "docs/formats.md lists the limits."
 )
 
@@ -91,14 +91,14 @@ def _number_problem(node: Node) -> str:
     )
     for what, number, limit in fields:
         if not 0 <= number <= limit:
-            return f"its {what} {number:,} is not one of 0 to {limit:,}"
+            return f"its {what} {number:,} is not between 0 and {limit:,}"
     return ""
 
 
 def _name_problem(path: str) -> str:
     name = path[path.rfind("/") + 1 :]
     if path and (name in ("", ".", "..") or "\0" in name):
-        return "its name is no file's"
+        return "its name is not a valid file name"
     if len(name) > _SURELY_SHORT and len(encoded(name)) > MAX_NAME:
         return f"its name has more than {MAX_NAME} bytes"
     return ""
@@ -114,13 +114,13 @@ def _content_problem(node: Node) -> str:
     return (
         ""
         if length == node.size
-        else f"its contents have {length:,} bytes, its size is {node.size:,}"
+        else f"its contents have {length:,} bytes, but its size is {node.size:,}"
     )
 
 
 def _link_problem(link: str) -> str:
     if "\0" in link or not 1 <= len(encoded(link)) <= MAX_LINK:
-        return f"its target has a NUL, or not 1 to {MAX_LINK:,} bytes"
+        return f"its target contains a NUL or does not have 1 to {MAX_LINK:,} bytes"
     return ""
 
 
@@ -128,8 +128,8 @@ def _xattr_problem(node: Node) -> str:
     for name, value in node.xattrs:
         if "\0" in name or len(encoded(name)) > MAX_XATTR_NAME or len(value) > MAX_XATTR_VALUE:
             return (
-                f"its extended attribute {shown(name)} has a NUL, a longer name or a longer "
-                "value than Linux allows"
+                f"its extended attribute {shown(name)} contains a NUL, or its name or value is "
+                "longer than Linux allows"
             )
     return ""
 
@@ -141,9 +141,9 @@ def require_holes(form: str, nodes: Iterable[Node], limit: int = MAX_HOLES) -> N
     if total > limit:
         raise OutputError(
             "too-many-holes",
-            f"the sparse files have {total:,} bytes of holes; {form} would write them out, and "
-            f"{limit:,} are the most",
-            hint="Keep the root as EROFS or ext4, which do not store holes: --root erofs.",
+            f"the sparse files have {total:,} bytes of holes, which {form} would write as zeros; "
+            f"the maximum is {limit:,}",
+            hint="Use EROFS or ext4 for the root, which do not store holes: --root erofs.",
         )
 
 

@@ -91,7 +91,7 @@ def posix_fields(node: Node, name: str, *, links: int, number: int) -> list[byte
                 "iso-device",
                 "an ISO image",
                 name,
-                f"the device 0:{node.device[1]} would be read as another",
+                f"the device 0:{node.device[1]} would be read as a different device",
             )
         fields.append(b"PN\x14\x01" + b"".join(map(both, _device(*node.device))))
     return fields
@@ -109,7 +109,7 @@ def _name(name: bytes) -> list[bytes]:
             "iso-name-too-long",
             "an ISO image",
             os.fsdecode(name),
-            f"the name has {len(name)} bytes, and Linux reads {MAX_NAME} of one",
+            f"the name has {len(name)} bytes, but Linux reads at most {MAX_NAME}",
         )
     parts = [name[at : at + MAX_PART] for at in range(0, len(name), MAX_PART)]
     return [

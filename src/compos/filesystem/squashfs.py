@@ -353,8 +353,8 @@ class _Writer:
         if index >= MAX_IDS:
             raise OutputError(
                 "squashfs-too-many-ids",
-                f"a squashfs has {MAX_IDS:,} different owners and groups at most",
-                hint="Keep the root as EROFS: --root erofs.",
+                f"a squashfs can have at most {MAX_IDS:,} different owners and groups",
+                hint="Use EROFS for the root: --root erofs.",
             )
         return index
 

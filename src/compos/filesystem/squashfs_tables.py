@@ -125,9 +125,9 @@ def _attribute(path: str, name: str, value: bytes) -> bytes:
     if split is None:
         raise OutputError(
             "xattr-unknown",
-            f"squashfs has no place for the extended attribute {name}",
+            f"squashfs does not support the extended attribute {name}",
             place=path,
-            hint="Keep the root as EROFS: --root erofs.",
+            hint="Use EROFS for the root: --root erofs.",
         )
     kind, short_name = split
     return (

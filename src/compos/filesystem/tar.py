@@ -58,7 +58,7 @@ def _xattr_records(path: str, node: Node) -> Iterator[tuple[bytes, bytes]]:
                 "tar-xattr-name",
                 "a tar",
                 path,
-                f"its extended attribute {shown(key)} has a = in its name",
+                f"the name of its extended attribute {shown(key)} contains a =",
             )
         yield b"SCHILY.xattr." + encoded(key), value
 

@@ -134,6 +134,6 @@ def _size(job: Job, layout: Layout, needed: int) -> int:
         raise OutputError(
             "disk-too-small",
             f"the system needs {ceil_div(needed, MIB):,} MiB; the disk would have {size // MIB:,}",
-            hint=f"Give it more: --size {ceil_div(needed, MIB)}M.",
+            hint=f"Use a larger disk: --size {ceil_div(needed, MIB)}M.",
         )
     return size

@@ -123,7 +123,7 @@ def choose(names: Sequence[str], *, to_file: bool) -> list[Format]:
     if streamable and len(chosen) > 1:
         raise OutputError(
             "format-alone",
-            f"the format {streamable[0]} must be the only one",
+            f"the format {streamable[0]} cannot be combined with others",
             hint=f"Run the build once for {streamable[0]} and once for the others.",
         )
     if to_file and not chosen[0].streamable:
@@ -145,8 +145,9 @@ def require(formats: Sequence[Format], architecture: str) -> None:
             )
             raise OutputError(
                 "format-architecture",
-                f"there is no {format.name} for {architecture}: its machines start in another way",
-                hint=f"Formats for {architecture} are: {can}.",
+                f"the format {format.name} is not supported for {architecture}: its machines boot "
+                "differently",
+                hint=f"Use one of the formats for {architecture}: {can}.",
             )
 
 
@@ -182,14 +183,14 @@ def make(job: Job, formats: Sequence[Format]) -> list[Output]:
             if tuple(known.pieces) != tuple(output.pieces):
                 raise OutputError(
                     "format-conflict",
-                    f"{makers[output.suffix]} and {format.name} write different files of the same "
-                    f"name, NAME{output.suffix}",
-                    hint="Build them one after the other, with another --name.",
+                    f"{makers[output.suffix]} and {format.name} write different files with the "
+                    f"same name, NAME{output.suffix}",
+                    hint="Build them in separate runs, with a different --name.",
                 )
             makers.setdefault(output.suffix, format.name)
     return list(outputs.values())
 
 
 def _unknown(name: str) -> OutputError:
-    hint = did_you_mean(name, FORMATS, f"Formats are: {', '.join(sorted(FORMATS))}.")
-    return OutputError("format-unknown", f"there is no output format {name!r}", hint=hint)
+    hint = did_you_mean(name, FORMATS, f"Use one of: {', '.join(sorted(FORMATS))}.")
+    return OutputError("format-unknown", f"unknown output format {name!r}", hint=hint)

@@ -68,8 +68,8 @@ def required_kernel(job: Job) -> tuple[Piece, ...]:
     if job.system.kernel is None:
         raise OutputError(
             "kernel-none",
-            "what boots needs a kernel, and the YAML has none",
-            hint="Add a kernel: section.",
+            "a bootable output needs a kernel, and the YAML has none",
+            hint="Add a `kernel:` section.",
         )
     return tuple(job.system.kernel.content)
 

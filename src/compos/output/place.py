@@ -93,7 +93,7 @@ class Place:
                 "output-special",
                 "the output would replace a device, a pipe or a socket",
                 place=str(self.path),
-                hint="Write to a file, or a tar to standard output with: --o -",
+                hint="Write to a file, or write a tar to standard output with --o -.",
             )
         return kept
 
@@ -155,7 +155,7 @@ class Place:
         elif not self._was_there:
             os.unlink(self._name, dir_fd=self._folder)
         elif not self._exchange():
-            raise OSError(errno.EIO, "the earlier output cannot be put back", str(self.path))
+            raise OSError(errno.EIO, "the earlier output cannot be restored", str(self.path))
         self._is_put = False
 
     def close(self) -> None:
@@ -206,9 +206,9 @@ def require_name(path: Path) -> None:
     if not path.name:
         raise OutputError(
             "output-name",
-            "an output needs a name, not only a folder",
+            "the output is a folder, not a file name",
             place=str(path),
-            hint="Name a file in it.",
+            hint="Write the name of a file in that folder.",
         )
 
 
@@ -275,24 +275,24 @@ def _explained(error: OSError, path: Path | str) -> OutputError:
             "disk-full",
             "no space left for the output",
             place=str(path),
-            hint="Free some space, or write elsewhere.",
+            hint="Free some space, or choose another folder.",
         )
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return OutputError(
             "output-denied",
-            "the output cannot be written here",
+            "the output folder is not writable",
             place=str(path),
-            hint="Make the folder writable, or write elsewhere.",
+            hint="Make the folder writable, or choose another folder.",
         )
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
         return OutputError(
             "output-folder",
             "the output folder does not exist",
             place=str(Path(path).parent),
-            hint="Make it, or write elsewhere.",
+            hint="Create it, or choose another folder.",
         )
     return OutputError(
         "output-failed",
-        f"cannot write the output: {(error.strerror or str(error)).lower()}",
+        f"the output cannot be written: {(error.strerror or str(error)).lower()}",
         place=str(path),
     )

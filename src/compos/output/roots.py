@@ -70,7 +70,7 @@ def root_named(name: str) -> RootKind:
     if kind is None:
         raise OutputError(
             "root-unknown",
-            f"there is no kind of root {name!r}",
-            hint=f"Choose one of {', '.join((AUTO, *ROOTS))}.",
+            f"unknown kind of root {name!r}",
+            hint=f"Use one of: {', '.join((AUTO, *ROOTS))}.",
         )
     return kind

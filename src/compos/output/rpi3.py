@@ -77,14 +77,14 @@ def card(job: Job) -> list[Output]:
             "rpi3-device-trees",
             "the kernel image has no device tree of the Raspberry Pi 3 "
             f"({TREES}bcm2837-rpi-3-b….dtb in its kernel.tar)",
-            hint="Use a kernel for boards: compos/kernel-generic:v1.",
+            hint="Use a kernel image for boards, such as compos/kernel-generic:v1.",
         )
     kernel = uefi_kernel(job, required_kernel(job))
     size = sum(map(piece_size, kernel))
     if size > MAX_KERNEL:
         raise OutputError(
             "rpi3-kernel-too-large",
-            f"the kernel has {size:,} bytes; U-Boot unpacks {MAX_KERNEL:,} at most",
+            f"the kernel has {size:,} bytes, but U-Boot unpacks at most {MAX_KERNEL:,}",
         )
     cache = KindOfResults(job.store, DerivedKind.KERNEL_GZIP)
     packed = stored(cache, identity("kernel", kernel).hex, "gzip", lambda: kernel)

@@ -144,7 +144,7 @@ def write_stream(store: Path, descriptor: int, pieces: Iterable[Piece]) -> None:
             contents.copy(pieces, descriptor)
         except BrokenPipeError as error:
             raise OutputError(
-                "output-closed", "the reader of the output went away", place="standard output"
+                "output-closed", "the reader of the output closed it", place="standard output"
             ) from error
 
 

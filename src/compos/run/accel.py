@@ -78,7 +78,7 @@ def choose_accel(
     machine = machine or platform.machine()
     host = NICKNAMES.get(machine, machine)
     if arch != host:
-        notice(f"this machine is {host} and the guest {arch}: {SLOW}")
+        notice(f"this machine is {host}, the guest {arch}: {SLOW}")
         return asked if asked.startswith("tcg") else "tcg"
     if asked:
         return asked
@@ -95,9 +95,11 @@ def choose_accel(
     if verdict is None:
         probe = kernel or _host_kernel(host_kernels)
         if probe is None:
-            notice(f"KVM has not been tried on this machine yet (run a kernel+initrd once): {SLOW}")
+            notice(
+                f"KVM has not been tested on this machine yet (run a kernel+initrd once): {SLOW}"
+            )
             return "tcg"
-        with task("trying KVM"):
+        with task("testing KVM"):
             verdict = "kvm" if kernel_boots(qemu, probe, arch=arch) else "tcg"
         _remember(store, key, verdict)
     if verdict != "kvm":

@@ -49,7 +49,7 @@ def find_boot(path: Path, *, kind: str = "") -> Boot:
         if path.suffix in (".yml", ".yaml"):
             hint = f"Build it, then run its prefix: compos build {path} && compos run {path.stem}"
             raise RunError(
-                "boot-not-built", "this is a description, not a system", place=str(path), hint=hint
+                "boot-not-built", "the file is YAML, not a built system", place=str(path), hint=hint
             )
         # `compos build -f raw` writes NAME.img.
         disk = Disk(
@@ -106,7 +106,7 @@ def _need(path: Path, form: str) -> None:
     if not path.is_file():
         raise RunError(
             "boot-missing",
-            "there is nothing to boot: the file does not exist",
+            "the file to boot does not exist",
             place=str(path),
             hint=f"Build it first: compos build -f {form} FILE.yml",
         )

@@ -62,9 +62,9 @@ def parse_disk(text: str) -> Disk:
         elif key == "format" and value:
             form = value
         else:
-            raise _syntax(text, f"{part!r} is not understood")
+            raise _syntax(text, f"{part!r} is not a valid option")
     if not path and not size:
-        raise _syntax(text, "it has neither a file nor a size")
+        raise _syntax(text, "neither a file nor a size is given")
     return Disk(
         Path(path) if path else Path(), size, form or ("qcow2" if size else named_format(path))
     )
@@ -102,7 +102,7 @@ def make_disks(disks: tuple[Disk, ...], state: Path) -> tuple[Disk, ...]:
                 "disk-missing",
                 "the disk does not exist",
                 place=str(disk.path),
-                hint="Add size=… to make it.",
+                hint="Add size=… to create it.",
             )
         else:
             _make(disk)
@@ -132,7 +132,7 @@ def _make(disk: Disk) -> None:
             made.replace(disk.path)
     except OSError as error:
         raise RunError(
-            "disk-failed", f"the disk cannot be made: {error.strerror}", place=str(disk.path)
+            "disk-failed", f"the disk cannot be created: {error.strerror}", place=str(disk.path)
         ) from error
 
 
@@ -142,7 +142,7 @@ def _qemu_img(disk: Disk, path: Path) -> None:
         raise RunError(
             "qemu-missing",
             "qemu-img is not installed",
-            hint="Install Debian's package qemu-utils, or write format=raw.",
+            hint="Install Debian's package qemu-utils, or use format=raw.",
         )
     command = [program, "create", "-q", "-f", disk.format, str(path), f"{disk.size}M"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

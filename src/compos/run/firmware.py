@@ -56,7 +56,7 @@ def find_firmware(arch: str, given: Path | None, state: Path, share: Path = SHAR
         if not given.is_file():
             raise RunError(
                 "firmware-missing",
-                "the firmware does not exist",
+                "the firmware file does not exist",
                 place=str(given),
                 hint=_hint(arch),
             )
@@ -73,4 +73,4 @@ def find_firmware(arch: str, given: Path | None, state: Path, share: Path = SHAR
 
 
 def _hint(arch: str) -> str:
-    return f"Install Debian's package {PACKAGES[arch]}, or name a firmware with --fw."
+    return f"Install Debian's package {PACKAGES[arch]}, or set the firmware file with --fw."

@@ -36,13 +36,13 @@ def parse_publish(text: str) -> Publish:
     (`publish-syntax`)."""
     match = re.fullmatch(r"(?:([0-9.]+):)?([0-9]{1,5}):([0-9]{1,5})(?:/(tcp|udp))?", text, re.ASCII)
     if match is None:
-        raise _syntax(text, "it is not understood")
+        raise _syntax(text, "the syntax is invalid")
     if not all(0 < int(match[group]) < 65536 for group in (2, 3)):
-        raise _syntax(text, "ports are numbers from 1 to 65535")
+        raise _syntax(text, "a port must be a number from 1 to 65535")
     try:
         address = str(ipaddress.IPv4Address(match[1] or LOOPBACK))
     except ValueError as error:
-        raise _syntax(text, f"{match[1]} is no IPv4 address") from error
+        raise _syntax(text, f"{match[1]} is not an IPv4 address") from error
     return Publish(int(match[2]), int(match[3]), match[4] or "tcp", address)
 
 
@@ -85,16 +85,16 @@ def _try(rule: Publish, place: str) -> None:
 def _refused(rule: Publish, place: str, reason: int | None) -> RunError:
     if reason in (errno.EACCES, errno.EPERM):
         return RunError(
-            "port-denied", "this port needs root", place=place, hint="Publish one above 1023."
+            "port-denied", "the port requires root", place=place, hint="Publish a port above 1023."
         )
     if reason == errno.EADDRINUSE:
-        hint = "Stop whoever listens there, or publish another port."
+        hint = "Stop the program that uses it, or publish another port."
         return RunError("port-in-use", f"the port {rule.host} is in use", place=place, hint=hint)
     return RunError(
         "publish-address",
         f"this machine does not have the address {rule.address}",
         place=place,
-        hint="Leave it out for 127.0.0.1, or write 0.0.0.0 for all of them.",
+        hint="Leave out the address for 127.0.0.1, or use 0.0.0.0 for all addresses.",
     )
 
 
@@ -108,7 +108,7 @@ def parse_networking(text: str) -> str:
         return text
     raise RunError(
         "networking-syntax",
-        f"--networking {text} is not understood",
+        f"--networking {text} is not valid",
         hint="Use user, bridge,NAME, tap,NAME or none.",
     )
 
@@ -121,7 +121,10 @@ def mac_address(state: Path) -> str:
         text = path.read_text().strip()
         if not re.fullmatch(r"[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}", text):
             raise RunError(
-                "mac-address", "this is no MAC address", place=str(path), hint="Delete the file."
+                "mac-address",
+                "the file does not contain a MAC address",
+                place=str(path),
+                hint="Delete the file.",
             )
         return text
     raw = bytearray(os.urandom(6))

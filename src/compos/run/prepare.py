@@ -75,14 +75,16 @@ def prepare(request: RunRequest) -> Options:
     if request.publish and request.networking != "user":
         raise RunError(
             "publish-networking",
-            "ports can be published with user networking only",
+            "ports can be published only with user networking",
             place=f"--networking {request.networking}",
-            hint="Leave --networking out, or reach the guest at its own address.",
+            hint="Remove --networking, or connect to the guest at its own address.",
         )
     _check_memory(boot, request.mem)
     if request.gui and request.detached:
         raise RunError(
-            "detached-gui", "a detached guest has no window", hint="Leave out --gui or --detached."
+            "detached-gui",
+            "a detached guest cannot have a window",
+            hint="Remove --gui or --detached.",
         )
     program = find_qemu(arch, request.qemu)
     virtiofsd = find_virtiofsd(program, request.virtiofsd) if request.shares else ""
@@ -134,7 +136,8 @@ def _check_owner(state: Path) -> None:
             "state-foreign",
             "other users can write to the state folder",
             place=str(state),
-            hint="Name another one with --state, or make it yours alone: chown, chmod o-w.",
+            hint="Choose another folder with --state, or make it writable only for you: chown, "
+            "chmod o-w.",
         )
 
 
@@ -147,8 +150,9 @@ def _check_memory(boot: Boot, mem: int) -> None:
     if mem < needed:
         raise RunError(
             "memory-too-small",
-            f"this system needs at least {needed} MiB to be unpacked; the machine would have {mem}",
+            f"this system needs at least {needed} MiB to be unpacked, but the machine would have "
+            f"{mem}",
             place=str(boot.initrd),
-            hint=f"Give it more, --mem {align_up(needed, 256)}, or keep the root on a disk: "
-            "compos build --root erofs.",
+            hint=f"Use --mem {align_up(needed, 256)}, or build with the root on a disk: compos "
+            "build --root erofs.",
         )

@@ -80,8 +80,8 @@ def guest_arch(name: str) -> str:
     if arch not in ARCHITECTURES:
         raise RunError(
             "arch-unknown",
-            f"there is no machine for {name!r}",
-            hint=f"Architectures are: {', '.join(ARCHITECTURES)}.",
+            f"the architecture {name!r} is not supported",
+            hint=f"Use one of: {', '.join(ARCHITECTURES)}.",
         )
     return arch
 
@@ -96,8 +96,8 @@ def find_qemu(
         raise RunError(
             "qemu-missing",
             f"{program} is not installed",
-            hint=f"Install Debian's package {ARCHITECTURES[arch].package}, or name the program "
-            "with --qemu.",
+            hint=f"Install Debian's package {MACHINES[arch].package}, or set the program with "
+            "--qemu.",
         )
     return found
 

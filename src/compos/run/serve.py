@@ -53,7 +53,7 @@ def parse_address(text: str) -> tuple[str, int]:
     if not port.isascii() or not port.isdecimal() or len(port) > 5 or int(port) > 65535:
         raise RunError(
             "serve-address",
-            f"{text!r} is not [HOST]:PORT",
+            f"{text!r} is not a valid [HOST]:PORT",
             place="--port",
             hint="Write 127.0.0.1:8080.",
         )
@@ -70,7 +70,7 @@ def listen(host: str, port: int, directory: str) -> ThreadingHTTPServer:
     if not usable:
         raise RunError(
             "serve-folder",
-            "there is no such folder",
+            "the folder does not exist",
             place=directory,
             hint="Choose another --directory.",
         )

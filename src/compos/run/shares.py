@@ -37,7 +37,7 @@ def find_virtiofsd(qemu: str, given: str, which: Callable[[str], str | None] = s
     raise RunError(
         "virtiofsd-missing",
         f"{given or 'virtiofsd'} is not installed",
-        hint="Install Debian's package virtiofsd (Debian 12: qemu-system-common), or name it with "
+        hint="Install Debian's package virtiofsd (Debian 12: qemu-system-common), or set it with "
         "--virtiofsd.",
     )
 
@@ -74,7 +74,7 @@ def stop_shares(daemons: Sequence[subprocess.Popen[bytes]]) -> None:
 
 def _start(program: str, folder: Path, socket: Path) -> subprocess.Popen[bytes]:
     if not folder.is_dir():
-        raise RunError("share-missing", "the folder to be shared does not exist", place=str(folder))
+        raise RunError("share-missing", "the folder to share does not exist", place=str(folder))
     if "," in str(folder):
         # `-o source=` is the one spelling that both implementations understand, and a comma ends
         # it.
@@ -106,11 +106,11 @@ def _wait(daemon: subprocess.Popen[bytes], folder: Path, socket: Path) -> None:
     while not socket.is_socket():
         if daemon.poll() is not None or time.monotonic() > deadline:
             log = socket.with_name(f"{socket.name}.log").read_text(errors="replace").strip()
-            reason = log.splitlines()[-1] if log else "it does not listen"
+            reason = log.splitlines()[-1] if log else "virtiofsd does not listen"
             raise RunError(
                 "share-failed",
                 f"the folder cannot be shared: {reason}",
                 place=str(folder),
-                hint="virtiofsd may need to run as root, or a newer version.",
+                hint="Run virtiofsd as root, or install a newer version.",
             )
         time.sleep(0.01)

@@ -234,9 +234,9 @@ def _copy_range(source: int, out: int, length: int, offset: int) -> int:
 def _short(source: str) -> ImageError:
     return StoreDamaged(
         "store-corrupt",
-        "a file of the store is missing or shorter than its index says",
+        "a file in the store is missing or shorter than its index says",
         place=source,
-        hint="Run the build again with --pull; if it repeats, `compos cache clean`.",
+        hint="Build again with --pull; if the error persists, run `compos cache clean`.",
     )
 
 

@@ -68,11 +68,9 @@ class Bounds(NamedTuple):
     def require(self, read: int, written: int, place: str) -> None:
         """Raise `ImageError` (`layer-too-large`) when `read` bytes have become too many."""
         if written > self.size:
-            raise _too_large(f"becomes more than {self.size:,} bytes", SIZE_VARIABLE, place)
+            raise _too_large(f"is larger than {self.size:,} bytes", SIZE_VARIABLE, place)
         if written > max(RATIO_COUNTS_FROM, read * self.ratio):
-            raise _too_large(
-                f"becomes more than {self.ratio:,} times as large", RATIO_VARIABLE, place
-            )
+            raise _too_large(f"is more than {self.ratio:,} times as large", RATIO_VARIABLE, place)
 
 
 def _setting(environment: Mapping[str, str], name: str, usual: int) -> int:
@@ -83,9 +81,9 @@ def _setting(environment: Mapping[str, str], name: str, usual: int) -> int:
     if found is None:
         raise ImageError(
             "layer-bound",
-            f"{value!r} is no number of bytes",
+            f"{value!r} is not a number of bytes",
             place=name,
-            hint="Write a number such as 500 or 200G.",
+            hint="Use a number such as 500 or 200G.",
         )
     return int(found[1]) * _UNITS[found[2]]
 
@@ -198,7 +196,7 @@ class _Decompression:
             if self.data.strip(b"\0"):
                 raise ImageError(
                     "layer-damaged",
-                    "something else follows the layer's compressed data",
+                    "the layer's compressed data is followed by other data",
                     place=self.place,
                 )
             self.data = self._more()

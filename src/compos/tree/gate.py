@@ -83,18 +83,19 @@ def normal(name: str) -> str:
 def require_path(path: str) -> None:
     """Raise `GateError` unless Linux can have `path`."""
     if "\0" in path:
-        raise GateError(f"the path {shown(path)} has a NUL in it")
+        raise GateError(f"the path {shown(path)} contains a NUL")
     if len(path) <= _SURELY_SHORT:
         return
     if (length := _length(path)) > MAX_PATH:
         raise GateError(
-            f"the path {shown(path)} has {length:,} bytes, and Linux allows {MAX_PATH:,} (PATH_MAX)"
+            f"the path {shown(path)} has {length:,} bytes, but Linux allows at most {MAX_PATH:,} "
+            "(PATH_MAX)"
         )
     for name in path.split("/"):
         if len(name) > _SURELY_SHORT and (length := _length(name)) > MAX_NAME:
             raise GateError(
-                f"the name {shown(name)} has {length:,} bytes, and Linux allows {MAX_NAME:,} "
-                "(NAME_MAX)"
+                f"the name {shown(name)} has {length:,} bytes, but Linux allows at most "
+                f"{MAX_NAME:,} (NAME_MAX)"
             )
 
 
@@ -111,7 +112,7 @@ def admitted(name: str, node: Node) -> tuple[str, Node]:
     """
     path = clean(name)
     if not path and node.kind != DIRECTORY:
-        raise GateError(f"{shown(name)} is the root, and not a directory")
+        raise GateError(f"{shown(name)} is the root but not a directory")
     try:
         _require_numbers(node)
         if node.kind == SYMLINK:
@@ -131,27 +132,27 @@ def _require_numbers(node: Node) -> None:
     kind, mode, uid, gid, _, size = node[:6]
     if not (0 <= uid <= MAX_ID and 0 <= gid <= MAX_ID):
         what, number = ("group", gid) if 0 <= uid <= MAX_ID else ("user", uid)
-        raise GateError(f"the {what} id {number:,} is not one of 0 to {MAX_ID:,}")
+        raise GateError(f"the {what} id {number:,} is not between 0 and {MAX_ID:,}")
     if not 0 <= mode <= MAX_MODE:
-        raise GateError(f"the mode {mode:#o} is not one of 0 to {MAX_MODE:#o}")
+        raise GateError(f"the mode {mode:#o} is not between 0 and {MAX_MODE:#o}")
     if not 0 <= size <= MAX_SIZE:
-        raise GateError(f"the size {size:,} is not one of 0 to 2⁶³-1 bytes")
+        raise GateError(f"the size {size:,} is not between 0 and 2⁶³-1 bytes")
     if kind in (CHARACTER, BLOCK):
         major, minor = node.device
         if not (0 <= major <= MAX_MAJOR and 0 <= minor <= MAX_MINOR):
             raise GateError(
-                f"the device number {major:,}:{minor:,} is not one of 0:0 to "
+                f"the device number {major:,}:{minor:,} is not between 0:0 and "
                 f"{MAX_MAJOR:,}:{MAX_MINOR:,} (12 and 20 bits)"
             )
 
 
 def _require_target(link: str) -> None:
     if "\0" in link:
-        raise GateError(f"the symbolic link's target {shown(link)} has a NUL in it")
+        raise GateError(f"the symbolic link's target {shown(link)} contains a NUL")
     if not 1 <= (length := _length(link)) <= MAX_LINK:
         raise GateError(
-            f"the symbolic link's target {shown(link)} has {length:,} bytes, and Linux allows 1 "
-            f"to {MAX_LINK:,}"
+            f"the symbolic link's target {shown(link)} has {length:,} bytes, but Linux allows 1 to "
+            f"{MAX_LINK:,}"
         )
 
 
@@ -161,17 +162,17 @@ def _require_xattrs(xattrs: tuple[tuple[str, bytes], ...]) -> None:
         length = _length(name)
         if "\0" in name or not 1 <= length <= MAX_XATTR_NAME:
             raise GateError(
-                f"the extended attribute's name {shown(name)} has a NUL, or not 1 to "
+                f"the extended attribute's name {shown(name)} contains a NUL or does not have 1 to "
                 f"{MAX_XATTR_NAME} bytes"
             )
         if len(value) > MAX_XATTR_VALUE:
             raise GateError(
-                f"the extended attribute {shown(name)} has {len(value):,} bytes, and Linux allows "
-                f"{MAX_XATTR_VALUE:,}"
+                f"the extended attribute {shown(name)} has {len(value):,} bytes, but Linux allows "
+                f"at most {MAX_XATTR_VALUE:,}"
             )
         total += length + 1
     if total > MAX_XATTR_LIST:
         raise GateError(
-            f"the extended attributes' names have {total:,} bytes, and Linux allows "
+            f"the extended attributes' names have {total:,} bytes, but Linux allows at most "
             f"{MAX_XATTR_LIST:,}"
         )

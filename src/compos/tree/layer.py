@@ -66,7 +66,7 @@ def read_layer(store: Store, layer: Descriptor, image: str) -> Layer:
         except GateError as error:
             raise ImageError(
                 "layer-limit",
-                f"the layer has an entry that Linux cannot hold: {error}",
+                f"the layer has an entry that Linux does not support: {error}",
                 place=place,
                 hint="Do not use this image; it is damaged or hostile.",
             ) from error
@@ -125,7 +125,7 @@ def _index(stream: IO[bytes], source: str) -> Layer:
             hidden = f"{parent}{slash}{base[len(WHITEOUT) :]}"
             require_path(hidden)
             if base in (WHITEOUT, f"{WHITEOUT}.", f"{WHITEOUT}.."):
-                raise GateError(f"{shown(name)} hides nothing that can be")
+                raise GateError(f"{shown(name)} is a whiteout of an impossible name")
             whiteouts.append(hidden)
         else:
             entries.append(admitted(name, node))

@@ -148,7 +148,7 @@ class Overlay:
         """Make a directory that something lies below, and that is not there or something else."""
         self._implied += len(path)
         if self._implied > MAX_IMPLIED:
-            raise self.limit("members lie below too many folders that nobody names")
+            raise self.limit("members are below too many folders that have no entry")
         self.put(path, self.implied)
 
     def inner_root(self, path: str) -> str:
@@ -162,7 +162,7 @@ class Overlay:
         """Count work that an entry makes beyond its own. Raises `ImageError`."""
         self._steps += steps
         if self._steps > MAX_STEPS + MAX_STEPS_EACH * self.entries:
-            raise self.limit("following its symbolic links takes too long")
+            raise self.limit("its symbolic links take too long to follow")
 
     def limit(self, reason: str) -> ImageError:
         """The error for what is out of proportion."""
@@ -232,7 +232,7 @@ class Overlay:
         try:
             require_path(path)
         except GateError as error:
-            raise self.limit(f"Linux cannot hold it where it would lie: {error}") from error
+            raise self.limit(f"Linux does not support it at its final path: {error}") from error
 
     def _linked(self, path: str, node: Node) -> Node:
         """The node that the hard link `node` names; regular files are marked as shared."""

@@ -100,7 +100,7 @@ def pieces_of(stretches: Sequence[Stretch], stored: Slice, real: int) -> tuple[P
     at = filled = used = 0
     for offset, length in stretches:
         if offset < at or length < 0 or used + length > stored.size or offset + length > real:
-            raise ValueError("stretches out of order, beyond the file or without data")
+            raise ValueError("ranges out of order, beyond the file or without data")
         at = offset + length
         if length:
             if offset > filled:

@@ -205,7 +205,9 @@ class _Reader:
         field counts again."""
         typeflag = fields[7]
         if typeflag == _CONTINUED:
-            raise TarError(f"a file that another archive begins before byte {self.position}")
+            raise TarError(
+                f"a file that continues from another archive before byte {self.position}"
+            )
         raw = records.get("path") or _name(fields)
         kind = _KINDS.get(typeflag, FILE)
         if kind == FILE and typeflag != _OLD_SPARSE and raw.endswith(b"/"):
@@ -309,7 +311,7 @@ class _Reader:
         self.stretches += len(stretches)
         if self.stretches > MAX_STRETCHES:
             raise TarError(
-                f"sparse files of more than {MAX_STRETCHES} stretches before byte {start}"
+                f"sparse files with more than {MAX_STRETCHES} ranges before byte {start}"
             )
         return pieces_of(stretches, Slice(self.source, start, max(end - start, 0)), real), real
 
