@@ -29,8 +29,8 @@ def test_options_are_split_at_white_space_and_outputs_kept() -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        (b"cliopts = ", "not TOML"),
-        (b"\xff", "not TOML"),
+        (b"cliopts = ", "invalid TOML"),
+        (b"\xff", "invalid TOML"),
         (b"cliopts = 1", "not a string"),
         (b'stdout = "file"', "`stdout` is 'file'"),
         (b'cliopts = "' + b"a " * 3000 + b'"', "too long"),

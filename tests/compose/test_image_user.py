@@ -50,10 +50,10 @@ def said(
     ("user", "hint"),
     [
         ("nginx", "write `uid` with its number"),
-        ("1000", "write `uid: 1000` to"),
-        ("1000:50", "write `uid: 1000` and `gid: 50` to"),
-        ("1000:users", "write `uid: 1000` to"),
-        (1000, "write `uid: 1000` to"),
+        ("1000", "to change this, write `uid: 1000`"),
+        ("1000:50", "to change this, write `uid: 1000` and `gid: 50`"),
+        ("1000:users", "to change this, write `uid: 1000`"),
+        (1000, "to change this, write `uid: 1000`"),
         ("a\nb\x1b", r"'a\nb\x1b'"),
     ],
 )

@@ -112,6 +112,6 @@ def test_another_init_reads_what_it_likes(world: World) -> None:
 
 def test_a_plan_that_init_would_not_read() -> None:
     volumes = [Volume(name="x" * 60_000)] * (MAX_PLAN // 60_000 + 1)
-    with pytest.raises(ConfigError, match=f"init reads {MAX_PLAN:,}") as caught:
+    with pytest.raises(ConfigError, match=f"init reads at most {MAX_PLAN:,}") as caught:
         boot_plan({"onboot": [], "services": [], "onshutdown": []}, volumes, {}, {})
     assert caught.value.id == "plan-long"

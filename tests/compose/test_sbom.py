@@ -692,6 +692,6 @@ def test_sections_of_an_earlier_build_are_not_in_it(
     )
     said = capsys.readouterr().err
     assert "Copy init[0] files" in said
-    assert "The SBOM leaves out" in said
+    assert "The SBOM does not cover" in said
     assert names(again) == ["app"]
     assert problems(again) == []

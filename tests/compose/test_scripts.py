@@ -78,7 +78,7 @@ def test_interpreters(
     said(tmp_path, script, others)
     error = capsys.readouterr().err
     assert (
-        f"etc/init.d/002-logging of example.org/mem:1 cannot run: it wants {wants}," in error
+        f"etc/init.d/002-logging of example.org/mem:1 cannot run: its interpreter {wants} " in error
     ) == bool(wants)
     assert ("cannot run" in error) == bool(wants)
 
@@ -97,8 +97,14 @@ SCRIPT = "etc/init.d/001-x"
             [Member(SCRIPT, mode=0o755, content="#!/bin/sh\r\n"), *SHELL],
             "its lines end in CR and LF",
         ),
-        ([Member(SCRIPT, "symlink", content="/nowhere")], "it is a link to no file"),
-        ([Member(SCRIPT, "symlink", content="001-x")], "it is a link to no file"),
+        (
+            [Member(SCRIPT, "symlink", content="/nowhere")],
+            "it is a link to a file that is not in the system",
+        ),
+        (
+            [Member(SCRIPT, "symlink", content="001-x")],
+            "it is a link to a file that is not in the system",
+        ),
         (
             [Member(SCRIPT, "symlink", content="../../bin/busybox"), *SHELL],
             "neither a program nor a script",
@@ -112,12 +118,12 @@ SCRIPT = "etc/init.d/001-x"
         ),
         (
             [Member(SCRIPT, mode=0o755, content="#!/opt/perl\n")],
-            "An image in `init` would have to bring it",
+            "Add an image that contains it to `init`",
         ),
-        ([Member(SCRIPT, mode=0o755, content="#!/bin/sh\n")], "compos/busybox:v1 in `init` has it"),
+        ([Member(SCRIPT, mode=0o755, content="#!/bin/sh\n")], "Add compos/busybox:v1 to `init`"),
         (
             [Member("etc/shutdown.d/x", mode=0o755, content="#!/bin/sh\n")],
-            "compos/busybox:v1 in `init` has it",
+            "Add compos/busybox:v1 to `init`",
         ),
     ],
 )

@@ -251,7 +251,7 @@ def test_a_mirror_without_updates_is_noticed(
         debian.archive.root.as_uri(),
     ]
     assert main([*build, str(debian.folder / "tool")]) == 0
-    assert "trixie-updates is left out" in capsys.readouterr().err
+    assert "trixie-updates is not used" in capsys.readouterr().err
 
 
 def test_a_recipe_can_keep_to_its_suite(debian: Debian) -> None:

@@ -109,8 +109,8 @@ class _Merge(Overlay):
             user = self._used[link]
             if self.find(link) != self.find(folder):
                 raise self._conflict(
-                    f"{shown(link)} leads to files of {self.components[user]}, and "
-                    "somewhere else in",
+                    f"{shown(link)} leads to files of {self.components[user]}, but somewhere else "
+                    "in",
                     number,
                 )
         self._replaced.clear()
@@ -190,8 +190,8 @@ class _Merge(Overlay):
     def _joined(self, path: str, number: int) -> ConfigError:
         whose = self.components[self.owners[path]]
         return self._conflict(
-            f"{shown(path)} is in {whose}, differs in {self.components[self._number]}, and a link "
-            "joins their folders in",
+            f"{shown(path)} is in {whose}, differs in {self.components[self._number]}, and their "
+            "folders are joined by a link in",
             number,
         )
 
@@ -210,7 +210,7 @@ class _Merge(Overlay):
             if held:
                 whose = self.components[self.owners[held[0]]]
                 raise self._conflict(
-                    f"{shown(path)} is a folder with files of {whose}, and a file in", number
+                    f"{shown(path)} is a folder with files of {whose}, but a file in", number
                 )
             if owner == number and folder is not IMPLIED:
                 raise self._joined(path, self.owners.get(self._followed, number))
@@ -241,7 +241,7 @@ class _Merge(Overlay):
         if path in self.tree:
             whose = self.components[self.owners[path]]
             raise self._conflict(
-                f"{shown(path)} is a file in {whose}, and a folder in", self._number
+                f"{shown(path)} is a file in {whose}, but a folder in", self._number
             )
         super().make(path)
         self.owners[path] = self._number
@@ -251,7 +251,7 @@ class _Merge(Overlay):
         through it."""
         whose = self.components[self.owners[self._followed]]
         return self._conflict(
-            f"{shown(self._followed)} is a link that leads nowhere in {whose}, and a folder in",
+            f"{shown(self._followed)} is a dangling link in {whose}, but a folder in",
             self._number,
         )
 
@@ -272,9 +272,9 @@ class _Merge(Overlay):
         """The error for what is out of proportion, or longer than Linux allows."""
         return ImageError(
             "layer-limit",
-            f"the root cannot be laid out: {reason}",
+            f"the root cannot be composed: {reason}",
             place=str(self.components[self._number]),
-            hint="Leave this image or entry out.",
+            hint="Remove this image or entry.",
         )
 
     def _conflict(self, message: str, number: int) -> ConfigError:
@@ -283,5 +283,5 @@ class _Merge(Overlay):
             "root-conflict",
             f"{message} {component}",
             place=component.location,
-            hint="Leave one of the two out, or use images that agree about this path.",
+            hint="Remove one of the two, or use images that agree about this path.",
         )

@@ -291,7 +291,7 @@ class _Choice:
                 text = self._earlier.document(node) if node else b""
                 made = fields[2].startswith(f"/{PROFILES}/")
                 if made and profile_path(text) != fields[2]:
-                    raise ValueError("a profile under another's name, or none")
+                    raise ValueError("a profile under the name of another, or none")
                 return Profile(fields[2], text, made)
         return None
 

@@ -36,7 +36,7 @@ def runtime_config(root: Mapping[str, Node], store: Path) -> bytes:
     if node is None or node.kind != FILE:
         return b""
     if node.size > MAX_SIZE:
-        raise _problem(f"it has {node.size} bytes", f"Keep it below {MAX_SIZE} bytes.")
+        raise _problem(f"the file has {node.size} bytes", f"Keep the file below {MAX_SIZE} bytes.")
     with Contents(store) as contents:
         return b"".join(contents.chunks(node.content))
 
@@ -54,7 +54,9 @@ def _settings(text: bytes) -> tuple[str, ...]:
     try:
         table = tomllib.loads(text.decode())
     except ValueError as error:
-        raise _problem(f"it is not TOML: {error}", "Correct it; strings need quotes.") from error
+        raise _problem(
+            f"invalid TOML: {error}", "Correct the file; strings need quotes."
+        ) from error
     values = tuple(table.get(key, "") for key in KEYS)
     for key, value in zip(KEYS, values, strict=True):
         if not isinstance(value, str):

@@ -87,7 +87,7 @@ def section(data: bytes, name: str) -> bytes:
             if fields[1] == SHT_NOBITS:
                 return b""
             if fields[4] + fields[5] > len(data):
-                raise ElfError(f"the section {name} reaches beyond the file's end")
+                raise ElfError(f"the section {name} extends beyond the end of the file")
             return data[fields[4] : fields[4] + fields[5]]
     return b""
 
@@ -104,14 +104,14 @@ def _header(data: bytes) -> tuple[int, ...]:
 
 def _unpack(form: struct.Struct, data: bytes, offset: int, what: str) -> tuple[int, ...]:
     if offset < 0 or offset + form.size > len(data):
-        raise ElfError(f"the {what} reaches beyond the file's end")
+        raise ElfError(f"the {what} extends beyond the end of the file")
     return form.unpack_from(data, offset)
 
 
 def _text(data: bytes, start: int, end: int) -> str:
     stop = data.find(b"\0", start, min(end, start + MAX_NAME))
     if not 0 <= start <= len(data) or stop < 0:
-        raise ElfError("a name does not end")
+        raise ElfError("a name is not terminated")
     return data[start:stop].decode("utf-8", "surrogateescape")
 
 
@@ -119,4 +119,4 @@ def _file_offset(segments: list[tuple[int, ...]], address: int) -> int:
     for kind, _, offset, virtual, _, size, _, _ in segments:
         if kind == PT_LOAD and virtual <= address < virtual + size:
             return offset + address - virtual
-    raise ElfError("the string table is in no loaded segment")
+    raise ElfError("the string table is not in a loaded segment")

@@ -46,9 +46,9 @@ def _tree(entry: File, node: Node) -> Tree:
     except GateError as error:
         raise ConfigError(
             "files-limit",
-            f"Linux cannot have this file: {error}",
+            f"Linux does not support this file: {error}",
             place=str(entry.mark),
-            hint="Change the path or value.",
+            hint="Change the path or the value.",
         ) from error
     return {path: node}
 

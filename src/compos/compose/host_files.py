@@ -89,7 +89,9 @@ def _taken(store: Store, stream: io.BufferedReader) -> HostFile:
             return HostFile(made.source.rpartition("/")[2], made.size, (made,))
         data += stream.read(MAX_STREAM + 1 - len(data))
         if len(data) > MAX_STREAM:
-            raise OSError(errno.EFBIG, f"it is no file, and goes on after {MAX_STREAM >> 20} MiB")
+            raise OSError(
+                errno.EFBIG, f"it is not a file, and has more than {MAX_STREAM >> 20} MiB"
+            )
         made = stored(store, DerivedKind.HOST, io.BytesIO(data))
         return HostFile(made.source.rpartition("/")[2], made.size, (made,))
     return HostFile(hashlib.sha256(data).hexdigest(), len(data), (data,) if data else ())
@@ -113,7 +115,7 @@ def stored(store: Store, kind: DerivedKind, stream: io.BufferedReader | io.Bytes
                 return Slice(source, 0, _copy(stream, copy, digest))
         except _ChangedError:
             continue
-    raise OSError(errno.EBUSY, "it changes while it is read")
+    raise OSError(errno.EBUSY, "it changed while it was read")
 
 
 class _ChangedError(Exception):
@@ -139,6 +141,6 @@ def _unreadable(entry: File, source: Path, error: OSError) -> ConfigError:
         "files-source",
         f"the source file {str(source)!r} cannot be read: {(error.strerror or str(error)).lower()}",
         place=str(entry.mark),
-        hint="The path is relative to the folder where you run compos; write `optional: true` if "
-        "it may be missing.",
+        hint="Check the path, which is relative to the folder in which you run compos, or add "
+        "`optional: true` if the file may be missing.",
     )

@@ -43,6 +43,6 @@ def _ignored(
         keys = f"`uid: {user}`" if user.isdecimal() else "`uid` with its number"
         keys += f" and `gid: {group}`" if group.isdecimal() and user.isdecimal() else ""
         yield (
-            f"{section}[{entry.name}] runs as root, not as the image's user "
-            f"{image.config.user!r}: write {keys} to change it"
+            f"{section}[{entry.name}] runs as root, not as the image's user {image.config.user!r}: "
+            f"to change this, write {keys}"
         )

@@ -101,8 +101,8 @@ def read_input_tar(store: Store, path: Path, config: Config) -> InputTar | None:
     found = members.nodes.get(where[-1]) if where else None
     if found is None or found.kind == DIRECTORY:
         notice(
-            f"{path} does not say what it was built from: give the YAML a `files` entry with "
-            "`metadata: yaml`"
+            f"{path} does not contain its configuration: add a `files` entry with `metadata: yaml` "
+            "to the YAML"
         )
         return None
     try:
@@ -118,7 +118,7 @@ def _unusable(path: Path, reason: str) -> ConfigError:
         "input-tar",
         f"the input tar cannot be used: {reason}",
         place=str(path),
-        hint="Name a tar of an earlier build.",
+        hint="Use a tar from an earlier build.",
     )
 
 
@@ -147,8 +147,8 @@ def _members(root: Path, key: str) -> _Members:
                 linked = nodes.get(target)
                 if linked is None or linked.kind == DIRECTORY:
                     raise ValueError(
-                        f"{path!r} is a hard link to {target!r}, and no file of that name stands "
-                        "before it"
+                        f"{path!r} is a hard link to {target!r}, but no file of that name precedes "
+                        "it"
                     )
                 node, inode = linked, inodes[target]
             if not path:
@@ -216,8 +216,7 @@ def _belongs(config: Config, location: str, path: str, node: Node) -> bool:
     )
     if not inside and not above:
         raise ValueError(
-            f"{path!r} says that it comes from {location}, and lies outside of "
-            f"{folder or 'the root'}/"
+            f"{path!r} states that it comes from {location}, but is outside {folder or 'the root'}/"
         )
     return inside
 

@@ -46,7 +46,7 @@ def kernel_component(
             "kernel-missing",
             f"the kernel image has no file {binary!r}",
             place=image.name,
-            hint="Name the kernel's path inside the image with kernel.binary.",
+            hint="Set kernel.binary to the kernel's path in the image.",
         )
     if decompress:
         found = _decompressed(store, image, binary, found)
@@ -75,7 +75,7 @@ def _decompressed(store: Store, image: Image, binary: str, node: Node) -> Node:
             "kernel-compression",
             f"the kernel {binary!r} cannot be decompressed: {error}",
             place=image.name,
-            hint="Leave out --decompress-kernel, or use another kernel image.",
+            hint="Remove --decompress-kernel, or use another kernel image.",
         ) from error
     return node._replace(size=sum(map(piece_size, content)), content=content)
 
@@ -120,7 +120,8 @@ def _modules(store: Store, image: Image, tree: Tree, name: str) -> Tree:
             "kernel-tar-missing",
             f"the kernel image has no file {name!r}",
             place=image.name,
-            hint="Name it with kernel.tar, or write `tar: none` when there are no modules.",
+            hint="Set kernel.tar to its path in the image, or write `tar: none` if there are no "
+            "modules.",
         )
     overlay = Overlay(image.name)
     # A file of no bytes is a tar of no files.

@@ -100,7 +100,7 @@ def _payload(data: bytes) -> bytes | None:
 
 def _part(data: bytes, offset: int, size: int) -> bytes:
     if not size or offset + size > len(data):
-        raise KernelImageError("its compressed part reaches beyond the file's end")
+        raise KernelImageError("its compressed part extends beyond the end of the file")
     return data[offset : offset + size]
 
 
@@ -120,9 +120,9 @@ def _whole(
     except damage as error:
         raise ValueError(str(error)) from error
     if len(plain) > limit:
-        raise KernelImageError(f"it grows to more than {limit >> 20} MiB")
+        raise KernelImageError(f"it is larger than {limit >> 20} MiB when decompressed")
     if not decompressor.eof:
-        raise EOFError("it ends too early")
+        raise EOFError("it is truncated")
     return plain
 
 

@@ -42,7 +42,7 @@ def lz4_legacy(data: bytes, limit: int) -> bytes:
     Raises `LzError`.
     """
     if not data.startswith(LZ4_LEGACY):
-        raise LzError("no LZ4 frame")
+        raise LzError("not an LZ4 frame")
     out = bytearray()
     position = len(LZ4_LEGACY)
     while position + 4 <= len(data):
@@ -77,7 +77,7 @@ def _lz4_block(block: bytes) -> bytearray:
                 count += more
             if count:
                 if position + count > end:
-                    raise LzError("a block ends inside of its literals")
+                    raise LzError("a block ends inside its literals")
                 out += block[position : position + count]
                 position += count
             if position == end:
@@ -90,9 +90,9 @@ def _lz4_block(block: bytes) -> bytearray:
                 count += more
             _repeat(out, distance, count)
             if len(out) > LZ4_BLOCK:
-                raise LzError("a block holds more than it may")
+                raise LzError("a block contains more than is allowed")
     except IndexError as error:
-        raise LzError("a block is cut short") from error
+        raise LzError("a block is truncated") from error
     return out
 
 
@@ -123,12 +123,12 @@ def lzop(data: bytes, limit: int) -> bytes:
     try:
         return _lzop(data, limit)
     except (IndexError, struct.error) as error:
-        raise LzError("the file is cut short") from error
+        raise LzError("the file is truncated") from error
 
 
 def _lzop(data: bytes, limit: int) -> bytes:
     if not data.startswith(LZOP):
-        raise LzError("no lzop file")
+        raise LzError("not an lzop file")
     position = len(LZOP)
     (version,) = struct.unpack_from(">H", data, position)
     # version, library version, version needed (from 0x940), method, level (from 0x940), flags
@@ -154,10 +154,10 @@ def _lzop(data: bytes, limit: int) -> bytes:
             position += 4 * bool(flags & F_ADLER32_C) + 4 * bool(flags & F_CRC32_C)
         block = data[position : position + packed]
         if len(block) < packed:
-            raise LzError("a block is cut short")
+            raise LzError("a block is truncated")
         piece = block if packed == plain else _lzo1x(block, plain)
         if len(piece) != plain:
-            raise LzError("a block holds another number of bytes than it says")
+            raise LzError("a block has a different number of bytes than it states")
         out += piece
         position += packed
 
@@ -182,7 +182,7 @@ def _lzo1x(block: bytes, size: int) -> bytearray:
                 more, position = _run(block, position)
                 count = more + 18
             if position + count > len(block):
-                raise LzError("a block ends inside of its literals")
+                raise LzError("a block ends inside its literals")
             out += block[position : position + count]
             position += count
             state = 4
@@ -214,7 +214,7 @@ def _lzo1x(block: bytes, size: int) -> bytearray:
         out += block[position : position + literals]
         position += literals
         state = literals
-    raise LzError("a block holds more bytes than it says")
+    raise LzError("a block has more bytes than it states")
 
 
 def _run(block: bytes, position: int) -> tuple[int, int]:

@@ -173,9 +173,9 @@ def boot_plan(
     if len(plan) > MAX_PLAN:
         raise ConfigError(
             "plan-long",
-            f"the boot plan has {len(plan):,} bytes, and init reads {MAX_PLAN:,}",
+            f"the boot plan has {len(plan):,} bytes, but init reads at most {MAX_PLAN:,}",
             place="the boot plan",
-            hint="Divide the system, or shorten its health checks and mounts.",
+            hint="Split the system, or shorten its health checks and mounts.",
         )
     return plan
 
@@ -198,10 +198,10 @@ def require_startable(bundle: Bundle, size: int, root: Mapping[str, Node], place
     if whole > MAX_SPECIFICATION:
         raise ConfigError(
             "container-long",
-            f"the configuration of {bundle.id!r} has {whole:,} bytes, and init reads "
+            f"the configuration of {bundle.id!r} has {whole:,} bytes, but init reads at most "
             f"{MAX_SPECIFICATION:,}",
             place=place,
-            hint="Shorten its environment, command, annotations or mounts; large data can be a "
+            hint="Shorten its environment, command, annotations or mounts; put large data into a "
             "file of the system.",
         )
 
@@ -213,18 +213,18 @@ def _require_id(bundle: Bundle, root: Mapping[str, Node], place: str) -> None:
         hint = (
             ""
             if CONTAINERD_ID.fullmatch(name)
-            else "containerd wants letters and digits, with single -, _ and . between"
+            else "containerd requires letters and digits, with single -, _ and . between them"
         )
     elif CRUN not in root and not RUNC_ID.fullmatch(name):
-        hint = "runc wants letters, digits, -, _, + and ."
+        hint = "runc requires letters, digits, -, _, + and ."
     if name.startswith("."):
-        hint = "init takes no name with a dot in front"
+        hint = "init does not support names with a leading dot"
     if len(name.encode("utf-8", "surrogateescape")) > most:
-        hint = f"It may have {most} bytes"
+        hint = f"the name can have at most {most} bytes"
     if hint:
         raise ConfigError(
             "container-name",
-            f"no container can be called {name!r} here",
+            f"{name!r} is not a valid container name here",
             place=place,
             hint=f"{hint}.",
         )
@@ -241,9 +241,9 @@ def _written(lines: Iterable[tuple[str, ...]]) -> Iterator[bytes]:
         except PlanError as error:
             raise ConfigError(
                 "plan-line",
-                f"init could not read this: {error}",
+                f"init cannot read a line of the plan: {error}",
                 place=f"the container {container}" if container else "the boot plan",
-                hint="Shorten what the YAML or the image's label says there.",
+                hint="Shorten the value in the YAML or in the image's label.",
             ) from error
 
 

@@ -55,7 +55,7 @@ def plan_line(fields: tuple[str, ...]) -> bytes:
     text = "\t".join(_UNSAFE.sub(lambda found: _ESCAPES[found[0]], field) for field in fields)
     line = text.encode("utf-8", "surrogateescape")
     if b"\0" in line:
-        raise PlanError(f"a zero byte in {fields[0]!r}")
+        raise PlanError(f"a NUL in {fields[0]!r}")
     if len(line) > MAX_LINE:
         raise PlanError(f"{fields[0]!r} has more than {MAX_LINE} bytes")
     return line + b"\n"
@@ -66,7 +66,7 @@ def _require_path(word: str, path: str) -> None:
     if len(data) > MAX_PATH - (len(CGROUPS) if word == "cgroup" else 0):
         raise PlanError(f"{word!r} with a path of {len(data)} bytes")
     if any(len(name) > MAX_NAME for name in data.split(b"/")):
-        raise PlanError(f"{word!r} with a path that has a name of more than {MAX_NAME} bytes in it")
+        raise PlanError(f"{word!r} with a path that contains a name of more than {MAX_NAME} bytes")
 
 
 def _require_interface(name: str, kind: str, peer: str) -> None:
@@ -79,8 +79,8 @@ def _require_interface(name: str, kind: str, peer: str) -> None:
         raise PlanError(f"{kind!r} as a kind of interface")
     if bool(peer) != (kind == "veth"):
         raise PlanError(
-            f"the interface {name!r} of the kind {kind!r} with the peer {peer!r}: a veth has one, "
-            "and no other"
+            f"the interface {name!r} of the kind {kind!r} with the peer {peer!r}: only a veth has "
+            "a peer, and always"
         )
 
 

@@ -134,11 +134,11 @@ def _confinement(label: Settings) -> Iterator[Power]:
     if label.rootfs_propagation not in (None, "", "private", "slave", "rprivate", "rslave"):
         yield Power("rootfsPropagation", "mounts that the machine sees")
     if label.seccomp not in (None, "default"):
-        yield Power("seccomp", "system calls by itself")
+        yield Power("seccomp", "its own choice of system calls")
     if label.masked_paths is not None:
-        yield Power("maskedPaths", "masked paths by itself")
+        yield Power("maskedPaths", "its own choice of masked paths")
     if label.readonly_paths is not None:
-        yield Power("readonlyPaths", "read-only paths by itself")
+        yield Power("readonlyPaths", "its own choice of read-only paths")
 
 
 def _runtime(runtime: Runtime) -> Iterator[str]:
@@ -187,8 +187,8 @@ def refuse_powers(found: Iterable[tuple[ImageEntry, Image, list[Power]]]) -> Non
             "label-powers",
             grant_message(entry, image, granting),
             place=str(entry.mark),
-            hint=f"Write {', '.join(dict.fromkeys(power.key for power in granting))} into the "
-            "entry, as you want them.",
+            hint=f"Set {', '.join(dict.fromkeys(power.key for power in granting))} in the entry, "
+            "to the values that you want.",
         )
         for entry, image, granting in found
     ]

@@ -63,7 +63,7 @@ def _text(path: str, root: Mapping[str, Node], store: Path, place: str) -> bytes
             "config-seccomp",
             f"the system has no seccomp profile /{path}",
             place=place,
-            hint=f"Let `files` make it; it has at most {MAX_PROFILE} bytes.",
+            hint=f"Create it with `files`; it can have at most {MAX_PROFILE} bytes.",
         )
     with Contents(store) as contents:
         return b"".join(contents.chunks(node.content))

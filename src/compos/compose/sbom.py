@@ -60,7 +60,7 @@ def sbom_component(
     except ValueError:
         path = ""
     if not path or ".." in options.path.split("/"):
-        raise _unnameable(options.path, "which is no file's path below the root")
+        raise _unnameable(options.path, "which is not a file path below the root")
     data = _document(store, images, options, EPOCH // 10**9)
     key = hashlib.sha256(data).hexdigest()
     if store.derived(DerivedKind.SBOM, key) is None:
@@ -91,8 +91,8 @@ def require_free(sbom: Component, others: Iterable[Component]) -> None:
 def _unnameable(path: str, why: str) -> ConfigError:
     return ConfigError(
         "sbom-output",
-        f"the SBOM cannot be called {path!r}, {why}",
-        hint="Name a file with --sbom-output, or build with --no-sbom.",
+        f"the SBOM cannot be named {path!r}, {why}",
+        hint="Choose another name with --sbom-output, or build with --no-sbom.",
     )
 
 

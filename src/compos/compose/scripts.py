@@ -64,7 +64,7 @@ def scripts_that_fail(store: Store, root: Root) -> Iterator[str]:
 def _fault(nodes: Mapping[str, Node], node: Node | None, line: bytes) -> str:
     """Why the kernel would not run a file that begins with `line`; empty when it would."""
     if node is None:
-        return "it is a link to no file of the system"
+        return "it is a link to a file that is not in the system"
     if not node.mode & 0o111:
         return "it is not executable"
     if line.startswith(ELF):
@@ -77,7 +77,7 @@ def _fault(nodes: Mapping[str, Node], node: Node | None, line: bytes) -> str:
     )
     words = [word for word in words if word]
     if not words:
-        return "it is neither a program nor a script that names its interpreter (#!)"
+        return "it is neither a program nor a script with an interpreter line (#!)"
     if _found(nodes, words[0]) is None:
         return _wanted(words[0])
     program = next((word for word in words[1:] if not word.startswith("-")), "")
@@ -92,13 +92,13 @@ def _fault(nodes: Mapping[str, Node], node: Node | None, line: bytes) -> str:
 
 def _wanted(name: str) -> str:
     if name.endswith("\r"):
-        return f"its lines end in CR and LF, so that it wants {name!r}"
+        return f"its lines end in CR and LF, so its interpreter is {name!r}"
     hint = (
-        "compos/busybox:v1 in `init` has it"
+        "Add compos/busybox:v1 to `init`"
         if name in IN_BUSYBOX
-        else "An image in `init` would have to bring it"
+        else "Add an image that contains it to `init`"
     )
-    return f"it wants {name}, which is not in the system. {hint}"
+    return f"its interpreter {name} is not in the system. {hint}"
 
 
 def _found(nodes: Mapping[str, Node], path: str) -> Node | None:

@@ -189,7 +189,7 @@ def checked_profile(text: bytes, place: str) -> bytes:
         raise _problem("`syscalls` is not a list of rules", place)
     if "archMap" in document or any("includes" in rule or "excludes" in rule for rule in rules):
         raise _problem(
-            "it is in Docker's own form, with `archMap`, `includes` or `excludes`", place
+            "it uses Docker's own format, with `archMap`, `includes` or `excludes`", place
         )
     return json.dumps(document, separators=(",", ":")).encode()
 

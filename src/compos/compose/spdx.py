@@ -75,7 +75,9 @@ class Merged:
         """
         version = document.get("spdxVersion")
         if version not in READ:
-            raise sbom_error(f"it is no SPDX 2.1, 2.2 or 2.3 but {str(version)[:40]!r}", place)
+            raise sbom_error(
+                f"its version is {str(version)[:40]!r}, not SPDX 2.1, 2.2 or 2.3", place
+            )
         try:
             _DocumentMerge(self, document, prefix, mark, owner).add()
         except InvalidError as error:

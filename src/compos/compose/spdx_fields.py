@@ -46,7 +46,7 @@ class _UnusableError(ValueError):
 def text(value: object, where: str) -> str:
     """A text."""
     if not isinstance(value, str):
-        raise InvalidError(f"{where} is not a text")
+        raise InvalidError(f"{where} is not a string")
     return value
 
 

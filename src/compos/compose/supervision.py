@@ -55,7 +55,7 @@ def require_health(
             ):
                 raise ConfigError(
                     "config-depends-on",
-                    f"{line[1]!r} has no health check, so {name!r} would wait for ever",
+                    f"{line[1]!r} has no health check, so {name!r} would wait forever",
                     place=places.get(name),
-                    hint=f"Give {line[1]!r} a `healthcheck`, or wait for service_started.",
+                    hint=f"Add a `healthcheck` to {line[1]!r}, or wait for service_started.",
                 )

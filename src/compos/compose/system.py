@@ -449,9 +449,9 @@ def _require_boot(components: Sequence[Component]) -> None:
         if node is not None and node.kind == SYMLINK and components[0].location == "kernel":
             raise ConfigError(
                 "root-conflict",
-                f"'boot' is the kernel's folder, and a link to {shown(node.link)} in {component}",
+                f"'boot' is the kernel's folder, but a link to {shown(node.link)} in {component}",
                 place=component.location,
-                hint="Use an image whose `boot` is a folder, or that has none.",
+                hint="Use an image in which `boot` is a folder or does not exist.",
             )
 
 

@@ -88,7 +88,8 @@ def own_name(recipe: Recipe) -> str:
         return name
     raise PackageError(
         "package-name",
-        f"{recipe.name} is the name of a brick that compos ships, and this is another one",
+        f"{recipe.name} is the name of a brick that ships with compos, but this is a different "
+        "package",
         place=str(recipe.folder / "build.yml"),
         hint="Change org, image or tag.",
     )
@@ -163,11 +164,11 @@ def _unknown(reference: Reference) -> ImageError:
         meant = [f"{ORG}/{one}:{shipped[one]}" for one in similar(name, shipped)]
     return ImageError(
         "brick-unknown",
-        f"compos ships no brick of this name, and names that begin with {ORG}/ are asked of "
-        "nobody else",
+        "compos has no brick of this name, and does not ask registries for names that begin with "
+        f"{ORG}/",
         place=str(reference),
         hint=question(meant)
-        or "Name the image's registry, or a registry of bricks: --mirror compos=URL.",
+        or "Add the registry to the image's name, or set one for bricks: --mirror compos=URL.",
     )
 
 

@@ -68,22 +68,22 @@ class Builder:
         if platform.architecture not in recipe.arches or platform.os != "linux":
             raise PackageError(
                 "brick-architecture",
-                f"{recipe.image} is not made for {platform}",
+                f"{recipe.image} is not built for {platform}",
                 place=str(recipe.folder / "build.yml"),
-                hint=f"It is made for Linux on: {', '.join(recipe.arches) or 'nothing'}.",
+                hint=f"Use one of its architectures: {', '.join(recipe.arches) or 'none'}.",
             )
         if recipe.dockerfile:
             raise PackageError(
                 "package-dockerfile",
-                f"{recipe.name} is made by a Dockerfile, which is not built here",
+                f"{recipe.name} has a Dockerfile, which compos does not build",
                 place=str(recipe.folder),
-                hint="Build it with buildah or docker and push it, or write `debian:` and "
-                "`files:` instead.",
+                hint="Build it with buildah or docker and push it, or use `debian:` and `files:` "
+                "instead.",
             )
         if recipe.empty:
             raise PackageError(
                 "package-empty",
-                f"nothing says what is in {recipe.name}",
+                f"the recipe of {recipe.name} has no contents",
                 place=str(recipe.folder / "build.yml"),
                 hint=f"Add one of {', '.join(MADE_OF)} to build.yml.",
             )
@@ -106,7 +106,7 @@ class Builder:
             if recipe_key(recipe, platform.architecture) != key:
                 raise PackageError(
                     "package-changed",
-                    f"a file of {recipe.name} was changed while it was built",
+                    f"a file of {recipe.name} changed during the build",
                     place=str(recipe.folder),
                     hint="Build it again.",
                 )
@@ -163,9 +163,9 @@ class Builder:
             if size > MAX_CONCATENATION:
                 raise PackageError(
                     "brick-concatenation",
-                    f"what makes {entry.path} has {size} bytes",
+                    f"the parts of {entry.path} have {size} bytes",
                     place=place,
-                    hint=f"Up to {MAX_CONCATENATION >> 20} MiB can be joined.",
+                    hint=f"Join at most {MAX_CONCATENATION >> 20} MiB.",
                 )
             data = b"".join(
                 self._read(node) for _, node in sorted(parts.items()) if node.kind == FILE
@@ -189,7 +189,9 @@ class Builder:
 
         def no_metadata(form: str) -> bytes:
             raise PackageError(
-                "package-unknown-key", "a brick has no metadata file", place=str(recipe.folder)
+                "package-unknown-key",
+                "a brick cannot have a metadata file",
+                place=str(recipe.folder),
             )
 
         nodes: list[tuple[str, Node]] = []

@@ -41,7 +41,7 @@ class Indexes:
                 mirror = self._mirror()
                 suites = debian.suites
                 if mirror.security == "" and suites[-1].endswith(SECURITY):
-                    notice(f"bricks are made without the security updates of {suites[-1]}")
+                    notice(f"bricks are built without the security updates of {suites[-1]}")
                     suites = suites[:-1]
                 self._loaded[key] = load_index(
                     mirror,
@@ -57,12 +57,12 @@ class Indexes:
 def _missing(suite: str, error: PackageError) -> None:
     """What to do about a suite of updates that the mirror does not have."""
     if not suite.endswith(SECURITY):
-        notice(f"{suite} is left out: {error.message}")
+        notice(f"{suite} is not used: {error.message}")
         return
     raise PackageError(
         "debian-no-security",
         f"there are no security updates, {suite}: {error.message}",
         place=error.place,
-        hint=f"Name the archive that has them with --debian-security-mirror; {NO_SECURITY} does "
-        "without them.",
+        hint="Set the archive that has them with --debian-security-mirror, or set it to "
+        f"{NO_SECURITY} to build without them.",
     ) from error

@@ -44,7 +44,9 @@ def kernel_tree(store: Store, packages: Tree, place: str) -> Tree:
         )
     binary = packages[kernels[-1]]
     if binary.kind != FILE:
-        raise PackageError("brick-kernel", "the kernel is no file", place=f"{place}: {kernels[-1]}")
+        raise PackageError(
+            "brick-kernel", "the kernel is not a file", place=f"{place}: {kernels[-1]}"
+        )
     version = kernels[-1].partition("-")[2]
     modules = {
         path.removeprefix("usr/"): node
@@ -108,7 +110,7 @@ def _decompressed(contents: Contents, modules: Tree, version: str, mtime: int) -
         node = modules.get(f"{base}/{name}")
         if node and node.size > MAX_MODULE:
             raise PackageError(
-                "brick-kernel", f"{name} has more than {MAX_MODULE >> 20} MiB", place=base
+                "brick-kernel", f"{name} is larger than {MAX_MODULE >> 20} MiB", place=base
             )
         return b"".join(contents.chunks(node.content)) if node else b""
 
@@ -135,7 +137,7 @@ def _module(contents: Contents, path: str, node: Node) -> bytes:
     """The module's file without its compression, bounded both ways."""
     if node.size > MAX_MODULE:
         raise PackageError(
-            "brick-kernel", f"the module has more than {MAX_MODULE >> 20} MiB", place=path
+            "brick-kernel", f"the module is larger than {MAX_MODULE >> 20} MiB", place=path
         )
     data = b"".join(contents.chunks(node.content))
     try:

@@ -62,8 +62,8 @@ def _path(text: str, source: str, *, allowed: bool) -> Path:
     if folder is None:
         raise PackageError(
             "config-template",
-            "a YAML that was fetched names nothing on this machine",
-            hint="Name an image in a registry, save the YAML to a file, or give "
+            "YAML from the network may not refer to this machine",
+            hint="Use an image from a registry, save the YAML to a file, or use "
             "--allow-local-files.",
         )
     return Path(os.path.normpath(folder.absolute() / os.path.expanduser(text)))  # noqa: PTH111  "~/x" only

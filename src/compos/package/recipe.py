@@ -100,9 +100,9 @@ def load_recipe(folder: Path, *, org: str | None = None) -> Recipe:
     if not path.is_file():
         raise PackageError(
             "package-missing",
-            "there is no build.yml here",
+            "the folder has no build.yml",
             place=str(folder),
-            hint="Name a package's folder.",
+            hint="Use the folder of a package.",
         )
     name, text = read_source(str(path), lambda: b"")
     problems = Problems()
@@ -152,7 +152,7 @@ def _has_dockerfile(folder: Path, named: str | None) -> bool:
             "package-dockerfile",
             f"the Dockerfile {named!r} is missing",
             place=str(folder / "build.yml"),
-            hint="Add it to the folder, or leave `dockerfile` out.",
+            hint="Add it to the folder, or remove `dockerfile`.",
         )
     return found
 
@@ -166,7 +166,7 @@ def _check_name(recipe: Recipe) -> None:
     except ComposError as error:
         raise PackageError(
             "package-image",
-            f"{recipe.name!r} cannot name an image: {error.message}",
+            f"{recipe.name!r} is not a valid image name: {error.message}",
             place=str(recipe.folder / "build.yml"),
             hint="Change image, org or tag.",
         ) from error

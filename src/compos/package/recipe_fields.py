@@ -166,7 +166,7 @@ class RecipeDecoder(Decoder):
             here = f"{path}.{name}"
             if not isinstance(key_node.value, str):
                 self._unexpected(
-                    key_node, "a string as key", here, f"Put it in quotes: '{key_node.text}'."
+                    key_node, "a string as the key", here, f"Put it in quotes: '{key_node.text}'."
                 )
                 continue
             accepted = self._accept(kind.check(name), key_node.span, here)
@@ -189,7 +189,7 @@ def _matching(pattern: str, what: str, example: str) -> Check:
         if not re.fullmatch(pattern, text):
             yield Complaint(
                 "recipe-name",
-                f"{text[:100]!r} cannot be {what}",
+                f"{text[:100]!r} is not valid as {what}",
                 f"Write a name such as {example}.",
             )
 
@@ -200,13 +200,15 @@ def inside(text: str) -> Iterator[Complaint]:
     """A path in the image, which neither is nor leaves its root."""
     parts = [part for part in text.split("/") if part not in ("", ".")]
     if not parts:
-        yield Complaint("recipe-path", "the path is empty", "Name a path below /.")
+        yield Complaint("recipe-path", "the path is empty", "Write a path below /.")
     elif ".." in parts:
         yield Complaint(
             "recipe-path", f"{text[:100]!r} leaves the root", "Write the path without `..`."
         )
     elif "\0" in text:
-        yield Complaint("recipe-path", f"{text[:100]!r} has a NUL in it, which no path may have")
+        yield Complaint(
+            "recipe-path", f"{text[:100]!r} contains a NUL, which is not allowed in a path"
+        )
     elif complaint := _too_long(text):
         yield complaint
 
@@ -215,7 +217,7 @@ def _too_long(path: str) -> Complaint | None:
     encoded = path.encode("utf-8", "replace")
     if len(encoded) <= MAX_PATH and max(map(len, encoded.split(b"/"))) <= MAX_NAME:
         return None
-    hint = f"Linux has {MAX_PATH} bytes for a path and {MAX_NAME} for each name in it."
+    hint = f"Use at most {MAX_PATH} bytes for the path and {MAX_NAME} for each name in it."
     return Complaint("recipe-path", f"the path {path[:50]!r}… is too long", hint)
 
 
@@ -225,7 +227,7 @@ def beside(text: str) -> Iterator[Complaint]:
         yield Complaint(
             "recipe-source",
             f"{text[:100]!r} is not in the package's folder",
-            "Name a file of the folder, relative to it and without `..`.",
+            "Use a file in the folder, relative to it and without `..`.",
         )
     elif complaint := _too_long(text):
         yield complaint
@@ -235,7 +237,9 @@ def _glob(text: str) -> Iterator[Complaint]:
     yield from inside(text)
     if len(re.findall(r"\*\*?", text)) > MAX_WILDCARDS:
         yield Complaint(
-            "recipe-path", f"the pattern has more than {MAX_WILDCARDS} wildcards", "Use fewer."
+            "recipe-path",
+            f"the pattern has more than {MAX_WILDCARDS} wildcards",
+            "Use fewer wildcards.",
         )
 
 
@@ -256,7 +260,7 @@ def _extra_source(text: str) -> Iterator[Complaint]:
 
 def _not_empty(items: Sequence[object]) -> Iterator[Complaint]:
     if not items:
-        yield Complaint("config-missing", "the list is empty", "Name at least one.")
+        yield Complaint("config-missing", "the list is empty", "Add at least one.")
 
 
 def _file(given: File) -> Iterator[Complaint]:
@@ -269,23 +273,31 @@ def _file(given: File) -> Iterator[Complaint]:
     if given.symlink and (
         "\0" in given.symlink or len(given.symlink.encode("utf-8", "replace")) > MAX_PATH
     ):
-        hint = f"Linux has {MAX_PATH} bytes for it, none of which is NUL."
-        yield Complaint("recipe-path", "this cannot be a symbolic link's target", hint, "symlink")
+        hint = f"Use at most {MAX_PATH} bytes, without NUL."
+        yield Complaint(
+            "recipe-path", "the target of the symbolic link is not valid", hint, "symlink"
+        )
 
 
 def _images(given: Mapping[str, Any]) -> Iterator[Complaint]:
     for one, other in (("list", "from-file"), ("target", "target-dir")):
         if one in given and other in given:
             yield Complaint(
-                "recipe-depends", f"{other} does not go with {one}", "Leave out one of them.", other
+                "recipe-depends",
+                f"{other} cannot be combined with {one}",
+                "Remove one of them.",
+                other,
             )
 
 
 def _document(given: Document) -> Iterator[Complaint]:
     if given.config is not None and SETTINGS_LABEL in given.labels:
-        hint = "Leave out one of them."
+        hint = "Remove one of them."
         yield Complaint(
-            "recipe-label", f"the label {SETTINGS_LABEL} does not go with config", hint, "labels"
+            "recipe-label",
+            f"the label {SETTINGS_LABEL} cannot be combined with config",
+            hint,
+            "labels",
         )
     made_of = [name for name in MADE_OF if getattr(given, name) is not None]
     # They would be passed over in silence: nothing is run while such a package is built.
@@ -295,9 +307,9 @@ def _document(given: Document) -> Iterator[Complaint]:
         ("depends", "depends"),
     ):
         if made_of and getattr(given, field):
-            hint = f"Leave out {name}, or what stands beside it."
+            hint = f"Remove {name}, or the other keys."
             yield Complaint(
-                "recipe-dockerfile", f"{name} does not go with {made_of[0]}", hint, name
+                "recipe-dockerfile", f"{name} cannot be combined with {made_of[0]}", hint, name
             )
 
 
@@ -314,46 +326,45 @@ _PATH = Text(inside)
 _BY_ARCHITECTURE = _table(
     "PackageByArchitecture",
     dict,
-    "A package's name for each architecture; none for those that are not there.",
+    "The name of the package for each architecture; architectures that are left out have none.",
     *(key(name, _NAME, f"The package for {name}.") for name in check.ARCHITECTURES),
 )
 _DEBIAN = _table(
     "Debian",
     Debian,
-    "What is taken from Debian.",
+    "What to take from Debian.",
     key("suite", Text(_matching(_SUITE, "a suite", "trixie")), "Suite [trixie]."),
-    key("updates", Flag(), "Whether the suite's -security and -updates count, too [true]."),
+    key("updates", Flag(), "Whether to use the suite's -security and -updates as well [true]."),
     key(
         "components",
         ListOf(Text(_matching(_COMPONENT, "a component", "main")), _not_empty),
-        "Components; non-free-firmware has what devices load [main].",
+        "Components; non-free-firmware contains firmware for devices [main].",
     ),
     key(
         "packages",
         ListOf(PackageName(), _not_empty),
-        "Packages, each a name or a mapping from architecture to name; what they depend on comes "
-        "with them.",
+        "Packages, each a name or a mapping from architecture to name; dependencies are included.",
         required=True,
     ),
     key(
         "without",
         _NAMES,
-        "Packages that are cut out of the dependencies, with what only they need.",
+        "Packages to remove from the dependencies, with packages that only they need.",
     ),
     key(
         "keep",
         _GLOBS,
-        "Patterns of the files wanted, in merged-/usr spelling [all but documentation and the "
+        "Patterns of the files to keep, in merged-/usr spelling [all except documentation and the "
         "like].",
     ),
-    key("drop", _GLOBS, "Patterns of files that are taken out again."),
-    key("move", MapTo(_PATH, inside), "Files or folders at new paths, by their old ones."),
+    key("drop", _GLOBS, "Patterns of files to remove again."),
+    key("move", MapTo(_PATH, inside), "New paths of files or folders, by their old ones."),
 )
 _OWNER = Number(0, 2**32 - 2)
 _FILE = _table(
     "File",
     File,
-    "A file, folder or symbolic link, laid over the packages.",
+    "A file, folder or symbolic link, added over the packages.",
     *(SYSTEM_FILE.fields[name] for name in ("path", "directory", "symlink", "contents")),
     key("source", TEXT, "File in the package's folder to copy; ${arch} is the architecture."),
     SYSTEM_FILE.fields["mode"],
@@ -364,8 +375,8 @@ _FILE = _table(
 _CONCATENATION = _table(
     "Concatenation",
     Concatenation,
-    "A file made of others.",
-    key("path", _PATH, "Where it is made.", required=True),
+    "A file joined from others.",
+    key("path", _PATH, "Path of the file.", required=True),
     key(
         "sources",
         ListOf(Text(_glob), _not_empty),
@@ -377,20 +388,20 @@ _INSIDE_TEXT = Text(beside)
 _DEPENDS = _table(
     "Depends",
     dict,
-    "LinuxKit's: images that a Dockerfile wants as files.",
+    "LinuxKit's: images that a Dockerfile needs as files.",
     key(
         "docker-images",
         _table(
             "DockerImages",
             dict,
-            "Images and where they go.",
+            "Images and their destinations.",
             key("list", TEXTS, "Images.", name="list"),
             key("from-file", _INSIDE_TEXT, "File that lists them.", name="from-file"),
             key("target", _INSIDE_TEXT, "One tar for all.", name="target"),
-            key("target-dir", _INSIDE_TEXT, "Folder for a tar each.", name="target-dir"),
+            key("target-dir", _INSIDE_TEXT, "Folder for one tar per image.", name="target-dir"),
             complaints=_images,
         ),
-        "Images and where they go.",
+        "Images and their destinations.",
         name="docker-images",
     ),
 )
@@ -398,32 +409,32 @@ RECIPE = _table(
     "Recipe",
     Document,
     "A package.",
-    key("image", TEXT, "Image's name, without organisation.", required=True),
+    key("image", TEXT, "Name of the image, without organisation.", required=True),
     key("org", TEXT, "Organisation, or registry and path [linuxkit]."),
     key("tag", TEXT, "Tag; {{.Hash}} is the hash of the package's folder [{{.Hash}}]."),
     key("arches", ListOf(Text(choices=check.ARCHITECTURES)), "Architectures [amd64, arm64, "
                                                              "riscv64]."),
-    key("debian", _DEBIAN, "What is taken from Debian."),
+    key("debian", _DEBIAN, "What to take from Debian."),
     key("files", ListOf(_FILE), "Files of its own."),
-    key("concatenate", ListOf(_CONCATENATION), "Files made of the packages' files."),
-    key("links", MapTo(ListOf(_PATH), inside), "Symbolic links, by the program that they lead to."),
-    key("kernel", _table("Kernel", dict, "A kernel image."), "Makes a kernel image of the "
-                                                             "packages' kernel: {}."),
+    key("concatenate", ListOf(_CONCATENATION), "Files joined from the packages' files."),
+    key("links", MapTo(ListOf(_PATH), inside), "Symbolic links, by the program they point to."),
+    key("kernel", _table("Kernel", dict, "A kernel image."),
+        "Makes a kernel image from the packages' kernel: {}."),
     key("entrypoint", TEXTS, "The image's entrypoint."),
     key("cmd", TEXTS, "The image's command."),
     key("env", ListOf(Text(_variable)), "The image's environment, NAME=VALUE."),
     key("workdir", TEXT, "The image's working folder."),
     key("labels", TextMap(), "The image's labels; values in quotes."),
     key("config", Plain(SETTINGS), "The label org.mobyproject.config: settings of a container."),
-    key("dockerfile", Text(beside), "Dockerfile, for a package that one makes [Dockerfile]."),
-    key("extra-sources", ListOf(Text(_extra_source)), "Folders, SOURCE:DESTINATION, that count in "
-                                                      "the hash.",
+    key("dockerfile", Text(beside), "Dockerfile, for packages built from one [Dockerfile]."),
+    key("extra-sources", ListOf(Text(_extra_source)),
+        "Folders, SOURCE:DESTINATION, that are included in the hash.",
         name="extra_sources"),
     key("buildArgs", ListOf(Text(_variable)), "Arguments for a Dockerfile, "
                                               "NAME=VALUE.", name="build_args"),
-    key("depends", _DEPENDS, "Images that a Dockerfile wants as files."),
-    key("gitrepo", TEXT, "Accepted for LinuxKit's sake; means nothing.", name=""),
-    key("network", Switch(), "Accepted for LinuxKit's sake; means nothing.", name=""),
-    key("disable-cache", Switch(), "Accepted for LinuxKit's sake; means nothing.", name=""),
+    key("depends", _DEPENDS, "Images that a Dockerfile needs as files."),
+    key("gitrepo", TEXT, "Accepted for compatibility with LinuxKit; ignored.", name=""),
+    key("network", Switch(), "Accepted for compatibility with LinuxKit; ignored.", name=""),
+    key("disable-cache", Switch(), "Accepted for compatibility with LinuxKit; ignored.", name=""),
     complaints=_document,
 )  # fmt: skip

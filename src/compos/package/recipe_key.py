@@ -63,7 +63,7 @@ def source_file(folder: Path, path: str, architecture: str) -> Path:
             if "bin/" in path
             else "Add it to the folder."
         )
-        what = "is no file" if found.exists() else "is missing"
+        what = "is not a file" if found.exists() else "is missing"
         raise PackageError("brick-source", f"the file {path!r} {what}", place=str(found), hint=hint)
     if not found.resolve().is_relative_to(folder.resolve()):
         raise PackageError(

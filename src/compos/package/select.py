@@ -56,7 +56,7 @@ def _matching(tree: Tree, globs: Sequence[str], key: str) -> set[str]:
                 "brick-no-match",
                 f"no file of the packages matches {glob!r}",
                 place=key,
-                hint="Look at the packages' file lists; paths are in merged-/usr spelling "
+                hint="Check the packages' file lists; paths are in merged-/usr spelling "
                 "(usr/bin/…).",
             )
         found |= paths
@@ -112,7 +112,7 @@ def _with_needed(tree: Tree, paths: set[str], read: Callable[[Node], bytes], pla
                 if name not in libraries:
                     raise PackageError(
                         "brick-library",
-                        f"{path} needs the library {name}, which no package of the brick has",
+                        f"{path} needs the library {name}, which no package of the brick contains",
                         place=place,
                         hint="Add the library's package to debian.packages.",
                     )
@@ -128,7 +128,9 @@ def _add_interpreter(tree: Tree, chosen: Tree, path: str, pending: list[str], pl
     merged = merge_usr(path)
     if merged not in tree:
         raise PackageError(
-            "brick-loader", f"no package of the brick has the dynamic loader {path}", place=place
+            "brick-loader",
+            f"no package of the brick contains the dynamic loader {path}",
+            place=place,
         )
     pending.append(merged)
     if merged != path:
@@ -176,7 +178,9 @@ def moved(tree: Tree, moves: Mapping[str, str], place: str) -> Tree:
         paths = [path for path in result if path == old or path.startswith(f"{old}/")]
         if not paths:
             raise PackageError(
-                "brick-no-match", f"there is no {old!r} to move", place=f"{place}: debian.move"
+                "brick-no-match",
+                f"{old!r} cannot be moved: it does not exist",
+                place=f"{place}: debian.move",
             )
         for path in paths:
             result[new + path[len(old) :]] = result.pop(path)

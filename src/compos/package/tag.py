@@ -63,7 +63,7 @@ def render_tag(template: str, digest: str) -> str:
             return digest[: int(printf[1])] if printf[1] else digest
         raise PackageError(
             "package-tag",
-            f"{found[0]!r} cannot be put in a tag",
+            f"{found[0]!r} is not supported in a tag",
             hint='Use {{.Hash}} or {{printf "%.8s" .Hash}}.',
         )
 
@@ -85,7 +85,7 @@ def _git(folder: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
     except FileNotFoundError as error:
         raise PackageError(
             "package-git",
-            "the program git is needed to name a package's image",
+            "git is required to tag a package",
             hint="Install git.",
         ) from error
 
@@ -104,7 +104,7 @@ def _failed(folder: Path, message: bytes) -> PackageError:
         "package-git",
         f"git cannot read the package: {said}",
         place=str(folder),
-        hint="Try `git status` there.",
+        hint="Run `git status` in the folder.",
     )
 
 
@@ -112,9 +112,9 @@ def _in_work_tree(folder: Path) -> bool:
     if not folder.is_dir():
         raise PackageError(
             "package-missing",
-            "there is no such folder",
+            "the folder does not exist",
             place=str(folder),
-            hint="Name a package's folder.",
+            hint="Use the folder of a package.",
         )
     if not any((parent / ".git").exists() for parent in (folder, *folder.parents)):
         return False
@@ -143,7 +143,7 @@ def _tree_id(folder: Path) -> str:
             "package-uncommitted",
             "the package is not in git's last commit, so it has no tag",
             place=str(folder),
-            hint="Commit it.",
+            hint="Commit the package.",
         )
     return found[1]
 

@@ -96,7 +96,7 @@ def find_qemu(
         raise RunError(
             "qemu-missing",
             f"{program} is not installed",
-            hint=f"Install Debian's package {MACHINES[arch].package}, or set the program with "
+            hint=f"Install Debian's package {ARCHITECTURES[arch].package}, or set the program with "
             "--qemu.",
         )
     return found

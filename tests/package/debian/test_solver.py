@@ -176,8 +176,8 @@ def test_missing() -> None:
     ("lines", "wanted", "place", "word"),
     [
         (["a; depends: b", "b; depends: x (>= 2)", "x 1"], "a", "a → b → x (>= 2)", "no package"),
-        (["a; conflicts: b", "b"], "a b", "b", "beside"),
-        (["a; depends: b, c", "b; breaks: c", "c"], "a", "a → c", "beside"),
+        (["a; conflicts: b", "b"], "a b", "b", "conflicts with"),
+        (["a; depends: b, c", "b; breaks: c", "c"], "a", "a → c", "conflicts with"),
         (["a; depends: x | y"], "a", "a → x | y", "no package"),
     ],
 )

@@ -132,13 +132,13 @@ def data_tar(path: Path) -> BinaryIO:
 def _members(stream: BinaryIO, path: Path) -> Iterator[tuple[str, int]]:
     """Name and size of each member of an ar archive; the stream then stands at its content."""
     if stream.read(len(_MAGIC)) != _MAGIC:
-        raise _damaged(path, "it is no ar archive")
+        raise _damaged(path, "it is not an ar archive")
     position = len(_MAGIC)
     while header := stream.read(_HEADER):
         # ar(5): name 16, time 12, user 6, group 6, mode 8, size 10, two magic bytes.
         size = header[48:58].strip()
         if len(header) != _HEADER or header[58:] != b"`\n" or not size.isdigit():
-            raise _damaged(path, f"the header at byte {position} is none of ar's")
+            raise _damaged(path, f"the header at byte {position} is not an ar header")
         position += _HEADER
         yield header[:16].decode("ascii", "replace").rstrip().removesuffix("/"), int(size)
         position += int(size) + int(size) % 2
@@ -161,7 +161,7 @@ class _Slice(io.RawIOBase):
         view = memoryview(buffer).cast("B")[: self._left]
         count = cast("io.BufferedReader", self._stream).readinto(view)
         if self._left and not count:
-            raise _damaged(self._path, "it ends in the middle of a member")
+            raise _damaged(self._path, "it ends inside a member")
         self._left -= count
         return count
 
@@ -192,7 +192,7 @@ class _Data(io.RawIOBase):
         if self._left < 0:
             raise PackageError(
                 "debian-archive",
-                "the Debian package becomes too large when it is unpacked",
+                "the Debian package is too large when it is unpacked",
                 place=str(self._path),
                 hint=f"If you trust the archive, set {SIZE_VARIABLE} or {RATIO_VARIABLE} "
                 "(docs/layers.md).",
@@ -220,5 +220,5 @@ def _damaged(path: Path, reason: str) -> PackageError:
         "debian-archive",
         f"the Debian package cannot be read: {reason}",
         place=str(path),
-        hint="Remove the file and run again.",
+        hint="Remove the file and try again.",
     )

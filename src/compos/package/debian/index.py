@@ -202,9 +202,9 @@ class _Source:
         if found.size > MAX_LIST:
             raise PackageError(
                 "debian-index",
-                f"the list of {self.suite}'s packages has {found.size} bytes",
+                f"the package list of {self.suite} has {found.size} bytes",
                 place=without_secrets(self.mirror.address(self.suite, f"dists/{self.suite}")),
-                hint="Name another mirror with --debian-mirror.",
+                hint="Choose another mirror with --debian-mirror.",
             )
         return found
 
@@ -216,9 +216,10 @@ class _Source:
                 if offline:
                     raise PackageError(
                         "debian-offline",
-                        f"the list of {self.suite}'s packages for {self.architecture} was not kept",
+                        f"the package list of {self.suite} for {self.architecture} is not in the "
+                        "store",
                         place=str(kept),
-                        hint="Run once with the network.",
+                        hint="Run the command once with network access.",
                     )
                 self._fetch(kept)
             with kept.open("rb") as stream:
@@ -243,10 +244,10 @@ class _Source:
             if not is_whole(plain, self.packages):
                 raise PackageError(
                     "debian-hash-mismatch",
-                    f"the decompressed list of {self.suite}'s packages is not the one that the "
-                    "Release file names",
+                    f"the decompressed package list of {self.suite} does not match the Release "
+                    "file",
                     place=without_secrets(self.mirror.url),
-                    hint="Try again later, or name another mirror with --debian-mirror.",
+                    hint="Try again later, or choose another mirror with --debian-mirror.",
                 )
             kept.parent.mkdir(exist_ok=True)
             plain.replace(kept)
@@ -351,6 +352,6 @@ def _decompress(source: Path, target: Path, suffix: str, size: int) -> None:
     except DecompressionError as error:
         raise PackageError(
             "debian-index",
-            f"the list of packages cannot be read: {error}",
-            hint="Name another mirror with --debian-mirror.",
+            f"the package list cannot be read: {error}",
+            hint="Choose another mirror with --debian-mirror.",
         ) from error

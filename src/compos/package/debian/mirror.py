@@ -97,9 +97,10 @@ def default_mirror(
     if chosen is None:
         raise PackageError(
             "debian-no-mirror",
-            "no Debian mirror is known: this machine's apt configuration names none",
+            "no Debian mirror is known: this machine's apt configuration has none",
             place=str(apt),
-            hint=f"Name a mirror with --debian-mirror or the variable {MIRROR_VARIABLE}.",
+            hint="Set a mirror with --debian-mirror or the environment variable "
+            f"{MIRROR_VARIABLE}.",
         )
     other = security or environment.get(SECURITY_VARIABLE)
     if not other and found and (entry := security_archive(apt)):
@@ -135,10 +136,10 @@ def _check_url(url: str) -> None:
     if not _is_address(url) or "?" in url or "#" in url:
         raise PackageError(
             "debian-mirror-url",
-            "the Debian mirror is no http, https or file URL",
+            "the Debian mirror is not an http, https or file URL",
             # A text that is no URL may still hold a password.
             place=url if "@" not in url else None,
-            hint="Name the folder that holds dists and pool, such as http://HOST/debian.",
+            hint="Use the folder that contains dists and pool, such as http://HOST/debian.",
         )
 
 
@@ -150,8 +151,8 @@ def _keyring(environment: Mapping[str, str], keyrings: Path) -> Path:
             return path
     raise PackageError(
         "debian-no-keyring",
-        "the keyring with which Debian's signatures are checked is not on this machine",
+        "the keyring for Debian's signatures is not on this machine",
         place=str(candidates[0]),
-        hint="Install the package debian-archive-keyring, or name its file in the variable "
-        f"{KEYRING_VARIABLE}.",
+        hint=f"Install the package debian-archive-keyring, or set {KEYRING_VARIABLE} to the path "
+        "of a keyring.",
     )

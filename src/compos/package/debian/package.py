@@ -73,11 +73,11 @@ def parse_package(stanza: str, suite: str) -> Package:
         found = fields(stanza)
         for field, pattern in _PATTERNS.items():
             if not pattern.fullmatch(found[field]):
-                raise ValueError(f"its {field} cannot be used")
+                raise ValueError(f"its {field} is invalid")
         name, version = found["package"], found["version"]
         source = _SOURCE.fullmatch(found.get("source") or name)
         if source is None:
-            raise ValueError("its source cannot be used")
+            raise ValueError("its source is invalid")
         return Package(
             name=name,
             version=version,
@@ -105,10 +105,9 @@ def parse_package(stanza: str, suite: str) -> Package:
         name = found.get("package", "")[:100]
         raise PackageError(
             "debian-index",
-            f"the package index describes {name or 'a package'} in a way that cannot be read: "
-            f"{reason}",
+            f"the entry of {name or 'a package'} in the package index cannot be read: {reason}",
             place=suite,
-            hint="Name another mirror with --debian-mirror.",
+            hint="Choose another mirror with --debian-mirror.",
         ) from error
 
 

@@ -56,8 +56,8 @@ def _relation(text: str) -> Relation:
     if match is None:
         raise PackageError(
             "debian-index",
-            f"the package index holds a relation that cannot be read: {text[:100]!r}",
-            hint="Name another mirror with --debian-mirror.",
+            f"a relation in the package index cannot be read: {text[:100]!r}",
+            hint="Choose another mirror with --debian-mirror.",
         )
     name, qualifier, operator, version = match.groups("")
     return Relation(name, operator, version, qualifier)

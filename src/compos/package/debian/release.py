@@ -85,9 +85,9 @@ def load_release(mirror: Mirror, suite: str, directory: Path, *, offline: bool =
     except OSError as error:
         raise PackageError(
             "debian-offline",
-            f"no index of {suite} was kept from this mirror",
+            f"no index of {suite} from this mirror is in the store",
             place=place,
-            hint="Run once with the network.",
+            hint="Run the command once with network access.",
         ) from error
     return verify_release(data, mirror.keyring, suite=suite, place=place, expired=mirror.expired)
 
@@ -103,11 +103,11 @@ def _check_not_older(release: Release, kept: Path, keyring: Path, place: str) ->
     if seconds > release.seconds:
         raise PackageError(
             "debian-release-older",
-            f"the mirror's index is of {release.date}, older than that of {found['date']} which "
-            "it had before",
+            f"the mirror's index is dated {release.date}, older than its previous one of "
+            f"{found['date']}",
             place=place,
-            hint=f"Try again later, name another mirror with --debian-mirror, or remove {kept} to "
-            "go back on purpose.",
+            hint=f"Try again later, choose another mirror with --debian-mirror, or remove {kept} "
+            "to go back on purpose.",
         )
 
 
@@ -146,7 +146,7 @@ def read_release(
             f"the mirror's index is signed for {found.get('codename') or 'no suite'}, not for "
             f"{suite}",
             place=place,
-            hint="Name another mirror with --debian-mirror.",
+            hint="Choose another mirror with --debian-mirror.",
         )
     seconds = _seconds(found.get("date", ""), place)
     _check_dates(found, seconds, now, place, expired=expired)
@@ -166,7 +166,7 @@ def _check_dates(
     if seconds > now + GRACE:
         raise PackageError(
             "debian-release-future",
-            f"the mirror's index is of {found['date']}, which is in the future",
+            f"the mirror's index is dated {found['date']}, which is in the future",
             place=place,
             hint="Check this machine's clock.",
         )
@@ -177,12 +177,12 @@ def _check_dates(
             "debian-release-expired",
             f"the mirror's index was valid until {until}"
             if until
-            else f"the mirror's index is of {found['date']}, older than any that Debian still "
-            "looks after",
+            else f"the mirror's index is dated {found['date']}, older than any that Debian still "
+            "maintains",
             place=place,
-            hint="Name a mirror that is kept up to date with --debian-mirror, or check this "
-            "machine's clock. "
-            f"{EXPIRED_VARIABLE}=1 accepts old indexes, such as those of an archive of the past.",
+            hint="Choose an up-to-date mirror with --debian-mirror, or check this machine's "
+            f"clock. {EXPIRED_VARIABLE}=1 accepts old indexes, such as those of an archive of the "
+            "past.",
         )
 
 
@@ -200,14 +200,14 @@ def signed_text(data: bytes, keyring: Path, *, place: str) -> str:
             "debian-no-keyring",
             "the keyring cannot be read",
             place=str(keyring),
-            hint="Install the package debian-archive-keyring, or name its file in "
-            "COMPOS_DEBIAN_KEYRING.",
+            hint="Install the package debian-archive-keyring, or set COMPOS_DEBIAN_KEYRING to the "
+            "path of a keyring.",
         ) from error
     wrong = PackageError(
         "debian-signature",
-        "the mirror's index is not signed by a key of Debian's keyring",
+        "the mirror's index is not signed with a key from Debian's keyring",
         place=place,
-        hint=f"Name another mirror with --debian-mirror, or update the keyring {keyring}.",
+        hint=f"Choose another mirror with --debian-mirror, or update the keyring {keyring}.",
     )
     try:
         result = pysequoia.verify(data, store=lambda _: certificates)
@@ -240,7 +240,7 @@ def _seconds(date: str, place: str) -> float:
         return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
     except (ValueError, TypeError, OverflowError, IndexError) as error:
         raise _unreadable(
-            f"it has the date {date[:100]!r}" if date else "it has no date", place
+            f"it has the invalid date {date[:100]!r}" if date else "it has no date", place
         ) from error
 
 
@@ -249,5 +249,5 @@ def _unreadable(reason: str, place: str) -> PackageError:
         "debian-release",
         f"the mirror's index cannot be used: {reason}",
         place=place,
-        hint="Name another mirror with --debian-mirror.",
+        hint="Choose another mirror with --debian-mirror.",
     )

@@ -184,14 +184,14 @@ class _Search:
         if any(state.chosen.get(option.name) is option for option in options):
             return []
         if not options:
-            raise _Unsatisfiable(need, "no package of this suite fulfils it")
+            raise _Unsatisfiable(need, "no package in this suite satisfies it")
         possible = []
         for option in options:
             obstacle = state.conflict(option)
             if obstacle is None:
                 possible.append(option)
         if not possible:
-            raise _Unsatisfiable(need, f"{options[0]} cannot stand beside {obstacle}")
+            raise _Unsatisfiable(need, f"{options[0]} conflicts with {obstacle}")
         return possible
 
     def _candidates(self, dependency: Dependency) -> tuple[Package, ...]:
@@ -246,13 +246,14 @@ def _missing(index: Source, name: str) -> PackageError:
 
 def _unsatisfiable(failure: _Unsatisfiable | None) -> PackageError:
     if failure is None:
-        message, place = "no set of packages that fits together was found", None
+        message, place = "the dependencies cannot be satisfied together", None
     else:
         chain = " → ".join((*failure.need.path, str(failure.need.dependency)))
-        message, place = f"{failure.need.dependency} cannot be had: {failure.reason}", chain
+        message, place = f"{failure.need.dependency} cannot be installed: {failure.reason}", chain
     return PackageError(
         "debian-unsatisfiable",
         message,
         place=place,
-        hint="Leave one of the packages out, or name what is present elsewhere in debian.without.",
+        hint="Remove one of the packages, or list what the system has from elsewhere in "
+        "debian.without.",
     )
