@@ -97,7 +97,7 @@ def test_push_merges_indexes(
     make_index(store, "arm:1", arm)
     assert cache(tmp_path, "push", "amd:1", "--remote-name", target) == 0
     assert cache(tmp_path, "push", "arm:1", "--remote-name", target) == 0
-    assert f"{target} exists already" in capsys.readouterr().err
+    assert f"{target} already exists" in capsys.readouterr().err
     assert (
         cache(tmp_path, "push", "arm:1", "--remote-name", target, "--override", "--with-arch-tags")
         == 0
@@ -132,7 +132,7 @@ def test_what_a_registry_claims_of_a_tag_decides_nothing(
     fake.digest_header = claimed
     fake.requests.clear()
     assert cache(tmp_path, "push", "mine:1", "--remote-name", target) == 0
-    assert "exists already" in capsys.readouterr().err
+    assert "already exists" in capsys.readouterr().err
     assert {request.method for request in fake.requests} <= {"GET", "HEAD"}
     # Is it the same? Here it is, whatever the header says; there it is not, even if the header says
     # so.

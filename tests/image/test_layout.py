@@ -256,7 +256,7 @@ def test_what_can_be_taken_is_taken(
         registry.documents["many", "1"] = (INDEX, as_json(document))
         name = f"{registry.host}/many:1"
         assert main(["cache", "pull", "--cache", str(tmp_path / "store"), name]) == 0
-    assert "windows/amd64 is left out" in capsys.readouterr().err
+    assert "windows/amd64 is skipped" in capsys.readouterr().err
     store = Store(tmp_path / "store")
     root = store.resolve(name)
     assert root is not None

@@ -319,7 +319,12 @@ DOCUMENTS = {
     ),
     "no JSON": (MANIFEST, b"<html>", "image-malformed", "JSON"),
     "a list": (MANIFEST, b"[]", "image-malformed", "object"),
-    "both": (MANIFEST, as_json({"manifests": [], "layers": []}), "image-malformed", "at once"),
+    "both": (
+        MANIFEST,
+        as_json({"manifests": [], "layers": []}),
+        "image-malformed",
+        "both a manifest and an index",
+    ),
     "bad digest": (
         MANIFEST,
         as_json(

@@ -86,7 +86,7 @@ def test_sizes(text: str, size: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "x", "-1", "1X", "1e9", "١G", "9" * 30, "1.2.3G", "G", "1 G"])
 def test_what_is_no_size(text: str) -> None:
-    with pytest.raises(ValueError, match="a size is"):
+    with pytest.raises(ValueError, match="a size must be"):
         parse_size(text)
 
 
@@ -99,7 +99,7 @@ def test_ages(text: str, age: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "7", "d", "7y", "-7d", "1.5d", "9" * 30 + "d"])
 def test_what_is_no_age(text: str) -> None:
-    with pytest.raises(ValueError, match="an age is"):
+    with pytest.raises(ValueError, match="an age must be"):
         parse_age(text)
 
 

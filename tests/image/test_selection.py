@@ -125,7 +125,7 @@ def test_a_config_may_leave_the_platform_to_the_index(shelf: Shelf, config: dict
     image = shelf.image("x", **config)
     assert shelf.word(shelf.index(on("linux/amd64", image))) == "x"
     if not config:
-        with pytest.raises(ImageError, match="is not there for linux/amd64"):
+        with pytest.raises(ImageError, match="is not available for linux/amd64"):
             shelf.word(image)
 
 

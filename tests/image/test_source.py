@@ -178,7 +178,7 @@ def test_a_platform_that_is_not_there(
         assert caught.value.id == "image-platform"
         assert (
             caught.value.message
-            == "the image is not there for linux/riscv64, only for linux/amd64, linux/arm64"
+            == "the image is not available for linux/riscv64, only for linux/amd64, linux/arm64"
         )
         assert caught.value.place == name
         images.image(name, AMD64)

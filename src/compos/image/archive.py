@@ -92,9 +92,9 @@ def _damage(path: Path) -> Iterator[None]:
     except FileNotFoundError as error:
         raise ImageError(
             "archive-missing",
-            "there is no such file or folder",
+            "the file or folder does not exist",
             place=str(path),
-            hint="Check the image's path.",
+            hint="Check the path of the image.",
         ) from error
     # zlib.error and lzma.LZMAError are of no family; tarfile lets ValueError and OverflowError of
     # hostile headers through.
@@ -188,7 +188,7 @@ class _Tar:
         self._members: dict[str, tarfile.TarInfo] = {}
         for number, member in enumerate(archive):
             if number == MAX_MEMBERS:
-                raise ValueError(f"it has more than {MAX_MEMBERS} files")
+                raise ValueError(f"it has more than {MAX_MEMBERS} members")
             self._members[posixpath.normpath(member.name)] = member
 
     def has(self, name: str) -> bool:
@@ -263,7 +263,7 @@ def _whole(archive: Archive, path: Path, name: str) -> bytes:
             "archive-damaged",
             f"{name} is larger than {MAX_DOCUMENT >> 20} MiB",
             place=str(path),
-            hint="Save it again.",
+            hint="Save the image again.",
         )
     return data
 

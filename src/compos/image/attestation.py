@@ -49,7 +49,7 @@ def attestation_blobs(data: bytes, place: str) -> tuple[Descriptor, ...]:
             raise ImageError(
                 "image-media-type",
                 "an attestation is an image index",
-                hint="Have the image built and pushed again.",
+                hint="Build and push the image again.",
             )
     except ImageError as error:
         error.place = error.place or place
@@ -93,7 +93,7 @@ def _predicate(store: Store, image: Image, layer: Descriptor) -> dict[str, Any]:
     except ValueError as error:
         raise sbom_error("it is not JSON", place) from error
     if not isinstance(statement, dict) or statement.get("predicateType") != SPDX:
-        raise sbom_error("its statement is of another type than the manifest says", place)
+        raise sbom_error("its statement has a different type than its manifest states", place)
     predicate = statement.get("predicate")
     if not isinstance(predicate, dict):
         raise sbom_error("its statement has no document", place)
@@ -106,7 +106,7 @@ def sbom_error(reason: str, place: str) -> ImageError:
         "sbom-invalid",
         f"the image's SBOM cannot be used: {reason}",
         place=place,
-        hint="Build with --no-sbom, or have the image built again with a sound SBOM.",
+        hint="Build with --no-sbom, or build the image again with a valid SBOM.",
     )
 
 

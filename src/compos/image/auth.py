@@ -25,7 +25,7 @@ from compos.image.transient import TransientError
 __all__ = ["Authenticator", "Challenge", "parse_challenges"]
 
 _TOKEN_LIMIT = 1 << 20
-_LOG_IN = "Log in with docker login or podman login, and check the image's name."
+_LOG_IN = "Log in with docker login or podman login, and check the name of the image."
 _PART = re.compile(
     r"""\s*(?:,\s*)*                                  # separators
         ([!#$%&'*+.^_`|~0-9A-Za-z-]+)                 # a scheme, or the name of a parameter
@@ -112,21 +112,23 @@ class Authenticator:
                 self._require_privacy(base)
                 self.header = self._credentials.basic
             elif "basic" in offered:
-                raise self._refused("the registry wants a user and a password, and none are known")
+                raise self._refused(
+                    "the registry requires a user name and a password, but none is stored"
+                )
             else:
                 raise self._refused(
-                    "the registry asks for a kind of authentication that is not known here"
+                    "the registry requires an authentication method that is not supported"
                 )
             if self.header == used:
-                raise self._refused("the registry refuses the credentials that are known for it")
+                raise self._refused("the registry rejects the stored credentials")
 
     def _require_privacy(self, url: str) -> None:
         """Raise `ImageError` (`registry-auth`) when secrets would go to `url`, and must not."""
         if not self._may_send(url):
             host = urlsplit(url).netloc.rpartition("@")[2]
             raise self._refused(
-                f"the password for it would go over plain HTTP to {host}",
-                f"Use TLS, or allow it with --insecure-registry {host}, if you trust the network.",
+                f"the password would be sent to {host} over plain HTTP",
+                f"Use TLS or, if you trust the network, allow it with --insecure-registry {host}.",
             )
 
     def _token(self, parameters: dict[str, str], base: str) -> str:
@@ -139,9 +141,9 @@ class Authenticator:
         try:
             realm = web_address(parameters.get("realm", ""))
         except ComposError as error:
-            raise self._refused("the registry names no server that gives out tokens") from error
+            raise self._refused("the registry does not name a token server") from error
         if base.startswith("https:") and realm.scheme != "https":
-            raise self._refused("the registry sends us to a token server without TLS")
+            raise self._refused("the registry uses a token server without TLS")
         address = urlunsplit(realm._replace(netloc=realm.netloc.rpartition("@")[2], fragment=""))
         if known and known.secrets:
             self._require_privacy(address)
@@ -182,7 +184,7 @@ class Authenticator:
                 self._check_status(answer)
                 data = answer.beginning(_TOKEN_LIMIT + 1)
         except RedirectError as error:
-            refused = self._refused(f"the token server leads nowhere: {error.message}")
+            refused = self._refused(f"the token server cannot be used: {error.message}")
             refused.place = f"{self._place} at {error.place}"
             raise refused from error
         try:
@@ -192,20 +194,24 @@ class Authenticator:
             token = None
         # Anything but visible ASCII could smuggle a second header in.
         if not isinstance(token, str) or not re.fullmatch(r"[\x21-\x7e]+", token):
-            raise self._refused("the token server's answer holds no token")
+            raise self._refused("the token server's response contains no token")
         return token
 
     def _check_status(self, answer: Answer) -> None:
         if may_pass(answer.status):
             raise TransientError(
                 "registry-error",
-                f"the token server answers with status {answer.status}",
+                f"the token server returned status {answer.status}",
                 place=without_secrets(answer.url),
                 hint="Try again later.",
                 delay=answer.delay,
             )
         if answer.status != 200:
-            what = "refuses the credentials" if self._credentials else "gives no anonymous access"
+            what = (
+                "rejects the credentials"
+                if self._credentials
+                else "does not allow anonymous access"
+            )
             raise self._refused(f"the token server {what} (status {answer.status})")
 
     def _refused(self, message: str, hint: str = _LOG_IN) -> ImageError:

@@ -65,15 +65,15 @@ class BlobWriter:
             short = self.size < expected_size
             raise (ImageError if short else WrongContent)(
                 "download-truncated" if short else "digest-mismatch",
-                f"{self.size} bytes arrived where {expected_size} were announced",
+                f"the registry sent {self.size} bytes instead of {expected_size}",
                 place=expected_digest,
-                hint="Try again; if it happens again, the registry holds a damaged blob.",
+                hint="Try again; if it happens again, the blob in the registry is damaged.",
             )
         digest = self.digest
         if expected_digest is not None and digest != expected_digest:
             raise WrongContent(
                 "digest-mismatch",
-                f"what arrived has the digest {digest}",
+                f"the registry sent content with the digest {digest}",
                 place=expected_digest,
                 hint="Try again; if it happens again, the registry or a proxy alters the blob.",
             )
@@ -108,7 +108,7 @@ class BlobReader(io.RawIOBase):
         if not actual and descriptor.digest != EMPTY:
             # Nobody reads a last byte, in whose place the error would be raised.
             self._stream.close()
-            raise damaged("it is empty, and its digest is that of something")
+            raise damaged("it is empty, but its digest is not that of an empty file")
 
     def readable(self) -> bool:
         """Always true."""

@@ -132,10 +132,10 @@ def _checked(
     """
     for text in (user, password, identity_token, registry_token):
         if not isinstance(text, str):
-            raise ValueError("it is not a text")
+            raise ValueError("it is not a string")
         text.encode()
     if not re.fullmatch(r"[\x21-\x7e]*", str(registry_token)):
-        raise ValueError("the token cannot stand in a header")
+        raise ValueError("the token contains characters that a header cannot have")
     return Credentials(str(user), str(password), str(identity_token), str(registry_token))
 
 
@@ -172,12 +172,12 @@ def _ask_helper(name: str, server: str) -> Credentials | None:
         )
         if result.returncode:
             if b"credentials not found" not in result.stdout + result.stderr:
-                notice(f"{program} failed; going on without credentials for {server}")
+                notice(f"{program} failed; continuing without credentials for {server}")
             return None
         answer = parse_json(result.stdout)
         found = _checked(answer["Username"], answer["Secret"], "", "")
     except (OSError, subprocess.TimeoutExpired, ValueError, KeyError, TypeError):
-        notice(f"{program} does not work; going on without credentials for {server}")
+        notice(f"{program} does not work; continuing without credentials for {server}")
         return None
     return Credentials(identity_token=found.password) if found.user == _TOKEN_USER else found
 
@@ -185,7 +185,7 @@ def _ask_helper(name: str, server: str) -> Credentials | None:
 def _unreadable(path: Path) -> ImageError:
     return Unauthorized(
         "registry-auth",
-        "the file with registry credentials cannot be understood",
+        "the file with registry credentials cannot be parsed",
         place=str(path),
-        hint="Repair it, or log in again with docker login or podman login.",
+        hint="Repair the file, or log in again with docker login or podman login.",
     )

@@ -41,7 +41,7 @@ class Digest(str):
         raise ImageError(
             "image-malformed",
             f"the digest {shown} is not sha256: and 64 hexadecimal digits",
-            hint="Have the image built and pushed again.",
+            hint="Build and push the image again.",
         )
 
     @property

@@ -25,7 +25,7 @@ def parse_json(data: bytes | str, *, limit: int = MAX_JSON) -> Any:
     try:
         return json.loads(data, parse_constant=_refused)
     except RecursionError as error:
-        raise ValueError("it is nested too deep") from error
+        raise ValueError("it is nested too deeply") from error
 
 
 def canonical_json(value: object) -> bytes:

@@ -93,7 +93,7 @@ def _chosen(
         if isinstance(manifest, ImageError):
             reason = manifest
             notice(
-                f"{name}: {descriptor.platform or descriptor.digest} is left out: {reason.message}"
+                f"{name}: {descriptor.platform or descriptor.digest} is skipped: {reason.message}"
             )
         else:
             found.append((descriptor, manifest))

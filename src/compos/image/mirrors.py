@@ -93,7 +93,7 @@ class Mirrors(NamedTuple):
             except ComposError as error:
                 raise ImageError(
                     "mirror-syntax",
-                    "a mirror is not written as URL or REGISTRY=URL, with http:// or https://",
+                    "a mirror must be URL or REGISTRY=URL, with http:// or https://",
                     place=without_secrets(text),
                     hint="Write it as --mirror https://HOST or --mirror "
                     "REGISTRY=https://HOST/PREFIX.",
@@ -130,9 +130,9 @@ def _insecure(text: str) -> str:
     if not (_network(text) if "/" in text else _host(text)):
         raise ImageError(
             "insecure-registry",
-            "this is not HOST, HOST:PORT or a network such as 10.0.0.0/8",
+            "the value is not HOST, HOST:PORT or a network such as 10.0.0.0/8",
             place=without_secrets(text),
-            hint="Write --insecure-registry HOST[:PORT], without http:// and path.",
+            hint="Write it as --insecure-registry HOST[:PORT], without http:// and path.",
         )
     return text.lower()
 

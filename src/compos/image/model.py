@@ -208,9 +208,9 @@ class Manifest(NamedTuple):
             raise ImageError(
                 "image-media-type",
                 f"the layer {layer.digest} is foreign ({layer.media_type}): registries do not "
-                "carry it",
+                "store it",
                 place=name,
-                hint="Use an image whose layers are all in the registry.",
+                hint="Use an image that has all of its layers in the registry.",
             )
         for blob in self.blobs:
             if not blob.digest.is_verifiable:
@@ -272,9 +272,9 @@ def unverifiable(name: str, blob: Descriptor) -> ImageError:
     here."""
     return ImageError(
         "image-digest",
-        f"the digest {blob.digest[:80]} cannot be verified: only SHA-256 can",
+        f"the digest {blob.digest[:80]} cannot be verified: only SHA-256 is supported",
         place=name,
-        hint="Have the image pushed with SHA-256 digests.",
+        hint="Push the image with SHA-256 digests.",
     )
 
 
@@ -288,10 +288,10 @@ def wrong_platform(name: str, wanted: Platform, there: Sequence[Platform]) -> Im
         *names[:MAX_SHOWN],
         *([f"and {len(names) - MAX_SHOWN} others"] if len(names) > MAX_SHOWN else []),
     ]
-    have = f"only for {', '.join(shown)}" if names else "for no platform that it names"
+    have = f"only for {', '.join(shown)}" if names else "for no platform that it lists"
     return ImageError(
         "image-platform",
-        f"the image is not there for {wanted}, {have}",
+        f"the image is not available for {wanted}, {have}",
         place=name,
         hint="Choose another --arch, or an image that is published for this platform.",
     )
@@ -311,10 +311,10 @@ def parse_document(data: bytes, *, media_type: str = "") -> tuple[str, Manifest 
         raise ImageError(
             "image-media-type",
             "the image is in Docker's obsolete format (image manifest version 2, schema 1)",
-            hint="Have it pushed again by a present-day tool.",
+            hint="Push the image again with a current tool.",
         )
     if "manifests" in plain and ("layers" in plain or "config" in plain):
-        raise _malformed("the document is a manifest and an index at once")
+        raise _malformed("the document is both a manifest and an index")
     if kind in INDEX_TYPES or ("manifests" in plain and kind not in MANIFEST_TYPES):
         kind = kind if kind in INDEX_TYPES else INDEX
         return kind, ImageIndex(_list(plain.get("manifests"), "manifests", Descriptor.from_json))
@@ -325,7 +325,7 @@ def parse_document(data: bytes, *, media_type: str = "") -> tuple[str, Manifest 
     raise ImageError(
         "image-media-type",
         f"neither an image manifest nor an image index: {kind[:100] or 'no media type'}",
-        hint="Name a container image; charts, signatures and other artifacts cannot be used.",
+        hint="Use a container image; charts, signatures and other artifacts are not supported.",
     )
 
 
@@ -344,7 +344,7 @@ def _object(value: object, what: str) -> dict[str, Any]:
 
 def _text(value: object, what: str) -> str:
     if not isinstance(value, str):
-        raise _malformed(f"{what} is not a text")
+        raise _malformed(f"{what} is not a string")
     return value
 
 
@@ -375,4 +375,4 @@ def _words(value: object, what: str) -> tuple[str, ...]:
 
 
 def _malformed(message: str) -> ImageError:
-    return ImageError("image-malformed", message, hint="Have the image built and pushed again.")
+    return ImageError("image-malformed", message, hint="Build and push the image again.")

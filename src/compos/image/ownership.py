@@ -108,7 +108,6 @@ def _refused(identity: str, reason: str, path: str, root: Path) -> ImageError:
         identity,
         f"the image store is not safe to use: {reason}",
         place=path if path == str(root) else f"{root}: {path}",
-        hint="Make it yours alone (chown, chmod go-w), set COMPOS_CACHE to another folder, or, "
-        "where nobody else is on this "
-        f"machine, set {VARIABLE}=1.",
+        hint="Make it writable only for you (chown, chmod go-w), set COMPOS_CACHE to another "
+        f"folder or, if nobody else uses this machine, set {VARIABLE}=1.",
     )

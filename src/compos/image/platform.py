@@ -53,7 +53,7 @@ class Platform(NamedTuple):
         if len(parts) not in (2, 3) or not all(_NAME.fullmatch(part) for part in parts):
             raise ImageError(
                 "platform-syntax",
-                f"not a platform: {text!r}",
+                f"{text!r} is not a platform",
                 hint="Write it as OS/ARCHITECTURE or OS/ARCHITECTURE/VARIANT, for example "
                 "linux/arm64.",
             )
@@ -67,7 +67,7 @@ class Platform(NamedTuple):
         if known[0] not in {name for name, _ in _MACHINES.values()}:
             raise ImageError(
                 "platform-unknown",
-                f"there is no architecture {architecture!r}",
+                f"unknown architecture {architecture!r}",
                 hint="Use amd64, arm64 or riscv64.",
             )
         return cls("linux", *known)

@@ -40,7 +40,7 @@ def publish(
     reference = Reference.parse(target)
     root = store.named(name)
     if not override and registry.exists(reference):
-        notice(f"{target} exists already; --override replaces it")
+        notice(f"{target} already exists; use --override to replace it")
         return
     there = registry.digest(reference) if override else None
     if there == root.digest:

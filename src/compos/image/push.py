@@ -36,7 +36,7 @@ def push_target(text: str) -> Reference:
     if is_local(text) or reference.digest or bare:
         raise ImageError(
             "image-reference",
-            "nothing can be pushed under this name",
+            "images cannot be pushed under this name",
             place=text,
             hint="Write it as HOST[:PORT]/REPOSITORY[:TAG], or USER/REPOSITORY[:TAG] for the "
             "public hub.",

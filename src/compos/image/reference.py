@@ -70,9 +70,7 @@ class Reference(NamedTuple):
         name an image."""
         name, at, digest = text.partition("@")
         if at and not _DIGEST.fullmatch(digest):
-            raise _nonsense(
-                text, "only digests of the form sha256: and 64 hexadecimal digits can be pulled"
-            )
+            raise _nonsense(text, "a digest must be sha256: and 64 hexadecimal digits")
         last = name.rpartition("/")[2]
         tag = ""
         # A colon in the first component of several belongs to a port, not to a tag.
@@ -80,14 +78,17 @@ class Reference(NamedTuple):
             name, _, tag = name.rpartition(":")
             if not _TAG.fullmatch(tag):
                 raise _nonsense(
-                    text, f"the tag {tag!r} is not 1 to 128 letters, digits, '_', '.' and '-'"
+                    text,
+                    f"the tag {tag!r} does not consist of 1 to 128 letters, digits, '_', '.' and "
+                    "'-'",
                 )
         domain, path = _split(name)
         if not _DOMAIN.fullmatch(domain):
-            raise _nonsense(text, f"{domain!r} is no host name")
+            raise _nonsense(text, f"{domain!r} is not a host name")
         if not 2 <= len(path) <= 255 or not _PATH.fullmatch(path) or ".." in path.split("/"):
             raise _nonsense(
-                text, "a repository is 2 to 255 lower-case letters, digits, '_', '-', '.' and '/'"
+                text,
+                "a repository must be 2 to 255 lower-case letters, digits, '_', '-', '.' and '/'",
             )
         return cls(domain, path, tag, digest)
 
@@ -144,7 +145,7 @@ def _is_host(component: str) -> bool:
 def _nonsense(text: str, why: str) -> ImageError:
     return ImageError(
         "image-reference",
-        f"not an image name: {why}",
+        f"invalid image name: {why}",
         place=text or '""',
         hint="Write it as [HOST[:PORT]/]REPOSITORY[:TAG][@sha256:DIGEST].",
     )

@@ -148,7 +148,7 @@ class Registry:
             if isinstance(error, NetworkError):
                 self._given_up.add(mirror)
             notice(
-                f"{mirror} does not serve {reference}: {error.message}; asking "
+                f"{mirror} does not serve {reference}: {error.message}; trying "
                 f"{reference.origin[0]}"
             )
             try:
@@ -251,7 +251,7 @@ def _truncated(error: Incomplete) -> TransientError:
     return TransientError(
         "download-truncated",
         error.message,
-        hint="Try again; if it happens again, name a mirror or have the image pushed again.",
+        hint="Try again; if it happens again, use a mirror or push the image again.",
     )
 
 
@@ -260,19 +260,19 @@ def _wrong_size(error: WrongSize, descriptor: Descriptor) -> ImageError:
         return ImageError(
             "download-truncated",
             f"the registry has only {error.found} of {descriptor.size} bytes",
-            hint="Have the image pushed again.",
+            hint="Push the image again.",
         )
     return WrongContent(
         "download-oversized",
-        f"the registry sends more than the {descriptor.size} bytes that the manifest announces",
-        hint="Have the image pushed again, or name a mirror.",
+        f"the registry sent more than the {descriptor.size} bytes that the manifest states",
+        hint="Push the image again, or use a mirror.",
     )
 
 
 def _mismatch(place: str, expected: str, actual: str) -> ImageError:
     return WrongContent(
         "digest-mismatch",
-        f"the registry sent {actual} for {expected}",
+        f"the registry sent {actual} instead of {expected}",
         place=place,
         hint="Try again; if it happens again, the registry or a proxy alters the image.",
     )

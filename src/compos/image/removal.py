@@ -63,7 +63,7 @@ def parse_size(text: str) -> int:
     """Bytes: `500M`, `20G`, `1.5T`. Raises `ValueError`."""
     match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)([KMGT]?)(?:i?B)?", text)
     if match is None:
-        raise ValueError(f"a size is a number with K, M, G or T, such as 20G, not {text!r}")
+        raise ValueError(f"a size must be a number with K, M, G or T, such as 20G, not {text!r}")
     return int(float(match[1]) * _UNITS[match[2]])
 
 
@@ -71,7 +71,7 @@ def parse_age(text: str) -> int:
     """Seconds: `30m`, `12h`, `7d`, `2w`. Raises `ValueError`."""
     match = re.fullmatch(r"([0-9]{1,6})([mhdw])", text)
     if match is None:
-        raise ValueError(f"an age is a number with m, h, d or w, such as 7d, not {text!r}")
+        raise ValueError(f"an age must be a number with m, h, d or w, such as 7d, not {text!r}")
     return int(match[1]) * _SECONDS[match[2]]
 
 

@@ -107,9 +107,9 @@ def _selected(
     if isinstance(manifest, ImageIndex):
         raise ImageError(
             "image-media-type",
-            "the index calls another index a manifest",
+            "the index lists another index as a manifest",
             place=name,
-            hint="Have the image built and pushed again.",
+            hint="Build and push the image again.",
         )
     return Selected(entry, manifest, index.attestations(entry.digest), is_named)
 
@@ -221,16 +221,16 @@ def _require_small(name: str, blob: Descriptor) -> None:
             "image-malformed",
             f"the document {blob.digest} is larger than {MAX_DOCUMENT >> 20} MiB",
             place=name,
-            hint="Have the image built and pushed again.",
+            hint="Build and push the image again.",
         )
 
 
 def _too_much(name: str, what: str) -> ImageError:
     return ImageError(
         "image-malformed",
-        f"the image's index leads to {what}",
+        f"the image's index refers to {what}",
         place=name,
-        hint="Have the image pushed again.",
+        hint="Push the image again.",
     )
 
 
@@ -253,6 +253,6 @@ def image_config(
             "image-malformed",
             "config and manifest do not have the same number of layers",
             place=name,
-            hint="Have the image built and pushed again.",
+            hint="Build and push the image again.",
         )
     return config

@@ -48,7 +48,7 @@ def disk_errors(root: Path, *, only_full: bool = False) -> Iterator[None]:
             raise
         reason = error.strerror or str(error)
         if error.errno in _READ_ONLY:
-            identity, message = "store-read-only", "the image store cannot be written"
+            identity, message = "store-read-only", "the image store is not writable"
             hint = "Make the folder writable, or set COMPOS_CACHE to another one."
         else:
             identity, message = "store-error", f"the image store cannot be written: {reason}"

@@ -214,9 +214,9 @@ class Store(DerivedResults):
         if found is None:
             raise ImageNotFound(
                 "image-not-found",
-                "the store has no image of this name",
+                "the store has no image with this name",
                 place=name,
-                hint="List the exact names with: compos cache ls",
+                hint="List the exact names with `compos cache ls`.",
             )
         return found
 
@@ -372,7 +372,7 @@ class Store(DerivedResults):
                 "store-corrupt",
                 "the image store's index cannot be read",
                 place=str(path),
-                hint="Start the store anew with: compos cache clean",
+                hint="Reset the store with `compos cache clean`.",
             ) from error
         return list(entries)
 
@@ -398,8 +398,8 @@ class Store(DerivedResults):
             "store-corrupt",
             f"a blob in the image store is damaged: {why}",
             place=place,
-            hint="Run the command again to fetch the blob anew, or remove the image with: compos "
-            "cache rm NAME",
+            hint="Run the command again to fetch the blob again, or remove the image with `compos "
+            "cache rm NAME`.",
         )
 
     def _place(self, digest: str) -> str:
