@@ -160,7 +160,7 @@ def test_order_and_health(direct: Guest) -> None:
 
 
 def test_an_onboot_container_that_hangs_is_ended(direct: Guest) -> None:
-    assert "compos: onboot 000-hangs: does not end in time: killed" in direct.text()
+    assert "compos: onboot 000-hangs: did not end in time: killed" in direct.text()
     assert 1 <= at(direct.text(), "onboot 000-hangs failed") - at(direct.text(), "boot done") < 5
 
 
@@ -227,7 +227,7 @@ def test_a_service_that_ignores_its_signal(direct: Guest) -> None:
     direct.run("/usr/bin/svc stop deaf")
     until(direct, "deaf", "stopped")
     text = direct.text()
-    assert "compos: service deaf does not end: killed" in text
+    assert "compos: service deaf did not end: killed" in text
     # Nobody waits for a first process without a handler: the kernel keeps the signal from it.
     direct.run("/usr/bin/svc stop default")
     until(direct, "default", "stopped")

@@ -186,7 +186,7 @@ def test_the_longest_specification_is_a_request(
     info = json.loads(control(containerd, "containers", "info", "a" * 76))
     assert info["Spec"] == json.loads(spec.read_text())
     spec.write_bytes(spec.read_bytes().ljust(MAX_SPECIFICATION + 4096))
-    problem = "error: the container's configuration is longer than a request may be"
+    problem = "error: the container's configuration is longer than a request can be"
     assert call(driver, containerd, "test", "create", "b", spec) == problem
 
 
@@ -295,8 +295,8 @@ SETTINGS = frame(4, 0, 0, b"")
 OK = answer(b"\x08\x07")
 """StartResponse: pid 7."""
 MALFORMED = "error: the server sent a malformed frame"
-BAD_HEADERS = "error: the answer's headers are malformed"
-BAD_ANSWER = "error: the answer is malformed"
+BAD_HEADERS = "error: the response's headers are malformed"
+BAD_ANSWER = "error: the response is malformed"
 
 ANSWERS: dict[str, tuple[bytes, str]] = {
     "a good answer": (SETTINGS + OK, "ok 7"),
@@ -337,11 +337,11 @@ ANSWERS: dict[str, tuple[bytes, str]] = {
     "no words": (refusal(b"14", b""), "error: the server refused the call without a reason"),
     "a status that is no number": (refusal(b"0x0", b""), "error: the server refused"),
     "an empty status": (refusal(b"", b""), "error: the server refused"),
-    "silence": (b"", "error: the connection broke"),
+    "silence": (b"", "error: the connection was lost"),
     "an oversized frame": (SETTINGS + frame(0, 0, 1, b"", length=1 << 23), MALFORMED),
     "a frame cut short": (
         SETTINGS + frame(0, 0, 1, b"abc", length=100),
-        "error: the connection broke",
+        "error: the connection was lost",
     ),
     "padding longer than the frame": (SETTINGS + frame(0, 8, 1, b"\xff\0"), MALFORMED),
     "padding without its length": (SETTINGS + frame(0, 8, 1, b""), MALFORMED),
@@ -367,7 +367,7 @@ ANSWERS: dict[str, tuple[bytes, str]] = {
     ),
     "headers without end": (
         SETTINGS + frame(1, 0, 1, b"") + frame(9, 0, 1, b"\x88" * 16384) * 5,
-        "error: the answer's headers are too long",
+        "error: the response's headers are too long",
     ),
     "malformed headers": (SETTINGS + frame(1, 5, 1, b"\x00\xff\xff\xff\xff\xff\xff"), BAD_HEADERS),
     "a header string beyond the block": (
@@ -394,7 +394,7 @@ ANSWERS: dict[str, tuple[bytes, str]] = {
     "a message that is none": (SETTINGS + answer(b"\xff\xff\xff"), BAD_ANSWER),
     "a field beyond the message": (SETTINGS + answer(b"\x08\x07\x12\x7f"), BAD_ANSWER),
     "going away": (SETTINGS + frame(7, 0, 0, b"\0" * 8), "error: the server is going away"),
-    "reset": (SETTINGS + frame(3, 0, 1, b"\0\0\0\1"), "error: the server gave the call up"),
+    "reset": (SETTINGS + frame(3, 0, 1, b"\0\0\0\1"), "error: the server aborted the call"),
     "a short reset": (SETTINGS + frame(3, 0, 1, b""), MALFORMED),
     "not HTTP/2 at all": (b"HTTP/1.1 400 Bad Request\r\n\r\n", MALFORMED),
 }
@@ -607,7 +607,7 @@ def test_no_call_outlives_its_time(tmp_path: Path, drip: bytes) -> None:
         said = call(program, tmp_path / "s", "test", "start", "one")
         # Without its limit, `call` would give up after 90 s.
         assert 0.4 < time.monotonic() - begin < 60
-    assert said.startswith("error: the server gave no answer within")
+    assert said.startswith("error: the server did not answer within")
 
 
 def mutated(data: bytes, seed: int) -> bytes:

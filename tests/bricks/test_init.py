@@ -107,7 +107,7 @@ PLANS = {
         HEADER + "stage\tboot\nmodule\ta\\\n",
         "problem 3: too many fields, or an unknown escape\n",
     ),
-    "cut off": (HEADER + "stage\tboot\nclock", "problem 3: the last line is cut off\n"),
+    "cut off": (HEADER + "stage\tboot\nclock", "problem 3: the last line is truncated\n"),
     "before the stage": (
         HEADER + "clock\nstage\tboot\n",
         "problem 2: line before the first stage\n",
@@ -130,7 +130,7 @@ PLANS = {
     ),
     "container's word outside": (
         HEADER + "stage\tonboot\nrootpath\t1\t2\n",
-        "problem 3: only a container can have this\n",
+        "problem 3: allowed only in a container\n",
     ),
     "zero byte": (HEADER + "stage\tboot\nmodule\ta\0b\n", "problem 3: zero byte\n"),
     "line too long": (
@@ -551,7 +551,7 @@ def test_bad_bundles(run: Run, tmp_path: Path) -> None:
     quote = tmp_path / 'a"b'
     quote.mkdir()
     (quote / "config.json").write_text(SPEC)
-    assert "cannot stand in JSON" in run("spec", quote, str(OFFSET), "8")
+    assert "cannot be written to JSON" in run("spec", quote, str(OFFSET), "8")
     assert "No such file" in run("spec", tmp_path, str(OFFSET), "8")
     assert "must be absolute" in run("spec", "relative", str(OFFSET), "8")
     assert "shorter than" in run("spec", "/" + "a" * 600, str(OFFSET), "8")
@@ -614,15 +614,15 @@ def test_what_cannot_be_read_is_left_out_loudly(init: Path, tmp_path: Path) -> N
     console = [re.sub(r" at [\d.]+ s$", "", line.strip()) for line in done.stdout.splitlines()]
     assert [line for line in console if "plan line 5" in line] == [
         "compos: plan line 5: unknown word",
-        "compos: plan line 5: the container 000-a is left out",
+        "compos: plan line 5: the container 000-a is skipped",
     ]
-    assert "compos: onboot 000-a: left out: a line of it cannot be read" in console
-    assert "compos: service web: left out: a line of it cannot be read" in console
-    assert "compos: service db: plan line 10: an argument cannot be" in console
+    assert "compos: onboot 000-a: skipped: one of its lines cannot be used" in console
+    assert "compos: service web: skipped: one of its lines cannot be used" in console
+    assert "compos: service db: plan line 10: invalid argument" in console
     assert "compos: services started (0 of 2)" in console
     assert "compos: power off" in console
     assert (tmp_path / "status").read_text() == "web\tfailed\t-\t127\ndb\tfailed\t-\t127\n"
-    assert "init cannot use what the plan says of it" in (tmp_path / "answer").read_text()
+    assert "its lines in the plan cannot be used" in (tmp_path / "answer").read_text()
 
 
 COMMANDS = [

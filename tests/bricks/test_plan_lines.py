@@ -203,7 +203,7 @@ def test_a_line_that_cannot_be_read_takes_its_container_along(
     output = read(reader, HEADER + WEB + DAMAGED[case] + after, tmp_path).decode()
     problem, told, *lines = output.splitlines()
     assert problem.startswith("problem 6: ")
-    assert told == "problem 6: the container web is left out"
+    assert told == "problem 6: the container web is skipped"
     assert lines == [
         "2 3 outside <db> </d> <ns> +1",
         "2 4 inside <always> <0>",

@@ -81,8 +81,8 @@ def test_what_a_plan_says_of_services(reader: Path, tmp_path: Path) -> None:
             "health 3 </bin/sh> <-c> <true> 2000/30000/3/0/5000"
         ),
         "db restart 0/0 stop 15/10000 log 0/1048576/3 <> <> health 0 0/0/0/0/0",
-        "bad: plan line 15: an argument cannot be",
-        "worse: plan line 17: an argument cannot be",
+        "bad: plan line 15: invalid argument",
+        "worse: plan line 17: invalid argument",
     ]
 
 

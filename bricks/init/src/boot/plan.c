@@ -98,7 +98,7 @@ static const char *plan_misplaced(const struct reader *reader, enum plan_word wo
     if (word == WORD_CONTAINERD && reader->stage == STAGE_SHUTDOWN)
         return "too late for containerd";
     if (!(words[word].places & (reader->inside ? (unsigned)INSIDE : (unsigned)OUTSIDE)))
-        return "only a container can have this";
+        return "allowed only in a container";
     return NULL;
 }
 
@@ -188,7 +188,7 @@ int plan_read(struct plan *plan, char *text, size_t length, plan_problem *proble
     unsigned number = 1;
     for (char *line = text + sizeof plan_header - 1, *end = text + length; line < end;) {
         char *newline = memchr(line, '\n', (size_t)(end - line));
-        const char *wrong = "the last line is cut off";
+        const char *wrong = "the last line is truncated";
         size_t size = (size_t)((newline ? newline : end) - line);
         number++;
         if (newline) {
@@ -203,7 +203,7 @@ int plan_read(struct plan *plan, char *text, size_t length, plan_problem *proble
             if (reader.inside &&
                 plan_belongs_inside(newline && size <= PLAN_LINE_MAXIMUM ? line : "")) {
                 char what[256];
-                snprintf(what, sizeof what, "the container %.200s is left out",
+                snprintf(what, sizeof what, "the container %.200s is skipped",
                          plan->lines[reader.container].argument[0]);
                 plan_drop_container(&reader);
                 problem(number, what);

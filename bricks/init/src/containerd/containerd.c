@@ -34,7 +34,7 @@ enum { OPTIONS_BINARY_NAME = 6 };
 enum { TASK_CONTAINER_ID = 1, CREATE_STDOUT = 5, CREATE_STDERR = 6, KILL_SIGNAL = 3, KILL_ALL = 4 };
 enum { CREATE_REPLY_PID = 2, START_REPLY_PID = 1, DELETE_REPLY_STATUS = 3 };
 
-static const char containerd_malformed[] = "the answer is malformed";
+static const char containerd_malformed[] = "the response is malformed";
 
 static const char containerd_spec_type[] = "types.containerd.io/opencontainers/runtime-spec/1/Spec";
 static const char containerd_shim[] = "io.containerd.runc.v2";
@@ -79,7 +79,7 @@ static int containerd_call(struct containerd *c, const char *path, const char *n
                            const struct message *request, struct failure *failure)
 {
     if (request->overflow)
-        return failed(failure, "the container's configuration is longer than a request may be");
+        return failed(failure, "the container's configuration is longer than a request can be");
     return grpc_call(c->grpc, path, "containerd-namespace", ns, request->data, request->length,
                      &c->reply, &c->reply_length, failure);
 }

@@ -221,7 +221,7 @@ static void containerd_daemon_begin_clearing(const struct plan *plan)
 static void containerd_daemon_report_log(struct timer *timer)
 {
     (void)timer;
-    say("containerd: its last words in " LOG ":");
+    say("containerd: the end of " LOG ":");
     containerd_daemon_show_log();
 }
 
@@ -266,7 +266,7 @@ static void containerd_daemon_wait_for_socket(const struct plan *plan, int64_t n
     containerd_daemon.next = now + POLL;
     if (!containerd_daemon.timeout_reported && now - containerd_daemon.begun > SOCKET_TIMEOUT) {
         containerd_daemon.timeout_reported = true;
-        say("containerd: its socket %s does not answer", containerd_daemon.line[1]);
+        say("containerd: no response on its socket %s", containerd_daemon.line[1]);
     }
 }
 

@@ -80,9 +80,9 @@ static int grpc_fail_wire(struct call *call)
     if (errno == EMSGSIZE)
         return grpc_fail(call, grpc_malformed);
     if (errno == ETIMEDOUT)
-        return failed(call->failure, "the server gave no answer within %d s",
+        return failed(call->failure, "the server did not answer within %d s",
                       WIRE_TIMEOUT_MS / 1000);
-    return failed_errno(call->failure, "the connection broke");
+    return failed_errno(call->failure, "the connection was lost");
 }
 
 static int grpc_send_frame(struct call *call, uint8_t type, uint8_t flags, uint32_t stream,
@@ -216,7 +216,7 @@ static int grpc_take_data(struct call *call, const struct frame *frame)
         return grpc_fail(call, grpc_malformed);
     if (frame->stream == grpc->stream) {
         if (grpc_grow_reply(grpc, call->reply_length + length) < 0)
-            return grpc_fail(call, "the answer is too long");
+            return grpc_fail(call, "the response is too long");
         memcpy(grpc->reply + call->reply_length, body, length);
         call->reply_length += length;
         call->ended = frame->flags & END_STREAM;
@@ -245,7 +245,7 @@ static int grpc_take_headers(struct call *call, const struct frame *frame)
         grpc->block_length = 0;
     }
     if (length > MAX_BLOCK - grpc->block_length)
-        return grpc_fail(call, "the answer's headers are too long");
+        return grpc_fail(call, "the response's headers are too long");
     memcpy(grpc->block + grpc->block_length, body, length);
     grpc->block_length += length;
     if (!(frame->flags & END_HEADERS))
@@ -254,7 +254,7 @@ static int grpc_take_headers(struct call *call, const struct frame *frame)
     if (frame->stream != grpc->stream)
         return 0;
     if (hpack_walk(grpc->block, grpc->block_length, grpc_take_header, call) < 0)
-        return grpc_fail(call, "the answer's headers are malformed");
+        return grpc_fail(call, "the response's headers are malformed");
     call->ended = grpc->block_ends_stream;
     return 0;
 }
@@ -298,7 +298,7 @@ static int grpc_take_reset(struct call *call, const struct frame *frame)
     if (frame->stream != call->grpc->stream)
         return 0;
     call->grpc->status = GRPC_NONE;
-    snprintf(call->message, sizeof call->message, "the server gave the call up");
+    snprintf(call->message, sizeof call->message, "the server aborted the call");
     call->ended = true;
     return 0;
 }
@@ -464,7 +464,7 @@ int grpc_call(struct grpc *grpc, const char *path, const char *key, const char *
                                                 : "the server refused the call without a reason");
     if (call.reply_length < MESSAGE_PREFIX || grpc->reply[0] ||
         wire_get32(grpc->reply + 1) != call.reply_length - MESSAGE_PREFIX)
-        return grpc_fail(&call, "the answer is malformed");
+        return grpc_fail(&call, "the response is malformed");
     *reply = grpc->reply + MESSAGE_PREFIX;
     *reply_length = call.reply_length - MESSAGE_PREFIX;
     return 0;

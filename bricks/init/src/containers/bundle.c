@@ -28,7 +28,7 @@ int bundle_read(struct bundle *bundle, const struct plan *plan, size_t index, si
                               .lines = &plan->lines[index + 1],
                               .count = plan_container_end(plan, index, end) - index - 1};
     if (plan->lines[index].broken)
-        return failed(failure, "left out: a line of it cannot be read");
+        return failed(failure, "skipped: one of its lines cannot be used");
     if (!bundle_is_named(bundle))
         return failed(failure, "not an id");
     int length = snprintf(bundle->rootfs, sizeof bundle->rootfs, "%s/rootfs", bundle->path);

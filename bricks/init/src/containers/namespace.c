@@ -57,5 +57,5 @@ int namespace_make(const char *const argument[], struct failure *failure)
         return -1;
     return child_wait(&child) == 0 && child.status == 0
                ? 0
-               : failed(failure, "namespace %s: not made", argument[1]);
+               : failed(failure, "namespace %s: not created", argument[1]);
 }

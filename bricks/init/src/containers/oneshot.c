@@ -98,7 +98,7 @@ static int oneshot_wait_end(struct child *child, const char *what, int64_t deadl
 {
     char status[64];
     if (child_wait_until(child, deadline) < 0)
-        return failed(failure, deadline <= process_now() ? "does not end in time: killed"
+        return failed(failure, deadline <= process_now() ? "did not end in time: killed"
                                                          : "interrupted by power-off");
     if (child->status == 0)
         return 0;

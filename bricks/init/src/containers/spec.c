@@ -140,7 +140,7 @@ char *spec_read(const struct bundle *bundle, size_t *length, struct failure *fai
     else if (profile.path && !spec_holds_object(spec, size, &range, profile.offset))
         failed(failure, "the plan's seccomp does not fit %s", path);
     else if (strpbrk(bundle->rootfs, "\"\\\n\t"))
-        failed(failure, "%s cannot stand in JSON unescaped", bundle->rootfs);
+        failed(failure, "%s cannot be written to JSON unescaped", bundle->rootfs);
     else if (!(whole = spec_assembled(spec, size, &range, bundle->rootfs, &profile, length)))
         failed_errno(failure, "%s", path);
     if (whole && *length > MAX_SPEC) {

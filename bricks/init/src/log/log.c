@@ -91,7 +91,7 @@ void log_check(void)
         return;
     child_forget(&log_process);
     describe_status(log_process.status, text, sizeof text);
-    say("logs: %s; starting again", text);
+    say("logs: %s; restarting", text);
     log_begin();
 }
 

@@ -251,7 +251,7 @@ static void finder_enter(void)
     }
     for (size_t i = 0; i < sizeof inits / sizeof *inits; i++)
         execl(inits[i], inits[i], (char *)NULL);
-    failed_errno(&failure, "root: it has no init");
+    failed_errno(&failure, "root: no init in it");
     say("%s", failure.text);
 }
 

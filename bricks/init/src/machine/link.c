@@ -97,7 +97,7 @@ static int link_name_attribute(struct link_request *request, const char *name,
 {
     size_t length = strlen(name);
     if (length == 0 || length >= IFNAMSIZ)
-        return failed(failure, "interface %s: a name has 1 to %d bytes", name, IFNAMSIZ - 1);
+        return failed(failure, "interface %s: a name must have 1 to %d bytes", name, IFNAMSIZ - 1);
     link_attribute(request, IFLA_IFNAME, name, length + 1);
     return 0;
 }
@@ -150,7 +150,7 @@ static int link_create(const char *name, const char *type, const char *peer, pid
     }
     link_close_nested(&request, information);
     return link_ask(&request) < 0
-               ? failed_errno(failure, "interface %s: cannot make a %s", name, type)
+               ? failed_errno(failure, "interface %s: cannot create a %s", name, type)
                : 0;
 }
 
@@ -170,7 +170,7 @@ int link_interface(const char *const argument[], pid_t pid, struct failure *fail
     const char *name = argument[0], *type = argument[1], *peer = argument[2];
     bool veth = strcmp(type, "veth") == 0;
     if (veth != (*peer != '\0'))
-        return failed(failure, "interface %s: a veth has a peer, and nothing else has", name);
+        return failed(failure, "interface %s: only a veth has a peer, and always", name);
     if (!*type)
         return link_move(name, pid, failure);
     /*

@@ -180,10 +180,10 @@ int mount_line(const char *const argument[], const char *root, struct failure *f
         return failed(failure, "mount %s: options too long", argument[1]);
     if (mount_make_named(options.data, "upperdir=") < 0 ||
         mount_make_named(options.data, "workdir=") < 0)
-        return failed_errno(failure, "mount %s: cannot make a directory of its options",
+        return failed_errno(failure, "mount %s: cannot create a directory from its options",
                             argument[1]);
     if (mount_place(argument, root, options.flags, path, &descriptor) < 0)
-        return failed_errno(failure, "mount %s: cannot make the mount point", argument[1]);
+        return failed_errno(failure, "mount %s: cannot create the mount point", argument[1]);
     int result = mount_on(argument[0], path, argument[2], &options);
     int reason = errno;
     if (result < 0)

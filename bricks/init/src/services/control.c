@@ -22,7 +22,7 @@ static const char *control_answer(char *request)
 {
     char *name = strchr(request, ' ');
     if (!name)
-        return "a request has an action and a name";
+        return "a request must have an action and a name";
     *name++ = '\0';
     return services_request(request, name);
 }

@@ -105,7 +105,7 @@ int service_read(struct service *service, const struct plan *plan, size_t index,
         return -1;
     for (size_t i = 0; i < service->bundle.count; i++)
         if (service_read_line(service, &service->bundle.lines[i]) < 0)
-            return failed(failure, "plan line %u: an argument cannot be",
+            return failed(failure, "plan line %u: invalid argument",
                           service->bundle.lines[i].number);
     return 0;
 }

@@ -74,7 +74,7 @@ static int service_helper_start_direct(const struct helpers *helpers, const stru
     pid_t pid = oci_pid(pids);
     unlink(pids);
     if (pid == 0)
-        return failed(failure, "%s has reported no process id", program);
+        return failed(failure, "%s did not report a process id", program);
     service_helper_report(helpers, position, REPORT_PID, pid);
     if (!attached)
         return 0;

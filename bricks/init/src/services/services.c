@@ -230,7 +230,7 @@ const char *services_request(const char *action, const char *name)
     if (!service)
         return "no such service";
     if (service->state == STATE_BROKEN)
-        return "init cannot use what the plan says of it";
+        return "its lines in the plan cannot be used";
     for (size_t i = 0; i < sizeof actions / sizeof *actions; i++) {
         if (strcmp(action, actions[i]) != 0)
             continue;

@@ -392,7 +392,7 @@ static void supervise_step_stopping(struct service *service)
     }
     if (now < service->deadline)
         return;
-    say("service %s does not end: killed", service->bundle.id);
+    say("service %s did not end: killed", service->bundle.id);
     kill(service->pid, SIGKILL);
     service->deadline = now + KILL_TIMEOUT;
 }

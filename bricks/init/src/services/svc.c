@@ -181,7 +181,7 @@ static int svc_wait_for(int count, char *arguments[])
             return result < 0 ? svc_complain(arguments[0], "no such service") : 0;
         usleep(POLL);
     }
-    return svc_complain(arguments[0], "not in time");
+    return svc_complain(arguments[0], "timed out");
 }
 
 /* Prints the last `lines` lines of a file. The place behind them, or -1. */
