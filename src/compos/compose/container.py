@@ -4,8 +4,8 @@ it (docs/linuxkit.md#3.5)."""
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 from compos.compose.component import Component
 from compos.compose.drivers import LABEL as MODULES_LABEL
@@ -33,18 +33,17 @@ WORDS = SUPERVISION | {"modules"}
 """The plan's words of what a container's image and settings say."""
 
 
-@dataclass(frozen=True, slots=True)
-class Container:
+class Container(NamedTuple):
     """One entry of `onboot`, `onshutdown` or `services`, with everything that decides what it
     becomes.
 
-    `section` and `index` are its place in the YAML; `settings` are merged; `uid` and so on are
+    `section` and `number` are its place in the YAML; `settings` are merged; `uid` and so on are
     resolved in `spec`. `follows` is the service without whose process it cannot be: it shares that
     one's PID namespace.
     """
 
     section: str
-    index: int
+    number: int
     entry: ImageEntry
     image: Image
     settings: Settings
@@ -53,7 +52,7 @@ class Container:
     @property
     def id(self) -> str:
         """Name of the bundle's directory, and the container's id at run time."""
-        return bundle_id(self.section, self.index, self.entry.name)
+        return bundle_id(self.section, self.number, self.entry.name)
 
     @property
     def path(self) -> str:
@@ -61,8 +60,7 @@ class Container:
         return f"containers/{self.section}/{self.id}"
 
 
-@dataclass(frozen=True, slots=True)
-class Bundle:
+class Bundle(NamedTuple):
     """A laid-out container: what the boot plan needs to know of it; `id` and `path` are those of
     `Container`.
 
@@ -139,7 +137,7 @@ def container_component(
     config = json_document(spec)
     nodes[f"{base}/config.json"] = file(config, 0o644, EPOCH)
     nodes[f"{base}/runtime.json"] = file(json_document(runtime), 0o644, EPOCH)
-    component = Component(f"{container.section}[{container.index}]", container.image.name, nodes)
+    component = Component(f"{container.section}[{container.number}]", container.image.name, nodes)
     lines = (
         *((("after", container.follows, "running", "restart"),) if container.follows else ()),
         *supervision_lines(container.settings, container.image.config.stop_signal),
@@ -163,8 +161,8 @@ def with_profile_inside(
     component = replace(
         component, tree={**component.tree, f"{bundle.path}/config.json": file(config, 0o644, EPOCH)}
     )
-    return component, replace(
-        bundle, root_path=root_path(config), linux=linux_offset(config), profile=None
+    return component, bundle._replace(
+        root_path=root_path(config), linux=linux_offset(config), profile=None
     )
 
 

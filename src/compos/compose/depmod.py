@@ -7,7 +7,7 @@ the section `.modinfo`).
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from compos.compose.elf import ElfError, section
 from compos.compose.kernel_image import KernelImageError, decompressed
@@ -23,8 +23,7 @@ MAX_MODULE = 128 << 20
 driver, has 30 MB."""
 
 
-@dataclass(frozen=True, slots=True)
-class Module:
+class Module(NamedTuple):
     """One module: `path` relative to `lib/modules/VERSION`, `name` with underscores, and its
     `.modinfo`."""
 

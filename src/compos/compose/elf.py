@@ -8,7 +8,7 @@ and RISC-V.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from typing import NamedTuple
 
 __all__ = ["Elf", "ElfError", "read_elf", "section"]
 
@@ -27,8 +27,7 @@ class ElfError(ValueError):
     """Not an ELF file that we can read."""
 
 
-@dataclass(frozen=True, slots=True)
-class Elf:
+class Elf(NamedTuple):
     """What the dynamic linker would read; empty strings and tuples where the file says nothing."""
 
     machine: int

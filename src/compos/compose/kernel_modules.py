@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from compos.compose.depmod import module_name, read_module
 from compos.compose.module_trie import binary_indexes
@@ -38,8 +38,7 @@ MAX_ALIAS = 512
 100."""
 
 
-@dataclass(frozen=True, slots=True)
-class ModuleIndex:
+class ModuleIndex(NamedTuple):
     """What is known of a kernel's modules. `folder` is theirs; `needs` has paths below it, each
     with what it needs.
 

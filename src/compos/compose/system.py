@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from compos import progress
@@ -58,8 +58,7 @@ class Kept(NamedTuple):
     why: str
 
 
-@dataclass(frozen=True, slots=True)
-class System:
+class System(NamedTuple):
     """What output formats are made of: the root filesystem, with `boot/` apart.
 
     `boot` holds everything below `boot/` (kernel, command line, microcode, device trees); `root`
@@ -70,8 +69,8 @@ class System:
 
     root: Root
     boot: tuple[tuple[str, Node, Component], ...]
-    kept: tuple[Kept, ...] = ()
-    all_modules: Tree = field(default_factory=dict)
+    kept: tuple[Kept, ...]
+    all_modules: Tree
 
     def _boot_file(self, path: str) -> Node | None:
         return next((node for name, node, _ in self.boot if name == path), None)
@@ -192,9 +191,7 @@ class _Composition:
             require_free(made, components)
             components.append(made)
         _require_boot(components)
-        return replace(
-            _split(union(components)), kept=tuple(self.kept), all_modules=self.all_modules
-        )
+        return System(*_split(union(components)), tuple(self.kept), self.all_modules)
 
     def _image(self, reference: str, folder: str) -> Image:
         """An image whose files go into `folder` (empty: the root)."""
@@ -321,7 +318,7 @@ class _Composition:
                 size = component.tree[f"{bundle.path}/config.json"].size
                 require_startable(bundle, size, self.base, str(entry.mark))
             bundles.append(
-                bundle if self._shares_profiles() else replace(bundle, no_new_privileges=False)
+                bundle if self._shares_profiles() else bundle._replace(no_new_privileges=False)
             )
         return bundles
 
@@ -455,7 +452,7 @@ def _require_boot(components: Sequence[Component]) -> None:
             )
 
 
-def _split(root: Root) -> System:
+def _split(root: Root) -> tuple[Root, tuple[tuple[str, Node, Component], ...]]:
     """Take everything below `boot/` out of the root; the empty directory stays, as in LinuxKit."""
     boot = tuple(item for item in root.nodes if item[0].startswith("boot/"))
     nodes = tuple(item for item in root.nodes if not item[0].startswith("boot/"))
@@ -463,4 +460,4 @@ def _split(root: Root) -> System:
         (component, tuple(item for item in segment if not item[0].startswith("boot/")))
         for component, segment in root.segments
     )
-    return System(Root(nodes, segments), boot)
+    return Root(nodes, segments), boot

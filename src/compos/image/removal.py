@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -106,6 +105,8 @@ def remove(store: Store, *names: str) -> int:
 
 def clean(store: Store) -> None:
     """Remove everything; whatever else lies in the folder stays."""
+    import shutil
+
     with disk_errors(store.root), store.lock():
         for name in (*_CONTENT, *_FETCHED):
             path = store.root / name
@@ -146,10 +147,10 @@ def limit_of(root: Path) -> int | None:
                 hint=f"Set {LIMIT_VARIABLE} to a size, or to none.",
             ) from error
     try:
-        disk = shutil.disk_usage(root).total
+        disk = os.statvfs(root)
     except OSError:
         return None
-    return min(MAX_DERIVED, disk // MAX_SHARE)
+    return min(MAX_DERIVED, disk.f_blocks * disk.f_frsize // MAX_SHARE)
 
 
 def keep_bound(store: Store, limit: int | None) -> None:

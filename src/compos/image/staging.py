@@ -72,12 +72,11 @@ def make_private(folder: Path) -> None:
 def staging(folder: Path) -> Iterator[Path]:
     """A new, empty, locked folder inside `folder` (made if needed), removed with all its content at
     the end."""
-    import shutil
-    import tempfile
-
     make_private(folder)
     while True:
-        path = Path(tempfile.mkdtemp(dir=folder))
+        # Not by tempfile: its imports take 4 ms of a build of one changed file.
+        path = folder / os.urandom(8).hex()
+        path.mkdir(mode=0o700)
         # A sweep may remove the folder between its creation and its lock.
         try:
             handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
@@ -90,21 +89,29 @@ def staging(folder: Path) -> Iterator[Path]:
     try:
         yield path
     finally:
-        shutil.rmtree(path, ignore_errors=True)
+        _remove(path)
         os.close(handle)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder with all that is in it, as far as possible."""
+    try:
+        folder.rmdir()
+    except OSError:
+        import shutil
+
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def sweep(folder: Path) -> None:
     """Remove what killed processes left in `folder`; without locks nobody knows that they were."""
-    import shutil
-
     with suppress(OSError):
         for path in sorted(folder.iterdir()):
             with suppress(OSError):
                 handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
                 try:
                     if lock_file(handle, fcntl.LOCK_EX | fcntl.LOCK_NB):
-                        shutil.rmtree(path, ignore_errors=True)
+                        _remove(path)
                 finally:
                     os.close(handle)
 
