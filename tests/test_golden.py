@@ -31,12 +31,10 @@ from compos.filesystem.iso9660 import BIOS, UEFI, BootImage, IsoLayout
 from compos.filesystem.tar import tar_pieces
 from compos.tree.contents import Contents
 from compos.tree.node import DIRECTORY, FILE, Hole, Node, Piece
+from tests.disk.pieces import ID, MIB, disk_pieces
 from tests.filesystem.trees import blob, sample
 
 Entries = list[tuple[str, Node]]
-
-ID = bytes(range(16))
-MIB = 1 << 20
 
 
 def _plain(entries: Entries) -> Entries:
@@ -56,20 +54,6 @@ def _iso(entries: Entries) -> Iterable[Piece]:
         first="sparse",
     )
     return layout.pieces(system_area=b"system", filled={"tail": b"t" * 4097})
-
-
-def disk_pieces(store: Path) -> list[Piece]:
-    """Five megabytes and some: data, holes, slices, an end that fills no block."""
-    data = hashlib.shake_256(b"disk").digest(700_001)
-    return [
-        b"begins here",
-        Hole(2 * MIB + 5),
-        blob(store, data),
-        Hole(MIB),
-        b"text " * 200_000,
-        Hole(300_001),
-        b"end",
-    ]
 
 
 def _tables() -> list[Piece]:

@@ -22,7 +22,7 @@ from compos.tree import record
 from compos.tree.node import Node, Slice, Tree
 from tests.compose.systems import World
 from tests.images import Member
-from tests.output.test_build import WEB
+from tests.output.systems import WEB
 
 MEMORY = "next(int(line.split()[1]) // 1024 for line in open('/proc/self/status') if line.startswith('VmHWM'))"
 CODE = f"import sys; from compos.cli.main import main; assert main(sys.argv[1:]) == 0; print({MEMORY}, *sys.modules)"

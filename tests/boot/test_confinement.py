@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import re
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.boot.runtimes import RUNTIMES, until
 from tests.guest import Guest
 
 pytestmark = [pytest.mark.boot, pytest.mark.xdist_group("boot")]
@@ -22,10 +22,6 @@ pytestmark = [pytest.mark.boot, pytest.mark.xdist_group("boot")]
 SOURCE = Path(__file__).resolve().parent / "programs" / "hostile.c"
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "confinement.md"
 
-RUNTIMES = {
-    "containerd": "compos/runc:v1, compos/containerd:v1",
-    "crun": "compos/crun:v1",
-}
 
 ATTEMPTS = 77
 PATHS = "core_pattern modprobe_path drop_caches ip_forward sysrq sysrq_setting irq"
@@ -193,14 +189,6 @@ def test_a_health_check_is_confined_as_its_service(console: str) -> None:
     found = re.search(r"checked: (CapEff.*)", console)
     assert found
     assert found[1].split() == ["CapEff:", "0000000000000000", "NoNewPrivs:", "1", "Seccomp:", "2"]
-
-
-def until(guest: Guest, pattern: str, seconds: float = 120) -> None:
-    """Wait until the console has shown `pattern`, whenever that was."""
-    deadline = time.monotonic() + seconds
-    while not re.search(pattern, guest.text()):
-        assert time.monotonic() < deadline, f"no {pattern!r}:\n{guest.text()[-3000:]}"
-        time.sleep(0.2)
 
 
 def passed(console: str, name: str) -> set[str]:

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from compos.image.store import Store
-from tests.boot.test_confinement import RUNTIMES, until
+from tests.boot.runtimes import RUNTIMES, until
 from tests.guest import Guest
 from tests.images import Member, make_image
 

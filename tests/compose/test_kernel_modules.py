@@ -14,9 +14,7 @@ from compos.compose.kernel_modules import kept_firmware, kept_modules
 from compos.compose.module_trie import module_trie
 from compos.tree.contents import Contents
 from compos.tree.node import Tree, directory, file
-from tests.compose.test_depmod import MODULES, VERSION, index, tree
-
-__all__ = ["tree"]
+from tests.compose.kernel_tree import MODULES, VERSION, index
 
 FOLDER = f"lib/modules/{VERSION}"
 

@@ -8,7 +8,7 @@ import pytest
 
 from compos.config.merge import merge
 from compos.config.model import Config, Kernel, Mark
-from tests.config.test_digest import variants
+from tests.config.values import variants
 
 NEVER_MERGED = {"overlays"}
 """`load` merges the part for the wanted architecture, and drops the others."""

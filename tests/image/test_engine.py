@@ -3,65 +3,17 @@ when it cannot help."""
 
 from __future__ import annotations
 
-import json
-import socketserver
-import subprocess
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from typing import Any
-from urllib.parse import unquote
 
 import pytest
 
 from compos.cli.main import main
-from compos.image.digest import digest_of
 from compos.image.store import Store
 from tests.conformance.lab import read_tree
+from tests.image.engine import Engine, archive
 from tests.images import ARM64, Member, make_image
 from tests.registry import FakeRegistry
-
-
-class Engine:
-    """Answers like Docker: `images` are archives of `docker save` by name."""
-
-    def __init__(self, folder: Path) -> None:
-        self.images: dict[str, bytes] = {}
-        self.architecture = "amd64"
-        self.status = 200
-        self.asked: list[str] = []
-        self.path = str(folder / "docker.sock")
-        engine = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                engine.asked.append(self.path)
-                _, _, quoted, what = self.path.split("/")
-                name = unquote(quoted)
-                data = engine.images.get(name)
-                status = 404 if data is None else engine.status
-                body = data or b""
-                if what == "json":
-                    body = json.dumps(
-                        {"Id": digest_of(body), "Architecture": engine.architecture, "Os": "linux"}
-                    ).encode()
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_: object) -> None:
-                """Nothing on the terminal."""
-
-            def address_string(self) -> str:
-                return "unix"
-
-        class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
-            daemon_threads = True
-
-        self.server: Any = Server(self.path, Handler)
-        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
 
 
 @pytest.fixture
@@ -71,20 +23,6 @@ def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
     yield one
     one.server.shutdown()
     one.server.server_close()
-
-
-def archive(folder: Path, text: str) -> bytes:
-    store = Store(folder / f"made-{text}")
-    make_image(store, "engine.example/app:1", [[Member("from", content=text)]], {"Cmd": ["/x"]})
-    path = folder / f"{text}.tar"
-    command = [
-        "skopeo",
-        "copy",
-        f"oci:{store.root}:engine.example/app:1",
-        f"docker-archive:{path}:app:1",
-    ]
-    subprocess.run(command, check=True, capture_output=True)
-    return path.read_bytes()
 
 
 def build(folder: Path, name: str, *flags: str) -> str:

@@ -15,7 +15,7 @@ from compos.image.names import ORIGIN
 from compos.image.reference import Reference, is_reserved
 from compos.image.store import REF_NAME, Store
 from tests.image.documents import DOCUMENTS, Made
-from tests.image.test_engine import Engine, archive
+from tests.image.engine import Engine, archive
 from tests.registry import FakeRegistry
 
 

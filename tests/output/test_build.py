@@ -26,35 +26,12 @@ from tests.compose.systems import World
 from tests.filesystem.trees import walked
 from tests.images import Member, make_image
 from tests.nobody import NOBODY, as_nobody
-
-WEB = """
-kernel: {image: 'acme/kernel:1', cmdline: console=ttyS0}
-init: ['acme/init:1']
-onboot:
-  - {name: one, image: 'acme/app:1'}
-services:
-  - {name: web, image: 'acme/app:1', command: [/bin/app, serve]}
-files:
-  - {path: etc/motd, contents: hello, mode: '0644'}
-"""
+from tests.output.systems import WEB, build
 
 
 @pytest.fixture
 def world(tmp_path: Path) -> World:
     return World(tmp_path)
-
-
-def build(
-    world: World, *options: str, yaml: str = WEB, out: str = "out", name: str = "os.yml"
-) -> dict[str, bytes]:
-    """Run `compos build`; returns the outputs by name."""
-    folder = world.folder / out
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
-    (world.folder / name).write_text(yaml)
-    arguments = ["build", *world.flags, "--dir", str(folder), *options]
-    assert main([*arguments, str(world.folder / name)]) == 0
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 def unpacked(initrd: bytes, folder: Path) -> dict[str, tuple[int, bytes]]:

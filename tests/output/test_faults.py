@@ -18,7 +18,7 @@ import pytest
 from compos.cli.main import main
 from tests.compose.systems import World
 from tests.images import Member
-from tests.output.test_build import WEB, build
+from tests.output.systems import WEB, build
 
 KILLS = int(os.environ.get("COMPOS_TEST_KILLS", "60"))
 """`make fuzz` kills a thousand."""

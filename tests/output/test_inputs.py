@@ -10,7 +10,7 @@ import pytest
 
 from tests.compose.systems import KERNEL_TAR, World
 from tests.images import Member, layer_tar
-from tests.output.test_build import WEB, build
+from tests.output.systems import WEB, build
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 
 from tests.compose.systems import World
 from tests.images import Member
-from tests.output.test_formats import YAML, filled
+from tests.output.bootable import YAML, filled
 
 FORMATS = "kernel+initrd,kernel+squashfs,kernel+erofs,raw-bios,qcow2-efi,vmdk,ova,iso-bios,oci"
 LARGE = bytes(range(256)) * (4 << 10)

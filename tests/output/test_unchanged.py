@@ -19,7 +19,7 @@ from compos.output.unchanged import MAX_FILES, WrittenFiles, contents_key
 from compos.output.write import Output, update_outputs
 from compos.tree.node import Hole, Slice
 from tests.compose.systems import World
-from tests.output.test_build import WEB
+from tests.output.systems import WEB
 
 CONTENT = b"0123456789" * 1000
 

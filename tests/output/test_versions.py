@@ -39,12 +39,12 @@ from compos.tree import record
 from compos.tree.contents import Contents
 from compos.tree.node import Piece, Slice, file
 from tests.compose.systems import KERNEL_TAR, World
+from tests.disk.pieces import ID, disk_pieces
 from tests.filesystem.trees import sample
 from tests.images import Member, layer_tar, make_image
-from tests.output.test_build import build
+from tests.output.systems import build
 from tests.package.debian.archive_of import deb_of, stanza
-from tests.package.test_kernel import BASE, KERNEL
-from tests.test_golden import ID, disk_pieces
+from tests.package.kernels import BASE, KERNEL
 
 IMAGES = {
     "acme/kernel:1": [

@@ -16,17 +16,12 @@ from compos.image.store import Store
 from compos.package.kernel import kernel_tree
 from compos.tree.contents import Contents
 from compos.tree.node import Node, Tree, file, symlink
+from tests.package.kernels import BASE, KERNEL
 
 if sys.version_info >= (3, 14):
     from compression import zstd
 else:
     from backports import zstd
-
-BASE = "usr/lib/modules/6.12"
-KERNEL: Tree = {
-    "boot/vmlinuz-6.12": file(b"kernel", 0o600, 0),
-    f"{BASE}/modules.builtin": file(b"", 0o644, 0),
-}
 
 
 def members(store: Store, tree: Tree) -> dict[str, bytes]:

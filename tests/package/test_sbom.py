@@ -21,14 +21,9 @@ from compos.image.store import Store
 from compos.package import bricks
 from compos.package.recipe import load_recipe, named
 from tests.image.conftest import StartRegistry, docker_registry
-from tests.package.test_build import AMD64, Workshop
+from tests.package.workshop import AMD64, Workshop
 
 __all__ = ["docker_registry"]
-
-
-@pytest.fixture
-def workshop(tmp_path: Path) -> Workshop:
-    return Workshop(tmp_path)
 
 
 def test_what_it_says(workshop: Workshop, tmp_path: Path) -> None:

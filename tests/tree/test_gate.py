@@ -11,23 +11,12 @@ from pathlib import Path
 import pytest
 
 from compos.errors import ImageError
-from compos.image.model import LAYER_TAR, Image, ImageConfig
-from compos.image.store import Store
-from compos.tree.flatten import image_tree
 from compos.tree.gate import GateError, admitted, clean
-from compos.tree.node import BLOCK, CHARACTER, DIRECTORY, FILE, HARD_LINK, SYMLINK, Node, Tree
+from compos.tree.node import BLOCK, CHARACTER, DIRECTORY, FILE, HARD_LINK, SYMLINK, Node
 from tests.rawtar import END, Header, folder, padded, pax, record
+from tests.tree.layers import tree_of
 
 LONG = b"d/" * 2047 + b"x"
-
-
-def tree_of(root: Path, *tars: bytes) -> Tree:
-    store = Store(root / "store")
-    blobs = tuple(store.put(tar, LAYER_TAR) for tar in tars)
-    return image_tree(
-        store,
-        Image("example/app:1", "sha256:" + "0" * 64, ImageConfig("amd64", "linux"), blobs, ""),
-    )
 
 
 REFUSED: list[tuple[str, bytes, str]] = [
@@ -180,7 +169,8 @@ def test_time_is_in_proportion(tmp_path: Path, case: str) -> None:
 PEAK = """
 import sys
 from pathlib import Path
-from tests.tree.test_gate import END, Header, pax, tree_of
+from tests.rawtar import END, Header, pax
+from tests.tree.layers import tree_of
 import tempfile, resource
 from compos.errors import ImageError
 with tempfile.TemporaryDirectory() as name:
