@@ -1,11 +1,11 @@
-"""compos: compose container images into a minimal, immutable, bootable Linux.
+"""compos builds minimal, immutable, bootable Linux systems from container images.
 
     import compos
 
     compos.build(["os.yml"], compos.BuildOptions(formats=("qcow2-efi",)))
 
 `build`, `load` and `inspect` take the paths of YAML files and frozen options, and raise
-`ComposError` (compos.errors has the whole family). docs/library.md describes them.
+`ComposError` (`compos.errors` defines the family). docs/library.md is the guide.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """What the library has, imported when it is first asked for: every start of the command line
-    imports this package."""
+    """Import a public name when it is first used: every start of the command line imports this
+    package."""
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

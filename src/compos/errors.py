@@ -1,28 +1,28 @@
 """The one family of exceptions that users see.
 
-    ComposError              anything that compos can explain
+    ComposError              every expected error
     ├── ConfigError          the YAML: syntax, schema, values
     ├── ImageError           references, registries, the store, layers
-    │   ├── ImageNotFound    nobody has an image of this name
-    │   ├── Unauthorized     the registry wants to know who asks, or does not let them
-    │   ├── WrongContent     what arrived is not what its digest or size says
-    │   ├── Interrupted      the user has stopped the download
-    │   ├── BlobMissing      a store or an archive lacks what an image is made of
-    │   └── StoreError       the image store: full, read-only, somebody else's
-    │       ├── NotStored    it lacks what an image is made of (BlobMissing)
-    │       └── StoreDamaged what it has is not what its digest says
-    ├── NetworkError         no answer, or none that can be used
-    │   ├── AddressError     no web address
+    │   ├── ImageNotFound    no image with this name exists
+    │   ├── Unauthorized     the registry requires credentials, or rejects them
+    │   ├── WrongContent     the content does not match its digest or size
+    │   ├── Interrupted      the user stopped the download
+    │   ├── BlobMissing      a store or an archive lacks a blob of an image
+    │   └── StoreError       the image store: full, read-only, not owned by the user
+    │       ├── NotStored    the store lacks a blob (BlobMissing)
+    │       └── StoreDamaged a blob does not match its digest
+    ├── NetworkError         there is no usable answer
+    │   ├── AddressError     not a web address
     │   ├── RedirectError    a redirect that is not followed
-    │   ├── ConnectError     nobody listens there
-    │   ├── TlsError         nobody there who can be trusted
+    │   ├── ConnectError     the connection is refused
+    │   ├── TlsError         no trusted TLS connection
     │   ├── NetworkTimeout   no answer in time (Transient)
-    │   └── ConnectionBroken the answer stopped (Transient)
+    │   └── ConnectionBroken the answer ended early (Transient)
     ├── PackageError         bricks, Debian indexes and packages
     ├── OutputError          writing results
     ├── RunError             starting what was built
-    ├── Transient            beside one of the others: another attempt may help
-    └── DiskFull             beside one of the others: some space must be freed
+    ├── Transient            in addition to one of the others: trying again may help
+    └── DiskFull             in addition to one of the others: no space is left
 
 The library raises; only `compos.cli` prints and exits. Code decides by the class of an error, never
 by its id, which is for people and scripts.
@@ -93,23 +93,23 @@ class ComposError(Exception):
 class Transient(ComposError):
     """A failure that may pass by itself.
 
-    `delay` is how many seconds the server asked us to wait, if it did.
+    `delay` is the number of seconds that the server asked to wait, if any.
     """
 
     delay: float | None = None
 
 
 class DiskFull(ComposError):
-    """There is no space left where something is to be written (ids end in `-full`)."""
+    """There is no space left to write to (ids end in `-full`)."""
 
     @staticmethod
     def matches(error: OSError) -> bool:
-        """Whether the disk was full, or the user's share of it (quota) used up."""
+        """Whether the disk is full, or the user's quota is exhausted."""
         return error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 class ConfigError(ComposError):
-    """The YAML cannot be used as it is."""
+    """The YAML is not valid."""
 
 
 class ImageError(ComposError):
@@ -117,19 +117,19 @@ class ImageError(ComposError):
 
 
 class ImageNotFound(ImageError):
-    """Whoever was asked has no image of this name (`image-not-found`)."""
+    """No source has an image with this name (`image-not-found`)."""
 
 
 class Unauthorized(ImageError):
-    """A registry refuses whoever asks (`registry-auth`, `registry-denied`)."""
+    """A registry denies access (`registry-auth`, `registry-denied`)."""
 
 
 class WrongContent(ImageError):
-    """What arrived is not what was asked for (`digest-mismatch`, `download-oversized`)."""
+    """The content is not what was requested (`digest-mismatch`, `download-oversized`)."""
 
 
 class Interrupted(ImageError):
-    """The user has stopped what was under way (`interrupted`)."""
+    """The user interrupted the work (`interrupted`)."""
 
 
 class BlobMissing(ImageError):
@@ -145,15 +145,15 @@ class NotStored(StoreError, BlobMissing):
 
 
 class StoreDamaged(StoreError):
-    """A blob in the store is not what its digest says, or its index is none (`store-corrupt`)."""
+    """A blob in the store does not match its digest, or the index is invalid (`store-corrupt`)."""
 
 
 class NetworkError(ComposError):
-    """No answer came, or none that can be used (`network-*`)."""
+    """There is no usable answer (`network-*`)."""
 
 
 class AddressError(NetworkError):
-    """What should be a web address is none (`network-url`)."""
+    """The address is not a web address (`network-url`)."""
 
 
 class RedirectError(NetworkError):
@@ -161,7 +161,7 @@ class RedirectError(NetworkError):
 
 
 class ConnectError(NetworkError):
-    """Nobody accepts the connection (`network-connect`)."""
+    """The connection is not accepted (`network-connect`)."""
 
 
 class TlsError(NetworkError):
@@ -173,7 +173,7 @@ class NetworkTimeout(NetworkError, Transient):
 
 
 class ConnectionBroken(NetworkError, Transient):
-    """The answer ended before its end (`network-broken`)."""
+    """The answer ended early (`network-broken`)."""
 
 
 class PackageError(ComposError):
@@ -189,7 +189,7 @@ class RunError(ComposError):
 
 
 class CombinedError(ComposError):
-    """Several mistakes found in one run, in the order in which they stand in the input."""
+    """Several errors found in one run, in the order of the input."""
 
     def __init__(self, errors: Sequence[ComposError]) -> None:
         super().__init__(errors[0].id, f"{len(errors)} errors")

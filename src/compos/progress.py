@@ -1,9 +1,9 @@
-"""Progress of long work, reported by the library and shown by whoever listens.
+"""Progress of long work, reported by the library and shown by a listener.
 
-The library calls `task` and `notice` where time is spent. Whoever calls the library passes a
-listener (`compos.build(..., listener=...)`), which holds for that call and the threads that it
-starts: two builds of one process do not see each other's. Between there and here it is a context
-variable (contextvars), which spares every function a parameter that it would only pass on.
+The library calls `task` and `notice` where time is spent. The caller of the library passes a
+listener (`compos.build(..., listener=...)`), which applies to that call and the threads that it
+starts: concurrent builds in one process do not see each other's progress. In between, the listener
+is a context variable (contextvars), so that functions need no parameter just to pass it on.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ __all__ = ["Listener", "Silent", "Task", "listen", "listening", "notice", "task"
 
 
 class Task(Protocol):
-    """One piece of work that is under way."""
+    """A piece of work in progress."""
 
     def advance(self, amount: int) -> None:
-        """Say that `amount` more units (bytes, unless the task said otherwise) are done."""
+        """Report that `amount` more units are done (bytes, unless the task has another unit)."""
 
 
 class Listener(Protocol):
-    """Whoever shows progress. Called from several threads."""
+    """Shows progress. Called from several threads."""
 
     def start(self, name: str, total: int | None) -> Task:
-        """A task begins; `total` is its size in bytes, or None when unknown or not measured in
+        """A task begins; `total` is its size in bytes, or None if it is unknown or not measured in
         bytes."""
 
     def finish(self, task: Task, seconds: float) -> None:
-        """A task has ended, well or not."""
+        """A task has ended, successfully or not."""
 
     def notice(self, text: str) -> None:
         """One line that the user should see."""
@@ -52,7 +52,7 @@ class Silent:
         """Nothing was drawn."""
 
     def notice(self, text: str) -> None:
-        """Nothing is said."""
+        """Nothing is shown."""
 
     def advance(self, amount: int) -> None:
         """Nothing moves."""
@@ -62,13 +62,13 @@ _listener: ContextVar[Listener] = ContextVar("listener", default=Silent())  # no
 
 
 def listen(listener: Listener) -> None:
-    """Let `listener` be told from now on, in this context: the command line's process."""
+    """Report to `listener` from now on, in this context: the command line's process."""
     _listener.set(listener)
 
 
 @contextmanager
 def listening(listener: Listener | None) -> Iterator[None]:
-    """Let `listener` be told within the block; None changes nothing."""
+    """Report to `listener` within the block; None changes nothing."""
     if listener is None:
         yield
         return
@@ -88,7 +88,7 @@ def threads(count: int, name: str = "") -> ThreadPoolExecutor:
 
 
 def notice(text: str) -> None:
-    """Tell the user one line (a fallback taken, a repair made)."""
+    """Report one line to the user (a fallback taken, a repair made)."""
     _listener.get().notice(text)
 
 

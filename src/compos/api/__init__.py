@@ -1,2 +1,2 @@
-"""The library: what the command line does, for programs. `compos.build`, `compos.load` and
-`compos.inspect` are its functions; this package is imported when one of them is first used."""
+"""The library behind the command line, for use from programs: `compos.build`, `compos.load` and
+`compos.inspect`. This package is imported when one of them is first used."""

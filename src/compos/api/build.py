@@ -1,7 +1,6 @@
 """`compos.build`: YAML in, output files out.
 
-May touch: everything that a build touches: the store, the network for what the store lacks, the
-outputs.
+May touch: the store, the network for what the store lacks, and the outputs.
 """
 
 from __future__ import annotations
@@ -37,16 +36,18 @@ COMPRESSIONS = ("zstd", "gzip", "none", "max")
 
 
 class BuildOptions(NamedTuple):
-    """What is built, of what, and where it goes.
+    """What to build, from which images, and where to write it.
 
-    `formats` are names of output formats (kernel+initrd when there are none). Outputs are called
-    `folder`/`name`-SUFFIX; `name` is by default the last source's. In their place, `output` is one
-    file, or the descriptor of an open one, for one format that is a stream. `compression` is one of
-    COMPRESSIONS, `root` auto or one of `output.roots`; `size` is that of disks in bytes. `pull`
-    asks registries for every image, `docker` asks the Docker engine first. `push` is a name in a
-    registry for the format oci. `input_tar` is an earlier build's tar. Without `label_powers`
-    images whose labels grant them power over the machine are refused. `sbom` is None for a system
-    without one. Outputs that are there and right are left alone, unless `force` is set.
+    `formats` are names of output formats; the default is kernel+initrd. Outputs are named
+    `folder`/`name`-SUFFIX; the default of `name` is that of the last source. `output` replaces them
+    with a single file, or the descriptor of an open file, for one format that can be streamed.
+    `compression` is one of COMPRESSIONS, `root` is auto or a kind from `output.roots`, and `size`
+    is the size of disks in bytes.
+
+    `pull` asks registries for every image; `docker` asks the Docker engine first. `push` is the
+    name in a registry for the format oci. `input_tar` is the tar of an earlier build. If
+    `label_powers` is False, images whose labels grant power over the machine are refused. `sbom` is
+    None for a system without an SBOM. Unchanged outputs are left alone unless `force` is set.
     """
 
     load: LoadOptions = LoadOptions()
@@ -74,26 +75,26 @@ def build(
     *,
     listener: Listener | None = None,
 ) -> list[Path]:
-    """Compose the system that `sources` describe, write it in each format, and return the files'
-    paths, none for an open file.
+    """Build the system that `sources` describe, write it in each format, and return the paths of
+    the files (none for an open file).
 
-    `listener` is told of progress, from several threads. Raises `ComposError`: `ConfigError` for
-    the YAML, `ImageError` and `NetworkError` for images, `PackageError` for bricks, `OutputError`
-    for formats and outputs; `CombinedError` for several.
+    Progress is reported to `listener`, from several threads. Raises `ComposError`: `ConfigError`
+    for the YAML, `ImageError` and `NetworkError` for images, `PackageError` for bricks,
+    `OutputError` for formats and outputs, and `CombinedError` for several errors.
     """
     with listening(listener):
         return _build([os.fspath(source) for source in sources], options)
 
 
 class Buildable(NamedTuple):
-    """What can be known of a build before any image is looked at: its formats, and the system."""
+    """What is known about a build before any image is read: its formats and the system."""
 
     formats: Sequence[Format]
     description: Description
 
 
 def require_buildable(sources: Sequence[str], options: BuildOptions) -> Buildable:
-    """What is to be built, if the system's platform has the formats. Raises as `build` does."""
+    """What to build, if the system's platform supports the formats. Raises as `build` does."""
     formats = choose(options.formats, to_file=options.output is not None)
     description = load(sources, options.load)
     require(formats, description.platform.architecture)

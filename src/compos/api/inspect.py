@@ -1,4 +1,4 @@
-"""`compos.inspect`: how large the parts of a system are, and why kernel modules stay.
+"""`compos.inspect`: the size of each part of a system, and why kernel modules are included.
 
 May touch: the store, and the network for what it lacks.
 """
@@ -22,7 +22,7 @@ __all__ = ["InspectOptions", "Inspection", "inspect"]
 
 
 class InspectOptions(NamedTuple):
-    """What is looked at: as of a build in `formats`, which choose drivers."""
+    """What to inspect: a build with these `formats`, which decide the drivers."""
 
     load: LoadOptions = LoadOptions()
     images: ImageOptions = ImageOptions()
@@ -31,7 +31,7 @@ class InspectOptions(NamedTuple):
 
 class Inspection(NamedTuple):
     """The parts of a system with their sizes, in the order of the YAML, and the kernel modules and
-    firmware files that were chosen, none when all are kept."""
+    firmware files that were selected (empty if all are included)."""
 
     parts: tuple[Part, ...]
     kept: tuple[Kept, ...]
@@ -44,7 +44,7 @@ def inspect(
     listener: Listener | None = None,
 ) -> Inspection:
     """Compose the system that `sources` describe, and measure it. Raises as `compos.build` does,
-    but for outputs."""
+    except for outputs."""
     from compos.compose.host_files import read_sources
     from compos.compose.system import compose_system
     from compos.config.dump import metadata_document

@@ -1,7 +1,7 @@
-"""`compos.load`: a system's YAML, read, merged and checked.
+"""`compos.load`: read, merge and check the YAML of a system.
 
-May touch: the YAML files, what they include, and the folders of packages that they name (reading);
-the network for URLs.
+May touch: the YAML files, the files they include, and the folders of the packages they name (reads
+only); the network for URLs.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ __all__ = ["Description", "load"]
 
 
 class Description(NamedTuple):
-    """A system as its YAML describes it, the platform that it is for, and the packages that it
-    names by their folders."""
+    """A system as its YAML describes it, its platform, and the packages that it names by
+    folder."""
 
     config: Config
     platform: Platform
@@ -34,8 +34,8 @@ def load(
 ) -> Description:
     """Read `sources` (paths, http(s) URLs, or - for standard input), merged from left to right.
 
-    Raises `ConfigError`, or `CombinedError` for several mistakes; `PackageError` for packages named
-    by their folders; `ImageError` (`platform-*`); `NetworkError`.
+    Raises `ConfigError`, or `CombinedError` for several errors; `PackageError` for packages named
+    by folder; `ImageError` (`platform-*`); `NetworkError`.
     """
     from compos.config.load import load as load_config
     from compos.config.variables import Variable

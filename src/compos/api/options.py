@@ -1,6 +1,7 @@
-"""What the library is told beside a system's YAML: how it is read, and where images come from.
+"""Options of the library besides a system's YAML: how the YAML is read, and where images come from.
 
-Pure. Whatever is left at its default comes from the environment, as the command line's flags do.
+Pure. Options that keep their defaults are taken from the environment, as for the command line's
+flags.
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ __all__ = ["ImageOptions", "LoadOptions"]
 
 
 class LoadOptions(NamedTuple):
-    """How YAML is read.
+    """How the YAML is read.
 
-    `architecture` is amd64, arm64 or riscv64, by default this machine's. `variables` win over the
-    files' own defaults; a plain string will do as a value. `allow_local_files` lets YAML that comes
-    from the network name files, packages and images of this machine. `bricks_for` linuxkit puts
-    bricks in place of LinuxKit's packages. `certificates` are PEM files of additional CAs, for YAML
-    that is fetched.
+    `architecture` is amd64, arm64 or riscv64; the default is this machine's. `variables` take
+    precedence over the defaults in the files; values may be plain strings. `allow_local_files`
+    allows YAML from the network to use files, packages and images of this machine. With
+    `bricks_for` set to linuxkit, bricks replace LinuxKit's packages. `certificates` are PEM files
+    of additional CAs, for YAML that is fetched.
     """
 
     architecture: str | None = None
@@ -34,13 +35,13 @@ class LoadOptions(NamedTuple):
 
 
 class ImageOptions(NamedTuple):
-    """Where images come from, and where they are kept.
+    """Where images come from, and where they are stored.
 
-    `cache` is the store's folder, by default that of COMPOS_CACHE, LINUXKIT_CACHE or the user's
-    cache; `trust_cache` uses it though other users can write to it. `mirrors` are written
-    `[REGISTRY=]URL`, `certificates` are PEM files of additional CAs, `insecure_registries` may
-    speak plain HTTP. The Debian mirrors serve bricks that are built; by default they are those of
-    apt's configuration.
+    `cache` is the folder of the store; the default is COMPOS_CACHE, LINUXKIT_CACHE or the user's
+    cache. `trust_cache` uses the store even if other users can write to it. `mirrors` have the form
+    `[REGISTRY=]URL`, `certificates` are PEM files of additional CAs, and plain HTTP is allowed for
+    `insecure_registries`. The Debian mirrors are used to build bricks; the default is apt's
+    configuration.
     """
 
     cache: Path | None = None
