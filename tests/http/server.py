@@ -27,7 +27,7 @@ class Server:
                 connection, _ = self._listener.accept()
                 answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
                 with connection, suppress(OSError):
-                    self.requests.append(connection.recv(1 << 16).decode("latin-1"))
+                    self.requests.append(_request(connection).decode("latin-1"))
                     connection.sendall(answer)
 
     def ranges(self) -> list[str | None]:
@@ -37,6 +37,15 @@ class Server:
             next((line.partition(": ")[2] for line in one if line.startswith("Range:")), None)
             for one in lines
         ]
+
+
+def _request(connection: socket.socket) -> bytes:
+    """All of the request's head: closing a socket with bytes unread resets the connection, and what
+    was sent may never be seen."""
+    data = b""
+    while b"\r\n\r\n" not in data and (more := connection.recv(1 << 16)):
+        data += more
+    return data
 
 
 @contextmanager
