@@ -66,7 +66,7 @@ def test_a_build_stays_small(world: World) -> None:
     # What has not changed needs no composing, no registry, no threads, no writer of file systems.
     needless = {
         "compos.compose.system",
-        "compos.image.registry",
+        "compos.image.registries.registry",
         "urllib3",
         "ssl",
         "concurrent.futures",

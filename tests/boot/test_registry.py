@@ -11,8 +11,8 @@ import pytest
 from compos.cli.main import main
 from compos.image.door import stored_image
 from compos.image.platform import Platform
-from compos.image.push import push
-from compos.image.registry import Registry
+from compos.image.registries.push import push
+from compos.image.registries.registry import Registry
 from compos.image.store import Store
 from tests.boot.conftest import ROOT, STORE
 

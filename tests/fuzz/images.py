@@ -19,9 +19,9 @@ SEPARATOR = b"\n\0\n"
 
 
 def _run(data: bytes) -> None:
-    from compos.image.archive import opened
+    from compos.image.archives.archive import opened
+    from compos.image.archives.import_archive import import_archive
     from compos.image.door import stored_image
-    from compos.image.import_archive import import_archive
     from compos.image.names import Origin
     from compos.image.platform import Platform
     from compos.image.source import Images

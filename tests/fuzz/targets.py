@@ -288,8 +288,8 @@ class _Itself:
 
 
 def _run_archive(data: bytes) -> None:
-    from compos.image.archive import opened
-    from compos.image.import_archive import import_archive
+    from compos.image.archives.archive import opened
+    from compos.image.archives.import_archive import import_archive
     from compos.image.names import Origin
     from compos.image.platform import Platform
     from compos.image.source import Images

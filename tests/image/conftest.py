@@ -12,7 +12,7 @@ from urllib.request import ProxyHandler, build_opener
 
 import pytest
 
-from compos.image.registry import Registry
+from compos.image.registries.registry import Registry
 from compos.image.store import Store
 from tests.registry import FakeRegistry
 

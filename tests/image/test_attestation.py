@@ -18,8 +18,8 @@ from compos.image.attestation import attested, spdx_documents
 from compos.image.door import stored_image
 from compos.image.model import INDEX, Image
 from compos.image.platform import Platform
-from compos.image.push import push
-from compos.image.registry import Registry
+from compos.image.registries.push import push
+from compos.image.registries.registry import Registry
 from compos.image.source import Images
 from compos.image.store import Store
 from tests.attested import PROVENANCE, SPDX, document, make_attested, put_attestation, statement

@@ -10,10 +10,10 @@ import pytest
 
 from compos.errors import ComposError
 from compos.http.client import MAX_REDIRECTS
-from compos.image.auth import Authenticator, Challenge, parse_challenges
-from compos.image.credentials import Credentials
 from compos.image.reference import Reference
-from compos.image.registry import Registry
+from compos.image.registries.auth import Authenticator, Challenge, parse_challenges
+from compos.image.registries.credentials import Credentials
+from compos.image.registries.registry import Registry
 from tests.registry import FakeRegistry, Request, query
 
 CHALLENGES = {

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from compos.errors import ImageError
-from compos.image.credentials import Credentials, find_credentials
-from compos.image.mirrors import Endpoint
 from compos.image.reference import HUB, HUB_HOSTS
+from compos.image.registries.credentials import Credentials, find_credentials
+from compos.image.registries.mirrors import Endpoint
 
 HOST = Endpoint("h.example:5000", "team/app")
 HUB_ENDPOINT = Endpoint(HUB_HOSTS[0], "library/alpine")

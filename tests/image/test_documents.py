@@ -16,11 +16,11 @@ from pathlib import Path
 import pytest
 
 from compos.errors import ComposError
-from compos.image.archive import opened
-from compos.image.import_archive import import_archive
-from compos.image.mirrors import Mirrors
+from compos.image.archives.archive import opened
+from compos.image.archives.import_archive import import_archive
 from compos.image.names import Origin
-from compos.image.registry import Registry
+from compos.image.registries.mirrors import Mirrors
+from compos.image.registries.registry import Registry
 from compos.image.removal import remove
 from compos.image.source import Images
 from compos.image.store import Store

@@ -13,10 +13,10 @@ from compos.cli.main import main
 from compos.errors import ImageError
 from compos.image.digest import Digest
 from compos.image.door import stored_image
-from compos.image.mirrors import Mirrors
 from compos.image.model import INDEX, Descriptor
 from compos.image.platform import Platform
-from compos.image.registry import Registry
+from compos.image.registries.mirrors import Mirrors
+from compos.image.registries.registry import Registry
 from compos.image.source import Images
 from compos.image.store import Store
 from tests.images import AMD64, ARM64, Member, as_json, make_image, make_index, put_image

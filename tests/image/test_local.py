@@ -18,11 +18,11 @@ from typing import Any
 import pytest
 
 from compos.errors import ComposError, ImageError
-from compos.image.archive import Archive, opened
+from compos.image.archives.archive import Archive, opened
+from compos.image.archives.docker_archive import import_docker
 from compos.image.digest import digest_of
-from compos.image.docker_archive import import_docker
 from compos.image.platform import Platform
-from compos.image.registry import Registry
+from compos.image.registries.registry import Registry
 from compos.image.source import Images
 from compos.image.store import Store
 from compos.tree.contents import Contents

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from compos.errors import ImageError
-from compos.image.mirrors import Endpoint, Mirrors
 from compos.image.reference import HUB, HUB_HOSTS, Reference
+from compos.image.registries.mirrors import Endpoint, Mirrors
 
 PLAIN = ("http",)
 SECURE = ("https",)

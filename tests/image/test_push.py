@@ -7,9 +7,9 @@ import os
 import pytest
 
 from compos.errors import ComposError, ImageError
-from compos.image.push import push, push_target
 from compos.image.reference import HUB, Reference
-from compos.image.registry import Registry
+from compos.image.registries.push import push, push_target
+from compos.image.registries.registry import Registry
 from compos.image.source import Images
 from compos.image.store import Store
 from tests.image.conftest import StartRegistry

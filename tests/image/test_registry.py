@@ -11,9 +11,9 @@ import pytest
 
 from compos.errors import ComposError
 from compos.image.model import MANIFEST, Descriptor
-from compos.image.push import push
 from compos.image.reference import Reference
-from compos.image.registry import Registry
+from compos.image.registries.push import push
+from compos.image.registries.registry import Registry
 from compos.image.source import Images
 from compos.image.store import Store
 from tests.image.conftest import HTPASSWD, StartRegistry

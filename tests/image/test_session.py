@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from compos.errors import ComposError
-from compos.image.credentials import Credentials
-from compos.image.mirrors import Endpoint, Mirrors
 from compos.image.reference import Reference
-from compos.image.registry import Registry
-from compos.image.session import Session
+from compos.image.registries.credentials import Credentials
+from compos.image.registries.mirrors import Endpoint, Mirrors
+from compos.image.registries.registry import Registry
+from compos.image.registries.session import Session
 from compos.image.source import Images
 from compos.image.store import Store
 from tests.certificate import self_signed

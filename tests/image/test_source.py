@@ -15,7 +15,7 @@ from compos.errors import CombinedError, ComposError
 from compos.image.door import stored_image
 from compos.image.model import INDEX, Descriptor, Image
 from compos.image.platform import Platform
-from compos.image.registry import Registry
+from compos.image.registries.registry import Registry
 from compos.image.source import Images
 from compos.image.store import Store
 from tests.images import AMD64, ARM64, as_json, make_image, make_index, put_image

@@ -14,8 +14,8 @@ from compos.image.attestation import spdx_documents
 from compos.image.door import stored_image
 from compos.image.model import ImageIndex, parse_document
 from compos.image.platform import Platform
-from compos.image.push import push
-from compos.image.registry import Registry
+from compos.image.registries.push import push
+from compos.image.registries.registry import Registry
 from compos.image.source import Images
 from compos.image.store import Store
 from compos.package import bricks

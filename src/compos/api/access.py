@@ -14,9 +14,9 @@ from compos.api.options import ImageOptions
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from compos.image.mirrors import Mirrors
     from compos.image.offer import ImageSource
-    from compos.image.registry import Registry
+    from compos.image.registries.mirrors import Mirrors
+    from compos.image.registries.registry import Registry
     from compos.image.source import Images
     from compos.image.store import Store
     from compos.package.build import Builder
@@ -57,7 +57,7 @@ class Access:
     @property
     def registry(self) -> Registry:
         """A client for registries."""
-        from compos.image.registry import Registry
+        from compos.image.registries.registry import Registry
 
         return Registry(self._mirrors, certificates=self._options.certificates, fallback=True)
 
@@ -66,7 +66,7 @@ class Access:
     ) -> Images:
         """Where a build's images come from. `pull` asks registries even for what the store has,
         `docker` asks the Docker engine first; `packages` are those named by their folders."""
-        from compos.image.published import PublishedImages
+        from compos.image.registries.published import PublishedImages
         from compos.image.source import Images
         from compos.package.bricks import Bricks
 
@@ -88,13 +88,13 @@ class Access:
         )
 
     def _registry_of_bricks(self) -> Registry:
-        from compos.image.registry import Registry
+        from compos.image.registries.registry import Registry
 
         return Registry(self._mirrors, certificates=self._options.certificates)
 
     @cached_property
     def _mirrors(self) -> Mirrors:
-        from compos.image.mirrors import Mirrors
+        from compos.image.registries.mirrors import Mirrors
 
         options = self._options
         return Mirrors.parse(options.mirrors, os.environ, options.insecure_registries)

@@ -220,17 +220,17 @@ def _push_target(name: str | None) -> str:
     a build may take long."""
     if name is None:
         return ""
-    from compos.image.push import push_target
+    from compos.image.registries.push import push_target
 
     return str(push_target(name))
 
 
 def _push(access: Access, archive: Path, name: str) -> None:
     """The artifact goes through the store, which knows what the registry has already."""
-    from compos.image.archive import opened
-    from compos.image.import_archive import import_archive
+    from compos.image.archives.archive import opened
+    from compos.image.archives.import_archive import import_archive
     from compos.image.names import Origin
-    from compos.image.push import push
+    from compos.image.registries.push import push
 
     with opened(archive) as stream:
         import_archive(access.store, stream, Origin("archive", archive.name), reserved=True)

@@ -209,8 +209,8 @@ def import_(file: str, *, settings: Settings, allow_brick_names: bool) -> None:
     written by docker save."""
     import shutil
 
-    from compos.image.archive import opened
-    from compos.image.import_archive import import_archive
+    from compos.image.archives.archive import opened
+    from compos.image.archives.import_archive import import_archive
     from compos.image.names import Origin
 
     store = Access(settings.images).store
@@ -256,7 +256,7 @@ def push(
     --override."""
     if remote_name and len(names) > 1:
         raise click.UsageError("--remote-name can be used with only one NAME")
-    from compos.image.publish import publish
+    from compos.image.registries.publish import publish
 
     access = Access(settings.images)
     store, registry = access.store, access.registry

@@ -16,9 +16,9 @@ from contextlib import closing
 from urllib.parse import quote
 
 from compos.errors import ImageError, StoreError
-from compos.image.archive import opened
+from compos.image.archives.archive import opened
+from compos.image.archives.docker_archive import import_docker
 from compos.image.derived_kinds import DerivedKind
-from compos.image.docker_archive import import_docker
 from compos.image.json_document import parse_json
 from compos.image.model import Descriptor
 from compos.image.names import Origin

@@ -29,13 +29,13 @@ from compos.image.model import Image
 from compos.image.names import entry_of
 from compos.image.offer import ImageSource, Offer, Wanted
 from compos.image.platform import Platform
-from compos.image.published import PublishedImages
 from compos.image.reference import Reference, is_local
+from compos.image.registries.published import PublishedImages
 from compos.image.store import Store
 from compos.progress import notice, threads
 
 if TYPE_CHECKING:
-    from compos.image.registry import Registry
+    from compos.image.registries.registry import Registry
 
 __all__ = ["Images", "StoredImages", "canonical_name"]
 
@@ -228,7 +228,7 @@ class Images:
 
 def _local(store: Store) -> ImageSource:
     # Not at the top: most builds name no files.
-    from compos.image.local import LocalImages
+    from compos.image.archives.local import LocalImages
 
     return LocalImages(store)
 

@@ -1,7 +1,7 @@
 """The registry client: manifests and blobs, verified on the way in and resumed when the connection
 breaks.
 
-May touch: the network, through `compos.image.session`, and the store it is given. Follows the OCI
+May touch: the network, through `session`, and the store it is given. Follows the OCI
 distribution specification 1.1 ("Pulling manifests", "Pulling blobs") and its predecessor, Docker's
 registry API version 2.
 """
@@ -24,12 +24,12 @@ from compos.errors import (
 )
 from compos.http.client import Answer, Client
 from compos.http.download import Incomplete, WrongSize, download
-from compos.image.credentials import Credentials, find_credentials
 from compos.image.digest import Digest, digest_of
-from compos.image.mirrors import Endpoint, Mirrors
 from compos.image.model import INDEX_TYPES, MANIFEST_TYPES, Descriptor, parse_document
 from compos.image.reference import Reference
-from compos.image.session import Session
+from compos.image.registries.credentials import Credentials, find_credentials
+from compos.image.registries.mirrors import Endpoint, Mirrors
+from compos.image.registries.session import Session
 from compos.image.store import Store
 from compos.image.transient import TransientError
 from compos.progress import notice

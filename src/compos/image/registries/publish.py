@@ -13,9 +13,9 @@ from contextlib import suppress
 
 from compos.errors import ImageError
 from compos.image.model import INDEX, REFERENCE_DIGEST, Descriptor, ImageIndex, parse_document
-from compos.image.push import push_root
 from compos.image.reference import Reference
-from compos.image.registry import Registry
+from compos.image.registries.push import push_root
+from compos.image.registries.registry import Registry
 from compos.image.store import Store
 from compos.progress import notice
 

@@ -18,8 +18,8 @@ from compos.errors import ComposError, ImageError, RedirectError, Unauthorized
 from compos.http.address import web_address, without_secrets
 from compos.http.client import Answer, Client
 from compos.http.retry import may_pass
-from compos.image.credentials import Credentials
 from compos.image.json_document import parse_json
+from compos.image.registries.credentials import Credentials
 from compos.image.transient import TransientError
 
 __all__ = ["Authenticator", "Challenge", "parse_challenges"]

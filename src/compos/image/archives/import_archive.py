@@ -10,11 +10,11 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from compos.errors import ImageError
-from compos.image.archive import Archive
-from compos.image.archive_blobs import copy_blobs, full_name, read_document
-from compos.image.docker_archive import import_docker, saved_names, saved_platform
+from compos.image.archives.archive import Archive
+from compos.image.archives.archive_blobs import copy_blobs, full_name, read_document
+from compos.image.archives.docker_archive import import_docker, saved_names, saved_platform
+from compos.image.archives.layout_index import entries_of, images_of, name_of_entry
 from compos.image.json_document import canonical_json
-from compos.image.layout_index import entries_of, images_of, name_of_entry
 from compos.image.model import INDEX, Descriptor, ImageIndex, parse_document
 from compos.image.names import Origin, bind, origin_of, require_free
 from compos.image.reference import Reference

@@ -14,11 +14,11 @@ from functools import cached_property
 from pathlib import Path
 
 from compos.errors import ImageError
-from compos.image.archive import Archive, identity, opened
-from compos.image.archive_blobs import copy_blobs, full_name
+from compos.image.archives.archive import Archive, identity, opened
+from compos.image.archives.archive_blobs import copy_blobs, full_name
+from compos.image.archives.docker_archive import import_docker
+from compos.image.archives.layout_index import entries_of, name_of_entry, select_root
 from compos.image.derived_kinds import DerivedKind
-from compos.image.docker_archive import import_docker
-from compos.image.layout_index import entries_of, name_of_entry, select_root
 from compos.image.model import Descriptor
 from compos.image.names import Origin
 from compos.image.offer import CarriedDocuments, Offer, Wanted

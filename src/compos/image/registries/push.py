@@ -1,7 +1,7 @@
 """Upload of an image from the store to a registry: blobs that it lacks, then manifests, then the
 name.
 
-May touch: the network, through `compos.image.session`, and the store for reading. Follows the OCI
+May touch: the network, through `session`, and the store for reading. Follows the OCI
 distribution specification 1.1 ("Pushing blobs", "Pushing manifests"); the upload is the POST,
 PATCH, PUT that docker uses, which every registry knows.
 """
@@ -15,8 +15,8 @@ from urllib.parse import quote
 from compos.errors import ImageError
 from compos.image.model import Descriptor, Manifest, parse_document
 from compos.image.reference import HUB, HUB_HOSTS, Reference, is_local
-from compos.image.registry import Registry
-from compos.image.session import Session
+from compos.image.registries.registry import Registry
+from compos.image.registries.session import Session
 from compos.image.store import Store
 from compos.progress import task
 

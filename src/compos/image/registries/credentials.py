@@ -17,8 +17,8 @@ from typing import Any
 
 from compos.errors import ImageError, Unauthorized
 from compos.image.json_document import parse_json
-from compos.image.mirrors import Endpoint
 from compos.image.reference import HUB, HUB_HOSTS
+from compos.image.registries.mirrors import Endpoint
 from compos.progress import notice
 
 __all__ = ["Credentials", "find_credentials"]

@@ -10,8 +10,8 @@ import re
 from typing import Any
 
 from compos.errors import ImageError
-from compos.image.archive import Archive
-from compos.image.archive_blobs import copy_stream, damaged, full_name, not_one
+from compos.image.archives.archive import Archive
+from compos.image.archives.archive_blobs import copy_stream, damaged, full_name, not_one
 from compos.image.digest import Digest, digest_of
 from compos.image.json_document import canonical_json, parse_json
 from compos.image.model import (

@@ -25,10 +25,10 @@ from compos.errors import (
 from compos.http.address import redirected, without_secrets
 from compos.http.client import Answer, Client
 from compos.http.retry import may_pass
-from compos.image.auth import Authenticator, parse_challenges
-from compos.image.credentials import Credentials
 from compos.image.json_document import parse_json
-from compos.image.mirrors import Endpoint, is_private
+from compos.image.registries.auth import Authenticator, parse_challenges
+from compos.image.registries.credentials import Credentials
+from compos.image.registries.mirrors import Endpoint, is_private
 from compos.image.transient import TransientError
 
 __all__ = ["Session"]

@@ -22,7 +22,7 @@ from compos.progress import task, threads
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
 
-    from compos.image.registry import Registry
+    from compos.image.registries.registry import Registry
 
 __all__ = ["PublishedImages"]
 
@@ -55,7 +55,7 @@ class PublishedImages:
     def registry(self) -> Registry:
         """The client that asks registries, made when it is first needed."""
         if self._given is None:
-            from compos.image.registry import Registry
+            from compos.image.registries.registry import Registry
 
             return Registry()
         return self._given() if callable(self._given) else self._given

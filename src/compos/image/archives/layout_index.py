@@ -7,8 +7,8 @@ Layout Specification", "index.json file").
 from __future__ import annotations
 
 from compos.errors import ImageError
-from compos.image.archive import Archive
-from compos.image.archive_blobs import full_name, not_one
+from compos.image.archives.archive import Archive
+from compos.image.archives.archive_blobs import full_name, not_one
 from compos.image.model import Descriptor, ImageIndex, parse_document
 from compos.image.platform import Platform
 from compos.image.selection import Documents, select_in

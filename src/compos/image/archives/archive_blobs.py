@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import IO
 
 from compos.errors import ImageError, WrongContent
-from compos.image.archive import Archive
+from compos.image.archives.archive import Archive
 from compos.image.model import Descriptor
 from compos.image.offer import verified
 from compos.image.reference import Reference

@@ -1,0 +1,1 @@
+"""Images in folders and files of this machine: OCI layouts and what `docker save` writes."""

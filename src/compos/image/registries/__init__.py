@@ -1,0 +1,1 @@
+"""Registries: the client, who may ask, mirrors, fetching and pushing images."""
