@@ -7,7 +7,6 @@ import gzip
 import io
 import json
 import stat
-import sys
 import tarfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,6 +27,7 @@ from compos.image.model import (
 from compos.image.platform import Platform
 from compos.image.reference import Reference
 from compos.image.store import Store
+from compos.zstd import zstd
 
 AMD64 = Platform("linux", "amd64")
 ARM64 = Platform("linux", "arm64")
@@ -101,10 +101,6 @@ def compress(data: bytes, compression: Compression) -> bytes:
     if compression == "gzip":
         return gzip.compress(data, mtime=0)
     if compression == "zstd":
-        if sys.version_info >= (3, 14):
-            from compression import zstd
-        else:
-            from backports import zstd
         return zstd.compress(data)
     return data
 

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from compos.tree.node import BLOCK, CHARACTER, DIRECTORY, FILE, SYMLINK
+from compos.zstd import zstd
 from tests.filesystem.trees import KINDS, Seen, data_digest
 
 __all__ = ["InitramfsError", "archives_of", "names_of", "unpacked"]
@@ -93,13 +94,7 @@ def _decompressed(data: bytes) -> tuple[bytes, int]:
         _require(stream.eof, "the gzip stream has no end")
         return plain, len(data) - len(stream.unused_data)
     if data[:4] == b"\x28\xb5\x2f\xfd":
-        import sys
-
-        if sys.version_info >= (3, 14):
-            from compression.zstd import ZstdDecompressor
-        else:
-            from backports.zstd import ZstdDecompressor
-        frame = ZstdDecompressor()
+        frame = zstd.ZstdDecompressor()
         plain = frame.decompress(data)
         _require(frame.eof, "the frame has no end")
         return plain, len(data) - len(frame.unused_data)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import io
 import lzma
-import sys
 import tarfile
 from pathlib import Path
 
@@ -16,12 +15,8 @@ from compos.image.store import Store
 from compos.package.kernel import kernel_tree
 from compos.tree.contents import Contents
 from compos.tree.node import Node, Tree, file, symlink
+from compos.zstd import zstd
 from tests.package.kernels import BASE, KERNEL
-
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
 
 
 def members(store: Store, tree: Tree) -> dict[str, bytes]:

@@ -9,19 +9,17 @@ drivers/firmware/efi/libstub/zboot-header.S for EFI zboot images.
 from __future__ import annotations
 
 import struct
-import zlib
 from collections.abc import Callable
-from typing import Protocol
+from functools import partial
 
+from compos import decompressors
 from compos.compose.lz import LZ4_LEGACY, LZOP, LzError, lz4_legacy, lzop
+from compos.decompressors import Decompressor
 
 __all__ = ["KernelImageError", "decompressed", "plain_kernel"]
 
 MAX_KERNEL = 1 << 30
 """Bytes of an uncompressed kernel that are believed."""
-
-LZMA_MEMORY = 256 << 20
-"""Bytes that unpacking may take: the kernel's build uses dictionaries of up to 64 MiB."""
 
 # x86 boot protocol header
 BOOT_FLAG, BOOT_FLAG_OFFSET = b"\x55\xaa", 0x1FE
@@ -71,7 +69,7 @@ def decompressed(data: bytes, limit: int = MAX_KERNEL) -> bytes | None:
         if data.startswith(magic):
             try:
                 return unpack(data, limit)
-            except (LzError, OSError, EOFError, ValueError) as error:
+            except (LzError, EOFError, ValueError) as error:
                 raise KernelImageError(f"it is damaged: {error}") from error
     return None
 
@@ -104,21 +102,11 @@ def _part(data: bytes, offset: int, size: int) -> bytes:
     return data[offset : offset + size]
 
 
-class _Decompressor(Protocol):
-    @property
-    def eof(self) -> bool: ...
-    def decompress(self, data: bytes, limit: int, /) -> bytes: ...
-
-
-def _whole(
-    decompressor: _Decompressor, payload: bytes, limit: int, damage: type[Exception] = zlib.error
-) -> bytes:
-    """All that is compressed in `payload`; `damage` is the error that the library raises."""
+def _whole(make: Callable[[], Decompressor], payload: bytes, limit: int) -> bytes:
+    """All that is compressed in `payload`, by one stream."""
     # What follows the compressed data is the uncompressed size, which the kernel's build appends.
-    try:
-        plain = decompressor.decompress(payload, limit + 1)
-    except damage as error:
-        raise ValueError(str(error)) from error
+    decompressor = make()
+    plain = decompressor.decompress(payload, limit + 1)
     if len(plain) > limit:
         raise KernelImageError(f"it is larger than {limit >> 20} MiB when decompressed")
     if not decompressor.eof:
@@ -126,46 +114,14 @@ def _whole(
     return plain
 
 
-def _gzip(payload: bytes, limit: int) -> bytes:
-    return _whole(zlib.decompressobj(zlib.MAX_WBITS | 16), payload, limit)
-
-
-def _lzma(payload: bytes, limit: int) -> bytes:
-    import lzma
-
-    return _whole(
-        lzma.LZMADecompressor(lzma.FORMAT_AUTO, memlimit=LZMA_MEMORY),
-        payload,
-        limit,
-        lzma.LZMAError,
-    )
-
-
-def _bzip2(payload: bytes, limit: int) -> bytes:
-    import bz2
-
-    return _whole(bz2.BZ2Decompressor(), payload, limit)
-
-
-def _zstd(payload: bytes, limit: int) -> bytes:
-    import sys
-
-    if sys.version_info >= (3, 14):
-        from compression import zstd
-    else:
-        from backports import zstd
-
-    # The kernel's build allows windows of 128 MiB.
-    decompressor = zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: 27})
-    return _whole(decompressor, payload, limit, zstd.ZstdError)
-
+_xz_or_lzma = partial(_whole, partial(decompressors.xz, alone=True))
 
 _UNPACKERS: tuple[tuple[bytes, Callable[[bytes, int], bytes]], ...] = (
-    (b"\x1f\x8b", _gzip),
-    (b"BZh", _bzip2),
-    (b"\xfd7zXZ\x00", _lzma),
-    (b"\x5d\x00\x00", _lzma),
-    (b"\x28\xb5\x2f\xfd", _zstd),
+    (b"\x1f\x8b", partial(_whole, decompressors.gzip)),
+    (b"BZh", partial(_whole, decompressors.bzip2)),
+    (b"\xfd7zXZ\x00", _xz_or_lzma),
+    (b"\x5d\x00\x00", _xz_or_lzma),
+    (b"\x28\xb5\x2f\xfd", partial(_whole, decompressors.zstd)),
     (LZ4_LEGACY, lz4_legacy),
     (LZOP, lzop),
 )

@@ -1,7 +1,7 @@
 """Compressing an archive once per content: pieces in, a stored file out.
 
 May touch: the cache that it is handed. The compressors are pinned by name and level: a key names
-them both.
+them both. What undoes them is in `compos.decompressors`.
 """
 
 from __future__ import annotations
@@ -247,10 +247,6 @@ def _python_version() -> str:
 
 
 def _zstd() -> ModuleType:
-    import sys
+    from compos.zstd import zstd
 
-    if sys.version_info >= (3, 14):
-        from compression import zstd
-    else:
-        from backports import zstd
     return zstd

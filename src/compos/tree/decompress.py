@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 import re
 import struct
-import zlib
 from collections.abc import Mapping
-from typing import IO, NamedTuple, Protocol
+from typing import IO, NamedTuple
 
+from compos import decompressors
+from compos.decompressors import Damaged, Decompressor
 from compos.errors import ImageError
 
 __all__ = ["Bounds", "decompress", "is_compressed"]
@@ -97,14 +98,6 @@ def _too_large(what: str, variable: str, place: str) -> ImageError:
     )
 
 
-class _Decompressor(Protocol):
-    @property
-    def eof(self) -> bool: ...
-    @property
-    def unused_data(self) -> bytes: ...
-    def decompress(self, data: bytes, max_length: int, /) -> bytes: ...
-
-
 def is_compressed(head: bytes) -> bool:
     """Whether a layer that begins with these four bytes is gzip or zstd; what is neither is a plain
     tar."""
@@ -124,10 +117,7 @@ def decompress(
     )
     try:
         work.run(gzip=head.startswith(_GZIP))
-    except (ImageError, OSError):
-        raise
-    # Two libraries with exceptions of their own, one of them optional.
-    except Exception as error:
+    except Damaged as error:
         raise ImageError(
             "layer-damaged", f"the layer cannot be decompressed: {error}", place=place
         ) from error
@@ -151,7 +141,7 @@ class _Decompression:
             if not gzip and _SKIPPABLE.match(self.data):
                 self._skip()
             elif self.data.startswith(_GZIP if gzip else _ZSTD):
-                self._one(_gzip() if gzip else _zstd())
+                self._one(decompressors.gzip() if gzip else decompressors.zstd())
             else:
                 self._require_zeros()
 
@@ -176,19 +166,18 @@ class _Decompression:
                 raise _cut(self.place)
         self.data = self.data[left:]
 
-    def _one(self, decompressor: _Decompressor) -> None:
+    def _one(self, decompressor: Decompressor) -> None:
         while not decompressor.eof:
-            if not self.data and getattr(decompressor, "needs_input", True):
+            if not self.data and decompressor.needs_input:
                 self.data = self._more()
+                if not self.data:
+                    raise _cut(self.place)
             made = decompressor.decompress(self.data, MAX_OUTPUT)
-            if not made and not self.data and not decompressor.eof:
-                raise _cut(self.place)
             self.out.write(made)
             self.written += len(made)
             self.bounds.require(self.read, self.written, self.place)
-            # What of the input is left: zlib's gives it back when its output is long enough, zstd's
-            # keeps it.
-            self.data = getattr(decompressor, "unconsumed_tail", b"")
+            # What is left of it, the decompressor keeps.
+            self.data = b""
         self.data = decompressor.unused_data
 
     def _require_zeros(self) -> None:
@@ -204,22 +193,3 @@ class _Decompression:
 
 def _cut(place: str) -> ImageError:
     return ImageError("layer-damaged", "the layer's compressed data ends early", place=place)
-
-
-def _gzip() -> _Decompressor:
-    try:
-        from isal import isal_zlib
-    except ImportError:
-        return zlib.decompressobj(31)
-    decompressor: _Decompressor = isal_zlib.decompressobj(31)
-    return decompressor
-
-
-def _zstd() -> _Decompressor:
-    import sys
-
-    if sys.version_info >= (3, 14):
-        from compression.zstd import ZstdDecompressor
-    else:
-        from backports.zstd import ZstdDecompressor
-    return ZstdDecompressor()

@@ -7,7 +7,6 @@ import gzip
 import io
 import lzma
 import subprocess
-import sys
 import tarfile
 import zlib
 from collections.abc import Callable
@@ -19,12 +18,8 @@ from compos.errors import ComposError, PackageError
 from compos.package.debian.archive import MAX_MEMBERS, data_tar, fetch_packages
 from compos.package.debian.index import load_index
 from compos.package.debian.package import Package
+from compos.zstd import zstd
 from tests.package.debian.archive_of import Archive, Key, ar_of, deb_of, serve, tar_of
-
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
 
 FILES = {"usr/bin/tool": b"x" * 100_000, "etc/tool.conf": b"a = 1\n"}
 

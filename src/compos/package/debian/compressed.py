@@ -6,24 +6,24 @@ RFC 1952.
 
 from __future__ import annotations
 
-import gzip
 import io
-import lzma
-import sys
-import zlib
-from types import ModuleType
+from collections.abc import Callable
 from typing import TYPE_CHECKING, BinaryIO, cast
+
+from compos import decompressors
+from compos.decompressors import Damaged, Decompressor
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 __all__ = ["DecompressionError", "decompressed"]
 
-MAX_XZ_MEMORY = 256 << 20
-"""Bytes that decompressing may need. `xz -9` needs 65 MiB (xz(1)), and a header can ask for 4 GiB.
-zstd refuses windows beyond 128 MiB by itself (RFC 8878, section 3.1.1.1.2, recommends 8 MiB)."""
-
 _CHUNK = 1 << 17
+_DECOMPRESSORS: dict[str, Callable[[], Decompressor]] = {
+    ".xz": decompressors.xz,
+    ".gz": decompressors.gzip,
+    ".zst": decompressors.zstd,
+}
 
 
 class DecompressionError(Exception):
@@ -36,30 +36,23 @@ def decompressed(source: BinaryIO, suffix: str) -> BinaryIO:
     Reading raises `DecompressionError`; so does another suffix, at once. Closing leaves `source`
     open.
     """
-    stream: BinaryIO
-    if suffix == "":
-        stream = source
-    elif suffix == ".xz":
-        stream = cast("BinaryIO", _Xz(source))
-    elif suffix == ".gz":
-        stream = cast("BinaryIO", gzip.GzipFile(fileobj=source))
-    elif suffix == ".zst":
-        stream = cast("BinaryIO", _zstd().ZstdFile(source))
-    else:
+    if suffix and suffix not in _DECOMPRESSORS:
         raise DecompressionError(
             f"it is compressed with {suffix.removeprefix('.')[:20]!r}, which Debian does not use"
         )
-    return cast("BinaryIO", io.BufferedReader(_Reported(stream), 1 << 18))
+    stream = _Streams(source, _DECOMPRESSORS[suffix]) if suffix else source
+    return cast("BinaryIO", io.BufferedReader(_Reported(cast("BinaryIO", stream)), 1 << 18))
 
 
-class _Xz(io.RawIOBase):
-    """One .xz stream after another, with padding between them. `lzma.LZMAFile` takes no limit of
-    memory."""
+class _Streams(io.RawIOBase):
+    """One stream after another, with padding between them: the libraries' own files take no limit
+    of memory."""
 
-    def __init__(self, source: BinaryIO) -> None:
+    def __init__(self, source: BinaryIO, make: Callable[[], Decompressor]) -> None:
         super().__init__()
         self._source = source
-        self._decoder = _xz_decoder()
+        self._make = make
+        self._decompressor = make()
 
     def readable(self) -> bool:
         return True
@@ -70,29 +63,25 @@ class _Xz(io.RawIOBase):
             compressed = self._next()
             if compressed is None:
                 return 0
-            if piece := self._decoder.decompress(compressed, len(view)):
+            if piece := self._decompressor.decompress(compressed, len(view)):
                 view[: len(piece)] = piece
                 return len(piece)
 
     def _next(self) -> bytes | None:
-        """What the decoder is to read now, perhaps nothing; None after the last stream."""
-        if not self._decoder.eof:
-            if not self._decoder.needs_input:
+        """What the decompressor is to read now, perhaps nothing; None after the last stream."""
+        if not self._decompressor.eof:
+            if not self._decompressor.needs_input:
                 return b""
             if compressed := self._source.read(_CHUNK):
                 return compressed
             raise EOFError
-        following = self._decoder.unused_data
-        # Padding between streams is NUL bytes (section 2.2).
+        following = self._decompressor.unused_data
+        # Padding between streams is NUL bytes (.xz, section 2.2; gzip(1) ignores them, too).
         while not (following := following.lstrip(b"\0")):
             if not (following := self._source.read(_CHUNK)):
                 return None
-        self._decoder = _xz_decoder()
+        self._decompressor = self._make()
         return following
-
-
-def _xz_decoder() -> lzma.LZMADecompressor:
-    return lzma.LZMADecompressor(lzma.FORMAT_XZ, MAX_XZ_MEMORY)
 
 
 class _Reported(io.RawIOBase):
@@ -109,22 +98,7 @@ class _Reported(io.RawIOBase):
         view = memoryview(buffer).cast("B")
         try:
             piece = self._stream.read(len(view))
-        except (
-            lzma.LZMAError,
-            zlib.error,
-            EOFError,
-            gzip.BadGzipFile,
-            MemoryError,
-            _zstd().ZstdError,
-        ) as error:
+        except (Damaged, EOFError, MemoryError) as error:
             raise DecompressionError("it cannot be decompressed") from error
         view[: len(piece)] = piece
         return len(piece)
-
-
-def _zstd() -> ModuleType:
-    if sys.version_info >= (3, 14):
-        from compression import zstd
-    else:
-        from backports import zstd
-    return zstd
