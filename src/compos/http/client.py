@@ -1,6 +1,6 @@
 """The client: whom it trusts, which proxies it uses, which redirects it follows, how patient it is.
 
-May touch: the network; the proxy variables; the certificate files that it is told of.
+May touch: the network; the proxy variables and certificate files, to read them.
 """
 
 from __future__ import annotations

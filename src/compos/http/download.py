@@ -42,7 +42,7 @@ class WrongSize(NetworkError):
     """The server's file is shorter or longer than it should be (`network-size`)."""
 
     def __init__(self, url: str, *, size: int, found: int | None) -> None:
-        """`found` is the server's file's size; None when it is larger, and who knows how much."""
+        """`found` is the size of the server's file; None when more arrived than was expected."""
         says = "more" if found is None else str(found)
         super().__init__(
             "network-size",
@@ -74,11 +74,11 @@ def download(
     reasons that may pass.
 
     A server that cannot resume sends everything again, and what is known of it is dropped. An
-    announced size that is too large is an error before anything is read; one that is too small is
-    not: a damaged cache on the way may say it, and whoever has no more answers the next request
-    with 416. `advance` is called with every number of bytes that arrives, and may raise to stop.
-    Raises `Incomplete`, `WrongSize`, and what `send`, `sink` and `advance` raise. Nothing is
-    verified but the size.
+    announced size that is too large is an error before anything is read. One that is too small is
+    not, as a cache on the way may hold a part only: a server that has no more answers the next
+    request with 416. `advance` is called with every number of bytes that arrives, and may raise to
+    stop. Raises `Incomplete`, `WrongSize`, and what `send`, `sink` and `advance` raise. Nothing
+    is verified but the size.
     """
     attempts = Attempts(client.wait)
     while sink.size < size or not size:
