@@ -25,7 +25,7 @@ def redirected(url: str, location: str) -> str:
     except (ComposError, ValueError) as error:
         raise redirect_error("it is redirected to what is no web address", url) from error
     if target.scheme == "http" and urlsplit(url).scheme != "http":
-        raise redirect_error("it is redirected to a place without TLS", url)
+        raise redirect_error("it is redirected to an address without TLS", url)
     return urlunsplit(target._replace(netloc=target.netloc.rpartition("@")[2], fragment=""))
 
 
@@ -47,7 +47,7 @@ def web_address(url: str) -> SplitResult:
     if not usable:
         raise AddressError(
             "network-url",
-            "this is no web address",
+            "the address is not a web address",
             place=without_secrets(url),
             hint="Write http(s)://HOST[:PORT]/PATH.",
         )
@@ -74,7 +74,7 @@ def redirect_error(message: str, url: str) -> RedirectError:
         "network-redirect",
         message,
         place=without_secrets(url),
-        hint="Name the address that it should lead to, or a mirror.",
+        hint="Use the final address, or a mirror.",
     )
 
 

@@ -132,7 +132,7 @@ class Client(NamedTuple):
         for _ in range(MAX_REDIRECTS + 1):
             at_home = at_home and same_server(home, url)
             if private_body and not at_home:
-                raise redirect_error("secrets would go to another server", url)
+                raise redirect_error("secrets would be sent to another server", url)
             sent = {**(headers or {}), **((private or {}) if at_home else {})}
             with self.send(method, url, headers=sent, body=body) as answer:
                 location = answer.headers.get("Location")
@@ -210,7 +210,7 @@ def _pool(certificates: tuple[str, ...]) -> PoolManager:
                 "certificate-file",
                 f"cannot use the CA certificate file: {error.strerror or error}",
                 place=path,
-                hint="Name a readable PEM file with --cert-file.",
+                hint="Pass a readable PEM file with --cert-file.",
             ) from error
     options: dict[str, object] = {
         "ssl_context": context,

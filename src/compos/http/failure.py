@@ -32,21 +32,21 @@ def network_error(url: str, error: Exception) -> NetworkError:
     table: list[tuple[tuple[type[BaseException], ...], type[NetworkError], str, str, str]] = [
         ((exceptions.NameResolutionError,), NetworkError, "network-name",
          f"the name {host} cannot be resolved",
-         "Check the host's name and this machine's DNS, or name a mirror."),
+         "Check the host name and this machine's DNS, or use a mirror."),
         # Before the time-out: urllib3 makes a refused connection a kind of it.
         ((exceptions.NewConnectionError,), *refused),
         ((exceptions.ConnectTimeoutError, exceptions.ReadTimeoutError), NetworkTimeout,
-         "network-timeout", f"{host} does not answer", "Try again, or name a mirror."),
+         "network-timeout", f"{host} does not respond", "Try again, or use a mirror."),
         ((exceptions.SSLError, ssl.SSLError), TlsError, "network-tls",
-         f"no trusted TLS connection to {host}",
-         "For a private CA pass its certificate with --cert-file."),
+         f"there is no trusted TLS connection to {host}",
+         "For a private CA, pass its certificate with --cert-file."),
         ((exceptions.ProxyError,), NetworkError, "network-proxy",
-         f"the proxy on the way to {host} does not work",
+         f"the proxy for {host} does not work",
          "Check http_proxy, https_proxy and no_proxy."),
         ((exceptions.IncompleteRead, exceptions.ProtocolError), ConnectionBroken, "network-broken",
-         f"{host} broke off the transfer", "Try again; what was complete is kept."),
+         f"{host} interrupted the transfer", "Try again; completed downloads are kept."),
         ((exceptions.LocationValueError, ValueError), AddressError, "network-url",
-         "this is no web address", "Write http(s)://HOST[:PORT]/PATH."),
+         "the address is not a web address", "Write http(s)://HOST[:PORT]/PATH."),
         ((OSError,), *refused),
     ]  # fmt: skip
     for kinds, family, name, message, hint in table:
@@ -69,4 +69,4 @@ def _refused_hint() -> str:
         os.environ.get(name) for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")
     )
     end = ", and the proxy variables." if proxied else "."
-    return f"Check that the server runs and that this machine may reach it{end}"
+    return f"Check that the server is running and reachable from this machine{end}"

@@ -177,7 +177,7 @@ def _complete(store: Store, offer: Offer, blobs: Sequence[Descriptor]) -> None:
         except NotStored as error:
             raise NotStored(
                 "store-missing",
-                "a layer of the image is missing from the image store, or has another size",
+                "a layer of the image is missing from the image store or has a different size",
                 place=f"{offer.asked}: {blob.digest}",
                 hint="Fetch it again with --pull.",
             ) from error

@@ -96,7 +96,7 @@ class Engine:
                 connection.request("GET", f"/images/{quote(name, safe='')}/get")
                 response = connection.getresponse()
                 if response.status != 200:
-                    raise ValueError(f"it answers {response.status}")
+                    raise ValueError(f"it returned status {response.status}")
                 while piece := response.read(_PIECE):
                     out.write(piece)
             with opened(path) as archive:
@@ -112,16 +112,16 @@ class Engine:
             if response.status == 404:
                 return None
             if response.status != 200:
-                raise ValueError(f"it answers {response.status}")
+                raise ValueError(f"it returned status {response.status}")
             found = parse_json(data)
             if not isinstance(found, dict):
-                raise ValueError("it answers nonsense")
+                raise ValueError("its response cannot be parsed")
             return found
 
     def _connect(self) -> http.client.HTTPConnection:
         scheme, _, path = self._host.partition("://")
         if scheme != "unix":
-            raise ValueError(f"only unix sockets are asked, not {scheme}://")
+            raise ValueError(f"only unix sockets are supported, not {scheme}://")
         connection = http.client.HTTPConnection("localhost", timeout=SECONDS)
         connection.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         connection.sock.settimeout(SECONDS)

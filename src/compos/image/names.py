@@ -43,10 +43,11 @@ def require_free(reference: Reference, origin: Origin) -> None:
     if is_reserved(reference):
         raise ImageError(
             "name-reserved",
-            f"names that begin with {NAMESPACE}/ stand for the bricks of compos; this one would "
+            f"names that begin with {NAMESPACE}/ are reserved for compos's bricks; this one would "
             f"come from: {origin}",
             place=str(reference),
-            hint="If you trust that image: compos cache pull or import with --allow-brick-names.",
+            hint="If you trust the image, use `compos cache pull` or `import` with "
+            "--allow-brick-names.",
         )
 
 

@@ -174,7 +174,7 @@ class Images:
         if found is None:
             raise self._wrong.get((wanted.text, wanted.platform)) or ImageNotFound(
                 "image-not-found",
-                "nobody has an image of this name",
+                "no source has an image of this name",
                 place=wanted.text,
                 hint="Check the image's name.",
             )

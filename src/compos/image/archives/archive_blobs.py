@@ -58,8 +58,8 @@ def copy_stream(
         if size is not None and blob.size != size:
             raise WrongContent(
                 "digest-mismatch",
-                f"{name} has not the {size} bytes that its manifest says",
-                hint="Save the image again: what lies here is damaged.",
+                f"{name} does not have the {size} bytes that its manifest states",
+                hint="Save the image again: this copy is damaged.",
             )
         if digest is not None and blob.digest != digest:
             raise damaged(name, digest, blob.digest)
@@ -71,7 +71,7 @@ def damaged(name: str, wanted: str, found: str) -> ImageError:
     return WrongContent(
         "digest-mismatch",
         f"{name} has the digest {found}, not {wanted}",
-        hint="Save the image again: what lies here is damaged.",
+        hint="Save the image again: this copy is damaged.",
     )
 
 
@@ -90,8 +90,8 @@ def not_one(names: Sequence[str], wanted: str, found: int) -> ImageError:
     known = [name[:255] for name in sorted(set(names))[:10]]
     return ImageError(
         "archive-image",
-        f"there {'is' if wanted and not found else 'are'} {what} in it",
-        hint=f"Put one of these behind the path: {', '.join(known)}."
+        f"it contains {what}",
+        hint=f"Add one of these to the path: {', '.join(known)}."
         if known
         else "Save an image there.",
     )

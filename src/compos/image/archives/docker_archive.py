@@ -52,7 +52,7 @@ def import_docker(
         raise ImageError(
             "archive-damaged",
             "manifest.json and config do not have the same layers",
-            hint="Save it again.",
+            hint="Save the image again.",
         )
     named = list(zip(entry["Layers"], config.diff_ids, strict=True))
     layers = {
@@ -85,8 +85,8 @@ def _entries(archive: Archive) -> list[dict[str, Any]]:
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ImageError(
             "archive-damaged",
-            "manifest.json is not what `docker save` writes",
-            hint="Save it again.",
+            "manifest.json is not in the format of `docker save`",
+            hint="Save the image again.",
         ) from error
     return list(entries)
 

@@ -46,7 +46,7 @@ def import_archive(
             root = take()
             known = store.resolve(name)
             if known is not None and known.digest != root.digest:
-                notice(f"{name} was {known.digest} ({origin_of(known)}) and is {root.digest} now")
+                notice(f"{name} was {known.digest} ({origin_of(known)}) and is now {root.digest}")
             bind(store, name, root, origin)
     except ImageError as error:
         error.place = error.place or place
@@ -106,8 +106,8 @@ def _import_all(
     if len(seen) > MAX_DOCUMENTS:
         raise ImageError(
             "archive-damaged",
-            f"there are more than {MAX_DOCUMENTS} images in it",
-            hint="Save fewer.",
+            f"the archive contains more than {MAX_DOCUMENTS} images",
+            hint="Save fewer images.",
         )
     _, document = parse_document(read_document(store, archive, root), media_type=root.media_type)
     if isinstance(document, ImageIndex):

@@ -44,9 +44,9 @@ class LocalImages:
         if len(wanted.platforms) > 1:
             raise ImageError(
                 "image-platform",
-                "an image of this machine serves as a volume for one platform only",
+                "a local image can be a volume for only one platform",
                 place=wanted.text,
-                hint="Name one platform, or push the image to a registry.",
+                hint="Choose one platform, or push the image to a registry.",
             )
         text, platform = wanted.text, wanted.platform
         scheme, _, rest = text.partition(":")

@@ -123,7 +123,7 @@ class _Downloads:
             def advance(amount: int) -> None:
                 if self._stopped:
                     raise Interrupted(
-                        "interrupted", "the download was stopped", place=str(reference)
+                        "interrupted", "the download was interrupted", place=str(reference)
                     )
                 progress.advance(amount)
 

@@ -137,9 +137,9 @@ class Session:
         if isinstance(error, RedirectError):
             return ImageError(
                 "registry-redirect",
-                f"the registry does not lead to the image: {error.message}",
+                f"the registry does not provide the image: {error.message}",
                 place=f"{self.name} at {error.place}",
-                hint="Name a mirror, or tell the registry's operator.",
+                hint="Use a mirror, or contact the registry's operator.",
             )
         host = self._endpoint.host
         unanswered = (
@@ -187,7 +187,7 @@ class Session:
             raise errors[0]
         raise ImageError(
             "registry-error",
-            "the registry speaks neither HTTPS nor HTTP",
+            "the registry supports neither HTTPS nor HTTP",
             place=self._endpoint.host,
         )
 
@@ -201,31 +201,31 @@ class Session:
         if status == 404:
             return ImageNotFound(
                 "image-not-found",
-                f"the registry does not have it{said}",
+                f"the registry does not have the image{said}",
                 place=place,
-                hint="Check the image's name and tag; a private image needs docker login or "
-                "podman login.",
+                hint="Check the name and tag of the image; a private image requires docker login "
+                "or podman login.",
             )
         if status in (401, 403):
             return Unauthorized(
                 "registry-denied",
                 f"the registry denies access{said}",
                 place=place,
-                hint="Check the image's name, and that the account of docker login or podman "
-                "login may use it.",
+                hint="Check the name of the image, and that the account of docker login or podman "
+                "login has access.",
             )
         if status == 429:
             return self._rate_limit(place, said, answer.delay)
         if may_pass(status):
             return TransientError(
                 "registry-error",
-                f"the registry answers with status {status}{said}",
+                f"the registry returned status {status}{said}",
                 place=place,
-                hint="Try again later, or name a mirror.",
+                hint="Try again later, or use a mirror.",
                 delay=answer.delay,
             )
         return ImageError(
-            "registry-error", f"the registry answers with status {status}{said}", place=place
+            "registry-error", f"the registry returned status {status}{said}", place=place
         )
 
     @staticmethod
@@ -233,9 +233,9 @@ class Session:
         wait = f"in {delay:.0f} seconds" if delay is not None else "later"
         return TransientError(
             "registry-rate-limit",
-            f"the registry limits how much may be pulled{said}",
+            f"the registry's pull limit is reached{said}",
             place=place,
-            hint=f"Try again {wait}, log in for a higher limit, or name a mirror.",
+            hint=f"Try again {wait}, log in for a higher limit, or use a mirror.",
             delay=delay,
         )
 

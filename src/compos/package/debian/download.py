@@ -69,9 +69,9 @@ def _bounded(chunks: Iterator[bytes], url: str, limit: int) -> bytes:
         if len(content) > limit:
             raise PackageError(
                 "debian-file-size",
-                f"the mirror's file is larger than {limit} bytes",
+                f"the file on the mirror is larger than {limit} bytes",
                 place=without_secrets(url),
-                hint="Name another mirror with --debian-mirror.",
+                hint="Choose another mirror with --debian-mirror.",
             )
     return bytes(content)
 
@@ -162,7 +162,7 @@ def _download(mirror: Mirror, url: str, sink: _Verified, size: int, advance: Adv
             "debian-download-truncated",
             error.message,
             place=without_secrets(url),
-            hint="Try again, or name another mirror with --debian-mirror.",
+            hint="Try again, or choose another mirror with --debian-mirror.",
         ) from error
     except WrongSize as error:
         found = "more" if error.found is None else str(error.found)
@@ -186,9 +186,9 @@ def _request(
 def _mismatch(url: str, found: str, signed: str) -> PackageError:
     return PackageError(
         "debian-hash-mismatch",
-        f"the mirror's file has {found}, but Debian's signed index says {signed}",
+        f"the file on the mirror has {found}, but Debian's signed index states {signed}",
         place=without_secrets(url),
-        hint="Try again later (the mirror may be updating), or name another with --debian-mirror.",
+        hint="Try again later (the mirror may be updating), or choose another with --debian-mirror.",
     )
 
 
@@ -247,9 +247,9 @@ def _credentials(url: str) -> tuple[str, dict[str, str]]:
 def _refusal(answer: Answer) -> PackageError:
     if answer.status in (404, 410):
         return _not_found(answer.url)
-    message = f"the mirror answers with status {answer.status}"
+    message = f"the mirror returned status {answer.status}"
     place = without_secrets(answer.url)
-    hint = "Try again later, or name another mirror with --debian-mirror."
+    hint = "Try again later, or choose another mirror with --debian-mirror."
     if not may_pass(answer.status):
         return PackageError("debian-http", message, place=place, hint=hint)
     busy = _Busy("debian-mirror-busy", message, place=place, hint=hint)
@@ -262,5 +262,5 @@ def _not_found(url: str) -> NotInMirror:
         "debian-not-found",
         "the mirror does not have this file",
         place=without_secrets(url),
-        hint="Check the suite and the architecture, or name another mirror with --debian-mirror.",
+        hint="Check the suite and the architecture, or choose another mirror with --debian-mirror.",
     )
