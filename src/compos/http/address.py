@@ -23,7 +23,9 @@ def redirected(url: str, location: str) -> str:
         # Blanks in a header's URL are not right, and everybody takes them.
         target = web_address(urljoin(url, location.strip().replace(" ", "%20")))
     except (ComposError, ValueError) as error:
-        raise redirect_error("it is redirected to what is no web address", url) from error
+        raise redirect_error(
+            "it is redirected to something that is not a web address", url
+        ) from error
     if target.scheme == "http" and urlsplit(url).scheme != "http":
         raise redirect_error("it is redirected to an address without TLS", url)
     return urlunsplit(target._replace(netloc=target.netloc.rpartition("@")[2], fragment=""))

@@ -188,7 +188,8 @@ def _mismatch(url: str, found: str, signed: str) -> PackageError:
         "debian-hash-mismatch",
         f"the file on the mirror has {found}, but Debian's signed index states {signed}",
         place=without_secrets(url),
-        hint="Try again later (the mirror may be updating), or choose another with --debian-mirror.",
+        hint="Try again later (the mirror may be updating), or choose another with "
+        "--debian-mirror.",
     )
 
 
