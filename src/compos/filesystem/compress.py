@@ -47,10 +47,6 @@ ZSTD_LEVEL = 3
 """0.88 of the size of gzip -6 on a whole system, at ten times its speed (ecosystem survey, section
 4)."""
 
-
-ZSTD_FAR_LEVEL = 4
-"""With a far window."""
-
 ZSTD_WINDOW = 26
 """Logarithm of the window, bytes. A system's programs have much in common, far apart: against the
 usual 2 MiB, 64 MiB save a seventh of containerd with its shim, at the same speed. The kernel takes
@@ -167,7 +163,7 @@ def identity(compression: Encoding) -> str:
         return f"{compression}{deflater_identity()}"
     if compression in ("xz", "xz-x86"):
         return f"{compression}{XZ_PRESET}w{XZ_WINDOW}-{_python_version()}"
-    return f"zstd{ZSTD_LEVEL}s-{ZSTD_FAR_LEVEL}w{ZSTD_WINDOW}-{_zstd().zstd_version}"
+    return f"zstd{ZSTD_LEVEL}w{ZSTD_WINDOW}-{_zstd().zstd_version}"
 
 
 def _compressor(compression: Encoding, *, large: bool) -> _Compressor:
@@ -184,7 +180,7 @@ def _compressor(compression: Encoding, *, large: bool) -> _Compressor:
     zstd = _zstd()
     parameter = zstd.CompressionParameter
     options = {
-        parameter.compression_level: ZSTD_FAR_LEVEL if large else ZSTD_LEVEL,
+        parameter.compression_level: ZSTD_LEVEL,
         parameter.checksum_flag: 1,
     }
     if large:
