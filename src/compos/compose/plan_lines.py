@@ -52,7 +52,9 @@ def plan_line(fields: tuple[str, ...]) -> bytes:
         _require_path(fields[0], fields[place])
     elif fields[0] == "interface":
         _require_interface(*fields[1:4])
-    text = "\t".join(_UNSAFE.sub(lambda found: _ESCAPES[found[0]], field) for field in fields)
+    if _UNSAFE.search("".join(fields)):
+        fields = tuple(_UNSAFE.sub(lambda found: _ESCAPES[found[0]], field) for field in fields)
+    text = "\t".join(fields)
     line = text.encode("utf-8", "surrogateescape")
     if b"\0" in line:
         raise PlanError(f"a NUL in {fields[0]!r}")
@@ -65,7 +67,7 @@ def _require_path(word: str, path: str) -> None:
     data = path.encode("utf-8", "surrogateescape")
     if len(data) > MAX_PATH - (len(CGROUPS) if word == "cgroup" else 0):
         raise PlanError(f"{word!r} with a path of {len(data)} bytes")
-    if any(len(name) > MAX_NAME for name in data.split(b"/")):
+    if len(data) > MAX_NAME and any(len(name) > MAX_NAME for name in data.split(b"/")):
         raise PlanError(f"{word!r} with a path that contains a name of more than {MAX_NAME} bytes")
 
 

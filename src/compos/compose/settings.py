@@ -31,9 +31,8 @@ def merge_settings(yaml: Settings, image: Image) -> tuple[Settings, frozenset[st
     base = label_settings(image)
     values: dict[str, Any] = {}
     from_label = set()
-    for name in Settings._fields:
-        own, theirs = getattr(yaml, name), getattr(base, name)
-        overrides = _overrides(yaml, name)
+    for name, own, theirs in zip(Settings._fields, yaml, base, strict=True):
+        overrides = _overrides(name, own)
         if not overrides and theirs is not None:
             from_label.add(name)
         values[name] = own if overrides else theirs
@@ -54,25 +53,25 @@ def merge_settings(yaml: Settings, image: Image) -> tuple[Settings, frozenset[st
     return merged, frozenset(from_label)
 
 
-def _overrides(yaml: Settings, name: str) -> bool:
-    """Whether the YAML's value of a field counts, and not the label's."""
-    own = getattr(yaml, name)
+def _overrides(name: str, own: object) -> bool:
+    """Whether the YAML's value `own` of a field counts, and not the label's."""
     return bool(own) if name in TEXT_FIELDS else own is not None
 
 
 def surviving_label(yaml: Settings, label: Settings) -> Settings:
     """What of the label counts beside the YAML: the rest is empty."""
-    own, theirs = yaml.runtime or Runtime(), label.runtime or Runtime()
+    yaml_runtime, label_runtime = yaml.runtime or Runtime(), label.runtime or Runtime()
     runtime = Runtime(
         **{
             name: None
-            if getattr(own, name) is not None and name != "bind_ns"
-            else getattr(theirs, name)
+            if getattr(yaml_runtime, name) is not None and name != "bind_ns"
+            else getattr(label_runtime, name)
             for name in Runtime._fields
         }
     )
     values: dict[str, Any] = {
-        name: None if _overrides(yaml, name) else getattr(label, name) for name in Settings._fields
+        name: None if _overrides(name, own) else theirs
+        for name, own, theirs in zip(Settings._fields, yaml, label, strict=True)
     }
     # The label's `.add` says nothing.
     return Settings(**{**values, **dict.fromkeys(ADDED.values()), "runtime": runtime})
