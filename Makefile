@@ -11,18 +11,18 @@ TEST_PACKAGES := $(DEMO_PACKAGES) $(shell sed 's/\#.*//' tests/packages.txt)
 
 .PHONY: demo check test fuzz packages lint format bench bench-formats bench-boot matrix docs dist lock clean
 
-demo: $(VENV)/ready   ## compose examples/web.yml, boot it, fetch its page
+demo: $(VENV)/ready   ## build examples/web.yml, boot it, fetch its page
 	@scripts/install-packages $(DEMO_PACKAGES)
 	@$(BIN)/python examples/demo.py
 
-check: $(VENV)/ready  ## lint, types and the tests that need no root, no guest, no mirror and little time
+check: $(VENV)/ready  ## lint, types and the tests that need no root, guest, mirror or much time
 	@$(BIN)/python -m pytest -q -n 2 --dist loadgroup --without boot,network,root,slow
 
 test: $(VENV)/ready   ## lint, types, layering contract and all tests
 	@scripts/install-packages $(TEST_PACKAGES)
 	@CI=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
 
-fuzz: $(VENV)/ready   ## what runs nightly: inputs that nobody has seen, a thousand killed builds (an hour)
+fuzz: $(VENV)/ready   ## the nightly run: random inputs, a thousand killed builds (an hour)
 	@scripts/install-packages $(TEST_PACKAGES)
 	@$(BIN)/python -m tests.fuzz --seconds 120 --keep build/findings
 	@COMPOS_TEST_KILLS=1000 $(BIN)/python -m pytest -q --hypothesis-profile default \
@@ -31,7 +31,7 @@ fuzz: $(VENV)/ready   ## what runs nightly: inputs that nobody has seen, a thous
 packages:             ## install the Debian packages that tests use
 	@scripts/install-packages $(TEST_PACKAGES)
 
-lint: $(VENV)/ready   ## the linters alone (they also run as tests)
+lint: $(VENV)/ready   ## run only the linters (they also run as tests)
 	@$(BIN)/python -m pytest -q tests/test_project.py
 
 format: $(VENV)/ready
@@ -39,11 +39,11 @@ format: $(VENV)/ready
 	@$(BIN)/ruff format src tests bench docs examples hatch_build.py
 	@clang-format -i bricks/*/src/*.[ch] bricks/*/src/*/*.[ch] tests/bricks/init/*.c
 
-bench: $(VENV)/ready  ## measure builds beside cp and the C tools, and write docs/benchmarks.md (ten minutes; needs 10 GB)
+bench: $(VENV)/ready  ## measure builds against cp and the C tools, and write docs/benchmarks.md (ten minutes; needs 10 GB)
 	@scripts/install-packages docker-registry skopeo zstd
 	@mkdir -p build && $(BIN)/python bench/build.py
 
-bench-formats: $(VENV)/ready ## measure the writers of file systems and disks beside the C tools
+bench-formats: $(VENV)/ready ## measure the writers of file systems and disks against the C tools
 	@scripts/install-packages $(TEST_PACKAGES)
 	@mkdir -p build && $(BIN)/python bench/formats.py
 
@@ -58,11 +58,11 @@ matrix: $(VENV)/ready ## boot every format on every firmware and medium, and wri
 docs: $(DOCS_VENV)/ready ## the documentation as a site: build/site/index.html
 	@$(DOCS_VENV)/bin/python -m scripts.documentation
 
-dist: $(VENV)/ready   ## the wheel, the source distribution and compos.pyz, each made twice and tried (docs/releasing.md)
+dist: $(VENV)/ready   ## the wheel, the source distribution and compos.pyz, each built twice and tested (docs/releasing.md)
 	@scripts/install-packages git python3-venv $(DEMO_PACKAGES)
 	@mkdir -p build && $(BIN)/python -m scripts.dist
 
-lock:                 ## pin what compos and its developers need; `scripts/lock --upgrade` takes newer versions
+lock:                 ## pin what compos and its developers need; `scripts/lock --upgrade` moves to newer versions
 	@PYTHON=$(PYTHON) scripts/lock
 
 clean:

@@ -10,7 +10,7 @@ TARGET = Path(__file__).with_name("compose.svg")
 STEPS = (
     ("os.yml", ("kernel", "init", "onboot", "services", "onshutdown", "files")),
     ("images", ("from any registry", "from Debian packages", "verified, in one store")),
-    ("trees", ("a component each", "contents are slices", "later ones win")),
+    ("trees", ("one per component", "contents are slices", "later ones win")),
     ("outputs", ("kernel + initrd", "tar", "same bytes every time")),
     ("machine", ("init carries out a plan", "onboot in order", "services in parallel")),
 )

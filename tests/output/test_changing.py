@@ -134,7 +134,7 @@ def test_a_file_that_never_stays_the_same_is_an_error(
     with pytest.raises(ConfigError) as caught:
         read()
     assert caught.value.id == "files-source"
-    assert "changes while it is read" in caught.value.message
+    assert "changed while it was read" in caught.value.message
     assert next(changes) == host_files.TRIES
 
 

@@ -89,4 +89,4 @@ def test_the_table(system: list[str], capsys: pytest.CaptureFixture[str]) -> Non
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["part", "from", "files", "size", "compressed", "share"]
     assert any(line.startswith("services[other]  example.org/big:1 ") for line in lines)
-    assert lines[-1].startswith("All kernel modules and firmware files are kept")
+    assert lines[-1].startswith("All kernel modules and firmware files are included")
