@@ -158,6 +158,7 @@ def pull(
     type=click.Choice(("oci", "docker", "filesystem")),
     default="oci",
     show_default=True,
+    help="Format of the tar.",
 )
 @click.option("--platform", metavar="OS/ARCH", help="Platform to export [this machine's].")
 @click.option(

@@ -99,7 +99,7 @@ def run() -> None:
     default="user",
     show_default=True,
     metavar="MODE",
-    help="user, bridge,NAME, tap,NAME or none.",
+    help="Network of the guest: user, bridge,NAME, tap,NAME or none.",
 )
 @click.option(
     "--accel",
@@ -110,7 +110,10 @@ def run() -> None:
     "tcg].",
 )
 @click.option(
-    "--arch", default="", metavar="ARCH", help="x86_64, aarch64 or riscv64 [this machine's]."
+    "--arch",
+    default="",
+    metavar="ARCH",
+    help="Architecture of the guest: x86_64, aarch64 or riscv64 [this machine's].",
 )
 @click.option(
     "--state", type=click.Path(path_type=Path), metavar="DIR", help="State directory [PATH-state]."
@@ -146,7 +149,9 @@ def run() -> None:
     is_flag=True,
     help="Return as soon as the guest runs; its console is written to the state directory.",
 )
-@click.option("--qemu", default="", metavar="PROGRAM", help="The QEMU program.")
+@click.option(
+    "--qemu", default="", metavar="PROGRAM", help="The QEMU program [the architecture's, in PATH]."
+)
 @click.option("--no-reboot", is_flag=True, help="Exit instead of rebooting.")
 @global_options
 def qemu(path: Path, *, settings: Settings, **options: Any) -> int:

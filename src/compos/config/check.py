@@ -154,7 +154,7 @@ def optional_image(text: str) -> Iterator[Complaint]:
 def image(text: str) -> Iterator[Complaint]:
     """As `optional_image`, but there must be one."""
     if not text:
-        yield Complaint("config-image", "the image name is empty", "Name an image.")
+        yield Complaint("config-image", "the image name is empty", "Write the name of an image.")
     yield from optional_image(text)
 
 
@@ -162,7 +162,7 @@ def included(text: str) -> Iterator[Complaint]:
     """The name of a file or a URL."""
     if text in ("", "-"):
         yield Complaint(
-            "config-include", f"{text!r} cannot be included", "Name a YAML file or a URL."
+            "config-include", f"{text!r} cannot be included", "Use a YAML file or a URL."
         )
 
 

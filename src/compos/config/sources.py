@@ -84,14 +84,14 @@ def read_source(
                 "config-source",
                 f"the file cannot be read: {reason}",
                 place=source,
-                hint="Name a YAML file, - for standard input, or a URL.",
+                hint="Use a YAML file, - for standard input, or a URL.",
             ) from error
     if len(data) > MAX_SOURCE:
         raise ConfigError(
             "yaml-too-large",
             f"the YAML is larger than {MAX_SOURCE >> 20} MiB",
             place=name,
-            hint="Name a YAML file.",
+            hint="Use a YAML file.",
         )
     return name, _text(name, data)
 

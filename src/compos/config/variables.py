@@ -207,7 +207,7 @@ class _Substitution:
         if operator in ("-", ":-"):
             notes[f"{name} by default"] = None
             return str(word)
-        message = f"there is no variable {name!r}"
+        message = f"unknown variable {name!r}"
         if operator:
             self._fail(
                 node,

@@ -80,8 +80,8 @@ def root_kind(job: Job) -> RootKind:
         return root_named(job.request.root)
     size = sum(node.size for _, node, _ in job.system.root.nodes)
     kind = MEMORY if size <= MAX_IN_MEMORY else PLAIN
-    where = "kept on the medium as EROFS" if kind.on_medium else "unpacked into memory at boot"
-    job.note(f"The root ({ceil_div(size, 10**6):,} MB) is {where}; --root chooses.")
+    where = "stored on the medium as EROFS" if kind.on_medium else "unpacked into memory at boot"
+    job.note(f"The root ({ceil_div(size, 10**6):,} MB) is {where}; to change this, use --root.")
     return kind
 
 
@@ -128,8 +128,7 @@ def uefi_kernel(job: Job, kernel: tuple[Piece, ...]) -> tuple[Piece, ...]:
     raise OutputError(
         "kernel-not-uefi",
         f"the kernel has no UEFI entry for {job.request.architecture} (CONFIG_EFI_STUB)",
-        hint="Use another kernel image, leave out --decompress-kernel, or choose a format for "
-        "BIOS.",
+        hint="Use another kernel image, remove --decompress-kernel, or choose a format for BIOS.",
     )
 
 
