@@ -40,7 +40,7 @@ format: $(VENV)/ready
 	@clang-format -i bricks/*/src/*.[ch] bricks/*/src/*/*.[ch] tests/bricks/init/*.c
 
 bench: $(VENV)/ready  ## measure builds against cp and the C tools, and write docs/benchmarks.md (ten minutes; needs 10 GB)
-	@scripts/install-packages docker-registry skopeo zstd
+	@scripts/install-packages docker-registry skopeo zstd pigz
 	@mkdir -p build && $(BIN)/python bench/build.py
 
 bench-formats: $(VENV)/ready ## measure the writers of file systems and disks against the C tools

@@ -53,6 +53,8 @@ DISKS = (
     "ova",
     "uki",
 )
+YARDSTICKS = {"zstd": "zstd -q -3 -T2", "gzip": "pigz -6 -p2"}
+"""What the C tools compress with, beside a build with `--compress`."""
 MADE = ("result", "image")
 """Derived results that describe or hold outputs."""
 
@@ -249,37 +251,46 @@ def timed(*command: str, stdout: int | None = subprocess.DEVNULL) -> float:
 
 def cold(bench: Bench) -> Iterator[Row]:
     """Into an empty store from a registry on loopback, beside the C tools: skopeo copy, gzip -d and
-    zstd -3, two at a time."""
+    zstd -3 or pigz -6, two at a time."""
     bench.anew()
     bench.build(WEB)
     names = [
         str(Reference.parse(name))
         for name in dict.fromkeys(image_references(load([str(bench.source)])))
     ]
-    own, other, peak = [], [], 0.0
     with registry(bench.folder, bench.store.root, names) as host:
         paths = "\n".join(name.partition("/")[2] for name in names)
         (bench.folder / "names").write_text(paths + "\n")
-        for _ in range(3):
-            tools = bench.folder / "tools"
-            shutil.rmtree(tools, ignore_errors=True)
-            tools.mkdir()
-            other.append(
-                timed(
-                    f"cd {tools}; xargs -P2 -I@ sh -c 'skopeo copy -q --src-tls-verify=false "
-                    f"docker://{host}/@ "
-                    f"dir:$(echo @ | tr / _)' < {bench.folder}/names; "
-                    "find . -type f -size +4k | xargs -P2 -I@ sh -c 'gzip -dcf @ > @.tar'; cat "
-                    "*/*.tar | zstd -q -3 -T2 > out"
-                )
+        for compression in YARDSTICKS:
+            yield _cold(bench, host, compression)
+
+
+def _cold(bench: Bench, host: str, compression: str) -> Row:
+    own, other, peak = [], [], 0.0
+    tools = bench.folder / "tools"
+    for _ in range(3):
+        shutil.rmtree(tools, ignore_errors=True)
+        tools.mkdir()
+        other.append(
+            timed(
+                f"cd {tools}; xargs -P2 -I@ sh -c 'skopeo copy -q --src-tls-verify=false "
+                f"docker://{host}/@ "
+                f"dir:$(echo @ | tr / _)' < {bench.folder}/names; "
+                "find . -type f -size +4k | xargs -P2 -I@ sh -c 'gzip -dcf @ > @.tar'; cat "
+                f"*/*.tar | {YARDSTICKS[compression]} > out"
             )
-            shutil.rmtree(bench.folder / "cold", ignore_errors=True)
-            mirror = ("--cache", str(bench.folder / "cold"), "--mirror", f"compos=http://{host}")
-            seconds, used = bench.build(WEB, *mirror)
-            own.append(seconds)
-            peak = max(peak, used)
+        )
+        shutil.rmtree(bench.folder / "cold", ignore_errors=True)
+        mirror = ("--cache", str(bench.folder / "cold"), "--mirror", f"compos=http://{host}")
+        seconds, used = bench.build(WEB, *mirror, "--compress", compression, "--force")
+        own.append(seconds)
+        peak = max(peak, used)
     size = sum(Path(path).stat().st_size for path in bench.outputs())
-    yield Row("cold, registry on loopback", own, other, "skopeo, gzip -d, zstd", peak, size)
+    case = "cold, registry on loopback"
+    if compression != "zstd":
+        case += f", `--compress {compression}`"
+    program = YARDSTICKS[compression].split()[0]
+    return Row(case, own, other, f"skopeo, gzip -d, {program}", peak, size)
 
 
 def start(bench: Bench) -> Iterator[Row]:
