@@ -6,7 +6,7 @@ May touch: the store, the network for what the store lacks, and the outputs.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -107,7 +107,9 @@ def _build(sources: Sequence[str], options: BuildOptions) -> list[Path]:
     base = options.folder / (options.name or default_name(sources[-1]))
     _require_folder(options.output if isinstance(options.output, Path) else base)
     access = Access(options.images)
-    named = (*image_references(config), *(image for _, image in layout_volumes(config)))
+    named = dict.fromkeys(
+        (*image_references(config), *(image for _, image in layout_volumes(config)))
+    )
     needed = tools(formats, options.root)
     current = current_bricks(access.store, (*named, *needed), platform, packages.recipes)
     source = access.images(pull=options.pull, docker=options.docker, packages=packages)
@@ -140,7 +142,7 @@ def _build(sources: Sequence[str], options: BuildOptions) -> list[Path]:
     return written
 
 
-def _metadata(config: Config, form: str, named: Sequence[str], inputs: Inputs) -> bytes:
+def _metadata(config: Config, form: str, named: Iterable[str], inputs: Inputs) -> bytes:
     """The system's description for its own `files`, with the full names of the images `named`."""
     from compos.config.dump import metadata_document
 
