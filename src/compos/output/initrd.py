@@ -39,6 +39,9 @@ IMAGES = ("init[", "onboot[", "onshutdown[", "services[")
 
 Nodes: TypeAlias = tuple[tuple[str, Node], ...]
 
+_BATCH = 1024
+"""Nodes whose text is made at a time."""
+
 SMALL = ("files", SBOM)
 """Locations of what changes most; besides, the build's own, which is said to be in `init`."""
 
@@ -242,10 +245,19 @@ def segment(job: Job, nodes: Nodes) -> Piece:
 
 def _key(nodes: Nodes, first: int = 0) -> str:
     """Contents are named by digests and offsets, so the nodes' own text is a key for their bytes;
-    `first` is that of a part."""
-    version = DerivedKind.SEGMENT.version
-    identity = (version, nodes, first) if first else (version, nodes)
-    return hashlib.sha256(repr(identity).encode("utf-8", "surrogateescape")).hexdigest()
+    `first` is that of a part.
+
+    The digest of `repr((version, nodes, first))`, or without `first`. That text is several times
+    as large as the nodes: it is made a batch at a time.
+    """
+    hasher = hashlib.sha256(f"({DerivedKind.SEGMENT.version}, (".encode())
+    for start in range(0, len(nodes), _BATCH):
+        text = ", ".join(map(repr, nodes[start : start + _BATCH]))
+        hasher.update((f", {text}" if start else text).encode("utf-8", "surrogateescape"))
+    if len(nodes) == 1:
+        hasher.update(b",")
+    hasher.update(f"), {first})".encode() if first else b"))")
+    return hasher.hexdigest()
 
 
 def _encoding(job: Job) -> Encoding:
