@@ -98,11 +98,11 @@ MADE = {
     "tree": Made(DerivedKind.TREE, 3, "d95a70be5782362c"),
     "kernel.tar's tree": Made(DerivedKind.KERNEL_TAR, 3, "56a35f0de3251f87"),
     "segments": Made(DerivedKind.SEGMENT, 1, "7af1218b424b84bd"),
-    "os-kernel": Made(DerivedKind.RESULT, 7, "7a399d6f7f15acda"),
-    "os-cmdline": Made(DerivedKind.RESULT, 7, "de3ba44f2265b1a6"),
-    "os-initrd.img": Made(DerivedKind.RESULT, 7, "a68958bb5a5693d6"),
-    "os.tar": Made(DerivedKind.RESULT, 7, "8c870a2ca450872f"),
-    "os-erofs.img": Made(DerivedKind.RESULT, 7, "98565d7aa1052c0f"),
+    "os-kernel": Made(DerivedKind.RESULT, 8, "7a399d6f7f15acda"),
+    "os-cmdline": Made(DerivedKind.RESULT, 8, "de3ba44f2265b1a6"),
+    "os-initrd.img": Made(DerivedKind.RESULT, 8, "a68958bb5a5693d6"),
+    "os.tar": Made(DerivedKind.RESULT, 8, "8c870a2ca450872f"),
+    "os-erofs.img": Made(DerivedKind.RESULT, 8, "98565d7aa1052c0f"),
     "decompressed kernel": Made(DerivedKind.KERNEL, 3, "e7f12bffba7d4980"),
     "shared contents": Made(DerivedKind.CONTENTS, 1, "d36e030790bc9d99"),
     "image of an archive": Made(DerivedKind.LOCAL, 3, "e0cf1a035ad8d0ac"),
@@ -113,7 +113,7 @@ MADE = {
     "qcow2": Made(DerivedKind.QCOW2, 4, "b54804898d25295c"),
     "vmdk": Made(DerivedKind.VMDK, 4, "60330617d25f9a0c"),
     "gzip tar": Made(DerivedKind.GZIP_TAR, 4, "d45812d7242ba3d7"),
-    "pieces": Made(DerivedKind.SPOOL, 1, "eeea290b1bb38957"),
+    "pieces": Made(DerivedKind.SPOOL, 2, "40e9b81c2895500f"),
 }
 """What is made, by what it is or by the name of an output."""
 

@@ -186,7 +186,7 @@ class DerivedKind(_Row, Enum):
         content="how one of the last two lies between these slices",
         key="as that one, with `.pieces`",
         form="record",
-        version=1,
+        version=2,
         label="spool",
     )
     RESULT = _Row(
@@ -194,7 +194,7 @@ class DerivedKind(_Row, Enum):
         content="a build's outputs as pieces",
         key="every input, version",
         form="record",
-        version=7,
+        version=8,
     )
     OUTPUT = _Row(
         folder="output",

@@ -29,6 +29,7 @@ from compos.output.job import BuildRequest, Job
 from compos.output.write import Output
 from compos.progress import notice
 from compos.tree import record
+from compos.tree.packed import packed
 from compos.version import __version__
 
 if TYPE_CHECKING:
@@ -39,8 +40,8 @@ __all__ = ["describe_outputs", "resolve_inputs"]
 KIND = DerivedKind.RESULT
 
 REMEMBERED = 128 << 20
-"""Bytes of a description that is worth keeping: reading a longer one costs as much as making it
-again, and twice its memory."""
+"""Bytes of a description, packed, that are worth keeping: reading a longer one costs as much as
+making it again."""
 
 
 def resolve_inputs(
@@ -152,10 +153,12 @@ def describe_outputs(
 
         findings += unchanged_sections(store, inputs.copies, config, system)
     job = Job(store, system, request, inputs.tools, findings, {})
-    outputs = make(job, request.formats)
-    inline = sum(
-        len(piece) for output in outputs for piece in output.pieces if isinstance(piece, bytes)
-    )
+    outputs = []
+    inline = 0
+    for suffix, pieces in make(job, request.formats):
+        small = packed(pieces)
+        inline += small.inline_size
+        outputs.append(Output(suffix, small))
     # An SBOM that arrived meanwhile is in the system, and not in the key.
     if inline <= REMEMBERED and (all(held.values()) or held == _attested(store, inputs, request)):
         with store.derive(KIND, key) as path:

@@ -70,7 +70,7 @@ def cached_container(
     if known is not None:
         groups, notes = known
         if len(groups) == len(notes) == 1:
-            return CachedContainer(groups[0][1], notes[0])
+            return CachedContainer(tuple(groups[0][1]), notes[0])
     with (
         store.derive(kind, key) as temporary,
         temporary.open("w+b") as out,

@@ -180,7 +180,7 @@ def make(job: Job, formats: Sequence[Format]) -> list[Output]:
     for format in formats:
         for output in format.make(job):
             known = outputs.setdefault(output.suffix, output)
-            if tuple(known.pieces) != tuple(output.pieces):
+            if known is not output and tuple(known.pieces) != tuple(output.pieces):
                 raise OutputError(
                     "format-conflict",
                     f"{makers[output.suffix]} and {format.name} write different files with the "

@@ -7,11 +7,13 @@ came from.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 
 from compos.filesystem.tar import TarEntry, tar_pieces
 from compos.output.job import Job
 from compos.output.write import Output
 from compos.tree.node import EPOCH, file
+from compos.tree.packed import packed
 
 __all__ = ["docker", "root"]
 
@@ -26,7 +28,7 @@ ENTRYPOINT ["/bin/rc.init"]
 def root(job: Job) -> list[Output]:
     """`.tar`, uncompressed. Members carry LinuxKit's PAX records `LINUXKIT.source` and
     `LINUXKIT.location`."""
-    return [Output(".tar", tuple(tar_pieces(_entries(job))))]
+    return [Output(".tar", packed(tar_pieces(_entries(job))))]
 
 
 def docker(job: Job) -> list[Output]:
@@ -36,10 +38,14 @@ def docker(job: Job) -> list[Output]:
         (*(entry for entry in _entries(job) if entry[0] != "Dockerfile"), extra),
         key=lambda entry: entry[0],
     )
-    return [Output(".docker", tuple(tar_pieces(entries)))]
+    return [Output(".docker", packed(tar_pieces(entries)))]
 
 
 def _entries(job: Job) -> Iterator[TarEntry]:
+    @cache
+    def records(source: str, location: str) -> dict[str, str]:
+        # One mapping for all nodes of a component, not one for each.
+        return {"LINUXKIT.source": source, "LINUXKIT.location": location} if source else {}
+
     for path, node, component in job.system.with_boot():
-        records = {"LINUXKIT.source": component.source, "LINUXKIT.location": component.location}
-        yield path, node, records if component.source else {}
+        yield path, node, records(component.source, component.location)

@@ -21,6 +21,7 @@ from compos.output.place import Place, explanations, require_name, sweep
 from compos.output.unchanged import WrittenFiles, contents_key, set_modified
 from compos.tree.contents import Contents, piece_size
 from compos.tree.node import Piece
+from compos.tree.packed import PackedPieces
 
 __all__ = ["Output", "Updated", "update_outputs", "write_outputs", "write_stream"]
 
@@ -33,11 +34,13 @@ class Output(NamedTuple):
     """One result: the suffix that its name gets, and its bytes as pieces of stored files."""
 
     suffix: str
-    pieces: Sequence[Piece]
+    pieces: Sequence[Piece] | PackedPieces
 
     @property
     def size(self) -> int:
         """Length in bytes."""
+        if isinstance(self.pieces, PackedPieces):
+            return self.pieces.size
         return sum(map(piece_size, self.pieces))
 
 

@@ -2,9 +2,9 @@
 it is handed.
 
 A file is a head, which names format, version and what it describes, the SHA-256 of the rest, and
-columns: a type, how many values there are, how many bytes follow. Reading makes nothing but lists
-of exactly the types that were asked for, in proportion to the file, at C's speed: views of the file
-for numbers, one `split` for texts.
+columns: a type, how many values there are, how many bytes follow. Reading makes nothing but arrays
+and lists of exactly the types that were asked for, in proportion to the file, at C's speed: numbers
+are copied as they are, texts made by one `split`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import struct
 import sys
+from array import array
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,8 @@ __all__ = ["BYTES", "TEXT", "load", "save"]
 MAGIC = b"compos-record 3 "
 
 TEXT, BYTES = "s", "b"
-WIDTHS = {"B": 1, "H": 2, "I": 4, "q": 8}
-"""Types of columns: texts, bytes; numbers by their widths in bytes, of which q has a sign."""
+"""Types of columns: texts, bytes; all others are numbers, B, H, I and q of 1, 2, 4 and 8 bytes, of
+which q has a sign."""
 
 _COLUMN = struct.Struct("<cQQ")
 _SUM = 32
@@ -42,9 +43,12 @@ def save(path: Path, what: str, columns: Sequence[tuple[str, Sequence[Any]]]) ->
     path.write_bytes(b"".join((_head(what), hashlib.sha256(body).digest(), body)))
 
 
-def load(path: Path | None, what: str, kinds: str) -> list[list[Any]] | None:
-    """The values of columns of just these `kinds` that `save` wrote for `what`; None for any other
-    file, or none."""
+def load(path: Path | None, what: str, kinds: str, repeated: str = "") -> list[Any] | None:
+    """The values of columns of just these `kinds` that `save` wrote for `what`, and those of
+    `repeated` behind them, any number of times; None for any other file, or none.
+
+    Numbers come as an `array.array`, others as a list.
+    """
     if path is None:
         return None
     try:
@@ -59,7 +63,7 @@ def load(path: Path | None, what: str, kinds: str) -> list[list[Any]] | None:
     ):
         return None
     try:
-        return list(_columns(body, kinds))
+        return list(_columns(body, kinds, repeated))
     except (ValueError, struct.error):
         return None
 
@@ -68,10 +72,13 @@ def _head(what: str) -> bytes:
     return MAGIC + what.encode() + b"\n"
 
 
-def _columns(body: memoryview, kinds: str) -> Iterator[list[Any]]:
+def _columns(body: memoryview, kinds: str, repeated: str) -> Iterator[Sequence[Any]]:
     """Raises `ValueError` or `struct.error`."""
     at = 0
-    for expected in kinds:
+    waiting = kinds
+    while waiting or at < len(body):
+        waiting = waiting or repeated
+        expected, waiting = waiting[:1], waiting[1:]
         kind, count, size = _COLUMN.unpack_from(body, at)
         at += _COLUMN.size + size
         if kind != expected.encode() or at > len(body):
@@ -80,8 +87,6 @@ def _columns(body: memoryview, kinds: str) -> Iterator[list[Any]]:
         if len(values) != count:
             raise ValueError
         yield values
-    if at != len(body):
-        raise ValueError
 
 
 def _packed(kind: str, values: Sequence[Any]) -> bytes:
@@ -97,22 +102,13 @@ def _packed(kind: str, values: Sequence[Any]) -> bytes:
 
 
 def _numbers(kind: str, values: Sequence[int]) -> bytes:
-    from array import array
-
-    made = array(kind, values).tobytes()
-    return made if sys.byteorder == "little" else _swapped(kind, made)
-
-
-def _swapped(kind: str, data: bytes) -> bytes:
-    """The other byte order."""
-    from array import array
-
-    made = array(kind, data)
-    made.byteswap()
+    made = array(kind, values)
+    if sys.byteorder == "big":
+        made.byteswap()
     return made.tobytes()
 
 
-def _unpacked(kind: str, data: memoryview, count: int) -> list[Any]:
+def _unpacked(kind: str, data: memoryview, count: int) -> Sequence[Any]:
     """Raises `ValueError`."""
     if kind == TEXT:
         text = str(data, "utf-8", "surrogatepass")
@@ -126,8 +122,10 @@ def _unpacked(kind: str, data: memoryview, count: int) -> list[Any]:
         if at != len(content):
             raise ValueError
         return pieces
-    if len(data) % WIDTHS[kind]:
+    made: array[int] = array(kind)
+    if len(data) % made.itemsize:
         raise ValueError
+    made.frombytes(data)
     if sys.byteorder == "big":
-        data = memoryview(_swapped(kind, bytes(data)))
-    return data.cast(kind).tolist()  # type: ignore[call-overload,no-any-return]
+        made.byteswap()
+    return made

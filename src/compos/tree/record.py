@@ -28,6 +28,7 @@ from compos.tree.node import (
     Tree,
     ancestors,
 )
+from compos.tree.packed import HOLE, INLINE, SLICE, PackedPieces, packed
 
 if TYPE_CHECKING:
     from compos.image.store import Store
@@ -53,10 +54,8 @@ MAX_PATH = 4096
 MAX_MAJOR, MAX_MINOR = 1 << 12, 1 << 20
 """Linux's MINORBITS (linux/kdev_t.h): a device number is 12 and 20 bits."""
 
-_INLINE, _HOLE, _SLICE = range(3)
-"""What a piece is."""
-
 _PIECES = "sqBbqIqq"
+_PACKED = "sqBIbqIqq"
 _NODES = "sBHIIqqssIIIsbI"
 
 
@@ -80,31 +79,52 @@ def load_texts(path: Path | None, kind: DerivedKind) -> list[str] | None:
 def save_groups(
     path: Path,
     kind: DerivedKind,
-    groups: Sequence[tuple[str, Sequence[Piece]]],
+    groups: Sequence[tuple[str, Iterable[Piece]]],
     notes: Sequence[str] = (),
 ) -> None:
     """Write `groups` of pieces by their names, and `notes`."""
-    names, contents = [name for name, _ in groups], [pieces for _, pieces in groups]
-    columns.save(
-        path,
-        kind.title,
-        [(TEXT, notes), (TEXT, names), ("I", [*map(len, contents)]), *_split(contents)],
-    )
+    table: list[tuple[str, Sequence[Any]]] = [(TEXT, notes), (TEXT, [name for name, _ in groups])]
+    for _, pieces in groups:
+        group = packed(pieces)
+        values = (
+            group.sources,
+            group.ends(),
+            group.kinds,
+            group.lengths,
+            group.blocks,
+            group.holes,
+            group.which,
+            group.offsets,
+            group.sizes,
+        )
+        table += zip(_PACKED, values, strict=True)
+    columns.save(path, kind.title, table)
 
 
 def load_groups(
     path: Path | None, kind: DerivedKind, store: Store
-) -> tuple[list[tuple[str, tuple[Piece, ...]]], tuple[str, ...]] | None:
+) -> tuple[list[tuple[str, PackedPieces]], tuple[str, ...]] | None:
     """What `save_groups` wrote; None when a stored file that it slices is gone, harmed or short,
     too."""
-    loaded = columns.load(path, kind.title, f"ssI{_PIECES}")
+    loaded = columns.load(path, kind.title, "ss", _PACKED)
     if loaded is None:
         return None
-    notes, names, counts = loaded[:3]
-    pieces = _joined(loaded[3:], store)
-    if pieces is None or len(names) != len(counts) or sum(counts) != len(pieces):
+    notes, names, *rest = loaded
+    groups = []
+    for start in range(0, len(rest), len(_PACKED)):
+        sources, ends, *values = rest[start : start + len(_PACKED)]
+        group = PackedPieces(sources, *values)
+        if (
+            not group.is_sound()
+            or group.ends() != list(ends)
+            or not all(map(is_stored_name, sources))
+            or not store.holds(zip(sources, ends, strict=True))
+        ):
+            return None
+        groups.append(group)
+    if len(names) != len(groups):
         return None
-    return list(zip(names, _grouped(pieces, counts), strict=True)), tuple(notes)
+    return list(zip(names, groups, strict=True)), tuple(notes)
 
 
 def _split(contents: Iterable[Iterable[Piece]]) -> list[tuple[str, Sequence[Any]]]:
@@ -120,28 +140,28 @@ def _split(contents: Iterable[Iterable[Piece]]) -> list[tuple[str, Sequence[Any]
         for piece in pieces:
             if isinstance(piece, Slice):
                 source, offset, size = piece
-                kinds.append(_SLICE)
+                kinds.append(SLICE)
                 slices.append((numbers.setdefault(source, len(numbers)), offset, size))
                 ends[source] = max(ends.get(source, 0), offset + size)
             elif isinstance(piece, bytes):
-                kinds.append(_INLINE)
+                kinds.append(INLINE)
                 inline.append(piece)
             else:
-                kinds.append(_HOLE)
+                kinds.append(HOLE)
                 holes.append(piece.size)
     which, offsets, sizes = zip(*slices, strict=True) if slices else ((), (), ())
     values = [*ends], [*ends.values()], kinds, inline, holes, which, offsets, sizes
     return list(zip(_PIECES, values, strict=True))
 
 
-def _joined(loaded: Sequence[list[Any]], store: Store) -> list[Piece] | None:
+def _joined(loaded: Sequence[Any], store: Store) -> list[Piece] | None:
     """The pieces of columns as `_split` makes them."""
     sources, ends, kinds, inline, holes, which, offsets, sizes = loaded
     if (
         len(sources) != len(ends)
         or not len(which) == len(offsets) == len(sizes)
-        or max(kinds, default=0) > _SLICE
-        or (kinds.count(_INLINE), kinds.count(_HOLE), kinds.count(_SLICE))
+        or max(kinds, default=0) > SLICE
+        or (kinds.count(INLINE), kinds.count(HOLE), kinds.count(SLICE))
         != (len(inline), len(holes), len(which))
         or min(offsets, default=0) < 0
         or min(sizes, default=0) < 0
