@@ -13,7 +13,8 @@ import hashlib
 import struct
 import sys
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -29,18 +30,24 @@ _COLUMN = struct.Struct("<cQQ")
 _SUM = 32
 
 
-def save(path: Path, what: str, columns: Sequence[tuple[str, Sequence[Any]]]) -> None:
-    """Write `columns`, each a type and its values, to `path`. What no column can hold makes an
-    empty file: no record."""
-    body = bytearray()
-    try:
-        for kind, values in columns:
-            data = _packed(kind, values)
-            body += _COLUMN.pack(kind.encode(), len(values), len(data)) + data
-    except OverflowError:
-        path.write_bytes(b"")
-        return
-    path.write_bytes(b"".join((_head(what), hashlib.sha256(body).digest(), body)))
+def save(path: Path, what: str, columns: Iterable[tuple[str, Sequence[Any]]]) -> None:
+    """Write `columns`, each a type and its values, to `path`, one after another: they may be made
+    as they are asked for. What no column can hold makes an empty file: no record."""
+    head = _head(what)
+    hasher = hashlib.sha256()
+    with path.open("wb") as out:
+        out.write(head + bytes(_SUM))
+        try:
+            for kind, values in columns:
+                data = _packed(kind, values)
+                for part in (_COLUMN.pack(kind.encode(), len(values), len(data)), data):
+                    hasher.update(part)
+                    out.write(part)
+        except OverflowError:
+            out.truncate(0)
+            return
+        out.seek(len(head))
+        out.write(hasher.digest())
 
 
 def load(path: Path | None, what: str, kinds: str, repeated: str = "") -> list[Any] | None:
@@ -94,10 +101,13 @@ def _packed(kind: str, values: Sequence[Any]) -> bytes:
     if kind == BYTES:
         return _numbers("I", [*map(len, values)]) + b"".join(values)
     if kind == TEXT:
-        text = "".join(values)
         # Any text may stand in a column: what parts them is the first character that none has.
-        between = next(mark for mark in map(chr, range(sys.maxunicode)) if mark not in text)
-        return "".join(between + value for value in values).encode("utf-8", "surrogatepass")
+        between = next(
+            mark
+            for mark in map(chr, range(sys.maxunicode))
+            if not any(mark in value for value in values)
+        )
+        return between.join(chain(("",), values)).encode("utf-8", "surrogatepass")
     return _numbers(kind, values)
 
 

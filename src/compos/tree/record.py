@@ -8,11 +8,12 @@ that is there, unharmed. What is anything else is no record, and is made anew.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from operator import add, le
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from compos.image.derived import is_stored_name
 from compos.image.derived_kinds import DerivedKind
@@ -53,6 +54,8 @@ MAX_PATH = 4096
 
 MAX_MAJOR, MAX_MINOR = 1 << 12, 1 << 20
 """Linux's MINORBITS (linux/kdev_t.h): a device number is 12 and 20 bits."""
+
+T = TypeVar("T")
 
 _PIECES = "sqBbqIqq"
 _PACKED = "sqBIbqIqq"
@@ -127,21 +130,22 @@ def load_groups(
     return list(zip(names, groups, strict=True)), tuple(notes)
 
 
-def _split(contents: Iterable[Iterable[Piece]]) -> list[tuple[str, Sequence[Any]]]:
+def _split(contents: Iterable[Iterable[Piece]]) -> Iterator[tuple[str, Sequence[Any]]]:
     """The columns of pieces: stored files with the bytes needed of each, then kinds, bytes, holes
-    and slices."""
+    and slices. Raises `OverflowError`."""
     ends: dict[str, int] = {}
     numbers: dict[str, int] = {}
-    kinds: list[int] = []
     inline: list[bytes] = []
-    holes: list[int] = []
-    slices: list[tuple[int, int, int]] = []
+    kinds, which = array("B"), array("I")
+    holes, offsets, sizes = array("q"), array("q"), array("q")
     for pieces in contents:
         for piece in pieces:
             if isinstance(piece, Slice):
                 source, offset, size = piece
                 kinds.append(SLICE)
-                slices.append((numbers.setdefault(source, len(numbers)), offset, size))
+                which.append(numbers.setdefault(source, len(numbers)))
+                offsets.append(offset)
+                sizes.append(size)
                 ends[source] = max(ends.get(source, 0), offset + size)
             elif isinstance(piece, bytes):
                 kinds.append(INLINE)
@@ -149,9 +153,8 @@ def _split(contents: Iterable[Iterable[Piece]]) -> list[tuple[str, Sequence[Any]
             else:
                 kinds.append(HOLE)
                 holes.append(piece.size)
-    which, offsets, sizes = zip(*slices, strict=True) if slices else ((), (), ())
     values = [*ends], [*ends.values()], kinds, inline, holes, which, offsets, sizes
-    return list(zip(_PIECES, values, strict=True))
+    return zip(_PIECES, values, strict=True)
 
 
 def _joined(loaded: Sequence[Any], store: Store) -> list[Piece] | None:
@@ -217,35 +220,38 @@ def save_nodes(
     extra: tuple[Sequence[str], Sequence[str]] = ((), ()),
 ) -> None:
     """Write nodes with their paths, in their order, and two `extra` lists of texts."""
-    entries = tuple(entries)
-    names = [name for name, _ in entries]
+    columns.save(path, kind.title, _split_nodes([*entries], extra))
+
+
+def _split_nodes(
+    entries: Sequence[tuple[str, Node]], extra: tuple[Sequence[str], Sequence[str]]
+) -> Iterator[tuple[str, Sequence[Any]]]:
+    """The columns of nodes as `_Columns` has them, and those of their pieces; each is made when it
+    is asked for. Raises `OverflowError`."""
     nodes = [node for _, node in entries]
-    kinds, modes, uids, gids, mtimes, sizes, contents, links, devices, xattrs, inodes = (
-        zip(*nodes, strict=True) if nodes else ((),) * len(Node._fields)
+    yield from zip((TEXT, TEXT), extra, strict=True)
+    values: Iterator[Sequence[Any]] = (
+        [*column]
+        for column in (
+            (path for path, _ in entries),
+            (ord(node.kind) for node in nodes),
+            (node.mode for node in nodes),
+            (node.uid for node in nodes),
+            (node.gid for node in nodes),
+            (node.mtime for node in nodes),
+            (node.size for node in nodes),
+            (node.link for node in nodes),
+            (node.inode for node in nodes),
+            (node.device[0] for node in nodes),
+            (node.device[1] for node in nodes),
+            (len(node.xattrs) for node in nodes),
+            (name for node in nodes for name, _ in node.xattrs),
+            (value for node in nodes for _, value in node.xattrs),
+            (len(node.content) for node in nodes),
+        )
     )
-    pairs = [pair for found in xattrs for pair in found]
-    values = _Columns(
-        names,
-        [*map(ord, kinds)],
-        modes,
-        uids,
-        gids,
-        mtimes,
-        sizes,
-        links,
-        inodes,
-        [major for major, _ in devices],
-        [minor for _, minor in devices],
-        [*map(len, xattrs)],
-        [name for name, _ in pairs],
-        [value for _, value in pairs],
-        [*map(len, contents)],
-    )
-    columns.save(
-        path,
-        kind.title,
-        [(TEXT, extra[0]), (TEXT, extra[1]), *zip(_NODES, values, strict=True), *_split(contents)],
-    )
+    yield from zip(_NODES, values, strict=True)
+    yield from _split(node.content for node in nodes)
 
 
 def load_nodes(
@@ -253,6 +259,19 @@ def load_nodes(
 ) -> tuple[list[tuple[str, Node]], tuple[tuple[str, ...], tuple[str, ...]]] | None:
     """What `save_nodes` wrote; None when a stored file that it slices is gone, harmed or short,
     too."""
+    loaded = _load_nodes(path, kind, store)
+    return loaded and (list(zip(loaded.names, loaded.nodes, strict=True)), loaded.extra)
+
+
+class _Loaded(NamedTuple):
+    """What `save_nodes` wrote, names and nodes apart."""
+
+    names: list[str]
+    nodes: list[Node]
+    extra: tuple[tuple[str, ...], tuple[str, ...]]
+
+
+def _load_nodes(path: Path | None, kind: DerivedKind, store: Store) -> _Loaded | None:
     loaded = columns.load(path, kind.title, f"ss{_NODES}{_PIECES}")
     if loaded is None:
         return None
@@ -269,16 +288,23 @@ def load_nodes(
         found.modes,
         found.uids,
         found.gids,
-        found.mtimes,
+        _shared(found.mtimes),
         found.sizes,
         _grouped(pieces, found.parts),
         found.links,
-        zip(found.majors, found.minors, strict=True),
+        _shared(zip(found.majors, found.minors, strict=True)),
         [tuple(islice(pairs, count)) if count else () for count in found.counts],
         found.inodes,
     )
     nodes = [*map(Node._make, zip(*fields, strict=True))]
-    return (list(zip(found.names, nodes, strict=True)), extra) if all(map(_fits, nodes)) else None
+    return _Loaded(list(found.names), nodes, extra) if all(map(_fits, nodes)) else None
+
+
+def _shared(values: Iterable[T]) -> Iterator[T]:
+    """`values`, equal ones as one object: many nodes have the same time, nearly all have no
+    device."""
+    known: dict[T, T] = {}
+    return (known.setdefault(value, value) for value in values)
 
 
 def _possible(found: _Columns, pieces: int) -> bool:
@@ -337,13 +363,13 @@ def save_tree(path: Path, kind: DerivedKind, tree: Tree) -> None:
 def load_tree(path: Path | None, kind: DerivedKind, store: Store) -> Tree | None:
     """A tree that `save_tree` wrote, or None as in `load_nodes`; nothing in it lies below what is
     no directory."""
-    loaded = load_nodes(path, kind, store)
+    loaded = _load_nodes(path, kind, store)
     if loaded is None:
         return None
-    tree = dict(loaded[0])
+    tree = dict(zip(loaded.names, loaded.nodes, strict=True))
     parents = {name.rpartition("/")[0] for name in tree}
     parents.update([above for parent in parents for above in ancestors(parent)])
-    if len(tree) != len(loaded[0]) or any(
+    if len(tree) != len(loaded.names) or any(
         (node := tree.get(one)) and node.kind != DIRECTORY for one in parents
     ):
         return None
