@@ -1,38 +1,93 @@
 """Compiles a C driver with parts of `bricks/init/src` for this machine, with sanitizers, so that
-hostile input is caught."""
+hostile input is caught.
+
+Each source is compiled once, whichever programs it is a part of: objects and programs stay in
+`build/drivers`, named by what they are made of, for all workers and later runs.
+"""
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
+import shutil
 import subprocess
+from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 
-__all__ = ["DRIVERS", "SOURCES", "compile_driver"]
+__all__ = ["DRIVERS", "SOURCES", "compile_driver", "compile_init"]
 
-SOURCES = Path(__file__).resolve().parents[2] / "bricks" / "init" / "src"
+ROOT = Path(__file__).resolve().parents[2]
+SOURCES = ROOT / "bricks" / "init" / "src"
 DRIVERS = Path(__file__).resolve().parent / "init"
+CACHE = ROOT / "build" / "drivers"
 
-FLAGS = (
-    *(
-        "-std=c11",
-        "-D_GNU_SOURCE=",
-        "-g",
-        "-O1",
-        "-Wall",
-        "-Wextra",
-        "-Werror",
-        "-Wshadow",
-        "-Wconversion",
-    ),
+COMMAND = (
+    "gcc",
+    *("-std=c11", "-D_GNU_SOURCE=", "-g1"),
+    *("-Wall", "-Wextra", "-Werror", "-Wshadow", "-Wconversion"),
+    # The request of ioctl is an int to musl, which init is built with, and an unsigned long to glibc.
+    "-Wno-sign-conversion",
     *("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"),
+    f"-I{SOURCES}",
 )
+"""Without optimization, which would double the time. What the compiler finds out only by
+optimizing, `test_init_build.py` lets it say."""
 
 
-def compile_driver(name: str, *, parts: tuple[str, ...], folder: Path) -> Path:
-    """The program of `init/NAME_driver.c` with the named sources of init, in `folder`."""
-    program = folder / name
+def compile_driver(name: str, *, parts: Sequence[str], defines: Sequence[str] = ()) -> Path:
+    """The program of `init/NAME_driver.c` with the named sources of init; `defines` are options
+    such as `-DNAME=VALUE`."""
     sources = [DRIVERS / f"{name}_driver.c", *(SOURCES / f"{part}.c" for part in parts)]
-    subprocess.run(
-        ["gcc", *FLAGS, f"-I{SOURCES}", "-o", str(program), *map(str, sources)],
-        check=True,
-    )
-    return program
+    return _program(name, sources, defines)
+
+
+def compile_init() -> Path:
+    """All of init."""
+    return _program("init", sorted(SOURCES.rglob("*.c")), ())
+
+
+def _program(name: str, sources: Sequence[Path], defines: Sequence[str]) -> Path:
+    objects = [_object(source, defines) for source in sources]
+    key = hashlib.sha256("\0".join(path.name for path in objects).encode()).hexdigest()[:16]
+    return _made(f"{name}-{key}", lambda out: [*COMMAND, "-o", str(out), *map(str, objects)])
+
+
+def _object(source: Path, defines: Sequence[str]) -> Path:
+    digest = hashlib.sha256("\0".join(defines).encode() + b"\0" + source.read_bytes())
+    name = f"{source.stem}-{digest.hexdigest()[:16]}.o"
+    return _made(name, lambda out: [*COMMAND, *defines, "-c", "-o", str(out), str(source)])
+
+
+def _made(name: str, command: Callable[[Path], list[str]]) -> Path:
+    """The file `name` of the cache, made by `command` unless it is there.
+
+    Workers wait for each other, so that nothing is compiled twice.
+    """
+    path = _folder() / name
+    if path.exists():
+        return path
+    with (path.parent / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not path.exists():
+            partial = path.with_name(f"{name}.partial")
+            subprocess.run(command(partial), check=True)
+            partial.replace(path)
+    return path
+
+
+@cache
+def _folder() -> Path:
+    """Where what is made of these headers, options and compiler lies. What was made of others is
+    removed."""
+    version = subprocess.run(["gcc", "--version"], capture_output=True, check=True).stdout
+    digest = hashlib.sha256(version + "\0".join(COMMAND).encode())
+    for header in sorted(SOURCES.rglob("*.h")):
+        digest.update(f"\0{header.relative_to(SOURCES)}\0".encode() + header.read_bytes())
+    folder = CACHE / digest.hexdigest()[:16]
+    if not folder.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        for other in CACHE.iterdir():
+            if other != folder:
+                shutil.rmtree(other, ignore_errors=True)
+    return folder

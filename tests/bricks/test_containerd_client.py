@@ -19,10 +19,9 @@ from pathlib import Path
 import pytest
 
 from compos.compose.plan import CONTAINERD_ID, MAX_CONTAINERD_ID, MAX_SPECIFICATION
-from tests.bricks.compiler import SOURCES, compile_driver
+from tests.bricks.compiler import compile_driver
 from tests.machine import require_cgroups
 
-DRIVER = Path(__file__).resolve().parent / "init" / "containerd_driver.c"
 PARTS = (
     "containerd/containerd",
     "containerd/grpc",
@@ -44,8 +43,8 @@ STATUS_CODE = "9acac8b21234da8f"
 
 
 @pytest.fixture(scope="module")
-def driver(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return compile_driver("containerd", parts=PARTS, folder=tmp_path_factory.mktemp("driver"))
+def driver() -> Path:
+    return compile_driver("containerd", parts=PARTS)
 
 
 def call(driver: Path, *arguments: object) -> str:
@@ -578,21 +577,7 @@ def test_a_container_that_will_not_go(driver: Path, tmp_path: Path) -> None:
 def test_no_call_outlives_its_time(tmp_path: Path, drip: bytes) -> None:
     """Half a second here, a minute in an image: whether the server is silent, or says nothing that
     helps."""
-    program = tmp_path / "impatient"
-    sources = [DRIVER, *(SOURCES / f"{part}.c" for part in PARTS)]
-    subprocess.run(
-        [
-            "gcc",
-            "-std=c11",
-            "-D_GNU_SOURCE=",
-            "-DWIRE_TIMEOUT_MS=500",
-            f"-I{SOURCES}",
-            "-o",
-            program,
-            *sources,
-        ],
-        check=True,
-    )
+    program = compile_driver("containerd", parts=PARTS, defines=("-DWIRE_TIMEOUT_MS=500",))
 
     def talk(peer: Peer) -> None:
         peer.connection.sendall(SETTINGS)

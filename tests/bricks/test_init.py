@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from compos.compose.plan import MAX_PLAN, MAX_SPECIFICATION
-from tests.bricks.compiler import SOURCES, compile_driver
+from tests.bricks.compiler import SOURCES, compile_driver, compile_init
 from tests.machine import unshared
 
 Run = Callable[..., str]
@@ -46,24 +46,14 @@ PARTS = {
 }
 
 
-@pytest.fixture(scope="module")
-def programs(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    folder = tmp_path_factory.mktemp("drivers")
-    compiled: dict[str, Path] = {}
-
-    def program(name: str) -> Path:
-        if name not in compiled:
-            compiled[name] = compile_driver(name, parts=PARTS[name], folder=folder)
-        return compiled[name]
-
-    return program
-
-
 @pytest.fixture
-def run(programs: Callable[[str], Path]) -> Run:
+def run() -> Run:
     def run(name: str, *arguments: str | Path, status: int = 0) -> str:
         done = subprocess.run(
-            [programs(name), *arguments], capture_output=True, timeout=60, check=False
+            [compile_driver(name, parts=PARTS[name]), *arguments],
+            capture_output=True,
+            timeout=60,
+            check=False,
         )
         assert done.returncode == status, done.stderr.decode(errors="replace")
         return done.stdout.decode(errors="surrogateescape")
@@ -393,11 +383,15 @@ def test_a_missing_program_is_status_127(run: Run, tmp_path: Path) -> None:
         (signal.SIGINT, 3),
     ],
 )
-def test_a_request_for_power_off_ends_the_wait(
-    number: int, power: int, programs: Callable[[str], Path], tmp_path: Path
-) -> None:
+def test_a_request_for_power_off_ends_the_wait(number: int, power: int, tmp_path: Path) -> None:
     log = tmp_path / "log"
-    command = [str(programs("process")), str(log), "/bin/sh", "-c", "echo $$; exec sleep 60"]
+    command = [
+        str(compile_driver("process", parts=PARTS["process"])),
+        str(log),
+        "/bin/sh",
+        "-c",
+        "echo $$; exec sleep 60",
+    ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         while not (log.exists() and log.read_text().endswith("\n")):
             time.sleep(0.01)
@@ -415,10 +409,11 @@ def test_two_thousand_descriptors_are_all_looked_at(run: Run) -> None:
 
 
 @pytest.mark.root
-def test_a_process_number_that_comes_again(programs: Callable[[str], Path]) -> None:
+def test_a_process_number_that_comes_again() -> None:
     """A stranger's end is not that of a later process with its number: not of our child, and not of
     another stranger."""
-    command = [*unshared("--pid", "--fork", "--mount-proc"), str(programs("loop")), "wrap"]
+    program = compile_driver("loop", parts=PARTS["loop"])
+    command = [*unshared("--pid", "--fork", "--mount-proc"), str(program), "wrap"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
     assert done.stdout.splitlines() == [
         "same number 1, own child ended 0 then exit status 0",
@@ -558,20 +553,8 @@ def test_bad_bundles(run: Run, tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def init(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    program = tmp_path_factory.mktemp("init") / "init"
-    flags = (
-        "-std=c11",
-        "-D_GNU_SOURCE=",
-        "-Wall",
-        "-Wextra",
-        "-Werror",
-        "-fsanitize=address,undefined",
-    )
-    subprocess.run(
-        ["gcc", *flags, f"-I{SOURCES}", "-o", program, *sorted(SOURCES.rglob("*.c"))], check=True
-    )
-    return program
+def init() -> Path:
+    return compile_init()
 
 
 BROKEN = (

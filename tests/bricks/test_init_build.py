@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.bricks.compiler import DRIVERS, SOURCES
+
 ROOT = Path(__file__).resolve().parents[2]
 BUILT = shutil.ignore_patterns("*.bin", "*.stamp")
 
@@ -71,6 +73,22 @@ def test_only_changed_sources_are_compiled(tmp_path: Path) -> None:
     assert failed.returncode != 0
     assert "changed" in failed.stderr
     assert [path.name for path in sorted(program.parent.iterdir())] == ["init", "init.stamp"]
+
+
+@pytest.mark.slow
+def test_an_optimizing_compiler_has_nothing_to_say() -> None:
+    """Of what may be used before it is set, above all; the programs of other tests are not
+    optimized."""
+    warnings = ("-Wall", "-Wextra", "-Wshadow", "-Werror")
+    command = ["gcc", "-std=c11", "-D_GNU_SOURCE=", "-O2", *warnings, f"-I{SOURCES}"]
+    for source in (*SOURCES.rglob("*.c"), *DRIVERS.glob("*.c")):
+        done = subprocess.run(
+            [*command, "-c", "-o", "/dev/null", str(source)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
 
 
 def test_an_unknown_architecture_is_named(tmp_path: Path) -> None:

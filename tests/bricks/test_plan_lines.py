@@ -22,10 +22,8 @@ SCRIPT = Path(__file__).parents[2] / "docs" / "plan_format.py"
 
 
 @pytest.fixture(scope="module")
-def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return compile_driver(
-        "plan", parts=("boot/plan", "base/files"), folder=tmp_path_factory.mktemp("plan")
-    )
+def reader() -> Path:
+    return compile_driver("plan", parts=("boot/plan", "base/files"))
 
 
 def read(reader: Path, plan: bytes, folder: Path) -> bytes:

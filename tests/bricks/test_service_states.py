@@ -46,10 +46,8 @@ def cells(table: str) -> Transitions:
 
 
 @pytest.fixture(scope="module")
-def tables(tmp_path_factory: pytest.TempPathFactory) -> tuple[Transitions, Goals]:
-    program = compile_driver(
-        "state", parts=("services/state",), folder=tmp_path_factory.mktemp("state")
-    )
+def tables() -> tuple[Transitions, Goals]:
+    program = compile_driver("state", parts=("services/state",))
     done = subprocess.run([program], capture_output=True, text=True, check=True, timeout=30)
     transitions: Transitions = {}
     goals: Goals = {}

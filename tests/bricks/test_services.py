@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import random
 import re
+import select
 import signal
 import socket
 import subprocess
@@ -60,13 +61,13 @@ stop\t99\t0
 
 
 @pytest.fixture(scope="module")
-def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return compile_driver("service", parts=SERVICE, folder=tmp_path_factory.mktemp("service"))
+def reader() -> Path:
+    return compile_driver("service", parts=SERVICE)
 
 
 @pytest.fixture(scope="module")
-def logger(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return compile_driver("log", parts=LOG, folder=tmp_path_factory.mktemp("log"))
+def logger() -> Path:
+    return compile_driver("log", parts=LOG)
 
 
 def test_what_a_plan_says_of_services(reader: Path, tmp_path: Path) -> None:
@@ -181,8 +182,12 @@ class Logger:
             data = data[os.write(self.pipe, data[:65536]) :]
 
     def end(self) -> str:
-        """Ask it to end, and say what it printed."""
-        time.sleep(0.3)
+        """Ask it to end, when it has read everything, and say what it printed."""
+        deadline = time.monotonic() + 20
+        while select.select([self.pipe], [], [], 0)[0]:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        time.sleep(0.1)
         self.process.send_signal(signal.SIGTERM)
         out, _ = self.process.communicate(timeout=20)
         os.close(self.pipe)
@@ -257,12 +262,8 @@ def test_a_log_is_a_file_and_nothing_else(logger: Path, tmp_path: Path, kind: st
 
 
 @pytest.mark.root
-def test_of_two_status_files_none_is_emptied(
-    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    program = compile_driver(
-        "status", parts=(*SERVICE, "services/status"), folder=tmp_path_factory.mktemp("status")
-    )
+def test_of_two_status_files_none_is_emptied(tmp_path: Path) -> None:
+    program = compile_driver("status", parts=(*SERVICE, "services/status"))
     folder = tmp_path / "compos"
     folder.mkdir()
 
@@ -382,14 +383,8 @@ class Memlogd:
 
 
 @pytest.mark.root
-def test_nobody_waits_for_a_memlogd_that_hangs(
-    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    program = compile_driver(
-        "memlogd",
-        parts=(*LOG, "log/log", "base/process", "base/sealed"),
-        folder=tmp_path_factory.mktemp("memlogd"),
-    )
+def test_nobody_waits_for_a_memlogd_that_hangs(tmp_path: Path) -> None:
+    program = compile_driver("memlogd", parts=(*LOG, "log/log", "base/process", "base/sealed"))
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as silent:
         silent.bind(str(tmp_path / "linuxkit-external-logging.sock"))
         script = 'mount --bind "$1" /run && exec "$2" hung'
@@ -400,14 +395,8 @@ def test_nobody_waits_for_a_memlogd_that_hangs(
 
 
 @pytest.mark.root
-def test_memlogd_gets_the_output_where_it_listens(
-    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    program = compile_driver(
-        "memlogd",
-        parts=(*LOG, "log/log", "base/process", "base/sealed"),
-        folder=tmp_path_factory.mktemp("memlogd"),
-    )
+def test_memlogd_gets_the_output_where_it_listens(tmp_path: Path) -> None:
+    program = compile_driver("memlogd", parts=(*LOG, "log/log", "base/process", "base/sealed"))
     run = tmp_path / "run"
     run.mkdir()
     memlogd = Memlogd(run)

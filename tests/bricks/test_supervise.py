@@ -25,8 +25,8 @@ def service(name: str, *lines: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return compile_driver("supervise", parts=PARTS, folder=tmp_path_factory.mktemp("supervise"))
+def program() -> Path:
+    return compile_driver("supervise", parts=PARTS)
 
 
 @pytest.fixture
