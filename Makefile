@@ -16,7 +16,7 @@ demo: $(VENV)/ready   ## build examples/web.yml, boot it, fetch its page
 	@$(BIN)/python examples/demo.py
 
 check: $(VENV)/ready  ## lint, types and the tests that need no root, guest, mirror or much time
-	@$(BIN)/python -m pytest -q -n 2 --dist loadgroup --without boot,network,root,slow
+	@$(BIN)/python -m pytest -q -n 2 --dist loadgroup --in-memory --without boot,network,root,slow
 
 test: $(VENV)/ready   ## lint, types, layering contract and all tests
 	@scripts/install-packages $(TEST_PACKAGES)

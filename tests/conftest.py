@@ -8,15 +8,18 @@ Where `CI` is set, as `make test` does, only `--without` leaves anything out: wh
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
-from collections.abc import Generator
+import signal
+import tempfile
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.machine import leave_out
+from tests.machine import leave_out, mount_privately
 
 TESTS = Path(__file__).resolve().parent
 FOLDERS = {"boot": "boot", "fuzz": "slow"}
@@ -44,10 +47,21 @@ TOOLS = frozenset(
 """Programs of `tests/packages.txt`."""
 
 
+MEMORY = Path("/dev/shm")
+MIN_MEMORY = 2 << 30
+"""Bytes that have to be free where `--in-memory` is to be followed; `make check` takes 0.4 GB."""
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--without TIER,…`."""
+    """`--without TIER,…` and `--in-memory`."""
     parser.addoption(
         "--without", default="", metavar="TIERS", help=f"tiers to leave out: {', '.join(REASONS)}"
+    )
+    parser.addoption(
+        "--in-memory",
+        action="store_true",
+        help=f"tests' folders are on {MEMORY} if it has room: a quarter less processor time, "
+        "and no waiting for a disk",
     )
 
 
@@ -56,6 +70,39 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["PATH"] = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
     if unknown := _left_out(config) - set(REASONS):
         raise pytest.UsageError(f"--without: no such tier: {', '.join(sorted(unknown))}")
+    if config.getoption("--in-memory") and _has_room(MEMORY):
+        # For pytest's own folders and for those of programs that tests start.
+        os.environ["TMPDIR"] = os.environ["PYTEST_DEBUG_TEMPROOT"] = str(MEMORY)
+        tempfile.tempdir = None
+
+
+def _has_room(folder: Path) -> bool:
+    return (
+        os.access(folder, os.W_OK)
+        and os.path.ismount(folder)
+        and shutil.disk_usage(folder).free >= MIN_MEMORY
+    )
+
+
+def pytest_sessionstart() -> None:
+    """Nothing is garbage while tests are collected. What tests mount is seen by nobody else."""
+    gc.disable()
+    mount_privately()
+
+
+def pytest_collection_finish() -> None:
+    """Thousands of tests need not be searched for garbage again and again."""
+    gc.freeze()
+    gc.enable()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_sync() -> Iterator[None]:
+    """Only a loss of power would show whether something was synced: tests do not wait for the
+    disk. Programs that tests start do."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: None)
+        yield
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -68,6 +115,26 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for tier in sorted(without):
             if item.get_closest_marker(tier):
                 item.add_marker(pytest.mark.skip(f"{tier}: {REASONS[tier]} (--without {tier})"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _runtime_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Without it, skopeo looks for credentials in a folder of root's, which others may not read."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
+        yield
+
+
+@pytest.fixture
+def default_signals() -> Iterator[None]:
+    """Signals as programs find them that are started by hand. A shell's background jobs inherit
+    that SIGINT is ignored, and those of nohup SIGHUP."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGHUP)}
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -3,6 +3,7 @@ missing: a test then says what, and is left out; where `CI` is set it fails."""
 
 from __future__ import annotations
 
+import ctypes
 import os
 import subprocess
 from functools import cache
@@ -10,7 +11,22 @@ from pathlib import Path
 
 import pytest
 
-__all__ = ["leave_out", "require_cgroups", "unshared"]
+__all__ = ["leave_out", "mount_privately", "require_cgroups", "unshared"]
+
+CLONE_NEWNS = 0x20000
+MS_REC, MS_PRIVATE = 0x4000, 0x40000
+
+
+def mount_privately() -> None:
+    """Give this process a mount namespace of its own, if it is root's: whatever tests mount ends
+    with the processes in it, even if they are killed."""
+    if os.geteuid() != 0:
+        return
+    libc = ctypes.CDLL(None)
+    # os.unshare comes with Python 3.12. Where it is refused, or the root is no mount point (a
+    # chroot), tests mount where everybody sees it, and unmount.
+    if libc.unshare(CLONE_NEWNS) == 0:
+        libc.mount(b"none", b"/", None, ctypes.c_ulong(MS_REC | MS_PRIVATE), None)
 
 
 def unshared(*flags: str) -> list[str]:

@@ -398,7 +398,7 @@ def test_metadata_is_read_by_xorriso(tmp_path: Path) -> None:
             "-osirrox",
             "on",
             "-indev",
-            str(iso),
+            f"stdio:{iso}",  # it takes what lies below /dev for a drive
             "-extract",
             "/config",
             str(tmp_path / "config"),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 import yaml
 from hypothesis import given, settings
@@ -20,7 +20,16 @@ from compos.config.schema import json_schema
 from tests.config.reading import mistakes
 
 ROOT = Path(__file__).parents[2]
-VALIDATOR = jsonschema.Draft202012Validator(json_schema())
+
+
+@cache
+def validator() -> Any:
+    """Importing it takes two seconds of processor time: only who runs these tests spends them."""
+    import jsonschema
+
+    return jsonschema.Draft202012Validator(json_schema())
+
+
 SYSTEMS = [path.read_text() for path in sorted((ROOT / "examples").glob("*.yml"))]
 SYSTEMS += [
     text
@@ -34,12 +43,12 @@ def test_the_verb_prints_it(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["schema"]) == 0
     printed = json.loads(capsys.readouterr().out)
     assert printed == json_schema()
-    jsonschema.Draft202012Validator.check_schema(printed)
+    validator().check_schema(printed)
 
 
 @pytest.mark.parametrize("text", SYSTEMS, ids=range(len(SYSTEMS)))
 def test_examples_and_documentation_are_valid(text: str) -> None:
-    VALIDATOR.validate(yaml.safe_load(text))
+    validator().validate(yaml.safe_load(text))
 
 
 @pytest.mark.parametrize(
@@ -63,7 +72,7 @@ def test_examples_and_documentation_are_valid(text: str) -> None:
 )
 def test_what_the_decoder_refuses_is_invalid(text: str) -> None:
     assert mistakes(text)
-    assert not VALIDATOR.is_valid(yaml.safe_load(text))
+    assert not validator().is_valid(yaml.safe_load(text))
 
 
 def test_variables_may_stand_for_anything() -> None:
@@ -71,7 +80,7 @@ def test_variables_may_stand_for_anything() -> None:
         "services: [{name: a, image: 'b:${T}', readonly: '${RO}', uid: '${U}', oomScoreAdj: '${S:-5}'}]\n"
         "files: [{path: a, contents: x, mode: '${M}'}]\nvolumes: [{name: '${V}', format: '${F}'}]"
     )
-    VALIDATOR.validate(yaml.safe_load(text))
+    validator().validate(yaml.safe_load(text))
 
 
 def values(kind: Any, depth: int = 0) -> st.SearchStrategy[Any]:
@@ -114,7 +123,7 @@ def values(kind: Any, depth: int = 0) -> st.SearchStrategy[Any]:
 @given(values(CONFIG))
 def test_types_mean_the_same_to_both(document: dict[str, Any]) -> None:
     """What is valid has no mistakes of type, key or range; other rules are the decoder's own."""
-    assert VALIDATOR.is_valid(document)
+    assert validator().is_valid(document)
     kinds = {id for id, _ in mistakes(json.dumps(document))}
     assert not kinds & {
         "config-type",

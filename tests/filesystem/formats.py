@@ -216,7 +216,7 @@ def _read_iso(image: Path, folder: Path) -> dict[str, Seen]:
         "-osirrox",
         "on:device_files",
         "-indev",
-        image,
+        f"stdio:{image}",
         "-extract",
         "/",
         folder,

@@ -24,7 +24,8 @@ HTPASSWD = "tester:$2y$05$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0a\
 def _no_credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody's own credentials, mirrors or stores play a part."""
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    for name in ("DOCKER_CONFIG", "REGISTRY_AUTH_FILE", "XDG_RUNTIME_DIR", "XDG_CACHE_HOME"):
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "runtime"))
+    for name in ("DOCKER_CONFIG", "REGISTRY_AUTH_FILE", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
     for name in ("COMPOS_CACHE", "LINUXKIT_CACHE", "LINUXKIT_MIRROR", "http_proxy", "https_proxy"):
         monkeypatch.delenv(name, raising=False)

@@ -260,6 +260,7 @@ def test_errors_stand_in_the_order_of_the_images(
     assert not isinstance(single.value, CombinedError)
 
 
+@pytest.mark.usefixtures("default_signals")
 def test_an_interrupt_does_not_wait_for_downloads(
     fake: FakeRegistry, source: Store, store: Store, images: Images
 ) -> None:

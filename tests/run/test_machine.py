@@ -64,6 +64,7 @@ def test_exit_status(folder: Path, script: str, status: int, told: str) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.usefixtures("default_signals")
 def test_signals_reach_qemu(folder: Path, number: signal.Signals) -> None:
     qemu(
         folder,
