@@ -1,0 +1,38 @@
+"""Drivers of one part of init each, and what they are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.bricks.compiler import compile_driver
+
+__all__ = ["PARTS", "Run", "driver"]
+
+Run = Callable[..., str]
+
+PARTS = {
+    "plan": ("boot/plan", "base/files"),
+    "modules": ("machine/modules", "base/files", "base/console", "base/failure"),
+    "options": ("machine/mount", "base/files", "base/console", "base/failure"),
+    "files": ("base/files",),
+    "loop": ("base/process", "base/console", "base/failure", "base/sealed"),
+    "process": ("base/process", "base/console", "base/failure", "base/sealed"),
+    "sealed": ("base/sealed",),
+    "spec": (
+        "containers/spec",
+        "containers/bundle",
+        "boot/plan",
+        "base/files",
+        "machine/link",
+        "machine/machine",
+        "machine/mount",
+        "base/console",
+        "base/failure",
+    ),
+}
+
+
+def driver(name: str) -> Path:
+    """The driver `name` as a program."""
+    return compile_driver(name, parts=PARTS[name])
