@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compos.errors import ComposError, ImageError
@@ -201,6 +201,7 @@ JSON = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(JSON)
 def test_no_document_gives_a_traceback(value: object) -> None:
     for read in (parse_document, ImageConfig.from_bytes):

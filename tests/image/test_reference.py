@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compos.errors import ImageError
@@ -75,6 +75,7 @@ def test_nonsense(text: str) -> None:
     assert caught.value.hint
 
 
+@settings(deadline=None)
 @given(st.text(alphabet="ab.:/@-_0A[] ", max_size=24))
 def test_canonical_names_stay_as_they_are(text: str) -> None:
     try:

@@ -167,9 +167,14 @@ PROPORTIONATE: dict[str, list[Layer]] = {
 }  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def plain() -> float:
+    """Seconds for four times as many plain files."""
+    return seconds(layer([(f"d/{n}", text("")) for n in range(4 * MANY)]))
+
+
 @pytest.mark.parametrize("case", PROPORTIONATE)
-def test_time_is_in_proportion(case: str) -> None:
-    plain = seconds(layer([(f"d/{n}", text("")) for n in range(4 * MANY)]))
+def test_time_is_in_proportion(case: str, plain: float) -> None:
     assert seconds(*PROPORTIONATE[case]) < 10 * plain + 1
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compos.image.derived_kinds import DerivedKind
@@ -36,6 +36,7 @@ def tables(draw: st.DrawFn) -> list[tuple[str, list[Any]]]:
     return [(kind, draw(st.lists(values[kind], max_size=10))) for kind in kinds]
 
 
+@settings(deadline=None)
 @given(tables())
 def test_columns_come_back(
     tmp_path_factory: pytest.TempPathFactory, table: list[tuple[str, list[Any]]]
@@ -57,6 +58,7 @@ def test_columns_come_back(
     assert columns.load(path, "x 1", "".join(kind for kind, _ in table) + "s") is None
 
 
+@settings(deadline=None)
 @given(tables(), st.data())
 def test_damaged_columns_are_none(
     tmp_path_factory: pytest.TempPathFactory,
