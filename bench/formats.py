@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -76,7 +76,7 @@ def entries(folder: Path) -> list[tuple[str, Node]]:
     return sorted(found)
 
 
-def written(root: Path, path: Path, pieces: Callable[[], list[Piece]]) -> None:
+def written(root: Path, path: Path, pieces: Callable[[], Iterable[Piece]]) -> None:
     """Pieces laid out and copied."""
     with path.open("wb") as out, Contents(root) as contents:
         contents.copy(pieces(), out.fileno(), sparse=True)

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import chain
 from typing import BinaryIO
 
 from compos.arithmetic import align_up, ceil_div
@@ -43,6 +44,7 @@ from compos.tree.node import (
     Node,
     Piece,
 )
+from compos.tree.packed import PackedPieces, packed
 from compos.tree.runs import Front, blocks_of
 
 __all__ = ["BLOCK_SIZE", "erofs_pieces", "write_erofs"]
@@ -163,7 +165,7 @@ class _Inode(Inode):
     nid: int = 0
     block: int = 0
     tail: tuple[Piece, ...] = ()
-    chunks: list[int] = field(default_factory=list)
+    chunks: Sequence[int] = ()
     index: bytes = b""
     """Where the blocks of a compressed file are, once they are written."""
 
@@ -214,7 +216,7 @@ class _Metadata:
         return len(self._used)
 
 
-def erofs_pieces(entries: Sequence[tuple[str, Node]], *, uuid: bytes) -> list[Piece]:
+def erofs_pieces(entries: Sequence[tuple[str, Node]], *, uuid: bytes) -> PackedPieces:
     """The image of `entries` (sorted, parents first), a multiple of 4096 bytes; `uuid` has 16.
 
     Times are clamped to 1970 to 2262. Raises `OutputError`: `xattr-unknown` for attributes of
@@ -226,7 +228,8 @@ def erofs_pieces(entries: Sequence[tuple[str, Node]], *, uuid: bytes) -> list[Pi
     for inode in inodes:
         _lay_data(inode, data)
     base = _place(inodes)
-    return [*_metadata(inodes, base, base + data.blocks, uuid), *_data_pieces(data)]
+    metadata = _metadata(inodes, base, base + data.blocks, uuid)
+    return packed(chain(metadata, _data_pieces(data)))
 
 
 def write_erofs(
@@ -246,18 +249,18 @@ def write_erofs(
     at = base + data.blocks
     _require_blocks(at)
     out.seek(at * BLOCK_SIZE)
-    packed: dict[tuple[Piece, ...], list[bytes]] = {}
+    indexes: dict[tuple[Piece, ...], list[bytes]] = {}
     files = (inode.node for inode in inodes if inode.layout == COMPRESSED)
     for content, (length, body) in in_parallel(_clusters(contents, files), _compressed):
         index, blocks = _indexed(length, len(body), at)
-        packed.setdefault(content, []).append(index)
+        indexes.setdefault(content, []).append(index)
         out.write(body)
         at += blocks
     for inode in inodes:
-        inode.index = b"".join(packed.get(inode.node.content, ()))
+        inode.index = b"".join(indexes.get(inode.node.content, ()))
     out.seek(0)
     for chunk in contents.chunks(
-        [*_metadata(inodes, base, at, uuid, compressed=True), *_data_pieces(data)]
+        chain(_metadata(inodes, base, at, uuid, compressed=True), _data_pieces(data))
     ):
         out.write(chunk)
     return at * BLOCK_SIZE
@@ -314,22 +317,20 @@ def _metadata(
     uuid: bytes,
     *,
     compressed: bool = False,
-) -> list[Piece]:
+) -> Iterator[Piece]:
     """Superblock and inodes: `base` blocks of an image of `blocks`."""
     _require_blocks(blocks)
-    placed = [(inode.nid * _SLOT, list(_inode_pieces(inode, base))) for inode in inodes]
-    pieces: list[Piece] = [
-        _superblock(inodes[0].nid, len(inodes), blocks, uuid, compressed=compressed)
-    ]
+    yield _superblock(inodes[0].nid, len(inodes), blocks, uuid, compressed=compressed)
     at = BLOCK_SIZE
-    for offset, content in sorted(placed, key=lambda item: item[0]):
-        if offset > at:
-            pieces.append(bytes(offset - at))
-        pieces += content
-        at = offset + sum(map(piece_size, content))
+    for inode in sorted(inodes, key=lambda inode: inode.nid):
+        if (offset := inode.nid * _SLOT) > at:
+            yield bytes(offset - at)
+        at = offset
+        for piece in _inode_pieces(inode, base):
+            yield piece
+            at += piece_size(piece)
     if rest := base * BLOCK_SIZE - at:
-        pieces.append(bytes(rest))
-    return _joined(pieces)
+        yield bytes(rest)
 
 
 def _require_blocks(blocks: int) -> None:
@@ -344,6 +345,8 @@ def _data_pieces(data: _Data) -> Iterator[Piece]:
             yield whole[: len(whole) // BLOCK_SIZE * BLOCK_SIZE]
         else:
             yield from content
+            if rest := -sum(map(piece_size, content)) % BLOCK_SIZE:
+                yield Hole(rest)
 
 
 def _inodes(entries: Sequence[tuple[str, Node]]) -> list[_Inode]:
@@ -361,8 +364,8 @@ def _inodes(entries: Sequence[tuple[str, Node]]) -> list[_Inode]:
         inode.number = number
         inode.xattrs = _xattrs(inode.path or "/", node)
         if node.kind == DIRECTORY:
-            inode.children += [(b".", inode), (b"..", inode.parent or inode)]
-            inode.children.sort(key=lambda child: child[0])
+            own = [(b".", inode), (b"..", inode.parent or inode)]
+            inode.children = sorted([*inode.children, *own], key=lambda child: child[0])
             inode.size = _directory_size(inode)
         elif node.kind == SYMLINK:
             inode.size = len(_link(node))
@@ -408,7 +411,7 @@ class _Data:
     """The blocks behind the metadata, in order; equal contents lie there once."""
 
     def __init__(self) -> None:
-        self.pieces: list[list[Piece] | _Inode] = []
+        self.pieces: list[tuple[Piece, ...] | _Inode] = []
         self.blocks = 0
         self._known: dict[tuple[Piece, ...], int] = {}
 
@@ -417,8 +420,7 @@ class _Data:
         known = self._known.get(content)
         if known is None:
             known = self._known[content] = self.blocks
-            padding: list[Piece] = [Hole(-size % BLOCK_SIZE)] if size % BLOCK_SIZE else []
-            self.pieces.append([*content, *padding])
+            self.pieces.append(content)
             self.blocks += ceil_div(size, BLOCK_SIZE)
         return known
 
@@ -466,18 +468,20 @@ def _lay_chunks(inode: _Inode, data: _Data) -> None:
         inode.chunk_bits += 1
     chunk = BLOCK_SIZE << inode.chunk_bits
     rest = Front(inode.node.content)
+    chunks: list[int] = []
     remaining = inode.size
     while remaining:
         length = min(chunk, remaining)
         if (hole := rest.hole()) >= length:
             # Many chunks of a hole at once.
             count = max(hole // chunk, 1)
-            inode.chunks += [_NULL] * count
+            chunks += [_NULL] * count
             length = min(count * chunk, remaining)
             rest.take(length)
         else:
-            inode.chunks.append(data.add(rest.take(length), length))
+            chunks.append(data.add(rest.take(length), length))
         remaining -= length
+    inode.chunks = chunks
 
 
 def _inode_pieces(inode: _Inode, base: int) -> Iterator[Piece]:
@@ -580,20 +584,3 @@ def _superblock(root: int, inodes: int, blocks: int, uuid: bytes, *, compressed:
 
     # The kernel's crc32c does not invert at the end; it covers the block from the superblock on.
     return bytes(_SUPER_AT) + packed(crc32c(packed(0)))
-
-
-def _joined(pieces: list[Piece]) -> list[Piece]:
-    """`pieces` with neighbouring bytes made one."""
-    joined: list[Piece] = []
-    gathered: list[bytes] = []
-    for piece in pieces:
-        if isinstance(piece, bytes):
-            gathered.append(piece)
-            continue
-        if gathered:
-            joined.append(b"".join(gathered))
-            gathered = []
-        joined.append(piece)
-    if gathered:
-        joined.append(b"".join(gathered))
-    return joined

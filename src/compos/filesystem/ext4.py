@@ -11,8 +11,8 @@ Source: Linux, Documentation/filesystems/ext4; the records are in `ext4_tables`.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 from compos.arithmetic import align_up, ceil_div
 from compos.errors import OutputError
@@ -48,7 +48,8 @@ from compos.tree.node import (
     Piece,
     directory,
 )
-from compos.tree.runs import data_runs, disk_size
+from compos.tree.packed import PackedPieces, packed
+from compos.tree.runs import Run, data_runs, disk_size
 
 __all__ = ["ext4_pieces"]
 
@@ -57,6 +58,8 @@ GROUP = 8 * BLOCK_SIZE
 MAX_EXTENT = 32768
 ROOT, JOURNAL, FIRST = 2, 8, 11
 """Inode numbers: the root's, the journal's, the first that is not reserved."""
+_INODES = 4096
+"""Inodes that are made at a time: a megabyte."""
 LOST_FOUND = "lost+found"
 FAST_LINK = 60
 SMALLEST_WITH_JOURNAL = 2048
@@ -80,13 +83,27 @@ class _Inode(Inode):
     """An inode, and where its blocks are."""
 
     size: int = 0
-    extents: list[Extent] = field(default_factory=list)
+    start: int = 0
+    """Of its data; its extents' own blocks are at `tree`."""
     tree: int = 0
     inline: bytes | None = b""
     attributes: int = 0
     blocks: int = 0
-    content: list[tuple[int, tuple[Piece, ...]]] = field(default_factory=list)
-    """Data blocks: their number and pieces."""
+
+    def runs(self) -> Iterator[Run]:
+        """The blocks of its data that are no holes; the pieces of what is no file are made
+        later."""
+        if self.node.kind == FILE:
+            yield from _file_runs(self.node.content, self.size)
+        elif self.node.kind == DIRECTORY:
+            yield Run(0, self.size // BLOCK_SIZE, ())
+        elif self.node.kind == SYMLINK and self.size >= FAST_LINK:
+            yield Run(0, 1, ())
+
+    def extents(self) -> list[Extent]:
+        """Where its data is. They are made when they are asked for: a million files has a million
+        of them."""
+        return [*_extents(self.runs(), self.start)]
 
 
 def ext4_pieces(
@@ -96,7 +113,7 @@ def ext4_pieces(
     size: int | None = None,
     journal: bool = False,
     label: str = "",
-) -> list[Piece]:
+) -> PackedPieces:
     """The file system of `entries` (sorted, parents first), a multiple of 4096 bytes.
 
     `size` in bytes; None is as small as holds the tree and a little more. `uuid` has 16 bytes,
@@ -120,7 +137,7 @@ def ext4_pieces(
             hint="Use a larger disk: --size.",
         )
     writer = _Writer(sums, inodes, blocks, groups, per_group, front, journal_blocks, end)
-    return writer.pieces(uuid, label)
+    return packed(writer.pieces(uuid, label))
 
 
 def _inodes(entries: Sequence[tuple[str, Node]]) -> list[_Inode]:
@@ -158,12 +175,10 @@ def _lay_out(inodes: Sequence[_Inode], start: int) -> int:
     for inode in inodes:
         node = inode.node
         inode.inline = attributes_inline(inode.path or "/", node)
-        inode.content.clear()
         begin = at
         if inode.inline is None:
             inode.attributes = at
             at += 1
-        runs: list[tuple[int, int]] = []
         if node.kind == DIRECTORY:
             count = _directory_length(inode)
             inode.size = count * BLOCK_SIZE
@@ -174,10 +189,8 @@ def _lay_out(inodes: Sequence[_Inode], start: int) -> int:
                     inode.path,
                     f"its names need {inode.size:,} bytes; the maximum is {MAX_LISTING:,}",
                 )
-            runs = [(0, count)]
         elif node.kind == SYMLINK:
             inode.size = len(_link(node))
-            runs = [(0, 1)] if inode.size >= FAST_LINK else []
         elif node.kind == FILE:
             if node.size > MAX_FILE:
                 raise cannot_hold(
@@ -187,22 +200,23 @@ def _lay_out(inodes: Sequence[_Inode], start: int) -> int:
                     f"the file has {node.size:,} bytes; the maximum is {MAX_FILE:,}",
                 )
             inode.size = node.size
-            found = data_runs(node.content, BLOCK_SIZE)
-            runs = [(run.first, run.length) for run in found]
-            position = at
-            for run in found:
-                inode.content.append((position, run.pieces))
-                position += run.length
-        inode.extents = list(_extents(runs, at))
-        at += sum(length for _, length in runs)
+        inode.start = at
+        extents = inode.extents()
+        at += sum(extent.length for extent in extents)
         inode.tree = at
-        at += tree_blocks(len(inode.extents))
+        at += tree_blocks(len(extents))
         inode.blocks = at - begin
     return at - start
 
 
-def _extents(runs: Sequence[tuple[int, int]], at: int) -> Iterator[Extent]:
-    for first, length in runs:
+def _file_runs(content: Sequence[Piece], size: int) -> Sequence[Run]:
+    if size and not any(isinstance(piece, Hole) for piece in content):
+        return (Run(0, ceil_div(size, BLOCK_SIZE), tuple(content)),)
+    return data_runs(content, BLOCK_SIZE)
+
+
+def _extents(runs: Iterable[Run], at: int) -> Iterator[Extent]:
+    for first, length, _ in runs:
         for offset in range(0, length, MAX_EXTENT):
             yield Extent(first + offset, min(MAX_EXTENT, length - offset), at + offset)
         at += length
@@ -300,8 +314,8 @@ class _Writer:
         self.used = FIRST + len(inodes) - 2
         """Inode numbers from 1 to here are taken."""
 
-    def pieces(self, uuid: bytes, label: str) -> list[Piece]:
-        table, journal = self._inode_table()
+    def pieces(self, uuid: bytes, label: str) -> Iterator[Piece]:
+        journal, record = self._journal()
         free_inodes = self.groups * self.per_group - self.used
         shape = Shape(
             self.blocks,
@@ -314,50 +328,56 @@ class _Writer:
             journal,
         )
         descriptors, bitmaps = self._groups()
-        pieces: list[Piece] = [(bytes(1024) + superblock(shape)).ljust(BLOCK_SIZE, b"\0")]
-        pieces.append(descriptors.ljust(align_up(len(descriptors), BLOCK_SIZE), b"\0"))
-        pieces += bitmaps
-        pieces.append(table)
-        if rest := self.groups * self.per_group * INODE_SIZE - len(table):
-            pieces.append(Hole(rest))
+        yield (bytes(1024) + superblock(shape)).ljust(BLOCK_SIZE, b"\0")
+        yield descriptors.ljust(align_up(len(descriptors), BLOCK_SIZE), b"\0")
+        yield from bitmaps
+        yield from self._inode_table(record)
+        if free_inodes:
+            yield Hole(free_inodes * INODE_SIZE)
         if self.journal:
-            pieces += [journal_head(self.journal, uuid), Hole((self.journal - 1) * BLOCK_SIZE)]
+            yield journal_head(self.journal, uuid)
+            yield Hole((self.journal - 1) * BLOCK_SIZE)
         for inode in self.inodes:
-            pieces += self._data(inode)
+            yield from self._data(inode)
         if self.blocks > self.end:
-            pieces.append(Hole((self.blocks - self.end) * BLOCK_SIZE))
-        return pieces
+            yield Hole((self.blocks - self.end) * BLOCK_SIZE)
 
-    def _inode_table(self) -> tuple[bytes, bytes]:
-        """All inodes up to the last that is used; and the journal's map and size."""
+    def _journal(self) -> tuple[bytes, bytes]:
+        """The journal's map and size, and its inode; nothing and an empty inode without one."""
+        if not self.journal:
+            return b"", bytes(INODE_SIZE)
+        extents = list(_extents([Run(0, self.journal, ())], self.front))
+        body, _ = extent_tree(self.sums, JOURNAL, extents, 0)
+        node = Node(FILE, 0o600, mtime=EPOCH)
+        size = self.journal * BLOCK_SIZE
+        record = inode_record(
+            self.sums,
+            JOURNAL,
+            node,
+            size=size,
+            links=1,
+            blocks=self.journal,
+            body=body,
+            extents=True,
+        )
+        return body + struct.pack("<Q", size), record
+
+    def _inode_table(self, journal: bytes) -> Iterator[bytes]:
+        """All inodes up to the last that is used, some at a time."""
+        root, *others = self.inodes
         # Reserved ones are empty.
-        records = dict.fromkeys(range(1, FIRST), bytes(INODE_SIZE))
-        journal = b""
-        if self.journal:
-            extents = list(_extents([(0, self.journal)], self.front))
-            body, _ = extent_tree(self.sums, JOURNAL, extents, 0)
-            node = Node(FILE, 0o600, mtime=EPOCH)
-            size = self.journal * BLOCK_SIZE
-            records[JOURNAL] = inode_record(
-                self.sums,
-                JOURNAL,
-                node,
-                size=size,
-                links=1,
-                blocks=self.journal,
-                body=body,
-                extents=True,
-            )
-            journal = body + struct.pack("<Q", size)
-        for inode in self.inodes:
-            records[inode.number] = self._record(inode)
-        return b"".join(records[number] for number in sorted(records)), journal
+        reserved = dict.fromkeys(range(1, FIRST), bytes(INODE_SIZE))
+        reserved.update({ROOT: self._record(root), JOURNAL: journal})
+        yield b"".join(reserved.values())
+        for at in range(0, len(others), _INODES):
+            yield b"".join(map(self._record, others[at : at + _INODES]))
 
     def _record(self, inode: _Inode) -> bytes:
         node = inode.node
-        extents = bool(inode.extents) or node.kind in (FILE, DIRECTORY)
+        found = inode.extents()
+        extents = bool(found) or node.kind in (FILE, DIRECTORY)
         if extents:
-            body, _ = extent_tree(self.sums, inode.number, inode.extents, inode.tree)
+            body, _ = extent_tree(self.sums, inode.number, found, inode.tree)
         elif node.kind == SYMLINK:
             body = _link(node)
         elif node.kind in (CHARACTER, BLOCK):
@@ -384,13 +404,13 @@ class _Writer:
             yield attribute_block(self.sums, inode.path or "/", node, inode.attributes)
         if node.kind == DIRECTORY:
             yield from directory_blocks(self.sums, inode.number, _entries(inode))
-        elif node.kind == SYMLINK and inode.extents:
+        elif node.kind == SYMLINK and inode.size >= FAST_LINK:
             yield _link(node).ljust(BLOCK_SIZE, b"\0")
-        for _, content in inode.content:
-            yield from content
-            if rest := -disk_size(content) % BLOCK_SIZE:
+        for run in inode.runs():
+            yield from run.pieces
+            if rest := -disk_size(run.pieces) % BLOCK_SIZE:
                 yield Hole(rest)
-        _, tree = extent_tree(self.sums, inode.number, inode.extents, inode.tree)
+        _, tree = extent_tree(self.sums, inode.number, inode.extents(), inode.tree)
         yield from tree
 
     def _groups(self) -> tuple[bytes, list[Piece]]:

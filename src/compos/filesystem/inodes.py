@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Self, TypeVar
 
 from compos.filesystem.limits import encoded, require_node
@@ -72,7 +72,7 @@ class Inode:
     links: int = 1
     parent: Self | None = None
     """The directory that it stands in first; the root has none."""
-    children: list[tuple[bytes, Self]] = field(default_factory=list)
+    children: Sequence[tuple[bytes, Self]] = ()
     """A directory's entries without `.` and `..`, sorted by name."""
 
 
@@ -87,6 +87,7 @@ def inode_table(entries: Sequence[tuple[str, Node]], make: Callable[[str, Node],
     """
     root = make("", next((node for path, node in entries if not path), directory(0o755, EPOCH)))
     folders = {"": root}
+    listings: dict[str, list[tuple[bytes, I]]] = {"": []}
     shared: dict[str, I] = {}
     inodes = [root]
     for path, node in entries:
@@ -103,11 +104,12 @@ def inode_table(entries: Sequence[tuple[str, Node]], make: Callable[[str, Node],
             inodes.append(inode)
             if node.inode:
                 shared[node.inode] = inode
-        folders[above].children.append((encoded(name), inode))
+        listings[above].append((encoded(name), inode))
         if node.kind == DIRECTORY:
             folders[path] = inode
-    for folder in folders.values():
-        folder.children.sort(key=lambda child: child[0])
+            listings[path] = []
+    for path, folder in folders.items():
+        folder.children = sorted(listings.pop(path), key=lambda child: child[0])
         # Its name, its own `.`, and the `..` of each directory in it.
         folder.links = 2 + sum(child.node.kind == DIRECTORY for _, child in folder.children)
     return inodes

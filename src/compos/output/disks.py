@@ -93,7 +93,7 @@ def disk(job: Job, layout: Layout) -> tuple[Piece, ...]:
     boot_end = FIRST * SECTOR + sum(map(piece_size, boot.pieces))
     parts: list[tuple[int, Sequence[Piece]]] = [(FIRST * SECTOR, boot.pieces)]
     if made.root:
-        parts.append((align_up(boot_end, MIB), made.root.pieces))
+        parts.append((align_up(boot_end, MIB), tuple(made.root.pieces)))
     root = (align_up(boot_end, MIB) // SECTOR, made.root.size // SECTOR) if made.root else None
     end = boot_end if root is None else sum(root) * SECTOR
     if layout.bios:

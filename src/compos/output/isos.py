@@ -95,7 +95,7 @@ def _tree(files: BootFiles, fat: FatImage | None, made: Payload, *, bios: bool, 
     else:
         contents |= {f"boot/{path}": content for path, content in files.files.items()}
     if made.root:
-        contents[_root_name(made)] = made.root.pieces
+        contents[_root_name(made)] = tuple(made.root.pieces)
     tree = {path: file_of(content, 0o644, EPOCH) for path, content in contents.items()}
     return {"boot": directory(0o755, EPOCH), **tree}
 

@@ -16,8 +16,8 @@ from compos.image.derived_kinds import DerivedKind
 from compos.output.cached import cached_file
 from compos.output.job import Job, identity
 from compos.output.roots import RootKind
-from compos.tree.contents import piece_size
-from compos.tree.node import Node, Piece
+from compos.tree.node import Node
+from compos.tree.packed import Pieces, total_size
 
 __all__ = ["RootFilesystem", "root_filesystem"]
 
@@ -26,7 +26,7 @@ EROFS_UUID = 1024 + 48
 """Where they have their UUIDs: both superblocks begin at 1024."""
 
 _Nodes = tuple[tuple[str, Node], ...]
-_Made = tuple[tuple[Piece, ...], int]
+_Made = tuple[Pieces, int]
 """A file system image, and where in it the mark stands."""
 
 
@@ -35,14 +35,14 @@ class RootFilesystem(NamedTuple):
     system's."""
 
     kind: RootKind
-    pieces: tuple[Piece, ...]
+    pieces: Pieces
     mark_at: int
     mark: bytes
 
     @property
     def size(self) -> int:
         """Length in bytes, a multiple of 4096."""
-        return sum(map(piece_size, self.pieces))
+        return total_size(self.pieces)
 
 
 def root_filesystem(job: Job, kind: RootKind) -> RootFilesystem:
@@ -57,7 +57,7 @@ def root_filesystem(job: Job, kind: RootKind) -> RootFilesystem:
 def _erofs(job: Job, nodes: _Nodes, uuid: UUID) -> _Made:
     from compos.filesystem.erofs import erofs_pieces
 
-    return tuple(erofs_pieces(nodes, uuid=uuid.bytes)), EROFS_UUID
+    return erofs_pieces(nodes, uuid=uuid.bytes), EROFS_UUID
 
 
 def _erofs_zstd(job: Job, nodes: _Nodes, uuid: UUID) -> _Made:
@@ -76,7 +76,7 @@ def _erofs_zstd(job: Job, nodes: _Nodes, uuid: UUID) -> _Made:
 def _ext4(job: Job, nodes: _Nodes, uuid: UUID) -> _Made:
     from compos.filesystem.ext4 import ext4_pieces
 
-    return tuple(ext4_pieces(nodes, uuid=uuid.bytes, label="root")), EXT4_UUID
+    return ext4_pieces(nodes, uuid=uuid.bytes, label="root"), EXT4_UUID
 
 
 def _squashfs(job: Job, nodes: _Nodes, uuid: UUID) -> _Made:

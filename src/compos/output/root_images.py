@@ -17,6 +17,7 @@ from compos.output.root_filesystem import RootFilesystem, root_filesystem
 from compos.output.roots import ISO9660, ROOTS, RootKind
 from compos.output.write import Output
 from compos.tree.node import EPOCH, file
+from compos.tree.packed import packed
 
 __all__ = ["kernel_erofs", "kernel_iso", "kernel_squashfs"]
 
@@ -41,7 +42,7 @@ def kernel_iso(job: Job) -> list[Output]:
     uuid = identity("root iso", nodes).bytes
     mark = (MARK, file(uuid, 0o444, EPOCH))
     layout = IsoLayout(sorted((*nodes, mark), key=lambda item: item[0]), volume=VOLUME, first=MARK)
-    root = RootFilesystem(ISO9660, tuple(layout.pieces()), layout.starts[MARK], uuid)
+    root = RootFilesystem(ISO9660, packed(layout.pieces()), layout.starts[MARK], uuid)
     return _files(job, root, ".iso", "-iso-initrd.img")
 
 

@@ -19,9 +19,9 @@ from compos.errors import OutputError
 from compos.image.store import Store
 from compos.output.place import Place, explanations, require_name, sweep
 from compos.output.unchanged import WrittenFiles, contents_key, set_modified
-from compos.tree.contents import Contents, piece_size
+from compos.tree.contents import Contents
 from compos.tree.node import Piece
-from compos.tree.packed import PackedPieces
+from compos.tree.packed import Pieces, total_size
 
 __all__ = ["Output", "Updated", "update_outputs", "write_outputs", "write_stream"]
 
@@ -34,14 +34,12 @@ class Output(NamedTuple):
     """One result: the suffix that its name gets, and its bytes as pieces of stored files."""
 
     suffix: str
-    pieces: Sequence[Piece] | PackedPieces
+    pieces: Pieces
 
     @property
     def size(self) -> int:
         """Length in bytes."""
-        if isinstance(self.pieces, PackedPieces):
-            return self.pieces.size
-        return sum(map(piece_size, self.pieces))
+        return total_size(self.pieces)
 
 
 class Updated(NamedTuple):

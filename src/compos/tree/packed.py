@@ -7,13 +7,15 @@ and 10 MB in columns of numbers and compressed blocks of bytes.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from types import ModuleType
+from typing import TypeAlias
 
+from compos.tree.contents import piece_size
 from compos.tree.node import Hole, Piece, Slice
 
-__all__ = ["HOLE", "INLINE", "SLICE", "PackedPieces", "packed"]
+__all__ = ["HOLE", "INLINE", "SLICE", "PackedPieces", "Pieces", "packed", "total_size"]
 
 INLINE, HOLE, SLICE = range(3)
 """What a piece is."""
@@ -111,6 +113,15 @@ class PackedPieces:
         for block in self.blocks[:-1]:
             yield _decompressed(block)
         yield from self.blocks[-1:]
+
+
+Pieces: TypeAlias = Sequence[Piece] | PackedPieces
+"""What can be iterated again and again, however long it is."""
+
+
+def total_size(pieces: Pieces) -> int:
+    """Length of `pieces` in bytes."""
+    return pieces.size if isinstance(pieces, PackedPieces) else sum(map(piece_size, pieces))
 
 
 def packed(pieces: Iterable[Piece]) -> PackedPieces:
