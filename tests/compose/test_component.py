@@ -133,7 +133,7 @@ def test_the_way_of_a_link_has_a_length() -> None:
 def test_a_path_is_not_too_long_where_it_lies_in_the_end() -> None:
     names = ["n" * 200] * 20
     said = {"/".join(names[:count]): "/" for count in range(1, 21)}
-    assert len(laid(said).nodes) == 20
+    assert len(laid(said).entries) == 20
     tree = prefixed("containers/services/" + "s" * 100 + "/lower", tree_of(said))
     with pytest.raises(ImageError) as caught:
         union([Component("services[0]", "example/0", tree)])

@@ -8,10 +8,11 @@ leads: nothing is lost (docs/layers.md).
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from compos.errors import ConfigError, ImageError
+from compos.tree.entries import Entries
 from compos.tree.gate import shown
 from compos.tree.node import DIRECTORY, SYMLINK, Node, Tree
 from compos.tree.overlay import IMPLIED, Overlay
@@ -41,15 +42,27 @@ class Component:
 class Root:
     """The finished root filesystem.
 
-    `nodes`: everything, sorted by path, each with the component that it comes from. `segments`:
-    what each component has of these, sorted by path; laid down one after another they give `nodes`,
-    and no path changes its kind between two of them. A directory stays in every segment that has it
-    (the last one's mode wins), so that a segment depends on other components only where they
-    replace its files.
+    `entries`: everything, sorted by path; `owners`: the component that each comes from.
+    `segments`: what each component has of these, sorted by path; laid down one after another they
+    give `entries`, and no path changes its kind between two of them. A directory stays in every
+    segment that has it (the last one's mode wins), so that a segment depends on other components
+    only where they replace its files.
     """
 
-    nodes: tuple[tuple[str, Node, Component], ...]
-    segments: tuple[tuple[Component, tuple[tuple[str, Node], ...]], ...]
+    entries: Entries
+    owners: Sequence[Component]
+    segments: tuple[tuple[Component, Entries], ...]
+
+    @property
+    def nodes(self) -> Iterator[tuple[str, Node, Component]]:
+        """The entries with the components that they come from."""
+        return zip(self.entries.paths, self.entries.nodes, self.owners, strict=True)
+
+    def where(self, keep: Callable[[str], bool]) -> Root:
+        """The part of it whose paths are to be kept."""
+        owners = [owner for path, _, owner in self.nodes if keep(path)]
+        segments = tuple((component, part.where(keep)) for component, part in self.segments)
+        return Root(self.entries.where(keep), owners, segments)
 
 
 def union(components: Sequence[Component]) -> Root:
@@ -58,9 +71,10 @@ def union(components: Sequence[Component]) -> Root:
     merge = _Merge(components)
     for number in range(len(components)):
         merge.lay(number)
-    final = merge.tree
-    nodes = tuple((path, final[path], components[merge.owners[path]]) for path in sorted(final))
-    return Root(nodes, tuple(zip(components, merge.segments(), strict=True)))
+    entries = Entries.of(merge.tree)
+    owners = [components[merge.owners[path]] for path in entries.paths]
+    segments = merge.segments(entries.paths)
+    return Root(entries, owners, tuple(zip(components, segments, strict=True)))
 
 
 _INNER_ROOTS = ("lower", "rootfs")
@@ -115,27 +129,33 @@ class _Merge(Overlay):
                 )
         self._replaced.clear()
 
-    def segments(self) -> list[tuple[tuple[str, Node], ...]]:
+    def segments(self, paths: Sequence[str]) -> list[Entries]:
         """What each component has of the finished root, with the directories above that only later
-        ones have."""
-        parts: list[Tree] = [
-            {
-                path: node
-                for path, node in folders.items()
-                if path in self.tree and self.tree[path].kind == DIRECTORY
-            }
-            for folders in self._folders
+        ones have; `paths` are the root's, sorted."""
+        own: list[list[str]] = [[] for _ in self._folders]
+        for path in paths:
+            own[self.owners[path]].append(path)
+        return [
+            self._segment(number, mine, self._folders[number]) for number, mine in enumerate(own)
         ]
-        for path, node in self.tree.items():
-            number = self.owners[path]
-            parts[number][path] = node
-        for number, part in enumerate(parts):
-            for path in [*part]:
-                parent = path.rpartition("/")[0]
-                while parent and parent not in part and self.owners[parent] > number:
-                    part[parent] = self.tree[parent]
-                    parent = parent.rpartition("/")[0]
-        return [tuple(sorted(part.items())) for part in parts]
+
+    def _segment(self, number: int, own: list[str], folders: Tree) -> Entries:
+        others: Tree = {
+            path: node
+            for path, node in folders.items()
+            if path in self.tree
+            and self.tree[path].kind == DIRECTORY
+            and self.owners[path] != number
+        }
+        for path in (*own, *others):
+            parent = path.rpartition("/")[0]
+            while parent and parent not in others and self.owners[parent] > number:
+                others[parent] = self.tree[parent]
+                parent = parent.rpartition("/")[0]
+        whole = sorted([*own, *others]) if others else own
+        return Entries(
+            whole, [others[path] if path in others else self.tree[path] for path in whole]
+        )
 
     def _place(self, path: str, node: Node, number: int) -> None:
         self._place_one(path, node, number)

@@ -7,8 +7,10 @@ May touch: the store.
 from __future__ import annotations
 
 import json
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import Any, NamedTuple
 
 from compos import progress
@@ -58,6 +60,10 @@ class Kept(NamedTuple):
     why: str
 
 
+BOOT = "boot/"
+"""What the paths below the kernel's folder begin with."""
+
+
 class System(NamedTuple):
     """What output formats are made of: the root filesystem, with `boot/` apart.
 
@@ -97,7 +103,11 @@ class System(NamedTuple):
 
     def with_boot(self) -> Iterator[tuple[str, Node, Component]]:
         """All nodes, `boot/` included, sorted by path."""
-        yield from sorted((*self.root.nodes, *self.boot), key=lambda item: item[0])
+        nodes = self.root.nodes
+        # What is below `boot/` lies together, wherever it is.
+        yield from islice(nodes, bisect_left(self.root.entries.paths, BOOT))
+        yield from self.boot
+        yield from nodes
 
 
 def compose_system(
@@ -454,10 +464,5 @@ def _require_boot(components: Sequence[Component]) -> None:
 
 def _split(root: Root) -> tuple[Root, tuple[tuple[str, Node, Component], ...]]:
     """Take everything below `boot/` out of the root; the empty directory stays, as in LinuxKit."""
-    boot = tuple(item for item in root.nodes if item[0].startswith("boot/"))
-    nodes = tuple(item for item in root.nodes if not item[0].startswith("boot/"))
-    segments = tuple(
-        (component, tuple(item for item in segment if not item[0].startswith("boot/")))
-        for component, segment in root.segments
-    )
-    return Root(nodes, segments), boot
+    boot = tuple(item for item in root.nodes if item[0].startswith(BOOT))
+    return root.where(lambda path: not path.startswith(BOOT)), boot

@@ -6,7 +6,7 @@ Source: the kernel's Documentation/driver-api/early-userspace/buffer-format.rst,
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 
 from compos.filesystem.inodes import st_mode
 from compos.filesystem.limits import cannot_hold, encoded, require_holes, require_node
@@ -35,7 +35,7 @@ STEP = 1 << 16
 
 
 def cpio_pieces(
-    entries: Iterable[tuple[str, Node]], *, first: int = 1, end: bool = True
+    entries: Sequence[tuple[str, Node]], *, first: int = 1, end: bool = True
 ) -> Iterator[Piece]:
     """The archive of `entries` (parents before children), as pieces. Hard links stay hard links.
 
@@ -43,7 +43,6 @@ def cpio_pieces(
     are clamped to 1970 to 2106, extended attributes cannot be expressed and are left out. Raises
     `OutputError`: `cpio-file-too-large`, `cpio-path-too-long`, `too-many-holes`.
     """
-    entries = list(entries)
     require_holes("an initrd", (node for _, node in entries), MAX_HOLES)
     remaining: dict[str, int] = {}
     for _, node in entries:

@@ -27,11 +27,11 @@ def tar_pieces(entries: Iterable[TarEntry]) -> Iterator[Piece]:
     Times keep their nanoseconds (PAX `mtime`), extended attributes go to `SCHILY.xattr.*` as GNU
     tar writes them. Raises `OutputError` (`tar-xattr-name`, `too-many-holes`).
     """
-    entries = list(entries)
-    require_holes("a tar", (node for _, node, _ in entries))
+    nodes: list[Node] = []
     first: dict[str, str] = {}
     for path, node, extra in entries:
         require_node(path, node)
+        nodes.append(node)
         name = encoded(path or ".")
         records = {key.encode(): encoded(value) for key, value in extra.items()}
         records.update(_xattr_records(path, node))
@@ -46,6 +46,8 @@ def tar_pieces(entries: Iterable[TarEntry]) -> Iterator[Piece]:
             yield from node.content
             if node.size % BLOCK_SIZE:
                 yield bytes(-node.size % BLOCK_SIZE)
+    # At the end: the entries are asked for once, and nobody writes them before they are all known.
+    require_holes("a tar", nodes)
     yield END
 
 

@@ -27,6 +27,7 @@ from compos.output.job import Job
 from compos.output.write import Output
 from compos.tree import record
 from compos.tree.contents import Contents, file_of
+from compos.tree.entries import Entries
 from compos.tree.node import EPOCH, FILE, Node, Piece, Slice, Tree
 
 __all__ = ["archive", "files", "initrd_pieces", "kernel_files", "segment"]
@@ -37,7 +38,7 @@ SHARED_FROM = 64 << 10
 IMAGES = ("init[", "onboot[", "onshutdown[", "services[")
 """Components of images, which other images may have parts of."""
 
-Nodes: TypeAlias = tuple[tuple[str, Node], ...]
+Nodes: TypeAlias = Sequence[tuple[str, Node]]
 
 _BATCH = 1024
 """Nodes whose text is made at a time."""
@@ -167,23 +168,29 @@ def _segments(store: Store, system: System, *, one: bool) -> list[Nodes]:
     itself.
     """
     shared = _shared(store, system)
-    segments: dict[str, Tree] = {}
+    groups: dict[str, list[Entries]] = {}
     for component, nodes in system.root.segments:
         name, bracket, _ = component.location.partition("[")
         if name in SMALL or (name == "init" and not bracket):
             # It may need directories of everything before.
             group = "small"
-            segments[group] = segments.pop(group, {})
+            groups[group] = groups.pop(group, [])
         else:
             group = "init" if one or name == "init" else component.location
-        segments.setdefault(group, {}).update(
-            (path, node) for path, node in nodes if path not in shared
-        )
-    if one:
-        segments.setdefault("init", {}).update(shared)
-    else:
-        segments["shared"] = shared
-    return [tuple(sorted(part.items())) for part in segments.values() if part]
+        groups.setdefault(group, []).append(nodes.where(lambda path: path not in shared))
+    groups.setdefault("init" if one else "shared", []).append(Entries.of(shared))
+    return [merged for members in groups.values() if (merged := _merged(members))]
+
+
+def _merged(members: Sequence[Entries]) -> Entries:
+    """All of `members` sorted by path, of equal paths the last one's node."""
+    some = [one for one in members if one]
+    if len(some) == 1:
+        return some[0]
+    tree: Tree = {}
+    for one in some:
+        tree.update(one)
+    return Entries.of(tree)
 
 
 def _shared(store: Store, system: System) -> Tree:

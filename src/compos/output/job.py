@@ -4,9 +4,11 @@ of tools. Pure."""
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 from uuid import UUID
+
+from compos.tree.entries import Entries
 
 if TYPE_CHECKING:
     from compos.compose.sbom import SbomOptions
@@ -70,11 +72,12 @@ def identity(purpose: str, content: object) -> UUID:
     """A UUID that follows from contents: the same system has the same one, any other has
     another."""
     hasher = hashlib.sha256(f"{purpose}\0".encode("utf-8", "surrogateescape"))
-    for part in content if isinstance(content, tuple) else (content,):
+    parts: Iterable[object] = content if isinstance(content, tuple | Entries) else (content,)
+    for part in parts:
         # Tables of file systems are bytes, nearly a megabyte long: their text would be four times
         # that.
         plain = isinstance(part, bytes)
-        data = part if plain else repr(part).encode("utf-8", "surrogateescape")
+        data = part if isinstance(part, bytes) else repr(part).encode("utf-8", "surrogateescape")
         hasher.update(b"%d %d\0" % (plain, len(data)))
         hasher.update(data)
     return UUID(bytes=hasher.digest()[:16], version=4)

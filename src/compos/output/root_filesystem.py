@@ -16,7 +16,7 @@ from compos.image.derived_kinds import DerivedKind
 from compos.output.cached import cached_file
 from compos.output.job import Job, identity
 from compos.output.roots import RootKind
-from compos.tree.node import Node
+from compos.tree.entries import Entries
 from compos.tree.packed import Pieces, total_size
 
 __all__ = ["RootFilesystem", "root_filesystem"]
@@ -25,7 +25,6 @@ EXT4_UUID = 1024 + 0x68
 EROFS_UUID = 1024 + 48
 """Where they have their UUIDs: both superblocks begin at 1024."""
 
-_Nodes = tuple[tuple[str, Node], ...]
 _Made = tuple[Pieces, int]
 """A file system image, and where in it the mark stands."""
 
@@ -47,20 +46,20 @@ class RootFilesystem(NamedTuple):
 
 def root_filesystem(job: Job, kind: RootKind) -> RootFilesystem:
     """The system's root, without what is below `boot/`, as the file system `kind`."""
-    nodes = tuple((path, node) for path, node, _ in job.system.root.nodes)
+    nodes = job.system.root.entries
     uuid = identity(f"root {kind.name}", nodes)
     with progress.task(f"root as {kind.name}"):
         pieces, mark_at = _WRITERS[kind.name](job, nodes, uuid)
     return RootFilesystem(kind, pieces, mark_at, uuid.bytes)
 
 
-def _erofs(job: Job, nodes: _Nodes, uuid: UUID) -> _Made:
+def _erofs(job: Job, nodes: Entries, uuid: UUID) -> _Made:
     from compos.filesystem.erofs import erofs_pieces
 
     return erofs_pieces(nodes, uuid=uuid.bytes), EROFS_UUID
 
 
-def _erofs_zstd(job: Job, nodes: _Nodes, uuid: UUID) -> _Made:
+def _erofs_zstd(job: Job, nodes: Entries, uuid: UUID) -> _Made:
     from compos.filesystem.erofs import write_erofs
 
     image = cached_file(
@@ -73,13 +72,13 @@ def _erofs_zstd(job: Job, nodes: _Nodes, uuid: UUID) -> _Made:
     return (image,), EROFS_UUID
 
 
-def _ext4(job: Job, nodes: _Nodes, uuid: UUID) -> _Made:
+def _ext4(job: Job, nodes: Entries, uuid: UUID) -> _Made:
     from compos.filesystem.ext4 import ext4_pieces
 
     return ext4_pieces(nodes, uuid=uuid.bytes, label="root"), EXT4_UUID
 
 
-def _squashfs(job: Job, nodes: _Nodes, uuid: UUID) -> _Made:
+def _squashfs(job: Job, nodes: Entries, uuid: UUID) -> _Made:
     from compos.filesystem.squashfs import SquashfsCompression, write_squashfs
 
     compression: SquashfsCompression = "gzip" if job.request.compression == "gzip" else "zstd"

@@ -36,7 +36,7 @@ def kernel_squashfs(job: Job) -> list[Output]:
 def kernel_iso(job: Job) -> list[Output]:
     """`-kernel`, `-cmdline`, `.iso`: the root itself as ISO 9660, and the initrd that finds it,
     `-iso-initrd.img`."""
-    nodes = tuple((path, node) for path, node, _ in job.system.root.nodes)
+    nodes = job.system.root.entries
     # ISO 9660 has no UUID: a file with one lies in front of all others, so that its place does not
     # depend on them.
     uuid = identity("root iso", nodes).bytes

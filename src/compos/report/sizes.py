@@ -14,6 +14,7 @@ from compos.config.model import Config
 from compos.output.initrd import segment
 from compos.output.job import Job
 from compos.tree.contents import piece_size
+from compos.tree.entries import Entries
 from compos.tree.node import DIRECTORY, Node
 
 __all__ = ["Part", "system_parts"]
@@ -37,7 +38,7 @@ def system_parts(job: Job, config: Config) -> list[Part]:
     """The parts of the system of `job`, which was composed of `config`, in the order of the YAML's
     sections."""
     names = _names(config)
-    found: dict[str, list[tuple[Component, tuple[tuple[str, Node], ...]]]] = {}
+    found: dict[str, list[tuple[Component, Entries]]] = {}
     for component, nodes in job.system.root.segments:
         found.setdefault(
             names.get(component.location, component.location.partition("[")[0]), []
