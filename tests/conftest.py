@@ -40,8 +40,8 @@ TOOLS = frozenset(
         *("lzop", "mcopy", "mdir", "mke2fs", "mkfs.erofs", "mkfs.ext4", "mkfs.vfat", "mkimage"),
         *("mksquashfs", "modprobe", "mtype", "objcopy", "objdump", "openssl", "qemu-img"),
         *("qemu-system-aarch64", "qemu-system-x86_64", "readelf", "runc", "sbsign"),
-        *("sbverify", "sfdisk", "sgdisk", "skopeo", "strace", "tar", "unsquashfs", "unxz"),
-        *("xorriso", "xz", "zstd"),
+        *("sbverify", "sfdisk", "sgdisk", "skopeo", "ssh", "ssh-keygen", "strace", "tar"),
+        *("unsquashfs", "unxz", "xorriso", "xz", "zstd"),
     )
 )
 """Programs of `tests/packages.txt`."""

@@ -286,3 +286,98 @@ def test_rngd_without_a_source_is_no_failure(tmp_path: Path, arguments: tuple[st
         process.send_signal(signal.SIGTERM)
     assert process.wait(10) == 0
     process.communicate(timeout=10)
+
+
+SYSFS = {
+    "set": ("a/b = 1\n", {"a/b": "1"}, ""),
+    "spaces within, no end of line": ("a/b =\t1 2  ", {"a/b": "1 2"}, ""),
+    "comments": ("# a/b=1\n\n", {}, ""),
+    "the first mistake ends it": ("a/x = 1\na/b = 1\n", {}, "no {0}/sys/a/x here"),
+    "some kernels have it": ("-a/x = 1\na/b = 1\n", {"a/b": "1"}, ""),
+    "no value": ("a/b\n", {}, "not path=value: a/b"),
+}
+
+
+@pytest.mark.parametrize("name", SYSFS)
+def test_sysfs(name: str, tmp_path: Path) -> None:
+    text, expected, error = SYSFS[name]
+    settings, file = tmp_path / "sysfs.d", tmp_path / "sys/a/b"
+    file.parent.mkdir(parents=True)
+    file.touch()
+    settings.mkdir()
+    (settings / "10-own.conf").write_text(text)
+    done = shell(BRICKS / "sysfs/sysfs", "-configDir", settings, "-sysfsDir", tmp_path / "sys")
+    assert done.returncode == (1 if error else 0), done.stderr
+    assert error.format(tmp_path) in done.stderr
+    assert file.read_text() == expected.get("a/b", "")
+
+
+LOOPY = {
+    "nothing": ([], 1, "usage: loopy"),
+    "an unknown option": (["--fast", "file"], 1, "usage: loopy"),
+    "two files": (["one", "two"], 1, "usage: loopy"),
+    "no size": (["-s", "5M", "file"], 1, "5M is no size in MiB"),
+    "no device": (["-d", "/no/loop0", "file"], 2, "no block device /no/loop0"),
+}
+
+
+@pytest.mark.parametrize("name", LOOPY)
+def test_loopy_reports_what_is_wrong(name: str) -> None:
+    arguments, status, message = LOOPY[name]
+    done = shell(BRICKS / "losetup/loopy", *arguments)
+    assert done.returncode == status
+    assert message in done.stderr
+
+
+SWAP = {
+    "nothing": ([], 1, "--path has to be below /var"),
+    "elsewhere": (["--path", "/swap", "--size", "1M"], 1, "--path has to be below /var"),
+    "by detours": (["--path", "/var/../swap", "--size", "1M"], 1, "without .."),
+    "no size": (["--path", "/var/x"], 1, "--size is missing"),
+    "a bad size": (["--path", "/var/x", "--size", "1T"], 1, "1T is no size"),
+    "an unknown option": (["--fast"], 1, "unknown option --fast"),
+    "no value": (["--path"], 1, "--path wants a value"),
+    "not mounted": (
+        ["--path", "/var/x", "--size", "1M", "--condition", "part:/no"],
+        0,
+        "no swap: nothing is mounted at /no",
+    ),
+    "not mounted, required": (
+        ["--path", "/var/x", "--size", "1M", "--condition", "part:/no:true"],
+        1,
+        "nothing is mounted at /no",
+    ),
+    "too small": (
+        ["--path", "/var/x", "--size", "1M", "--condition", "partsize:/proc:1K"],
+        0,
+        "/proc has 0 KiB, not 1K",
+    ),
+    "too small, required": (
+        ["--path", "/var/x", "--size", "1M", "--condition", "partsize:/proc:1K:true"],
+        1,
+        "/proc has 0 KiB, not 1K",
+    ),
+    "a condition of another kind": (
+        ["--path", "/var/x", "--size", "1M", "--condition", "disk:/no"],
+        1,
+        "unknown condition disk:/no",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SWAP)
+def test_swap_reports_what_is_wrong(name: str) -> None:
+    arguments, status, message = SWAP[name]
+    done = shell(BRICKS / "swap/swap.sh", *arguments)
+    assert done.returncode == status, done.stderr
+    assert message in (done.stderr if status else done.stdout)
+
+
+def test_poweroff_wants_a_number() -> None:
+    done = shell(BRICKS / "poweroff/poweroff.sh", "soon")
+    assert (done.returncode, done.stderr) == (1, "poweroff: soon is no number of seconds\n")
+
+
+def test_a_tunnel_is_configured_alike_by_both_bricks() -> None:
+    one, other = (BRICKS / name / "lk-wg-config" for name in ("ip", "wireguard"))
+    assert one.read_bytes() == other.read_bytes()
