@@ -3,8 +3,13 @@ client, the kernel's own tables, QEMU's side of a device."""
 
 from __future__ import annotations
 
+import json
 import os
+import socket
+import struct
 import subprocess
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -65,8 +70,30 @@ services:
     image: compos/node_exporter:v1
   - name: acpid
     image: compos/acpid:v1
+    stop_signal: SIGCONT
+    stop_grace_period: 3s
+    logging: {driver: console}
+  - name: openntpd
+    image: compos/openntpd:v1
+    command: [/usr/sbin/ntpd, -d, -s]
+    binds.add: [/etc/ntpd.conf:/etc/openntpd/ntpd.conf]
+    logging: {driver: console}
+  - name: auditd
+    image: compos/auditd:v1
+    binds.add: [/etc/audit.rules:/etc/audit/audit.rules]
+    logging: {driver: console}
+  - name: open-vm-tools
+    image: compos/open-vm-tools:v1
+    logging: {driver: console}
+  - name: qemu-ga
+    image: compos/qemu-ga:v1
     logging: {driver: console}
 files:
+  - path: etc/ntpd.conf
+    contents: "server 10.0.2.2\\n"
+  - path: etc/audit.rules
+    contents: "-a always,exit -F arch=b64 -S sethostname -k names"
+    mode: "0600"
   - path: root/.ssh/authorized_keys
     source: KEY
     mode: "0600"
@@ -81,23 +108,93 @@ files:
 )
 
 AGAIN = (
-    HEAD
+    HEAD.replace("compos/crun:v1", "compos/crun:v1, compos/dummy:v1")
     + """
+  - name: binfmt
+    image: compos/binfmt:v1
+  - name: foreign
+    image: compos/busybox:v1
+    binds: [/foreign:/foreign]
+    command: [/bin/sh, -c, "/foreign/aarch64 && /foreign/riscv64"]
   - name: show
     image: compos/busybox:v1
-    command: [/bin/cat, /proc/swaps]
+    binds: [/dummy:/dummy]
+    command: [/bin/cat, /proc/swaps, /dummy]
 services:
   - name: poweroff
     image: compos/poweroff:v1
     command: [/bin/sh, /poweroff.sh, "1"]
+files:
+  - {path: foreign/aarch64, source: FOLDER/aarch64, mode: "0755"}
+  - {path: foreign/riscv64, source: FOLDER/riscv64, mode: "0755"}
 """
 )
 
+AHEAD = 3600
+"""Seconds by which our time server is ahead of this machine."""
+
+
+class TimeServer(threading.Thread):
+    """An NTP server on loopback's port 123, which the guest reaches as 10.0.2.2."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind(("127.0.0.1", 123))
+        self.start()
+
+    def run(self) -> None:
+        """Answer until the process ends (RFC 5905, 7.3): version 4, mode 4, stratum 1."""
+        while True:
+            request, client = self.socket.recvfrom(1024)
+            # Seconds since 1900 and their fraction; the request's time of sending comes back.
+            now = int((time.time() + AHEAD + 2208988800) * (1 << 32))
+            head = struct.pack(">BBbbII4s", 0x24, 1, 6, -20, 0, 0, b"TEST")
+            stamp = struct.pack(">Q", now)
+            self.socket.sendto(head + stamp + request[40:48] + stamp + stamp, client)
+
+
+def elf(machine: int, code: list[int]) -> bytes:
+    """A static program for Linux: one segment with the ELF header, its own and the code (elf.h)."""
+    text = struct.pack(f"<{len(code)}I", *code) + MESSAGE
+    base, start = 0x400000, 64 + 56
+    ident = b"\x7fELF" + bytes((2, 1, 1, 0)) + bytes(8)
+    header = struct.pack(
+        "<HHIQQQIHHHHHH", 2, machine, 1, base + start, 64, 0, 0, 64, 56, 1, 0, 0, 0
+    )
+    size = start + len(text)
+    segment = struct.pack("<IIQQQQQQ", 1, 5, 0, base, base, size, size, 0x1000)
+    return ident + header + segment + text
+
+
+MESSAGE = b"from another machine\n"
+
+FOREIGN = {
+    # mov x0, 1; adr x1, MESSAGE; mov x2, length; mov x8, write; svc 0; mov x0, 0; mov x8, exit; svc 0
+    "aarch64": (
+        183,
+        [
+            *(0xD2800020, 0x100000E1, 0xD2800002 | len(MESSAGE) << 5, 0xD2800808, 0xD4000001),
+            *(0xD2800000, 0xD2800BA8, 0xD4000001),
+        ],
+    ),
+    # li a0, 1; auipc a1, 0; addi a1, a1, MESSAGE; li a2, length; li a7, write; ecall; li a0, 0;
+    # li a7, exit; ecall
+    "riscv64": (
+        243,
+        [
+            *(0x00100513, 0x00000597, 0x00058593 | 32 << 20, 0x00000613 | len(MESSAGE) << 20),
+            *(0x04000893, 0x00000073, 0x00000513, 0x05D00893, 0x00000073),
+        ],
+    ),
+}
+
 
 class Machine(NamedTuple):
-    """The running guest with its keys, published ports and disk."""
+    """The running guest with its keys, published ports, disk, and QEMU's end of a port."""
 
     guest: Guest
+    agent: Path
     key: Path
     ssh: int
     metrics: int
@@ -121,11 +218,14 @@ def machine(
     prefix = built(SYSTEM.replace("KEY", str(folder / "key.pub")))
     ssh, metrics = free_port(), free_port()
     options = ["--publish", f"{ssh}:22", "--publish", f"{metrics}:9100", "--disk", str(disk)]
+    options += ["--device", "virtio-serial-pci"]
+    if os.geteuid() == 0:
+        TimeServer()
     log = folder / "console.log"
     with Guest(prefix, *options, "--state", str(folder / "state"), log=log) as guest:
         guest.expect("Server listening on 0.0.0.0 port 22", 180)
         guest.prompt()
-        yield Machine(guest, folder / "key", ssh, metrics, disk)
+        yield Machine(guest, folder / "agent", folder / "key", ssh, metrics, disk)
 
 
 def login(machine: Machine, key: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -204,18 +304,85 @@ def test_node_exporter(machine: Machine) -> None:
     assert "node_memory_SwapTotal_bytes 1.677312e+07" in page
 
 
+def monitor(guest: Guest, *commands: str) -> None:
+    """Give QEMU's monitor commands, and go back to the console."""
+    guest.type("\x01c")
+    for command in commands:
+        guest.type(f"{command}\n")
+        guest.expect(r"\(qemu\) ", 20)
+    guest.type("\x01c")
+
+
+def test_open_vm_tools_says_where_it_is_of_no_use(machine: Machine) -> None:
+    assert "open-vm-tools: this machine is none of VMware's" in machine.guest.text()
+
+
+def test_auditd(machine: Machine) -> None:
+    machine.guest.run("hostname another")
+    found = ""
+    for _ in range(20):
+        found = machine.guest.run("grep names /var/log/audit/audit.log")
+        if "type=SYSCALL" in found.replace("\n", ""):
+            break
+        time.sleep(1)
+    assert 'comm="hostname"' in found.replace("\n", "")
+
+
+@pytest.mark.root
+def test_openntpd(machine: Machine) -> None:
+    """The guest's clock follows our server's."""
+    deadline = time.monotonic() + 60
+    while True:
+        clock = [line for line in machine.guest.run("date +%s").splitlines() if line.isdecimal()]
+        ahead = int(clock[0]) - time.time()
+        if abs(ahead - AHEAD) < 60:
+            return
+        assert time.monotonic() < deadline, f"{ahead:.0f} s ahead:\n{machine.guest.text()[-2000:]}"
+        time.sleep(1)
+
+
+def test_qemu_ga(machine: Machine) -> None:
+    monitor(
+        machine.guest,
+        f"chardev-add socket,id=agent,path={machine.agent},server=on,wait=off",
+        "device_add virtserialport,chardev=agent,name=org.qemu.guest_agent.0",
+    )
+    with socket.socket(socket.AF_UNIX) as agent:
+        agent.settimeout(60)
+        agent.connect(str(machine.agent))
+        answers = agent.makefile("r")
+        for command in ("guest-ping", "guest-info", "guest-network-get-interfaces"):
+            agent.sendall(json.dumps({"execute": command}).encode() + b"\n")
+            answer = json.loads(answers.readline())["return"]
+            if command == "guest-info":
+                assert {
+                    "name": "guest-shutdown",
+                    "enabled": True,
+                    "success-response": False,
+                } in answer["supported_commands"]
+    eth0 = next(one for one in answer if one["name"] == "eth0")
+    assert "10.0.2.15" in [address["ip-address"] for address in eth0["ip-addresses"]]
+
+
 def test_acpid_and_swap_on_the_next_boot(
     machine: Machine, built: Callable[[str], Path], tmp_path: Path
 ) -> None:
-    machine.guest.type("\x01c")
-    machine.guest.type("system_powerdown\n")
+    machine.guest.type("\x01csystem_powerdown\n")
     machine.guest.expect(r"acpid: power button", 60)
     assert machine.guest.process.wait(90) == 0
+    # Both end in order when they are asked to.
+    for service in ("auditd", "openntpd"):
+        assert f"service {service} stopped: exit status 0" in machine.guest.text()
     options = ("--disk", str(machine.disk), "--state", str(tmp_path / "state"))
-    with Guest(built(AGAIN), *options, log=tmp_path / "console.log") as guest:
+    for name, (machine_code, code) in FOREIGN.items():
+        (tmp_path / name).write_bytes(elf(machine_code, code))
+    prefix = built(AGAIN.replace("FOLDER", str(tmp_path)))
+    with Guest(prefix, *options, log=tmp_path / "console.log") as guest:
         assert guest.process.wait(180) == 0
         text = guest.text()
     assert "swap: 16777216 bytes in /var/external/swap/file" in text
     assert "16380" in text
+    assert "\ndummy\n" in text, "a file of the brick in init"
+    assert text.count(MESSAGE.decode().strip()) == 2, "both architectures' programs ran"
     assert "service poweroff started" in text
     assert "reboot: Power down" in text

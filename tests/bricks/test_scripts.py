@@ -312,6 +312,63 @@ def test_sysfs(name: str, tmp_path: Path) -> None:
     assert file.read_text() == expected.get("a/b", "")
 
 
+FORMATS = (
+    "# a comment\n:one:M::x:y:/bin/sh:CF\n\n,qemu-{0},M,,x,y,/bin/sh,\n:qemu-{0}:M::z:y:/bin/sh:"
+)
+
+
+def test_binfmt_registers_all_but_the_machines_own(tmp_path: Path) -> None:
+    (tmp_path / "binfmt.d").mkdir()
+    (tmp_path / "binfmt.d/x.conf").write_text(FORMATS.format("s390x"))
+    (tmp_path / "misc").mkdir()
+    (tmp_path / "misc/one").write_text("enabled\n")
+    (tmp_path / "misc/register").touch()
+    script = tmp_path / "binfmt"
+    text = (BRICKS / "binfmt/binfmt").read_text()
+    for machine, last in (("s390x", ",qemu-s390x,M,,"), ("riscv64", ":qemu-s390x:M::z")):
+        script.write_text(text.replace("$(uname -m)", machine))
+        done = shell(script, "-dir", tmp_path / "binfmt.d", "-mount", tmp_path / "misc")
+        assert (done.returncode, done.stderr) == (0, "")
+        # A file stands in for the kernel: it has the line that was written last.
+        assert (tmp_path / "misc/register").read_text().startswith(last)
+        assert (tmp_path / "misc/one").read_text() == "-1\n", "the old entry is removed"
+
+
+MACHINES = {
+    "aarch64": (2, "little", 183),
+    "arm": (1, "little", 40),
+    "loongarch64": (2, "little", 258),
+    "ppc64le": (2, "little", 21),
+    "riscv64": (2, "little", 243),
+    "s390x": (2, "big", 22),
+    "x86_64": (2, "little", 62),
+}
+"""Class, byte order and `e_machine` of each architecture's ELF files (elf.h)."""
+
+
+@pytest.mark.parametrize("kind", [2, 3], ids=["executable", "position-independent"])
+def test_binfmt_knows_each_architectures_programs(kind: int) -> None:
+    rows = [
+        line.encode().decode("unicode_escape").encode("latin-1").split(b":")
+        for line in (BRICKS / "binfmt/qemu.conf").read_text().splitlines()
+        if line.startswith(":")
+    ]
+    assert len(rows) == len(MACHINES)
+    for name, (size, order, machine) in MACHINES.items():
+        ident = bytes((0x7F, *b"ELF", size, 1 if order == "little" else 2, 1, 3, *bytes(8)))
+        # The four header fields behind it are as wide in both classes.
+        header = ident + b"".join(
+            number.to_bytes(2, "big" if order == "big" else "little") for number in (kind, machine)
+        )
+        taken = [
+            row[1].decode()
+            for row in rows
+            if bytes(a & m for a, m in zip(header, row[5], strict=True))
+            == bytes(a & m for a, m in zip(row[4], row[5], strict=True))
+        ]
+        assert taken == [f"qemu-{name}"]
+
+
 LOOPY = {
     "nothing": ([], 1, "usage: loopy"),
     "an unknown option": (["--fast", "file"], 1, "usage: loopy"),
