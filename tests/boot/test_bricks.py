@@ -27,16 +27,13 @@ kernel:
   modules: [auto, ext4, dummy, nft_compat, xt_tcpudp]
 init: [compos/init:v1, compos/crun:v1]
 onboot:
-  - name: disk
-    image: compos/busybox:v1
-    command: [/bin/true]
-    runtime:
-      mkdir: [/var/external]
-      mounts: [{type: ext4, source: /dev/sda, destination: /var/external}]
   - name: swap
     image: compos/swap:v1
     command: [/swap.sh, --path, /var/external/swap/file, --size, 16M, --encrypt,
               --condition, "partsize:/var/external:32M:true"]
+    runtime:
+      mkdir: [/var/external]
+      mounts: [{type: ext4, source: /dev/sda, destination: /var/external}]
 """
 
 SYSTEM = (
@@ -386,3 +383,15 @@ def test_acpid_and_swap_on_the_next_boot(
     assert text.count(MESSAGE.decode().strip()) == 2, "both architectures' programs ran"
     assert "service poweroff started" in text
     assert "reboot: Power down" in text
+
+
+def test_a_static_address(built: Callable[[str], Path], tmp_path: Path) -> None:
+    """The example: an address, a route and name servers without DHCP."""
+    port = free_port()
+    options = ("--publish", f"{port}:80", "--state", str(tmp_path / "state"))
+    with Guest(built("static-ip"), *options, log=tmp_path / "console.log") as guest:
+        assert fetch(port) == "At a fixed address\n"
+        guest.prompt()
+        assert "nameserver 10.0.2.3" in guest.run("cat /etc/resolv.conf")
+        assert "default via 10.0.2.2" in guest.run("ip route")
+        assert guest.power_off() == 0

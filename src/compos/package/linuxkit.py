@@ -23,7 +23,6 @@ _EQUALS = {
     # LinuxKit's kernel has the drivers of real machines, which the cloud kernel lacks.
     "kernel": "kernel-generic",
     "firmware-all": "firmware",
-    "openntpd": "chrony",
 }
 """Packages whose brick has another name."""
 
