@@ -57,9 +57,12 @@ FLAGS = (
 )
 
 BRICKS = Path(__file__).resolve().parent / "bricks"
-PROGRAMS = {"init": ("init/src",)}
+PROGRAMS = {
+    "init": ("init/src",),
+    "metadata": ("metadata/src", "init/src/base"),
+}
 """A brick that has a program in C, and the folders of its sources, below `bricks`: includes are
-written from there. It becomes `bin/ARCHITECTURE/BRICK` of the brick."""
+written from the folder `src`. It becomes `bin/ARCHITECTURE/BRICK` of the brick."""
 
 LOADER = Path(__file__).resolve().parent / "src" / "compos" / "boot" / "loader"
 LOADER_ORIGINS = {"mbr": 0x600, "loader": 0x7C00}
@@ -156,7 +159,8 @@ def _is_current(brick: str, architecture: str) -> bool:
 
 
 def _options(brick: str, architecture: str) -> list[str]:
-    includes = [f"-I{folder}" for folder in PROGRAMS[brick]]
+    roots = [folder[: folder.index("/src") + 4] for folder in PROGRAMS[brick]]
+    includes = [f"-I{root}" for root in roots]
     return ["-target", TARGETS[architecture], *FLAGS, *includes, *WARNINGS]
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from hatch_build import PROGRAMS
 from tests.bricks.compiler import DRIVERS, SOURCES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -18,9 +19,10 @@ BUILT = shutil.ignore_patterns("*.bin", "*.stamp")
 
 def copied(folder: Path) -> Path:
     """The hook and the sources alone, in a folder of their own."""
-    (folder / "bricks/init").mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     shutil.copy(ROOT / "hatch_build.py", folder)
-    shutil.copytree(ROOT / "bricks/init/src", folder / "bricks/init/src")
+    for brick in PROGRAMS:
+        shutil.copytree(ROOT / f"bricks/{brick}/src", folder / f"bricks/{brick}/src")
     shutil.copytree(
         ROOT / "src/compos/boot/loader", folder / "src/compos/boot/loader", ignore=BUILT
     )
@@ -40,7 +42,9 @@ def test_any_folder_gives_the_same_static_program(tmp_path: Path) -> None:
         done = build(folder, "amd64")
         assert done.returncode == 0, done.stderr
         program = folder / "bricks/init/bin/amd64/init"
-        assert done.stdout == f"{program}\n"
+        assert done.stdout.splitlines() == [
+            str(folder / f"bricks/{brick}/bin/amd64/{brick}") for brick in PROGRAMS
+        ]
         programs.append(program.read_bytes())
     assert programs[0] == programs[1]
     assert str(tmp_path).encode() not in programs[0]

@@ -1,0 +1,637 @@
+"""The metadata brick's program against each cloud's service, and against servers, discs and user
+data that mean harm: whatever they do ends in a line or two and a status of 0, in time, and nothing
+is written outside /run/config."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from tests.bricks.programs import DRIVERS, compile_brick
+from tests.machine import unshared
+
+WORLD = DRIVERS / "metadata" / "world.py"
+KEY = "ssh-ed25519 AAAAC3Nz someone@somewhere"
+TOKEN = "X-aws-ec2-metadata-token"
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return compile_brick("metadata", tmp_path_factory.mktemp("metadata"))
+
+
+@pytest.fixture(scope="module")
+def disc_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return compile_brick("metadata", tmp_path_factory.mktemp("disc"), driver="disc")
+
+
+class Outcome(NamedTuple):
+    """What a run left: `files` has mode and contents by path below /run; `requests` are raw."""
+
+    seconds: float
+    status: int
+    said: str
+    hostname: str
+    files: dict[str, list[str]]
+    requests: list[str]
+
+    def config(self) -> dict[str, str]:
+        """The files of /run/config without their modes; the program leaves nothing else in /run."""
+        assert [path for path in self.files if path.split("/")[0] != "config"] == []
+        return {
+            path.removeprefix("config/"): text
+            for path, (_, text) in self.files.items()
+            if text != "directory"
+        }
+
+
+def run(
+    program: Path,
+    *arguments: str,
+    replies: dict[str, Any] | None = None,
+    files: dict[str, str] | None = None,
+) -> Outcome:
+    """The program in its world, with a server only if there are replies."""
+    task = {
+        "command": [str(program), *arguments],
+        "replies": replies or {},
+        "files": files or {},
+    }
+    command = [*unshared("-m", "-n", "-u"), sys.executable, str(WORLD)]
+    done = subprocess.run(
+        command, input=json.dumps(task), capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    return Outcome(**json.loads(done.stdout))
+
+
+def reply(text: str, *headers: str, status: int = 200) -> str:
+    """A plain response."""
+    head = [f"HTTP/1.1 {status} Some", f"Content-Length: {len(text)}", *headers]
+    return "\r\n".join([*head, "", text])
+
+
+def serve(prefix: str, values: dict[str, str], *headers: str) -> dict[str, str]:
+    return {f"GET {prefix}{path}": reply(text, *headers) for path, text in values.items()}
+
+
+EC2 = {
+    "hostname": "ip-10-0-0-1.internal",
+    "public-ipv4": "1.2.3.4",
+    "local-ipv4": "10.0.0.1\n",
+    "placement/availability-zone": "eu-1a",
+    "instance-type": "t3.nano",
+    "instance-id": "i-1",
+    "local-hostname": "ip-10-0-0-1",
+    "public-keys/0/openssh-key": f"{KEY}\n",
+}
+EC2_FILES = {
+    "hostname": "ip-10-0-0-1.internal",
+    "public_ipv4": "1.2.3.4",
+    "local_ipv4": "10.0.0.1",
+    "availability_zone": "eu-1a",
+    "instance_type": "t3.nano",
+    "instance_id": "i-1",
+    "local_hostname": "ip-10-0-0-1",
+    "ssh/authorized_keys": f"{KEY}\n",
+    "userdata": "for you",
+}
+USER_DATA = {"GET /latest/user-data": reply("for you")}
+IMITATION = {**serve("/latest/meta-data/", EC2), **USER_DATA}
+AWS = {"PUT /latest/api/token": reply("TOKEN=="), **IMITATION}
+HETZNER = {
+    **serve(
+        "/hetzner/v1/metadata/",
+        {
+            "hostname": "box",
+            "public-ipv4": "1.2.3.4",
+            "instance-id": "42",
+            "public-keys": json.dumps([KEY, "ssh-rsa B"]),
+        },
+    ),
+    "GET /hetzner/v1/userdata": reply("for you"),
+    **serve("/latest/meta-data/", {"hostname": "box", "local-ipv4": "10.0.0.1"}),
+}
+GOOGLE = serve(
+    "/computeMetadata/v1/",
+    {
+        "instance/hostname": "vm.c.project.internal",
+        "project/attributes/ssh-keys": f"me:{KEY}\nno colon\nyou:ssh-rsa B",
+        "instance/attributes/user-data": "for you",
+    },
+    "Metadata-Flavor: Google",
+)
+VULTR = serve(
+    "/v1/",
+    {
+        "hostname": "v",
+        "interfaces/0/ipv4/address": "1.2.3.4",
+        "interfaces/1/ipv4/address": "10.0.0.1",
+        "interfaces/1/ipv4/netmask": "255.0.0.0",
+        "region/regioncode": "AMS",
+        "instanceid": "7",
+        "public-keys": KEY,
+    },
+)
+OCEAN = serve(
+    "/metadata/v1/",
+    {
+        "hostname": "droplet",
+        "interfaces/public/0/ipv4/address": "1.2.3.4",
+        "interfaces/private/0/ipv4/address": "10.0.0.1",
+        "region": "nyc3",
+        "id": "9",
+        "public-keys": KEY,
+        "user-data": "for you",
+    },
+)
+CONF = f"""ID=abc
+HOSTNAME=scw-1
+LOCATION_ZONE_ID=par1
+PUBLIC_IP_ADDRESS=1.2.3.4
+PRIVATE_IP=10.0.0.1
+SSH_PUBLIC_KEYS=1
+SSH_PUBLIC_KEYS_0_KEY='{KEY}'
+"""
+SCALEWAY = {
+    "169.254.42.42 GET /conf": reply(CONF),
+    "169.254.42.42 GET /user_data/cloud-init": reply("for you"),
+}
+
+CLOUDS: dict[str, tuple[dict[str, str], str, dict[str, str]]] = {
+    "aws": (AWS, "AWS", EC2_FILES),
+    "openstack": (IMITATION, "openstack", EC2_FILES),
+    "gcp": (
+        GOOGLE,
+        "GCP",
+        {
+            "hostname": "vm.c.project.internal",
+            "ssh/authorized_keys": f"{KEY}\nssh-rsa B\n",
+            "userdata": "for you",
+        },
+    ),
+    "hetzner": (
+        HETZNER,
+        "Hetzner",
+        {
+            "hostname": "box",
+            "public_ipv4": "1.2.3.4",
+            "local_ipv4": "10.0.0.1",
+            "instance_id": "42",
+            "ssh/authorized_keys": f"{KEY}\nssh-rsa B\n",
+            "userdata": "for you",
+        },
+    ),
+    "vultr": (
+        VULTR,
+        "Vultr",
+        {
+            "hostname": "v",
+            "public_ipv4": "1.2.3.4",
+            "private_ipv4": "10.0.0.1",
+            "private_netmask": "255.0.0.0",
+            "region_code": "AMS",
+            "instance_id": "7",
+            "ssh/authorized_keys": f"{KEY}\n",
+        },
+    ),
+    "digitalocean": (
+        OCEAN,
+        "DigitalOcean",
+        {
+            "hostname": "droplet",
+            "public_ipv4": "1.2.3.4",
+            "private_ipv4": "10.0.0.1",
+            "region": "nyc3",
+            "id": "9",
+            "ssh/authorized_keys": f"{KEY}\n",
+            "userdata": "for you",
+        },
+    ),
+    "scaleway": (
+        SCALEWAY,
+        "Scaleway",
+        {
+            "hostname": "scw-1",
+            "instance_id": "abc",
+            "instance_location": "par1",
+            "public_ip": "1.2.3.4",
+            "private_ip": "10.0.0.1",
+            "ssh/authorized_keys": f"{KEY}\n",
+            "userdata": "for you",
+        },
+    ),
+}
+"""By argument: the service's replies, the provider's name, and the files of /run/config."""
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("cloud", CLOUDS)
+def test_a_cloud(program: Path, cloud: str) -> None:
+    replies, name, wanted = CLOUDS[cloud]
+    outcome = run(program, cloud, replies=replies)
+    assert outcome.said == f"metadata: found {name}\n"
+    assert outcome.status == 0
+    assert outcome.config() == {**wanted, "provider": name}
+    assert outcome.hostname == wanted["hostname"]
+    assert outcome.files["config/ssh"] == ["755", "directory"]
+    assert outcome.files["config/ssh/authorized_keys"][0] == "600"
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("cloud", CLOUDS)
+def test_each_cloud_is_told_from_the_others(program: Path, cloud: str) -> None:
+    """Several imitate AWS's service, which comes first."""
+    replies, name, wanted = CLOUDS[cloud]
+    outcome = run(program, replies=replies)
+    assert outcome.config() == {**wanted, "provider": name}
+
+
+@pytest.mark.root
+def test_what_the_services_are_sent(program: Path) -> None:
+    requests = run(program, "aws", replies=AWS).requests
+    assert f"{TOKEN}-ttl-seconds: 300\r\n" in requests[0]
+    assert "Content-Length: 0\r\n" in requests[0]
+    assert all(f"{TOKEN}: TOKEN==\r\n" in one for one in requests[1:])
+    for one in run(program, "gcp", replies=GOOGLE).requests:
+        assert "Host: metadata.google.internal\r\n" in one
+        assert "Metadata-Flavor: Google\r\n" in one
+    user_data = run(program, "scaleway", replies=SCALEWAY).requests[-1]
+    assert user_data.startswith("169.254.42.42 low GET /user_data/cloud-init "), "it is for root"
+
+
+@pytest.mark.root
+def test_the_older_service_only_where_the_newer_is_missing(program: Path) -> None:
+    for status in (404, 405, 501):
+        replies = {**AWS, "PUT /latest/api/token": reply("", status=status)}
+        assert run(program, "aws", replies=replies).config()["provider"] == "AWS"
+        replies["PUT /latest/api/token"] = reply("", "Server: EC2ws", status=status)
+        assert run(program, replies=replies).config()["provider"] == "AWS"
+    for status in (401, 403, 500):
+        replies = {**AWS, "PUT /latest/api/token": reply("", status=status)}
+        outcome = run(program, "aws", replies=replies)
+        assert outcome.said == (
+            f"metadata: AWS: /latest/api/token: no token, status {status}\n"
+            "metadata: no provider found\n"
+        )
+        assert outcome.files == {}
+
+
+@pytest.mark.root
+def test_no_cloud_and_no_network(program: Path) -> None:
+    for replies in ({}, {"GET /": reply("something else")}):
+        outcome = run(program, replies=replies)
+        assert outcome.said == "metadata: no provider found\n"
+        assert (outcome.status, outcome.files, outcome.hostname) == (0, {}, "unchanged")
+        assert outcome.seconds < 25
+
+
+@pytest.mark.root
+def test_the_arguments(program: Path) -> None:
+    unknown = run(program, "aws", "clouds")
+    assert (unknown.status, unknown.said) == (1, "metadata: clouds: unknown provider\n")
+    named = run(program, "vmware", "equinixmetal", "file=/nowhere")
+    assert named.status == 0
+    assert [line.split(": ")[1] for line in named.said.splitlines()] == [
+        "vmware",
+        "equinixmetal",
+        "no provider found",
+    ]
+    detailed = run(program, "-v", "file=/nowhere")
+    assert "metadata: trying file=/nowhere\n" in detailed.said
+    # A file comes after the network, whatever the order of arguments.
+    files = {"/run/given": "from a file"}
+    outcome = run(program, "file=/run/given", "vultr", replies=VULTR, files=files)
+    assert outcome.files["config/provider"][1] == "Vultr"
+    outcome = run(program, "vultr", "file=/run/given", files=files)
+    assert outcome.files["config/provider"][1] == "/run/given"
+    assert outcome.files["config/userdata"][1] == "from a file"
+
+
+CHUNKED = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+USES = {
+    "chunked": CHUNKED + "3;x=y\r\nfor\r\n4\r\n you\r\n0\r\n\r\n",
+    "without a length": "HTTP/1.1 200 OK\r\n\r\nfor you",
+    "of HTTP/1.0, with bare line ends": "HTTP/1.0 200 OK\nContent-Length: 7\n\nfor you",
+    "behind an interim response": "HTTP/1.1 103 Early\r\nLink: x\r\n\r\n" + reply("for you"),
+}
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("response", USES.values(), ids=USES)
+def test_responses_that_are_valid(program: Path, response: str) -> None:
+    outcome = run(program, "aws", replies={**AWS, "GET /latest/user-data": response})
+    assert outcome.config()["userdata"] == "for you"
+    assert outcome.said == "metadata: found AWS\n"
+
+
+@pytest.mark.root
+def test_redirects(program: Path) -> None:
+    path = "GET /latest/user-data"
+    for location in ("/other", "http://169.254.169.254/other"):
+        moved = reply("", f"Location: {location}", status=301)
+        replies = {**AWS, path: moved, "GET /other": reply("for you")}
+        assert run(program, "aws", replies=replies).config()["userdata"] == "for you"
+    for location, said in {
+        "http://10.0.0.1/": "redirected elsewhere: http://10.0.0.1/",
+        "//10.0.0.1/": "redirected elsewhere: //10.0.0.1/",
+        "https://169.254.169.254/x": "redirected elsewhere: https://169.254.169.254/x",
+        "/a b": "redirected to what is no address",
+        "/latest/user-data": "redirected more than 3 times",
+    }.items():
+        replies = {**AWS, path: reply("", f"Location: {location}", status=302)}
+        outcome = run(program, "aws", replies=replies)
+        assert outcome.said == (f"metadata: AWS: /latest/user-data: {said}\nmetadata: found AWS\n")
+
+
+HOSTILE: dict[str, str | list[str]] = {
+    "silence": "",
+    "no HTTP": "SSH-2.0-OpenSSH\r\n",
+    "an end at once": "HTTP/1.1 200",
+    "an end in the body": "HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nshort",
+    "a status that is none": "HTTP/1.1 9999 X\r\n\r\n",
+    "a negative length": "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
+    "a length with a tail": "HTTP/1.1 200 OK\r\nContent-Length: 1x\r\n\r\na",
+    "two lengths": "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
+    "a length beyond all": "HTTP/1.1 200 OK\r\nContent-Length: 999999999999999\r\n\r\n",
+    "an unknown encoding": "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n",
+    "a chunk without a size": f"{CHUNKED}\r\n",
+    "a chunk of a negative size": f"{CHUNKED}-1\r\nx\r\n",
+    "a chunk beyond all": f"{CHUNKED}fffffffffffffff\r\n",
+    "a chunk longer than it says": f"{CHUNKED}1\r\nabc\r\n0\r\n\r\n",
+    "chunks for ever": [CHUNKED, "1\r\na\r\n" * 1000],
+    "headers for ever": ["HTTP/1.1 200 OK\r\n", "X: y\r\n" * 1000],
+    "one header for ever": ["HTTP/1.1 200 OK\r\nX: ", "y" * 10000],
+    "interim responses for ever": ["HTTP/1.1 100 Continue\r\n\r\n"],
+    "a body for ever": ["HTTP/1.1 200 OK\r\n\r\n", "x" * 10000],
+    "zero bytes": "\0" * 5000,
+}
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("response", HOSTILE.values(), ids=HOSTILE)
+def test_a_hostile_server(program: Path, response: str | list[str]) -> None:
+    """When it is looked for, with the usual list of providers, and in the middle."""
+    outcome = run(program, "aws", "digitalocean", replies={"PUT /latest/api/token": response})
+    assert outcome.status == 0
+    assert outcome.said.count("\n") == 2, outcome.said
+    assert outcome.said.startswith("metadata: AWS: /latest/api/token: ")
+    assert outcome.files == {}
+    assert outcome.seconds < 8
+    replies = {**AWS, "GET /latest/meta-data/public-ipv4": response}
+    outcome = run(program, "aws", replies=replies)
+    assert outcome.status == 0
+    assert outcome.said.count("\n") == 2, outcome.said
+    config = outcome.config()
+    assert config == {"hostname": "ip-10-0-0-1.internal", "provider": "AWS"}
+    assert outcome.seconds < 8
+
+
+@pytest.mark.root
+def test_user_data_without_an_end(program: Path) -> None:
+    body = ["HTTP/1.1 200 OK\r\n\r\n", "x" * 100000]
+    outcome = run(program, "aws", replies={**AWS, "GET /latest/user-data": body})
+    assert "/latest/user-data: the response is longer than 4194304 bytes\n" in outcome.said
+    assert "userdata" not in outcome.config()
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("name", ["a\nb", "../x", "a b", "-x", "x" * 300, "\x1b[2J", ""])
+def test_what_is_no_host_name(program: Path, name: str) -> None:
+    replies = {**VULTR, "GET /v1/hostname": reply(name)}
+    outcome = run(program, "vultr", replies=replies)
+    assert outcome.said.startswith("metadata: Vultr: its host name is no host name\n")
+    assert outcome.hostname == "unchanged"
+    assert "hostname" not in outcome.config()
+
+
+@pytest.mark.root
+def test_a_long_host_name(program: Path) -> None:
+    name = "web." + "x" * 70
+    outcome = run(program, "vultr", replies={**VULTR, "GET /v1/hostname": reply(name)})
+    assert outcome.hostname == "web"
+    assert outcome.config()["hostname"] == name
+
+
+@pytest.mark.root
+def test_keys_with_control_characters(program: Path) -> None:
+    keys = f"# a comment\n\n{KEY}\r\nssh-rsa \x1b]0;x\x07\n\0\nssh-rsa Z"
+    outcome = run(program, "vultr", replies={**VULTR, "GET /v1/public-keys": reply(keys)})
+    assert outcome.config()["ssh/authorized_keys"] == f"{KEY}\nssh-rsa Z\n"
+
+
+def files_of(program: Path, data: str) -> Outcome:
+    return run(program, "file=/run/given", files={"/run/given": data})
+
+
+@pytest.mark.root
+def test_user_data_as_files(program: Path) -> None:
+    data = json.dumps(
+        {
+            "ssh": {
+                "perm": "0700",
+                "entries": {"authorized_keys": {"perm": "0600", "content": KEY}},
+            },
+            "motd": {"content": 'caf\u00e9 "\U0001f600"\n\0\\'},
+            "closed": {"perm": "0500", "entries": {"in": {"entries": {}}}},
+            "empty": {"content": ""},
+        }
+    )
+    outcome = files_of(program, data)
+    assert outcome.said == "metadata: found /run/given\n"
+    del outcome.files["given"], outcome.files["config"]
+    text = 'caf\u00e9 "\U0001f600"\n\0\\'.encode().decode("latin-1")
+    assert outcome.files == {
+        "config/provider": ["644", "/run/given"],
+        "config/userdata": ["644", data],
+        "config/ssh": ["700", "directory"],
+        "config/ssh/authorized_keys": ["600", KEY],
+        "config/motd": ["644", text],
+        "config/closed": ["500", "directory"],
+        "config/closed/in": ["755", "directory"],
+        "config/empty": ["644", ""],
+    }
+
+
+BAD_ENTRIES = {
+    "content and entries": '{"a": {"content": "", "entries": {}}}',
+    "neither": '{"a": {}}',
+    "no object": '{"a": 1}',
+    "content that is no string": '{"a": {"content": 1}}',
+    "entries that are no object": '{"a": {"entries": []}}',
+    "a mode that is none": '{"a": {"perm": "0999", "content": ""}}',
+    "a mode that is a number": '{"a": {"perm": 420, "content": ""}}',
+    "setuid": '{"a": {"perm": "4755", "content": ""}}',
+    "a path": '{"a/b": {"content": ""}}',
+    "an absolute path": '{"/etc/passwd": {"content": ""}}',
+    "the parent": '{"..": {"content": ""}}',
+    "the parent's entries": '{"..": {"entries": {"x": {"content": ""}}}}',
+    "itself": '{".": {"entries": {"x": {"content": ""}}}}',
+    "nothing": '{"": {"content": ""}}',
+    "a zero byte": '{"a\\u0000b": {"content": ""}}',
+    "a long name": json.dumps({"x" * 300: {"content": ""}}),
+    "a file that is a directory": '{"provider": {"entries": {"x": {"content": ""}}}}',
+}
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("data", BAD_ENTRIES.values(), ids=BAD_ENTRIES)
+def test_an_entry_that_is_invalid(program: Path, data: str) -> None:
+    """It alone is left out."""
+    data = f'{{"provider": {{"content": ""}}, {data[1:-1]}, "good": {{"content": "x"}}}}'
+    outcome = files_of(program, data)
+    assert outcome.status == 0
+    assert outcome.said.count("\n") == 2, outcome.said
+    assert outcome.said.startswith("metadata: found /run/given\nmetadata: user data: ")
+    assert set(outcome.files) == {
+        "given",
+        *("config", "config/provider", "config/userdata", "config/good"),
+    }
+
+
+NO_JSON = {
+    "cut": '{"a": ',
+    "a comma": '{"a": {"content": ""},}',
+    "more": "{} {}",
+    "many brackets": '{"a":' + "[" * 100000,
+    "many objects": '{"a":' * 100000,
+    "many values": '{"a": [' + "0," * 200000 + "0]}",
+    "a control character": '{"a": "\n"}',
+    "an escape that is none": r'{"a": "\x"}',
+    "half an escape": r'{"a": "\u12',
+    "a number that is none": '{"a": 01}',
+    "a name that is none": "{a: 1}",
+}
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("data", NO_JSON.values(), ids=NO_JSON)
+def test_what_begins_like_json(program: Path, data: str) -> None:
+    outcome = files_of(program, data)
+    assert outcome.status == 0
+    lines = outcome.said.splitlines()
+    assert lines[1].startswith("metadata: user data: no valid JSON, and so no files of it: ")
+    assert len(lines) == 2
+    assert outcome.files["config/userdata"][1] == data
+    assert set(outcome.files) == {"given", "config", "config/provider", "config/userdata"}
+
+
+@pytest.mark.root
+def test_links_are_not_followed(program: Path, tmp_path: Path) -> None:
+    """Of an earlier run, or of whoever else writes there."""
+    script = (
+        "mkdir -p /run/config /run/other; ln -s /run/other /run/config/ssh;"
+        'ln -s /run/other/made /run/config/motd; exec "$0" file=/run/given'
+    )
+    data = '{"ssh": {"entries": {"x": {"content": "1"}}}, "motd": {"content": "2"}}'
+    task_files = {"/run/given": data}
+    outcome = run(Path("/bin/sh"), "-c", script, str(program), files=task_files)
+    assert "metadata: user data: ssh: " in outcome.said
+    assert outcome.files["config/motd"] == ["644", "2"]
+    assert not [path for path in outcome.files if path.startswith("other/")]
+
+
+@pytest.mark.root
+def test_cloud_config_is_saved_and_no_more(program: Path) -> None:
+    outcome = files_of(program, "#cloud-config\nhostname: x\n")
+    assert outcome.said.endswith(
+        "metadata: user data: a #cloud-config is saved as userdata, and not carried out\n"
+    )
+    assert outcome.files["config/userdata"][1] == "#cloud-config\nhostname: x\n"
+
+
+def read_disc(program: Path, folder: Path) -> Outcome:
+    return run(program, str(folder))
+
+
+@pytest.mark.root
+def test_discs(disc_program: Path, tmp_path: Path) -> None:
+    linuxkit = tmp_path / "linuxkit"
+    linuxkit.mkdir()
+    (linuxkit / "config").write_text("for you")
+    assert read_disc(disc_program, linuxkit).config() == {"provider": "disc", "userdata": "for you"}
+    cloud = tmp_path / "cloud"
+    cloud.mkdir()
+    (cloud / "user-data").write_text("for you")
+    (cloud / "config").write_text("not this")
+    (cloud / "meta-data").write_text(
+        "instance-id: 'i-7'\r\nlocal-hostname: \"web-1\"  \n other: x\n"
+    )
+    outcome = read_disc(disc_program, cloud)
+    assert outcome.config() == {
+        "provider": "disc",
+        "userdata": "for you",
+        "hostname": "web-1",
+        "instance_id": "i-7",
+    }
+    assert outcome.hostname == "web-1"
+    stack = tmp_path / "stack" / "openstack" / "latest"
+    stack.mkdir(parents=True)
+    (stack / "user_data").write_text("for you")
+    metadata = {
+        "hostname": "node.local",
+        "uuid": "u-1",
+        "availability_zone": "nova",
+        "public_keys": {"one": f"{KEY}\n", "two": "ssh-rsa B"},
+    }
+    (stack / "meta_data.json").write_text(json.dumps(metadata))
+    assert read_disc(disc_program, tmp_path / "stack").config() == {
+        "provider": "disc",
+        "userdata": "for you",
+        "hostname": "node.local",
+        "instance_id": "u-1",
+        "availability_zone": "nova",
+        "ssh/authorized_keys": f"{KEY}\nssh-rsa B\n",
+    }
+
+
+@pytest.mark.root
+def test_a_hostile_disc(disc_program: Path, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("not for you")
+    disc = tmp_path / "disc"
+    disc.mkdir()
+    (disc / "user-data").symlink_to(secret)
+    assert read_disc(disc_program, disc).files == {}
+    (disc / "user-data").unlink()
+    (disc / "user-data").mkdir()
+    (disc / "meta-data").symlink_to("user-data")
+    (disc / "openstack").symlink_to(tmp_path)
+    outcome = read_disc(disc_program, disc)
+    assert outcome.files == {}
+    assert "user-data: Invalid argument" in outcome.said
+    (disc / "user-data").rmdir()
+    with (disc / "user-data").open("wb") as huge:
+        huge.truncate(1 << 40)
+    assert "user-data: File too large" in read_disc(disc_program, disc).said
+
+
+@pytest.mark.root
+def test_which_volumes_are_looked_at(disc_program: Path, tmp_path: Path) -> None:
+    content = tmp_path / "content"
+    content.mkdir()
+    (content / "user-data").write_text("for you")
+    cd = tmp_path / "cd.iso"
+    subprocess.run(
+        ["xorriso", "-as", "mkisofs", "-quiet", "-V", "cidata", "-J", "-R", "-o", cd, content],
+        check=True,
+        capture_output=True,
+    )
+    images = {cd: "iso9660 'cidata'\n"}
+    for bits, size in ((12, 1 << 20), (16, 16 << 20), (32, 64 << 20)):
+        image = tmp_path / f"fat{bits}"
+        with image.open("wb") as file:
+            file.truncate(size)
+        command = ["mkfs.fat", "-F", str(bits), "-n", "CIDATA", str(image)]
+        subprocess.run(command, check=True, capture_output=True)
+        images[image] = "vfat 'CIDATA'\n"
+    for name, bytes_ in {"empty": b"", "short": b"x" * 600, "zero": bytes(40000)}.items():
+        (tmp_path / name).write_bytes(bytes_)
+        images[tmp_path / name] = "neither\n"
+    for image, wanted in images.items():
+        assert run(disc_program, str(image)).said == wanted

@@ -1,0 +1,69 @@
+"""The rules of init's C sources, kept by the programs of the other bricks: the style of
+`.clang-format`, short lines, functions that carry the name of their file."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from hatch_build import PROGRAMS
+from tests.bricks.programs import BRICKS, DRIVERS
+from tests.bricks.test_init_sources import FUNCTION
+
+OTHERS = sorted(brick for brick in PROGRAMS if brick != "init")
+
+
+def sources(brick: str) -> list[Path]:
+    return sorted((BRICKS / brick / "src").rglob("*.[ch]"))
+
+
+@pytest.mark.parametrize("brick", OTHERS)
+def test_functions_of_a_file_carry_its_name(brick: str) -> None:
+    others = [
+        f"{path.stem}: {name}"
+        for path in sources(brick)
+        if path.suffix == ".c"
+        for name in FUNCTION.findall(path.read_text())
+        if not name.startswith(f"{path.stem}_")
+    ]
+    assert sources(brick)
+    assert others == []
+
+
+@pytest.mark.parametrize("brick", OTHERS)
+def test_a_header_is_guarded_by_its_own_name(brick: str) -> None:
+    for path in sources(brick):
+        if path.suffix == ".h":
+            guard = f"COMPOS_{path.stem.upper()}_H"
+            assert f"#ifndef {guard}\n#define {guard}\n" in path.read_text(), path
+
+
+@pytest.mark.parametrize("brick", OTHERS)
+def test_clang_format_would_change_nothing(brick: str) -> None:
+    files = [*sources(brick), *sorted((DRIVERS / brick).glob("*.c"))]
+    done = subprocess.run(
+        ["clang-format", "--dry-run", "--Werror", "--style=file", *files],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    long = [
+        f"{path.name}:{number}"
+        for path in files
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if len(line) > 100
+    ]
+    assert long == []
+
+
+@pytest.mark.parametrize("brick", OTHERS)
+def test_a_brick_takes_its_program(brick: str) -> None:
+    """Its recipe, and a page that says what goes in."""
+    assert f"source: bin/${{arch}}/{brick}\n" in (BRICKS / brick / "build.yml").read_text()
+    readme = (BRICKS / brick / "README.md").read_text()
+    assert re.search(r"^\| input \|", readme, re.MULTILINE)
+    assert "## Differences from LinuxKit" in readme
