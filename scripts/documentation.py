@@ -39,6 +39,10 @@ NAVIGATION: dict[str, dict[str, str]] = {
         "docs/large-systems.md": "Very large systems",
         "SECURITY.md": "Security",
     },
+    "The bricks": {
+        str(page.relative_to(ROOT)): page.parent.name
+        for page in sorted(ROOT.glob("bricks/*/README.md"))
+    },
     "Reference": {
         "docs/cli.md": "Command line",
         "docs/yaml-reference.md": "Keys of the YAML",

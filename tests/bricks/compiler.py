@@ -1,4 +1,4 @@
-"""Compiles a C driver with parts of `bricks/init/src` for this machine, with sanitizers, so that
+"""Compiles C drivers with parts of bricks' sources for this machine, with sanitizers, so that
 hostile input is caught.
 
 Each source is compiled once, whichever programs it is a part of: objects and programs stay in
@@ -15,11 +15,14 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 
-__all__ = ["DRIVERS", "SOURCES", "compile_driver", "compile_init"]
+from hatch_build import PROGRAMS
+
+__all__ = ["BRICKS", "DRIVERS", "SOURCES", "compile_brick", "compile_driver", "compile_init"]
 
 ROOT = Path(__file__).resolve().parents[2]
-SOURCES = ROOT / "bricks" / "init" / "src"
-DRIVERS = Path(__file__).resolve().parent / "init"
+BRICKS = ROOT / "bricks"
+SOURCES = BRICKS / "init" / "src"
+DRIVERS = Path(__file__).resolve().parent
 CACHE = ROOT / "build" / "drivers"
 
 COMMAND = (
@@ -29,7 +32,6 @@ COMMAND = (
     # The request of ioctl is an int to musl, which init is built with, and an unsigned long to glibc.
     "-Wno-sign-conversion",
     *("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"),
-    f"-I{SOURCES}",
 )
 """Without optimization, which would double the time. What the compiler finds out only by
 optimizing, `test_init_build.py` lets it say."""
@@ -38,25 +40,37 @@ optimizing, `test_init_build.py` lets it say."""
 def compile_driver(name: str, *, parts: Sequence[str], defines: Sequence[str] = ()) -> Path:
     """The program of `init/NAME_driver.c` with the named sources of init; `defines` are options
     such as `-DNAME=VALUE`."""
-    sources = [DRIVERS / f"{name}_driver.c", *(SOURCES / f"{part}.c" for part in parts)]
-    return _program(name, sources, defines)
+    driver = DRIVERS / "init" / f"{name}_driver.c"
+    sources = [driver, *(SOURCES / f"{part}.c" for part in parts)]
+    return _program(name, sources, [f"-I{SOURCES}", *defines])
 
 
 def compile_init() -> Path:
     """All of init."""
-    return _program("init", sorted(SOURCES.rglob("*.c")), ())
+    return _program("init", sorted(SOURCES.rglob("*.c")), [f"-I{SOURCES}"])
 
 
-def _program(name: str, sources: Sequence[Path], defines: Sequence[str]) -> Path:
-    objects = [_object(source, defines) for source in sources]
+def compile_brick(brick: str, *, driver: str = "") -> Path:
+    """A brick's program; with `driver`, that of `BRICK/DRIVER_driver.c`, which has the place of the
+    brick's `main.c`."""
+    sources = [source for one in PROGRAMS[brick] for source in sorted((BRICKS / one).rglob("*.c"))]
+    if driver:
+        sources = [source for source in sources if source.name != "main.c"]
+        sources.append(DRIVERS / brick / f"{driver}_driver.c")
+    includes = [f"-I{BRICKS / name[: name.index('/src') + 4]}" for name in PROGRAMS[brick]]
+    return _program(driver or brick, sources, includes)
+
+
+def _program(name: str, sources: Sequence[Path], options: Sequence[str]) -> Path:
+    objects = [_object(source, options) for source in sources]
     key = hashlib.sha256("\0".join(path.name for path in objects).encode()).hexdigest()[:16]
     return _made(f"{name}-{key}", lambda out: [*COMMAND, "-o", str(out), *map(str, objects)])
 
 
-def _object(source: Path, defines: Sequence[str]) -> Path:
-    digest = hashlib.sha256("\0".join(defines).encode() + b"\0" + source.read_bytes())
+def _object(source: Path, options: Sequence[str]) -> Path:
+    digest = hashlib.sha256("\0".join(options).encode() + b"\0" + source.read_bytes())
     name = f"{source.stem}-{digest.hexdigest()[:16]}.o"
-    return _made(name, lambda out: [*COMMAND, *defines, "-c", "-o", str(out), str(source)])
+    return _made(name, lambda out: [*COMMAND, *options, "-c", "-o", str(out), str(source)])
 
 
 def _made(name: str, command: Callable[[Path], list[str]]) -> Path:
@@ -82,8 +96,8 @@ def _folder() -> Path:
     removed."""
     version = subprocess.run(["gcc", "--version"], capture_output=True, check=True).stdout
     digest = hashlib.sha256(version + "\0".join(COMMAND).encode())
-    for header in sorted(SOURCES.rglob("*.h")):
-        digest.update(f"\0{header.relative_to(SOURCES)}\0".encode() + header.read_bytes())
+    for header in sorted(BRICKS.glob("*/src/**/*.h")):
+        digest.update(f"\0{header.relative_to(BRICKS)}\0".encode() + header.read_bytes())
     folder = CACHE / digest.hexdigest()[:16]
     if not folder.exists():
         folder.mkdir(parents=True, exist_ok=True)

@@ -85,7 +85,7 @@ def test_an_optimizing_compiler_has_nothing_to_say() -> None:
     optimized."""
     warnings = ("-Wall", "-Wextra", "-Wshadow", "-Werror")
     command = ["gcc", "-std=c11", "-D_GNU_SOURCE=", "-O1", *warnings, f"-I{SOURCES}"]
-    for source in (*SOURCES.rglob("*.c"), *DRIVERS.glob("*.c")):
+    for source in (*SOURCES.rglob("*.c"), *(DRIVERS / "init").glob("*.c")):
         done = subprocess.run(
             [*command, "-c", "-o", "/dev/null", str(source)],
             capture_output=True,

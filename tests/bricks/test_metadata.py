@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tests.bricks.programs import DRIVERS, compile_brick
+from tests.bricks.compiler import DRIVERS, compile_brick
 from tests.machine import unshared
 
 WORLD = DRIVERS / "metadata" / "world.py"
@@ -21,13 +21,13 @@ TOKEN = "X-aws-ec2-metadata-token"
 
 
 @pytest.fixture(scope="module")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return compile_brick("metadata", tmp_path_factory.mktemp("metadata"))
+def program() -> Path:
+    return compile_brick("metadata")
 
 
 @pytest.fixture(scope="module")
-def disc_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return compile_brick("metadata", tmp_path_factory.mktemp("disc"), driver="disc")
+def disc_program() -> Path:
+    return compile_brick("metadata", driver="disc")
 
 
 class Outcome(NamedTuple):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from hatch_build import PROGRAMS
-from tests.bricks.programs import BRICKS, DRIVERS
+from tests.bricks.compiler import BRICKS, DRIVERS
 from tests.bricks.test_init_sources import FUNCTION
 
 OTHERS = sorted(brick for brick in PROGRAMS if brick != "init")
