@@ -95,7 +95,7 @@ def test_they_come_back_from_a_record(tmp_path: Path) -> None:
 
 GOOD = packed(LONG)
 HOSTILE = {
-    "a kind that is none": replace(GOOD, kinds=array("B", [3]) + GOOD.kinds[1:]),
+    "a kind that is none": replace(GOOD, kinds=array("B", [3, *GOOD.kinds[1:]])),
     "a piece less": replace(GOOD, kinds=GOOD.kinds[1:]),
     "another source": replace(GOOD, which=array("I", [1])),
     "no offset": replace(GOOD, offsets=array("q")),

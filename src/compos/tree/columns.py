@@ -2,7 +2,7 @@
 it is handed.
 
 A file is a head, which names format, version and what it describes, the SHA-256 of the rest, and
-columns: a type, how many values there are, how many bytes follow. Reading makes nothing but arrays
+columns: a type, how many values there are, how many bytes follow. Reading makes nothing but views
 and lists of exactly the types that were asked for, in proportion to the file, at C's speed: numbers
 are copied as they are, texts made by one `split`.
 """
@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import struct
 import sys
-from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
@@ -23,6 +22,7 @@ __all__ = ["BYTES", "TEXT", "load", "save"]
 MAGIC = b"compos-record 3 "
 
 TEXT, BYTES = "s", "b"
+_WIDTHS = {"B": 1, "H": 2, "I": 4, "q": 8}
 """Types of columns: texts, bytes; all others are numbers, B, H, I and q of 1, 2, 4 and 8 bytes, of
 which q has a sign."""
 
@@ -54,7 +54,8 @@ def load(path: Path | None, what: str, kinds: str, repeated: str = "") -> list[A
     """The values of columns of just these `kinds` that `save` wrote for `what`, and those of
     `repeated` behind them, any number of times; None for any other file, or none.
 
-    Numbers come as an `array.array`, others as a list.
+    Numbers come as a view of as many bytes as they have, others as a list: a build of what has not
+    changed need not import `array`.
     """
     if path is None:
         return None
@@ -112,9 +113,20 @@ def _packed(kind: str, values: Sequence[Any]) -> bytes:
 
 
 def _numbers(kind: str, values: Sequence[int]) -> bytes:
+    from array import array
+
     made = array(kind, values)
     if sys.byteorder == "big":
         made.byteswap()
+    return made.tobytes()
+
+
+def _swapped(kind: str, data: memoryview) -> bytes:
+    """The other byte order."""
+    from array import array
+
+    made = array(kind, bytes(data))
+    made.byteswap()
     return made.tobytes()
 
 
@@ -132,10 +144,8 @@ def _unpacked(kind: str, data: memoryview, count: int) -> Sequence[Any]:
         if at != len(content):
             raise ValueError
         return pieces
-    made: array[int] = array(kind)
-    if len(data) % made.itemsize:
+    if len(data) % _WIDTHS[kind]:
         raise ValueError
-    made.frombytes(data)
-    if sys.byteorder == "big":
-        made.byteswap()
-    return made
+    # A copy: a view of the file would keep all its columns.
+    plain = bytes(data) if sys.byteorder == "little" else _swapped(kind, data)
+    return memoryview(plain).cast(kind)  # type: ignore[call-overload,no-any-return]

@@ -6,7 +6,6 @@ and 10 MB in columns of numbers and compressed blocks of bytes.
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from types import ModuleType
@@ -38,13 +37,13 @@ class PackedPieces:
     """
 
     sources: list[str]
-    kinds: array[int]
-    lengths: array[int]
+    kinds: Sequence[int]
+    lengths: Sequence[int]
     blocks: list[bytes]
-    holes: array[int]
-    which: array[int]
-    offsets: array[int]
-    sizes: array[int]
+    holes: Sequence[int]
+    which: Sequence[int]
+    offsets: Sequence[int]
+    sizes: Sequence[int]
 
     def __iter__(self) -> Iterator[Piece]:
         slices: Iterator[Piece] = map(
@@ -73,7 +72,7 @@ class PackedPieces:
 
     def is_sound(self) -> bool:
         """Whether the columns fit each other, whoever has made them."""
-        counts = [self.kinds.count(kind) for kind in (INLINE, HOLE, SLICE)]
+        counts = [*map(bytes(self.kinds).count, (INLINE, HOLE, SLICE))]
         return (
             max(self.kinds, default=0) <= SLICE
             and counts == [len(self.lengths), len(self.holes), len(self.which)]
@@ -128,6 +127,8 @@ def packed(pieces: Iterable[Piece]) -> PackedPieces:
     """`pieces` packed: the same bytes, where inline ones that follow each other are joined."""
     if isinstance(pieces, PackedPieces):
         return pieces
+    from array import array
+
     numbers: dict[str, int] = {}
     kinds, lengths, which = array("B"), array("I"), array("I")
     holes, offsets, sizes = array("q"), array("q"), array("q")

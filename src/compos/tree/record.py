@@ -8,7 +8,6 @@ that is there, unharmed. What is anything else is no record, and is made anew.
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from operator import add, le
@@ -133,6 +132,8 @@ def load_groups(
 def _split(contents: Iterable[Iterable[Piece]]) -> Iterator[tuple[str, Sequence[Any]]]:
     """The columns of pieces: stored files with the bytes needed of each, then kinds, bytes, holes
     and slices. Raises `OverflowError`."""
+    from array import array
+
     ends: dict[str, int] = {}
     numbers: dict[str, int] = {}
     inline: list[bytes] = []
@@ -164,7 +165,7 @@ def _joined(loaded: Sequence[Any], store: Store) -> list[Piece] | None:
         len(sources) != len(ends)
         or not len(which) == len(offsets) == len(sizes)
         or max(kinds, default=0) > SLICE
-        or (kinds.count(INLINE), kinds.count(HOLE), kinds.count(SLICE))
+        or tuple(map(bytes(kinds).count, (INLINE, HOLE, SLICE)))
         != (len(inline), len(holes), len(which))
         or min(offsets, default=0) < 0
         or min(sizes, default=0) < 0
