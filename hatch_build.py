@@ -59,6 +59,9 @@ FLAGS = (
 BRICKS = Path(__file__).resolve().parent / "bricks"
 PROGRAMS = {
     "init": ("init/src",),
+    "kmsg": ("kmsg/src",),
+    "logwrite": ("logwrite/src", "memlogd/src/protocol", "metadata/src/json", "init/src/base"),
+    "memlogd": ("memlogd/src", "metadata/src/json", "init/src/base"),
     "metadata": ("metadata/src", "init/src/base"),
 }
 """A brick that has a program in C, and the folders of its sources, below `bricks`: includes are

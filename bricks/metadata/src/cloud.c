@@ -3,7 +3,7 @@
 
 #include "connection.h"
 #include "http.h"
-#include "json.h"
+#include "json/json.h"
 #include "report.h"
 
 #include <stdio.h>

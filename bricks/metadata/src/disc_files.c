@@ -1,7 +1,7 @@
 /* disc_files.c: see disc_files.h. */
 #include "disc_files.h"
 
-#include "json.h"
+#include "json/json.h"
 #include "report.h"
 #include "small_file.h"
 

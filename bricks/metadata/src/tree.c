@@ -2,7 +2,7 @@
 #include "tree.h"
 
 #include "config.h"
-#include "json.h"
+#include "json/json.h"
 #include "report.h"
 
 #include <stdbool.h>

@@ -1,5 +1,5 @@
 /* json.c: see json.h. */
-#include "json.h"
+#include "json/json.h"
 
 #include <ctype.h>
 #include <stdbool.h>
