@@ -15,17 +15,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.bricks.programs import compile_brick
+from tests.bricks.compiler import compile_brick
 
 
 @pytest.fixture(scope="module")
-def logwrite(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return compile_brick("logwrite", tmp_path_factory.mktemp("logwrite"))
+def logwrite() -> Path:
+    return compile_brick("logwrite")
 
 
 @pytest.fixture(scope="module")
-def kmsg(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return compile_brick("kmsg", tmp_path_factory.mktemp("kmsg"))
+def kmsg() -> Path:
+    return compile_brick("kmsg")
 
 
 def written(

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bricks.programs import compile_brick
+from tests.bricks.compiler import compile_brick
 
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z"
 DUMP, FOLLOW, BOTH = b"\0", b"\1", b"\2"
@@ -28,8 +28,8 @@ DUMP, FOLLOW, BOTH = b"\0", b"\1", b"\2"
 def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the programs, with the links that give them their names."""
     folder = tmp_path_factory.mktemp("memlogd")
-    program = compile_brick("memlogd", folder)
-    for name in ("logread", "logwrite"):
+    program = compile_brick("memlogd")
+    for name in ("memlogd", "logread", "logwrite"):
         (folder / name).symlink_to(program)
     return folder
 
