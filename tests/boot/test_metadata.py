@@ -103,7 +103,8 @@ def test_a_cd_and_a_cloud(built: Callable[[str], Path], tmp_path: Path) -> None:
 
 
 def test_disks(built: Callable[[str], Path], tmp_path: Path) -> None:
-    """The first one has the right label, and a file system that is nonsense."""
+    """One has the right label, and a file system that is nonsense; which one the kernel finds first
+    varies."""
     broken, disk = tmp_path / "broken.img", tmp_path / "disk.img"
     (tmp_path / "user-data").write_text("from FAT")
     (tmp_path / "meta-data").write_text("local-hostname: by-disk\ninstance-id: fat\n")
@@ -126,6 +127,4 @@ def test_disks(built: Callable[[str], Path], tmp_path: Path) -> None:
         assert shown(guest, "cat /run/config/userdata; echo") == "from FAT"
         assert shown(guest, "cat /run/config/instance_id; echo") == "fat"
         assert shown(guest, "hostname") == "by-disk"
-        said = shown(guest, "cat /run/log/onboot/*metadata.log /var/log/onboot/*metadata.log")
-        assert re.search(r"metadata: /dev/\w+: mounting it as vfat: Invalid argument", said)
         assert guest.power_off() == 0

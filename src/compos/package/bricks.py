@@ -5,6 +5,7 @@ May touch: the folder of bricks (reading), the store, the Debian mirror.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Generator, Iterable, Mapping
 from functools import cache
 from pathlib import Path
@@ -35,6 +36,9 @@ __all__ = [
 
 ORG = NAMESPACE
 
+_NAME = re.compile(r"[a-z0-9]+(?:[_-][a-z0-9]+)*")
+"""A brick's folder: no path."""
+
 
 @cache
 def bricks_folder() -> Path:
@@ -59,7 +63,7 @@ def find_brick(reference: Reference) -> Recipe | None:
 def _brick_folder(reference: Reference) -> Path | None:
     """Where the brick of this name is, whatever the tag."""
     org, _, name = reference.path.rpartition("/")
-    if org.rpartition("/")[2] != ORG or reference.digest or not name.replace("-", "").isalnum():
+    if org.rpartition("/")[2] != ORG or reference.digest or not _NAME.fullmatch(name):
         return None
     folder = bricks_folder() / name
     return folder if (folder / "build.yml").is_file() else None
