@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import struct
 import subprocess
+import tarfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +18,7 @@ from typing import NamedTuple
 
 import pytest
 
+from compos.cli.main import main
 from tests.guest import Guest, fetch, free_port
 
 pytestmark = [pytest.mark.boot, pytest.mark.xdist_group("boot")]
@@ -79,6 +82,9 @@ services:
     image: compos/auditd:v1
     binds.add: [/etc/audit.rules:/etc/audit/audit.rules]
     logging: {driver: console}
+  - name: tss
+    image: compos/tss:v1
+    logging: {driver: console}
   - name: open-vm-tools
     image: compos/open-vm-tools:v1
     logging: {driver: console}
@@ -105,7 +111,7 @@ files:
 )
 
 AGAIN = (
-    HEAD.replace("compos/crun:v1", "compos/crun:v1, compos/dummy:v1")
+    HEAD.replace("compos/crun:v1", "compos/crun:v1, compos/dummy:v1, compos/bpftrace:v1")
     + """
   - name: binfmt
     image: compos/binfmt:v1
@@ -113,6 +119,18 @@ AGAIN = (
     image: compos/busybox:v1
     binds: [/foreign:/foreign]
     command: [/bin/sh, -c, "/foreign/aarch64 && /foreign/riscv64"]
+  - name: bpftrace
+    image: compos/busybox:v1
+    capabilities: [all]
+    binds: [/:/system]
+    timeout: 60s
+    command:
+      - /bin/sh
+      - -c
+      - |
+        while sleep 1; do cat /proc/uptime; done >/dev/null &
+        exec chroot /system /usr/bin/bpftrace -e '
+          kprobe:do_sys_openat2 { @opens = count(); } interval:s:3 { exit(); }'
   - name: show
     image: compos/busybox:v1
     binds: [/dummy:/dummy]
@@ -314,6 +332,10 @@ def test_open_vm_tools_says_where_it_is_of_no_use(machine: Machine) -> None:
     assert "open-vm-tools: this machine is none of VMware's" in machine.guest.text()
 
 
+def test_tss_says_that_there_is_no_tpm(machine: Machine) -> None:
+    assert re.search(r"tss: .*Could not find a device to open", machine.guest.text())
+
+
 def test_auditd(machine: Machine) -> None:
     machine.guest.run("hostname another")
     found = ""
@@ -370,7 +392,7 @@ def test_acpid_and_swap_on_the_next_boot(
     # Both end in order when they are asked to.
     for service in ("auditd", "openntpd"):
         assert f"service {service} stopped: exit status 0" in machine.guest.text()
-    options = ("--disk", str(machine.disk), "--state", str(tmp_path / "state"))
+    options = ("--mem", "2048", "--disk", str(machine.disk), "--state", str(tmp_path / "state"))
     for name, (machine_code, code) in FOREIGN.items():
         (tmp_path / name).write_bytes(elf(machine_code, code))
     prefix = built(AGAIN.replace("FOLDER", str(tmp_path)))
@@ -378,7 +400,9 @@ def test_acpid_and_swap_on_the_next_boot(
         assert guest.process.wait(180) == 0
         text = guest.text()
     assert "swap: 16777216 bytes in /var/external/swap/file" in text
+    assert "chown" not in text
     assert "16380" in text
+    assert re.search(r"@opens: [1-9]", text), "cat opens a file every second"
     assert "\ndummy\n" in text, "a file of the brick in init"
     assert text.count(MESSAGE.decode().strip()) == 2, "both architectures' programs ran"
     assert "service poweroff started" in text
@@ -395,3 +419,21 @@ def test_a_static_address(built: Callable[[str], Path], tmp_path: Path) -> None:
         assert "nameserver 10.0.2.3" in guest.run("cat /etc/resolv.conf")
         assert "default via 10.0.2.2" in guest.run("ip route")
         assert guest.power_off() == 0
+
+
+FIRMWARE = """
+kernel: {image: compos/kernel-generic:v1, modules: [bnx2], firmware: auto}
+init: [compos/init:v1, compos/firmware:v1]
+"""
+
+
+def test_firmware_by_need(tmp_path: Path) -> None:
+    """One driver's firmware stays, of several hundred files."""
+    source = tmp_path / "system.yml"
+    source.write_text(FIRMWARE)
+    assert main(["build", "-q", "-f", "tar", "--dir", str(tmp_path), str(source)]) == 0
+    with tarfile.open(tmp_path / "system.tar") as archive:
+        kept = [Path(member.name) for member in archive if member.isfile()]
+    found = [path for path in kept if path.is_relative_to("lib/firmware")]
+    assert found
+    assert {path.parts[2] for path in found} == {"bnx2"}
