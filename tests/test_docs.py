@@ -135,3 +135,14 @@ def test_the_readme_names_what_the_makefile_has() -> None:
     makefile = (ROOT / "Makefile").read_text()
     for target in re.findall(r"^    make (\w+)", (ROOT / "README.md").read_text(), re.MULTILINE):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+def test_every_brick_is_listed() -> None:
+    listed = re.findall(r"^\| \[?([\w-]+)[^|]*\| [^|]+ \|$", _all_bricks(), re.MULTILINE)
+    folders = sorted(path.parent.name for path in ROOT.glob("bricks/*/build.yml"))
+    assert listed == sorted(folders)
+
+
+def _all_bricks() -> str:
+    text = (ROOT / "docs" / "bricks.md").read_text()
+    return text[text.index("## All bricks") :].partition("|---|---|\n")[2]

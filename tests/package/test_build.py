@@ -126,6 +126,8 @@ def test_an_unsigned_index_stops_the_build(workshop: Workshop, tmp_path: Path) -
         ("127.0.0.1:5000/compos/nginx:v1", True),
         ("127.0.0.1:5000/mirror/compos/nginx:v1", True),
         ("compos/nginx:v0", False),
+        ("compos/node_exporter:v1", True),
+        ("compos/open-vm-tools:v1", True),
         ("compos/nothing:v1", False),
         ("library/nginx:v1", False),
         ("notcompos/nginx:v1", False),
