@@ -74,7 +74,7 @@ def test_what_is_written_is_read_back(
         whole: Tree = {}
         for number, tree in enumerate(found):
             if holds(form, rooted(tree), folder):
-                whole.update(prefixed(f"t{number:02}", tree))
+                whole.update(prefixed(f"t{number:02}", dict(tree)))
         entries = rooted(whole)
         image = folder / f"image {form.name}"
         form.write(entries, image, folder)

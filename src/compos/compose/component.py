@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from compos.errors import ConfigError, ImageError
 from compos.tree.entries import Entries
@@ -110,15 +111,16 @@ class _Merge(Overlay):
         """
         # Known ways are looked at again, for this component uses them too.
         self.resolved.clear()
-        links: list[tuple[str, Node]] = []
-        others: list[tuple[str, Node]] = []
-        for path, node in self.components[number].tree.items():
+        links: list[str] = []
+        others: list[str] = []
+        tree = self.components[number].tree
+        for path, node in tree.items():
             if node.kind == DIRECTORY:
                 self._place(path, node, number)
             else:
-                (links if node.kind == SYMLINK else others).append((path, node))
-        for path, node in (*links, *others):
-            self._place(path, node, number)
+                (links if node.kind == SYMLINK else others).append(path)
+        for path in chain(links, others):
+            self._place(path, tree[path], number)
         for link, folder in self._replaced:
             user = self._used[link]
             if self.find(link) != self.find(folder):

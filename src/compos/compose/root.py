@@ -6,6 +6,7 @@ Rules: docs/linuxkit.md#3.2, #N4 and #N21.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Container
 
 from compos.tree.node import DIRECTORY, EPOCH, SYMLINK, Node, Tree, directory, file, symlink
@@ -31,24 +32,25 @@ an image keeps its files."""
 
 
 def laid_out(tree: Tree, *, resolv_conf_link: bool, present: Container[str] = ()) -> Tree:
-    """`tree` ready for a root: for init and volumes with the resolv.conf symlink, for containers
-    with a placeholder.
+    """`tree`, which is changed, ready for a root: for init and volumes with the resolv.conf
+    symlink, for containers with a placeholder.
 
     `present` are folders that something below it has already: they are not made again.
     """
-    root = {path: node for path, node in tree.items() if path not in DROPPED}
+    for path in DROPPED:
+        tree.pop(path, None)
     for path in MOUNT_POINTS:
         if path not in present and (
-            path not in root or root[path].kind not in _FOLDERS.get(path, (DIRECTORY,))
+            path not in tree or tree[path].kind not in _FOLDERS.get(path, (DIRECTORY,))
         ):
-            root[path] = directory(0o755, EPOCH)
-    root["etc/hosts"] = file(HOSTS, 0o644, EPOCH)
-    root["etc/mtab"] = root["etc/mtab"]._replace(mtime=EPOCH) if "etc/mtab" in root else _mtab()
+            tree[path] = directory(0o755, EPOCH)
+    tree["etc/hosts"] = file(HOSTS, 0o644, EPOCH)
+    tree["etc/mtab"] = tree["etc/mtab"]._replace(mtime=EPOCH) if "etc/mtab" in tree else _mtab()
     if resolv_conf_link:
-        root["etc/resolv.conf"] = symlink(RESOLV_CONF_LINK, EPOCH, mode=0o644)
+        tree["etc/resolv.conf"] = symlink(RESOLV_CONF_LINK, EPOCH, mode=0o644)
     else:
-        root["etc/resolv.conf"] = file(RESOLV_CONF, 0o644, EPOCH)
-    return root
+        tree["etc/resolv.conf"] = file(RESOLV_CONF, 0o644, EPOCH)
+    return tree
 
 
 def _mtab() -> Node:
@@ -56,15 +58,22 @@ def _mtab() -> Node:
 
 
 def prefixed(prefix: str, tree: Tree) -> Tree:
-    """`tree` moved below the directory `prefix`, with that directory and those above it (0755)."""
+    """`tree` moved below the directory `prefix`, with that directory and those above it (0755).
+
+    `tree` is empty then: its paths are gone as the new ones are made.
+    """
     moved = with_ancestors(f"{prefix}/x")
     if "" in tree:
         moved[prefix] = tree[""]
-    for path, node in tree.items():
+    waiting = deque(tree)
+    while waiting:
+        path = waiting.popleft()
+        node = tree.pop(path)
         if path:
             moved[f"{prefix}/{path}"] = (
                 node._replace(inode=f"{prefix}:{node.inode}") if node.inode else node
             )
+    tree.clear()
     return moved
 
 
