@@ -66,12 +66,12 @@ nothing changed; before and after long lists of pieces were packed (`tree.packed
 
 | format | root | one file changed | nothing changed |
 |---|---|---|---|
-| `kernel+initrd` | initrd | 836 → 479 | 23 → 24 |
-| `tar` | initrd | 1,871 → 521 | 1,871 → 71 |
+| `kernel+initrd` | initrd | 836 → 352 | 23 → 24 |
+| `tar` | initrd | 1,871 → 368 | 1,871 → 65 |
 | `kernel+erofs` | erofs | 1,064 → 697 | 215 → 39 |
 | `firecracker` | ext4 | 1,259 → 786 | 1,259 → 46 |
 
-What remains is mostly the tree in memory: about 800 bytes a node while it is composed, and as much
+What remains is mostly the tree in memory: about 400 bytes per node while it is composed, and as much
 again for the inodes of a file system.
 """
 
