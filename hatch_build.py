@@ -59,10 +59,18 @@ FLAGS = (
 BRICKS = Path(__file__).resolve().parent / "bricks"
 PROGRAMS = {
     "init": ("init/src",),
+    "host-timesync-daemon": (
+        *("host-timesync-daemon/src", "vsudd/src/vsock"),
+        *("memlogd/src/protocol", "metadata/src/json", "init/src/base"),
+    ),
     "kmsg": ("kmsg/src",),
     "logwrite": ("logwrite/src", "memlogd/src/protocol", "metadata/src/json", "init/src/base"),
     "memlogd": ("memlogd/src", "metadata/src/json", "init/src/base"),
     "metadata": ("metadata/src", "init/src/base"),
+    "trim-after-delete": (
+        *("trim-after-delete/src", "memlogd/src/protocol", "metadata/src/json", "init/src/base"),
+    ),
+    "vsudd": ("vsudd/src", "memlogd/src/protocol", "metadata/src/json", "init/src/base"),
 }
 """A brick that has a program in C, and the folders of its sources, below `bricks`: includes are
 written from the folder `src`. It becomes `bin/ARCHITECTURE/BRICK` of the brick."""

@@ -29,7 +29,7 @@ static void options_set(const char *program, const struct option *option, const 
         return;
     }
     errno = 0;
-    long number = strtol(value, &end, 10);
+    long number = strtol(value, &end, 0);
     if (errno || end == value || *end || number < option->least || number > option->most)
         options_refuse(program, option->name, "not a number that is allowed");
     *option->number = number;
