@@ -4,11 +4,13 @@ is written outside /run/config."""
 
 from __future__ import annotations
 
+import base64
 import json
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any, NamedTuple
+from xml.etree import ElementTree
 
 import pytest
 
@@ -163,6 +165,36 @@ SCALEWAY = {
     "169.254.42.42 GET /user_data/cloud-init": reply("for you"),
 }
 
+INSTANCE = {
+    "compute": {
+        "vmId": "v-1",
+        "name": "vm",
+        "osProfile": {"computerName": "azure-1"},
+        "location": "westeurope",
+        "vmSize": "B1s",
+        "publicKeys": [{"keyData": f"{KEY}\r\n", "path": "x"}, {}],
+        "userData": base64.b64encode(b"for you").decode(),
+    },
+    "network": {
+        "interface": [
+            {
+                "ipv4": {
+                    "ipAddress": [{"privateIpAddress": "10.0.0.1", "publicIpAddress": "1.2.3.4"}]
+                }
+            }
+        ]
+    },
+}
+GOAL_STATE = """<?xml version="1.0"?><GoalState><Version>1</Version><Incarnation>3</Incarnation>
+<Container><ContainerId>c-1</ContainerId><RoleInstanceList><RoleInstance>
+<InstanceId>i_1.x</InstanceId></RoleInstance></RoleInstanceList></Container></GoalState>"""
+AZURE_PATH = "GET /metadata/instance?api-version=2021-12-13"
+AZURE = {
+    AZURE_PATH: reply(json.dumps(INSTANCE)),
+    "168.63.129.16 GET /machine/?comp=goalstate": reply(GOAL_STATE),
+    "168.63.129.16 POST /machine?comp=health": reply(""),
+}
+
 CLOUDS: dict[str, tuple[dict[str, str], str, dict[str, str]]] = {
     "aws": (AWS, "AWS", EC2_FILES),
     "openstack": (IMITATION, "openstack", EC2_FILES),
@@ -227,6 +259,20 @@ CLOUDS: dict[str, tuple[dict[str, str], str, dict[str, str]]] = {
         },
     ),
 }
+CLOUDS["azure"] = (
+    AZURE,
+    "Azure",
+    {
+        "hostname": "azure-1",
+        "instance_id": "v-1",
+        "instance_type": "B1s",
+        "location": "westeurope",
+        "local_ipv4": "10.0.0.1",
+        "public_ipv4": "1.2.3.4",
+        "ssh/authorized_keys": f"{KEY}\n",
+        "userdata": "for you",
+    },
+)
 """By argument: the service's replies, the provider's name, and the files of /run/config."""
 
 
@@ -263,6 +309,55 @@ def test_what_the_services_are_sent(program: Path) -> None:
         assert "Metadata-Flavor: Google\r\n" in one
     user_data = run(program, "scaleway", replies=SCALEWAY).requests[-1]
     assert user_data.startswith("169.254.42.42 low GET /user_data/cloud-init "), "it is for root"
+
+
+@pytest.mark.root
+def test_azure_is_told_that_the_machine_runs(program: Path) -> None:
+    report = run(program, "azure", replies=AZURE).requests[-1]
+    assert report.startswith("168.63.129.16 high POST /machine?comp=health HTTP/1.1\r\n")
+    assert "x-ms-version: 2012-11-30\r\n" in report
+    head, _, body = report.partition("\r\n\r\n")
+    assert f"Content-Length: {len(body)}\r\n" in f"{head}\r\n"
+    root = ElementTree.fromstring(body)
+    assert root.findtext("GoalStateIncarnation") == "3"
+    assert root.findtext("Container/ContainerId") == "c-1"
+    role = root.find("Container/RoleInstanceList/Role")
+    assert role is not None
+    assert (role.findtext("InstanceId"), role.findtext("Health/State")) == ("i_1.x", "Ready")
+    for text in ("", GOAL_STATE.replace("c-1", "<!-- -->"), GOAL_STATE.replace("c-1", "x" * 999)):
+        goal = "168.63.129.16 GET /machine/?comp=goalstate"
+        outcome = run(program, "azure", replies={**AZURE, goal: reply(text)})
+        assert "metadata: Azure: reporting that the machine is ready: the goal state has no " in (
+            outcome.said
+        )
+        assert outcome.config()["provider"] == "Azure"
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("data", ["Zm9y!", "Zm9", "Zm9yA", "=Zm9", "Zg=y", "Zm9y===="])
+def test_azures_user_data_that_is_no_base64(program: Path, data: str) -> None:
+    instance = json.dumps({"compute": {"vmId": "v-1", "userData": data}})
+    outcome = run(program, "azure", replies={**AZURE, AZURE_PATH: reply(instance)})
+    assert "metadata: Azure: user data is no base64\n" in outcome.said
+    assert outcome.config() == {"provider": "Azure", "instance_id": "v-1"}
+
+
+@pytest.mark.root
+@pytest.mark.parametrize(
+    "text",
+    [
+        "no JSON",
+        "[]",
+        '{"compute": []}',
+        '{"compute": {"vmId": 1}}',
+        "[" * 100000,
+        '{"network": {"interface": {}}}',
+    ],
+)
+def test_what_is_no_azure(program: Path, text: str) -> None:
+    outcome = run(program, "azure", replies={AZURE_PATH: reply(text)})
+    assert (outcome.status, outcome.files) == (0, {})
+    assert outcome.said.endswith("metadata: no provider found\n")
 
 
 @pytest.mark.root

@@ -12,7 +12,8 @@
 enum { MAX_ARGUMENTS = 32 };
 
 static const char *const main_usual[] = {
-    "aws", "gcp", "hetzner", "openstack", "scaleway", "vultr", "digitalocean", "metaldata", "cdrom",
+    "aws",   "gcp",          "hetzner", "openstack", "scaleway",
+    "vultr", "digitalocean", "azure",   "metaldata", "cdrom",
 };
 
 /* 1: found; 0: not; -1: found, and not all of it written. */

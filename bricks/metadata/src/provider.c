@@ -3,6 +3,7 @@
  */
 #include "provider.h"
 
+#include "azure.h"
 #include "cloud.h"
 #include "disc.h"
 #include "refused.h"
@@ -118,6 +119,7 @@ static const struct provider provider_table[] = {
     {"scaleway", PROVIDER_NETWORK, scaleway_find, NULL},
     {"vultr", PROVIDER_NETWORK, cloud_find, &provider_vultr},
     {"digitalocean", PROVIDER_NETWORK, cloud_find, &provider_digitalocean},
+    {"azure", PROVIDER_NETWORK, azure_find, NULL},
     {"metaldata", PROVIDER_NETWORK, cloud_find, &provider_metaldata},
     {"equinixmetal", PROVIDER_NETWORK, refused_find,
      "not supported: its service is reached over TLS, and was shut down"},
