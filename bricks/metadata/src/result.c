@@ -1,6 +1,7 @@
 /* result.c: see result.h. */
 #include "result.h"
 
+#include "cloud_config.h"
 #include "config.h"
 #include "report.h"
 #include "tree.h"
@@ -131,6 +132,7 @@ static int result_write_all(struct result *result)
 {
     struct failure failure;
     int done = 0;
+    cloud_config_apply(result);
     if (result->hostname[0]) {
         done |= result_write(result, "hostname", result->hostname, strlen(result->hostname));
         result_set_hostname(result->hostname);
@@ -142,8 +144,6 @@ static int result_write_all(struct result *result)
     if (result->user_data) {
         done |= result_write(result, "userdata", result->user_data, result->user_data_length);
         tree_write(result->folder, result->user_data, result->user_data_length);
-        if (strncmp(result->user_data, "#cloud-config", 13) == 0)
-            report("user data: a #cloud-config is saved as userdata, and not carried out");
     }
     /* Last: what waits for this file finds the others. */
     return done | result_write(result, "provider", result->provider, strlen(result->provider));

@@ -2,7 +2,7 @@
 mounts, network and host name, an empty /run, link-local addresses on loopback, and a server there.
 
 Started with `unshare -m -n -u`; reads a JSON document from standard input and writes one: see
-`tests/bricks/test_metadata.py`. A script of the standard library alone.
+`tests/bricks/metadata_runs.py`. A script of the standard library alone.
 """
 
 from __future__ import annotations
