@@ -71,8 +71,8 @@ nothing changed; before and after long lists of pieces were packed (`tree.packed
 | `kernel+erofs` | erofs | 1,064 → 697 | 215 → 39 |
 | `firecracker` | ext4 | 1,259 → 786 | 1,259 → 46 |
 
-What remains is mostly the tree in memory: about 400 bytes per node while it is composed, and as much
-again for the inodes of a file system.
+What remains is mostly the tree in memory: about 400 bytes per node while it is composed, and as
+much again for the inodes of a file system.
 """
 
 

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tests.bricks.programs import DRIVERS
+from tests.bricks.compiler import DRIVERS
 from tests.machine import unshared
 
 __all__ = ["KEY", "Outcome", "reply", "run"]

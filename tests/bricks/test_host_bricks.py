@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bricks.programs import compile_brick
+from tests.bricks.compiler import compile_brick
 
 
 def until_there(path: Path) -> None:
@@ -39,13 +39,13 @@ def everything(stream: socket.socket) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def relay(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return compile_brick("vsudd", tmp_path_factory.mktemp("vsudd"), driver="relay")
+def relay() -> Path:
+    return compile_brick("vsudd", driver="relay")
 
 
 @pytest.fixture(scope="module")
-def trim(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return compile_brick("trim-after-delete", tmp_path_factory.mktemp("trim"))
+def trim() -> Path:
+    return compile_brick("trim-after-delete")
 
 
 class Relay:
@@ -197,8 +197,8 @@ def test_trims_command_line(trim: Path, arguments: list[str]) -> None:
     assert done.stderr.startswith("usage: ")
 
 
-def test_what_needs_vsock_says_what_is_wrong(tmp_path: Path) -> None:
-    vsudd = compile_brick("vsudd", tmp_path)
+def test_what_needs_vsock_says_what_is_wrong() -> None:
+    vsudd = compile_brick("vsudd")
     for arguments in ([], ["-inport"], ["-outport", "1:unix:/x"]):
         done = subprocess.run([vsudd, *arguments], capture_output=True, text=True, check=False)
         assert (done.returncode, done.stderr[:6]) == (2, "usage:")
@@ -206,7 +206,7 @@ def test_what_needs_vsock_says_what_is_wrong(tmp_path: Path) -> None:
         command = [str(vsudd), "-inport", port]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert (done.returncode, done.stderr) == (1, f"vsudd: {port}: not PORT:unix:/PATH\n")
-    daemon = compile_brick("host-timesync-daemon", tmp_path)
+    daemon = compile_brick("host-timesync-daemon")
     # No machine has this context identifier.
     command = [str(daemon), "-cid", "77", "-port", "0x10"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)

@@ -10,8 +10,8 @@ from xml.etree import ElementTree
 
 import pytest
 
+from tests.bricks.compiler import compile_brick
 from tests.bricks.metadata_runs import KEY, reply, run
-from tests.bricks.programs import compile_brick
 
 TOKEN = "X-aws-ec2-metadata-token"
 

@@ -9,18 +9,18 @@ from pathlib import Path
 
 import pytest
 
+from tests.bricks.compiler import compile_brick
 from tests.bricks.metadata_runs import KEY, Outcome, run
-from tests.bricks.programs import compile_brick
 
 
 @pytest.fixture(scope="module")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return compile_brick("metadata", tmp_path_factory.mktemp("metadata"))
+def program() -> Path:
+    return compile_brick("metadata")
 
 
 @pytest.fixture(scope="module")
-def disc_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return compile_brick("metadata", tmp_path_factory.mktemp("disc"), driver="disc")
+def disc_program() -> Path:
+    return compile_brick("metadata", driver="disc")
 
 
 def files_of(program: Path, data: str) -> Outcome:
