@@ -59,6 +59,9 @@ FLAGS = (
 BRICKS = Path(__file__).resolve().parent / "bricks"
 PROGRAMS = {
     "init": ("init/src",),
+    "format": ("disk/src", "format/src"),
+    "mount": ("disk/src", "mount/src"),
+    "extend": ("disk/src", "extend/src"),
     "host-timesync-daemon": (
         *("host-timesync-daemon/src", "vsudd/src/vsock"),
         *("memlogd/src/protocol", "metadata/src/json", "init/src/base"),

@@ -17,7 +17,15 @@ from pathlib import Path
 
 from hatch_build import PROGRAMS
 
-__all__ = ["BRICKS", "DRIVERS", "SOURCES", "compile_brick", "compile_driver", "compile_init"]
+__all__ = [
+    "BRICKS",
+    "DRIVERS",
+    "SOURCES",
+    "compile_brick",
+    "compile_driver",
+    "compile_init",
+    "compile_sources",
+]
 
 ROOT = Path(__file__).resolve().parents[2]
 BRICKS = ROOT / "bricks"
@@ -42,12 +50,12 @@ def compile_driver(name: str, *, parts: Sequence[str], defines: Sequence[str] = 
     such as `-DNAME=VALUE`."""
     driver = DRIVERS / "init" / f"{name}_driver.c"
     sources = [driver, *(SOURCES / f"{part}.c" for part in parts)]
-    return _program(name, sources, [f"-I{SOURCES}", *defines])
+    return compile_sources(name, sources, [f"-I{SOURCES}", *defines])
 
 
 def compile_init() -> Path:
     """All of init."""
-    return _program("init", sorted(SOURCES.rglob("*.c")), [f"-I{SOURCES}"])
+    return compile_sources("init", sorted(SOURCES.rglob("*.c")), [f"-I{SOURCES}"])
 
 
 def compile_brick(brick: str, *, driver: str = "") -> Path:
@@ -58,13 +66,19 @@ def compile_brick(brick: str, *, driver: str = "") -> Path:
         sources = [source for source in sources if source.name != "main.c"]
         sources.append(DRIVERS / brick / f"{driver}_driver.c")
     includes = [f"-I{BRICKS / name[: name.index('/src') + 4]}" for name in PROGRAMS[brick]]
-    return _program(driver or brick, sources, includes)
+    return compile_sources(driver or brick, sources, includes)
 
 
-def _program(name: str, sources: Sequence[Path], options: Sequence[str]) -> Path:
+def compile_sources(
+    name: str, sources: Sequence[Path], options: Sequence[str], *, link: Sequence[str] = ()
+) -> Path:
+    """The program of `sources`; `options` are those of the compiler, `link` those of the linker."""
     objects = [_object(source, options) for source in sources]
-    key = hashlib.sha256("\0".join(path.name for path in objects).encode()).hexdigest()[:16]
-    return _made(f"{name}-{key}", lambda out: [*COMMAND, "-o", str(out), *map(str, objects)])
+    digest = hashlib.sha256("\0".join((*link, *(path.name for path in objects))).encode())
+    return _made(
+        f"{name}-{digest.hexdigest()[:16]}",
+        lambda out: [*COMMAND, *link, "-o", str(out), *map(str, objects)],
+    )
 
 
 def _object(source: Path, options: Sequence[str]) -> Path:

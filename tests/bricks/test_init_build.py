@@ -21,8 +21,8 @@ def copied(folder: Path) -> Path:
     """The hook and the sources alone, in a folder of their own."""
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copy(ROOT / "hatch_build.py", folder)
-    for brick in PROGRAMS:
-        shutil.copytree(ROOT / f"bricks/{brick}/src", folder / f"bricks/{brick}/src")
+    for part in sorted({part for parts in PROGRAMS.values() for part in parts}):
+        shutil.copytree(ROOT / "bricks" / part, folder / "bricks" / part, dirs_exist_ok=True)
     shutil.copytree(
         ROOT / "src/compos/boot/loader", folder / "src/compos/boot/loader", ignore=BUILT
     )
@@ -43,7 +43,7 @@ def test_any_folder_gives_the_same_static_program(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
         program = folder / "bricks/init/bin/amd64/init"
         assert done.stdout.splitlines() == [
-            str(folder / f"bricks/{brick}/bin/amd64/{brick}") for brick in PROGRAMS
+            f"{folder}/bricks/{brick}/bin/amd64/{brick}" for brick in PROGRAMS
         ]
         programs.append(program.read_bytes())
     assert programs[0] == programs[1]

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.bricks.c_sources import FUNCTION
 from tests.bricks.compiler import DRIVERS, SOURCES
 
-FUNCTION = re.compile(r"^static [\w *]*?\b(\w+)\((?=[^;]*?\)\n\{|[^;{]*\);)", re.MULTILINE)
 VARIABLE = re.compile(
     r"^(?:static (?!struct \{)[\w *]*?\b|\} )(\w+)(?:\[[^\]\n]*\])*(?: =|;|, )", re.MULTILINE
 )

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from hatch_build import PROGRAMS
+from tests.bricks.c_sources import FUNCTION
 from tests.bricks.compiler import BRICKS, DRIVERS
-from tests.bricks.test_init_sources import FUNCTION
 
 OTHERS = sorted(brick for brick in PROGRAMS if brick != "init")
 

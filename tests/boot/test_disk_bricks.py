@@ -1,0 +1,207 @@
+"""The bricks `format`, `mount` and `extend` on real tables and file systems, over two boots."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.guest import Guest
+
+pytestmark = [pytest.mark.boot, pytest.mark.xdist_group("boot")]
+
+HEAD = """
+kernel:
+  image: compos/kernel:v1
+  cmdline: "console=ttyS0 panic=-1"
+  modules: [auto, ext4, xfs, btrfs]
+init: [compos/init:v1, compos/crun:v1]
+services:
+  - name: getty
+    image: compos/getty:v1
+    env: [INSECURE=true]
+"""
+
+# The kernel names disks in the order in which they answer: several are told apart by what they hold.
+LABELS = f"""{HEAD}
+onboot:
+  - {{name: format-words, image: "compos/format:v1", command: [/usr/bin/format, -label, words]}}
+  - name: format-xfs
+    image: compos/format:v1
+    command: [/usr/bin/format, -type, xfs, -label, xdata]
+  - name: format-btrfs
+    image: compos/format:v1
+    command: [/usr/bin/format, -type, btrfs, -partition, gpt, -label, bdata]
+  - name: format-gpt
+    image: compos/format:v1
+    command: [/usr/bin/format, -partition, gpt, -label, gdata]
+  - {{name: format-none, image: "compos/format:v1", command: [/usr/bin/format, -label, none]}}
+  - {{name: mount-words, image: "compos/mount:v1", command: [/usr/bin/mountie, -label, words, /var/words]}}
+  - {{name: mount-xfs, image: "compos/mount:v1", command: [/usr/bin/mountie, -label, xdata, /var/xdata]}}
+  - {{name: mount-btrfs, image: "compos/mount:v1", command: [/usr/bin/mountie, --label=bdata, /var/bdata]}}
+  - {{name: extend, image: "compos/extend:v1", command: [/usr/bin/extend, -stop-on-error=false]}}
+  - {{name: mount-first, image: "compos/mount:v1", command: [/usr/bin/mountie, /var/gdata]}}
+"""
+
+NAMES = f"""{HEAD}
+onboot:
+  - {{name: format, image: "compos/format:v1", command: [/usr/bin/format, /dev/sda]}}
+  - {{name: occupied, image: "compos/format:v1", command: [/usr/bin/format, -type, xfs, /dev/sda]}}
+  - {{name: mount, image: "compos/mount:v1", command: [/usr/bin/mountie, /dev/sda1, /var/ext4]}}
+  - name: busy
+    image: compos/format:v1
+    command: [/usr/bin/format, -type, xfs, -force, /dev/sda]
+  - name: unmount
+    image: compos/busybox:v1
+    command: [/bin/umount, /var/ext4]
+    binds: ["/var:/var:rw,rshared"]
+    capabilities: [all]
+    rootfsPropagation: shared
+  - name: force
+    image: compos/format:v1
+    command: [/usr/bin/format, -type, xfs, -partition, gpt, -force, /dev/sda]
+  - name: mount-again
+    image: compos/mount:v1
+    command: [/usr/bin/mountie, -device, /dev/sda1, /var/xfs]
+"""
+
+GROWN = 640
+"""MiB of a disk at its second boot."""
+
+POINTS = {"words": "ext4", "xdata": "xfs", "bdata": "btrfs", "gdata": "ext4"}
+
+
+def blank(path: Path, mib: int) -> Path:
+    with path.open("wb") as image:
+        image.truncate(mib << 20)
+    return path
+
+
+def disks(paths: list[Path]) -> list[str]:
+    return [word for path in paths for word in ("--disk", f"file={path},format=raw")]
+
+
+def digest(path: Path) -> str:
+    command = ["sha256sum", str(path)]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[0]
+
+
+def verify_table(path: Path) -> None:
+    command = ["sfdisk", "--verify", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "No errors detected" in done.stdout + done.stderr
+
+
+def test_files_stay_over_two_boots(built: Callable[[str], Path], tmp_path: Path) -> None:
+    ours = [blank(tmp_path / f"blank{number}.img", 320) for number in range(4)]
+    others = [blank(tmp_path / "mine.img", 64), blank(tmp_path / "unknown.img", 64)]
+    subprocess.run(["mke2fs", "-q", "-t", "ext4", "-L", "mine", others[0]], check=True)
+    with others[1].open("r+b") as image:
+        image.write(b"somebody's database" * 1000)
+    before = [digest(path) for path in others]
+    prefix = built(LABELS)
+    options = ("--state", str(tmp_path / "state"), *disks(ours + others))
+    with Guest(prefix, *options, log=tmp_path / "first.log") as guest:
+        guest.prompt()
+        text = guest.text()
+        for held in ('an ext4 file system labelled "mine"', "data of an unknown kind"):
+            assert re.search(rf"format: /dev/sd. holds {held}; nothing is changed", text)
+        assert "format: No eligible disks found" in text
+        mounts = guest.run("cat /proc/1/mounts")
+        for point, kind in POINTS.items():
+            assert re.search(rf"/dev/sd.1 /var/{point} {kind} rw", mounts), mounts
+            guest.run(f"echo kept in {point} > /proc/1/root/var/{point}/file")
+        assert (
+            len(re.findall(r"-> ../../sd.1\s", guest.run("ls -l /proc/1/root/dev/disk/by-uuid")))
+            == 4
+        )
+        assert guest.power_off() == 0
+    for path in ours:
+        verify_table(path)
+        os.truncate(path, GROWN << 20)
+    with Guest(prefix, *options, log=tmp_path / "second.log") as guest:
+        guest.prompt()
+        for point in POINTS:
+            assert f"kept in {point}" in guest.run(f"cat /proc/1/root/var/{point}/file")
+            answer = guest.run(f"stat -f -c 'blocks %b %S' /proc/1/root/var/{point}")
+            size = re.search(r"blocks (\d+) (\d+)\s", answer)
+            assert size, answer
+            assert int(size[1]) * int(size[2]) > 0.85 * GROWN * (1 << 20), point
+        text = guest.text()
+        assert text.count("is formatted already") == 4
+        assert text.index("mounted on /var/bdata") < text.index("MiB, it had"), "it grew mounted"
+        assert guest.power_off() == 0
+    for path in ours:
+        verify_table(path)
+    assert [digest(path) for path in others] == before
+
+
+def test_a_named_disk_is_kept_unless_forced(built: Callable[[str], Path], tmp_path: Path) -> None:
+    disk = blank(tmp_path / "disk.img", 320)
+    options = ("--state", str(tmp_path / "state"), *disks([disk]))
+    with Guest(built(NAMES), *options, log=tmp_path / "console.log") as guest:
+        guest.prompt()
+        text = guest.text()
+        assert "holds an ext4 file system in an MBR partition; nothing is changed" in text
+        assert "format: /dev/sda is in use; nothing is changed" in text
+        assert re.search(r"onboot 003-busy failed", text)
+        assert re.search(r"/dev/sda1 /var/xfs xfs rw", guest.run("cat /proc/1/mounts"))
+        assert guest.power_off() == 0
+    verify_table(disk)
+    listing = subprocess.run(
+        ["sfdisk", "-d", disk], capture_output=True, text=True, check=True
+    ).stdout
+    assert "label: gpt" in listing
+    assert "type=0FC63DAF-8483-4772-8E79-3D69D8477DE4" in listing
+
+
+def cut_power(guest: Guest) -> None:
+    """QEMU is the child of our child: ended at once, whatever it is doing."""
+    pid = guest.process.pid
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    assert len(children) == 1
+    os.kill(int(children[0]), signal.SIGKILL)
+    guest.process.wait(30)
+
+
+def cuts(count: int) -> list[float]:
+    """Seconds after the first containers begin, the same in every run."""
+    draw = random.Random(14)
+    return [round(draw.uniform(0.2, 3.5), 2) for _ in range(count)]
+
+
+CUTS = cuts(int(os.environ.get("COMPOS_POWER_CUTS", "3")))
+"""A few in every run; `COMPOS_POWER_CUTS=50` for a long one."""
+
+
+@pytest.mark.parametrize("seconds", CUTS)
+def test_power_cut(built: Callable[[str], Path], tmp_path: Path, seconds: float) -> None:
+    """Cut somewhere between blank, formatted, extended and in use; then it starts as if new."""
+    prefix = built("persistent-disk")
+    disk = blank(tmp_path / "disk.img", 256)
+    options = ("--state", str(tmp_path / "state"), *disks([disk]))
+    with Guest(prefix, *options, log=tmp_path / "cut.log") as guest:
+        guest.expect(r"compos: boot done")
+        time.sleep(seconds)
+        cut_power(guest)
+    os.truncate(disk, 512 << 20)
+    with Guest(prefix, *options, log=tmp_path / "console.log") as guest:
+        guest.expect(r"boots: (\d+) /data/boots")
+        guest.prompt()
+        assert re.search(r"/dev/sda1 /var/lib/data ext4 rw", guest.run("cat /proc/1/mounts"))
+        assert "is mounted on /var/lib/data" in guest.text()
+        assert guest.power_off() == 0
+    verify_table(disk)
+    partition = tmp_path / "partition.img"
+    partition.write_bytes(disk.read_bytes()[1 << 20 :])
+    check = subprocess.run(
+        ["e2fsck", "-f", "-n", partition], capture_output=True, text=True, check=False
+    )
+    assert check.returncode == 0, check.stdout
