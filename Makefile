@@ -9,7 +9,7 @@ PROGRAM_SOURCES := $(wildcard bricks/*/src/*.[ch] bricks/*/src/*/*.[ch] src/comp
 DEMO_PACKAGES := qemu-system-x86
 TEST_PACKAGES := $(DEMO_PACKAGES) $(shell sed 's/\#.*//' tests/packages.txt)
 
-.PHONY: demo check test fuzz packages lint format bench bench-formats bench-boot matrix docs dist lock clean
+.PHONY: demo check test fuzz power-cuts packages lint format bench bench-formats bench-boot matrix docs dist lock clean
 
 demo: $(VENV)/ready   ## build examples/web.yml, boot it, fetch its page
 	@scripts/install-packages $(DEMO_PACKAGES)
@@ -27,6 +27,10 @@ fuzz: $(VENV)/ready   ## the nightly run: random inputs, a thousand killed build
 	@$(BIN)/python -m tests.fuzz --seconds 120 --keep build/findings
 	@COMPOS_TEST_KILLS=1000 $(BIN)/python -m pytest -q --hypothesis-profile default \
 	  $(shell grep -rl "^from hypothesis" tests --include 'test_*.py') tests/output/test_faults.py
+
+power-cuts: $(VENV)/ready ## cut the power of guests at 50 moments while they format, extend and encrypt disks (two hours)
+	@scripts/install-packages $(TEST_PACKAGES)
+	@COMPOS_POWER_CUTS=50 $(BIN)/python -m pytest -q tests/boot/test_disk_bricks.py -k power_cut
 
 packages:             ## install the Debian packages that tests use
 	@scripts/install-packages $(TEST_PACKAGES)

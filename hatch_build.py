@@ -62,6 +62,7 @@ PROGRAMS = {
     "format": ("disk/src", "format/src"),
     "mount": ("disk/src", "mount/src"),
     "extend": ("disk/src", "extend/src"),
+    "dm-crypt": ("disk/src", "dm-crypt/src"),
     "host-timesync-daemon": (
         *("host-timesync-daemon/src", "vsudd/src/vsock"),
         *("memlogd/src/protocol", "metadata/src/json", "init/src/base"),

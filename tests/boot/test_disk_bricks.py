@@ -178,7 +178,7 @@ def cuts(count: int) -> list[float]:
 
 
 CUTS = cuts(int(os.environ.get("COMPOS_POWER_CUTS", "3")))
-"""A few in every run; `COMPOS_POWER_CUTS=50` for a long one."""
+"""A few in every run; `make power-cuts` takes 50."""
 
 
 @pytest.mark.parametrize("seconds", CUTS)
@@ -205,3 +205,98 @@ def test_power_cut(built: Callable[[str], Path], tmp_path: Path, seconds: float)
         ["e2fsck", "-f", "-n", partition], capture_output=True, text=True, check=False
     )
     assert check.returncode == 0, check.stdout
+
+
+KEY = "0123456789abcdef0123456789abcdef"
+
+# The key file is `key`, or below /etc/dm-crypt, or anywhere.
+CRYPT = f"""{HEAD}
+onboot:
+  - name: plain
+    image: compos/dm-crypt:v1
+    command: [/usr/bin/crypto, plain, /dev/sda1]
+    timeout: 100s
+  - name: luks
+    image: compos/dm-crypt:v1
+    command: [/usr/bin/crypto, -l, -k, /keys/other, luks, /dev/sda2]
+    binds: ["/dev:/dev", "/etc/keys:/keys"]
+    timeout: 100s
+  - name: mount-plain
+    image: compos/mount:v1
+    command: [/usr/bin/mountie, /dev/mapper/plain, /var/plain]
+  - name: mount-luks
+    image: compos/mount:v1
+    command: [/usr/bin/mountie, /dev/mapper/luks, /var/luks]
+files:
+  - {{path: etc/dm-crypt/key, contents: "{KEY}", mode: "0600"}}
+  - {{path: etc/keys/other, contents: "another key", mode: "0600"}}
+"""
+
+
+def encrypted_disk(path: Path) -> Path:
+    """Two blank partitions on one disk: the kernel names several disks in any order."""
+    table = "label: gpt\n2048,131072\n,131072\n"
+    subprocess.run(["sfdisk", "-q", blank(path, 160)], input=table, text=True, check=True)
+    return path
+
+
+def expect_encrypted(guest: Guest) -> None:
+    guest.prompt()
+    mounts = guest.run("cat /proc/1/mounts")
+    for point in ("plain", "luks"):
+        assert re.search(rf" /var/{point} ext4 rw", mounts), guest.text()[-5000:]
+
+
+def test_encrypted_disks(built: Callable[[str], Path], tmp_path: Path) -> None:
+    disk = encrypted_disk(tmp_path / "disk.img")
+    options = ("--state", str(tmp_path / "state"), *disks([disk]))
+    prefix = built(CRYPT)
+    with Guest(prefix, *options, log=tmp_path / "first.log") as guest:
+        expect_encrypted(guest)
+        for point in ("plain", "luks"):
+            guest.run(f"echo kept in {point} > /proc/1/root/var/{point}/file")
+        assert guest.power_off() == 0
+    assert b"kept in" not in disk.read_bytes()
+    with Guest(prefix, *options, log=tmp_path / "second.log") as guest:
+        expect_encrypted(guest)
+        for point in ("plain", "luks"):
+            assert f"kept in {point}" in guest.run(f"cat /proc/1/root/var/{point}/file")
+        assert guest.power_off() == 0
+    before = digest(disk)
+    other = built(CRYPT.replace(KEY, KEY[::-1]).replace("another key", "no such key"))
+    with Guest(other, *options, log=tmp_path / "wrong.log") as guest:
+        guest.prompt()
+        text = guest.text()
+        assert "/dev/sda1: holds nothing that this key makes readable; nothing is changed" in text
+        assert "/dev/sda2: cryptsetup: exit status 2: No key available" in text
+        assert guest.power_off() == 0
+    swapped = built(
+        CRYPT.replace("plain, /dev/sda1", "plain, /dev/sda2").replace(
+            "luks, /dev/sda2]", "luks, /dev/sda1]"
+        )
+    )
+    with Guest(swapped, *options, log=tmp_path / "swapped.log") as guest:
+        guest.prompt()
+        text = guest.text()
+        assert "/dev/sda2: holds a LUKS2 volume; nothing is changed" in text
+        assert "/dev/sda1: holds data of an unknown kind; nothing is changed" in text
+        assert guest.power_off() == 0
+    assert digest(disk) == before
+
+
+@pytest.mark.parametrize(
+    "seconds", [round(one * 7, 2) for one in CUTS[:: 3 if len(CUTS) < 50 else 1]]
+)
+def test_power_cut_of_encryption(
+    built: Callable[[str], Path], tmp_path: Path, seconds: float
+) -> None:
+    disk = encrypted_disk(tmp_path / "disk.img")
+    options = ("--state", str(tmp_path / "state"), *disks([disk]))
+    prefix = built(CRYPT)
+    with Guest(prefix, *options, log=tmp_path / "cut.log") as guest:
+        guest.expect(r"compos: boot done")
+        time.sleep(seconds)
+        cut_power(guest)
+    with Guest(prefix, *options, log=tmp_path / "console.log") as guest:
+        expect_encrypted(guest)
+        assert guest.power_off() == 0

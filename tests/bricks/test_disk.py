@@ -209,7 +209,7 @@ def test_clang_format_would_change_nothing() -> None:
     files = [
         *(
             path
-            for part in ("disk", "format", "mount", "extend")
+            for part in ("disk", "format", "mount", "extend", "dm-crypt")
             for path in BRICKS.glob(f"{part}/src/**/*.[ch]")
         ),
         DRIVERS / "disk/disk_driver.c",
