@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from array import array
-from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -91,6 +91,11 @@ def test_they_come_back_from_a_record(tmp_path: Path) -> None:
         wrong = [("a", packed([Slice(source, end, size)]))]
         record.save_groups(tmp_path / "r", DerivedKind.RESULT, wrong)
         assert record.load_groups(tmp_path / "r", DerivedKind.RESULT, store) is None
+
+
+def replace(good: PackedPieces, **columns: Any) -> PackedPieces:
+    """`good` with other columns."""
+    return PackedPieces(**{name: getattr(good, name) for name in good.__slots__} | columns)
 
 
 GOOD = packed(LONG)

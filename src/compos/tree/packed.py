@@ -7,7 +7,6 @@ and 10 MB in columns of numbers and compressed blocks of bytes.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from types import ModuleType
 from typing import TypeAlias
 
@@ -27,7 +26,6 @@ _LEVEL = 1
 """zstd's. Headers are mostly zeros: a higher one saves little."""
 
 
-@dataclass(frozen=True, slots=True)
 class PackedPieces:
     """Pieces by their columns; iterating makes them, as often as one likes.
 
@@ -36,14 +34,35 @@ class PackedPieces:
     frames. `holes` are sizes. A slice is a source by its number (`which`), an offset and a size.
     """
 
-    sources: list[str]
-    kinds: Sequence[int]
-    lengths: Sequence[int]
-    blocks: list[bytes]
-    holes: Sequence[int]
-    which: Sequence[int]
-    offsets: Sequence[int]
-    sizes: Sequence[int]
+    # No data class: a build of what has not changed would import what makes them.
+    __slots__ = ("blocks", "holes", "kinds", "lengths", "offsets", "sizes", "sources", "which")
+
+    def __init__(
+        self,
+        sources: list[str],
+        kinds: Sequence[int],
+        lengths: Sequence[int],
+        blocks: list[bytes],
+        holes: Sequence[int],
+        which: Sequence[int],
+        offsets: Sequence[int],
+        sizes: Sequence[int],
+    ) -> None:
+        self.sources = sources
+        self.kinds = kinds
+        self.lengths = lengths
+        self.blocks = blocks
+        self.holes = holes
+        self.which = which
+        self.offsets = offsets
+        self.sizes = sizes
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, PackedPieces) and all(
+            getattr(self, name) == getattr(other, name) for name in self.__slots__
+        )
+
+    __hash__ = None  # type: ignore[assignment]
 
     def __iter__(self) -> Iterator[Piece]:
         slices: Iterator[Piece] = map(
