@@ -151,6 +151,7 @@ FREE = [("image", "delete"), ("container", "destroy"), ("volume", "destroy"), ("
 OTHERS = [("image", "pull"), ("container", "die"), ("network", "destroy"), ("volume", "delete")]
 
 
+@pytest.mark.slow
 def test_a_command_after_deletions(trim: Path, tmp_path: Path) -> None:
     path, runs = tmp_path / "docker.sock", tmp_path / "runs"
     options = ["-docker-socket", str(path), "-delay", "300ms"]
