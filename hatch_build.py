@@ -59,10 +59,10 @@ FLAGS = (
 BRICKS = Path(__file__).resolve().parent / "bricks"
 PROGRAMS = {
     "init": ("init/src",),
-    "format": ("disk/src", "format/src"),
-    "mount": ("disk/src", "mount/src"),
-    "extend": ("disk/src", "extend/src"),
-    "dm-crypt": ("disk/src", "dm-crypt/src"),
+    "format": ("disk/src", "init/src/base", "format/src"),
+    "mount": ("disk/src", "init/src/base", "mount/src"),
+    "extend": ("disk/src", "init/src/base", "extend/src"),
+    "dm-crypt": ("disk/src", "init/src/base", "dm-crypt/src"),
     "host-timesync-daemon": (
         *("host-timesync-daemon/src", "vsudd/src/vsock"),
         *("memlogd/src/protocol", "metadata/src/json", "init/src/base"),

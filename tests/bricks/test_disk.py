@@ -13,14 +13,18 @@ import pytest
 from tests.bricks.compiler import BRICKS, DRIVERS, compile_sources
 
 SOURCES = BRICKS / "disk/src"
-PARTS = ("bytes", "contents", "failure", "gpt", "signature", "table")
+PARTS = ("bytes", "contents", "gpt", "signature", "table")
 SIZE = 64 << 20
 
 
 @pytest.fixture(scope="module")
 def driver() -> Path:
+    base = BRICKS / "init/src"
     sources = [DRIVERS / "disk/disk_driver.c", *(SOURCES / f"disk/{part}.c" for part in PARTS)]
-    return compile_sources("disk", sources, [f"-I{SOURCES}"], link=["-Wl,--wrap=pwrite"])
+    sources.append(base / "base/failure.c")
+    return compile_sources(
+        "disk", sources, [f"-I{SOURCES}", f"-I{base}"], link=["-Wl,--wrap=pwrite"]
+    )
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 #ifndef COMPOS_DISK_FLAGS_H
 #define COMPOS_DISK_FLAGS_H
 
-#include "disk/failure.h"
+#include "base/failure.h"
 
 #include <stdbool.h>
 

@@ -6,7 +6,7 @@
 #ifndef COMPOS_DISK_SIGNATURE_H
 #define COMPOS_DISK_SIGNATURE_H
 
-#include "disk/failure.h"
+#include "base/failure.h"
 
 #include <stdbool.h>
 #include <stdint.h>

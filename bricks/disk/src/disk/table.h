@@ -5,7 +5,7 @@
 #ifndef COMPOS_DISK_TABLE_H
 #define COMPOS_DISK_TABLE_H
 
-#include "disk/failure.h"
+#include "base/failure.h"
 
 #include <stdbool.h>
 #include <stddef.h>
