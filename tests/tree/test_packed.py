@@ -18,6 +18,7 @@ from compos.tree import record
 from compos.tree.contents import piece_size
 from compos.tree.node import Hole, Piece, Slice
 from compos.tree.packed import BLOCK, PackedPieces, packed
+from compos.zstd import zstd
 
 SIZES = st.integers(0, 1 << 40)
 PIECES: st.SearchStrategy[list[Piece]] = st.lists(
@@ -115,7 +116,7 @@ HOSTILE = {
     "half a frame": replace(GOOD, blocks=[GOOD.blocks[0][:-1], *GOOD.blocks[1:]]),
     "more than a frame": replace(GOOD, blocks=[GOOD.blocks[0] + b"x", *GOOD.blocks[1:]]),
     "a frame of too much": replace(
-        GOOD, blocks=[module._zstd().compress(bytes(BLOCK << 6), 1), *GOOD.blocks[1:]]
+        GOOD, blocks=[zstd.compress(bytes(BLOCK << 6), 1), *GOOD.blocks[1:]]
     ),
 }
 

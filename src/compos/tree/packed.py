@@ -7,13 +7,23 @@ and 10 MB in columns of numbers and compressed blocks of bytes.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from types import ModuleType
 from typing import TypeAlias
 
 from compos.tree.contents import piece_size
 from compos.tree.node import Hole, Piece, Slice
 
-__all__ = ["HOLE", "INLINE", "SLICE", "PackedPieces", "Pieces", "packed", "total_size"]
+__all__ = [
+    "HOLE",
+    "INLINE",
+    "SLICE",
+    "PackedPieces",
+    "Pieces",
+    "fit",
+    "interleaved",
+    "packed",
+    "sliced",
+    "total_size",
+]
 
 INLINE, HOLE, SLICE = range(3)
 """What a piece is."""
@@ -65,12 +75,8 @@ class PackedPieces:
     __hash__ = None  # type: ignore[assignment]
 
     def __iter__(self) -> Iterator[Piece]:
-        slices: Iterator[Piece] = map(
-            Slice._make,
-            zip(map(self.sources.__getitem__, self.which), self.offsets, self.sizes, strict=True),
-        )
-        each: tuple[Iterator[Piece], ...] = (self._inline(), map(Hole, self.holes), slices)
-        return map(next, map(each.__getitem__, self.kinds))
+        slices = sliced(self.sources, self.which, self.offsets, self.sizes)
+        return interleaved(self.kinds, self._inline(), self.holes, slices)
 
     @property
     def size(self) -> int:
@@ -91,17 +97,8 @@ class PackedPieces:
 
     def is_sound(self) -> bool:
         """Whether the columns fit each other, whoever has made them."""
-        counts = [*map(bytes(self.kinds).count, (INLINE, HOLE, SLICE))]
-        return (
-            max(self.kinds, default=0) <= SLICE
-            and counts == [len(self.lengths), len(self.holes), len(self.which)]
-            and len(self.which) == len(self.offsets) == len(self.sizes)
-            and max(self.which, default=-1) < len(self.sources)
-            and min(self.offsets, default=0) >= 0
-            and min(self.sizes, default=0) >= 0
-            and min(self.holes, default=0) >= 0
-            and self._has_inline()
-        )
+        slices = self.sources, self.which, self.offsets, self.sizes
+        return fit(self.kinds, len(self.lengths), self.holes, slices) and self._has_inline()
 
     def _has_inline(self) -> bool:
         """Whether the blocks have just the inline bytes. Needs memory for one block."""
@@ -131,6 +128,41 @@ class PackedPieces:
         for block in self.blocks[:-1]:
             yield _decompressed(block)
         yield from self.blocks[-1:]
+
+
+Slices: TypeAlias = tuple[Sequence[str], Sequence[int], Sequence[int], Sequence[int]]
+"""Slices by their columns: the sources; of each slice its source's number, offset and size."""
+
+
+def fit(kinds: Sequence[int], inline: int, holes: Sequence[int], slices: Slices) -> bool:
+    """Whether these are columns of pieces, whoever has made them; `inline` is how many inline ones
+    there are."""
+    sources, which, offsets, sizes = slices
+    counts = [*map(bytes(kinds).count, (INLINE, HOLE, SLICE))]
+    return (
+        max(kinds, default=0) <= SLICE
+        and counts == [inline, len(holes), len(which)]
+        and len(which) == len(offsets) == len(sizes)
+        and max(which, default=-1) < len(sources)
+        and min(offsets, default=0) >= 0
+        and min(sizes, default=0) >= 0
+        and min(holes, default=0) >= 0
+    )
+
+
+def sliced(
+    sources: Sequence[str], which: Sequence[int], offsets: Sequence[int], sizes: Sequence[int]
+) -> Iterator[Piece]:
+    """Slices of their columns."""
+    return map(Slice._make, zip(map(sources.__getitem__, which), offsets, sizes, strict=True))
+
+
+def interleaved(
+    kinds: Iterable[int], inline: Iterator[Piece], holes: Iterable[int], slices: Iterator[Piece]
+) -> Iterator[Piece]:
+    """The next piece of each kind, in the order of `kinds`."""
+    each: tuple[Iterator[Piece], ...] = (inline, map(Hole, holes), slices)
+    return map(next, map(each.__getitem__, kinds))
 
 
 Pieces: TypeAlias = Sequence[Piece] | PackedPieces
@@ -169,7 +201,7 @@ def packed(pieces: Iterable[Piece]) -> PackedPieces:
                     lengths[-1] += len(part)
                 else:
                     if len(block) >= BLOCK:
-                        blocks.append(_zstd().compress(bytes(block), _LEVEL))
+                        blocks.append(_compressed(bytes(block)))
                         block.clear()
                     kinds.append(INLINE)
                     lengths.append(len(part))
@@ -186,9 +218,17 @@ def _parts(data: bytes) -> Iterable[bytes]:
     return (data[start : start + BLOCK] for start in range(0, len(data), BLOCK))
 
 
+def _compressed(block: bytes) -> bytes:
+    # Not at the top: most outputs are described in a few kilobytes.
+    from compos.zstd import zstd
+
+    return zstd.compress(block, _LEVEL)
+
+
 def _decompressed(block: bytes) -> bytes:
     """Raises `ValueError`."""
-    zstd = _zstd()
+    from compos.zstd import zstd
+
     decompressor = zstd.ZstdDecompressor()
     try:
         data: bytes = decompressor.decompress(block, 2 * BLOCK)
@@ -197,14 +237,3 @@ def _decompressed(block: bytes) -> bytes:
     if not decompressor.eof or decompressor.unused_data:
         raise ValueError("not one whole frame")
     return data
-
-
-def _zstd() -> ModuleType:
-    # Not at the top: most outputs are described in a few kilobytes.
-    import sys
-
-    if sys.version_info >= (3, 14):
-        from compression import zstd
-    else:
-        from backports import zstd
-    return zstd

@@ -21,14 +21,22 @@ from compos.tree.columns import TEXT
 from compos.tree.node import (
     DIRECTORY,
     FILE,
-    Hole,
     Node,
     Piece,
     Slice,
     Tree,
     ancestors,
 )
-from compos.tree.packed import HOLE, INLINE, SLICE, PackedPieces, packed
+from compos.tree.packed import (
+    HOLE,
+    INLINE,
+    SLICE,
+    PackedPieces,
+    fit,
+    interleaved,
+    packed,
+    sliced,
+)
 
 if TYPE_CHECKING:
     from compos.image.store import Store
@@ -163,26 +171,16 @@ def _joined(loaded: Sequence[Any], store: Store) -> list[Piece] | None:
     sources, ends, kinds, inline, holes, which, offsets, sizes = loaded
     if (
         len(sources) != len(ends)
-        or not len(which) == len(offsets) == len(sizes)
-        or max(kinds, default=0) > SLICE
-        or tuple(map(bytes(kinds).count, (INLINE, HOLE, SLICE)))
-        != (len(inline), len(holes), len(which))
-        or min(offsets, default=0) < 0
-        or min(sizes, default=0) < 0
-        or min(holes, default=0) < 0
-        or max(which, default=-1) >= len(sources)
+        or not fit(kinds, len(inline), holes, (sources, which, offsets, sizes))
         or not all(map(le, map(add, offsets, sizes), map(ends.__getitem__, which)))
         or not all(map(is_stored_name, sources))
         or not store.holds(zip(sources, ends, strict=True))
     ):
         return None
-    slices: Iterator[Piece] = map(
-        Slice._make, zip(map(sources.__getitem__, which), offsets, sizes, strict=True)
-    )
+    slices = sliced(sources, which, offsets, sizes)
     if len(kinds) == len(which):
         return list(slices)
-    each: tuple[Iterator[Piece], ...] = (iter(inline), map(Hole, holes), slices)
-    return [next(each[kind]) for kind in kinds]
+    return list(interleaved(kinds, iter(inline), holes, slices))
 
 
 def _grouped(pieces: Iterable[Piece], counts: Iterable[int]) -> Iterator[tuple[Piece, ...]]:
