@@ -96,7 +96,18 @@ class Transient(ComposError):
     `delay` is the number of seconds that the server asked to wait, if any.
     """
 
-    delay: float | None = None
+    def __init__(
+        self,
+        id: str,
+        message: str,
+        *,
+        place: str | None = None,
+        hint: str | None = None,
+        excerpt: str | None = None,
+        delay: float | None = None,
+    ) -> None:
+        super().__init__(id, message, place=place, hint=hint, excerpt=excerpt)
+        self.delay = delay
 
 
 class DiskFull(ComposError):

@@ -147,6 +147,5 @@ def _refusal(answer: Answer, name: str) -> ConfigError:
     message = f"the server returned status {answer.status}"
     if not may_pass(answer.status):
         return ConfigError("config-source", message, place=name, hint="Check the URL.")
-    busy = _Busy("config-source", message, place=name, hint="Try again later.")
-    busy.delay = answer.delay
-    return busy
+    hint = "Try again later."
+    return _Busy("config-source", message, place=name, hint=hint, delay=answer.delay)

@@ -9,15 +9,3 @@ __all__ = ["TransientError"]
 
 class TransientError(ImageError, Transient):
     """A registry or its token server is busy, limits us, or breaks off; `delay` as it asked."""
-
-    def __init__(
-        self,
-        id: str,
-        message: str,
-        *,
-        place: str | None = None,
-        hint: str | None = None,
-        delay: float | None = None,
-    ) -> None:
-        super().__init__(id, message, place=place, hint=hint)
-        self.delay = delay

@@ -253,9 +253,7 @@ def _refusal(answer: Answer) -> PackageError:
     hint = "Try again later, or choose another mirror with --debian-mirror."
     if not may_pass(answer.status):
         return PackageError("debian-http", message, place=place, hint=hint)
-    busy = _Busy("debian-mirror-busy", message, place=place, hint=hint)
-    busy.delay = answer.delay
-    return busy
+    return _Busy("debian-mirror-busy", message, place=place, hint=hint, delay=answer.delay)
 
 
 def _not_found(url: str) -> NotInMirror:
