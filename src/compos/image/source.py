@@ -93,7 +93,7 @@ class Images:
 
     def image(self, name: str, platform: Platform) -> Image:
         """One image, complete in the store; raises `ImageError`, or `ComposError` (`network-*`)."""
-        text = name if is_local(name) else str(Reference.parse(name))
+        text = _required_name(name)
         key = (text, platform)
         if key not in self._known:
             self._known[key] = self._find(
@@ -121,7 +121,7 @@ class Images:
         A brick that is not in the store is built for `default` when no platforms are named. Raises
         as `image` does.
         """
-        text = name if is_local(name) else str(Reference.parse(name))
+        text = _required_name(name)
         if is_local(text):
             # A file of this machine has whatever was saved; one platform is asked of it.
             platforms = platforms or (default,)
@@ -158,7 +158,7 @@ class Images:
             with suppress(ImageError):
                 found = self._search(
                     Wanted(name, (platform,)),
-                    (_local(self.store),) if is_local(name) else sources,
+                    sources,
                     lambda offer: admit(self.store, offer, platform),
                 )
                 if found is not None:
@@ -167,10 +167,7 @@ class Images:
 
     def _find(self, wanted: Wanted, take: Callable[[Offer], _Admitted]) -> _Admitted:
         """What `take` makes of the first offer that serves; raises `ComposError`."""
-        if is_local(wanted.text):
-            found = self._search(wanted, (_local(self.store),), take)
-        else:
-            found = self._search(wanted, self._sources, take)
+        found = self._search(wanted, self._sources, take)
         if found is None:
             raise self._wrong.get((wanted.text, wanted.platform)) or ImageNotFound(
                 "image-not-found",
@@ -186,7 +183,8 @@ class Images:
         sources: Sequence[ImageSource],
         take: Callable[[Offer], _Admitted],
     ) -> _Admitted | None:
-        """As `_find`; None when there is no offer.
+        """As `_find`, among `sources`, unless the name says that it is a file of this machine; None
+        when there is no offer.
 
         What is wrong with an image of the store is remembered, and reported when nothing else
         serves. What is wrong with any other image ends the search.
@@ -194,7 +192,7 @@ class Images:
         key = (wanted.text, wanted.platform)
         wrong: ImageError | None = None
         try:
-            for source in sources:
+            for source in (_local(self.store),) if is_local(wanted.text) else sources:
                 with closing(source.offers(wanted)) as offers:
                     for offer in offers:
                         if isinstance(wrong, StoreDamaged) and offer.carrier is not None:
@@ -241,6 +239,11 @@ def _explain(wrong: ImageError, error: ComposError) -> NoReturn:
             wrong.id, f"{wrong.message}; and {error.message}", place=wrong.place, hint=wrong.hint
         ) from error
     raise error
+
+
+def _required_name(name: str) -> str:
+    """As `canonical_name`; raises `ImageError` (`image-reference`) for nonsense."""
+    return name if is_local(name) else str(Reference.parse(name))
 
 
 def canonical_name(name: str) -> str:
