@@ -41,7 +41,7 @@ lint: $(VENV)/ready   ## run only the linters (they also run as tests)
 format: $(VENV)/ready
 	@$(BIN)/ruff check --fix src tests bench docs examples hatch_build.py
 	@$(BIN)/ruff format src tests bench docs examples hatch_build.py
-	@clang-format -i bricks/*/src/*.[ch] bricks/*/src/*/*.[ch] tests/bricks/init/*.c
+	@clang-format -i bricks/*/src/*.[ch] bricks/*/src/*/*.[ch] tests/bricks/*/*.c
 
 bench: $(VENV)/ready  ## measure builds against cp and the C tools, and write docs/benchmarks.md (ten minutes; needs 10 GB)
 	@scripts/install-packages docker-registry skopeo zstd pigz

@@ -26,6 +26,8 @@ __all__ = [
     "assemble_loader",
     "compile_program",
     "host_architecture",
+    "include_folders",
+    "program_sources",
     "remove_outdated",
 ]
 
@@ -110,7 +112,7 @@ def compile_program(brick: str, architecture: str) -> Path:
     prefix = f"-ffile-prefix-map={BRICKS}=."
     command = ["cc", *_options(brick, architecture), prefix, "-o", str(partial)]
     try:
-        _zig(*command, *_sources(brick, "*.c"), cwd=BRICKS)
+        _zig(*command, *program_sources(brick, "*.c"), cwd=BRICKS)
         partial.replace(program)
     finally:
         partial.unlink(missing_ok=True)
@@ -174,12 +176,17 @@ def _is_current(brick: str, architecture: str) -> bool:
 
 
 def _options(brick: str, architecture: str) -> list[str]:
-    roots = [folder[: folder.index("/src") + 4] for folder in PROGRAMS[brick]]
-    includes = [f"-I{root}" for root in roots]
+    includes = [f"-I{folder}" for folder in include_folders(brick)]
     return ["-target", TARGETS[architecture], *FLAGS, *includes, *WARNINGS]
 
 
-def _sources(brick: str, pattern: str) -> list[str]:
+def include_folders(brick: str) -> list[str]:
+    """The folders `src` that includes of a brick's program are written from, relative to
+    `BRICKS`."""
+    return [folder[: folder.index("/src") + 4] for folder in PROGRAMS[brick]]
+
+
+def program_sources(brick: str, pattern: str) -> list[str]:
     """The files of a brick's program, relative to `BRICKS`."""
     return sorted(
         str(file.relative_to(BRICKS))
@@ -192,7 +199,7 @@ def _key(brick: str, architecture: str) -> str:
     """What decides the bytes; the folder does not."""
     options = _options(brick, architecture)
     digest = hashlib.sha256("\0".join([version("ziglang"), *options]).encode())
-    for name in _sources(brick, "*.[ch]"):
+    for name in program_sources(brick, "*.[ch]"):
         digest.update(
             f"\0{name}\0".encode() + hashlib.sha256((BRICKS / name).read_bytes()).digest()
         )

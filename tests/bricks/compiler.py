@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 
-from hatch_build import PROGRAMS
+from hatch_build import include_folders, program_sources
 
 __all__ = [
     "BRICKS",
@@ -61,11 +61,11 @@ def compile_init() -> Path:
 def compile_brick(brick: str, *, driver: str = "") -> Path:
     """A brick's program; with `driver`, that of `BRICK/DRIVER_driver.c`, which has the place of the
     brick's `main.c`."""
-    sources = [source for one in PROGRAMS[brick] for source in sorted((BRICKS / one).rglob("*.c"))]
+    sources = [BRICKS / name for name in program_sources(brick, "*.c")]
     if driver:
         sources = [source for source in sources if source.name != "main.c"]
         sources.append(DRIVERS / brick / f"{driver}_driver.c")
-    includes = [f"-I{BRICKS / name[: name.index('/src') + 4]}" for name in PROGRAMS[brick]]
+    includes = [f"-I{BRICKS / folder}" for folder in include_folders(brick)]
     return compile_sources(driver or brick, sources, includes)
 
 

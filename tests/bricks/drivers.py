@@ -7,9 +7,15 @@ from pathlib import Path
 
 from tests.bricks.compiler import compile_driver
 
-__all__ = ["PARTS", "Run", "driver"]
+__all__ = ["BUNDLE", "PARTS", "Run", "driver"]
 
 Run = Callable[..., str]
+
+BUNDLE = (
+    *("containers/bundle", "boot/plan", "base/files", "base/console", "base/failure"),
+    *("machine/link", "machine/machine", "machine/mount"),
+)
+"""What reads a container's bundle."""
 
 PARTS = {
     "plan": ("boot/plan", "base/files"),
@@ -19,17 +25,7 @@ PARTS = {
     "loop": ("base/process", "base/console", "base/failure", "base/sealed"),
     "process": ("base/process", "base/console", "base/failure", "base/sealed"),
     "sealed": ("base/sealed",),
-    "spec": (
-        "containers/spec",
-        "containers/bundle",
-        "boot/plan",
-        "base/files",
-        "machine/link",
-        "machine/machine",
-        "machine/mount",
-        "base/console",
-        "base/failure",
-    ),
+    "spec": ("containers/spec", *BUNDLE),
 }
 
 

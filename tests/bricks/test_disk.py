@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.bricks.c_sources import require_formatted
 from tests.bricks.compiler import BRICKS, DRIVERS, compile_sources
 
 SOURCES = BRICKS / "disk/src"
@@ -219,6 +220,4 @@ def test_clang_format_would_change_nothing() -> None:
         DRIVERS / "disk/disk_driver.c",
     ]
     assert len(files) > 15
-    command = ["clang-format", "--dry-run", "--Werror", "--style=file", *map(str, files)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    require_formatted(files)

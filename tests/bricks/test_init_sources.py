@@ -4,13 +4,17 @@ the style of `.clang-format`."""
 from __future__ import annotations
 
 import re
-import subprocess
 from collections import defaultdict
 from pathlib import Path
 
 import pytest
 
-from tests.bricks.c_sources import FUNCTION
+from tests.bricks.c_sources import (
+    FUNCTION,
+    require_formatted,
+    require_own_guards,
+    require_short_lines,
+)
 from tests.bricks.compiler import DRIVERS, SOURCES
 
 VARIABLE = re.compile(
@@ -58,31 +62,12 @@ def test_headers_stand_by_the_path_from_src() -> None:
 
 
 def test_a_header_is_guarded_by_its_own_name() -> None:
-    for path in sources():
-        if path.suffix == ".h":
-            guard = f"COMPOS_{path.stem.upper()}_H"
-            assert f"#ifndef {guard}\n#define {guard}\n" in path.read_text(), path
+    require_own_guards(sources())
 
 
 def test_clang_format_would_change_nothing() -> None:
-    """Says which lines deviate; `make format` mends them."""
-    files = [*sources(), *sorted((DRIVERS / "init").glob("*.c"))]
-    done = subprocess.run(
-        ["clang-format", "--dry-run", "--Werror", "--style=file", *files],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    require_formatted([*sources(), *sorted((DRIVERS / "init").glob("*.c"))])
 
 
 def test_lines_are_short() -> None:
-    """What clang-format leaves alone: comments, and tables between its marks."""
-    files = [*sources(), *sorted((DRIVERS / "init").glob("*.c"))]
-    long = [
-        f"{path.name}:{number}"
-        for path in files
-        for number, line in enumerate(path.read_text().splitlines(), 1)
-        if len(line) > 100
-    ]
-    assert long == []
+    require_short_lines([*sources(), *sorted((DRIVERS / "init").glob("*.c"))])

@@ -4,13 +4,17 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from hatch_build import PROGRAMS
-from tests.bricks.c_sources import FUNCTION
+from tests.bricks.c_sources import (
+    FUNCTION,
+    require_formatted,
+    require_own_guards,
+    require_short_lines,
+)
 from tests.bricks.compiler import BRICKS, DRIVERS
 
 OTHERS = sorted(brick for brick in PROGRAMS if brick != "init")
@@ -35,29 +39,14 @@ def test_functions_of_a_file_carry_its_name(brick: str) -> None:
 
 @pytest.mark.parametrize("brick", OTHERS)
 def test_a_header_is_guarded_by_its_own_name(brick: str) -> None:
-    for path in sources(brick):
-        if path.suffix == ".h":
-            guard = f"COMPOS_{path.stem.upper()}_H"
-            assert f"#ifndef {guard}\n#define {guard}\n" in path.read_text(), path
+    require_own_guards(sources(brick))
 
 
 @pytest.mark.parametrize("brick", OTHERS)
 def test_clang_format_would_change_nothing(brick: str) -> None:
     files = [*sources(brick), *sorted((DRIVERS / brick).glob("*.c"))]
-    done = subprocess.run(
-        ["clang-format", "--dry-run", "--Werror", "--style=file", *files],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    long = [
-        f"{path.name}:{number}"
-        for path in files
-        for number, line in enumerate(path.read_text().splitlines(), 1)
-        if len(line) > 100
-    ]
-    assert long == []
+    require_formatted(files)
+    require_short_lines(files)
 
 
 @pytest.mark.parametrize("brick", OTHERS)

@@ -25,19 +25,10 @@ from compos.compose.supervision import supervision_lines
 from compos.config.model import Healthcheck, Logging, Settings
 from compos.config.quantities import MAX_COUNT, MAX_MILLISECONDS, milliseconds
 from tests.bricks.compiler import SOURCES, compile_driver
+from tests.bricks.drivers import BUNDLE
 from tests.machine import unshared
 
-SERVICE = (
-    "services/service",
-    "containers/bundle",
-    "boot/plan",
-    "base/files",
-    "machine/link",
-    "machine/machine",
-    "machine/mount",
-    "base/console",
-    "base/failure",
-)
+SERVICE = ("services/service", *BUNDLE)
 LOG = (*SERVICE, "log/logger", "log/syslog")
 
 PLAN = """compos-plan\t1
