@@ -61,9 +61,12 @@ FLAGS = (
 BRICKS = Path(__file__).resolve().parent / "bricks"
 PROGRAMS = {
     "init": ("init/src",),
+    "cadvisor": ("cadvisor/src", "memlogd/src/protocol", "metadata/src/json", "init/src/base"),
     "format": ("disk/src", "init/src/base", "format/src"),
+    "mkimage": ("disk/src", "init/src/base", "mkimage/src"),
     "mount": ("disk/src", "init/src/base", "mount/src"),
     "extend": ("disk/src", "init/src/base", "extend/src"),
+    "data-partition": ("disk/src", "init/src/base", "data-partition/src"),
     "dm-crypt": ("disk/src", "init/src/base", "dm-crypt/src"),
     "host-timesync-daemon": (
         *("host-timesync-daemon/src", "vsudd/src/vsock"),
@@ -73,6 +76,7 @@ PROGRAMS = {
     "logwrite": ("logwrite/src", "memlogd/src/protocol", "metadata/src/json", "init/src/base"),
     "memlogd": ("memlogd/src", "metadata/src/json", "init/src/base"),
     "metadata": ("metadata/src", "init/src/base"),
+    "rngd": ("rngd/src",),
     "trim-after-delete": (
         *("trim-after-delete/src", "memlogd/src/protocol", "metadata/src/json", "init/src/base"),
     ),
@@ -82,6 +86,8 @@ PROGRAMS = {
 written from the folder `src`. It becomes `bin/ARCHITECTURE/BRICK` of the brick."""
 
 LOADER = Path(__file__).resolve().parent / "src" / "compos" / "boot" / "loader"
+LOADER_COPY = BRICKS / "mkimage" / "bin" / "amd64"
+"""A brick's files lie in its folder."""
 LOADER_ORIGINS = {"mbr": 0x600, "loader": 0x7C00}
 """Where in memory each part of the BIOS loader runs. It is 16-bit x86 code, whatever machine
 composes."""
@@ -122,7 +128,14 @@ def compile_program(brick: str, architecture: str) -> Path:
 
 def assemble_loader() -> None:
     """The BIOS loader's parts as plain binaries beside their sources, unless they are there and of
-    just these sources."""
+    just these sources; and copies of them for the brick that makes disks."""
+    _assemble_loader()
+    LOADER_COPY.mkdir(parents=True, exist_ok=True)
+    for name in LOADER_ORIGINS:
+        shutil.copyfile(LOADER / f"{name}.bin", LOADER_COPY / f"{name}.bin")
+
+
+def _assemble_loader() -> None:
     stamp = LOADER / "loader.stamp"
     binaries = [LOADER / f"{name}.bin" for name in LOADER_ORIGINS]
     digest = hashlib.sha256("\0".join([version("ziglang"), *LOADER_FLAGS]).encode())

@@ -121,12 +121,13 @@ def conversation(path: Path, talk: Callable[[Peer], None]) -> Iterator[Peer]:
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(path))
     listener.listen()
-    peer = Peer(socket.socket())
+    unconnected = socket.socket()
+    peer = Peer(unconnected)
     troubles: list[Exception] = []
 
     def run() -> None:
         try:
-            with listener, listener.accept()[0] as connection:
+            with unconnected, listener, listener.accept()[0] as connection:
                 connection.settimeout(20)
                 peer.connection = connection
                 talk(peer)

@@ -18,7 +18,8 @@ KEY = "ssh-ed25519 AAAAC3Nz someone@somewhere"
 
 
 class Outcome(NamedTuple):
-    """What a run left: `files` has mode and contents by path below /run; `requests` are raw."""
+    """What a run left: `files` has mode and contents by path below /run; `requests` are raw;
+    `shown` is what the commands behind it print."""
 
     seconds: float
     status: int
@@ -26,6 +27,7 @@ class Outcome(NamedTuple):
     hostname: str
     files: dict[str, list[str]]
     requests: list[str]
+    shown: str
 
     def config(self) -> dict[str, str]:
         """The files of /run/config without their modes; the program leaves nothing else in /run."""
@@ -42,12 +44,17 @@ def run(
     *arguments: str,
     replies: dict[str, Any] | None = None,
     files: dict[str, str] | None = None,
+    before: str = "",
+    after: str = "",
 ) -> Outcome:
-    """The program in its world, with a server only if there are replies."""
+    """The program in its world, with a server only if there are replies, between commands of a
+    shell."""
     task = {
         "command": [str(program), *arguments],
         "replies": replies or {},
         "files": files or {},
+        "before": before,
+        "after": after,
     }
     command = [*unshared("-m", "-n", "-u"), sys.executable, str(WORLD)]
     done = subprocess.run(

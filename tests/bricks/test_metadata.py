@@ -6,6 +6,7 @@ from __future__ import annotations
 import base64
 import json
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -303,6 +304,42 @@ def test_what_is_no_azure(program: Path, text: str) -> None:
     assert outcome.said.endswith("metadata: no provider found\n")
 
 
+METALDATA = {
+    **serve(
+        "/get/meta/",
+        {
+            "hostname": "m",
+            "public-ipv4": "1.2.3.4",
+            "private-ipv4": "10.0.0.1",
+            "failure-domain": "a",
+            "machine-id": "7",
+            "machine-type": "small",
+            "authorized-keys": f"{KEY}\n",
+        },
+    ),
+    "GET /get/user": reply("for you"),
+}
+
+
+@pytest.mark.root
+def test_metaldata_is_found_by_its_name(program: Path) -> None:
+    hosts = {"/etc/hosts": "169.254.42.42 metaldata\n"}
+    outcome = run(program, "metaldata", replies=METALDATA, files=hosts)
+    assert outcome.said == "metadata: found metaldata\n"
+    assert outcome.config() == {
+        "provider": "metaldata",
+        "hostname": "m",
+        "public_ipv4": "1.2.3.4",
+        "private_ipv4": "10.0.0.1",
+        "failure_domain": "a",
+        "machine_id": "7",
+        "machine_type": "small",
+        "ssh/authorized_keys": f"{KEY}\n",
+        "userdata": "for you",
+    }
+    assert all("Host: metaldata\r\n" in request for request in outcome.requests)
+
+
 @pytest.mark.root
 def test_the_older_service_only_where_the_newer_is_missing(program: Path) -> None:
     for status in (404, 405, 501):
@@ -336,7 +373,6 @@ def test_the_arguments(program: Path) -> None:
     named = run(program, "vmware", "equinixmetal", "file=/nowhere")
     assert named.status == 0
     assert [line.split(": ")[1] for line in named.said.splitlines()] == [
-        "vmware",
         "equinixmetal",
         "no provider found",
     ]
@@ -387,7 +423,7 @@ def test_redirects(program: Path) -> None:
         assert outcome.said == (f"metadata: AWS: /latest/user-data: {said}\nmetadata: found AWS\n")
 
 
-HOSTILE: dict[str, str | list[str]] = {
+HOSTILE: dict[str, str | list[str] | dict[str, str]] = {
     "silence": "",
     "no HTTP": "SSH-2.0-OpenSSH\r\n",
     "an end at once": "HTTP/1.1 200",
@@ -408,12 +444,13 @@ HOSTILE: dict[str, str | list[str]] = {
     "interim responses for ever": ["HTTP/1.1 100 Continue\r\n\r\n"],
     "a body for ever": ["HTTP/1.1 200 OK\r\n\r\n", "x" * 10000],
     "zero bytes": "\0" * 5000,
+    "a byte a second": {"slowly": reply("for you" * 100)},
 }
 
 
 @pytest.mark.root
 @pytest.mark.parametrize("response", HOSTILE.values(), ids=HOSTILE)
-def test_a_hostile_server(program: Path, response: str | list[str]) -> None:
+def test_a_hostile_server(program: Path, response: str | list[str] | dict[str, str]) -> None:
     """When it is looked for, with the usual list of providers, and in the middle."""
     outcome = run(program, "aws", "digitalocean", replies={"PUT /latest/api/token": response})
     assert outcome.status == 0
@@ -428,6 +465,27 @@ def test_a_hostile_server(program: Path, response: str | list[str]) -> None:
     config = outcome.config()
     assert config == {"hostname": "ip-10-0-0-1.internal", "provider": "AWS"}
     assert outcome.seconds < 8
+
+
+EVERYWHERE = {
+    "a byte a second": {"slowly": "HTTP/1.1 200 OK\r\n" + "X: y\r\n" * 100},
+    "redirects": reply("", "Location: /x", status=301),
+    "a body for ever": ["HTTP/1.1 200 OK\r\nMetadata-Flavor: Google\r\n\r\n", "x" * 10000],
+    "JSON without an end": reply("[" * 60000),
+}
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("response", EVERYWHERE.values(), ids=EVERYWHERE)
+def test_a_hostile_server_to_all_providers(program: Path, response: Any) -> None:
+    """Whatever is asked of whichever address: a line for each address that answers like this."""
+    options = ("--users", "--commands", "--network")
+    outcome = run(program, *options, replies={"*": response, "PUT /latest/api/token": response})
+    assert outcome.status == 0
+    said = outcome.said.splitlines()
+    assert len(said) <= 5, said
+    assert said[-1].startswith(("metadata: no provider found", "metadata: found ")), said
+    assert outcome.seconds < 15
 
 
 @pytest.mark.root

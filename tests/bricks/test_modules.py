@@ -83,6 +83,32 @@ def test_a_module_is_loaded_once(run: Run, modules: Path) -> None:
     assert output.count("insert") == 3
 
 
+CMDLINES = {
+    "quiet": "",
+    "virtio_net.napi_tx=0": "napi_tx=0",
+    "virtio-net.napi_tx=0 virtio_net.csum": "napi_tx=0 csum",
+    'virtio_net.name="a b" x': 'name="a b"',
+    "net_failover.x=1 virtio.x=2 virtio_net2.x=3 xvirtio_net.x=4 a=virtio_net.x=5": "",
+    "virtio_net.a=b.c=d\tvirtio_net.e=1\n": "a=b.c=d e=1",
+    "virtio_net.x=1 -- virtio_net.y=2": "x=1",
+    'virtio_net.x="open virtio_net.y=2': 'x="open virtio_net.y=2',
+    "virtio_net. virtio_net": "",
+    "x" * 200 + ".y=1 virtio_net.z=" + "z" * 3000: "z=" + "z" * 3000,
+}
+"""Command lines of the kernel, and what of it is for virtio_net."""
+
+
+@pytest.mark.parametrize("number", range(len(CMDLINES)))
+def test_parameters_come_from_the_command_line(
+    number: int, run: Run, modules: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As modprobe(8) takes them; the kernel does that for built-in modules only."""
+    cmdline = [*CMDLINES][number]
+    monkeypatch.setenv("CMDLINE", cmdline)
+    last = run("modules", modules, "virtio_net").splitlines()[-2]
+    assert last.partition("virtio_net.ko.xz")[2].strip() == CMDLINES[cmdline]
+
+
 def test_only_the_dependencies_are_required(run: Run, modules: Path) -> None:
     for name in ("alias", "softdep", "builtin"):
         (modules / f"modules.{name}").unlink()

@@ -35,7 +35,8 @@ def read(reader: Path, plan: bytes, folder: Path) -> bytes:
 
 def test_both_sides_know_the_same_words() -> None:
     made = runpy.run_path(str(SCRIPT))
-    assert made["HEADER"].read_text() == made["header"]()
+    is_current = made["HEADER"].read_text() == made["header"]()
+    assert is_current, "plan_words.h is outdated: run .venv/bin/python docs/plan_format.py"
     most = max(len(word.fields) for word in WORDS.values())
     limits = f"PLAN_ARGUMENTS = {most}, PLAN_LINE_MAXIMUM = {MAX_LINE}"
     assert limits in made["HEADER"].with_name("plan.h").read_text()

@@ -94,8 +94,12 @@ WHERE = "import fcntl, os; exe = '/proc/self/exe'; print(os.readlink(exe), fcntl
 """F_GET_SEALS."""
 
 
-def test_a_runtime_on_a_tmpfs_runs_from_a_sealed_copy(run: Run, tmp_path: Path) -> None:
+def test_a_runtime_on_a_tmpfs_runs_from_a_sealed_copy(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     python = Path(sys.executable).resolve()
+    # A Python that was not installed where it was built for looks for its library beside itself.
+    monkeypatch.setenv("PYTHONHOME", f"{sys.base_prefix}:{sys.base_exec_prefix}")
     with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
         program = Path(folder) / "python3"
         shutil.copy2(python, program)

@@ -4,9 +4,7 @@ for the system's."""
 from __future__ import annotations
 
 import shutil
-import signal
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -224,70 +222,6 @@ def test_dhcpcd_runs_only_the_hooks_that_have_something_to_do(name: str, tmp_pat
     assert (called.read_text().split() if called.exists() else []) == expected
 
 
-def feed(tmp_path: Path, feeder: str, *arguments: str, pool: int = 256) -> subprocess.Popen[str]:
-    """Start the rngd brick's script with a stand-in for rngd and for the kernel's pool."""
-    program(tmp_path / "usr/sbin/rngd", feeder)
-    (tmp_path / "entropy_avail").write_text(f"{pool}\n")
-    (tmp_path / "poolsize").write_text("256\n")
-    script = tmp_path / "rngd"
-    text = (BRICKS / "rngd/rngd").read_text().replace("/usr/sbin/rngd", f"{tmp_path}/usr/sbin/rngd")
-    script.write_text(text.replace("/proc/sys/kernel/random/", f"{tmp_path}/"))
-    return subprocess.Popen(
-        ["busybox", "sh", script, *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def wait_for(file: Path) -> None:
-    """Until the stand-in has written `file`."""
-    deadline = time.monotonic() + 20
-    while not file.exists():
-        assert time.monotonic() < deadline, f"no {file}"
-        time.sleep(0.02)
-
-
-FEEDING = 'echo "$@" > {0}/called\ntrap "echo ended > {0}/ended; exit 0" TERM\nwhile true; do sleep 0.05; done\n'
-
-
-def test_rngd_ends_when_told_and_takes_its_feeder_along(tmp_path: Path) -> None:
-    process = feed(
-        tmp_path, FEEDING.format(tmp_path), "-disable-rdrand", "-disable-rdseed", "-s", "32"
-    )
-    wait_for(tmp_path / "called")
-    assert (tmp_path / "called").read_text().split() == [
-        "--foreground",
-        "--no-tpm=1",
-        "--no-drng=1",
-        "-s",
-        "32",
-    ]
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(10) == 0
-    wait_for(tmp_path / "ended")
-
-
-def test_rngd_fills_the_pool_once(tmp_path: Path) -> None:
-    fill = f"echo 256 > {tmp_path}/entropy_avail\n"
-    process = feed(tmp_path, fill + FEEDING.format(tmp_path), "-1", pool=20)
-    assert process.communicate(timeout=20)[0] == "rngd: the pool holds 256 of 256 bits\n"
-    assert process.returncode == 0
-
-
-@pytest.mark.parametrize("arguments", [(), ("-1",)], ids=["service", "once"])
-def test_rngd_without_a_source_is_no_failure(tmp_path: Path, arguments: tuple[str, ...]) -> None:
-    process = feed(tmp_path, "exit 1\n", *arguments, pool=20)
-    if not arguments:
-        assert process.stderr is not None
-        assert process.stderr.readline() == "rngd: no hardware random source\n"
-        time.sleep(0.2)
-        assert process.poll() is None, "a service stays"
-        process.send_signal(signal.SIGTERM)
-    assert process.wait(10) == 0
-    process.communicate(timeout=10)
-
-
 SYSFS = {
     "set": ("a/b = 1\n", {"a/b": "1"}, ""),
     "spaces within, no end of line": ("a/b =\t1 2  ", {"a/b": "1 2"}, ""),
@@ -438,3 +372,42 @@ def test_poweroff_wants_a_number() -> None:
 def test_a_tunnel_is_configured_alike_by_both_bricks() -> None:
     one, other = (BRICKS / name / "lk-wg-config" for name in ("ip", "wireguard"))
     assert one.read_bytes() == other.read_bytes()
+
+
+POSTGRESQL = {
+    "the first start": ([], ["17/main/PG_VERSION"], ""),
+    "every other one": (["17/main/PG_VERSION"], ["17/main/PG_VERSION"], ""),
+    "cut short": (["17/new/half"], ["17/main/PG_VERSION"], ""),
+    "another version": (["16/main/PG_VERSION"], ["16/main/PG_VERSION"], "of another version"),
+    "two versions": (
+        ["16/main/PG_VERSION", "17/main/PG_VERSION"],
+        ["16/main/PG_VERSION", "17/main/PG_VERSION"],
+        "",
+    ),
+    "something else": (["17/main/notes"], ["17/main/notes"], "is no database"),
+}
+"""What is below the folder at first and then, and why the server does not start."""
+
+
+@pytest.mark.parametrize("name", POSTGRESQL)
+def test_postgresql_keeps_what_is_there(name: str, tmp_path: Path) -> None:
+    before, after, refused = POSTGRESQL[name]
+    base = tmp_path / "data"
+    (base / "17").mkdir(parents=True)
+    for path in before:
+        (base / path).parent.mkdir(parents=True, exist_ok=True)
+        (base / path).touch()
+    program(tmp_path / "bin/initdb", 'echo "made $*"; mkdir "$2" && touch "$2/PG_VERSION"\n')
+    program(tmp_path / "bin/postgres", 'echo "serves $*"\n')
+    text = (BRICKS / "postgresql/serve-postgresql").read_text()
+    script = tmp_path / "serve"
+    # Not as root: what the other half does, giving the folder away, is the guest's to show.
+    text = text.replace("/var/lib/postgresql", str(base)).replace('"$(id -u)"', "999")
+    script.write_text(f"PATH={tmp_path}/bin:$PATH\n{text}")
+    done = shell(script, "-c", "work_mem=8MB")
+    found = [str(path.relative_to(base)) for path in base.rglob("*") if path.is_file()]
+    assert sorted(found) == after
+    assert (done.returncode, refused in done.stderr) == (1 if refused else 0, True), done.stderr
+    assert ("serves -c config_file=" in done.stdout) == (not refused)
+    assert "-c work_mem=8MB" in done.stdout or refused
+    assert ("made -D" in done.stdout) == (name in ("the first start", "cut short"))

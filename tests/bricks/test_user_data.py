@@ -181,7 +181,7 @@ def test_cloud_config(program: Path) -> None:
     assert outcome.said == (
         "metadata: found /run/given\n"
         "metadata: /run/given: its host name is no host name\n"
-        "metadata: #cloud-config: not carried out: packages, runcmd\n"
+        "metadata: #cloud-config: not carried out: users (--users), packages, runcmd (--commands)\n"
     )
     del outcome.files["given"], outcome.files["config"], outcome.files["config/files"]
     motd = "line one\n\n  line two # no comment\n\u00e9\n".encode().decode("latin-1")
@@ -238,13 +238,12 @@ BAD_YAML = {
     "an anchor": "a: &x b",
     "an alias": "a: *x",
     "a tag": "a: !!str b",
-    "a flow sequence": "a: [b]",
-    "a flow mapping": "a: {b: c}",
-    "a folded block": "a: >\n  b",
     "a block with an indicator": "a: |2\n  b",
+    "a flow sequence without an end": "a: [b,",
+    "a flow mapping without values": "a: {b}",
+    "more behind a flow sequence": "a: [b] c",
     "two documents": "a: b\n---\nc: d",
     "a key twice": "a: b\na: c",
-    "a key that is quoted": '"a": b',
     "no colon": "just text",
     "a sequence": "- a",
     "a colon within": "a: b: c",
@@ -254,9 +253,10 @@ BAD_YAML = {
     "an open string": 'a: "b',
     "another open string": "a: 'b",
     "more behind a string": "a: 'b' c",
-    "an unknown escape": 'a: "\\x41"',
+    "an unknown escape": 'a: "\\q"',
+    "an escape of zero": 'a: "\\u0000"',
+    "half a character": 'a: "\\ud83d\\ude00"',
     "half an escape": 'a: "\\',
-    "a dash alone": "a:\n-\n  b",
     "a block that steps back": "a: |\n    b\n  c",
     "many levels": "".join(" " * i + "a:\n" for i in range(1000)),
     "many dashes": "a:\n" + "- " * 5000 + "b",
@@ -293,7 +293,8 @@ def test_discs(disc_program: Path, tmp_path: Path) -> None:
     (cloud / "user-data").write_text("for you")
     (cloud / "config").write_text("not this")
     (cloud / "meta-data").write_text(
-        "instance-id: 'i-7'\r\nlocal-hostname: \"web-1\"  \n other: x\n"
+        "instance-id: 'i-7'\r\nlocal-hostname: \"web-1\"  \n"
+        "public-keys:\n  one: [ssh-rsa A]\n  two: |\n    ssh-rsa B\n    ssh-rsa C\n"
     )
     outcome = read_disc(disc_program, cloud)
     assert outcome.config() == {
@@ -301,6 +302,7 @@ def test_discs(disc_program: Path, tmp_path: Path) -> None:
         "userdata": "for you",
         "hostname": "web-1",
         "instance_id": "i-7",
+        "ssh/authorized_keys": "ssh-rsa A\nssh-rsa B\nssh-rsa C\n",
     }
     assert outcome.hostname == "web-1"
     stack = tmp_path / "stack" / "openstack" / "latest"
@@ -363,6 +365,11 @@ def test_which_volumes_are_looked_at(disc_program: Path, tmp_path: Path) -> None
         command = ["mkfs.fat", "-F", str(bits), "-n", "CIDATA", str(image)]
         subprocess.run(command, check=True, capture_output=True)
         images[image] = "vfat 'CIDATA'\n"
+    udf = ["genisoimage", "-quiet", "-udf", "-V", "x", "-o", f"{tmp_path}/both.iso", str(content)]
+    subprocess.run(udf, check=True, capture_output=True)
+    both = (tmp_path / "both.iso").read_bytes()
+    (tmp_path / "udf.iso").write_bytes(both.replace(b"CD001", b"CDW02"))
+    images.update({tmp_path / "both.iso": "iso9660 'x'\n", tmp_path / "udf.iso": "udf ''\n"})
     for name, bytes_ in {"empty": b"", "short": b"x" * 600, "zero": bytes(40000)}.items():
         (tmp_path / name).write_bytes(bytes_)
         images[tmp_path / name] = "neither\n"

@@ -10,11 +10,11 @@
 #include "disk/block.h"
 #include "disk/bytes.h"
 #include "disk/contents.h"
+#include "disk/report.h"
 #include "disk/signature.h"
 #include "disk/tool.h"
 
 #include <fcntl.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,17 +44,7 @@ struct wish {
     const char *device;
 };
 
-static void crypto_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
-
-static void crypto_say(const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    fputs("crypto: ", stderr);
-    vfprintf(stderr, format, arguments);
-    fputc('\n', stderr);
-    va_end(arguments);
-}
+#define crypto_say(...) report("crypto", __VA_ARGS__)
 
 static int crypto_write(const struct disk *disk, const void *bytes, size_t length, uint64_t offset,
                         struct failure *failure)

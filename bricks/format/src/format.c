@@ -8,11 +8,11 @@
 #include "disk/block.h"
 #include "disk/contents.h"
 #include "disk/flags.h"
+#include "disk/report.h"
 #include "disk/signature.h"
 #include "disk/tool.h"
 
 #include <fcntl.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -44,17 +44,7 @@ struct request {
     bool verbose;
 };
 
-static void format_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
-
-static void format_say(const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    fputs("format: ", stderr);
-    vfprintf(stderr, format, arguments);
-    fputc('\n', stderr);
-    va_end(arguments);
-}
+#define format_say(...) report("format", __VA_ARGS__)
 
 static int format_make_filesystem(const struct request *request, const char *path,
                                   struct failure *failure)

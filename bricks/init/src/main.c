@@ -12,26 +12,36 @@
 #include "boot/stage.h"
 #include "containers/oneshot.h"
 #include "machine/coldplug.h"
+#include "machine/extra.h"
 #include "machine/finder.h"
 #include "machine/hotplug.h"
 #include "machine/machine.h"
+#include "machine/measure.h"
 #include "machine/monitor.h"
 #include "machine/power.h"
+#include "remote/channel.h"
 #include "services/services.h"
 #include "services/svc.h"
 
 #include <errno.h>
+#include <sched.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/random.h>
 #include <sys/reboot.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define PLAN "/etc/compos/plan"
+#define RUN "/run"
 
 enum { MAX_PLAN = 16 << 20 };
+
+/* Whether the kernel unpacked the root, before it was prepared. */
+static bool main_root_in_memory;
 
 static void main_plan_line_skipped(unsigned number, const char *what)
 {
@@ -46,11 +56,38 @@ static void main_set_environment(void)
     setenv("USER", "root", 1);
 }
 
+/*
+ * How far the boot has come. With the root in memory the initrd is the system, and is left when
+ * this begins; what unseals belongs to the initrd, wherever the root is.
+ */
+static void main_measure(void)
+{
+    if (machine_is_given())
+        return;
+    if (main_root_in_memory) {
+        measure_phase("enter-initrd");
+        measure_stay_in_initrd();
+    } else if (finder_has_stayed())
+        measure_stay_in_initrd();
+}
+
+static void main_system(void)
+{
+    if (machine_is_given())
+        return;
+    measure_leave_initrd();
+    measure_phase("sysinit");
+}
+
 /* Nobody has prepared anything: the root, the console, ctrl-alt-del, random numbers. */
 static void main_take_machine(void)
 {
     struct failure failure;
     finder();
+    main_root_in_memory = root_is_initial();
+    extra_take(RUN);
+    if (!main_root_in_memory)
+        umount2(RUN, MNT_DETACH); /* the small initrd's */
     int root = root_prepare(&failure);
     if (console_open() < 0) {
         mount("dev", "/dev", "devtmpfs", MS_NOSUID | MS_NOEXEC, NULL);
@@ -64,18 +101,19 @@ static void main_take_machine(void)
 /*
  * A machine without a hardware generator has no random numbers until somebody waits for them: only
  * then the kernel makes some of the jitter of its timers, which takes a second. Who waits now has
- * them when the first container asks.
+ * them when the first container asks. The kernel spins meanwhile: it is to have only what nobody
+ * else needs, because a driver may come with a generator first.
  */
 static void main_wait_for_random(void)
 {
-    struct child child;
-    struct failure failure;
     char byte;
-    pid_t pid = child_fork(&child, &failure);
-    if (pid == 0)
+    /* No session of its own: the scheduler's autogroup would give it as much as all of init. */
+    if (fork() == 0) {
+        /* musl's sched_setscheduler(2) does nothing. */
+        struct sched_param none = {0};
+        syscall(SYS_sched_setscheduler, 0, SCHED_IDLE, &none);
         _exit(getrandom(&byte, sizeof byte, 0) < 0);
-    if (pid > 0)
-        child_forget(&child);
+    }
 }
 
 /* What every plan needs. */
@@ -109,12 +147,22 @@ static _Noreturn void main_init(void)
     main_prepare();
     main_read_plan(&plan);
     stage_boot(&plan);
+    if (!machine_is_given())
+        extra_provide(RUN);
+    main_measure();
     if (!machine_is_given()) {
         monitor_start();
         hotplug_start();
+        channel_start(&plan);
     }
+    oneshot_unseal(&plan);
+    main_system();
     oneshot_stage(&plan, STAGE_ONBOOT, "onboot");
     services_stage(&plan);
+    if (!machine_is_given()) {
+        coldplug_start_disks();
+        measure_phase("ready");
+    }
     while (process_power() == POWER_NONE)
         process_events(-1);
     power_down(&plan, process_power());

@@ -2,11 +2,13 @@
 #include "azure.h"
 
 #include "azure_report.h"
-#include "base64.h"
 #include "connection.h"
+#include "disc.h"
 #include "http.h"
 #include "json/json.h"
+#include "ovf/ovf_env.h"
 #include "report.h"
+#include "user_data/base64.h"
 
 #include <stdlib.h>
 
@@ -57,6 +59,26 @@ static void azure_add_user_data(struct result *result, const struct json *root)
         report(NAME ": user data is no base64");
 }
 
+/* On a CD. As with cloud-init, it takes the place of user data. */
+static void azure_add_custom_data(struct result *result)
+{
+    size_t length;
+    char *environment = disc_read_file("ovf-env.xml", MAX_OVF_ENV, &length);
+    if (!environment)
+        return;
+    char *user_data = result->user_data;
+    size_t user_length = result->user_data_length;
+    result->user_data = NULL;
+    ovf_env_apply(result, environment, length);
+    if (!result->user_data) {
+        result_user_data(result, user_data, user_length);
+    } else if (user_data) {
+        report(NAME ": there are custom data and user data; custom data is used");
+        free(user_data);
+    }
+    free(environment);
+}
+
 static void azure_extract(struct result *result, const struct json *root)
 {
     struct failure failure;
@@ -74,6 +96,7 @@ static void azure_extract(struct result *result, const struct json *root)
         if ((value = json_string(key, "keyData")))
             result_keys(result, value->text, value->length);
     azure_add_user_data(result, root);
+    azure_add_custom_data(result);
     if (azure_report_ready(&failure) < 0)
         report(NAME ": reporting that the machine is ready: %s", failure.text);
 }

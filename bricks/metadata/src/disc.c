@@ -3,6 +3,7 @@
 
 #include "disc_files.h"
 #include "report.h"
+#include "small_file.h"
 #include "volume.h"
 
 #include <dirent.h>
@@ -34,18 +35,25 @@ static bool disc_has_label(const char *label)
     return false;
 }
 
-static bool disc_read_mounted(const char *path, struct result *result)
+/* Which volumes are looked at: those of a disk only by their labels. */
+enum disc_choice { DISC_LABELLED, DISC_CD_WITHOUT_LABEL, DISC_CD };
+
+/* What is done with a mounted volume; whether that was what was looked for. */
+struct disc_reader {
+    bool (*read)(int folder, const char *path, void *context);
+    void *context;
+};
+
+static bool disc_read_mounted(const char *path, const struct disc_reader *reader)
 {
-    char name[96];
     int folder = open(MOUNT_POINT, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    snprintf(name, sizeof name, "CDROM %s", path);
-    bool found = folder >= 0 && disc_files_read(folder, name, result);
+    bool found = folder >= 0 && reader->read(folder, path, reader->context);
     if (folder >= 0)
         close(folder);
     return found;
 }
 
-static bool disc_read(const char *path, const char *type, struct result *result)
+static bool disc_read(const char *path, const char *type, const struct disc_reader *reader)
 {
     /* Whoever made it must not lead us anywhere. */
     const unsigned long flags = MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOSYMFOLLOW;
@@ -57,17 +65,24 @@ static bool disc_read(const char *path, const char *type, struct result *result)
         report("%s: mounting it as %s: %s", path, type, strerror(errno));
         return false;
     }
-    bool found = disc_read_mounted(path, result);
+    bool found = disc_read_mounted(path, reader);
     umount2(MOUNT_POINT, MNT_DETACH);
     return found;
 }
 
-/* `labelled`: only a disc with one of the labels; otherwise only a CD without. */
-static bool disc_try(const char *name, bool labelled, struct result *result)
+static bool disc_is_chosen(enum disc_choice choice, bool drive, bool labelled)
+{
+    if (choice == DISC_LABELLED)
+        return labelled;
+    return drive && (choice == DISC_CD || !labelled);
+}
+
+static bool disc_try(const char *name, enum disc_choice choice, const struct disc_reader *reader)
 {
     char path[64], label[64] = "";
     bool drive = strncmp(name, "sr", 2) == 0;
-    if (strncmp(name, "loop", 4) == 0 || strncmp(name, "ram", 3) == 0 || (!labelled && !drive) ||
+    if (strncmp(name, "loop", 4) == 0 || strncmp(name, "ram", 3) == 0 ||
+        (choice != DISC_LABELLED && !drive) ||
         (size_t)snprintf(path, sizeof path, "/dev/%s", name) >= sizeof path)
         return false;
     int device = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
@@ -75,29 +90,70 @@ static bool disc_try(const char *name, bool labelled, struct result *result)
         return false;
     const char *type = volume_type(device, label, sizeof label);
     close(device);
-    if (!type || disc_has_label(label) != labelled)
+    if (!type || !disc_is_chosen(choice, drive, disc_has_label(label)))
         return false;
     report_detail("%s: %s, labelled '%s'", path, type, label);
-    return disc_read(path, type, result);
+    return disc_read(path, type, reader);
 }
 
-bool disc_find(const struct search *search, struct result *result)
+/* Reads volumes until one is what is looked for, first those of the first choice. */
+static bool disc_visit(const enum disc_choice *choices, size_t choice_count,
+                       const struct disc_reader *reader)
 {
     struct dirent **entries;
     bool found = false;
-    (void)search;
     /* Sorted, so that two discs are always found in one order. */
     int count = scandir(DEVICES, &entries, NULL, alphasort);
     if (count < 0) {
         report(DEVICES ": %s", strerror(errno));
         return false;
     }
-    for (int labelled = 1; labelled >= 0; labelled--)
+    for (size_t choice = 0; choice < choice_count; choice++)
         for (int i = 0; i < count && !found; i++)
             if (entries[i]->d_name[0] != '.')
-                found = disc_try(entries[i]->d_name, labelled, result);
+                found = disc_try(entries[i]->d_name, choices[choice], reader);
     for (int i = 0; i < count; i++)
         free(entries[i]);
     free(entries);
     return found;
+}
+
+static bool disc_read_metadata(int folder, const char *path, void *context)
+{
+    char name[96];
+    snprintf(name, sizeof name, "CDROM %s", path);
+    return disc_files_read(folder, name, context);
+}
+
+bool disc_find(const struct search *search, struct result *result)
+{
+    static const enum disc_choice choices[] = {DISC_LABELLED, DISC_CD_WITHOUT_LABEL};
+    (void)search;
+    return disc_visit(choices, 2, &(struct disc_reader){disc_read_metadata, result});
+}
+
+struct disc_file {
+    const char *name;
+    size_t limit;
+    size_t length;
+    char *bytes;
+};
+
+static bool disc_read_one(int folder, const char *path, void *context)
+{
+    struct failure failure;
+    struct disc_file *file = context;
+    file->bytes = small_file_read(folder, file->name, file->limit, &file->length, &failure);
+    if (!file->bytes && errno != ENOENT)
+        report("%s: %s", path, failure.text);
+    return file->bytes != NULL;
+}
+
+char *disc_read_file(const char *name, size_t limit, size_t *length)
+{
+    static const enum disc_choice choice = DISC_CD;
+    struct disc_file file = {.name = name, .limit = limit};
+    disc_visit(&choice, 1, &(struct disc_reader){disc_read_one, &file});
+    *length = file.length;
+    return file.bytes;
 }

@@ -6,4 +6,7 @@
 
 bool disc_find(const struct search *search, struct result *result);
 
+/* The file `name` of the first CD that has one, to be freed; NULL if there is none. */
+char *disc_read_file(const char *name, size_t limit, size_t *length);
+
 #endif

@@ -9,6 +9,7 @@
 #include "refused.h"
 #include "scaleway.h"
 #include "user_file.h"
+#include "vmware/vmware.h"
 
 #include <string.h>
 
@@ -19,17 +20,23 @@
 #define VULTR "/v1/"
 #define OCEAN "/metadata/v1/"
 
+/* OpenStack serves the paths of AWS, too. */
+#define EC2_VALUES                                                                      \
+    {                                                                                   \
+        {"public_ipv4", EC2 "public-ipv4"}, {"local_ipv4", EC2 "local-ipv4"},           \
+            {"availability_zone", EC2 "placement/availability-zone"},                   \
+            {"instance_type", EC2 "instance-type"}, {"instance_id", EC2 "instance-id"}, \
+        {                                                                               \
+            "local_hostname", EC2 "local-hostname"                                      \
+        }                                                                               \
+    }
+
 static const struct cloud provider_aws = {
     .name = "AWS",
     .address = LINK_LOCAL,
     .token = true,
     .hostname = EC2 "hostname",
-    .values = {{"public_ipv4", EC2 "public-ipv4"},
-               {"local_ipv4", EC2 "local-ipv4"},
-               {"availability_zone", EC2 "placement/availability-zone"},
-               {"instance_type", EC2 "instance-type"},
-               {"instance_id", EC2 "instance-id"},
-               {"local_hostname", EC2 "local-hostname"}},
+    .values = EC2_VALUES,
     .keys = EC2 "public-keys/0/openssh-key",
     .user_data = "/latest/user-data",
 };
@@ -38,12 +45,7 @@ static const struct cloud provider_openstack = {
     .name = "openstack",
     .address = LINK_LOCAL,
     .hostname = EC2 "hostname",
-    .values = {{"public_ipv4", EC2 "public-ipv4"},
-               {"local_ipv4", EC2 "local-ipv4"},
-               {"availability_zone", EC2 "placement/availability-zone"},
-               {"instance_type", EC2 "instance-type"},
-               {"instance_id", EC2 "instance-id"},
-               {"local_hostname", EC2 "local-hostname"}},
+    .values = EC2_VALUES,
     .keys = EC2 "public-keys/0/openssh-key",
     .user_data = "/latest/user-data",
 };
@@ -123,7 +125,7 @@ static const struct provider provider_table[] = {
     {"metaldata", PROVIDER_NETWORK, cloud_find, &provider_metaldata},
     {"equinixmetal", PROVIDER_NETWORK, refused_find,
      "not supported: its service is reached over TLS, and was shut down"},
-    {"vmware", PROVIDER_NETWORK, refused_find, "not supported: guestinfo is not read; use a CD"},
+    {"vmware", PROVIDER_NETWORK, vmware_find, NULL},
     {"cdrom", PROVIDER_DISC, disc_find, NULL},
     {"file=", PROVIDER_FILE, user_file_find, NULL},
 };

@@ -1,10 +1,10 @@
 /* result.c: see result.h. */
 #include "result.h"
 
-#include "cloud_config.h"
 #include "config.h"
+#include "network/dhcp_client.h"
 #include "report.h"
-#include "tree.h"
+#include "user_data/user_data.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -22,9 +22,15 @@ int result_begin(struct result *result, const char *provider)
     struct failure failure;
     snprintf(result->provider, sizeof result->provider, "%s", provider);
     result->folder = config_open(&failure);
-    if (result->folder < 0)
+    if (result->folder < 0) {
         report("%s", failure.text);
-    return result->folder < 0 ? -1 : 0;
+        return -1;
+    }
+    if (result->allowed.users && accounts_load(&result->accounts, &failure) < 0) {
+        report("users: %s", failure.text);
+        result->allowed.users = false;
+    }
+    return 0;
 }
 
 static size_t result_trimmed(const char *bytes, size_t length)
@@ -67,33 +73,53 @@ void result_hostname(struct result *result, const char *bytes, size_t length)
     result->hostname[length] = '\0';
 }
 
-void result_key(struct result *result, const char *bytes, size_t length)
+/* Several sources may know one key. */
+static bool result_has_key(const struct text *keys, const char *bytes, size_t length)
+{
+    for (size_t at = 0; at < keys->length;) {
+        const char *line = keys->bytes + at;
+        size_t line_length = strcspn(line, "\n");
+        if (line_length == length && memcmp(line, bytes, length) == 0)
+            return true;
+        at += line_length + 1;
+    }
+    return false;
+}
+
+void result_add_key(struct text *keys, const char *bytes, size_t length)
 {
     length = result_trimmed(bytes, length);
-    if (length == 0 || bytes[0] == '#' || result->keys_length + length + 1 > MAX_KEYS)
+    if (length == 0 || bytes[0] == '#' || keys->length + length + 1 > MAX_KEYS)
         return;
     for (size_t i = 0; i < length; i++)
         if ((unsigned char)bytes[i] < ' ' && bytes[i] != '\t')
             return;
-    char *longer = realloc(result->keys, result->keys_length + length + 1);
-    if (!longer)
+    if (result_has_key(keys, bytes, length))
         return;
-    memcpy(longer + result->keys_length, bytes, length);
-    longer[result->keys_length + length] = '\n';
-    result->keys = longer;
-    result->keys_length += length + 1;
+    text_add(keys, bytes, length);
+    text_add(keys, "\n", 1);
 }
 
-void result_keys(struct result *result, const char *bytes, size_t length)
+void result_key(struct result *result, const char *bytes, size_t length)
+{
+    result_add_key(&result->keys, bytes, length);
+}
+
+void result_add_keys(struct text *keys, const char *bytes, size_t length)
 {
     while (length > 0) {
         const char *end = memchr(bytes, '\n', length);
         size_t line = end ? (size_t)(end - bytes) : length;
-        result_key(result, bytes, line);
+        result_add_key(keys, bytes, line);
         line += end ? 1 : 0;
         bytes += line;
         length -= line;
     }
+}
+
+void result_keys(struct result *result, const char *bytes, size_t length)
+{
+    result_add_keys(&result->keys, bytes, length);
 }
 
 void result_user_data(struct result *result, char *bytes, size_t length)
@@ -110,8 +136,8 @@ static int result_write_keys(const struct result *result, struct failure *failur
     int folder = config_directory(result->folder, "ssh", failure);
     if (folder < 0)
         return -1;
-    int done =
-        config_write(folder, "authorized_keys", result->keys, result->keys_length, 0600, failure);
+    int done = config_write(folder, "authorized_keys", result->keys.bytes, result->keys.length,
+                            0600, failure);
     if (done == 0)
         return config_close(folder, 0755, failure);
     close(folder);
@@ -131,29 +157,43 @@ static void result_set_hostname(const char *name)
 static int result_write_all(struct result *result)
 {
     struct failure failure;
+    struct user_data data;
     int done = 0;
-    cloud_config_apply(result);
+    user_data_open(&data, result);
+    user_data_apply(&data, result);
     if (result->hostname[0]) {
         done |= result_write(result, "hostname", result->hostname, strlen(result->hostname));
         result_set_hostname(result->hostname);
     }
-    if (result->keys && result_write_keys(result, &failure) < 0) {
+    if (result->keys.length > 0 && result_write_keys(result, &failure) < 0) {
         report("/run/config/ssh: %s", failure.text);
         done = -1;
     }
-    if (result->user_data) {
-        done |= result_write(result, "userdata", result->user_data, result->user_data_length);
-        tree_write(result->folder, result->user_data, result->user_data_length);
+    if (result->allowed.users && accounts_write(&result->accounts, result->folder, &failure) < 0) {
+        report("/run/config/users: %s", failure.text);
+        done = -1;
     }
+    if (result->allowed.network && dhcp_client_write(result, &failure) < 0) {
+        report("/run/config/dhcpcd.conf: %s", failure.text);
+        done = -1;
+    }
+    if (result->user_data)
+        done |= result_write(result, "userdata", result->user_data, result->user_data_length);
+    user_data_write_tree(&data, result);
+    user_data_close(&data);
     /* Last: what waits for this file finds the others. */
-    return done | result_write(result, "provider", result->provider, strlen(result->provider));
+    if (result->provider[0])
+        done |= result_write(result, "provider", result->provider, strlen(result->provider));
+    return done;
 }
 
 int result_finish(struct result *result)
 {
     int done = result_write_all(result);
     close(result->folder);
-    free(result->keys);
+    text_free(&result->keys);
+    accounts_free(&result->accounts);
+    text_free(&result->dhcp);
     free(result->user_data);
     return done;
 }

@@ -3,23 +3,36 @@
 #define COMPOS_RESULT_H
 
 #include "base/failure.h"
+#include "text.h"
+#include "user_data/accounts.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* In bytes. */
 enum { MAX_VALUE = 65536, MAX_KEYS = 262144, MAX_USER_DATA = 4 << 20 };
 
+/* What the command line lets metadata decide, beyond names, keys and files. */
+struct allowed {
+    bool users;
+    bool commands;
+    bool network;
+};
+
 struct result {
+    struct allowed allowed;
     int folder;         /* /run/config; -1 until there is something for it */
     char provider[96];  /* as it calls itself */
     char hostname[256]; /* or empty */
-    char *keys;         /* authorized_keys, or NULL */
-    size_t keys_length;
-    char *user_data; /* or NULL */
+    struct text keys;   /* authorized_keys */
+    char *user_data;    /* or NULL */
     size_t user_data_length;
+    struct accounts accounts; /* if users are allowed */
+    bool has_network;         /* whether a network configuration has been carried out */
+    struct text dhcp;         /* its interfaces that want DHCP, each behind a space */
 };
 
-/* Opens /run/config for a provider that has been found. */
+/* Opens /run/config for a provider that has been found; "" for none. */
 int result_begin(struct result *result, const char *provider);
 
 /* Writes the file `name`; white space at the end of the value is cut off. */
@@ -35,6 +48,10 @@ void result_key(struct result *result, const char *bytes, size_t length);
 
 /* As `result_key`, of each line. */
 void result_keys(struct result *result, const char *bytes, size_t length);
+
+/* As those, of other authorized_keys than the result's. */
+void result_add_key(struct text *keys, const char *bytes, size_t length);
+void result_add_keys(struct text *keys, const char *bytes, size_t length);
 
 /* Takes `bytes`, which malloc made, over. */
 void result_user_data(struct result *result, char *bytes, size_t length);

@@ -1,6 +1,8 @@
 /* small_file.c: see small_file.h. */
 #include "small_file.h"
 
+#include "base/files.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
@@ -19,23 +21,6 @@ static int small_file_open(int folder, const char *path)
     return (int)syscall(SYS_openat2, folder, path, &how, sizeof how);
 }
 
-/* Up to `size` bytes; -1 with errno. */
-static ssize_t small_file_fill(int file, char *bytes, size_t size)
-{
-    size_t length = 0;
-    while (length < size) {
-        ssize_t count = read(file, bytes + length, size - length);
-        if (count < 0 && errno == EINTR)
-            continue;
-        if (count < 0)
-            return -1;
-        if (count == 0)
-            break;
-        length += (size_t)count;
-    }
-    return (ssize_t)length;
-}
-
 char *small_file_read(int folder, const char *path, size_t limit, size_t *length,
                       struct failure *failure)
 {
@@ -50,7 +35,7 @@ char *small_file_read(int folder, const char *path, size_t limit, size_t *length
         reason = EINVAL;
     else if (status.st_size > (off_t)limit)
         reason = EFBIG;
-    else if (!(bytes = malloc(limit + 2)) || (count = small_file_fill(file, bytes, limit + 1)) < 0)
+    else if (!(bytes = malloc(limit + 2)) || (count = file_fill(file, bytes, limit + 1)) < 0)
         reason = errno;
     else if ((size_t)count > limit)
         reason = EFBIG; /* one of /proc, or one that grows */

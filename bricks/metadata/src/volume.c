@@ -1,6 +1,7 @@
 /* volume.c: see volume.h. */
 #include "volume.h"
 
+#include <stdbool.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -16,6 +17,22 @@ static void volume_copy_label(char *label, size_t size, const unsigned char *fro
     label[length] = '\0';
 }
 
+/* ECMA-167, 2/8.3.1: the recognition sequence, of sectors of 2,048 bytes. */
+static bool volume_is_udf(int device)
+{
+    enum { MAX_DESCRIPTORS = 16, SIZE = 2048 };
+    char descriptor[6];
+    for (off_t i = 0; i < MAX_DESCRIPTORS; i++) {
+        if (pread(device, descriptor, sizeof descriptor, ISO_DESCRIPTOR + i * SIZE) !=
+                sizeof descriptor ||
+            !descriptor[1])
+            return false;
+        if (memcmp(descriptor + 1, "NSR02", 5) == 0 || memcmp(descriptor + 1, "NSR03", 5) == 0)
+            return true;
+    }
+    return false;
+}
+
 const char *volume_type(int device, char *label, size_t size)
 {
     unsigned char sector[SECTOR];
@@ -24,6 +41,10 @@ const char *volume_type(int device, char *label, size_t size)
         memcmp(sector, "\1CD001", 6) == 0) {
         volume_copy_label(label, size, sector + 40, 32);
         return "iso9660";
+    }
+    if (volume_is_udf(device)) {
+        label[0] = '\0';
+        return "udf";
     }
     if (pread(device, sector, SECTOR, 0) != SECTOR || sector[510] != 0x55 || sector[511] != 0xaa)
         return NULL;

@@ -4,11 +4,12 @@
  */
 #include "disk/block.h"
 #include "disk/flags.h"
+#include "disk/repair.h"
+#include "disk/report.h"
 #include "disk/signature.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -27,17 +28,7 @@ struct wish {
     const char *uuid;
 };
 
-static void mountie_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
-
-static void mountie_say(const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    fputs("mountie: ", stderr);
-    vfprintf(stderr, format, arguments);
-    fputc('\n', stderr);
-    va_end(arguments);
-}
+#define mountie_say(...) report("mountie", __VA_ARGS__)
 
 static int mountie_read(const char *path, struct signature *signature, struct failure *failure)
 {
@@ -178,8 +169,8 @@ static int mountie_mount(const char *path, const char *point, struct failure *fa
     if (mountie_make_point(point, failure) < 0)
         return -1;
     bool fixed = strcmp(signature.name, "iso9660") == 0 || strcmp(signature.name, "squashfs") == 0;
-    if (mount(path, point, signature.name, fixed ? MS_RDONLY : 0, NULL) < 0)
-        return failed_errno(failure, "mounting %s (%s) on %s", path, signature.name, point);
+    if (repair_mount(path, point, signature.name, fixed ? MS_RDONLY : 0, failure) < 0)
+        return -1;
     mountie_say("%s (%s) is mounted on %s", path, signature.name, point);
     return 0;
 }

@@ -1,17 +1,18 @@
 /*
  * modules_driver.c: FOLDER NAME...: prints the files that loading each name would bring into the
- * kernel, in order.
+ * kernel, in order, with their parameters of the command line $CMDLINE.
  */
 #include "base/failure.h"
 #include "machine/modules.h"
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-static int print_path(const char *path)
+static int print_path(const char *path, const char *parameters)
 {
-    printf("insert %s\n", path);
+    printf("insert %s%s%s\n", path, *parameters ? " " : "", parameters);
     errno = EINVAL;
     return strstr(path, "broken") ? -1 : 0;
 }
@@ -24,6 +25,8 @@ int main(int count, char *arguments[])
         return 1;
     }
     modules.insert = print_path;
+    const char *cmdline = getenv("CMDLINE");
+    snprintf(modules.cmdline, sizeof modules.cmdline, "%s", cmdline ? cmdline : "");
     for (int i = 2; i < count; i++) {
         struct failure failure = {"no reason"};
         int found = modules_load(&modules, arguments[i], &failure);

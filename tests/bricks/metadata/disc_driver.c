@@ -1,6 +1,6 @@
 /*
- * disc_driver.c: PATH: of a directory, reads it as a metadata disc that is mounted there; of a
- * file, prints the type of the volume in it, and its label.
+ * disc_driver.c: [--network] PATH: of a directory, reads it as a metadata disc that is mounted
+ * there; of a file, prints the type of the volume in it, and its label.
  */
 #include "disc_files.h"
 #include "volume.h"
@@ -14,7 +14,8 @@ int main(int count, char *arguments[])
     struct stat status;
     struct result result = {.folder = -1};
     char label[64];
-    int file = count == 2 ? open(arguments[1], O_RDONLY) : -1;
+    result.allowed.network = count == 3;
+    int file = count >= 2 ? open(arguments[count - 1], O_RDONLY) : -1;
     if (file < 0 || fstat(file, &status) < 0)
         return 2;
     if (S_ISDIR(status.st_mode))

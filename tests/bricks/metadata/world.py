@@ -1,5 +1,6 @@
 """Runs a program in a world of its own, where it may believe that it is a cloud's: namespaces for
-mounts, network and host name, an empty /run, link-local addresses on loopback, and a server there.
+mounts, network and host name, an empty /run and /etc, link-local addresses on loopback, and a
+server there.
 
 Started with `unshare -m -n -u`; reads a JSON document from standard input and writes one: see
 `tests/bricks/metadata_runs.py`. A script of the standard library alone.
@@ -23,7 +24,8 @@ ADDRESSES = ("169.254.169.254", "169.254.42.42", "168.63.129.16")
 def prepare() -> None:
     """The namespaces' inside: nothing of it reaches the machine."""
     subprocess.run(["mount", "--make-rprivate", "/"], check=True)
-    subprocess.run(["mount", "-t", "tmpfs", "none", "/run"], check=True)
+    for folder in ("/run", "/etc"):
+        subprocess.run(["mount", "-n", "-t", "tmpfs", "none", folder], check=True)
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     for address in ADDRESSES:
         subprocess.run(["ip", "address", "add", f"{address}/32", "dev", "lo"], check=True)
@@ -31,8 +33,9 @@ def prepare() -> None:
 
 
 class Server:
-    """Answers each request with the raw bytes that the table has for `ADDRESS METHOD PATH` or
-    `METHOD PATH`, repeated for ever if they are a list; an empty string is never answered."""
+    """Answers each request with the raw bytes that the table has for `ADDRESS METHOD PATH`, `METHOD
+    PATH` or `*`, repeated for ever if they are a list, one in a second if they are a mapping's
+    value; an empty string is never answered."""
 
     def __init__(self, replies: dict[str, Any]) -> None:
         self.replies = replies
@@ -55,11 +58,17 @@ class Server:
             head = request.partition("\r\n")[0].removesuffix(" HTTP/1.1")
             self.requests.append(f"{address} {'low' if port < 1024 else 'high'} {request}")
             missing = "HTTP/1.1 404 Not Found\r\nContent-Length: 7\r\n\r\nnothing"
+            missing = self.replies.get("*", missing)
             reply = self.replies.get(f"{address} {head}", self.replies.get(head, missing))
             if reply == "":
                 time.sleep(60)
             while isinstance(reply, list):
                 connection.sendall("".join(reply).encode("latin-1"))
+            if isinstance(reply, dict):
+                for byte in reply["slowly"]:
+                    connection.sendall(byte.encode("latin-1"))
+                    time.sleep(1)
+                return
             connection.sendall(reply.encode("latin-1"))
 
     @staticmethod
@@ -95,10 +104,12 @@ def main() -> None:
     server = Server(task["replies"])
     if task["replies"]:
         server.listen()
+    subprocess.run(["/bin/sh", "-ec", task["before"]], check=True)
     for path, text in task["files"].items():
         Path(path).write_bytes(text.encode("latin-1"))
     begin = time.monotonic()
     done = subprocess.run(task["command"], capture_output=True, check=False, timeout=100)
+    after = subprocess.run(["/bin/sh", "-ec", task["after"]], stdout=subprocess.PIPE, check=True)
     json.dump(
         {
             "seconds": time.monotonic() - begin,
@@ -107,6 +118,7 @@ def main() -> None:
             "hostname": socket.gethostname(),
             "files": files(Path("/run")),
             "requests": server.requests,
+            "shown": after.stdout.decode(),
         },
         sys.stdout,
     )

@@ -18,7 +18,7 @@
 
 #define BLOCKS "/sys/class/block"
 
-enum { WAIT_ROUNDS = 100, WAIT_NANOSECONDS = 50000000 };
+enum { WAIT_ROUNDS = 100, BUSY_ROUNDS = 20, WAIT_NANOSECONDS = 50000000 };
 
 /* A number of /sys/class/block/NAME/FILE; `missing` without that file. */
 static unsigned long long block_number(const char *name, const char *file,
@@ -197,10 +197,17 @@ static int disk_tell(const struct disk *disk, int operation, const struct partit
 
 int disk_forget_partitions(const struct disk *disk, struct failure *failure)
 {
+    const struct timespec pause = {.tv_nsec = WAIT_NANOSECONDS};
     for (unsigned number = 1; number <= 256; number++) {
         struct partition partition = {.number = number};
-        if (disk_tell(disk, BLKPG_DEL_PARTITION, &partition) < 0 && errno == EBUSY)
-            return failed(failure, "partition %u is in use", number);
+        /* Whoever looks through all devices has it open for a moment. */
+        for (int round = 0; disk_tell(disk, BLKPG_DEL_PARTITION, &partition) < 0; round++) {
+            if (errno != EBUSY)
+                break;
+            if (round == BUSY_ROUNDS)
+                return failed(failure, "partition %u is in use", number);
+            nanosleep(&pause, NULL);
+        }
     }
     return 0;
 }
@@ -216,9 +223,11 @@ int disk_add_partition(const struct disk *disk, const struct partition *partitio
 int disk_resize_partition(const struct disk *disk, const struct partition *partition,
                           struct failure *failure)
 {
-    if (disk_tell(disk, BLKPG_RESIZE_PARTITION, partition) < 0)
-        return failed_errno(failure, "the kernel does not resize partition %u", partition->number);
-    return 0;
+    if (disk_tell(disk, BLKPG_RESIZE_PARTITION, partition) == 0)
+        return 0;
+    if (errno == ENXIO)
+        return disk_add_partition(disk, partition, failure);
+    return failed_errno(failure, "the kernel does not resize partition %u", partition->number);
 }
 
 int block_wait(const char *path, struct failure *failure)

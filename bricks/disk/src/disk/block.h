@@ -45,7 +45,10 @@ int block_name(const char *path, char *name, size_t size, struct failure *failur
 /* Opens and measures; a regular file counts as a disk of sectors of 512 bytes. */
 int disk_open(struct disk *disk, const char *path, int flags, struct failure *failure);
 
-/* The kernel's view: all partitions gone, partition 1 there, partition of another size. */
+/*
+ * The kernel's view: all partitions gone, partition 1 there, partition of another size. One that it
+ * has not seen, because the GPT was damaged, is added.
+ */
 int disk_forget_partitions(const struct disk *disk, struct failure *failure);
 int disk_add_partition(const struct disk *disk, const struct partition *partition,
                        struct failure *failure);

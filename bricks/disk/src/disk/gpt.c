@@ -78,6 +78,18 @@ static int gpt_load_either(const struct disk *disk, struct table *table, uint8_t
     return gpt_load(disk, table->header_place, header, entries, failure);
 }
 
+/* Names are UTF-16; whatever is not ASCII becomes a question mark. */
+static void gpt_read_name(const uint8_t *entry, char name[PARTITION_NAME])
+{
+    for (size_t index = 0; index < PARTITION_NAME - 1; index++) {
+        uint16_t unit = little16(entry + 56 + 2 * index);
+        name[index] = unit >= 0x20 && unit < 0x7f ? (char)unit : unit ? '?' : 0;
+        if (!unit)
+            return;
+    }
+    name[PARTITION_NAME - 1] = 0;
+}
+
 int gpt_read(const struct disk *disk, struct table *table, struct failure *failure)
 {
     uint8_t header[512], entries[ENTRIES_SIZE];
@@ -96,18 +108,21 @@ int gpt_read(const struct disk *disk, struct table *table, struct failure *failu
             .size = (last - first + 1) * disk->sector,
             .linux_data = memcmp(entry, gpt_linux_data, 16) == 0,
         };
+        struct partition *partition = &table->partitions[table->count - 1];
+        memcpy(partition->guid, entry + 16, sizeof partition->guid);
+        gpt_read_name(entry, partition->name);
     }
     return found;
 }
 
-/* A header for `place`, whose other copy is at `other`. */
+/* A header for `place`, whose other copy is at `other` and whose entries are at `array`. */
 static void gpt_seal(const struct disk *disk, uint8_t *header, const uint8_t *entries,
-                     uint64_t place, uint64_t other)
+                     uint64_t place, uint64_t other, uint64_t array)
 {
     put_little64(header + 24, place);
     put_little64(header + 32, other);
     put_little64(header + 48, gpt_last(disk) - gpt_entry_sectors(disk) - 1);
-    put_little64(header + 72, place == 1 ? 2 : place - gpt_entry_sectors(disk));
+    put_little64(header + 72, array);
     put_little32(header + 80, TABLE_MOST);
     put_little32(header + 88, gpt_crc(entries, ENTRIES_SIZE));
     put_little32(header + 16, 0);
@@ -118,7 +133,7 @@ static int gpt_store_copy(const struct disk *disk, uint8_t *header, const uint8_
                           struct failure *failure)
 {
     uint64_t last = gpt_last(disk);
-    gpt_seal(disk, header, entries, last, 1);
+    gpt_seal(disk, header, entries, last, 1, gpt_end(disk) / disk->sector);
     if (write_at(disk->descriptor, entries, ENTRIES_SIZE, gpt_end(disk)) < 0 ||
         write_at(disk->descriptor, header, 512, last * disk->sector) < 0 ||
         fsync(disk->descriptor) < 0)
@@ -126,30 +141,48 @@ static int gpt_store_copy(const struct disk *disk, uint8_t *header, const uint8_
     return 0;
 }
 
-/* Header and entries together, the sectors of both in one write. */
-static int gpt_store_first(const struct disk *disk, uint8_t *header, const uint8_t *entries,
-                           struct failure *failure)
+/* Whether no partition begins before `sector`. */
+static bool gpt_is_free(const uint8_t *entries, uint64_t sector)
 {
-    size_t length = disk->sector + ENTRIES_SIZE;
-    uint8_t *area = calloc(1, length);
-    if (!area)
-        return failed_errno(failure, "no memory");
-    gpt_seal(disk, header, entries, 1, gpt_last(disk));
-    memcpy(area, header, 512);
-    memcpy(area + disk->sector, entries, ENTRIES_SIZE);
-    int status = 0;
-    if (write_at(disk->descriptor, area, length, disk->sector) < 0 || fsync(disk->descriptor) < 0)
-        status = failed_errno(failure, "cannot be written");
-    free(area);
-    return status;
+    for (unsigned index = 0; index < TABLE_MOST; index++) {
+        const uint8_t *entry = entries + index * ENTRY_SIZE;
+        if ((little64(entry) | little64(entry + 8)) != 0 && little64(entry + 32) < sector)
+            return false;
+    }
+    return true;
 }
 
-static int gpt_store(const struct disk *disk, uint8_t *header, const uint8_t *entries,
-                     struct failure *failure)
+/* The entries at `array`, then the header, one sector, which puts them in force. */
+static int gpt_store_first(const struct disk *disk, uint8_t *header, const uint8_t *entries,
+                           uint64_t array, struct failure *failure)
 {
+    gpt_seal(disk, header, entries, 1, gpt_last(disk), array);
+    if (write_at(disk->descriptor, entries, ENTRIES_SIZE, array * disk->sector) < 0 ||
+        fsync(disk->descriptor) < 0 || write_at(disk->descriptor, header, 512, disk->sector) < 0 ||
+        fsync(disk->descriptor) < 0)
+        return failed_errno(failure, "cannot be written");
+    return 0;
+}
+
+/*
+ * `array`: the entries of the first copy that are in force, 0 if none are. Linux looks at no other
+ * copy, so these stay whole until others are: new ones are put in force elsewhere, and then written
+ * and put in force at the usual place. Elsewhere is behind the usual place, or where a partition
+ * leaves no room, in the copy at the end of the disk, which has been written by then.
+ */
+static int gpt_store(const struct disk *disk, uint8_t *header, const uint8_t *entries,
+                     uint64_t array, struct failure *failure)
+{
+    const uint64_t usual = 2, behind = usual + 2 * gpt_entry_sectors(disk);
+    bool room = gpt_is_free(entries, behind);
+    const uint64_t spare = room ? usual + gpt_entry_sectors(disk) : gpt_end(disk) / disk->sector;
+    if (room && little64(header + 40) < behind)
+        put_little64(header + 40, behind);
     if (gpt_store_copy(disk, header, entries, failure) < 0)
         return -1;
-    return gpt_store_first(disk, header, entries, failure);
+    if (array == usual && gpt_store_first(disk, header, entries, spare, failure) < 0)
+        return -1;
+    return gpt_store_first(disk, header, entries, usual, failure);
 }
 
 /* A random GUID of version 4. */
@@ -174,18 +207,36 @@ int gpt_write(const struct disk *disk, const struct partition *partition, struct
         return -1;
     put_little64(entries + 32, partition->start / disk->sector);
     put_little64(entries + 40, (partition->start + partition->size) / disk->sector - 1);
-    return gpt_store(disk, header, entries, failure);
+    return gpt_store(disk, header, entries, 0, failure);
 }
 
-int gpt_extend(const struct disk *disk, const struct table *table, uint64_t size,
-               struct failure *failure)
+static void gpt_fill_entry(uint8_t *entry, const struct disk *disk,
+                           const struct partition *partition)
+{
+    memcpy(entry, gpt_linux_data, 16);
+    put_little64(entry + 32, partition->start / disk->sector);
+    for (size_t index = 0; partition->name[index]; index++)
+        entry[56 + 2 * index] = (uint8_t)partition->name[index];
+}
+
+int gpt_set(const struct disk *disk, const struct table *table, const struct partition *partition,
+            struct failure *failure)
 {
     uint8_t header[512], entries[ENTRIES_SIZE];
     int found = gpt_load(disk, table->header_place, header, entries, failure);
     if (found <= 0)
         return found < 0 ? -1 : failed(failure, "has another table than a moment ago");
-    const struct partition *partition = &table->partitions[0];
-    put_little64(entries + (partition->number - 1) * ENTRY_SIZE + 40,
-                 (partition->start + size) / disk->sector - 1);
-    return gpt_store(disk, header, entries, failure);
+    const uint64_t array = table->damaged ? 0 : little64(header + 72);
+    /* The copy is about to be written: what is in force must not be there. */
+    if (array == gpt_end(disk) / disk->sector &&
+        gpt_store_first(disk, header, entries, 2, failure) < 0)
+        return -1;
+    uint8_t *entry = entries + (partition->number - 1) * ENTRY_SIZE;
+    if ((little64(entry) | little64(entry + 8)) == 0) {
+        gpt_fill_entry(entry, disk, partition);
+        if (gpt_random(entry + 16, failure) < 0)
+            return -1;
+    }
+    put_little64(entry + 40, (partition->start + partition->size) / disk->sector - 1);
+    return gpt_store(disk, header, entries, array == 0 ? 0 : little64(header + 72), failure);
 }

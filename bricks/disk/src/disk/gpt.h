@@ -14,10 +14,11 @@ uint64_t gpt_end(const struct disk *disk);
 int gpt_write(const struct disk *disk, const struct partition *partition, struct failure *failure);
 
 /*
- * The table as it is but for the disk's end and the size of its only partition: the copy first,
- * synced, then header and first entries in one write.
+ * The table as it is but for the disk's end and one partition: where its number is free, a new one
+ * of `partition`'s name, else the old one with another size. At every moment Linux finds either the
+ * old table or the new one.
  */
-int gpt_extend(const struct disk *disk, const struct table *table, uint64_t size,
-               struct failure *failure);
+int gpt_set(const struct disk *disk, const struct table *table, const struct partition *partition,
+            struct failure *failure);
 
 #endif

@@ -94,7 +94,8 @@ int table_plan(const struct disk *disk, enum table_kind kind, struct partition *
     end -= end % MIB;
     if (end < 4 * MIB)
         return failed(failure, "is smaller than 4 MiB");
-    *partition = (struct partition){1, MIB, end - MIB, true};
+    *partition =
+        (struct partition){.number = 1, .start = MIB, .size = end - MIB, .linux_data = true};
     return 0;
 }
 
@@ -178,22 +179,36 @@ uint64_t table_room(const struct disk *disk, const struct table *table)
     return end > partition->start + partition->size ? end - partition->start : partition->size;
 }
 
+/* The protective MBR covers the disk as it is. */
+static int table_protect(const struct disk *disk, struct failure *failure)
+{
+    uint8_t sector[512];
+    uint64_t sectors = disk->size / disk->sector - 1;
+    if (read_at(disk->descriptor, sector, sizeof sector, 0) < 0)
+        return failed_errno(failure, "cannot be read");
+    put_little32(sector + MBR_ENTRIES + 12, sectors > UINT32_MAX ? UINT32_MAX : (uint32_t)sectors);
+    return table_write(disk, sector, sizeof sector, 0, failure);
+}
+
+int table_set(const struct disk *disk, const struct table *table, const struct partition *partition,
+              struct failure *failure)
+{
+    if (gpt_set(disk, table, partition, failure) < 0)
+        return -1;
+    return table_protect(disk, failure);
+}
+
 int table_extend(const struct disk *disk, const struct table *table, uint64_t size,
                  struct failure *failure)
 {
-    const struct partition *partition = &table->partitions[0];
+    struct partition partition = table->partitions[0];
     uint8_t sector[512];
-    if (table->kind == TABLE_GPT && gpt_extend(disk, table, size, failure) < 0)
-        return -1;
+    partition.size = size;
+    if (table->kind == TABLE_GPT)
+        return table_set(disk, table, &partition, failure);
     if (read_at(disk->descriptor, sector, sizeof sector, 0) < 0)
         return failed_errno(failure, "cannot be read");
-    if (table->kind == TABLE_MBR) {
-        put_little32(sector + MBR_ENTRIES + 16 * (partition->number - 1) + 12,
-                     (uint32_t)(size / disk->sector));
-    } else {
-        uint64_t sectors = disk->size / disk->sector - 1;
-        put_little32(sector + MBR_ENTRIES + 12,
-                     sectors > UINT32_MAX ? UINT32_MAX : (uint32_t)sectors);
-    }
+    put_little32(sector + MBR_ENTRIES + 16 * (partition.number - 1) + 12,
+                 (uint32_t)(size / disk->sector));
     return table_write(disk, sector, sizeof sector, 0, failure);
 }

@@ -13,13 +13,15 @@
 
 enum table_kind { TABLE_NONE, TABLE_MBR, TABLE_GPT };
 
-enum { TABLE_MOST = 128 };
+enum { TABLE_MOST = 128, PARTITION_NAME = 37 };
 
 struct partition {
-    unsigned number; /* as in sda1 */
-    uint64_t start;  /* bytes */
-    uint64_t size;   /* bytes */
-    bool linux_data; /* type 0x83, or GPT's "Linux filesystem data" */
+    unsigned number;           /* as in sda1 */
+    uint64_t start;            /* bytes */
+    uint64_t size;             /* bytes */
+    bool linux_data;           /* type 0x83, or GPT's "Linux filesystem data" */
+    uint8_t guid[16];          /* of a GPT, as it stands on disk */
+    char name[PARTITION_NAME]; /* of a GPT */
 };
 
 /* An open disk and what it is measured in. */
@@ -64,11 +66,19 @@ int table_finish(const struct disk *disk, enum table_kind kind, const struct par
                  struct failure *failure);
 
 /*
- * Gives the last partition of the table all that is behind it. The copy of a GPT at the end of the
- * disk is written and synced first.
+ * Gives the last partition of the table all that is behind it. Of a GPT, the copy at the end of the
+ * disk is written and synced first; then the first one, so that it is whole
+ * at any moment if the partition leaves room for a second set of entries.
  */
 int table_extend(const struct disk *disk, const struct table *table, uint64_t size,
                  struct failure *failure);
+
+/*
+ * Writes the entry of a GPT that has the partition's number: a new one of its name where that is
+ * free, else the old one with another size.
+ */
+int table_set(const struct disk *disk, const struct table *table, const struct partition *partition,
+              struct failure *failure);
 
 /* The most bytes that the only partition of the table may have. */
 uint64_t table_room(const struct disk *disk, const struct table *table);

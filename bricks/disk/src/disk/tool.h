@@ -5,6 +5,7 @@
 #include "base/failure.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 
 /*
  * Runs a program, found through PATH, stdin from `input` (-1: /dev/null), to its end; after
@@ -13,5 +14,16 @@
  */
 int tool_run(const char *const arguments[], int input, int seconds, bool verbose,
              struct failure *failure);
+
+/* The same; exit statuses up to `most` are no failure. */
+int tool_run_to(const char *const arguments[], int input, int seconds, bool verbose, int most,
+                struct failure *failure);
+
+/*
+ * What it prints on stdout, up to `size` - 1 bytes, which may be a secret: nothing of it is kept or
+ * passed on.
+ */
+int tool_capture(const char *const arguments[], int seconds, char *output, size_t size,
+                 struct failure *failure);
 
 #endif

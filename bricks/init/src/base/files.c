@@ -12,7 +12,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-static ssize_t files_read_all(int file, char *buffer, size_t size)
+ssize_t file_fill(int file, char *buffer, size_t size)
 {
     size_t length = 0;
     while (length < size) {
@@ -42,7 +42,7 @@ char *file_read(const char *path, size_t limit, size_t *length)
         if (size > limit)
             errno = EFBIG;
         else if ((bytes = malloc(size + 1)) != NULL)
-            count = files_read_all(file, bytes, size);
+            count = file_fill(file, bytes, size);
     }
     int reason = errno;
     close(file);
@@ -61,7 +61,7 @@ int file_line(const char *path, char *line, size_t size)
     int file = open(path, O_RDONLY | O_CLOEXEC);
     if (file < 0)
         return -1;
-    ssize_t count = files_read_all(file, line, size - 1);
+    ssize_t count = file_fill(file, line, size - 1);
     close(file);
     if (count < 0)
         return -1;

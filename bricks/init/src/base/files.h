@@ -8,6 +8,9 @@
 /* A path below a fixed place; longer ones are cut, and then not found. */
 enum { PATH_SIZE = 4096 };
 
+/* Reads until `size` bytes are there or the file ends: how many there are, or -1 with errno. */
+ssize_t file_fill(int file, char *buffer, size_t size);
+
 /*
  * The file's bytes and a zero byte behind them, to be freed; NULL with errno, EFBIG when longer
  * than `limit`.

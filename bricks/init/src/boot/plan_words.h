@@ -41,6 +41,7 @@
     WORD(SYMLINK, "symlink", 2, OUTSIDE)                       \
     WORD(TEST, "test", 1, INSIDE)                              \
     WORD(TIMEOUT, "timeout", 1, INSIDE)                        \
+    WORD(UNSEAL, "unseal", 0, INSIDE)                          \
     WORD(VOLUME, "volume", 1, OUTSIDE)                         \
     WORD(VOLUME_READONLY, "volume-readonly", 1, OUTSIDE)
 

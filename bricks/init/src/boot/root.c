@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <linux/magic.h>
-#include <stdbool.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
@@ -26,15 +25,19 @@ static int root_leave_initial_root(struct failure *failure)
     return 0;
 }
 
-int root_prepare(struct failure *failure)
+bool root_is_initial(void)
 {
     struct statfs status;
+    return statfs("/", &status) == 0 &&
+           (status.f_type == RAMFS_MAGIC || status.f_type == TMPFS_MAGIC);
+}
+
+int root_prepare(struct failure *failure)
+{
     int result = 0;
     for (size_t i = 0; i < sizeof root_places / sizeof *root_places; i++)
         mkdir(root_places[i], 0755);
-    if (statfs("/", &status) < 0)
-        return failed_errno(failure, "root");
-    bool initial = status.f_type == RAMFS_MAGIC || status.f_type == TMPFS_MAGIC;
+    bool initial = root_is_initial();
     if (initial)
         result = root_leave_initial_root(failure);
     /* A disk's filesystem is read-only as a whole; the initial root only where it is seen. */

@@ -4,6 +4,11 @@
 
 #include "base/failure.h"
 
+#include <stdbool.h>
+
+/* Whether / is what the kernel unpacked into memory. */
+bool root_is_initial(void);
+
 /*
  * Leaves the initial root filesystem where that is what the kernel booted from. Nothing is copied:
  * a bind mount of / is moved over / and becomes the root, and pivot_root(2), which refuses the

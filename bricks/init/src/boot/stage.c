@@ -134,17 +134,19 @@ void stage_line(const struct plan_line *line)
         say("plan line %u: %s", line->number, failure.text);
 }
 
-/* Modules that somebody will ask for are loaded beside the drivers. */
-static void stage_want_modules(const struct plan *plan)
+/* Modules that somebody will ask for are loaded beside the drivers; disks may be needed later. */
+static void stage_look_ahead(const struct plan *plan)
 {
     for (size_t i = 0; i < plan->count; i++)
         if (plan->lines[i].word == WORD_MODULES)
             coldplug_want(plan->lines[i].argument[0]);
+        else if (plan->lines[i].word == WORD_DISKS)
+            coldplug_await_disks();
 }
 
 void stage_boot(const struct plan *plan)
 {
-    stage_want_modules(plan);
+    stage_look_ahead(plan);
     for (size_t i = plan->begin[STAGE_BOOT];
          i < plan->end[STAGE_BOOT] && process_power() == POWER_NONE; i++)
         if (!machine_is_given() || !stage_is_of_machine(plan->lines[i].word))

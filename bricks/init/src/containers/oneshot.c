@@ -252,12 +252,27 @@ static void oneshot_link_logs(const char *label)
         (void)!symlink(target, path);
 }
 
-void oneshot_stage(const struct plan *plan, enum plan_stage stage, const char *label)
+/* Whether the line begins a container that unseals, or prepares containers and runs nothing. */
+static bool oneshot_is_early(const struct plan *plan, size_t index, size_t end)
 {
-    size_t end = plan->end[stage];
+    if (plan->lines[index].word != WORD_CONTAINER)
+        return plan->lines[index].word != WORD_SCRIPT;
+    for (size_t i = index + 1; i < plan_container_end(plan, index, end); i++)
+        if (plan->lines[i].word == WORD_UNSEAL)
+            return true;
+    return false;
+}
+
+/* The lines of a stage from `begin` on; with `early`, up to the first one that is not. */
+static size_t oneshot_lines(const struct plan *plan, enum plan_stage stage, size_t begin,
+                            const char *label, bool early)
+{
+    size_t end = plan->end[stage], i = begin;
     bool reported = false;
-    for (size_t i = plan->begin[stage]; i < end;) {
+    while (i < end) {
         if (process_power() != POWER_NONE && stage != STAGE_SHUTDOWN)
+            break;
+        if (early && !oneshot_is_early(plan, i, end))
             break;
         const struct plan_line *line = &plan->lines[i];
         if (line->word != WORD_CONTAINER)
@@ -271,6 +286,26 @@ void oneshot_stage(const struct plan *plan, enum plan_stage stage, const char *l
         }
         i = plan_container_end(plan, i, end);
     }
+    return i;
+}
+
+/* How far `onboot` has come before the stage itself began. */
+static size_t oneshot_unsealed;
+
+void oneshot_unseal(const struct plan *plan)
+{
+    size_t begin = plan->begin[STAGE_ONBOOT];
+    bool wanted = false;
+    for (size_t i = begin; i < plan->end[STAGE_ONBOOT] && !wanted; i++)
+        wanted = plan->lines[i].word == WORD_UNSEAL;
+    if (wanted)
+        oneshot_unsealed = oneshot_lines(plan, STAGE_ONBOOT, begin, "onboot", true) - begin;
+}
+
+void oneshot_stage(const struct plan *plan, enum plan_stage stage, const char *label)
+{
+    size_t done = stage == STAGE_ONBOOT ? oneshot_unsealed : 0;
+    oneshot_lines(plan, stage, plan->begin[stage] + done, label, false);
     oneshot_end_delete();
     oneshot_link_logs(label);
 }

@@ -17,9 +17,6 @@
 /* A loaded bus driver brings devices which bring drivers: pci, virtio, scsi, disk. */
 enum { PASSES = 8, WORKERS = 4 };
 
-/* Loads the drivers of disk controllers, while it runs. */
-static struct child coldplug_disk_loader;
-
 /* The device names that have been dealt with. */
 struct seen {
     char **names;
@@ -27,11 +24,22 @@ struct seen {
     size_t room;
 };
 
+/* Loads the drivers of disk controllers, while it runs. */
+static struct child coldplug_disk_loader;
+
+/* What has been dealt with before that; kept until it starts. */
+static struct seen coldplug_before_disks;
+static bool coldplug_disks_are_left;
+
+/* Whether somebody waits for disks before services run. */
+static bool coldplug_disks_are_awaited;
+
 static void coldplug_forget(struct seen *seen)
 {
     for (size_t i = 0; i < seen->count; i++)
         free(seen->names[i]);
     free(seen->names);
+    *seen = (struct seen){0};
 }
 
 /* Remembers a name. */
@@ -201,17 +209,40 @@ int coldplug_early(struct failure *failure)
     size_t controllers = seen.count;
     coldplug_note_wanted(&seen);
     int result = coldplug_load(&seen, controllers, failure);
-    if (result == 0 && controllers > 0 && child_fork(&coldplug_disk_loader, failure) == 0) {
-        seen.count -= controllers;
-        memmove(seen.names, seen.names + controllers, seen.count * sizeof *seen.names);
-        _exit(coldplug_load(&seen, seen.count, failure) < 0);
+    if (result < 0 || controllers == 0) {
+        coldplug_forget(&seen);
+        return result;
     }
-    coldplug_forget(&seen);
-    return result;
+    for (size_t i = 0; i < controllers; i++)
+        free(seen.names[i]);
+    seen.count -= controllers;
+    memmove(seen.names, seen.names + controllers, seen.count * sizeof *seen.names);
+    coldplug_before_disks = seen;
+    coldplug_disks_are_left = true;
+    if (coldplug_disks_are_awaited)
+        coldplug_start_disks();
+    return 0;
+}
+
+void coldplug_await_disks(void)
+{
+    coldplug_disks_are_awaited = true;
+}
+
+void coldplug_start_disks(void)
+{
+    struct failure failure;
+    if (!coldplug_disks_are_left)
+        return;
+    coldplug_disks_are_left = false;
+    if (child_fork(&coldplug_disk_loader, &failure) == 0)
+        _exit(coldplug_load(&coldplug_before_disks, coldplug_before_disks.count, &failure) < 0);
+    coldplug_forget(&coldplug_before_disks);
 }
 
 void coldplug_disks(void)
 {
+    coldplug_start_disks();
     if (coldplug_disk_loader.pid > 0)
         child_wait(&coldplug_disk_loader);
     coldplug_disk_loader.pid = 0;

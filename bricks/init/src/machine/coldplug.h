@@ -11,11 +11,17 @@
 int coldplug(struct failure *failure);
 
 /*
- * The same, and the modules that were wanted; but drivers of disk controllers are loaded last, by a
- * process of its own, which goes on: they wait for their ports, whoever loads another module then
- * waits with them, and nobody may need disks yet.
+ * The same, and the modules that were wanted, but not the drivers of disk controllers: they wait
+ * for their ports, and whoever loads another module then waits with them. Where disks are awaited,
+ * a process of its own loads them next; otherwise they are left for coldplug_start_disks.
  */
 int coldplug_early(struct failure *failure);
+
+/* Says, before coldplug_early, that coldplug_disks will be called. */
+void coldplug_await_disks(void);
+
+/* Has the drivers of disk controllers loaded, if they are left, by a process of its own. */
+void coldplug_start_disks(void);
 
 /*
  * Names, separated by blanks, of modules that coldplug_early loads too. A module that is not there

@@ -5,7 +5,10 @@
 #include "base/failure.h"
 #include "base/files.h"
 #include "machine/coldplug.h"
+#include "machine/extra.h"
+#include "machine/measure.h"
 #include "machine/mount.h"
+#include "machine/verity.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -24,6 +27,10 @@
 
 #define DESCRIPTION "/etc/compos/root"
 #define TARGET "/root"
+#define RUN "/run"
+#define DEVICES "/sys/class/block"
+/* Tells the init of the root that it is to leave the initrd. */
+#define STAYED "COMPOS_IN_INITRD"
 
 enum {
     MAX_DESCRIPTION = 4096,
@@ -40,15 +47,24 @@ struct root_place {
     unsigned long long size;
 };
 
+/* Bytes at an offset by which something is known, whatever device it is on. */
+struct root_mark {
+    unsigned char bytes[MARK_SIZE];
+    size_t size;
+    unsigned long long at;
+};
+
 struct root_description {
     const char *filesystem;
-    unsigned char mark[MARK_SIZE]; /* these bytes stand there at `mark_at`, whatever device it is */
-    size_t mark_size;
-    unsigned long long mark_at;
+    struct root_mark mark;
     struct root_place places[PLACES];
     size_t place_count;
     const char *modules[MODULES];
     size_t module_count;
+    bool stays;       /* the system unseals, and leaves the initrd when it has done so */
+    bool is_verified; /* the file system is mounted through its hash tree, or not at all */
+    struct verity verity;
+    struct root_mark tree; /* of the tree's own device; without one, it is on the root's */
 };
 
 static size_t finder_read_hex(const char *text, unsigned char *bytes, size_t limit)
@@ -61,20 +77,41 @@ static size_t finder_read_hex(const char *text, unsigned char *bytes, size_t lim
     return size;
 }
 
+static void finder_read_mark(struct root_mark *mark, const char *offset, const char *bytes)
+{
+    mark->at = strtoull(offset, NULL, 10);
+    mark->size = finder_read_hex(bytes, mark->bytes, MARK_SIZE);
+}
+
 static void finder_read_line(struct root_description *wanted, char *line)
 {
     char *fields[3] = {line, NULL, NULL};
     for (size_t i = 1; i < 3 && fields[i - 1] && (fields[i] = strchr(fields[i - 1], '\t')); i++)
         *fields[i]++ = '\0';
+    if (strcmp(line, "unseal") == 0)
+        wanted->stays = true;
     if (!fields[1])
         return;
     if (strcmp(line, "filesystem") == 0)
         wanted->filesystem = fields[1];
-    else if (strcmp(line, "module") == 0 && wanted->module_count < MODULES)
+    else if (strcmp(line, "verified") == 0) {
+        wanted->filesystem = fields[1];
+        wanted->is_verified = true;
+    } else if (strcmp(line, "module") == 0 && wanted->module_count < MODULES)
         wanted->modules[wanted->module_count++] = fields[1];
-    else if (strcmp(line, "mark") == 0 && fields[2]) {
-        wanted->mark_at = strtoull(fields[1], NULL, 10);
-        wanted->mark_size = finder_read_hex(fields[2], wanted->mark, MARK_SIZE);
+    else if (strcmp(line, "mark") == 0 && fields[2])
+        finder_read_mark(&wanted->mark, fields[1], fields[2]);
+    else if (strcmp(line, "tree") == 0 && fields[2])
+        finder_read_mark(&wanted->tree, fields[1], fields[2]);
+    else if (strcmp(line, "verity") == 0 && fields[2]) {
+        wanted->verity.blocks = strtoull(fields[1], NULL, 10);
+        wanted->verity.start = strtoull(fields[2], NULL, 10);
+    } else if (strcmp(line, "correction") == 0 && fields[2]) {
+        wanted->verity.correction = strtoull(fields[1], NULL, 10);
+        wanted->verity.corrected = strtoull(fields[2], NULL, 10);
+    } else if (strcmp(line, "roothash") == 0 && fields[2]) {
+        wanted->verity.root = fields[1];
+        wanted->verity.salt = fields[2];
     } else if (strcmp(line, "place") == 0 && fields[2] && wanted->place_count < PLACES)
         wanted->places[wanted->place_count++] = (struct root_place){
             .offset = strtoull(fields[1], NULL, 10), .size = strtoull(fields[2], NULL, 10)};
@@ -90,18 +127,39 @@ static int finder_read_description(struct root_description *wanted, char *text)
             *next++ = '\0';
         finder_read_line(wanted, line);
     }
-    return wanted->filesystem && wanted->mark_size > 0 && wanted->place_count > 0 ? 0 : -1;
+    bool checked = !wanted->is_verified || (wanted->verity.blocks > 0 && wanted->verity.root);
+    return wanted->filesystem && wanted->mark.size > 0 && wanted->place_count > 0 && checked ? 0
+                                                                                             : -1;
 }
 
-/* Whether the root begins at `place` of an open device. */
-static bool finder_is_there(int device, const struct root_description *wanted,
-                            const struct root_place *place)
+/* Whether an open device has a mark, counted from `offset`. */
+static bool finder_has_mark(int device, const struct root_mark *mark, unsigned long long offset)
 {
     unsigned char bytes[MARK_SIZE];
-    ssize_t length =
-        pread(device, bytes, wanted->mark_size, (off_t)(place->offset + wanted->mark_at));
-    return length == (ssize_t)wanted->mark_size &&
-           memcmp(bytes, wanted->mark, wanted->mark_size) == 0;
+    ssize_t length = pread(device, bytes, mark->size, (off_t)(offset + mark->at));
+    return length == (ssize_t)mark->size && memcmp(bytes, mark->bytes, mark->size) == 0;
+}
+
+static bool finder_device_has_mark(const char *path, const struct root_mark *mark)
+{
+    int device = open(path, O_RDONLY | O_CLOEXEC);
+    bool found = device >= 0 && finder_has_mark(device, mark, 0);
+    if (device >= 0)
+        close(device);
+    return found;
+}
+
+/* The next of all block devices that can have a root: its name, or NULL. */
+static const char *finder_next_device(DIR *folder)
+{
+    const struct dirent *entry;
+    while ((entry = readdir(folder)) != NULL) {
+        const char *name = entry->d_name;
+        if (*name != '.' && strncmp(name, "loop", 4) != 0 && strncmp(name, "ram", 3) != 0 &&
+            strncmp(name, "dm-", 3) != 0)
+            return name;
+    }
+    return NULL;
 }
 
 /*
@@ -135,6 +193,54 @@ static int finder_loop_over(int device, const struct root_place *place, char *pa
     return -1;
 }
 
+static int finder_mount_plain(const char *source, const struct root_description *wanted,
+                              struct failure *failure)
+{
+    if (mount(source, TARGET, wanted->filesystem, MS_RDONLY, NULL) < 0)
+        return failed_errno(failure, "%s", wanted->filesystem);
+    return 0;
+}
+
+static int finder_mount_verified(const char *source, const char *tree,
+                                 const struct root_description *wanted, struct failure *failure)
+{
+    char checked[64];
+    if (verity_open(source, tree, &wanted->verity, checked, sizeof checked, failure) < 0)
+        return -1;
+    if (finder_mount_plain(checked, wanted, failure) == 0)
+        return 0;
+    verity_close();
+    return -1;
+}
+
+/* Several devices may have the tree, such as a copy of the disk: not all of them need be whole. */
+static int finder_mount_with_tree(const char *source, const struct root_description *wanted,
+                                  struct failure *failure)
+{
+    int result = failed(failure, "verity: no device has the hash tree");
+    DIR *folder = opendir(DEVICES);
+    if (!folder)
+        return failed_errno(failure, DEVICES);
+    for (const char *name; result < 0 && (name = finder_next_device(folder)) != NULL;) {
+        char path[300];
+        snprintf(path, sizeof path, "/dev/%s", name);
+        if (finder_device_has_mark(path, &wanted->tree))
+            result = finder_mount_verified(source, path, wanted, failure);
+    }
+    closedir(folder);
+    return result;
+}
+
+/* Mounts `source`, through its hash tree if it has one. */
+static int finder_mount_source(const char *source, const struct root_description *wanted,
+                               struct failure *failure)
+{
+    if (!wanted->is_verified)
+        return finder_mount_plain(source, wanted, failure);
+    return wanted->tree.size > 0 ? finder_mount_with_tree(source, wanted, failure)
+                                 : finder_mount_verified(source, source, wanted, failure);
+}
+
 static int finder_mount_root(const char *path, int device, const struct root_description *wanted,
                              const struct root_place *place)
 {
@@ -151,16 +257,14 @@ static int finder_mount_root(const char *path, int device, const struct root_des
         }
         source = name;
     }
-    int result = mount(source, TARGET, wanted->filesystem, MS_RDONLY, NULL);
-    if (result < 0)
-        failed_errno(&failure, "root: %s: %s", path, wanted->filesystem);
+    int result = finder_mount_source(source, wanted, &failure);
     if (loop >= 0)
         close(loop);
     if (result < 0) {
-        say("%s", failure.text);
+        say("root: %s: %s", path, failure.text);
         return -1;
     }
-    say("root: %s on %s", wanted->filesystem, path);
+    say("root: %s on %s%s", wanted->filesystem, path, wanted->is_verified ? ", verified" : "");
     return 0;
 }
 
@@ -174,7 +278,7 @@ static int finder_try_device(const char *name, const struct root_description *wa
     if (device < 0)
         return -1;
     for (size_t i = 0; i < wanted->place_count && result < 0; i++)
-        if (finder_is_there(device, wanted, &wanted->places[i]))
+        if (finder_has_mark(device, &wanted->mark, wanted->places[i].offset))
             result = finder_mount_root(path, device, wanted, &wanted->places[i]);
     close(device);
     return result;
@@ -185,13 +289,10 @@ static int finder_try_all(const struct root_description *wanted, char *seen, siz
 {
     int result = -1;
     *seen = '\0';
-    DIR *folder = opendir("/sys/class/block");
+    DIR *folder = opendir(DEVICES);
     if (!folder)
         return -1;
-    for (const struct dirent *entry; result < 0 && (entry = readdir(folder)) != NULL;) {
-        const char *name = entry->d_name;
-        if (*name == '.' || strncmp(name, "loop", 4) == 0 || strncmp(name, "ram", 3) == 0)
-            continue;
+    for (const char *name; result < 0 && (name = finder_next_device(folder)) != NULL;) {
         size_t length = strlen(seen);
         snprintf(seen + length, size - length, " %s", name);
         result = finder_try_device(name, wanted);
@@ -211,6 +312,15 @@ static void finder_mount_basics(void)
     mkdir(TARGET, 0755);
 }
 
+/* The first phase is measured before any other driver runs. Most kernels have these built in. */
+static void finder_load_tpms(void)
+{
+    static const char *const names[] = {"tpm_tis", "tpm_crb"};
+    struct failure failure;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        coldplug_load_module(names[i], &failure);
+}
+
 /* Drivers come with the devices; a disk behind a slow bus shows up seconds later. */
 static void finder_find(const struct root_description *wanted)
 {
@@ -219,7 +329,8 @@ static void finder_find(const struct root_description *wanted)
     struct failure failure;
     char seen[512];
     for (size_t i = 0; i < wanted->module_count; i++)
-        coldplug_load_module(wanted->modules[i], &failure);
+        if (coldplug_load_module(wanted->modules[i], &failure) < 0 && wanted->is_verified)
+            say("root: %s", failure.text);
     if (coldplug_quick(&failure) == 0 && finder_try_all(wanted, seen, sizeof seen) == 0)
         return;
     for (unsigned tries = 1;; tries++) {
@@ -234,6 +345,13 @@ static void finder_find(const struct root_description *wanted)
     }
 }
 
+/* The stub's files are in this root; the next init takes them from there. */
+static void finder_pass_on(void)
+{
+    if (mount("tmpfs", TARGET RUN, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=755") == 0)
+        extra_provide(TARGET RUN);
+}
+
 /* The new root over the old one, whose files give their memory back. */
 static void finder_enter(void)
 {
@@ -243,6 +361,7 @@ static void finder_enter(void)
     for (size_t i = 0; i < sizeof basics / sizeof *basics; i++)
         umount2(basics[i], MNT_DETACH);
     directory_empty("/lib");
+    finder_pass_on();
     if (chdir(TARGET) < 0 || mount(".", "/", NULL, MS_MOVE, NULL) < 0 || chroot(".") < 0 ||
         chdir("/") < 0) {
         failed_errno(&failure, "root: move");
@@ -253,6 +372,13 @@ static void finder_enter(void)
         execl(inits[i], inits[i], (char *)NULL);
     failed_errno(&failure, "root: no init in it");
     say("%s", failure.text);
+}
+
+bool finder_has_stayed(void)
+{
+    bool stayed = getenv(STAYED) != NULL;
+    unsetenv(STAYED);
+    return stayed;
 }
 
 void finder(void)
@@ -269,7 +395,16 @@ void finder(void)
         free(text);
         return;
     }
+    extra_take(RUN);
+    extra_provide(RUN);
+    finder_load_tpms();
+    measure_phase("enter-initrd");
     finder_find(&wanted);
+    /* Only a root whose every byte is verified may still be in the initrd. */
+    if (wanted.stays && wanted.is_verified)
+        setenv(STAYED, "1", 1);
+    else
+        measure_phase("leave-initrd");
     finder_enter();
     for (;;)
         pause();

@@ -8,10 +8,18 @@
 #ifndef COMPOS_FINDER_H
 #define COMPOS_FINDER_H
 
+#include <stdbool.h>
+
 /*
  * Returns only when there is nothing to find; else runs the init of the root that it found, or goes
  * on looking.
  */
 void finder(void);
+
+/*
+ * In the root: whether the finder has left it to this init to leave the initrd, because the system
+ * unseals first. Answers once.
+ */
+bool finder_has_stayed(void);
 
 #endif

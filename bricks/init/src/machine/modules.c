@@ -134,6 +134,8 @@ int modules_open(struct modules *modules, const char *folder)
     }
     modules_read_dependencies(modules);
     modules_read_aliases(modules);
+    if (file_line("/proc/cmdline", modules->cmdline, sizeof modules->cmdline) < 0)
+        modules->cmdline[0] = '\0';
     return 0;
 }
 
@@ -188,18 +190,51 @@ static bool modules_is_live(const char *path)
     return file_line(state, text, sizeof text) == 0 && strcmp(text, "live") == 0;
 }
 
-int modules_insert(const char *path)
+int modules_insert(const char *path, const char *parameters)
 {
     int file = modules_is_live(path) ? -1 : open(path, O_RDONLY | O_CLOEXEC);
     if (file < 0)
         return modules_is_live(path) ? 0 : -1;
     const char *dot = strrchr(path, '.');
     bool compressed = dot && strcmp(dot, ".ko") != 0;
-    long result = syscall(SYS_finit_module, file, "", compressed ? MODULE_INIT_COMPRESSED_FILE : 0);
+    long result =
+        syscall(SYS_finit_module, file, parameters, compressed ? MODULE_INIT_COMPRESSED_FILE : 0);
     int reason = errno;
     close(file);
     errno = reason;
     return result < 0 && reason != EEXIST ? -1 : 0;
+}
+
+/* The end of a word of the command line: blanks between double quotes belong to it. */
+static const char *modules_word_end(const char *word)
+{
+    bool quoted = false;
+    for (; *word && (quoted || !strchr(" \t\n", *word)); word++)
+        quoted ^= *word == '"';
+    return word;
+}
+
+/* Those of the kernel's command line, as finit_module(2) takes them. */
+static void modules_find_parameters(const struct modules *modules, const char *path, char *text,
+                                    size_t size)
+{
+    size_t used = 0;
+    const char *word = modules->cmdline;
+    *text = '\0';
+    for (const char *end; *(word += strspn(word, " \t\n")); word = end) {
+        char name[64];
+        end = modules_word_end(word);
+        size_t length = strcspn(word, ".= \t\n");
+        if (end - word == 2 && strncmp(word, "--", 2) == 0)
+            return; /* the rest is for init */
+        if (word[length] != '.' || length >= sizeof name)
+            continue;
+        snprintf(name, sizeof name, "%.*s", (int)length, word);
+        size_t rest = (size_t)(end - word) - length - 1;
+        if (module_named(path, name) && used + rest + 1 < size)
+            used += (size_t)snprintf(text + used, size - used, "%s%.*s", used > 0 ? " " : "",
+                                     (int)rest, word + length + 1);
+    }
 }
 
 /*
@@ -254,12 +289,13 @@ static int modules_load_one(struct modules *modules, struct module *module, int 
     module->tried = true;
     modules_load_soft(modules, module, "pre:", depth);
     modules_load_needed(modules, module, depth);
-    char path[PATH_SIZE];
+    char path[PATH_SIZE], parameters[MAX_CMDLINE];
     if (*module->path == '/')
         snprintf(path, sizeof path, "%s", module->path);
     else
         snprintf(path, sizeof path, "%s/%s", modules->folder, module->path);
-    int result = modules->insert(path);
+    modules_find_parameters(modules, module->path, parameters, sizeof parameters);
+    int result = modules->insert(path, parameters);
     int reason = errno;
     modules_load_soft(modules, module, "post:", depth);
     errno = reason;

@@ -29,6 +29,9 @@ struct index {
     char *end;
 };
 
+/* The longest of an architecture, COMMAND_LINE_SIZE. */
+enum { MAX_CMDLINE = 4096 };
+
 struct modules {
     const char *folder;
     struct index index[4]; /* everything points into them */
@@ -36,8 +39,9 @@ struct modules {
     size_t count;
     struct alias *aliases;
     size_t alias_count;
+    char cmdline[MAX_CMDLINE]; /* the kernel's */
     /* Brings one module's file into the kernel; modules_insert, or a test's. 0 or -1 with errno. */
-    int (*insert)(const char *path);
+    int (*insert)(const char *path, const char *parameters);
 };
 
 /* Reads the indexes. A missing modules.dep is -1 with errno; the others may be missing. */
@@ -45,17 +49,18 @@ int modules_open(struct modules *modules, const char *folder);
 void modules_close(struct modules *modules);
 
 /*
- * Loads a module by name, else every module with a matching alias; first what each needs. A
- * built-in or loaded one is fine. The number of modules found (0: unknown name), or -1 when none
- * could be loaded.
+ * Loads a module by name, else every module with a matching alias; first what each needs. Their
+ * parameters are on the kernel's command line (NAME.PARAMETER=VALUE; the kernel itself applies only
+ * those of built-in modules). A built-in or loaded one is fine. The number of modules found (0:
+ * unknown name), or -1 when none could be loaded.
  */
 int modules_load(struct modules *modules, const char *name, struct failure *failure);
 
 /* Whether `name` is a module's name: "vfat" of "kernel/fs/fat/vfat.ko.xz". */
 bool module_named(const char *path, const char *name);
 
-/* finit_module(2); EEXIST is success. */
-int modules_insert(const char *path);
+/* finit_module(2), with parameters as it takes them; EEXIST is success. */
+int modules_insert(const char *path, const char *parameters);
 
 /* Fills in "/lib/modules/RELEASE" of the running kernel. */
 void modules_folder(char *folder, size_t size);

@@ -6,6 +6,7 @@
 #include "containers/oneshot.h"
 #include "log/log.h"
 #include "machine/machine.h"
+#include "machine/measure.h"
 #include "services/services.h"
 
 #include <errno.h>
@@ -109,12 +110,19 @@ static int power_kernel_command(enum power power)
     return power_kexec_loaded() ? RB_KEXEC : RB_AUTOBOOT;
 }
 
+static void power_measure(const char *phase)
+{
+    if (!machine_is_given())
+        measure_phase(phase);
+}
+
 _Noreturn void power_down(const struct plan *plan, enum power power)
 {
     static const char *const names[] = {
         [POWER_OFF] = "power off", [POWER_HALT] = "halt", [POWER_REBOOT] = "reboot"};
     process_ignore_power();
     say("%s: shutting down", names[power]);
+    power_measure("shutdown");
     services_stop();
     oneshot_stage(plan, STAGE_SHUTDOWN, "shutdown");
     log_stop();
@@ -122,6 +130,7 @@ _Noreturn void power_down(const struct plan *plan, enum power power)
     power_end_processes(SIGTERM, 5000);
     power_end_processes(SIGKILL, 2000);
     sync();
+    power_measure("final");
     if (!machine_is_given()) {
         say("unmounting");
         power_unmount_all();

@@ -1,6 +1,8 @@
 /* json.c: see json.h. */
 #include "json/json.h"
 
+#include "json/utf8.h"
+
 #include <ctype.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -61,27 +63,6 @@ static int json_hexadecimal(struct json_reader *reader, uint32_t *unit)
     return 0;
 }
 
-static char *json_put_utf8(char *out, uint32_t code)
-{
-    if (code < 0x80) {
-        *out++ = (char)code;
-        return out;
-    }
-    if (code < 0x800) {
-        *out++ = (char)(0xc0 | code >> 6);
-    } else {
-        if (code < 0x10000) {
-            *out++ = (char)(0xe0 | code >> 12);
-        } else {
-            *out++ = (char)(0xf0 | code >> 18);
-            *out++ = (char)(0x80 | (code >> 12 & 0x3f));
-        }
-        *out++ = (char)(0x80 | (code >> 6 & 0x3f));
-    }
-    *out++ = (char)(0x80 | (code & 0x3f));
-    return out;
-}
-
 /* Behind "\u". The six bytes of an escape hold the three of its UTF-8, twelve hold four. */
 static int json_read_unicode(struct json_reader *reader, char **out)
 {
@@ -100,7 +81,7 @@ static int json_read_unicode(struct json_reader *reader, char **out)
         else
             reader->at = second;
     }
-    *out = json_put_utf8(*out, code >= 0xd800 && code < 0xe000 ? REPLACEMENT : code);
+    *out = utf8_put(*out, code >= 0xd800 && code < 0xe000 ? REPLACEMENT : code);
     return 0;
 }
 

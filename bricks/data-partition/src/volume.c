@@ -1,0 +1,189 @@
+/* volume.c: see volume.h. */
+#include "volume.h"
+
+#include "disk/report.h"
+#include "disk/tool.h"
+#include "platform.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#define TPM "/dev/tpmrm0"
+#define KEY "/run/data-partition.key"
+#define SIGNATURE "/run/systemd/tpm2-pcr-signature.json"
+#define PUBLIC_KEY "/run/systemd/tpm2-pcr-public-key.pem"
+
+enum { KEY_SIZE = 64, MOST_ARGUMENTS = 16, TOOL_SECONDS = 300 };
+
+/* systemd's programs take secrets from their environment, and wipe them there. */
+static int volume_run(const char *const arguments[], const char *variable, const char *secret,
+                      char *output, size_t size, struct failure *failure)
+{
+    if (variable)
+        setenv(variable, secret, 1);
+    int status = output ? tool_capture(arguments, TOOL_SECONDS, output, size, failure)
+                        : tool_run(arguments, -1, TOOL_SECONDS, false, failure);
+    if (variable)
+        unsetenv(variable);
+    return status;
+}
+
+bool volume_has_signature(void)
+{
+    return access(SIGNATURE, R_OK) == 0 && access(PUBLIC_KEY, R_OK) == 0;
+}
+
+/* A passphrase of random bytes, which no longer opens anything when the volume is made. */
+static int volume_write_key(struct failure *failure)
+{
+    unsigned char key[KEY_SIZE];
+    int file = open(KEY, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (file < 0)
+        return failed_errno(failure, KEY);
+    int status = 0;
+    if (getrandom(key, sizeof key, 0) != sizeof key ||
+        write(file, key, sizeof key) != (ssize_t)sizeof key)
+        status = failed_errno(failure, KEY);
+    explicit_bzero(key, sizeof key);
+    close(file);
+    return status;
+}
+
+static int volume_format(const char *node, struct failure *failure)
+{
+    /* The key is random: deriving it slowly would protect nothing. */
+    const char *const arguments[] = {"cryptsetup",
+                                     "luksFormat",
+                                     "--batch-mode",
+                                     "--type",
+                                     "luks2",
+                                     "--pbkdf",
+                                     "pbkdf2",
+                                     "--pbkdf-force-iterations",
+                                     "1000",
+                                     "--cipher",
+                                     "aes-xts-plain64",
+                                     "--key-size",
+                                     "512",
+                                     "--key-file",
+                                     KEY,
+                                     node,
+                                     NULL};
+    return tool_run(arguments, -1, TOOL_SECONDS, false, failure);
+}
+
+/* The volume is opened with `secret`, or where there is none with the key file. */
+static int volume_enrol_tpm(const char *node, const struct volume_policy *policy, const char *pin,
+                            const char *secret, struct failure *failure)
+{
+    char pcrs[128];
+    const char *arguments[MOST_ARGUMENTS] = {"systemd-cryptenroll", "--tpm2-device=" TPM, pcrs};
+    size_t count = 3;
+    snprintf(pcrs, sizeof pcrs, "--tpm2-pcrs=%s", policy->pcrs);
+    if (policy->is_signed) {
+        arguments[count++] = "--tpm2-public-key=" PUBLIC_KEY;
+        arguments[count++] = "--tpm2-public-key-pcrs=11";
+        arguments[count++] = "--tpm2-signature=" SIGNATURE;
+    } else
+        arguments[count++] = "--tpm2-public-key=";
+    if (policy->pin)
+        arguments[count++] = "--tpm2-with-pin=yes";
+    arguments[count++] = secret ? "--wipe-slot=tpm2" : "--unlock-key-file=" KEY;
+    arguments[count] = node;
+    if (policy->pin)
+        setenv("NEWPIN", pin, 1);
+    int status = volume_run(arguments, secret ? "PASSWORD" : NULL, secret, NULL, 0, failure);
+    unsetenv("NEWPIN");
+    return status;
+}
+
+static int volume_enrol_recovery(const char *node, char recovery[VOLUME_SECRET],
+                                 struct failure *failure)
+{
+    const char *const arguments[] = {"systemd-cryptenroll", "--recovery-key",
+                                     "--unlock-key-file=" KEY, node, NULL};
+    if (volume_run(arguments, NULL, NULL, recovery, VOLUME_SECRET, failure) < 0)
+        return -1;
+    recovery[strcspn(recovery, "\n")] = 0;
+    return *recovery ? 0 : failed(failure, "systemd-cryptenroll made no recovery key");
+}
+
+static int volume_remove_key(const char *node, struct failure *failure)
+{
+    const char *const arguments[] = {"cryptsetup", "luksKillSlot", "--batch-mode", node, "0", NULL};
+    return tool_run(arguments, -1, TOOL_SECONDS, false, failure);
+}
+
+static int volume_fill(const char *node, const struct volume_policy *policy, const char *pin,
+                       char recovery[VOLUME_SECRET], struct failure *failure)
+{
+    if (volume_write_key(failure) < 0 || volume_format(node, failure) < 0 ||
+        volume_enrol_tpm(node, policy, pin, NULL, failure) < 0)
+        return -1;
+    if (policy->recovery && volume_enrol_recovery(node, recovery, failure) < 0)
+        return -1;
+    if (volume_remove_key(node, failure) < 0)
+        return -1;
+    return platform_record(node, policy->pcrs, failure);
+}
+
+int volume_make(const char *node, const struct volume_policy *policy, const char *pin,
+                char recovery[VOLUME_SECRET], struct failure *failure)
+{
+    *recovery = 0;
+    int status = volume_fill(node, policy, pin, recovery, failure);
+    unlink(KEY);
+    return status;
+}
+
+int volume_open(const char *node, const char *pin, struct failure *failure)
+{
+    const char *const options = volume_has_signature() ? "luks,headless=1,tries=1,tpm2-device=" TPM
+                                                         ",tpm2-signature=" SIGNATURE
+                                                       : "luks,headless=1,tries=1,tpm2-device=" TPM;
+    const char *const arguments[] = {
+        "systemd-cryptsetup", "attach", VOLUME_NAME, node, "-", options, NULL};
+    return volume_run(arguments, *pin ? "PIN" : NULL, pin, NULL, 0, failure);
+}
+
+/*
+ * A recovery key is the passphrase of a slot. It goes to cryptsetup through a pipe, which holds all
+ * of it: systemd-cryptsetup asks for passwords, and takes none where nobody can be asked.
+ */
+int volume_open_with(const char *node, const char *recovery, struct failure *failure)
+{
+    const char *const arguments[] = {"cryptsetup", "open", "--type", "luks2",     "--batch-mode",
+                                     "--key-file", "-",    node,     VOLUME_NAME, NULL};
+    int pipes[2];
+    if (pipe2(pipes, O_CLOEXEC) < 0)
+        return failed_errno(failure, "pipe2");
+    size_t length = strlen(recovery);
+    int status = 0;
+    if (write(pipes[1], recovery, length) != (ssize_t)length)
+        status = failed_errno(failure, "pipe");
+    close(pipes[1]);
+    if (status == 0)
+        status = tool_run(arguments, pipes[0], TOOL_SECONDS, false, failure);
+    close(pipes[0]);
+    return status;
+}
+
+void volume_close(void)
+{
+    struct failure failure;
+    const char *const arguments[] = {"cryptsetup", "close", VOLUME_NAME, NULL};
+    if (tool_run(arguments, -1, TOOL_SECONDS, false, &failure) < 0)
+        report("data-partition", "%s", failure.text);
+}
+
+int volume_seal(const char *node, const struct volume_policy *policy, const char *pin,
+                const char *recovery, struct failure *failure)
+{
+    if (volume_enrol_tpm(node, policy, pin, recovery, failure) < 0)
+        return -1;
+    return platform_record(node, policy->pcrs, failure);
+}

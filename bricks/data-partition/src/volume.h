@@ -1,0 +1,45 @@
+/*
+ * volume.h: LUKS2 whose key is sealed to the TPM, by systemd's programs and cryptsetup: tokens are
+ * of systemd's types, sessions with the TPM are salted and encrypted.
+ */
+#ifndef COMPOS_VOLUME_H
+#define COMPOS_VOLUME_H
+
+#include "base/failure.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#define VOLUME_NAME "data"
+#define VOLUME_NODE "/dev/mapper/" VOLUME_NAME
+
+enum { VOLUME_SECRET = 256 };
+
+/* What the key is bound to. */
+struct volume_policy {
+    const char *pcrs; /* by value: "7+11" */
+    bool is_signed;   /* PCR 11 by the signature of the system's key as well */
+    bool pin;
+    bool recovery;
+};
+
+/* Whether the system brings a signed policy of its PCR 11. */
+bool volume_has_signature(void);
+
+/*
+ * A new volume, which is not open yet. `recovery` gets its recovery key, empty without one; `pin`
+ * is empty without one.
+ */
+int volume_make(const char *node, const struct volume_policy *policy, const char *pin,
+                char recovery[VOLUME_SECRET], struct failure *failure);
+
+/* Opens it as VOLUME_NODE: by the TPM, or with a recovery key. */
+int volume_open(const char *node, const char *pin, struct failure *failure);
+int volume_open_with(const char *node, const char *recovery, struct failure *failure);
+void volume_close(void);
+
+/* Seals the key anew, to the machine as it is now; `recovery` opens the volume. */
+int volume_seal(const char *node, const struct volume_policy *policy, const char *pin,
+                const char *recovery, struct failure *failure);
+
+#endif

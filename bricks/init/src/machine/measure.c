@@ -1,0 +1,114 @@
+/*
+ * measure.c: see measure.h.
+ *
+ * Sources: TCG, "TPM 2.0 Library", part 3, 22.3 (TPM2_PCR_Event: the TPM itself computes a digest
+ * for each bank), part 1, 19.4 (an empty password as authorization); UAPI group, "Linux TPM PCR
+ * Registry" (PCR 11).
+ */
+#include "machine/measure.h"
+
+#include "base/console.h"
+#include "base/failure.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+    PCR = 11,
+    TPM_ST_SESSIONS = 0x8002,
+    TPM_CC_PCR_EVENT = 0x13C,
+    TPM_RS_PW = 0x40000009,
+    AUTHORIZATION_SIZE = 9,
+    HEADER_SIZE = 10,
+    MAX_PHASE = 64,
+    MAX_RESPONSE = 4096
+};
+
+/* A command as it is put together. */
+struct measure_command {
+    unsigned char bytes[HEADER_SIZE + 4 + 4 + AUTHORIZATION_SIZE + 2 + MAX_PHASE];
+    size_t size;
+};
+
+static void measure_put(struct measure_command *command, uint32_t value, size_t size)
+{
+    for (size_t i = size; i > 0; i--)
+        command->bytes[command->size++] = (unsigned char)(value >> 8 * (i - 1));
+}
+
+static uint32_t measure_get(const unsigned char *bytes)
+{
+    return (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 | bytes[3];
+}
+
+static void measure_event(struct measure_command *command, const char *phase)
+{
+    size_t length = strlen(phase);
+    *command = (struct measure_command){0};
+    measure_put(command, TPM_ST_SESSIONS, 2);
+    measure_put(command, (uint32_t)(HEADER_SIZE + 4 + 4 + AUTHORIZATION_SIZE + 2 + length), 4);
+    measure_put(command, TPM_CC_PCR_EVENT, 4);
+    measure_put(command, PCR, 4);
+    measure_put(command, AUTHORIZATION_SIZE, 4);
+    measure_put(command, TPM_RS_PW, 4);
+    measure_put(command, 0, 2); /* nonce */
+    measure_put(command, 0, 1); /* attributes */
+    measure_put(command, 0, 2); /* password */
+    measure_put(command, (uint32_t)length, 2);
+    memcpy(command->bytes + command->size, phase, length);
+    command->size += length;
+}
+
+static int measure_send(int device, const struct measure_command *command, struct failure *failure)
+{
+    unsigned char response[MAX_RESPONSE];
+    ssize_t length = write(device, command->bytes, command->size);
+    if (length == (ssize_t)command->size)
+        length = read(device, response, sizeof response);
+    if (length < 0)
+        return failed_errno(failure, "TPM");
+    if (length < HEADER_SIZE)
+        return failed(failure, "TPM: an answer of %zd bytes", length);
+    uint32_t code = measure_get(response + 6);
+    return code == 0 ? 0 : failed(failure, "TPM: error 0x%x", code);
+}
+
+/* Whether what is sealed to the initrd can still be opened. */
+static bool measure_in_initrd;
+
+void measure_stay_in_initrd(void)
+{
+    measure_in_initrd = true;
+}
+
+void measure_leave_initrd(void)
+{
+    if (measure_in_initrd)
+        measure_phase("leave-initrd");
+    measure_in_initrd = false;
+}
+
+void measure_phase(const char *phase)
+{
+    static const char *const devices[] = {"/dev/tpmrm0", "/dev/tpm0"};
+    struct measure_command command;
+    struct failure failure;
+    int device = -1;
+    if (strlen(phase) > MAX_PHASE)
+        return;
+    for (size_t i = 0; i < sizeof devices / sizeof *devices && device < 0; i++)
+        device = open(devices[i], O_RDWR | O_CLOEXEC);
+    if (device < 0) {
+        if (errno != ENOENT && errno != ENODEV)
+            say("phase %s: TPM: %s", phase, strerror(errno));
+        return;
+    }
+    measure_event(&command, phase);
+    if (measure_send(device, &command, &failure) < 0)
+        say("phase %s: %s", phase, failure.text);
+    close(device);
+}
