@@ -162,7 +162,9 @@ def test_who_is_asked_for_a_brick(
     other = Store(tmp_path / "other")
     built = workshop.build(other)
     registry = Maker(other, lambda text: published_or_not(built if published else None))
-    source = Bricks(lambda: workshop.builder(store), registry, mirrored=mirrored)
+    source = Bricks(
+        lambda: workshop.builder(store), registry, registry="r.example" if mirrored else ""
+    )
     offers = [*source.offers(Wanted(str(Reference.parse(reference)), (AMD64,)))]
     assert len(offers) == 1
     assert bool(registry.asked) is asks

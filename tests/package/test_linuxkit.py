@@ -64,10 +64,54 @@ def test_names(tmp_path: Path, by: str) -> None:
     assert "no-such-package:1 has no equal" in notices.texts[-1]
 
 
+def test_ctr_comes_with_containerd(tmp_path: Path) -> None:
+    """LinuxKit's image has both, in one."""
+    path = tmp_path / "os.yml"
+    path.write_text("init: ['linuxkit/containerd:1', 'linuxkit/runc:1']\n")
+    notices = Notices()
+    with listening(notices):
+        config = load([path], LoadOptions("amd64", bricks_for="linuxkit")).config
+    assert config.init == (tagged("containerd"), tagged("ctr"), tagged("runc"))
+    assert notices.texts[0] == (
+        f"linuxkit/containerd:1 is replaced by {tagged('containerd')} and {tagged('ctr')}"
+    )
+
+
 def test_without_it_names_stay(tmp_path: Path) -> None:
     path = tmp_path / "os.yml"
     path.write_text(SYSTEM)
     assert "linuxkit/kernel:6.6.71" in [*image_references(compos.load([path]).config)]
+
+
+@pytest.mark.parametrize(
+    ("package", "words"),
+    [
+        ("vpnkit-expose-port", "the brick docker publish ports"),
+        ("vpnkit-forwarder", "the brick vsudd forwards vsock"),
+        ("kernel-bcc", "the brick bpftrace needs neither"),
+    ],
+)
+def test_what_has_no_equal(tmp_path: Path, package: str, words: str) -> None:
+    """What serves instead is a brick that there is."""
+    path = tmp_path / "os.yml"
+    path.write_text(f"init: ['linuxkit/{package}:1']\n")
+    notices = Notices()
+    with listening(notices):
+        load([path], LoadOptions("amd64", bricks_for="linuxkit"))
+    (text,) = notices.texts
+    assert text.startswith(f"linuxkit/{package}:1 has no equal")
+    assert words in text
+
+
+@pytest.mark.parametrize(
+    ("package", "brick"),
+    [("kernel-perf", "perf"), ("firmware-all", "firmware"), ("cadvisor", "cadvisor")],
+)
+def test_other_names(tmp_path: Path, package: str, brick: str) -> None:
+    path = tmp_path / "os.yml"
+    path.write_text(f"init: ['linuxkit/{package}:1']\n")
+    config = load([path], LoadOptions("amd64", bricks_for="linuxkit")).config
+    assert [*image_references(config)] == [tagged(brick)]
 
 
 def test_another_family_is_refused(tmp_path: Path) -> None:
@@ -75,4 +119,4 @@ def test_another_family_is_refused(tmp_path: Path) -> None:
     path.write_text("bricks: yocto\n")
     with pytest.raises(compos.ComposError) as caught:
         compos.load([path])
-    assert caught.value.message.endswith("none of: linuxkit")
+    assert caught.value.message == "'yocto' is neither linuxkit nor a registry"

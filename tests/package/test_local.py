@@ -42,8 +42,8 @@ def test_every_image_can_be_a_template(folder: Path) -> None:
     # Only images' names are templates (N15).
     assert config.onboot[0].settings.command == ("@pkg:../pkg/web",)
     assert {name: recipe.dockerfile for name, recipe in packages.recipes.items()} == {
-        web: False,
-        kit: True,
+        web: "",
+        kit: "Dockerfile",
     }
 
 

@@ -12,8 +12,9 @@ import pytest
 
 from compos.cli.main import main
 from compos.http.client import Client
+from compos.image.names import Origin, bind
 from compos.image.platform import Platform
-from compos.image.store import Store
+from compos.image.store import REF_NAME, Store
 from compos.package.build import Builder
 from compos.package.debian.mirror import Mirror
 from compos.package.outdated import Newer, Outdated, bricks_of, outdated
@@ -128,6 +129,17 @@ def test_newer(debian: Debian, published: Sequence[tuple[str, str, str]], expect
     assert debian.build() != before
     (found,) = debian.outdated()
     assert not found.newer
+
+
+def test_a_brick_from_a_registry(debian: Debian) -> None:
+    """It may have a security update, too; that of an archive is somebody else's image."""
+    debian.build()
+    (entry,) = debian.store.entries()
+    debian.publish("security", "lib", "2")
+    for kind, listed in (("registry", 1), ("archive", 0)):
+        bind(debian.store, entry.annotations[REF_NAME], entry, Origin(kind, "x.example"))
+        found = debian.outdated()
+        assert [one.security for one in found] == [True] * listed
 
 
 def test_what_is_older_elsewhere_is_no_update(debian: Debian) -> None:

@@ -185,9 +185,15 @@ def test_packages_by_architecture(tmp_path: Path) -> None:
         ("image: x\nfiles: []\ndockerfile: D", "recipe-dockerfile", "dockerfile", ""),
         ("image: x\nfiles: []\nbuildArgs: [A=1]", "recipe-dockerfile", "buildArgs", ""),
         (
-            "image: x\nfiles: []\ndepends: {docker-images: {list: [a]}}",
+            f"image: x\nfiles: []\ndepends: {{docker-images: {{list: ['a@sha256:{'0' * 64}']}}}}",
             "recipe-dockerfile",
             "depends",
+            "",
+        ),
+        (
+            "image: x\ndepends: {docker-images: {list: ['a:v1'], target: t}}",
+            "recipe-depends",
+            "depends.docker-images.list[0]",
             "",
         ),
         (

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from compos.cli.main import main
 from compos.errors import PackageError
-from compos.package.tag import content_hash, render_tag
+from compos.package.naming import Naming
+from compos.package.tag import content_hash, render_tag, version_of
 
 TREE = "c062b16e589020a4dcf690552608f93efd1555a1"
 
@@ -110,3 +112,115 @@ def test_a_template_that_is_none() -> None:
     with pytest.raises(PackageError) as caught:
         render_tag("{{.Commit}}", "x")
     assert caught.value.id == "package-tag"
+
+
+def tag_of(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """What `pkg show-tag` prints."""
+    assert main(["pkg", "show-tag", *arguments]) == 0
+    return capsys.readouterr().out.strip()
+
+
+DIRTY = [
+    (("--force-dirty",), f"linuxkit/foo:{TREE}-dirty-21c7488"),
+    (("--hash", "h-1"), "linuxkit/foo:h-1"),
+    (("--hash", "h-1", "--force-dirty"), "linuxkit/foo:h-1"),
+    (("--hash-path", "."), "linuxkit/foo:effa86039cef411fd8971a4df5655b6481494ec5"),
+    (("--tag", "6.6.13-{{.Hash}}", "--hash", "x"), "linuxkit/foo:6.6.13-x"),
+    (("--tag", ""), f"linuxkit/foo:{TREE}"),
+    (("--org", "ours"), f"ours/foo:{TREE}"),
+    (("--dev",), "joe/foo:dev"),
+    (("--dev", "--org", "ours"), "ours/foo:dev"),
+    (("--dev", "--hash", "x"), "joe/foo:x"),
+    (("--hash-commit", "HEAD"), f"linuxkit/foo:{TREE}"),
+    (("--canonical",), f"docker.io/linuxkit/foo:{TREE}"),
+]
+
+
+@pytest.mark.parametrize(("flags", "name"), DIRTY)
+def test_flags(
+    repository: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    flags: tuple[str, ...],
+    name: str,
+) -> None:
+    """The flags of LinuxKit's `pkg` (reference 2.1, 2.3)."""
+    monkeypatch.chdir(repository)
+    monkeypatch.setenv("USER", "joe")
+    assert tag_of(capsys, *flags, "p") == name
+
+
+def test_another_commit(
+    repository: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What has changed since does not count."""
+    monkeypatch.chdir(repository)
+    (repository / "p/Dockerfile").write_text("FROM other\n")
+    git(repository, "commit", "-qam", "two")
+    (repository / "p/new").write_text("dirty\n")
+    assert tag_of(capsys, "--hash-commit", "HEAD~1", "p") == f"linuxkit/foo:{TREE}"
+    assert main(["pkg", "show-tag", "--hash-commit", "--output=x", "p"]) == 1
+    assert "package-git" in capsys.readouterr().err
+    assert not (repository / "x").is_file()
+
+
+def test_another_build_yml(
+    repository: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(repository)
+    (repository / "p/common").mkdir()
+    (repository / "p/common/kernel.yml").write_text("image: kernel\ntag: v1\n")
+    assert tag_of(capsys, "--build-yml", "./common/kernel.yml", "p") == "linuxkit/kernel:v1"
+
+
+def test_a_hash_path_that_does_not_hold_the_package(
+    repository: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """LinuxKit compares the text: `p` would begin `/…/p-2`, too."""
+    monkeypatch.chdir(repository)
+    (repository / "p-2").mkdir()
+    (repository / "p-2/build.yml").write_text("image: foo\n")
+    assert main(["pkg", "show-tag", "--hash-path", "p", "p-2"]) == 1
+    assert "package-hash-path" in capsys.readouterr().err
+
+
+def test_a_changed_extra_source(repository: Path) -> None:
+    """LinuxKit does not notice it."""
+    extra = ["../x:/x"]
+    clean = content_hash(repository / "p", extra)
+    (repository / "x/f").write_text("one\n")
+    one = content_hash(repository / "p", extra)
+    (repository / "x/f").write_text("two\n")
+    two = content_hash(repository / "p", extra)
+    assert one.startswith(f"{clean}-dirty-")
+    assert two.startswith(f"{clean}-dirty-")
+    assert one != two
+
+
+@pytest.mark.parametrize(
+    ("tags", "version"),
+    [
+        ([], "v0.0.0-20260102030405-"),
+        (["v1.2.3"], "v1.2.3"),
+        (["v1.2.3", "v1.10.0"], "v1.10.0"),
+        (["other", "v1.2", "v1.2.3-rc1"], "v0.0.0-20260102030405-"),
+    ],
+)
+def test_the_version_as_go_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tags: list[str], version: str
+) -> None:
+    """Go Modules Reference, "Pseudo-versions": the commit's time in UTC."""
+    monkeypatch.setenv("GIT_COMMITTER_DATE", "2026-01-02T05:04:05+02:00")
+    git(tmp_path, "init", "-q")
+    (tmp_path / "f").write_text("x")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-qm", "one")
+    for tag in tags:
+        git(tmp_path, "tag", tag)
+    found = version_of(tmp_path, (), Naming())
+    assert found.go == (version + found.revision[:12] if version.endswith("-") else version)
+    git(tmp_path, "commit", "-qm", "two", "--allow-empty")
+    found = version_of(tmp_path, (), Naming())
+    start = {"v1.2.3": "v1.2.4-0.", "v1.10.0": "v1.10.1-0."}.get(version, "v0.0.0-")
+    assert found.go == f"{start}20260102030405-{found.revision[:12]}"
+    assert len(found.revision) == 40

@@ -7,10 +7,12 @@ them.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from compos.filesystem.tar import tar_pieces
+from compos.image.architectures import name_architectures
 from compos.image.json_document import canonical_json
 from compos.image.model import (
     CONFIG,
@@ -31,6 +33,9 @@ from compos.tree.contents import Contents
 from compos.tree.node import Tree
 
 __all__ = ["assemble", "tag_image"]
+
+_PAUSE = 0.01
+"""Seconds between two tries for the lock on a name, which is held for milliseconds."""
 
 
 def assemble(
@@ -83,11 +88,23 @@ def tag_image(
     store: Store,
     name: str,
     manifest: Descriptor,
-    attestation: Descriptor,
+    attestations: Sequence[Descriptor],
     annotations: Mapping[str, str],
-) -> None:
+) -> Descriptor:
     """Name an image: the index under `name` gets `manifest` for its architecture, and what
-    `attestation` says about it; other architectures stay."""
+    `attestations` say about it; other architectures stay. An empty annotation is removed. Returns
+    the index. Several processes may name images of one package at the same time."""
+    with store.exclusive(f"name {name}", lambda: time.sleep(_PAUSE)):
+        return _tag_image(store, name, manifest, attestations, annotations)
+
+
+def _tag_image(
+    store: Store,
+    name: str,
+    manifest: Descriptor,
+    attestations: Sequence[Descriptor],
+    annotations: Mapping[str, str],
+) -> Descriptor:
     others: Sequence[Descriptor] = ()
     current = store.resolve(name)
     kept: Mapping[str, str] = {}
@@ -97,7 +114,7 @@ def tag_image(
             images = [
                 entry
                 for entry in document.manifests
-                if entry.platform not in (manifest.platform, attestation.platform)
+                if entry.platform != manifest.platform and REFERENCE_DIGEST not in entry.annotations
             ]
             digests = {entry.digest for entry in images}
             about = [
@@ -108,11 +125,16 @@ def tag_image(
             others = [*images, *about]
             kept = current.annotations
     manifests = sorted(
-        [*others, manifest, attestation], key=lambda entry: (str(entry.platform), entry.digest)
+        [*others, manifest, *attestations], key=lambda entry: (str(entry.platform), entry.digest)
     )
     index = {
         "schemaVersion": 2,
         "mediaType": INDEX,
         "manifests": [entry.to_json() for entry in manifests],
     }
-    store.tag(name, store.put(canonical_json(index), INDEX), annotations={**kept, **annotations})
+    merged = {key: value for key, value in {**kept, **annotations}.items() if value}
+    root = store.put(canonical_json(index), INDEX)
+    store.tag(name, root, annotations=merged)
+    # Those that `pkg build` has left, for LinuxKit.
+    name_architectures(store, name, only_known=True)
+    return root

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from compos.errors import ImageError, ImageNotFound, PackageError
-from compos.image.names import RECIPE
+from compos.image.names import LEFT_OUT, RECIPE
 from compos.image.offer import ImageSource, Offer, Wanted
 from compos.image.platform import Platform
 from compos.image.reference import HUB, NAMESPACE, Reference, is_reserved
 from compos.image.store import Store
 from compos.package.recipe_key import has_key, recipe_key
+from compos.progress import notice
 from compos.suggestion import question, similar
 
 if TYPE_CHECKING:
@@ -103,11 +104,12 @@ class Bricks:
     """Our bricks as a source of images: from their registry, or built when they are missing.
 
     `builder` is called when the first brick is missing. `published` is asked first for names with a
-    registry; for those without one (`compos/init:v1`) only if `mirrored` says that the user named a
-    registry of bricks (`--mirror compos=URL`): nobody has published ours on the public hub or
-    behind its mirrors, and whoever holds that name there must not get into an image. `local` has
-    packages that the user named by their folders, by canonical name: they are built too, unless a
-    Dockerfile makes them.
+    registry; for those without one (`compos/init:v1`) only if the user named a `registry` of bricks
+    (`--bricks`): nobody has published ours on the public hub or behind its mirrors, and whoever
+    holds that name there must not get into an image. A brick that the registry does not have is
+    built; nothing else that is wrong there is passed over. `local` has packages that the user named
+    by their folders, by canonical name: they are built, too. With `force`, what the store has is
+    built again.
     """
 
     def __init__(
@@ -115,43 +117,51 @@ class Bricks:
         builder: Callable[[], Builder],
         published: ImageSource,
         *,
-        mirrored: bool,
+        registry: str = "",
         local: Mapping[str, Recipe] | None = None,
+        force: bool = False,
     ) -> None:
         self._builder = builder
         self._published = published
-        self._mirrored = mirrored
+        self._registry = registry
         self._local = local or {}
+        self._force = force
 
     def offers(self, wanted: Wanted) -> Generator[Offer, None, None]:
         """The brick that `wanted` names, from its registry or built now; nothing when it is not one
         of ours."""
         own = self._local.get(wanted.text)
         if own is not None:
-            if not own.dockerfile:
-                yield self._built(own, wanted)
+            yield self._built(own, wanted)
             return
         reference = wanted.reference
         recipe = find_brick(reference)
         if recipe is None and not is_reserved(reference):
             return
-        if not is_reserved(reference) or self._mirrored:
+        if not is_reserved(reference) or self._registry:
             try:
                 yield from self._published.offers(wanted)
                 return
             except ImageNotFound:
                 if recipe is None:
                     raise
+            if self._registry and is_reserved(reference):
+                notice(f"{self._registry} does not have {wanted.text}; building it")
         if recipe is None:
             raise _unknown(reference)
         yield self._built(recipe, wanted)
 
     def _built(self, recipe: Recipe, wanted: Wanted) -> Offer:
         """The brick for all the platforms, which the builder has named in the store."""
+        # Not at the top: a build whose bricks are there builds none.
+        from compos.package.once import build_once
+
         builder = self._builder()
-        for platform in wanted.platforms:
-            builder.build(recipe, platform, wanted.text)
-        return Offer(wanted.text, builder.store.named(wanted.text))
+        *_, made = (
+            build_once(builder, recipe, platform, wanted.text, force=self._force)
+            for platform in wanted.platforms
+        )
+        return Offer(wanted.text, made.root)
 
 
 def _unknown(reference: Reference) -> ImageError:
@@ -172,7 +182,7 @@ def _unknown(reference: Reference) -> ImageError:
         f"{ORG}/",
         place=str(reference),
         hint=question(meant)
-        or "Add the registry to the image's name, or set one for bricks: --mirror compos=URL.",
+        or "Add the registry to the image's name, or set one for bricks: --bricks HOST/PATH.",
     )
 
 
@@ -185,15 +195,24 @@ def current_bricks(
     """Which of `references` are bricks of ours in the store, as today's recipes make them.
 
     Bricks that were built here from another recipe than today's (after an upgrade of compos, or an
-    edit of a package in `local`) are untagged.
+    edit of a package in `local`) are untagged, and so are those without updates where that is not
+    accepted (`accepts_incomplete`); where it is, a notice tells of each.
     """
     current = set()
     for text in references:
         reference = Reference.find(text)
         entry = store.resolve(str(reference)) if reference else None
         built = entry.annotations.get(f"{RECIPE}.{platform.architecture}") if entry else None
-        if reference is None or not built:
+        if reference is None or entry is None or not built:
             continue
+        if without := entry.annotations.get(f"{LEFT_OUT}.{platform.architecture}"):
+            # Not at the top: few bricks lack anything.
+            from compos.package.debian.mirror import accepts_incomplete
+
+            if not accepts_incomplete(platform.architecture):
+                store.untag(str(reference), only=entry)
+                continue
+            notice(f"WARNING: {text} was built without {without.replace(' ', ' and ')}")
         own = (local or {}).get(str(reference))
         folder = None if own else _brick_folder(reference)
         if folder and has_key(
@@ -203,5 +222,6 @@ def current_bricks(
             continue
         recipe = own or find_brick(reference)
         if recipe is not None and built != recipe_key(recipe, platform.architecture):
-            store.untag(str(reference))
+            # Another build may have built it from today's recipe since.
+            store.untag(str(reference), only=entry)
     return current

@@ -12,33 +12,41 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from compos import progress
 from compos.compose.files import files_components
 from compos.compose.host_files import read_sources
 from compos.errors import PackageError
 from compos.image.attestation import put_attestation
-from compos.image.model import Image
-from compos.image.names import RECIPE
+from compos.image.digest import Digest
+from compos.image.model import Descriptor, Image, parse_document
+from compos.image.names import BUILT_FROM, CHOICE, LEFT_OUT, RECIPE
 from compos.image.platform import Platform
 from compos.image.store import Store
 from compos.package.assemble import assemble, tag_image
-from compos.package.debian.archive import fetch_packages
+from compos.package.choice import Choice, PackageSource
 from compos.package.debian.mirror import Mirror
 from compos.package.debian.package import Package
-from compos.package.debian.solver import resolve
 from compos.package.files import packages_tree
 from compos.package.indexes import Indexes
 from compos.package.kernel import is_kernels, kernel_tree
+from compos.package.kernel_sources import kernel_sources
+from compos.package.local_package import LocalPackage
+from compos.package.newest import Newest
 from compos.package.recipe import Recipe
 from compos.package.recipe_fields import MADE_OF, Debian
 from compos.package.recipe_key import recipe_key
 from compos.package.sbom import brick_document
 from compos.package.select import moved, selected
+from compos.package.state import built_from
 from compos.tree.contents import Contents
 from compos.tree.gate import clean
 from compos.tree.node import EPOCH, FILE, Node, Tree, ancestors, directory, file, symlink
 from compos.tree.overlay import Overlay
+
+if TYPE_CHECKING:
+    from compos.package.builders.build import Dockerfiles
 
 __all__ = ["Builder"]
 
@@ -52,15 +60,29 @@ MAX_CONCATENATION = 64 << 20
 
 @dataclass
 class Builder:
-    """Builds bricks into `store`; `mirror` is asked for when the first Debian package is needed.
-    For several threads."""
+    """Builds packages into `store`; `mirror` is asked for when the first Debian package is needed,
+    `dockerfiles` when the first Dockerfile is built. `packages` says which Debian packages are
+    taken: by default the newest that the mirror has. `shared` may have the image of a recipe, built
+    by another machine, and then names it in the store. For several threads."""
 
     store: Store
     mirror: Callable[[], Mirror]
+    packages: PackageSource | None = None
+    dockerfiles: Callable[[], Dockerfiles] | None = None
+    shared: Callable[[Recipe, Platform, str], bool] | None = None
 
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
-        self.indexes = Indexes(self.mirror, self.store.root / "debian")
+        self.newest = Newest(self.mirror, self.store.root / "debian")
+
+    @property
+    def indexes(self) -> Indexes:
+        """Debian's indexes as they are now."""
+        return self.newest.indexes
+
+    @property
+    def _source(self) -> PackageSource:
+        return self.packages or self.newest
 
     def build(self, recipe: Recipe, platform: Platform, name: str) -> Image:
         """Build `recipe` for `platform` and name the image `name` (canonical). Raises
@@ -72,14 +94,6 @@ class Builder:
                 place=str(recipe.folder / "build.yml"),
                 hint=f"Use one of its architectures: {', '.join(recipe.arches) or 'none'}.",
             )
-        if recipe.dockerfile:
-            raise PackageError(
-                "package-dockerfile",
-                f"{recipe.name} has a Dockerfile, which compos does not build",
-                place=str(recipe.folder),
-                hint="Build it with buildah or docker and push it, or use `debian:` and `files:` "
-                "instead.",
-            )
         if recipe.empty:
             raise PackageError(
                 "package-empty",
@@ -88,49 +102,104 @@ class Builder:
                 hint=f"Add one of {', '.join(MADE_OF)} to build.yml.",
             )
         key = recipe_key(recipe, platform.architecture)
+        if recipe.dockerfile:
+            return self._from_dockerfile(recipe, platform, name, key)
         with progress.task(f"build {recipe.name} for {platform.architecture}"):
             tree: Tree = {}
             used: set[Package] = set()
-            dates: Mapping[str, str] = {}
+            choice = self._source.choose(recipe, platform.architecture)
             if recipe.debian is not None:
-                dates = self.indexes.index(recipe.debian, platform.architecture).dates
-                tree, used = self._debian_tree(recipe, recipe.debian, platform.architecture)
+                tree, used = self._debian_tree(recipe, recipe.debian, choice)
+            local: tuple[LocalPackage, ...] = ()
+            if recipe.kernel is not None:
+                tree, local = self._kernel_tree(recipe, tree, platform.architecture)
             own = self._files(recipe, platform.architecture)
             image, manifest = assemble(
                 self.store, name, self._whole(recipe, tree, own), platform, recipe.settings
             )
             document = brick_document(
-                self.store, recipe, platform.architecture, manifest.digest, used, own, dates
+                self.store,
+                recipe,
+                platform.architecture,
+                manifest.digest,
+                (*used, *local),
+                own,
+                choice,
             )
             attestation = put_attestation(self.store, recipe.name, manifest, platform, document)
-            if recipe_key(recipe, platform.architecture) != key:
-                raise PackageError(
-                    "package-changed",
-                    f"a file of {recipe.name} changed during the build",
-                    place=str(recipe.folder),
-                    hint="Build it again.",
-                )
+            _require_unchanged(recipe, platform, key)
             with self._lock:
-                annotations = {f"{RECIPE}.{platform.architecture}": key}
-                tag_image(self.store, name, manifest, attestation, annotations)
+                annotations = {
+                    f"{RECIPE}.{platform.architecture}": key,
+                    f"{CHOICE}.{platform.architecture}": choice.digest,
+                    f"{LEFT_OUT}.{platform.architecture}": " ".join(choice.left_out),
+                }
+                tag_image(self.store, name, manifest, (attestation,), annotations)
         return image._replace(attestations=(attestation,))
 
+    def _from_dockerfile(self, recipe: Recipe, platform: Platform, name: str, key: str) -> Image:
+        # Not at the top: few packages have one.
+        from compos.package.builders.build import dockerfile_of
+
+        if self.dockerfiles is None:
+            raise PackageError(
+                "package-dockerfile",
+                f"{recipe.name} has a Dockerfile, and there is no builder for it",
+                place=str(recipe.folder),
+                hint="Build it with `compos pkg build`.",
+            )
+        dockerfiles, dockerfile = self.dockerfiles(), dockerfile_of(recipe, name)
+        bases = dockerfiles.bases(dockerfile, platform)
+        image = dockerfiles.build(dockerfile, platform, bases)
+        _require_unchanged(recipe, platform, key)
+        data = self.store.read(image.digest)
+        media_type, _ = parse_document(data)
+        manifest = Descriptor(media_type, Digest(image.digest), len(data), {}, platform)
+        with self._lock:
+            annotations = {
+                f"{RECIPE}.{platform.architecture}": key,
+                f"{BUILT_FROM}.{platform.architecture}": built_from(
+                    recipe,
+                    {
+                        (str(base.reference), one): digest
+                        for base in bases
+                        for one, digest in base.digests.items()
+                    },
+                ),
+            }
+            tag_image(self.store, name, manifest, image.attestations, annotations)
+        return image
+
     def _debian_tree(
-        self, recipe: Recipe, debian: Debian, architecture: str
+        self, recipe: Recipe, debian: Debian, choice: Choice
     ) -> tuple[Tree, set[Package]]:
-        """What the brick takes from Debian, and the packages that it takes something from."""
-        index = self.indexes.index(debian, architecture)
-        packages = resolve(index, debian.names(architecture), without=debian.without)
-        archives = fetch_packages(self.mirror(), packages, self.store.root / "debian")
-        files, owners = packages_tree(self.store, packages, archives)
+        """What the brick takes from Debian, and the packages that it takes something from; of a
+        kernel brick all that they have."""
+        archives = self._source.fetch(choice.packages)
+        files, owners = packages_tree(self.store, choice.packages, archives)
         place = str(recipe.folder / "build.yml")
-        if recipe.kernel:
-            return kernel_tree(self.store, files, place), _owning(owners, filter(is_kernels, files))
+        if recipe.kernel is not None:
+            return files, _owning(owners, filter(is_kernels, files))
         made, parts = self._concatenated(recipe, files)
         # A brick of concatenations alone takes no other file of its packages.
         keep = debian.keep if debian.keep is not None or not made else ()
         tree = selected(files, keep, debian.drop, self._elf, place)
         return {**moved(tree, debian.move, place), **made}, _owning(owners, (*tree, *parts))
+
+    def _kernel_tree(
+        self, recipe: Recipe, packages: Tree, architecture: str
+    ) -> tuple[Tree, tuple[LocalPackage, ...]]:
+        """The kernel image of Debian's `packages` and the folder's files, and these files."""
+        sources = kernel_sources(self.store, recipe, architecture)
+        tree = kernel_tree(
+            self.store,
+            {**packages, **sources.tree},
+            str(recipe.folder / "build.yml"),
+            architecture=architecture,
+            extra=sources.extra,
+            without_modules=sources.without_modules,
+        )
+        return tree, sources.packages
 
     def _whole(self, recipe: Recipe, tree: Tree, own: list[tuple[str, Node]]) -> Tree:
         overlay = Overlay(str(recipe.folder / "build.yml"))
@@ -204,6 +273,16 @@ class Builder:
             nodes += [(parent, directory(0o755, EPOCH)) for parent in ancestors(path)]
             nodes.append((path, component.tree[path]))
         return _without_repeated_parents(nodes)
+
+
+def _require_unchanged(recipe: Recipe, platform: Platform, key: str) -> None:
+    if recipe_key(recipe, platform.architecture) != key:
+        raise PackageError(
+            "package-changed",
+            f"a file of {recipe.name} changed during the build",
+            place=str(recipe.folder),
+            hint="Build it again.",
+        )
 
 
 def _owning(owners: Mapping[str, Package], paths: Iterable[str]) -> set[Package]:

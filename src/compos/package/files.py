@@ -22,7 +22,7 @@ from compos.tree.node import DIRECTORY, HARD_LINK, Node, Tree
 from compos.tree.overlay import Overlay
 from compos.tree.tar import TarError, read_members
 
-__all__ = ["packages_tree"]
+__all__ = ["merged_entry", "packages_tree"]
 
 KIND = DerivedKind.DEB_INDEX
 CHUNK = 1 << 20
@@ -65,7 +65,8 @@ def _index(store: Store, package: Package, archive: Path) -> tuple[tuple[str, No
     try:
         with (store.root / source).open("rb") as stream:
             entries = tuple(
-                _merged(*admitted(member, node)) for member, node, _ in read_members(stream, source)
+                merged_entry(*admitted(member, node))
+                for member, node, _ in read_members(stream, source)
             )
     except (TarError, ValueError) as error:
         raise PackageError(
@@ -79,7 +80,8 @@ def _index(store: Store, package: Package, archive: Path) -> tuple[tuple[str, No
     return entries
 
 
-def _merged(path: str, node: Node) -> tuple[str, Node]:
+def merged_entry(path: str, node: Node) -> tuple[str, Node]:
+    """A package's entry in merged-/usr spelling; the path is empty for what is left out."""
     if node.kind == HARD_LINK:
         return merge_usr(path), node._replace(link=merge_usr(node.link))
     # base-files ships the aliasing links themselves; here they are one directory already.

@@ -7,11 +7,18 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from compos.errors import PackageError
 from compos.package.debian.index import PackageIndex, load_index
-from compos.package.debian.mirror import NO_SECURITY, SECURITY, Mirror
+from compos.package.debian.mirror import (
+    INCOMPLETE_VARIABLE,
+    NO_SECURITY,
+    SECURITY,
+    Mirror,
+    accepts_incomplete,
+)
 from compos.package.recipe_fields import Debian
 from compos.progress import notice
 
@@ -32,7 +39,8 @@ class Indexes:
         """The packages that a recipe can take from Debian.
 
         A mirror without the suite's security updates is an error unless the user said to do
-        without: a brick with known holes would look as if it were up to date. Raises `PackageError`
+        without: a brick with known holes would look as if it were up to date. Updates whose list is
+        not the signed one are an error, too, unless `accepts_incomplete`. Raises `PackageError`
         (`debian-no-security`, and those of `load_index`).
         """
         key = (debian.suites, debian.components, architecture)
@@ -50,6 +58,7 @@ class Indexes:
                     suites=suites,
                     components=debian.components,
                     missing=_missing,
+                    unmatched=partial(_unmatched, architecture),
                 )
             return self._loaded[key]
 
@@ -65,4 +74,21 @@ def _missing(suite: str, error: PackageError) -> None:
         place=error.place,
         hint="Set the archive that has them with --debian-security-mirror, or set it to "
         f"{NO_SECURITY} to build without them.",
+    ) from error
+
+
+def _unmatched(architecture: str, suite: str, error: PackageError) -> None:
+    """What to do about a suite of updates whose list on the mirror is not the signed one."""
+    if accepts_incomplete(architecture):
+        notice(
+            f"WARNING: bricks for {architecture} are built without {suite}: the mirror's package "
+            f"list is not the one that Debian signed ({error.message}). "
+            f"{INCOMPLETE_VARIABLE}=0 refuses this."
+        )
+        return
+    raise PackageError(
+        error.id,
+        f"{suite} cannot be used for {architecture}: {error.message}",
+        place=error.place,
+        hint=f"{error.hint} {INCOMPLETE_VARIABLE}=1 builds without {suite}.",
     ) from error

@@ -26,6 +26,7 @@ __all__ = [
     "Concatenation",
     "Debian",
     "Document",
+    "Kernel",
     "RecipeDecoder",
 ]
 
@@ -89,6 +90,24 @@ class Debian(NamedTuple):
         return (self.suite, f"{self.suite}-updates", f"{self.suite}-security")
 
 
+class Kernel(NamedTuple):
+    """The `kernel` section: files of the package's folder that make the kernel image, besides
+    Debian's packages."""
+
+    packages: tuple[str, ...] = ()
+    binary: str | None = None
+    config: str | None = None
+    modules: str | None = None
+    extra_modules: tuple[str, ...] = ()
+
+    @property
+    def sources(self) -> list[str]:
+        """The files, and the folder with a slash behind its name."""
+        single = [name for name in (self.binary, self.config) if name is not None]
+        folders = [] if self.modules is None else [f"{self.modules.rstrip('/')}/"]
+        return [*self.packages, *single, *self.extra_modules, *folders]
+
+
 class Document(NamedTuple):
     """A whole `build.yml` as it is written; what means nothing here is checked and left out."""
 
@@ -106,11 +125,14 @@ class Document(NamedTuple):
     files: tuple[File, ...] | None = None
     concatenate: tuple[Concatenation, ...] | None = None
     links: Mapping[str, tuple[str, ...]] | None = None
-    kernel: Mapping[str, Any] | None = None
+    kernel: Kernel | None = None
     dockerfile: str | None = None
     extra_sources: tuple[str, ...] = ()
     build_args: tuple[str, ...] = ()
     depends: Mapping[str, Any] | None = None
+    network: bool = False
+    disable_cache: bool = False
+    gitrepo: str | None = None
 
 
 # Plain classes and patterns as text: named tuples and compiling cost a build, which imports this,
@@ -279,6 +301,17 @@ def _file(given: File) -> Iterator[Complaint]:
         )
 
 
+def _kernel(given: Kernel) -> Iterator[Complaint]:
+    for name in ("config", "modules"):
+        if getattr(given, name) is not None and given.binary is None:
+            yield Complaint(
+                "recipe-kernel",
+                f"{name} belongs to a kernel of the folder, but there is no binary",
+                "Add binary, the path of the kernel, or remove this key.",
+                name,
+            )
+
+
 def _images(given: Mapping[str, Any]) -> Iterator[Complaint]:
     for one, other in (("list", "from-file"), ("target", "target-dir")):
         if one in given and other in given:
@@ -288,6 +321,14 @@ def _images(given: Mapping[str, Any]) -> Iterator[Complaint]:
                 "Remove one of them.",
                 other,
             )
+
+
+def _with_digest(text: str) -> Iterator[Complaint]:
+    """An image that a Dockerfile gets as a file: always the same one."""
+    if not re.fullmatch("[^@]+@sha256:[0-9a-f]{64}", text):
+        yield Complaint(
+            "recipe-depends", f"{text[:100]!r} has no digest", "Write NAME@sha256:DIGEST."
+        )
 
 
 def _document(given: Document) -> Iterator[Complaint]:
@@ -385,6 +426,26 @@ _CONCATENATION = _table(
     ),
 )
 _INSIDE_TEXT = Text(beside)
+_KERNEL = _table(
+    "Kernel",
+    Kernel,
+    "What a kernel image is made of; {} takes it all from Debian's packages.",
+    key(
+        "packages",
+        ListOf(_INSIDE_TEXT),
+        "Package files in the package's folder: .deb, .rpm, .apk, .pkg.tar.zst.",
+    ),
+    key("binary", _INSIDE_TEXT, "Kernel in the package's folder: bzImage, Image, Image.gz, …"),
+    key("modules", _INSIDE_TEXT, "Folder with lib/modules/VERSION of this kernel [no modules]."),
+    key("config", _INSIDE_TEXT, "This kernel's configuration, to be checked."),
+    key(
+        "extra-modules",
+        ListOf(_INSIDE_TEXT),
+        "Modules that were built for this kernel, to be added.",
+        name="extra_modules",
+    ),
+    complaints=_kernel,
+)
 _DEPENDS = _table(
     "Depends",
     dict,
@@ -395,7 +456,7 @@ _DEPENDS = _table(
             "DockerImages",
             dict,
             "Images and their destinations.",
-            key("list", TEXTS, "Images.", name="list"),
+            key("list", ListOf(Text(_with_digest)), "Images, each with its digest.", name="list"),
             key("from-file", _INSIDE_TEXT, "File that lists them.", name="from-file"),
             key("target", _INSIDE_TEXT, "One tar for all.", name="target"),
             key("target-dir", _INSIDE_TEXT, "Folder for one tar per image.", name="target-dir"),
@@ -418,8 +479,7 @@ RECIPE = _table(
     key("files", ListOf(_FILE), "Files of its own."),
     key("concatenate", ListOf(_CONCATENATION), "Files joined from the packages' files."),
     key("links", MapTo(ListOf(_PATH), inside), "Symbolic links, by the program they point to."),
-    key("kernel", _table("Kernel", dict, "A kernel image."),
-        "Makes a kernel image from the packages' kernel: {}."),
+    key("kernel", _KERNEL, "Makes a kernel image from the packages' kernel, or from files."),
     key("entrypoint", TEXTS, "The image's entrypoint."),
     key("cmd", TEXTS, "The image's command."),
     key("env", ListOf(Text(_variable)), "The image's environment, NAME=VALUE."),
@@ -433,8 +493,9 @@ RECIPE = _table(
     key("buildArgs", ListOf(Text(_variable)), "Arguments for a Dockerfile, "
                                               "NAME=VALUE.", name="build_args"),
     key("depends", _DEPENDS, "Images that a Dockerfile needs as files."),
-    key("gitrepo", TEXT, "Accepted for compatibility with LinuxKit; ignored.", name=""),
-    key("network", Switch(), "Accepted for compatibility with LinuxKit; ignored.", name=""),
-    key("disable-cache", Switch(), "Accepted for compatibility with LinuxKit; ignored.", name=""),
+    key("gitrepo", TEXT, "Where a Dockerfile's sources are, for its label and argument."),
+    key("network", Switch(), "Whether a Dockerfile's steps have network access [false]."),
+    key("disable-cache", Switch(), "Whether a Dockerfile's steps are always run again [false].",
+        name="disable_cache"),
     complaints=_document,
 )  # fmt: skip

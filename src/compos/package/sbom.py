@@ -11,13 +11,15 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
 from compos.image.store import Store
+from compos.package.choice import Choice
 from compos.package.debian.package import Package
+from compos.package.local_package import LocalPackage
 from compos.package.recipe import Recipe
 from compos.tree.contents import Contents
 from compos.tree.node import EPOCH, FILE, Node
@@ -37,12 +39,12 @@ def brick_document(
     recipe: Recipe,
     architecture: str,
     digest: str,
-    packages: Iterable[Package],
+    packages: Iterable[Package | LocalPackage],
     files: Iterable[tuple[str, Node]],
-    dates: Mapping[str, str],
+    choice: Choice,
 ) -> dict[str, Any]:
-    """The document about the image with the manifest `digest`; `files` are the brick's own, `dates`
-    those of the indexes of Debian's suites that it was made from."""
+    """The document about the image with the manifest `digest`; `files` are the brick's own,
+    `choice` says which indexes its packages were chosen from."""
     image = {
         "SPDXID": "SPDXRef-Image",
         "name": f"{recipe.org}/{recipe.image}",
@@ -54,7 +56,8 @@ def brick_document(
         **_unknown(),
     }
     debs = [
-        _package(package) for package in sorted(packages, key=lambda one: (one.name, one.version))
+        _local(package) if isinstance(package, LocalPackage) else _package(package)
+        for package in sorted(packages, key=lambda one: (one.name, one.version))
     ]
     own = [
         _file(store, path, node) for path, node in sorted(dict(files).items()) if node.kind == FILE
@@ -74,7 +77,7 @@ def brick_document(
         "creationInfo": {
             "created": created.strftime("%Y-%m-%dT%H:%M:%SZ"),
             "creators": [f"Tool: compos-{__version__}"],
-            **_indexes(dates),
+            **_indexes(choice),
         },
         "packages": elements,
         "files": own,
@@ -87,9 +90,12 @@ def brick_document(
     return {**document, "documentNamespace": f"{NAMESPACE}/{quote(recipe.image)}-{content}"}
 
 
-def _indexes(dates: Mapping[str, str]) -> dict[str, str]:
-    listed = ", ".join(f"{suite} of {date}" for suite, date in sorted(dates.items()))
-    return {"comment": f"Debian's indexes: {listed}"} if dates else {}
+def _indexes(choice: Choice) -> dict[str, str]:
+    if not choice.dates:
+        return {}
+    listed = ", ".join(f"{suite} of {date}" for suite, date in sorted(choice.dates.items()))
+    without = f"; left out: {', '.join(choice.left_out)}" if choice.left_out else ""
+    return {"comment": f"Debian's indexes: {listed}{without}"}
 
 
 def _package(package: Package) -> dict[str, Any]:
@@ -119,6 +125,21 @@ def _package(package: Package) -> dict[str, Any]:
     if re.fullmatch(r"https?://[\w.~:/?#@!$&'()*+,;=%-]+", package.homepage):
         described["homepage"] = package.homepage
     return described
+
+
+def _local(package: LocalPackage) -> dict[str, Any]:
+    """A package file of the brick's folder; whose it is, nobody knows."""
+    return {
+        "SPDXID": f"SPDXRef-Package-{package.kind}-{_ID.sub('-', package.name)}"
+        f"-{package.sha256[:12]}",
+        "name": package.name,
+        **({"versionInfo": package.version} if package.version else {}),
+        "downloadLocation": NOTHING,
+        "filesAnalyzed": False,
+        "comment": f"from the brick's folder: {package.kind}",
+        "checksums": [{"algorithm": "SHA256", "checksumValue": package.sha256}],
+        **_unknown(),
+    }
 
 
 def _file(store: Store, path: str, node: Node) -> dict[str, Any]:

@@ -7,16 +7,20 @@ ever run. Source: deb(5), ar(5).
 from __future__ import annotations
 
 import io
+import itertools
 import os
-from collections.abc import Iterator, Sequence
+import tarfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import wait
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import IO, TYPE_CHECKING, BinaryIO, cast
 
 from compos import progress
 from compos.errors import PackageError
 from compos.image.staging import make_private, staging
 from compos.package.debian.compressed import DecompressionError, decompressed
+from compos.package.debian.control import fields
 from compos.package.debian.download import Expected, cache_errors, fetch, is_whole
 from compos.package.debian.mirror import Mirror
 from compos.package.debian.package import Package
@@ -25,20 +29,51 @@ from compos.tree.decompress import RATIO_VARIABLE, SIZE_VARIABLE, Bounds
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-__all__ = ["data_tar", "fetch_packages"]
+__all__ = [
+    "Advance",
+    "Bring",
+    "control_fields",
+    "data_tar",
+    "expected_file",
+    "fetch_packages",
+    "from_mirror",
+    "gather",
+]
 
 _THREADS = 8
 _MAGIC = b"!<arch>\n"
 _HEADER = 60
 _DATA = "data.tar"
+_CONTROL = "control.tar"
+
+MAX_CONTROL = 1 << 20
+"""Bytes of a control file; the longest have a few thousand."""
 
 MAX_MEMBERS = 64
 """Members of a package that are looked at: deb(5) has three, and lets others whose names begin with
 `_` stand between."""
 
 
+Advance = Callable[[int], None]
+
+Bring = Callable[[Package, Path, Advance], None]
+"""Brings a package into a new file, and reports the number of bytes as they arrive. Nothing but the
+package may be there when it returns. Raises `ComposError`."""
+
+
 def fetch_packages(mirror: Mirror, packages: Sequence[Package], directory: Path) -> list[Path]:
-    """Download `packages` into the cache `directory`, several at once; returns their files in the
+    """As `gather`, from `mirror`."""
+    return gather(packages, directory, partial(from_mirror, mirror))
+
+
+def from_mirror(mirror: Mirror, package: Package, path: Path, advance: Advance) -> None:
+    """A `Bring`: from where the mirror's index says that the package is."""
+    url = mirror.address(package.suite, package.filename)
+    fetch(mirror, url, path, expected=expected_file(package), advance=advance)
+
+
+def gather(packages: Sequence[Package], directory: Path, bring: Bring) -> list[Path]:
+    """Bring `packages` into the cache `directory`, several at once; returns their files in the
     same order.
 
     A file that is there already is verified, and fetched again if it is damaged. Raises
@@ -50,15 +85,17 @@ def fetch_packages(mirror: Mirror, packages: Sequence[Package], directory: Path)
         make_private(directory / "packages")
         unique = {package.sha256: package for package in packages}.values()
         missing = [
-            package for package in unique if not is_whole(paths[package.sha256], _expected(package))
+            package
+            for package in unique
+            if not is_whole(paths[package.sha256], expected_file(package))
         ]
         if missing:
-            _fetch_all(mirror, missing, directory, paths)
+            _fetch_all(bring, missing, directory, paths)
     return [paths[package.sha256] for package in packages]
 
 
 def _fetch_all(
-    mirror: Mirror, packages: Sequence[Package], directory: Path, paths: dict[str, Path]
+    bring: Bring, packages: Sequence[Package], directory: Path, paths: dict[str, Path]
 ) -> None:
     name = (
         f"{len(packages)} Debian packages"
@@ -81,10 +118,9 @@ def _fetch_all(
 
         def download(package: Package) -> None:
             staged = stage / package.sha256
-            url = mirror.address(package.suite, package.filename)
             try:
                 advance(0)
-                fetch(mirror, url, staged, expected=_expected(package), advance=advance)
+                bring(package, staged, advance)
                 staged.replace(paths[package.sha256])
             except BaseException as error:
                 failures.append(error)
@@ -102,7 +138,8 @@ class _StoppedError(Exception):
     """Another download has failed: this one ends too."""
 
 
-def _expected(package: Package) -> Expected:
+def expected_file(package: Package) -> Expected:
+    """Size and hash that the package's index states."""
     return Expected(package.size, package.sha256)
 
 
@@ -113,17 +150,37 @@ def data_tar(path: Path) -> BinaryIO:
     Raises `PackageError` (`debian-archive`), also while reading. The package's other tar, with its
     scripts, is not read.
     """
+    return _tar(path, _DATA)
+
+
+def control_fields(path: Path) -> Mapping[str, str]:
+    """What the package at `path` says of itself: its control file's fields, in lower case. Raises
+    `PackageError` (`debian-archive`)."""
+    with _tar(path, _CONTROL) as stream:
+        try:
+            with tarfile.open(fileobj=stream, mode="r|") as archive:
+                for member in itertools.islice(archive, MAX_MEMBERS):
+                    if member.name.removeprefix("./") == "control" and member.isfile():
+                        found = cast("IO[bytes]", archive.extractfile(member))
+                        return fields(found.read(MAX_CONTROL).decode("utf-8", "replace"))
+        except (tarfile.TarError, ValueError) as error:
+            raise _damaged(path, f"its {_CONTROL} is damaged") from error
+    raise _damaged(path, "it has no control file")
+
+
+def _tar(path: Path, wanted: str) -> BinaryIO:
+    """One of the package's two tars, decompressed while it is read."""
     stream = path.open("rb")
     try:
         for index, (name, size) in enumerate(_members(stream, path)):
             if index == 0:
                 if name != "debian-binary" or not stream.read(min(size, 2)).startswith(b"2."):
                     raise _damaged(path, "it does not begin with a debian-binary of version 2")
-            elif name == _DATA or name.startswith(f"{_DATA}."):
-                return _decompressed(_Slice(stream, size, path), name.removeprefix(_DATA), path)
+            elif name == wanted or name.startswith(f"{wanted}."):
+                return _decompressed(_Slice(stream, size, path), name.removeprefix(wanted), path)
             elif index == MAX_MEMBERS:
                 break
-        raise _damaged(path, f"it has no {_DATA}")
+        raise _damaged(path, f"it has no {wanted}")
     except BaseException:
         stream.close()
         raise

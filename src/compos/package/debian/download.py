@@ -23,13 +23,26 @@ from compos.http.download import Incomplete, WrongSize, download
 from compos.http.retry import may_pass
 from compos.package.debian.mirror import Mirror
 
-__all__ = ["Expected", "NotInMirror", "cache_errors", "fetch", "is_whole", "read"]
+__all__ = [
+    "Expected",
+    "NotInMirror",
+    "OtherFile",
+    "cache_errors",
+    "fetch",
+    "is_whole",
+    "read",
+]
 
 Advance = Callable[[int], None]
 
 
 class NotInMirror(PackageError):
     """The mirror does not have a file (`debian-not-found`)."""
+
+
+class OtherFile(PackageError):
+    """The mirror's file is not the one that Debian signed (`debian-hash-mismatch`,
+    `debian-download-truncated`)."""
 
 
 class _Busy(PackageError, Transient):
@@ -158,7 +171,7 @@ def _download(mirror: Mirror, url: str, sink: _Verified, size: int, advance: Adv
     try:
         download(mirror.client, send, sink, size, advance=advance)
     except Incomplete as error:
-        raise PackageError(
+        raise OtherFile(
             "debian-download-truncated",
             error.message,
             place=without_secrets(url),
@@ -183,8 +196,8 @@ def _request(
         yield answer
 
 
-def _mismatch(url: str, found: str, signed: str) -> PackageError:
-    return PackageError(
+def _mismatch(url: str, found: str, signed: str) -> OtherFile:
+    return OtherFile(
         "debian-hash-mismatch",
         f"the file on the mirror has {found}, but Debian's signed index states {signed}",
         place=without_secrets(url),

@@ -22,7 +22,14 @@ from compos.errors import PackageError
 from compos.http.address import without_secrets
 from compos.image.staging import make_private, staging, sweep
 from compos.package.debian.compressed import DecompressionError, decompressed
-from compos.package.debian.download import Expected, NotInMirror, cache_errors, fetch, is_whole
+from compos.package.debian.download import (
+    Expected,
+    NotInMirror,
+    OtherFile,
+    cache_errors,
+    fetch,
+    is_whole,
+)
 from compos.package.debian.mirror import Mirror
 from compos.package.debian.package import Package, parse_package
 from compos.package.debian.release import MAX_LIST, Release, load_release
@@ -49,6 +56,7 @@ def load_index(
     components: Sequence[str] = ("main",),
     offline: bool = False,
     missing: Callable[[str, PackageError], None] | None = None,
+    unmatched: Callable[[str, PackageError], None] | None = None,
 ) -> PackageIndex:
     """The packages of `suites` and `components` for Debian's `architecture`.
 
@@ -57,8 +65,10 @@ def load_index(
     verified when it is used, and a list that did not change is not fetched again. By default there
     are neither updates nor security's: name `trixie-updates` and `trixie-security` to have them.
     `missing` is told of suites but the first that the mirror does not have, or not for this
-    architecture; they are left out unless it raises. Without it, that is an error. With `offline`,
-    nothing is asked of the mirror: the last Release that it gave is used.
+    architecture; they are left out unless it raises. Without it, that is an error. `unmatched` is
+    told, in the same way, of suites but the first whose list on the mirror is not the one that
+    Debian signed; with it, their lists are fetched at once. With `offline`, nothing is asked of the
+    mirror: the last Release that it gave is used.
 
     Raises `ComposError` (`network-*`) and `PackageError` (`debian-signature`,
     `debian-release-expired`, `debian-architecture`, ...; later `debian-hash-mismatch`,
@@ -68,6 +78,7 @@ def load_index(
         make_private(directory)
         sweep(directory / "staging")
     sources: list[_Source] = []
+    left_out: list[str] = []
     with progress.task(f"Debian index of {', '.join(suites)}"):
         for suite in suites:
             try:
@@ -76,12 +87,23 @@ def load_index(
                     _Source(mirror, release, component, architecture, directory)
                     for component in components
                 ]
-                sources += _offered(found, strict=missing is None or not sources)
+                offered = _offered(found, strict=missing is None or not sources)
             except (NotInMirror, NoSuchArchitecture) as error:
                 if missing is None or not sources:
                     raise
                 missing(suite, error)
-    return PackageIndex(architecture, sources, offline=offline)
+                left_out.append(suite)
+                continue
+            if unmatched is not None and sources:
+                try:
+                    for source in offered:
+                        source.load(offline=offline)
+                except (NotInMirror, OtherFile) as error:
+                    unmatched(suite, error)
+                    left_out.append(suite)
+                    continue
+            sources += offered
+    return PackageIndex(architecture, sources, left_out, offline=offline)
 
 
 def _offered(sources: list[_Source], *, strict: bool) -> list[_Source]:
@@ -105,13 +127,20 @@ class PackageIndex:
     """Packages by name, of one architecture. Safe to use from several threads.
 
     `digest` identifies the lists that the packages are taken from: the same digest gives the same
-    answers. `dates` says of each suite when its index was signed (ISO 8601, UTC).
+    answers. `dates` says of each suite when its index was signed (ISO 8601, UTC), `lists` which
+    lists it has: SHA-256 by path; `left_out` are the suites that were asked for and are not in it.
     """
 
     def __init__(
-        self, architecture: str, sources: Iterable[_Source], *, offline: bool = False
+        self,
+        architecture: str,
+        sources: Iterable[_Source],
+        left_out: Iterable[str] = (),
+        *,
+        offline: bool = False,
     ) -> None:
         self.architecture = architecture
+        self.left_out = tuple(left_out)
         self._sources = tuple(sources)
         self._offline = offline
         identity = "".join(
@@ -119,6 +148,9 @@ class PackageIndex:
         )
         self.digest = f"sha256:{hashlib.sha256(identity.encode()).hexdigest()}"
         self.dates = {source.suite: _iso(source.release.seconds) for source in self._sources}
+        self.lists: dict[str, dict[str, str]] = {}
+        for source in self._sources:
+            self.lists.setdefault(source.suite, {})[source.path] = source.packages.sha256
         self._lock = threading.Lock()
         self._tables: tuple[Table, ...] | None = None
 
@@ -179,19 +211,20 @@ class _Source:
         return self.release.suite
 
     @property
-    def _path(self) -> str:
+    def path(self) -> str:
+        """Where the list is, below `dists/SUITE`."""
         return f"{self.component}/binary-{self.architecture}/Packages"
 
     @property
     def is_there(self) -> bool:
         """Whether the suite has the component for the architecture."""
-        return self._path in self.release.files
+        return self.path in self.release.files
 
     @property
     def packages(self) -> Expected:
         """Size and hash of the uncompressed list."""
         try:
-            found = self.release.files[self._path]
+            found = self.release.files[self.path]
         except KeyError:
             raise NoSuchArchitecture(
                 "debian-architecture",
@@ -230,8 +263,8 @@ class _Source:
                 )
 
     def _fetch(self, kept: Path) -> None:
-        suffix = next(suffix for suffix in _SUFFIXES if self._path + suffix in self.release.files)
-        expected = self.release.files[self._path + suffix]
+        suffix = next(suffix for suffix in _SUFFIXES if self.path + suffix in self.release.files)
+        expected = self.release.files[self.path + suffix]
         with (
             progress.task(
                 f"Debian packages of {self.suite} {self.architecture}", expected.size
@@ -239,10 +272,10 @@ class _Source:
             staging(self.directory / "staging") as stage,
         ):
             compressed, plain = stage / "compressed", stage / "plain"
-            self._download(compressed, self._path + suffix, expected, task.advance)
+            self._download(compressed, self.path + suffix, expected, task.advance)
             _decompress(compressed, plain, suffix, self.packages.size)
             if not is_whole(plain, self.packages):
-                raise PackageError(
+                raise OtherFile(
                     "debian-hash-mismatch",
                     f"the decompressed package list of {self.suite} does not match the Release "
                     "file",

@@ -16,12 +16,26 @@ from compos.http.address import web_address
 from compos.http.client import Client
 from compos.package.debian.apt import Entry, archive, security_archive
 
-__all__ = ["EXPIRED_VARIABLE", "NO_SECURITY", "SECURITY", "Mirror", "default_mirror"]
+__all__ = [
+    "EXPIRED_VARIABLE",
+    "INCOMPLETE_VARIABLE",
+    "NO_SECURITY",
+    "SECURITY",
+    "Mirror",
+    "accepts_incomplete",
+    "default_mirror",
+    "is_address",
+]
 
 MIRROR_VARIABLE = "COMPOS_DEBIAN_MIRROR"
 SECURITY_VARIABLE = "COMPOS_DEBIAN_SECURITY_MIRROR"
 KEYRING_VARIABLE = "COMPOS_DEBIAN_KEYRING"
 EXPIRED_VARIABLE = "COMPOS_DEBIAN_EXPIRED"
+INCOMPLETE_VARIABLE = "COMPOS_DEBIAN_INCOMPLETE"
+
+LAGGING = ("riscv64",)
+"""Architectures whose lists of updates mirrors hold in an older version than the signed index
+names, for weeks."""
 
 NO_SECURITY = "none"
 """Stands for no archive of security updates, where one can be named."""
@@ -82,14 +96,16 @@ def default_mirror(
     apt: Path = _APT,
     keyrings: Path = _KEYRINGS,
     certificates: tuple[str, ...] = (),
+    signed: bool = True,
 ) -> Mirror:
     """The mirror to use: `url` (the option), else `COMPOS_DEBIAN_MIRROR`, else the one that this
     machine's apt uses.
 
     `security` (the option), else `COMPOS_DEBIAN_SECURITY_MIRROR`, names the archive of security
     updates, or `none`; else it is apt's if the mirror is, or stands beside the mirror. The keyring
-    is `COMPOS_DEBIAN_KEYRING`, else the one that Debian installs. Raises `PackageError`
-    (`debian-no-mirror`, `debian-mirror-url`, `debian-no-keyring`).
+    is `COMPOS_DEBIAN_KEYRING`, else the one that Debian installs, and none without `signed`: for
+    files whose digests are known. Raises `PackageError` (`debian-no-mirror`, `debian-mirror-url`,
+    `debian-no-keyring`).
     """
     named = url or environment.get(MIRROR_VARIABLE)
     found = None if named else archive(apt)
@@ -111,14 +127,27 @@ def default_mirror(
     expired = chosen.expired or environment.get(EXPIRED_VARIABLE, "") not in ("", "0")
     return Mirror(
         chosen.url.rstrip("/"),
-        _keyring(environment, keyrings),
+        _keyring(environment, keyrings) if signed else Path(os.devnull),
         Client(certificates),
         security="" if other == NO_SECURITY else other,
         expired=expired,
     )
 
 
-def _is_address(url: str) -> bool:
+def accepts_incomplete(architecture: str, environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether a brick may be built without updates whose list on the mirror is not the one that
+    Debian signed.
+
+    Whoever stands between us and the mirror can garble a list, and so keep security updates out.
+    `COMPOS_DEBIAN_INCOMPLETE` decides (`1`, `0`). Otherwise only `LAGGING` architectures are built,
+    and none in a CI job (`CI` is set), where nobody reads notices.
+    """
+    if stated := environment.get(INCOMPLETE_VARIABLE):
+        return stated != "0"
+    return architecture in LAGGING and not environment.get("CI")
+
+
+def is_address(url: str) -> bool:
     """Whether `url` is a web address, or a file URL with an absolute path."""
     try:
         parts = urlsplit(url)
@@ -133,7 +162,7 @@ def _is_address(url: str) -> bool:
 
 
 def _check_url(url: str) -> None:
-    if not _is_address(url) or "?" in url or "#" in url:
+    if not is_address(url) or "?" in url or "#" in url:
         raise PackageError(
             "debian-mirror-url",
             "the Debian mirror is not an http, https or file URL",

@@ -19,10 +19,10 @@ from compos.package.debian.relation import (
 )
 from compos.package.debian.version import VERSION
 
-__all__ = ["Package", "parse_package"]
+__all__ = ["PATTERNS", "Package", "parse_package"]
 
 _SOURCE = re.compile(rf"({NAME})(?:\s+\(({VERSION})\))?", re.ASCII)
-_PATTERNS = {
+PATTERNS = {
     "package": re.compile(NAME),
     "version": re.compile(VERSION),
     "architecture": re.compile(r"[a-z0-9-]{1,64}"),
@@ -71,7 +71,7 @@ def parse_package(stanza: str, suite: str) -> Package:
     found: dict[str, str] = {}
     try:
         found = fields(stanza)
-        for field, pattern in _PATTERNS.items():
+        for field, pattern in PATTERNS.items():
             if not pattern.fullmatch(found[field]):
                 raise ValueError(f"its {field} is invalid")
         name, version = found["package"], found["version"]

@@ -1,0 +1,1 @@
+"""Builders of Dockerfiles: BuildKit, a Docker Engine, buildah, behind one protocol."""
