@@ -29,6 +29,8 @@ def _no_credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
     for name in ("COMPOS_CACHE", "LINUXKIT_CACHE", "LINUXKIT_MIRROR", "http_proxy", "https_proxy"):
         monkeypatch.delenv(name, raising=False)
+    for name in ("COMPOS_BRICKS", "COMPOS_BRICKS_KEY"):
+        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture
@@ -67,6 +69,11 @@ StartRegistry = Callable[..., str]
 def docker_registry(tmp_path: Path) -> Iterator[StartRegistry]:
     """Starts Debian's docker-registry; gives its host and port. Keyword `auth` is its
     configuration's `auth`."""
+    yield from started_registries(tmp_path)
+
+
+def started_registries(folder: Path) -> Iterator[StartRegistry]:
+    """What starts docker-registry with its images in `folder`; all end when it is closed."""
     processes: list[subprocess.Popen[bytes]] = []
 
     def start(*, auth: dict[str, object] | None = None) -> str:
@@ -77,11 +84,11 @@ def docker_registry(tmp_path: Path) -> Iterator[StartRegistry]:
             configuration = {
                 "version": 0.1,
                 "log": {"level": "error", "accesslog": {"disabled": True}},
-                "storage": {"filesystem": {"rootdirectory": str(tmp_path / "registry")}},
+                "storage": {"filesystem": {"rootdirectory": str(folder / "registry")}},
                 "http": {"addr": host, "secret": "only for this test"},
                 **({"auth": auth} if auth else {}),
             }
-            path = tmp_path / "registry.yml"
+            path = folder / "registry.yml"
             path.write_text(json.dumps(configuration))
             process = subprocess.Popen(
                 ["docker-registry", "serve", path], stderr=subprocess.DEVNULL

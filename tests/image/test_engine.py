@@ -15,6 +15,11 @@ from tests.image.engine import Engine, archive
 from tests.images import ARM64, Member, make_image
 from tests.registry import FakeRegistry
 
+# Every connection is closed, also one that failed.
+pytestmark = pytest.mark.filterwarnings(
+    "error::ResourceWarning", "error::pytest.PytestUnraisableExceptionWarning"
+)
+
 
 @pytest.fixture
 def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:

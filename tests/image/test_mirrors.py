@@ -134,3 +134,40 @@ def test_a_mirror_without_tls_gets_no_password_unless_agreed() -> None:
         endpoint = Mirrors.parse(["http://m:1"], {}, agreed).endpoint(reference)
         assert endpoint.schemes == ("http",)
         assert endpoint.may_send_secrets("http://m:1/v2/") == bool(agreed)
+
+
+@pytest.mark.parametrize(
+    ("bricks", "name", "endpoint"),
+    [
+        ("r.example/a/b", "compos/init:v1", Endpoint("r.example", "a/b/init", SECURE)),
+        ("r.example/a/b/", f"{HUB}/compos/init", Endpoint("r.example", "a/b/init", SECURE)),
+        ("127.0.0.1:5000", "compos/init:v1", Endpoint("127.0.0.1:5000", "init", ("http", "https"))),
+        ("r.example/a", "compos/x/y:v1", Endpoint("r.example", "a/x/y", SECURE)),
+        (f"{HUB}/team", "compos/init:v1", Endpoint(HUB_HOSTS[0], "team/init", SECURE)),
+        # Names that are not reserved have mirrors; reserved ones have none.
+        ("r.example/a", "team/init:v1", Endpoint("m:1", "team/init", PLAIN)),
+        ("r.example/a", "h.example/compos/init:v1", Endpoint("m:1", "compos/init", PLAIN)),
+        ("", "compos/init:v1", Endpoint("m:1", "compos/init", PLAIN)),
+    ],
+)
+def test_a_registry_of_bricks(bricks: str, name: str, endpoint: Endpoint) -> None:
+    mirrors = Mirrors.parse(["http://m:1"], {}, bricks=bricks)
+    assert mirrors.endpoint(Reference.parse(name)) == endpoint
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["bricks", "team/bricks", "https://h.example/x", "h.example/X", "h.example/../x", "u@h.example/x", "h.example/x:v1",
+     "/", "h.example:x/y", f"h.example/{'x' * 250}"],
+)  # fmt: skip
+def test_what_is_no_registry_of_bricks(text: str) -> None:
+    with pytest.raises(ImageError) as caught:
+        Mirrors.parse([], {}, bricks=text)
+    assert caught.value.id == "bricks-registry"
+
+
+def test_bricks_have_no_mirror() -> None:
+    with pytest.raises(ImageError) as caught:
+        Mirrors.parse(["compos=http://m:1"], {})
+    assert caught.value.id == "mirror-syntax"
+    assert "--bricks" in (caught.value.hint or "")

@@ -183,10 +183,12 @@ def test_a_registry_of_bricks_is_asked(tmp_path: Path) -> None:
     with FakeRegistry() as registry:
         published(registry, "compos/typo:v1")
         assert (
-            main(build(tmp_path, "init: ['compos/typo:v1']", "--mirror", f"compos={registry.url}"))
+            main(build(tmp_path, "init: ['compos/typo:v1']", "--bricks", f"{registry.host}/compos"))
             == 0
         )
         assert registry.requests
+        (entry,) = Store(tmp_path / "store").entries()
+        assert entry.annotations[ORIGIN] == f"registry {registry.host}"
 
 
 def test_what_another_tool_put_into_the_store_is_no_brick(
@@ -253,6 +255,7 @@ def test_origins_in_the_list(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     }
     assert origins == {
         f"{host}/app:1": f"registry {host}",
+        f"{host}/app:1-amd64": f"registry {host}",
         "x.example/app:1": "archive layout",
         local: "archive saved.tar",
     }

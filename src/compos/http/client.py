@@ -6,16 +6,22 @@ May touch: the network; the proxy variables and certificate files, to read them.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
-from compos.errors import ComposError
-from compos.http.address import redirect_error, redirected, same_server, web_address
+from compos.errors import ComposError, NetworkTimeout
+from compos.http.address import (
+    redirect_error,
+    redirected,
+    same_server,
+    web_address,
+    without_secrets,
+)
 from compos.http.failure import network_error
-from compos.http.retry import Attempts, delay_from
+from compos.http.retry import USUAL, Attempts, Patience, delay_from
 from compos.version import __version__
 
 if TYPE_CHECKING:
@@ -38,11 +44,12 @@ _Result = TypeVar("_Result")
 
 class Answer(NamedTuple):
     """A server's answer, its body not yet read: from which URL it came, and whether that is still
-    the server that was asked."""
+    the server that was asked. A short document has to be there in `whole` seconds."""
 
     response: BaseHTTPResponse
     url: str
     at_home: bool = True
+    whole: float = USUAL.whole
 
     @property
     def status(self) -> int:
@@ -85,12 +92,20 @@ class Answer(NamedTuple):
 
     def beginning(self, size: int) -> bytes:
         """The first `size` bytes of the body, or all of it when it is shorter. Raises as `chunks`
-        does."""
+        does, and `NetworkTimeout` if that takes too long, however steadily it drips."""
+        end = time.monotonic() + self.whole
         data = bytearray()
-        for chunk in self.chunks():
+        for chunk in self.chunks(as_they_come=True):
             data += chunk
             if len(data) >= size:
                 break
+            if time.monotonic() > end:
+                raise NetworkTimeout(
+                    "network-timeout",
+                    f"the server takes more than {self.whole:g} seconds for a document",
+                    place=without_secrets(self.url),
+                    hint="Try again later.",
+                )
         return bytes(data[:size])
 
 
@@ -98,12 +113,18 @@ class Client(NamedTuple):
     """How this process talks HTTP. Used by several threads.
 
     `certificates` are PEM files trusted beside the system's; proxies come from the usual variables.
-    `wait` sleeps between attempts; tests pass one that does not. Clients that trust the same
-    certificates share their connections.
+    `wait` sleeps between attempts; tests pass one that does not. `patience` is for servers that do
+    not answer. Clients that trust the same certificates, and are as patient, share their
+    connections.
     """
 
     certificates: tuple[str, ...] = ()
     wait: Callable[[float], None] = time.sleep
+    patience: Patience = USUAL
+
+    def attempts(self) -> Attempts:
+        """How often this client tries again."""
+        return Attempts(self.wait, self.patience)
 
     @contextmanager
     def request(
@@ -113,7 +134,7 @@ class Client(NamedTuple):
         *,
         headers: Mapping[str, str] | None = None,
         private: Mapping[str, str] | None = None,
-        body: bytes | None = None,
+        body: bytes | Iterable[bytes] | None = None,
         private_body: bool = False,
         home: str | None = None,
     ) -> Iterator[Answer]:
@@ -149,17 +170,18 @@ class Client(NamedTuple):
         url: str,
         *,
         headers: Mapping[str, str] | None = None,
-        body: bytes | None = None,
+        body: bytes | Iterable[bytes] | None = None,
     ) -> Iterator[Answer]:
         """One request without redirects or retries; the answer may have any status.
 
+        A `body` in pieces needs a `Content-Length`, and is iterated anew for each request.
         Raises `ComposError` (ids `network-*`) when no answer arrives, or `url` is no web address;
         `certificate-file` when a PEM file cannot be used.
         """
         from urllib3.exceptions import HTTPError
 
         web_address(url)
-        pool = _pool_for(url, self.certificates)
+        pool = _pool_for(url, self.certificates, self.patience)
         try:
             response = pool.request(
                 method,
@@ -173,7 +195,7 @@ class Client(NamedTuple):
         except (HTTPError, OSError, ValueError) as error:
             raise network_error(url, error) from error
         try:
-            yield Answer(response, url)
+            yield Answer(response, url, whole=self.patience.whole)
         finally:
             # An unread body would keep the connection from being reused: closing is cheaper than
             # draining.
@@ -186,7 +208,7 @@ class Client(NamedTuple):
 
     def patiently(self, work: Callable[[], _Result]) -> _Result:
         """Run `work` again while it fails for reasons that may pass, as `Attempts` counts them."""
-        attempts = Attempts(self.wait)
+        attempts = self.attempts()
         while True:
             try:
                 return work()
@@ -195,7 +217,7 @@ class Client(NamedTuple):
 
 
 @cache
-def _pool(certificates: tuple[str, ...]) -> PoolManager:
+def _pool(certificates: tuple[str, ...], patience: Patience) -> PoolManager:
     """The process's connections to servers that the system and `certificates` vouch for."""
     import ssl
 
@@ -217,23 +239,23 @@ def _pool(certificates: tuple[str, ...]) -> PoolManager:
         "headers": {"User-Agent": f"compos/{__version__}"},
         "retries": False,
         "maxsize": 8,
-        "timeout": urllib3.Timeout(connect=15, read=60),
+        "timeout": urllib3.Timeout(connect=patience.connect, read=patience.read),
     }
     return urllib3.PoolManager(**options)  # type: ignore[arg-type]
 
 
 @cache
-def _proxy_pool(proxy: str, certificates: tuple[str, ...]) -> PoolManager:
+def _proxy_pool(proxy: str, certificates: tuple[str, ...], patience: Patience) -> PoolManager:
     import urllib3
 
-    return urllib3.ProxyManager(proxy, **_pool(certificates).connection_pool_kw)
+    return urllib3.ProxyManager(proxy, **_pool(certificates, patience).connection_pool_kw)
 
 
-def _pool_for(url: str, certificates: tuple[str, ...]) -> PoolManager:
+def _pool_for(url: str, certificates: tuple[str, ...], patience: Patience) -> PoolManager:
     from urllib.request import getproxies, proxy_bypass
 
     parts = urlsplit(url)
     proxy = getproxies().get(parts.scheme)
     if proxy and parts.hostname and not proxy_bypass(parts.hostname):
-        return _proxy_pool(proxy, certificates)
-    return _pool(certificates)
+        return _proxy_pool(proxy, certificates, patience)
+    return _pool(certificates, patience)

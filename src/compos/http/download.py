@@ -15,7 +15,6 @@ from typing import Protocol
 from compos.errors import ComposError, ConnectionBroken, NetworkError
 from compos.http.address import without_secrets
 from compos.http.client import Answer, Client
-from compos.http.retry import Attempts
 
 __all__ = ["Incomplete", "Sink", "WrongSize", "download"]
 
@@ -80,7 +79,7 @@ def download(
     stop. Raises `Incomplete`, `WrongSize`, and what `send`, `sink` and `advance` raise. Nothing
     is verified but the size.
     """
-    attempts = Attempts(client.wait)
+    attempts = client.attempts()
     while sink.size < size or not size:
         before = sink.size
         try:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import NamedTuple
 
 from compos.errors import ComposError, Transient
 
-__all__ = ["Attempts", "delay_from", "may_pass"]
+__all__ = ["HURRIED", "USUAL", "Attempts", "Patience", "delay_from", "may_pass"]
 
 MAX_ATTEMPTS = 4
 FIRST_SECONDS = 0.5
@@ -20,12 +21,31 @@ _LASTING = (501, 505, 511)
 """Not implemented, not this version of HTTP, log in to the network first: no matter of time."""
 
 
-class Attempts:
-    """Counts failures in a row: four attempts, 0.5, 1 and 2 seconds apart, or as the server wishes
-    up to a minute."""
+class Patience(NamedTuple):
+    """How long a server is waited for: `connect` and `read` are seconds until it answers and until
+    more arrives, `whole` until a short document is there; `attempts` are made in a row, at most
+    `pause` seconds apart."""
 
-    def __init__(self, wait: Callable[[float], None]) -> None:
+    connect: float = 15
+    read: float = 60
+    whole: float = 300
+    attempts: int = MAX_ATTEMPTS
+    pause: float = MAX_SECONDS
+
+
+USUAL = Patience()
+
+HURRIED = Patience(connect=5, read=10, whole=15, attempts=2, pause=2)
+"""For what a build can do without."""
+
+
+class Attempts:
+    """Counts failures in a row: usually four attempts, 0.5, 1 and 2 seconds apart, or as the server
+    wishes up to a minute."""
+
+    def __init__(self, wait: Callable[[float], None], patience: Patience = USUAL) -> None:
         self._wait = wait
+        self._patience = patience
         self._failed = 0
 
     def reset(self) -> None:
@@ -35,10 +55,10 @@ class Attempts:
     def failed(self, error: ComposError) -> None:
         """Wait before the next attempt; raises `error` when there should be none."""
         self._failed += 1
-        if not isinstance(error, Transient) or self._failed >= MAX_ATTEMPTS:
+        if not isinstance(error, Transient) or self._failed >= self._patience.attempts:
             raise error
         requested = error.delay or 0
-        if requested > MAX_SECONDS:
+        if requested > self._patience.pause:
             raise error
         self._wait(max(FIRST_SECONDS * 2 ** (self._failed - 1), requested))
 

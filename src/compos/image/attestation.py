@@ -111,21 +111,27 @@ def sbom_error(reason: str, place: str) -> ImageError:
 
 
 def put_attestation(
-    store: Store, name: str, manifest: Descriptor, platform: Platform, document: Mapping[str, Any]
+    store: Store,
+    name: str,
+    manifest: Descriptor,
+    platform: Platform,
+    document: Mapping[str, Any],
+    *,
+    predicate_type: str = SPDX,
 ) -> Descriptor:
-    """Put an SPDX `document` into the store as an attestation of the image `manifest`; gives its
-    entry for the index."""
+    """Put a `document`, by default in SPDX, into the store as an attestation of the image
+    `manifest`; gives its entry for the index."""
     subject = f"pkg:docker/{name}?platform={quote(str(platform), safe='')}"
     statement = {
         "_type": STATEMENT,
-        "predicateType": SPDX,
+        "predicateType": predicate_type,
         "subject": [
             {"name": subject, "digest": {"sha256": manifest.digest.removeprefix("sha256:")}}
         ],
         "predicate": document,
     }
     blob = store.put(canonical_json(statement), IN_TOTO)
-    layer = Descriptor(IN_TOTO, blob.digest, blob.size, {PREDICATE_TYPE: SPDX})
+    layer = Descriptor(IN_TOTO, blob.digest, blob.size, {PREDICATE_TYPE: predicate_type})
     nowhere = Platform("unknown", "unknown")
     rootfs = {"type": "layers", "diff_ids": [layer.digest]}
     config = store.put(

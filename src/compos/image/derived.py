@@ -2,7 +2,8 @@
 
 May touch: the files of a store. What a step of a build has made is kept under a kind
 (`derived_kinds` has them all, and names the files) and a key made of digests of all that went in. A
-result that is gone, or was touched and is not what it was, is made again (`seal`).
+result that is gone, or was touched and is not what it was, is made again (`seal`), unless it can be
+had elsewhere.
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ from __future__ import annotations
 import os
 import re
 import stat
+import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 from compos.image.derived_kinds import FOLDER, DerivedKind, is_derived_slice
 from compos.image.ownership import check_owner, trusted_anyway
@@ -21,9 +24,37 @@ from compos.image.seal import Seals, checksum, is_ours
 from compos.image.staging import disk_errors, staging
 from compos.image.users import Users
 
-__all__ = ["DerivedResults", "KindOfResults", "is_stored_name"]
+if TYPE_CHECKING:
+    from compos.image.model import Descriptor
+
+__all__ = ["DerivedResults", "Elsewhere", "KindOfResults", "is_making", "is_stored_name"]
 
 _BLOB = re.compile(r"blobs/[a-z0-9]+/[0-9a-f]+")
+
+
+_making = threading.local()
+
+
+def is_making() -> bool:
+    """Whether this thread is inside of `DerivedResults.derive`: what it reads now, nobody needs who
+    has the result."""
+    return bool(getattr(_making, "depth", 0))
+
+
+class Elsewhere(Protocol):
+    """Where results are that other machines have made: the remote cache."""
+
+    def bring(self, names: Sequence[str]) -> None:
+        """Bring those of the stored files `names` that it has into the store. Raises nothing but
+        what is wrong with the store itself."""
+
+    def defers(self, name: str) -> bool:
+        """Whether the stored file `name` is part of an image that is fetched only when it is
+        read."""
+
+    def defers_image(self, name: str, digest: str, layers: Sequence[Descriptor]) -> bool:
+        """Whether the layers of the image `name` with the manifest `digest` need not be there, as
+        what builds make of them is."""
 
 
 def is_stored_name(name: str) -> bool:
@@ -48,6 +79,8 @@ class DerivedResults(ABC):
         read."""
         self.has_derived = False
         """Whether anything was made, so that the store has grown."""
+        self.elsewhere: Elsewhere | None = None
+        """What is asked for results that are not here."""
         self._ingest = root / "ingest"
         self._trusted = trusted or trusted_anyway()
         self._check_owner()
@@ -70,12 +103,37 @@ class DerivedResults(ABC):
         have then been used now."""
         self.users.join()
         names = []
+        lacking = []
         for name, size in files:
-            if not self._is_whole(name, size):
+            if self._is_whole(name, size):
+                names.append(name)
+            elif self.elsewhere is None:
                 return False
-            names.append(name)
+            else:
+                lacking.append((name, size))
+        if lacking and not self._brings(lacking):
+            return False
         self.seals.used(names)
         self.in_use.update(names)
+        return True
+
+    def expect(self, kind: DerivedKind, keys: Iterable[str]) -> None:
+        """Bring those results that are elsewhere in one go, as all of `keys` will be asked for."""
+        if self.elsewhere is not None:
+            names = [kind.stored_name(key) for key in keys]
+            if lacking := [name for name in names if not self._is_whole(name, 0)]:
+                self.elsewhere.bring(lacking)
+
+    def _brings(self, lacking: Sequence[tuple[str, int]]) -> bool:
+        """Whether files that are not here could be brought, or will be when they are read."""
+        if self.elsewhere is None:
+            return False
+        self.elsewhere.bring([name for name, _ in lacking])
+        for name, size in lacking:
+            if self._is_whole(name, size):
+                self.in_use.add(name)
+            elif not self.elsewhere.defers(name):
+                return False
         return True
 
     @contextmanager
@@ -88,7 +146,7 @@ class DerivedResults(ABC):
         with ExitStack() as stack:
             with disk_errors(self.root):
                 path = stack.enter_context(staging(self._ingest)) / key
-            with disk_errors(self.root, only_full=True):
+            with disk_errors(self.root, only_full=True), _being_made():
                 yield path
             with disk_errors(self.root):
                 # Not synced: `seal` says what is done about a loss of power.
@@ -159,6 +217,15 @@ class DerivedResults(ABC):
             check_owner(self.root)
 
 
+@contextmanager
+def _being_made() -> Iterator[None]:
+    _making.depth = getattr(_making, "depth", 0) + 1
+    try:
+        yield
+    finally:
+        _making.depth -= 1
+
+
 class KindOfResults:
     """The results of one kind in a store, for code that knows neither stores nor kinds."""
 
@@ -174,6 +241,10 @@ class KindOfResults:
     def find(self, key: str) -> Path | None:
         """As `DerivedResults.derived`."""
         return self._store.derived(self._kind, key)
+
+    def expect(self, keys: Iterable[str]) -> None:
+        """As `DerivedResults.expect`."""
+        self._store.expect(self._kind, keys)
 
     def make(self, key: str) -> AbstractContextManager[Path]:
         """As `DerivedResults.derive`."""

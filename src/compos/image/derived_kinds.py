@@ -35,7 +35,8 @@ class _Row(NamedTuple):
 
     `version` is 0 where the key alone decides the bytes. `label` is the name that stands beside the
     version in keys and in the heads of records; empty: the folder's. With `of_blob` keys begin with
-    a blob's digest, and results are removed with that blob.
+    a blob's digest, and results are removed with that blob; what is `lasting` stays until then,
+    because nobody may have it any more.
     """
 
     folder: str
@@ -45,6 +46,7 @@ class _Row(NamedTuple):
     version: int = 0
     label: str = ""
     of_blob: bool = False
+    lasting: bool = False
 
 
 class DerivedKind(_Row, Enum):
@@ -71,15 +73,22 @@ class DerivedKind(_Row, Enum):
         content="an image's layers as one tree",
         key="the manifest's digest, version",
         form="record",
-        version=3,
+        version=4,
         of_blob=True,
+    )
+    PARTIAL = _Row(
+        folder="partial",
+        content="the parts of a plain layer that builds read",
+        key="the layer's file, the parts' places, version",
+        form="record",
+        version=1,
     )
     KERNEL_TAR = _Row(
         folder="kernel-tar",
         content="what is in a kernel image's `kernel.tar`",
         key="the manifest's digest, the file's name, version",
         form="record",
-        version=3,
+        version=4,
         of_blob=True,
     )
     KERNEL = _Row(
@@ -109,6 +118,14 @@ class DerivedKind(_Row, Enum):
         form="note",
         of_blob=True,
     )
+    SIGNATURES = _Row(
+        folder="signatures",
+        content="signatures of an image",
+        key="the manifest's or index's digest",
+        form="note",
+        of_blob=True,
+        lasting=True,
+    )
     INPUT = _Row(
         folder="input",
         content="a copy of an input tar",
@@ -132,7 +149,7 @@ class DerivedKind(_Row, Enum):
         content="digests of files that several images may share",
         key="the files' slices",
         form="record",
-        version=1,
+        version=2,
     )
     SEGMENT = _Row(
         folder="segment",
@@ -194,7 +211,7 @@ class DerivedKind(_Row, Enum):
         content="a build's outputs as pieces",
         key="every input, version",
         form="record",
-        version=8,
+        version=11,
     )
     OUTPUT = _Row(
         folder="output",
@@ -218,12 +235,32 @@ class DerivedKind(_Row, Enum):
         version=2,
         label="deb",
     )
+    PACKAGE = _Row(
+        folder="package",
+        content="a package of a brick's folder: its payload, decompressed",
+        key="the package's digest",
+        form="bytes",
+    )
+    PACKAGE_INDEX = _Row(
+        folder="package-index",
+        content="what is in such a package",
+        key="the package's digest, version",
+        form="record",
+        version=1,
+    )
     KERNEL_TAR_FILE = _Row(
         folder="kernel-tar-file",
         content="a brick's `kernel.tar`: decompressed modules with their indexes",
         key="the modules' nodes, version",
         form="bytes",
-        version=3,
+        version=4,
+    )
+    TRAVEL = _Row(
+        folder="travel",
+        content="what a plain layer is at a registry: digest and size of the compressed one",
+        key="the blob's digest, compressor with version and level",
+        form="note",
+        of_blob=True,
     )
     ACCEL = _Row(
         folder="accel",

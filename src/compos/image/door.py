@@ -1,10 +1,11 @@
 """The one door for images: whatever brought an image, what must hold for it is checked here.
 
-May touch: the store. In this order: may the image have its name (`image.names`); is there a
-manifest for the platform, and can it be used (`image.selection`); is every blob there, with the
-right digest; what its index attests comes along if it can be had; then the store lets the name
-stand for it. A policy of who must have signed an image belongs between the manifest and its blobs:
-nothing of an image that is not trusted needs to be fetched.
+May touch: the store. In this order: may the image have its name (`image.names`); is its root signed
+by whoever must have signed it (`compos.trust`); is there a manifest for the platform, and can it
+be used (`image.selection`); is every blob there, with the right digest (but for layers that the
+remote cache makes up for until they are read); what its index attests comes along if it can be had;
+then the store lets the name stand for it. Of an image that is not trusted nothing but its manifests
+is fetched.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from compos.errors import (
     WrongContent,
 )
 from compos.image.attestation import attestation_blobs
+from compos.image.digest import Digest
 from compos.image.layout import ImageLayout, read_layout, require_platforms
 from compos.image.model import (
     INDEX_TYPES,
@@ -32,8 +34,8 @@ from compos.image.model import (
     Manifest,
     parse_document,
 )
-from compos.image.names import bind, entry_of, require_free
-from compos.image.offer import CarriedDocuments, Offer, verified
+from compos.image.names import LOCK, REGISTRY, bind, entry_of, require_free
+from compos.image.offer import CarriedDocuments, Offer, Trust, verified
 from compos.image.platform import Platform
 from compos.image.reference import Reference
 from compos.image.selection import image_config, select_manifest
@@ -45,8 +47,9 @@ __all__ = ["admit", "admit_layout", "attest", "stored_image"]
 _DOCUMENT_TYPES = (*INDEX_TYPES, *MANIFEST_TYPES)
 
 
-def admit(store: Store, offer: Offer, platform: Platform) -> Image:
-    """The image for `platform` that `offer` leads to, complete in the store, and named there.
+def admit(store: Store, offer: Offer, platform: Platform, *, trust: Trust | None = None) -> Image:
+    """The image for `platform` that `offer` leads to, complete in the store, and named there. It
+    must satisfy the policies of `trust`.
 
     Raises `ImageError`: `name-reserved`, `image-platform`, `image-media-type`, `image-malformed`,
     `store-missing` and `store-corrupt` when blobs are not there; and what the offer's carrier
@@ -54,11 +57,17 @@ def admit(store: Store, offer: Offer, platform: Platform) -> Image:
     """
     with _placed(offer):
         _require_name(offer)
+        _require_signature(offer)
         documents = CarriedDocuments(store, offer.carrier)
         selected = select_manifest(offer.asked, offer.root, platform, documents)
+        digests = _different(offer.root.digest, selected.descriptor.digest)
+        if trust is not None and trust.require(offer, platform, digests) != digests[0]:
+            # Nobody signed what the index attests.
+            selected = selected._replace(attestations=())
         selected.manifest.require_usable(offer.asked)
         config = image_config(offer.asked, selected, platform, documents)
-        _complete(store, offer, selected.manifest.layers)
+        if not _may_stay_away(store, offer, selected.descriptor.digest, selected.manifest.layers):
+            _complete(store, offer, selected.manifest.layers)
         attest(store, offer, selected.attestations)
         _name(store, offer, platform)
     manifest = selected.manifest
@@ -74,12 +83,21 @@ def admit(store: Store, offer: Offer, platform: Platform) -> Image:
 
 
 def admit_layout(
-    store: Store, offer: Offer, platforms: Sequence[Platform] | None, default: Platform
+    store: Store,
+    offer: Offer,
+    platforms: Sequence[Platform] | None,
+    default: Platform,
+    *,
+    trust: Trust | None = None,
 ) -> ImageLayout:
     """The image as `offer` has it, with its index, for `platforms` (all of them when None),
-    complete in the store, and named there. Raises as `admit` does."""
+    complete in the store, and named there. Its root must satisfy the policies of `trust`. Raises as
+    `admit` does."""
     with _placed(offer):
         _require_name(offer)
+        _require_signature(offer)
+        if trust is not None:
+            trust.require(offer, default, (offer.root.digest,))
         documents = CarriedDocuments(store, offer.carrier)
         name = offer.asked
         if offer.title:
@@ -134,6 +152,10 @@ def attest(
     return None
 
 
+def _different(root: Digest, manifest: Digest) -> tuple[Digest, ...]:
+    return (root,) if root == manifest else (root, manifest)
+
+
 def stored_image(store: Store, name: str, root: Descriptor, platform: Platform) -> Image:
     """The image for `platform` that `root`, which the store has as `name`, leads to. Raises as
     `admit` does."""
@@ -159,6 +181,21 @@ def _require_name(offer: Offer) -> None:
     if offer.origin is None or offer.may_be_brick or offer.title:
         return
     require_free(Reference.parse(offer.asked), offer.origin)
+
+
+def _require_signature(offer: Offer) -> None:
+    if offer.signed is not None:
+        offer.signed.require(Reference.parse(offer.asked), offer.root.digest)
+
+
+def _may_stay_away(store: Store, offer: Offer, digest: str, layers: Sequence[Descriptor]) -> bool:
+    """Whether the layers of a published image, or of one of our bricks, need not be here as long as
+    nobody reads them."""
+    if store.elsewhere is None or offer.title or not _lacking(store, layers):
+        return False
+    if offer.origin is not None and offer.origin.kind not in (REGISTRY, LOCK):
+        return False
+    return store.elsewhere.defers_image(offer.asked, digest, layers)
 
 
 def _lacking(store: Store, blobs: Sequence[Descriptor]) -> list[Descriptor]:
@@ -188,9 +225,10 @@ def _name(store: Store, offer: Offer, platform: Platform) -> None:
     if offer.origin is None:
         return
     name = offer.kept_as or offer.asked
-    known = entry_of(store, name, platform)
+    signer = offer.signed.fingerprint if offer.signed else ""
+    known = entry_of(store, name, platform, signer)
     if known is None or known.digest != offer.root.digest:
-        bind(store, name, offer.root, offer.origin)
+        bind(store, name, offer.root, offer.origin, signer)
 
 
 def _full_name(offer: Offer, digest: str) -> str:

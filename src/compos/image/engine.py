@@ -21,7 +21,7 @@ from compos.image.archives.docker_archive import import_docker
 from compos.image.derived_kinds import DerivedKind
 from compos.image.json_document import parse_json
 from compos.image.model import Descriptor
-from compos.image.names import Origin
+from compos.image.names import ENGINE, Origin
 from compos.image.offer import Offer, Wanted
 from compos.image.platform import Platform
 from compos.image.reference import is_reserved
@@ -70,7 +70,7 @@ class Engine:
                 return None
             identity = str(found["Id"])
             manifest = self._manifest(wanted.text, identity, wanted.platform)
-            return Offer(wanted.text, manifest, Origin("engine"), kept_as=f"docker:{identity}")
+            return Offer(wanted.text, manifest, Origin(ENGINE), kept_as=f"docker:{identity}")
         except StoreError:
             # A full disk is no reason to ask somebody else for the image.
             raise
@@ -124,6 +124,10 @@ class Engine:
             raise ValueError(f"only unix sockets are supported, not {scheme}://")
         connection = http.client.HTTPConnection("localhost", timeout=SECONDS)
         connection.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        connection.sock.settimeout(SECONDS)
-        connection.sock.connect(path)
+        try:
+            connection.sock.settimeout(SECONDS)
+            connection.sock.connect(path)
+        except OSError:
+            connection.close()
+            raise
         return connection

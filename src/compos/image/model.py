@@ -75,7 +75,7 @@ class Descriptor(NamedTuple):
     """A reference to a blob: `size` is in bytes. An entry that nobody needs may have a digest of
     any algorithm.
 
-    `is_artifact` tells an entry of an index that is no container image (`artifactType`).
+    `artifact_type` is what an entry of an index is that is no container image (`artifactType`).
     """
 
     media_type: str
@@ -83,7 +83,7 @@ class Descriptor(NamedTuple):
     size: int
     annotations: Mapping[str, str] = MappingProxyType({})
     platform: Platform | None = None
-    is_artifact: bool = False
+    artifact_type: str = ""
 
     def __hash__(self) -> int:
         return hash(self.digest)
@@ -103,7 +103,7 @@ class Descriptor(NamedTuple):
             size,
             _texts_by_name(plain.get("annotations"), "annotations"),
             Platform.from_json(_object(platform, "platform")) if platform is not None else None,
-            bool(plain.get("artifactType")),
+            str(plain.get("artifactType") or ""),
         )
 
     @property
@@ -122,6 +122,8 @@ class Descriptor(NamedTuple):
             plain["platform"] = self.platform.to_json()
         if self.annotations:
             plain["annotations"] = dict(sorted(self.annotations.items()))
+        if self.artifact_type:
+            plain["artifactType"] = self.artifact_type
         return plain
 
 
@@ -184,10 +186,17 @@ class Image(NamedTuple):
 
 
 class Manifest(NamedTuple):
-    """An image manifest: its config and its layers."""
+    """An image manifest: its config and its layers.
+
+    One with a `subject` is about another manifest: a signature, an attestation (image-spec,
+    manifest.md). `artifact_type` is what it is: its `artifactType`, else its config's media type.
+    """
 
     config: Descriptor
     layers: tuple[Descriptor, ...]
+    subject: Descriptor | None = None
+    artifact_type: str = ""
+    annotations: Mapping[str, str] = MappingProxyType({})
 
     @property
     def blobs(self) -> tuple[Descriptor, ...]:
@@ -241,7 +250,7 @@ class ImageIndex(NamedTuple):
             for one in self.manifests
             if one.media_type in MANIFEST_TYPES
             and not (one.platform and one.platform.os)
-            and not one.is_artifact
+            and not one.artifact_type
             and REFERENCE_TYPE not in one.annotations
         )
 
@@ -320,12 +329,23 @@ def parse_document(data: bytes, *, media_type: str = "") -> tuple[str, Manifest 
         return kind, ImageIndex(_list(plain.get("manifests"), "manifests", Descriptor.from_json))
     if kind in MANIFEST_TYPES or ("config" in plain and "layers" in plain):
         kind = kind if kind in MANIFEST_TYPES else MANIFEST
-        layers = _list(plain.get("layers"), "layers", Descriptor.from_json)
-        return kind, Manifest(Descriptor.from_json(plain.get("config")), layers)
+        return kind, _manifest(plain)
     raise ImageError(
         "image-media-type",
         f"neither an image manifest nor an image index: {kind[:100] or 'no media type'}",
         hint="Use a container image; charts, signatures and other artifacts are not supported.",
+    )
+
+
+def _manifest(plain: Mapping[str, Any]) -> Manifest:
+    config = Descriptor.from_json(plain.get("config"))
+    subject = plain.get("subject")
+    return Manifest(
+        config,
+        _list(plain.get("layers"), "layers", Descriptor.from_json),
+        Descriptor.from_json(subject) if subject is not None else None,
+        str(plain.get("artifactType") or config.media_type),
+        _texts_by_name(plain.get("annotations"), "annotations"),
     )
 
 

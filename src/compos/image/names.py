@@ -17,19 +17,57 @@ from compos.image.platform import Platform
 from compos.image.reference import NAMESPACE, Reference, is_reserved
 from compos.image.store import Store
 
-__all__ = ["ORIGIN", "RECIPE", "Origin", "bind", "entry_of", "origin_of", "require_free"]
+__all__ = [
+    "ARCHIVE",
+    "BRICK",
+    "BUILT_FROM",
+    "CHOICE",
+    "ENGINE",
+    "LEFT_OUT",
+    "LOCK",
+    "ORIGIN",
+    "RECIPE",
+    "REGISTRY",
+    "SIGNER",
+    "Origin",
+    "bind",
+    "entry_of",
+    "is_built_here",
+    "origin_of",
+    "require_free",
+]
 
 ORIGIN = "org.compos.origin"
 """The annotation of a name that says where its image came from."""
 
-RECIPE = "org.compos.brick.recipe"
+BRICK = "org.compos.brick."
+"""Begins the annotations of images that were built here; each ends in an architecture."""
+
+RECIPE = f"{BRICK}recipe"
 """The annotation of an image that was built here, with the architecture behind it: the recipe's
 key."""
+
+CHOICE = f"{BRICK}choice"
+"""Likewise: the digest of what says which packages it was made of, from which indexes."""
+
+BUILT_FROM = f"{BRICK}built-from"
+"""Likewise: a JSON object with the digests of the images that it was built from, by name and
+platform."""
+
+LEFT_OUT = f"{BRICK}left-out"
+"""Likewise: the suites of updates that it was built without, with blanks between them."""
+
+SIGNER = "org.compos.signer"
+"""The annotation of an image whose signature was checked: the fingerprint of the public key."""
+
+
+REGISTRY, ARCHIVE, ENGINE, LOCK = "registry", "archive", "engine", "lock"
+"""Kinds of origins."""
 
 
 class Origin(NamedTuple):
     """Where an image came from: `registry` and its host, `archive` and the file's name,
-    `engine`."""
+    `engine`; `lock` for one that is the same wherever it is built, by digest."""
 
     kind: str
     detail: str = ""
@@ -51,20 +89,31 @@ def require_free(reference: Reference, origin: Origin) -> None:
         )
 
 
-def bind(store: Store, name: str, root: Descriptor, origin: Origin) -> None:
-    """Let a name of the store stand for an image that came from elsewhere, and may have it."""
-    store.tag(name, root.plain, annotations={ORIGIN: str(origin)})
+def bind(store: Store, name: str, root: Descriptor, origin: Origin, signer: str = "") -> None:
+    """Let a name of the store stand for an image that came from elsewhere, and may have it;
+    `signer` is the fingerprint of the key that it was checked with."""
+    signed = {SIGNER: signer} if signer else {}
+    store.tag(name, root.plain, annotations={ORIGIN: str(origin), **signed})
 
 
-def entry_of(store: Store, name: str, platform: Platform) -> Descriptor | None:
+def entry_of(store: Store, name: str, platform: Platform, signer: str = "") -> Descriptor | None:
     """What the store has under a name; None for a name of ours that somebody else's image has got
-    by another way."""
+    by another way, or, with the fingerprint of a key, that was neither built here nor signed with
+    that key."""
     entry = store.resolve(name)
     reference = Reference.find(name)
     if entry is None or reference is None or not is_reserved(reference):
         return entry
-    known = {ORIGIN, f"{RECIPE}.{platform.architecture}"} & entry.annotations.keys()
-    return entry if known else None
+    if f"{RECIPE}.{platform.architecture}" in entry.annotations:
+        return entry
+    trusted = not signer or entry.annotations.get(SIGNER) == signer
+    return entry if trusted and ORIGIN in entry.annotations else None
+
+
+def is_built_here(store: Store, name: str, platform: Platform) -> bool:
+    """Whether the store's image of this name was built here, for `platform`."""
+    entry = store.resolve(name)
+    return entry is not None and f"{RECIPE}.{platform.architecture}" in entry.annotations
 
 
 def origin_of(entry: Descriptor) -> str:

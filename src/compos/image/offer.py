@@ -7,18 +7,30 @@ door does that, for all sources alike.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Generator, Iterable, Sequence
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from compos.errors import NotStored, StoreDamaged, WrongContent
-from compos.image.digest import digest_of
+from compos.image.digest import Digest, digest_of
 from compos.image.model import Descriptor
 from compos.image.names import Origin
 from compos.image.platform import Platform
 from compos.image.reference import Reference
 from compos.image.store import Store
 
-__all__ = ["CarriedDocuments", "Carrier", "ImageSource", "Offer", "Wanted"]
+if TYPE_CHECKING:
+    from compos.image.registries.registry import Registry
+
+__all__ = [
+    "CarriedDocuments",
+    "Carrier",
+    "ImageSource",
+    "Offer",
+    "Required",
+    "Signer",
+    "Trust",
+    "Wanted",
+]
 
 
 class Wanted(NamedTuple):
@@ -54,6 +66,38 @@ class Carrier(Protocol):
         """Have the store hold all `blobs`, which it lacks. Raises as `document` does."""
 
 
+class Required(Protocol):
+    """Who must have signed an image (`compos.trust`)."""
+
+    @property
+    def fingerprint(self) -> str:
+        """What the store remembers of the signer."""
+
+    def require(self, reference: Reference, digest: Digest) -> None:
+        """Raise `ImageError` (`image-signature`) unless they signed `digest` as `reference`."""
+
+
+class Signer(Protocol):
+    """Who must have signed the bricks of a registry (`compos.trust`)."""
+
+    @property
+    def fingerprint(self) -> str:
+        """What the store remembers of them."""
+
+    def required(
+        self, registry: Registry, store: Store, reference: Reference, digest: Digest
+    ) -> Required:
+        """What must hold for `digest`, which the registry has as `reference`."""
+
+
+class Trust(Protocol):
+    """The policies that images must satisfy (`compos.trust`)."""
+
+    def require(self, offer: Offer, platform: Platform, digests: Sequence[Digest]) -> Digest:
+        """The first of `digests` (an index; the manifest that it leads to) that is trusted. Raises
+        `ImageError` (`image-signature`, `image-untrusted`, …)."""
+
+
 class Offer(NamedTuple):
     """An image that a source has: not looked at yet, and not believed.
 
@@ -61,7 +105,8 @@ class Offer(NamedTuple):
     `origin` the store had it under that name already, and without a `carrier` it has all of its
     blobs. The store keeps the image as `kept_as` (by default `asked`). An image that its source
     does not call `asked` has a `title`, which is completed by the manifest's digest. `may_be_brick`
-    lets it have a name that is kept for our bricks.
+    lets it have a name that is kept for our bricks. With `signed`, its root must have been signed.
+    `beside` are the manifests that lie beside it, among them its signatures.
     """
 
     asked: str
@@ -71,6 +116,8 @@ class Offer(NamedTuple):
     kept_as: str = ""
     title: str = ""
     may_be_brick: bool = False
+    signed: Required | None = None
+    beside: Callable[[], Iterable[Descriptor]] | None = None
 
 
 class ImageSource(Protocol):

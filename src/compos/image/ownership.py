@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
-from compos.errors import ImageError, StoreError
+from compos.errors import StoreError
 
-__all__ = ["VARIABLE", "check_owner", "trusted_anyway"]
+__all__ = ["VARIABLE", "Exposed", "check_owner", "exposed", "trusted_anyway"]
 
 VARIABLE = "COMPOS_TRUST_CACHE"
 
@@ -27,21 +28,51 @@ def trusted_anyway() -> bool:
     return os.environ.get(VARIABLE, "").lower() in ("1", "true", "yes", "on")
 
 
+class Exposed(NamedTuple):
+    """A path that another user can change; `owner` is who, if it belongs to somebody else."""
+
+    path: str
+    owner: str = ""
+
+    @property
+    def reason(self) -> str:
+        """How it can be changed, as a clause."""
+        return f"it belongs to {self.owner}" if self.owner else "other users can write to it"
+
+
 def check_owner(root: Path) -> None:
     """Raise `ImageError` (`store-foreign`, `store-writable`) when another user can change what is
     in the store `root`."""
-    for path, inside in _places(root):
+    found = _first_exposed(_places(root))
+    if found is not None:
+        raise StoreError(
+            "store-foreign" if found.owner else "store-writable",
+            f"the image store is not safe to use: {found.reason}",
+            place=found.path if found.path == str(root) else f"{root}: {found.path}",
+            hint="Make it writable only for you (chown, chmod go-w), set COMPOS_CACHE to another "
+            f"folder or, if nobody else uses this machine, set {VARIABLE}=1.",
+        )
+
+
+def exposed(path: Path) -> Exposed | None:
+    """What another user can change of a file: itself, or a folder above it; None if nothing."""
+    return _first_exposed(_ways(Path.cwd() / path))
+
+
+def _first_exposed(places: Iterable[tuple[str, bool]]) -> Exposed | None:
+    for path, inside in places:
         try:
             status = os.lstat(path)
         except OSError:
             continue
         if status.st_uid not in (0, os.geteuid()):
-            raise _refused("store-foreign", f"it belongs to {_user(status.st_uid)}", path, root)
+            return Exposed(path, _user(status.st_uid))
         if stat.S_ISLNK(status.st_mode):
             continue
         shared = status.st_mode & 0o002 or (status.st_mode & 0o020 and not _own_group(path, status))
         if shared and (inside or not status.st_mode & stat.S_ISVTX):
-            raise _refused("store-writable", "other users can write to it", path, root)
+            return Exposed(path)
+    return None
 
 
 def _places(root: Path) -> Iterator[tuple[str, bool]]:
@@ -101,13 +132,3 @@ def _user(number: int) -> str:
         return f"{pwd.getpwuid(number).pw_name} (user {number})"
     except KeyError:
         return f"user {number}"
-
-
-def _refused(identity: str, reason: str, path: str, root: Path) -> ImageError:
-    return StoreError(
-        identity,
-        f"the image store is not safe to use: {reason}",
-        place=path if path == str(root) else f"{root}: {path}",
-        hint="Make it writable only for you (chown, chmod go-w), set COMPOS_CACHE to another "
-        f"folder or, if nobody else uses this machine, set {VARIABLE}=1.",
-    )

@@ -19,6 +19,7 @@ from typing import NamedTuple
 from compos.errors import ImageError
 from compos.image.derived_kinds import DerivedKind
 from compos.image.digest import Digest
+from compos.image.locks import sweep_locks
 from compos.image.staging import disk_errors, sweep
 from compos.image.store import Store, name_of
 from compos.progress import task
@@ -46,7 +47,7 @@ _SECONDS = {"m": 60, "h": 3600, "d": 24 * 3600, "w": 7 * 24 * 3600}
 _MARK_LENGTH = len("sha256-") + 64
 """Keys of what was made of a blob begin with its digest."""
 
-_CONTENT = ("blobs", "damaged", "derived", "ingest", "index.json", "oci-layout", "seals")
+_CONTENT = ("blobs", "damaged", "derived", "ingest", "locks", "index.json", "oci-layout", "seals")
 _FETCHED = ("debian/lists", "debian/packages", "damaged")
 """Folders of what can be fetched again, or is kept to be looked at. Debian's Release files stay:
 older ones must not follow."""
@@ -163,13 +164,14 @@ def keep_bound(store: Store, limit: int | None) -> None:
         return
     with suppress(OSError), store.users.alone(wait=False) as alone:
         if alone:
-            _remove(store, _surplus([*_derived(store)], limit))
+            _remove(store, _surplus([*_removable(store)], limit))
 
 
 def _cleaned(store: Store, choose: Callable[[list[_File]], list[_File]]) -> int:
     sweep(store.root / "ingest")
+    sweep_locks(store.root / "locks")
     with disk_errors(store.root), task("clean the store"), store.users.alone(wait=True):
-        return _remove(store, choose([*_derived(store), *_fetched(store)]))
+        return _remove(store, choose([*_removable(store), *_fetched(store)]))
 
 
 def _surplus(files: list[_File], size: int) -> list[_File]:
@@ -203,6 +205,12 @@ def _derived(store: Store) -> Iterator[_File]:
             status = (store.root / name).lstat()
             seal = store.seals.find(name)
             yield _File(seal.used if seal else status.st_ctime, name, status.st_size)
+
+
+def _removable(store: Store) -> Iterator[_File]:
+    """Derived results that can be made again."""
+    lasting = {*store.results(*(kind for kind in DerivedKind if kind.lasting))}
+    return (file for file in _derived(store) if file.name not in lasting)
 
 
 def _fetched(store: Store) -> Iterator[_File]:

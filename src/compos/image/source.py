@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing, suppress
-from typing import TYPE_CHECKING, NoReturn, TypeVar
+from typing import TYPE_CHECKING, NoReturn, Protocol, TypeVar
 
 from compos.errors import (
     CombinedError,
@@ -25,9 +25,9 @@ from compos.errors import (
 from compos.image.attestation import attested
 from compos.image.door import admit, admit_layout, attest
 from compos.image.layout import ImageLayout
-from compos.image.model import Image
+from compos.image.model import Descriptor, Image
 from compos.image.names import entry_of
-from compos.image.offer import ImageSource, Offer, Wanted
+from compos.image.offer import ImageSource, Offer, Signer, Trust, Wanted
 from compos.image.platform import Platform
 from compos.image.reference import Reference, is_local
 from compos.image.registries.published import PublishedImages
@@ -37,7 +37,7 @@ from compos.progress import notice, threads
 if TYPE_CHECKING:
     from compos.image.registries.registry import Registry
 
-__all__ = ["Images", "StoredImages", "canonical_name"]
+__all__ = ["Images", "Pins", "StoredImages", "canonical_name"]
 
 _Admitted = TypeVar("_Admitted", Image, ImageLayout)
 
@@ -48,15 +48,33 @@ _IMAGES_AT_ONCE = 4
 
 
 class StoredImages:
-    """The images that the store has by name."""
+    """The images that the store has by name; of our bricks, with the fingerprint of a key as
+    `signer`, only those that were built here or signed with it."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, signer: str = "") -> None:
         self._store = store
+        self._signer = signer
 
     def offers(self, wanted: Wanted) -> Generator[Offer, None, None]:
         """What the name stands for, complete or not."""
-        if entry := entry_of(self._store, wanted.text, wanted.platform):
+        if entry := entry_of(self._store, wanted.text, wanted.platform, self._signer):
             yield Offer(wanted.text, entry)
+
+
+class Pins(Protocol):
+    """What images must be: a lock. Nothing but its sources is asked for an image."""
+
+    stored: ImageSource
+    """What the store has of it."""
+
+    others: ImageSource
+    """What brings the rest into the store."""
+
+    def require(self, name: str, platform: Platform, digest: str) -> None:
+        """Raise `ComposError` unless `digest` is the manifest that the image `name` must have."""
+
+    def require_root(self, name: str, digest: str) -> None:
+        """Likewise for the root of an image that is wanted as it was published."""
 
 
 class Images:
@@ -65,7 +83,10 @@ class Images:
     `pull` asks makers and registries even for what the store has. `registry` may be what makes one:
     most builds need none. `first` are sources on this machine that are asked before the store,
     `makers` sources that are asked before the registry. `reserved` lets registries serve images
-    under the names of our bricks.
+    under the names of our bricks, which must be signed with `key` if there is one. `built` has what
+    was built for this very purpose, and is asked before all others. `trust` has the policies that
+    every image must satisfy, whatever its source. With `pins`, these alone say what the images are,
+    and where they come from.
     """
 
     def __init__(
@@ -77,15 +98,28 @@ class Images:
         first: Sequence[ImageSource] = (),
         makers: Sequence[ImageSource] = (),
         reserved: bool = False,
+        key: Signer | None = None,
+        trust: Trust | None = None,
+        pins: Pins | None = None,
+        built: ImageSource | None = None,
     ) -> None:
         self.store = store
-        self._published = PublishedImages(store, registry, complete=not pull, reserved=reserved)
-        self._quick: tuple[ImageSource, ...] = () if pull else (StoredImages(store),)
-        self._at_hand = (*first, *self._quick)
+        self._trust = trust
+        self._pins = pins
+        self._published = PublishedImages(
+            store, registry, complete=not pull, reserved=reserved, key=key
+        )
+        stored = StoredImages(store, key.fingerprint if key else "")
+        known = () if built is None else (built,)
+        self._quick: tuple[ImageSource, ...] = known if pull else (*known, stored)
+        self._at_hand = (*known, *first, *(() if pull else (stored,)))
         self._sources = (*self._at_hand, *makers, self._published)
         if first:
             # Nothing is quick behind what may have to export an image.
             self._quick = ()
+        if pins:
+            self._quick = self._at_hand = (pins.stored,)
+            self._sources = (pins.stored, pins.others)
         self._known: dict[tuple[str, Platform], Image] = {}
         self._wrong: dict[tuple[str, Platform], ImageError] = {}
         """What was wrong with the store's image when it was first looked at: damaged blobs are then
@@ -97,9 +131,15 @@ class Images:
         key = (text, platform)
         if key not in self._known:
             self._known[key] = self._find(
-                Wanted(text, (platform,)), lambda offer: admit(self.store, offer, platform)
+                Wanted(text, (platform,)), lambda offer: self._admit(text, offer, platform)
             )
         return self._known[key]
+
+    def _admit(self, name: str, offer: Offer, platform: Platform) -> Image:
+        image = admit(self.store, offer, platform, trust=self._trust)
+        if self._pins:
+            self._pins.require(name, platform, image.digest)
+        return image
 
     def images(self, wanted: Sequence[tuple[str, Platform]]) -> dict[tuple[str, Platform], Image]:
         """Several images, fetched in parallel; the keys are those of `wanted`.
@@ -127,8 +167,16 @@ class Images:
             platforms = platforms or (default,)
         return self._find(
             Wanted(text, tuple(platforms or (default,)), as_published=True),
-            lambda offer: admit_layout(self.store, offer, platforms, default),
+            lambda offer: self._admit_layout(text, offer, platforms, default),
         )
+
+    def _admit_layout(
+        self, name: str, offer: Offer, platforms: Sequence[Platform] | None, default: Platform
+    ) -> ImageLayout:
+        layout = admit_layout(self.store, offer, platforms, default, trust=self._trust)
+        if self._pins:
+            self._pins.require_root(name, layout.root.digest)
+        return layout
 
     def at_hand(self, name: str, platform: Platform) -> bool:
         """Whether the image with this canonical name can be had without a maker or a registry."""
@@ -151,6 +199,11 @@ class Images:
             if isinstance(attest(self.store, offer, image.attestations), NetworkError):
                 return
 
+    def fetch_layers(self, name: str, layers: Sequence[Descriptor]) -> None:
+        """Have the store hold these layers of the published image `name`. Raises as `image`
+        does."""
+        self._published.carrier(Reference.parse(name)).fetch(layers)
+
     def _has(self, name: str, platform: Platform, sources: Sequence[ImageSource]) -> bool:
         """Whether one of `sources` has the image, or it is known already."""
         key = (name, platform)
@@ -159,7 +212,7 @@ class Images:
                 found = self._search(
                     Wanted(name, (platform,)),
                     sources,
-                    lambda offer: admit(self.store, offer, platform),
+                    lambda offer: self._admit(name, offer, platform),
                 )
                 if found is not None:
                     self._known[key] = found

@@ -9,15 +9,17 @@ and of LinuxKit's cache, so either tool can read the other's:
     derived/        results of expensive steps, by the digests that went in (`derived_kinds`)
     seals           which files are whole
     .use            locked by whoever uses derived results
+    locks/          locked by whoever makes one image
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import stat
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
@@ -29,7 +31,7 @@ from compos.image.derived import DerivedResults
 from compos.image.derived_kinds import DerivedKind
 from compos.image.digest import EMPTY, Digest
 from compos.image.json_document import parse_json
-from compos.image.locks import lock_records
+from compos.image.locks import exclusive, lock_records
 from compos.image.model import (
     INDEX,
     INDEX_TYPES,
@@ -231,12 +233,17 @@ class Store(DerivedResults):
         with self.changed() as entries:
             entries[:] = [*(other for other in entries if name_of(other) != name), entry.to_json()]
 
-    def untag(self, name: str) -> bool:
-        """Forget `name`, keep the blobs; says whether it was known."""
+    def untag(self, name: str, *, only: Descriptor | None = None) -> bool:
+        """Forget `name`, keep the blobs; says whether it was known. With `only`, it is forgotten
+        unless it stands for something else by now."""
         if self.resolve(name) is None:
             return False
         with self.changed() as entries:
-            entries[:] = [entry for entry in entries if name_of(entry) != name]
+            entries[:] = [
+                entry
+                for entry in entries
+                if name_of(entry) != name or (only and Descriptor.from_json(entry) != only)
+            ]
         return True
 
     def remember(self, kind: DerivedKind, key: str, name: str, root: Descriptor) -> None:
@@ -326,6 +333,18 @@ class Store(DerivedResults):
         self._make_root()
         with _THREADS, (self.root / ".lock").open("a") as handle:
             lock_records(handle.fileno())
+            yield
+
+    @contextmanager
+    def exclusive(self, key: str, pause: Callable[[], None]) -> Iterator[None]:
+        """Keep other threads and processes out of a block that makes what `key` stands for;
+        `pause` as in `locks.exclusive`."""
+        self._prepare()
+        name = hashlib.sha256(key.encode()).hexdigest()
+        with ExitStack() as stack:
+            with disk_errors(self.root):
+                (self.root / "locks").mkdir(mode=0o700, exist_ok=True)
+                stack.enter_context(exclusive(self.root / "locks" / name, pause))
             yield
 
     @contextmanager

@@ -14,7 +14,11 @@ from compos.image.platform import Platform
 from compos.image.selection import Documents, select_in
 from compos.image.store import REF_NAME
 
-__all__ = ["entries_of", "images_of", "name_of_entry", "select_root"]
+__all__ = ["COSIGN", "COSIGN_KIND", "entries_of", "images_of", "name_of_entry", "select_root"]
+
+COSIGN_KIND, COSIGN = "kind", "dev.cosignproject.cosign/"
+"""The annotation with which `cosign save` tells images and their indexes from signatures and
+attestations, and how its values begin."""
 
 FULL_NAME = "io.containerd.image.name"
 """The annotation in which containerd and BuildKit write the whole name; the standard one often has
@@ -32,8 +36,13 @@ def entries_of(archive: Archive) -> ImageIndex:
 
 
 def images_of(index: ImageIndex) -> tuple[Descriptor, ...]:
-    """The manifests and indexes of an index."""
-    return (*index.images(), *index.inner())
+    """The manifests and indexes of an index, without what cosign has saved beside images."""
+    return tuple(
+        one
+        for one in (*index.images(), *index.inner())
+        if not (kind := one.annotations.get(COSIGN_KIND, "")).startswith(COSIGN)
+        or kind.startswith(f"{COSIGN}image")
+    )
 
 
 def name_of_entry(entry: Descriptor) -> str:

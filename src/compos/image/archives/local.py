@@ -8,7 +8,7 @@ specification ("Image Layout"); Docker's "Image specification v1.2". The network
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from functools import cached_property
 from pathlib import Path
@@ -20,13 +20,16 @@ from compos.image.archives.docker_archive import import_docker
 from compos.image.archives.layout_index import entries_of, name_of_entry, select_root
 from compos.image.derived_kinds import DerivedKind
 from compos.image.model import Descriptor
-from compos.image.names import Origin
+from compos.image.names import ARCHIVE, Origin
 from compos.image.offer import CarriedDocuments, Offer, Wanted
 from compos.image.platform import Platform
 from compos.image.store import Store
 from compos.progress import task
 
-__all__ = ["LocalImages"]
+__all__ = ["LocalImages", "carried", "local_path"]
+
+MAX_BESIDE = 256
+"""Manifests of a layout among which signatures are looked for."""
 
 
 class LocalImages:
@@ -49,8 +52,8 @@ class LocalImages:
                 hint="Choose one platform, or push the image to a registry.",
             )
         text, platform = wanted.text, wanted.platform
-        scheme, _, rest = text.partition(":")
-        path, selector = _split(rest)
+        scheme = text.partition(":")[0]
+        path, selector = local_path(text)
         # A folder is asked for what it holds now; an archive is read again when it has changed.
         key = _key(text, path, platform)
         with ExitStack() as stack:
@@ -71,10 +74,24 @@ class LocalImages:
             yield Offer(
                 text,
                 root,
-                Origin("archive", path.name),
+                Origin(ARCHIVE, path.name),
                 carrier,
                 title=title or f"{scheme}:{path.name}",
+                beside=carrier.beside,
             )
+
+
+def carried(
+    store: Store, name: str, path: Path, platform: Platform, selector: str, stack: ExitStack
+) -> Offer:
+    """The image `selector` (empty: the only one) of the layout or archive at `path`, offered as
+    `name`; what is read stays open until `stack` is closed. It is not named in the store, and
+    nothing of the archive is remembered. Raises `ImageError`."""
+    wanted = Wanted(name, (platform,))
+    archive = stack.enter_context(opened(path))
+    form = _Layout if archive.has("index.json") else _Saved
+    carrier = form(store, wanted, path, selector, stack)
+    return Offer(name, carrier.find()[1], carrier=carrier)
 
 
 class _Opened:
@@ -89,6 +106,10 @@ class _Opened:
         self._path = path
         self._selector = selector
         self._stack = stack
+
+    def beside(self) -> Iterator[Descriptor]:
+        """The manifests of the archive; some may be signatures of others."""
+        yield from ()
 
     @cached_property
     def _archive(self) -> Archive:
@@ -106,6 +127,9 @@ class _Layout(_Opened):
         documents = CarriedDocuments(self._store, self)
         root = select_root(entries, self._selector, self._wanted.platform, documents)
         return full_name(name_of_entry(root)), root.plain
+
+    def beside(self) -> Iterator[Descriptor]:
+        yield from entries_of(self._archive).images()[:MAX_BESIDE]
 
     def document(self, blob: Descriptor) -> bytes:
         return self._archive.document(blob.digest.path)
@@ -138,8 +162,9 @@ def _key(text: str, path: Path, platform: Platform) -> str | None:
     return None
 
 
-def _split(rest: str) -> tuple[Path, str]:
-    """Path, and the tag, name or digest behind it."""
+def local_path(text: str) -> tuple[Path, str]:
+    """The path in the name of an image of this machine, and the tag, name or digest behind it."""
+    rest = text.partition(":")[2]
     before, at, digest = rest.partition("@sha256:")
     if at:
         return Path(before), f"sha256:{digest}"

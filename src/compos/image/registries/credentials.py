@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from compos.image.reference import HUB, HUB_HOSTS
 from compos.image.registries.mirrors import Endpoint
 from compos.progress import notice
 
-__all__ = ["Credentials", "find_credentials"]
+__all__ = ["Credentials", "find_credentials", "given_credentials"]
 
 _HUB_KEY = f"https://{HUB_HOSTS[0]}/v1/"
 _HELPER = re.compile(r"[A-Za-z0-9._-]+")
@@ -65,6 +65,38 @@ def find_credentials(
             if found := _from_helper(document, key) or _from_auths(document, key, path):
                 return found
     return None
+
+
+def given_credentials(texts: Sequence[str]) -> Callable[[Endpoint], Credentials | None]:
+    """Credentials as LinuxKit's `--registry-creds` has them, `REGISTRY=USER:PASSWORD` or
+    `REGISTRY=TOKEN`, a token that the registry takes as it is; registries that are not among them
+    are asked without any. Raises `ImageError` (`registry-credentials`), which shows no more than
+    the registry."""
+    known: dict[str, Credentials] = {}
+    for text in texts:
+        name, equals, secret = text.partition("=")
+        user, colon, password = secret.partition(":")
+        host = _plain(name)
+        try:
+            if not host or not equals or not user or (colon and not password):
+                raise ValueError("something is missing")
+            found = _checked(user, password, "", "") if colon else _checked("", "", "", secret)
+        except ValueError as error:
+            raise ImageError(
+                "registry-credentials",
+                "these are no credentials",
+                place=f"--registry-creds {host[:100]}=…" if equals else "--registry-creds",
+                hint="Write REGISTRY=USER:PASSWORD or REGISTRY=TOKEN.",
+            ) from error
+        if host in (HUB, *HUB_HOSTS):
+            host = HUB
+        known[host] = found
+
+    def find(endpoint: Endpoint) -> Credentials | None:
+        host = HUB if endpoint.host in (HUB, *HUB_HOSTS) else endpoint.host
+        return known.get(host)
+
+    return find
 
 
 def _keys(endpoint: Endpoint) -> list[str]:

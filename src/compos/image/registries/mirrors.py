@@ -20,7 +20,7 @@ from compos.image.reference import HUB, HUB_HOSTS, NAMESPACE, Reference, is_rese
 if TYPE_CHECKING:
     from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
-__all__ = ["Endpoint", "Mirrors", "is_loopback", "is_private"]
+__all__ = ["Endpoint", "Mirrors", "is_loopback", "is_private", "registry_of_bricks"]
 
 _ANY = "*"
 _VARIABLE = "LINUXKIT_MIRROR"
@@ -54,18 +54,15 @@ class Mirrors(NamedTuple):
     """Registry host (or `*`) → URL of the mirror that is asked in its place, without falling back
     to the origin.
 
-    `compos` in place of a host names a registry of our bricks: a mirror of the public hub has what
-    strangers put there. `insecure` are registries that may speak plain HTTP: HOST (with every
-    port), HOST:PORT, or a network (10.0.0.0/8).
+    `bricks` is where our bricks are, `HOST[:PORT][/PATH]`: `compos/NAME` is asked for as
+    `HOST/PATH/NAME`, and of no mirror; one of the public hub has what strangers put there.
+    `insecure` are registries that may speak plain HTTP: HOST (with every port), HOST:PORT, or a
+    network (10.0.0.0/8).
     """
 
     urls: Mapping[str, str] = MappingProxyType({})
     insecure: tuple[str, ...] = ()
-
-    @property
-    def has_bricks(self) -> bool:
-        """Whether the user named a registry of our bricks."""
-        return NAMESPACE in self.urls
+    bricks: str = ""
 
     @classmethod
     def parse(
@@ -73,12 +70,13 @@ class Mirrors(NamedTuple):
         specifications: Iterable[str],
         environment: Mapping[str, str],
         insecure: Iterable[str] = (),
+        bricks: str = "",
     ) -> Mirrors:
         """Read `REGISTRY=URL` and `URL` specifications; later ones win, and all win over
         `LINUXKIT_MIRROR`.
 
         `insecure` is added to what `COMPOS_INSECURE_REGISTRIES` names. Raises `ImageError`
-        (`mirror-syntax`, `insecure-registry`).
+        (`mirror-syntax`, `insecure-registry`, `bricks-registry`).
         """
         urls: dict[str, str] = {}
         for text in [*re.split(r"[,\s]+", environment.get(_VARIABLE, "")), *specifications]:
@@ -88,6 +86,13 @@ class Mirrors(NamedTuple):
             # An equals sign may also stand inside a bare URL.
             if not equals or "://" in name:
                 name, url = _ANY, text
+            if name == NAMESPACE:
+                raise ImageError(
+                    "mirror-syntax",
+                    f"{NAMESPACE} is no registry that could have a mirror",
+                    place=without_secrets(text),
+                    hint="Name the registry of bricks with --bricks HOST/PATH.",
+                )
             try:
                 web_address(url if name else "")
             except ComposError as error:
@@ -101,13 +106,19 @@ class Mirrors(NamedTuple):
             for host in _covered(name):
                 urls[host] = url
         agreed = [*re.split(r"[,\s]+", environment.get(_INSECURE_VARIABLE, "")), *insecure]
-        return cls(urls, tuple(_insecure(text) for text in agreed if text))
+        insecure = tuple(_insecure(text) for text in agreed if text)
+        return cls(urls, insecure, bricks and registry_of_bricks(bricks))
 
     def endpoint(self, reference: Reference) -> Endpoint:
         """Where `reference` is asked for; a mirror's path prefix becomes part of the repository."""
         host, repository = reference.origin
-        own = self.urls.get(NAMESPACE) if is_reserved(reference) else None
-        url = own or self.urls.get(host) or self.urls.get(_ANY)
+        if self.bricks and is_reserved(reference):
+            host, _, path = self.bricks.partition("/")
+            name = repository.removeprefix(f"{NAMESPACE}/")
+            host = HUB_HOSTS[0] if host == HUB else host
+            repository = f"{path}/{name}".lstrip("/")
+            return Endpoint(host, repository, _schemes(host, self.insecure), self.insecure)
+        url = self.urls.get(host) or self.urls.get(_ANY)
         if url is None:
             return Endpoint(host, repository, _schemes(host, self.insecure), self.insecure)
         parts = urlsplit(url)
@@ -118,6 +129,26 @@ class Mirrors(NamedTuple):
         return Endpoint(
             netloc, f"{prefix}/{repository}".lstrip("/"), (parts.scheme,), self.insecure
         )
+
+
+def registry_of_bricks(text: str) -> str:
+    """A registry of bricks as the user wrote it, `HOST[:PORT][/PATH]`, without a slash at its end.
+    Raises `ImageError` (`bricks-registry`)."""
+    place = text.rstrip("/")
+    # As long as no brick's name.
+    reference = Reference.find(f"{place}/{'x' * 32}")
+    if (
+        reference is None
+        or (reference.origin[0] in HUB_HOSTS and not place.startswith((HUB, *HUB_HOSTS)))
+        or f"{reference.domain}/{reference.path}" != f"{place}/{'x' * 32}"
+    ):
+        raise ImageError(
+            "bricks-registry",
+            "the value is not a registry, or a path at a registry",
+            place=without_secrets(text),
+            hint="Write it as HOST[:PORT]/PATH, without https://.",
+        )
+    return place
 
 
 def _covered(name: str) -> tuple[str, ...]:

@@ -7,15 +7,15 @@ May touch: the store, and the network through `push`. The rules are those of Lin
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import suppress
 
 from compos.errors import ImageError
-from compos.image.model import INDEX, REFERENCE_DIGEST, Descriptor, ImageIndex, parse_document
+from compos.image.model import Descriptor, ImageIndex, parse_document
 from compos.image.reference import Reference
 from compos.image.registries.push import push_root
 from compos.image.registries.registry import Registry
+from compos.image.registries.tags import merge, put_index
 from compos.image.store import Store
 from compos.progress import notice
 
@@ -58,36 +58,14 @@ def publish(
 def _merge(
     store: Store, ours_root: Descriptor, ours: ImageIndex, reference: Reference, registry: Registry
 ) -> Descriptor:
-    """An index with our manifests and those of the registry for other platforms, complete in the
-    store."""
+    """An index with our manifests and those of the registry for other platforms."""
     root, data = registry.manifest(reference)
     _, theirs = parse_document(data, media_type=root.media_type)
     if not isinstance(theirs, ImageIndex):
         return ours_root
-    own = {one.platform for one in ours.manifests}
-    kept = [
-        one
-        for one in theirs.manifests
-        if one.platform not in own and one.platform and one.platform.os != "unknown"
-    ]
-    digests = {one.digest for one in kept}
-    kept += [one for one in theirs.manifests if one.annotations.get(REFERENCE_DIGEST) in digests]
-    if not kept:
-        return ours_root
-    for one in kept:
-        _fetch(store, registry, reference, one)
-    manifests = [one.to_json() for one in (*ours.manifests, *kept)]
-    index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests}
-    return store.put(json.dumps(index, separators=(",", ":")).encode(), INDEX)
-
-
-def _fetch(store: Store, registry: Registry, reference: Reference, manifest: Descriptor) -> None:
-    _, data = registry.manifest(reference, manifest)
-    store.put(data, manifest.media_type)
-    _, document = parse_document(data, media_type=manifest.media_type)
-    for blob in () if isinstance(document, ImageIndex) else document.blobs:
-        if not store.has(blob.digest, blob.size):
-            registry.download(reference, blob, store)
+    merged = merge(ours.manifests, theirs)
+    # What it has stays there: it need not come here.
+    return ours_root if len(merged) == len(ours.manifests) else put_index(store, merged)
 
 
 def _architectures(index: ImageIndex, reference: Reference) -> Iterator[tuple[Descriptor, str]]:

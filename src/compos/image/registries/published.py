@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from compos.errors import Interrupted
 from compos.image.model import Descriptor
-from compos.image.names import Origin, entry_of, require_free
-from compos.image.offer import Offer, Wanted
-from compos.image.reference import Reference
+from compos.image.names import REGISTRY, Origin, entry_of, require_free
+from compos.image.offer import Offer, Required, Signer, Wanted
+from compos.image.reference import Reference, is_reserved
 from compos.image.store import Store
 from compos.progress import task, threads
 
@@ -34,7 +34,8 @@ class PublishedImages:
 
     `registry` may be what makes one: most builds need none. With `complete`, an image that the
     store has in part is offered first with the rest from its registry, even where its tag has moved
-    on since. `reserved` lets registries serve images under the names of our bricks.
+    on since. `reserved` lets registries serve images under the names of our bricks, which must be
+    signed with `key` if there is one.
     """
 
     def __init__(
@@ -44,11 +45,13 @@ class PublishedImages:
         *,
         complete: bool = False,
         reserved: bool = False,
+        key: Signer | None = None,
     ) -> None:
         self._store = store
         self._given = registry
         self._complete = complete
         self._reserved = reserved
+        self._key = key
         self._downloads = _Downloads(store, lambda: self.registry)
 
     @cached_property
@@ -64,15 +67,31 @@ class PublishedImages:
         """What the store has in part, completed; then what the registry has under the name now."""
         reference = wanted.reference
         carrier = self.carrier(reference)
-        if self._complete and (known := entry_of(self._store, wanted.text, wanted.platform)):
+        signer = self._key.fingerprint if self._key else ""
+        if self._complete and (
+            known := entry_of(self._store, wanted.text, wanted.platform, signer)
+        ):
             yield Offer(wanted.text, known, carrier=carrier)
-        origin = Origin("registry", reference.origin[0])
         if not self._reserved:
             # Nobody learns which of our bricks are asked for.
-            require_free(reference, origin)
+            require_free(reference, Origin(REGISTRY, reference.origin[0]))
         root, data = self.registry.manifest(reference)
         self._store.put(data, root.media_type)
-        yield Offer(wanted.text, root, origin, carrier, may_be_brick=self._reserved)
+        origin = Origin(REGISTRY, self.registry.host(reference))
+        yield Offer(
+            wanted.text,
+            root,
+            origin,
+            carrier,
+            may_be_brick=self._reserved,
+            signed=self._signed(reference, root),
+        )
+
+    def _signed(self, reference: Reference, root: Descriptor) -> Required | None:
+        """Who must have signed `root`; the signatures are fetched when the door asks."""
+        if self._key is None or not is_reserved(reference):
+            return None
+        return self._key.required(self.registry, self._store, reference, root.digest)
 
     def carrier(self, reference: Reference) -> _Carrier:
         """What brings the blobs of the image `reference`."""

@@ -23,10 +23,11 @@ from compos.errors import (
     WrongContent,
 )
 from compos.http.client import Answer, Client
-from compos.http.download import Incomplete, WrongSize, download
+from compos.http.download import Incomplete, Sink, WrongSize, download
+from compos.http.retry import USUAL, Attempts, Patience
 from compos.image.digest import Digest, digest_of
 from compos.image.model import INDEX_TYPES, MANIFEST_TYPES, Descriptor, parse_document
-from compos.image.reference import Reference
+from compos.image.reference import Reference, is_reserved
 from compos.image.registries.credentials import Credentials, find_credentials
 from compos.image.registries.mirrors import Endpoint, Mirrors
 from compos.image.registries.session import Session
@@ -34,7 +35,7 @@ from compos.image.store import Store
 from compos.image.transient import TransientError
 from compos.progress import notice
 
-__all__ = ["Registry"]
+__all__ = ["Registry", "manifest_body"]
 
 _ACCEPT = ", ".join((*INDEX_TYPES, *MANIFEST_TYPES))
 _MANIFEST_LIMIT = 4 << 20
@@ -63,21 +64,24 @@ class Registry:
         credentials: Callable[[Endpoint], Credentials | None] = find_credentials,
         wait: Callable[[float], None] = time.sleep,
         fallback: bool = False,
+        patience: Patience = USUAL,
     ) -> None:
         self._mirrors = mirrors or Mirrors()
         self._origin = (
             Registry(
-                Mirrors(insecure=self._mirrors.insecure),
+                # Bricks have no origin but their registry.
+                Mirrors(insecure=self._mirrors.insecure, bricks=self._mirrors.bricks),
                 certificates=certificates,
                 credentials=credentials,
                 wait=wait,
+                patience=patience,
             )
             if fallback and self._mirrors.urls
             else None
         )
         self._given_up: set[str] = set()
         """Hosts of mirrors that cannot be reached."""
-        self._client = Client(certificates, wait)
+        self._client = Client(certificates, wait, patience)
         self._credentials = credentials
         self._lock = threading.Lock()
         self._sessions: dict[tuple[str, Endpoint], Session] = {}
@@ -98,9 +102,18 @@ class Registry:
                 )
             return self._sessions[key]
 
+    def host(self, reference: Reference) -> str:
+        """The registry that the name of an image says; of our bricks, the one that has them."""
+        bricks = self._mirrors.bricks and is_reserved(reference)
+        return self._mirrors.endpoint(reference).host if bricks else reference.origin[0]
+
     def patiently(self, work: Callable[[], _Result]) -> _Result:
         """Run `work` again while it fails for reasons that may pass."""
         return self._client.patiently(work)
+
+    def pause(self, seconds: float) -> None:
+        """Give others that change the same thing the time to do so."""
+        self._client.wait(seconds)
 
     def exists(self, reference: Reference, *, actions: str = "pull") -> bool:
         """Whether the registry has a reference, whatever it is."""
@@ -116,6 +129,15 @@ class Registry:
         data = self._ask("GET", reference, actions)
         return None if data is None else digest_of(data)
 
+    def attempts(self) -> Attempts:
+        """A count of failures in a row, for work that goes on where it failed."""
+        return self._client.attempts()
+
+    def repository(self, reference: Reference) -> tuple[str, str]:
+        """The registry that is asked for a reference (HOST[:PORT]), and the repository there."""
+        endpoint = self._mirrors.endpoint(reference)
+        return endpoint.host, endpoint.repository
+
     def _ask(self, method: str, reference: Reference, actions: str) -> bytes | None:
         """What the registry has for a reference, at most 4 MiB; None when it does not have it."""
         session = self.session(reference, actions=actions)
@@ -129,7 +151,7 @@ class Registry:
                     return None
                 if answer.status == 405 and method == "HEAD":
                     return self._ask("GET", reference, actions)
-                return b"" if method == "HEAD" else _manifest_body(answer)
+                return b"" if method == "HEAD" else manifest_body(answer)
 
         return self.patiently(ask)
 
@@ -174,7 +196,7 @@ class Registry:
         def fetch() -> tuple[str, bytes]:
             url = session.url(f"manifests/{version}")
             with session.request("GET", url, headers={"Accept": _ACCEPT}) as answer:
-                data = _manifest_body(answer)
+                data = manifest_body(answer)
                 expected = (
                     version if ":" in version else answer.headers.get("Docker-Content-Digest")
                 )
@@ -219,6 +241,34 @@ class Registry:
         store: Store,
         advance: Callable[[int], None],
     ) -> None:
+        try:
+            with store.writer() as blob:
+                self._receive(reference, descriptor, blob, advance)
+                blob.commit(descriptor.media_type, descriptor.digest, descriptor.size)
+        except ImageError as error:
+            if error.place in (None, descriptor.digest):
+                error.place = f"{self.session(reference).name}@{descriptor.digest}"
+            raise
+
+    def receive(
+        self,
+        reference: Reference,
+        descriptor: Descriptor,
+        sink: Sink,
+        advance: Callable[[int], None],
+    ) -> None:
+        """As `download`, into `sink`; only the size is verified."""
+        self._somewhere(
+            reference, lambda registry: registry._receive(reference, descriptor, sink, advance)
+        )
+
+    def _receive(
+        self,
+        reference: Reference,
+        descriptor: Descriptor,
+        sink: Sink,
+        advance: Callable[[int], None],
+    ) -> None:
         session = self.session(reference)
 
         def send(headers: Mapping[str, str]) -> AbstractContextManager[Answer]:
@@ -226,21 +276,15 @@ class Registry:
             return session.request("GET", url, headers=headers, allowed=(416,))
 
         try:
-            with store.writer() as blob:
-                try:
-                    download(self._client, send, blob, descriptor.size, advance=advance)
-                except Incomplete as error:
-                    raise _truncated(error) from error
-                except WrongSize as error:
-                    raise _wrong_size(error, descriptor) from error
-                blob.commit(descriptor.media_type, descriptor.digest, descriptor.size)
-        except ImageError as error:
-            if error.place in (None, descriptor.digest):
-                error.place = f"{session.name}@{descriptor.digest}"
-            raise
+            download(self._client, send, sink, descriptor.size, advance=advance)
+        except Incomplete as error:
+            raise _truncated(error) from error
+        except WrongSize as error:
+            raise _wrong_size(error, descriptor) from error
 
 
-def _manifest_body(answer: Answer) -> bytes:
+def manifest_body(answer: Answer) -> bytes:
+    """A manifest or an index, at most 4 MiB; raises `ImageError` (`registry-error`)."""
     data = answer.beginning(_MANIFEST_LIMIT + 1)
     if len(data) > _MANIFEST_LIMIT:
         raise ImageError("registry-error", f"the manifest is larger than {_MANIFEST_LIMIT} bytes")

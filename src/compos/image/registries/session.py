@@ -8,7 +8,7 @@ May touch: the network, through its `Client`. Follows the OCI distribution speci
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 from compos.errors import (
@@ -65,6 +65,11 @@ class Session:
             may_send=endpoint.may_send_secrets,
         )
 
+    @property
+    def repository(self) -> str:
+        """The repository's name at the registry."""
+        return self._endpoint.repository
+
     def url(self, path: str) -> str:
         """The absolute URL of `path` (`manifests/TAG`) in the repository."""
         return f"{self.base()}/v2/{self._endpoint.repository}/{path}"
@@ -76,11 +81,11 @@ class Session:
         url: str,
         *,
         headers: Mapping[str, str] | None = None,
-        body: bytes | None = None,
+        body: bytes | Iterable[bytes] | None = None,
         allowed: tuple[int, ...] = (),
     ) -> Iterator[Answer]:
         """One request, authenticated when the registry asks, redirects followed as
-        `Client.request` does.
+        `Client.request` does, to which `body` may go several times.
 
         Yields an answer of status 2xx or one of `allowed`; raises `ImageError` for others
         (`image-not-found`, `registry-auth`, `registry-denied`, `registry-rate-limit`,
@@ -94,7 +99,7 @@ class Session:
                     self._authenticator.answer(challenges, used, base=self.base())
                     continue
                 if not 200 <= answer.status < 300 and answer.status not in allowed:
-                    raise self._refusal(url, answer)
+                    raise self.refusal(url, answer)
                 yield answer
                 return
 
@@ -104,7 +109,7 @@ class Session:
         method: str,
         url: str,
         headers: dict[str, str],
-        body: bytes | None,
+        body: bytes | Iterable[bytes] | None,
         authorization: str | None,
     ) -> Iterator[Answer]:
         """The answer at the end of the redirects. The `Authorization` header goes to the registry
@@ -193,7 +198,8 @@ class Session:
 
     # Refusals
 
-    def _refusal(self, url: str, answer: Answer) -> ImageError:
+    def refusal(self, url: str, answer: Answer) -> ImageError:
+        """The error for an answer that refuses the request for `url`."""
         status = answer.status
         # Nothing to ask for again where the host is named in the image's name anyway.
         place = f"{self.name} at {without_secrets(url)}"

@@ -1,0 +1,1 @@
+"""The remote cache: what builds derive from images, shared through a registry."""

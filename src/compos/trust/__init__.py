@@ -1,0 +1,1 @@
+"""Who must have signed what: keys, signatures of images, and what is believed of them."""
