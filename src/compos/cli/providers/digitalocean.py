@@ -1,0 +1,57 @@
+"""`compos push digitalocean`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from compos.cli.providers.options import push_options, push_to, show_call
+
+if TYPE_CHECKING:
+    from compos.api.push import PushOptions
+    from compos.cloud.model import Provider
+
+__all__ = ["push"]
+
+
+@click.command("digitalocean")
+@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
+@click.option("--region", metavar="REGION", required=True, help="Region, such as fra1.")
+@click.option(
+    "--bucket",
+    metavar="SPACE",
+    required=True,
+    help="Space that DigitalOcean fetches the disk from, in the same region.",
+)
+@click.option(
+    "--img-name",
+    metavar="NAME",
+    default="",
+    help="Exact name of the image [the file's name and 12 digits of its digest].",
+)
+@push_options
+def push(
+    sources: tuple[str, ...],
+    *,
+    push: PushOptions,
+    dry_run: bool,
+    as_json: bool,
+    region: str,
+    bucket: str,
+    img_name: str,
+) -> None:
+    """Make a custom image of DigitalOcean, and print its id.
+
+    Credentials are DIGITALOCEAN_TOKEN (or DIGITALOCEAN_ACCESS_TOKEN), and for the Space
+    SPACES_ACCESS_KEY_ID and SPACES_SECRET_ACCESS_KEY.
+    """
+
+    def connect(notes: Path) -> Provider:
+        from compos.cloud.digitalocean.session import connect as to_digitalocean
+
+        show = show_call if dry_run else None
+        return to_digitalocean(bucket=bucket, name=img_name, region=region, show=show)
+
+    push_to("digitalocean", sources, push, connect, as_json=as_json, dry_run=dry_run)

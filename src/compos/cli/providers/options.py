@@ -1,0 +1,234 @@
+"""Flags that all clouds share, and what they print."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+from compos.cli.reading import reading_options
+from compos.cli.settings import Settings, global_options, with_flags
+
+if TYPE_CHECKING:
+    from compos.api.options import LoadOptions
+    from compos.api.push import PushOptions
+    from compos.cloud.machine import Machine, MachineRequest, Machines
+    from compos.cloud.model import Provider
+
+__all__ = ["push_options", "push_to", "run_on", "run_options", "show_call"]
+
+Result = TypeVar("Result")
+
+_FLAGS = (
+    click.option(
+        "--dir",
+        "folder",
+        metavar="DIR",
+        default=".",
+        help="Folder for what is built [the current folder].",
+    ),
+    click.option("--size", metavar="SIZE", help="Disk size, if it is built: 512M, 2G."),
+    click.option("--no-check", is_flag=True, help="Push the disk even if it would not run there."),
+    click.option("--dry-run", is_flag=True, help="Print every call instead of making it."),
+    click.option("--json", "as_json", is_flag=True, help="Print the ids as JSON."),
+)
+
+
+def push_options(function: Callable[..., Result]) -> Callable[..., Result]:
+    """Add the flags of all pushes; the command gets them as `push`, `dry_run` and `as_json`."""
+
+    @wraps(function)
+    def command(
+        *,
+        settings: Settings,
+        reading: LoadOptions,
+        folder: str,
+        size: str | None,
+        no_check: bool,
+        **others: object,
+    ) -> Result:
+        from compos.api.build import BuildOptions
+        from compos.api.push import PushOptions
+        from compos.cli.build import disk_size
+
+        build = BuildOptions(
+            settings.trusted(reading), settings.images, folder=Path(folder), size=disk_size(size)
+        )
+        return function(push=PushOptions(build, check=not no_check), **others)
+
+    return global_options(reading_options(with_flags(command, _FLAGS)))
+
+
+def show_call(text: str) -> None:
+    """One line of a dry run."""
+    click.echo(text)
+
+
+def push_to(
+    provider: str,
+    sources: tuple[str, ...],
+    push: PushOptions,
+    connect: Callable[[Path], Provider],
+    *,
+    as_json: bool,
+    dry_run: bool,
+) -> None:
+    """Push, and print the image's id, or all ids as JSON."""
+    from compos.api.push import push as push_system
+    from compos.progress import notice
+
+    image, outcome = push_system(provider, sources, push, connect)
+    if dry_run:
+        return
+    for kind, id in outcome.pushed.ids.items():
+        notice(f"{kind}: {id}")
+    notice(f"{'found' if outcome.found else 'pushed'} {image.name} sha256:{image.digest}")
+    if as_json:
+        document = {
+            "provider": provider,
+            "name": image.name,
+            "digest": f"sha256:{image.digest}",
+            "id": outcome.pushed.id,
+            "ids": dict(outcome.pushed.ids),
+            "found": outcome.found,
+        }
+        click.echo(json.dumps(document))
+    else:
+        click.echo(outcome.pushed.id)
+
+
+def run_options(
+    *,
+    size: str,
+    zone: str = "",
+    size_flag: str = "--machine",
+    variables: tuple[str, str] = ("", ""),
+) -> Callable[[Callable[..., Result]], Callable[..., Result]]:
+    """Add the flags of all machines; the command gets them as `request`, `until_stopped`, `remove`,
+    `dry_run` and `as_json`. `size` and `zone` are defaults, which `variables` override."""
+    flags = (
+        click.argument("image", metavar="IMAGE"),
+        click.option("--name", metavar="NAME", help="Name of the machine [the image's]."),
+        click.option(
+            size_flag,
+            "size",
+            metavar="TYPE",
+            default=size,
+            envvar=variables[0] or None,
+            show_default=True,
+            help="Type of the machine" + (f" [{variables[0]}]." if variables[0] else "."),
+        ),
+        click.option(
+            "--zone",
+            metavar="ZONE",
+            default=zone,
+            envvar=variables[1] or None,
+            show_default=bool(zone),
+            help="Zone" + (f" [{variables[1]}]." if variables[1] else "."),
+        ),
+        click.option("--data", metavar="TEXT", help="User data for the machine."),
+        click.option(
+            "--data-file", type=click.Path(path_type=Path), metavar="FILE", help="From a file."
+        ),
+        click.option(
+            "--disk",
+            "disks",
+            multiple=True,
+            metavar="size=SIZE",
+            help="One more disk: size=10G; repeatable.",
+        ),
+        click.option("--no-public", is_flag=True, help="Without an address of the internet."),
+        click.option(
+            "--wait",
+            "until_stopped",
+            is_flag=True,
+            help="Wait until the machine has powered off, and print its console.",
+        ),
+        click.option(
+            "--rm", "remove", is_flag=True, help="Delete the machine at the end; implies --wait."
+        ),
+        click.option("--dry-run", is_flag=True, help="Print every call instead of making it."),
+        click.option("--json", "as_json", is_flag=True, help="Print the machine as JSON."),
+    )
+
+    def decorate(function: Callable[..., Result]) -> Callable[..., Result]:
+        @wraps(function)
+        def command(
+            *,
+            settings: Settings,
+            image: str,
+            name: str | None,
+            size: str,
+            zone: str,
+            data: str | None,
+            data_file: Path | None,
+            disks: tuple[str, ...],
+            no_public: bool,
+            **others: object,
+        ) -> Result:
+            from compos.cloud.machine import MachineRequest
+
+            if data and data_file:
+                raise click.UsageError("--data and --data-file cannot be combined")
+            content = data_file.read_bytes() if data_file else (data or "").encode()
+            request = MachineRequest(
+                image,
+                name or image.rpartition("/")[2],
+                size,
+                zone,
+                content,
+                "",
+                tuple(map(_gibibytes, disks)),
+                not no_public,
+            )
+            return function(request=request, **others)
+
+        return global_options(with_flags(command, flags))
+
+    return decorate
+
+
+def _gibibytes(text: str) -> int:
+    """The size of a disk, given as LinuxKit has it, in whole GiB."""
+    from compos.arithmetic import ceil_div
+    from compos.run.disks import parse_disk
+
+    size = parse_disk(text).size  # MiB
+    if not size:
+        raise click.UsageError(f"--disk needs a size, as in size=10G, not {text!r}")
+    return ceil_div(size, 1024)
+
+
+def run_on(
+    provider: str,
+    machines: Machines,
+    request: MachineRequest,
+    *,
+    until_stopped: bool,
+    remove: bool,
+    as_json: bool,
+    dry_run: bool,
+) -> None:
+    """Run a machine; print its id, or all of it as JSON, and its address."""
+    from compos.cloud.machine import run_machine
+    from compos.progress import notice
+
+    def show(machine: Machine) -> None:
+        if dry_run:
+            return
+        notice(f"{machine.name} runs at {machine.address or 'no address'}")
+        document = {"provider": provider, **machine._asdict()}
+        click.echo(json.dumps(document) if as_json else machine.id)
+
+    run_machine(
+        machines,
+        request,
+        show=show,
+        print_console=lambda text: click.echo(text, nl=False),
+        until_stopped=until_stopped or remove,
+        remove=remove,
+    )

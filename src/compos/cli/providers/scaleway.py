@@ -1,0 +1,60 @@
+"""`compos push scaleway`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from compos.cli.providers.options import push_options, push_to, show_call
+
+if TYPE_CHECKING:
+    from compos.api.push import PushOptions
+    from compos.cloud.model import Provider
+
+__all__ = ["push"]
+
+
+@click.command("scaleway")
+@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
+@click.option(
+    "--bucket",
+    metavar="NAME",
+    required=True,
+    help="Bucket of object storage, in the zone's region, that the disk is imported from.",
+)
+@click.option(
+    "--img-name",
+    metavar="NAME",
+    envvar="SCW_IMAGE_NAME",
+    default="",
+    help="Exact name of the image [the file's name and 12 digits of its digest].",
+)
+@click.option("--zone", metavar="ZONE", default="", help="Zone [SCW_DEFAULT_ZONE, fr-par-1].")
+@click.option("--project-id", metavar="ID", default="", help="Project [SCW_DEFAULT_PROJECT_ID].")
+@push_options
+def push(
+    sources: tuple[str, ...],
+    *,
+    push: PushOptions,
+    dry_run: bool,
+    as_json: bool,
+    bucket: str,
+    img_name: str,
+    zone: str,
+    project_id: str,
+) -> None:
+    """Make an image of Scaleway, and print its id.
+
+    Credentials are SCW_ACCESS_KEY and SCW_SECRET_KEY, or those of scw's configuration. LinuxKit's
+    builder machine is not needed: the disk is imported from a bucket, and removed from there again.
+    """
+
+    def connect(notes: Path) -> Provider:
+        from compos.cloud.scaleway.session import connect as to_scaleway
+
+        show = show_call if dry_run else None
+        return to_scaleway(bucket=bucket, name=img_name, zone=zone, project=project_id, show=show)
+
+    push_to("scaleway", sources, push, connect, as_json=as_json, dry_run=dry_run)

@@ -1,0 +1,1 @@
+"""DigitalOcean, by its REST API and Spaces."""

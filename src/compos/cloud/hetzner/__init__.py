@@ -1,0 +1,1 @@
+"""Hetzner Cloud, by its REST API and ssh."""

@@ -1,0 +1,1 @@
+"""Scaleway, by its REST APIs and its object storage."""

@@ -1,0 +1,1 @@
+"""vCenter, by its REST API."""
