@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from compos.errors import RunError
-from compos.run.boot import Boot, find_boot
+from compos.errors import ComposError, RunError
+from compos.run.boot import Boot, find_boot, network_boot
 from compos.run.disks import Disk
 
 
@@ -109,3 +109,36 @@ def test_what_is_missing_is_named(
     assert caught.value.id == "boot-missing"
     assert caught.value.place == str(tmp_path / missing)
     assert f"compos build -f {form} " in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("url", "seen", "uefi"),
+    [
+        ("http://localhost:8080/boot.ipxe", "http://10.0.2.2:8080/boot.ipxe", False),
+        ("http://127.0.0.1/boot.efi?x=1", "http://10.0.2.2/boot.efi?x=1", True),
+        ("http://[::1]:80/boot.efi", "http://10.0.2.2:80/boot.efi", True),
+        ("http://192.0.2.1/a/b.ipxe", "http://192.0.2.1/a/b.ipxe", False),
+        ("https://boot.example/b.efi", "https://boot.example/b.efi", True),
+    ],
+)
+def test_a_url_is_as_the_guest_sees_it(url: str, seen: str, uefi: bool) -> None:
+    assert network_boot(url) == Boot(Path("netboot"), uefi=uefi, url=seen)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://boot.example/boot.ipxe",
+        "http://me:hidden@boot.example/boot.efi",
+        "http://boot.example/a,hostfwd=tcp::22-:22",
+        "http://boot.example/boot.efi#x",
+        "http://b\u00f6\u00f6t.example/boot.efi",
+        "http:///boot.efi",
+        "http://boot.example/a b",
+    ],
+)
+def test_a_url_that_firmware_cannot_boot(url: str) -> None:
+    with pytest.raises(ComposError) as caught:
+        network_boot(url)
+    assert caught.value.id in ("netboot-url", "network-url")
+    assert "hidden" not in str(caught.value)

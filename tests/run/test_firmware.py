@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from compos.api.keys import new_keys
 from compos.errors import RunError
 from compos.run.firmware import Firmware, find_firmware
+from compos.trust.key_set import KeySet
 
 
 def install(share: Path, *names: str) -> None:
@@ -52,3 +54,31 @@ def test_none_names_the_package(tmp_path: Path, arch: str, package: str) -> None
             find_firmware(arch, given, tmp_path, tmp_path)
         assert caught.value.id == "firmware-missing"
         assert package in (caught.value.hint or "")
+
+
+def test_secure_boot_has_firmware_and_variables_of_its_own(tmp_path: Path) -> None:
+    new_keys(tmp_path / "keys")
+    keys = KeySet(tmp_path / "keys")
+    install(tmp_path / "share", "OVMF/OVMF_CODE_4M.fd", "OVMF/OVMF_CODE_4M.secboot.fd")
+    template = tmp_path / "share/OVMF/OVMF_VARS_4M.fd"
+    template.write_bytes(Path("/usr/share/OVMF/OVMF_VARS_4M.fd").read_bytes())
+    found = find_firmware("x86_64", None, tmp_path, tmp_path / "share", keys=keys)
+    variables = tmp_path / "efi-vars-secure.fd"
+    code = tmp_path / "share/OVMF/OVMF_CODE_4M.secboot.fd"
+    assert found == Firmware(code, variables, secure=True)
+    assert keys.certified("PK").certificate in variables.read_bytes()
+    # What the guest has changed stays.
+    variables.write_bytes(b"changed")
+    find_firmware("x86_64", None, tmp_path, tmp_path / "share", keys=keys)
+    assert variables.read_bytes() == b"changed"
+
+
+def test_secure_boot_without_what_it_needs(tmp_path: Path) -> None:
+    new_keys(tmp_path / "keys")
+    keys = KeySet(tmp_path / "keys")
+    install(tmp_path, "OVMF/OVMF_CODE_4M.secboot.fd", "OVMF/OVMF_VARS_4M.fd")
+    for arch, id in (("x86_64", "firmware-variables"), ("riscv64", "firmware-missing")):
+        with pytest.raises(RunError) as caught:
+            find_firmware(arch, None, tmp_path, tmp_path, keys=keys)
+        assert caught.value.id == id
+    assert not (tmp_path / "efi-vars-secure.fd").exists()

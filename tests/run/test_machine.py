@@ -88,7 +88,7 @@ def test_signals_reach_qemu(folder: Path, number: signal.Signals) -> None:
     [
         ([], "missing path"),
         (["qemu"], "Missing argument 'PATH'"),
-        (["gcp", "os"], "no back end 'gcp'"),
+        (["hyperkit", "os"], "no back end 'hyperkit'"),
         (["--kernel", "--iso", "os"], "--kernel and --iso cannot be combined"),
         (
             ["--data", "a", "--data-file", "b", "os"],

@@ -7,6 +7,7 @@ import os
 import socket
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,17 @@ from compos.errors import RunError
 from compos.image.store import Store
 from compos.run.disks import Disk
 from compos.run.network import Publish
-from compos.run.prepare import RunRequest, prepare
+from compos.run.prepare import RunRequest
+from compos.run.prepare import prepare as prepare_and_take
+from compos.run.qemu import Options, command_line
+
+
+def prepare(request: RunRequest) -> Options:
+    """The options; nothing runs with them, so that the state directory is free again."""
+    options = prepare_and_take(request)
+    assert options.slot is not None
+    options.slot.give_up()
+    return options
 
 
 @pytest.fixture
@@ -101,3 +112,39 @@ def test_a_state_folder_that_others_can_write_to_is_refused(
         prepare(request_)
     assert caught.value.id == "state-foreign"
     assert list(state.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("url", "change"),
+    [
+        ("http://localhost/boot.ipxe", {"uefi": True}),
+        ("http://localhost/boot.ipxe", {"arch": "aarch64"}),
+        ("http://localhost/boot.ipxe", {"networking": "tap,tap0"}),
+        ("http://localhost/boot.ipxe", {"networking": "none"}),
+        ("http://localhost/boot.efi", {"networking": "none"}),
+        ("http://localhost/boot.efi", {"firmware": Path("/usr/share/OVMF/OVMF_CODE.fd")}),
+    ],
+)
+def test_what_cannot_boot_from_the_network(
+    request_: RunRequest, tmp_path: Path, url: str, change: dict[str, Any]
+) -> None:
+    state = tmp_path / "none"
+    with pytest.raises(RunError) as caught:
+        prepare(replace(request_, url=url, state=state, **change))
+    assert caught.value.id == "netboot-firmware"
+    assert not state.exists()
+
+
+def test_a_url_is_told_to_the_bios_or_to_uefi(request_: RunRequest, tmp_path: Path) -> None:
+    asked = replace(request_, state=tmp_path / "state")
+    line = command_line(prepare(replace(asked, url="http://localhost:80/boot.ipxe")))
+    assert "user,id=t0,bootfile=http://10.0.2.2:80/boot.ipxe" in line
+    assert any("virtio-net-pci" in word and "romfile=" not in word for word in line)
+    for name in ("old", "new"):
+        options = prepare(replace(asked, url=f"http://localhost/{name}.efi"))
+        assert not any("bootfile" in word for word in command_line(options))
+    assert options.firmware
+    assert options.firmware.variables
+    variables = options.firmware.variables.read_bytes()
+    assert variables.count(b"http://10.0.2.2/new.efi\x7f\xff\4\0") == 1
+    assert b"old.efi" not in variables

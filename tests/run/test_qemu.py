@@ -13,13 +13,16 @@ from compos.errors import RunError
 from compos.run.boot import Boot
 from compos.run.disks import Disk
 from compos.run.firmware import Firmware
-from compos.run.network import Publish
+from compos.run.guests import Slot
+from compos.run.network import Publish, SharedNetwork, shared_network
 from compos.run.qemu import Options, command_line, find_qemu, guest_arch
+from compos.run.virtual_machine import HostFolder
 
 KERNEL = Boot(Path("os"), Path("os-kernel"), Path("os-initrd.img"), "quiet")
 ROOT = Boot(
     Path("os"), Path("os-kernel"), cmdline="quiet", disk=Disk(Path("os-squashfs.img"), format="raw")
 )
+SLOT = Slot("web", Path("run/web"), -1)
 BASE = Options(KERNEL, Path("state"), "52:54:00:12:34:56")
 
 
@@ -101,6 +104,47 @@ def text(options: Options) -> str:
             "-display none -chardev file,id=console,path=state/console.log -serial chardev:console -daemonize",
         ),
         (
+            replace(BASE, detached=True, slot=SLOT),
+            (
+                "-chardev socket,id=console,path=run/web/console.sock,server=on,wait=off,logfile=state/console.log "
+                "-serial chardev:console -qmp unix:run/web/qmp.sock,server=on,wait=off -daemonize"
+            ),
+        ),
+        (
+            replace(BASE, slot=SLOT),
+            "-nographic -serial mon:stdio -qmp unix:run/web/qmp.sock,server=on,wait=off",
+        ),
+        (
+            replace(BASE, slot=SLOT, exec=True),
+            (
+                "-device virtio-serial-pci "
+                "-chardev socket,id=channel0,path=run/web/exec0.sock,server=on,wait=off "
+                "-device virtserialport,chardev=channel0,name=org.compos.exec.0 -chardev socket,id=channel1,"
+            ),
+        ),
+        (replace(BASE, slot=SLOT, exec=True), "-append quiet compos.exec "),
+        (
+            replace(BASE, exec=True, boot=replace(KERNEL, uefi=True)),
+            # The command line of a program for UEFI is its own: it is signed.
+            "-append quiet -device",
+        ),
+        (replace(BASE, snapshot=True), " -snapshot"),
+        (replace(BASE, vsock=42), "-device vhost-vsock-pci,guest-cid=42"),
+        (
+            replace(BASE, networks=(SharedNetwork("239.192.1.2", 20000, "02:00:00:00:00:01"),)),
+            (
+                "-device virtio-net-pci,netdev=t1,romfile=,mac=02:00:00:00:00:01 "
+                "-netdev socket,id=t1,mcast=239.192.1.2:20000,localaddr=127.0.0.1"
+            ),
+        ),
+        (
+            replace(BASE, folders=(HostFolder(Path("/a,b"), "9p0"),)),
+            (
+                "-fsdev local,id=folder0,path=/a,,b,security_model=mapped-xattr "
+                "-device virtio-9p-pci,fsdev=folder0,mount_tag=9p0"
+            ),
+        ),
+        (
             replace(BASE, shares=(Path("a"), Path("b")), mem=512),
             (
                 "-object memory-backend-memfd,id=mem,size=512M,share=on -numa node,memdev=mem "
@@ -172,6 +216,11 @@ def test_qemu_accepts_it(tmp_path: Path) -> None:
         usb=True,
         no_reboot=True,
         devices=("virtio-balloon",),
+        folders=(HostFolder(tmp_path, "9p0"),),
+        networks=(shared_network("tests", "02:00:00:00:00:01"),),
+        snapshot=True,
+        exec=True,
+        slot=Slot("web", tmp_path, -1),
     )
     line = [
         *command_line(options),
@@ -183,7 +232,8 @@ def test_qemu_accepts_it(tmp_path: Path) -> None:
         "-serial",
         "null",
     ]
-    line.remove("-nographic")
+    for word in ("-nographic", "-serial", "mon:stdio"):
+        line.remove(word)
     done = subprocess.run(line, input=b"quit\n", capture_output=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
 

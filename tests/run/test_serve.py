@@ -316,6 +316,32 @@ def test_slow_clients_are_let_go(ask: Ask, port: int, monkeypatch: pytest.Monkey
             time.sleep(0.1)
 
 
+def test_clients_that_take_little_are_let_go(
+    port: int, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serve, "SEND_SECONDS", 0.5)
+    monkeypatch.setattr(serve, "MIN_RATE", 64 << 20)
+    (folder / "big").write_bytes(bytes(64 << 20))
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        connection.settimeout(10)
+        connection.sendall(get("/big"))
+        received, begin = 0, time.monotonic()
+        # A tenth of what is asked of it, at the most.
+        while piece := connection.recv(64 << 10):
+            received += len(piece)
+            time.sleep(max(0, begin + received / (6 << 20) - time.monotonic()))
+    assert received < 64 << 20
+
+
+def test_a_head_is_bounded_as_a_whole(ask: Ask) -> None:
+    """Each of its lines may be long, but not all of them."""
+    field = b"a: " + b"x" * 60_000 + b"\r\n"
+    answer = ask(b"GET /file HTTP/1.1\r\n" + field * 3, 5)
+    assert status(answer) == 431
+    assert ask(b"GET /file HTTP/1.1\r\n" + field + b"Connection: close\r\n\r\n").endswith(CONTENT)
+    assert status(ask(get("/file"))) == 200
+
+
 def test_connections_are_bounded(port: int, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     monkeypatch.setattr(serve, "MAX_CONNECTIONS", 3)
     with listen("127.0.0.1", 0, str(folder)) as server:

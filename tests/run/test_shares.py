@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from compos.errors import RunError
-from compos.run.shares import find_virtiofsd, start_shares, stop_shares
+from compos.run.daemons import stop_daemons
+from compos.run.shares import find_virtiofsd, start_shares
 
 LISTENS = """#!/usr/bin/env python3
 import socket, sys, time
@@ -57,7 +58,7 @@ def test_each_folder_has_a_daemon_that_listens(tmp_path: Path) -> None:
         assert (tmp_path / "virtiofs0").is_socket()
         assert (tmp_path / "virtiofs1").is_socket()
     finally:
-        stop_shares(daemons)
+        stop_daemons(daemons)
     assert all(daemon.poll() is not None for daemon in daemons)
 
 

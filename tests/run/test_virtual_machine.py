@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from compos.run.firmware import Firmware
 from compos.run.virtual_machine import (
     BUSES,
     Console,
@@ -55,6 +56,25 @@ DRIVE = Drive(Path("a,b"), "raw", bus="virtio")
         (
             replace(BASE, drives=(Drive(Path("x.iso"), cd=True, bus="scsi-cd"), DRIVE)),
             "-device virtio-blk-pci,drive=drive1,bootindex=2 ",
+        ),
+        (
+            replace(BASE, firmware=Firmware(Path("code"), Path("vars"), secure=True)),
+            ("-machine q35,smm=on -accel tcg,thread=single "),
+        ),
+        (
+            replace(BASE, firmware=Firmware(Path("code"), Path("vars"), secure=True)),
+            (
+                "file=code -drive if=pflash,unit=1,format=raw,file=vars "
+                "-global driver=cfi.pflash01,property=secure,value=on "
+                "-global ICH9-LPC.disable_s3=1 "
+            ),
+        ),
+        (
+            replace(BASE, tpm=Path("a,b")),
+            (
+                "-chardev socket,id=tpmchar,path=a,,b -tpmdev emulator,id=tpm,chardev=tpmchar "
+                "-device tpm-crb,tpmdev=tpm "
+            ),
         ),
         (
             replace(BASE, architecture="riscv64", drives=(Drive(Path("d"), index=0),)),

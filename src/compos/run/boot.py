@@ -1,15 +1,17 @@
 """What is booted: kernel and initrd, a root filesystem image, an ISO or a disk, found from a path
-(cli.md 4.2)."""
+(cli.md 4.2), or what is at a URL."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlunsplit
 
 from compos.errors import RunError
+from compos.http.address import web_address, without_secrets
 from compos.run.disks import Disk, named_format
 
-__all__ = ["KINDS", "Boot", "find_boot"]
+__all__ = ["KINDS", "Boot", "find_boot", "network_boot"]
 
 ROOT_IMAGES = ("squashfs", "erofs")
 KINDS = ("kernel", *ROOT_IMAGES, "iso")
@@ -21,7 +23,8 @@ class Boot:
     """What to boot. `prefix` names the state directory; a `disk` beside a `kernel` is its root
     filesystem.
 
-    `uefi`: the name says that only UEFI starts it.
+    `uefi`: the name says that only UEFI starts it. `url`, as the guest sees it, is what the
+    firmware fetches.
     """
 
     prefix: Path
@@ -31,6 +34,7 @@ class Boot:
     disk: Disk | None = None
     iso: Path | None = None
     uefi: bool = False
+    url: str = ""
 
 
 def find_boot(path: Path, *, kind: str = "") -> Boot:
@@ -61,6 +65,35 @@ def find_boot(path: Path, *, kind: str = "") -> Boot:
     if form and kind != "kernel":
         return _root_image(path, form)
     return _initrd(path)
+
+
+HOST = "10.0.2.2"
+"""This machine, as guests see it in QEMU's user network."""
+
+
+def network_boot(url: str) -> Boot:
+    """Boot what is at `url`: a UEFI program (`.efi`), or what iPXE takes. `localhost` is this
+    machine. Raises `RunError` (`netboot-url`) and `AddressError`."""
+    parts = web_address(url)
+    if not url.isascii() or "," in url or parts.username is not None or parts.fragment:
+        raise RunError(
+            "netboot-url",
+            "firmware cannot boot from this address",
+            place=without_secrets(url),
+            hint="Write http://HOST[:PORT]/PATH, without commas, password and fragment.",
+        )
+    uefi = parts.path.endswith(".efi")
+    if parts.scheme != "http" and not uefi:
+        raise RunError(
+            "netboot-url",
+            "QEMU's iPXE cannot fetch anything over TLS",
+            place=without_secrets(url),
+            hint="Use http, or boot a UEFI program (.efi).",
+        )
+    if parts.hostname in ("localhost", "127.0.0.1", "::1"):
+        port = f":{parts.port}" if parts.port else ""
+        parts = parts._replace(netloc=f"{HOST}{port}")
+    return Boot(Path("netboot"), uefi=uefi, url=urlunsplit(parts))
 
 
 def _iso(path: Path) -> Boot:

@@ -8,9 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from compos.errors import RunError
 from compos.output.place import put_file
+
+if TYPE_CHECKING:
+    from compos.trust.key_set import KeySet
 
 __all__ = ["Firmware", "find_firmware"]
 
@@ -34,6 +38,16 @@ KNOWN = {
         ("qemu/edk2-riscv-code.fd", "qemu/edk2-riscv-vars.fd"),
     ),
 }
+SECURE = {
+    "x86_64": (
+        ("OVMF/OVMF_CODE_4M.secboot.fd", "OVMF/OVMF_VARS_4M.fd"),
+        ("OVMF/OVMF_CODE.secboot.fd", "OVMF/OVMF_VARS.fd"),
+        ("edk2/ovmf/OVMF_CODE.secboot.fd", "edk2/ovmf/OVMF_VARS.fd"),
+        ("edk2/x64/OVMF_CODE.secboot.4m.fd", "edk2/x64/OVMF_VARS.4m.fd"),
+    ),
+    "aarch64": (("AAVMF/AAVMF_CODE.secboot.fd", "AAVMF/AAVMF_VARS.fd"),),
+}
+"""Firmware that can check what it starts, with variables that hold no keys yet."""
 PACKAGES = {"x86_64": "ovmf", "aarch64": "qemu-efi-aarch64", "riscv64": "qemu-efi-riscv64"}
 
 
@@ -43,14 +57,27 @@ class Firmware:
 
     code: Path
     variables: Path | None = None
+    secure: bool = False
+    """Whether only the firmware, in system management mode, may write the variables."""
 
 
-def find_firmware(arch: str, given: Path | None, state: Path, share: Path = SHARE) -> Firmware:
+def find_firmware(
+    arch: str,
+    given: Path | None,
+    state: Path,
+    share: Path = SHARE,
+    *,
+    keys: KeySet | None = None,
+    url: str = "",
+) -> Firmware:
     """The firmware `given`, else the first that is installed, its variables kept in
     `state/efi-vars.fd`.
 
-    A given image has no variables that last: it may be one that carries its own. Raises `RunError`
-    (`firmware-missing`).
+    With `keys`, it is one that enforces Secure Boot, and these keys are enrolled in the variables,
+    which are then kept in `state/efi-vars-secure.fd`. With a `url`, the variables are new ones, in
+    `state/efi-vars-netboot.fd`, and say that the program there is booted. A given image has no
+    variables that last: it may be one that carries its own. Raises `RunError` (`firmware-missing`,
+    `firmware-variables`).
     """
     if given:
         if not given.is_file():
@@ -61,15 +88,35 @@ def find_firmware(arch: str, given: Path | None, state: Path, share: Path = SHAR
                 hint=_hint(arch),
             )
         return Firmware(given)
-    for code, template in KNOWN[arch]:
+    for code, template in SECURE.get(arch, ()) if keys else KNOWN[arch]:
         if (share / code).is_file() and (share / template).is_file():
-            variables = state / "efi-vars.fd"
-            if not variables.exists():
-                put_file(variables, (share / template).read_bytes(), secret=True)
-            return Firmware(share / code, variables)
-    raise RunError(
-        "firmware-missing", f"no UEFI firmware for {arch} is installed", hint=_hint(arch)
-    )
+            kind = "-netboot" if url else "-secure" if keys else ""
+            variables = state / f"efi-vars{kind}.fd"
+            if url or not variables.exists():
+                put_file(variables, _variables(share / template, keys, url), secret=True)
+            return Firmware(share / code, variables, secure=keys is not None)
+    kind = "UEFI firmware with Secure Boot" if keys else "UEFI firmware"
+    raise RunError("firmware-missing", f"no {kind} for {arch} is installed", hint=_hint(arch))
+
+
+def _variables(template: Path, keys: KeySet | None, url: str) -> bytes:
+    data = template.read_bytes()
+    if keys is None and not url:
+        return data
+    from compos.boot.enrolment import enrolled
+    from compos.boot.load_option import only_url
+    from compos.boot.variable_store import with_variables
+
+    try:
+        data = enrolled(data, keys) if keys else data
+        return with_variables(data, only_url(url)) if url else data
+    except ValueError as error:
+        raise RunError(
+            "firmware-variables",
+            f"nothing can be added to the firmware's variables: {error}",
+            place=str(template),
+            hint="Use the variables that Debian's package of the firmware has.",
+        ) from error
 
 
 def _hint(arch: str) -> str:

@@ -1,6 +1,6 @@
 """A running guest: started, waited for, ended.
 
-May touch: starts QEMU and virtiofsd; while it waits, this process's signal handlers and the
+May touch: starts QEMU, virtiofsd and swtpm; while it waits, this process's signal handlers and the
 settings of the terminal.
 """
 
@@ -17,8 +17,11 @@ from dataclasses import dataclass
 from types import FrameType, TracebackType
 
 from compos.errors import RunError
+from compos.run.daemons import Daemon, stop_daemons
+from compos.run.guests import Slot
 from compos.run.qemu import Options, command_line
-from compos.run.shares import start_shares, stop_shares
+from compos.run.shares import start_shares
+from compos.run.tpm import start_tpm
 
 __all__ = ["Machine", "launch"]
 
@@ -31,8 +34,10 @@ class Machine:
     it is ended."""
 
     process: subprocess.Popen[bytes]
-    daemons: tuple[subprocess.Popen[bytes], ...] = ()
+    daemons: tuple[Daemon, ...] = ()
     """What serves it: they end with it."""
+    slot: Slot | None = None
+    """What says that it runs; None for a detached guest, whose slot goes on."""
 
     def __enter__(self) -> Machine:
         return self
@@ -59,24 +64,59 @@ class Machine:
         if self.process.poll() is None:
             self.process.terminate()
             self.process.wait()
-        stop_shares(self.daemons)
+        stop_daemons(self.daemons)
+        if self.slot:
+            self.slot.give_up()
 
 
 def launch(options: Options) -> Machine:
-    """Start QEMU and what serves its shares. Raises `RunError` (`qemu-failed`, and what
-    `start_shares` raises).
+    """Start QEMU, what serves its shares, and its TPM. Raises `RunError` (`qemu-failed`, and what
+    `start_shares` and `start_tpm` raise).
 
     The process of a detached guest ends, with status 0, as soon as the guest runs; the guest goes
     on.
     """
-    daemons = tuple(start_shares(options.virtiofsd, options.shares, options.state))
+    locks = [link.lock for link in options.links if link.lock >= 0]
+    slot = options.slot
+    if slot:
+        locks.append(slot.lock)
+    daemons: tuple[Daemon, ...] = ()
     try:
-        return Machine(subprocess.Popen(command_line(options)), () if options.detached else daemons)
+        daemons = tuple(start_shares(options.virtiofsd, options.shares, options.state))
+        if options.swtpm:
+            daemons = (*daemons, start_tpm(options.swtpm, options.state))
+        process = subprocess.Popen(command_line(options), pass_fds=locks)
+        if options.detached:
+            return _detached(process, slot)
+        return Machine(process, daemons, slot)
+    except RunError:
+        stop_daemons(daemons)
+        _give_up(slot)
+        raise
     except OSError as error:
-        stop_shares(daemons)
+        stop_daemons(daemons)
+        _give_up(slot)
         raise RunError(
             "qemu-failed", f"QEMU cannot be started: {error.strerror}", place=options.qemu
         ) from error
+    finally:
+        for link in options.links:
+            link.release()
+
+
+def _detached(process: subprocess.Popen[bytes], slot: Slot | None) -> Machine:
+    """Wait until the guest runs by itself, or cannot."""
+    failed = process.wait() != 0
+    if failed:
+        _give_up(slot)
+    elif slot:
+        slot.release()
+    return Machine(process)
+
+
+def _give_up(slot: Slot | None) -> None:
+    if slot:
+        slot.give_up()
 
 
 @contextmanager

@@ -6,6 +6,7 @@ May touch: the state directory; ports of this machine, to see that they are free
 from __future__ import annotations
 
 import errno
+import hashlib
 import ipaddress
 import os
 import re
@@ -16,7 +17,16 @@ from pathlib import Path
 from compos.errors import RunError
 from compos.output.place import put_file
 
-__all__ = ["Publish", "check_free", "mac_address", "parse_networking", "parse_publish"]
+__all__ = [
+    "LOOPBACK",
+    "Publish",
+    "SharedNetwork",
+    "check_free",
+    "mac_address",
+    "parse_networking",
+    "parse_publish",
+    "shared_network",
+]
 
 LOOPBACK = "127.0.0.1"
 
@@ -52,6 +62,34 @@ def _syntax(text: str, reason: str) -> RunError:
         f"--publish {text}: {reason}",
         hint="Write it as --publish 8080:80, or --publish 0.0.0.0:8080:80/udp.",
     )
+
+
+@dataclass(frozen=True, slots=True)
+class SharedNetwork:
+    """A network of any number of guests: each frame is a datagram to a multicast group that does
+    not leave this machine. `mac` is the address of the guest's card."""
+
+    group: str
+    port: int
+    mac: str
+
+
+def shared_network(name: str, mac: str) -> SharedNetwork:
+    """The network that every guest of this user has under `name`. Raises `RunError`
+    (`network-name`).
+
+    Group and port follow from both: the organisation-local scope (RFC 2365), and the ports that
+    programs do not get by themselves.
+    """
+    if not re.fullmatch(r"[\w.-]{1,64}", name, re.ASCII):
+        raise RunError(
+            "network-name",
+            f"{name!r} cannot be the name of a network",
+            hint="Use up to 64 letters, digits and any of - . _",
+        )
+    digest = hashlib.sha256(f"{os.geteuid()} {name}".encode()).digest()
+    port = 10000 + int.from_bytes(digest[3:5], "big") % 20000
+    return SharedNetwork(f"239.192.{digest[0]}.{digest[1]}", port, mac)
 
 
 def check_free(rules: tuple[Publish, ...]) -> None:
@@ -113,10 +151,10 @@ def parse_networking(text: str) -> str:
     )
 
 
-def mac_address(state: Path) -> str:
-    """The guest's address, kept in the state directory: random, locally administered, unicast.
-    Raises `ComposError`."""
-    path = state / "mac-addr"
+def mac_address(state: Path, card: int = 0) -> str:
+    """The address of the guest's network card `card`, kept in the state directory: random, locally
+    administered, unicast. Raises `ComposError`."""
+    path = state / f"mac-addr{card or ''}"
     if path.exists():
         text = path.read_text().strip()
         if not re.fullmatch(r"[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}", text):

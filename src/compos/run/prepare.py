@@ -7,23 +7,35 @@ machine, KVM.
 
 from __future__ import annotations
 
-import os
 import platform
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from compos.arithmetic import align_up
 from compos.errors import RunError
 from compos.run.accel import choose_accel
-from compos.run.boot import Boot, find_boot
+from compos.run.boot import Boot, find_boot, network_boot
 from compos.run.disks import Disk, make_disks
 from compos.run.firmware import find_firmware
+from compos.run.guests import Record, Slot, guests, take_slot
+from compos.run.links import take_links
 from compos.run.metadata import write_metadata
-from compos.run.network import Publish, check_free, mac_address
+from compos.run.network import (
+    Publish,
+    SharedNetwork,
+    check_free,
+    mac_address,
+    shared_network,
+)
 from compos.run.qemu import Options, find_qemu, guest_arch
 from compos.run.shares import find_virtiofsd
+from compos.run.state import make_state
+from compos.run.tpm import find_swtpm
+from compos.run.virtual_machine import HostFolder
+from compos.trust.key_set import KeySet
 
 if TYPE_CHECKING:
     from compos.image.store import Store
@@ -39,12 +51,17 @@ class RunRequest:
     """What a user says; empty means: the usual one. `store` returns the one that has the KVM
     probe's verdict, and may raise `ImageError`; `mem` is in MiB.
 
-    `firmware` names one and asks for UEFI; `uefi` alone takes the system's. `metadata` goes onto a
-    CD.
+    `firmware` names one and asks for UEFI; `uefi` alone takes the system's. `secure_boot` is a
+    folder of keys, and asks for a firmware that has them enrolled and starts nothing else.
+    With a `url` the machine boots from the network, and `path` means nothing. `metadata` goes onto
+    a CD. Each of `links` is the folder of a cable to another guest, each of `networks` the name of
+    a network of several. `folders` are shared by 9p, `shares` by virtiofs. `name` is what the guest
+    is called while it runs. With `exec` commands can be run in it.
     """
 
     path: Path
     store: Callable[[], Store]
+    url: str = ""
     kind: str = ""
     arch: str = ""
     accel: str = ""
@@ -56,22 +73,31 @@ class RunRequest:
     metadata: bytes = b""
     publish: tuple[Publish, ...] = ()
     networking: str = "user"
+    links: tuple[Path, ...] = ()
     uefi: bool = False
     firmware: Path | None = None
+    secure_boot: Path | None = None
     gui: bool = False
     usb: bool = False
     no_reboot: bool = False
     devices: tuple[str, ...] = ()
     shares: tuple[Path, ...] = ()
     virtiofsd: str = ""
+    tpm: bool = False
+    networks: tuple[str, ...] = ()
+    folders: tuple[Path, ...] = ()
+    vsock: int | None = None
+    snapshot: bool = False
     detached: bool = False
+    exec: bool = False
+    name: str = ""
 
 
 def prepare(request: RunRequest) -> Options:
     """Check `request`, make its state directory, disks and address, and choose the accelerator.
     Raises `RunError`."""
     arch = guest_arch(request.arch or platform.machine())
-    boot = find_boot(request.path, kind=request.kind)
+    boot = network_boot(request.url) if request.url else find_boot(request.path, kind=request.kind)
     if request.publish and request.networking != "user":
         raise RunError(
             "publish-networking",
@@ -80,6 +106,8 @@ def prepare(request: RunRequest) -> Options:
             hint="Remove --networking, or connect to the guest at its own address.",
         )
     _check_memory(boot, request.mem)
+    if boot.url:
+        _check_network(request, boot, arch)
     if request.gui and request.detached:
         raise RunError(
             "detached-gui",
@@ -88,23 +116,23 @@ def prepare(request: RunRequest) -> Options:
         )
     program = find_qemu(arch, request.qemu)
     virtiofsd = find_virtiofsd(program, request.virtiofsd) if request.shares else ""
+    swtpm = find_swtpm(arch) if request.tpm else ""
     check_free(request.publish)
     state = request.state or boot.prefix.with_name(f"{boot.prefix.name}-state")
-    state.parent.mkdir(parents=True, exist_ok=True)
-    # The guest's console, its disks and its metadata are the user's own.
-    state.mkdir(mode=0o700, exist_ok=True)
-    _check_owner(state)
+    make_state(state)
     # Only PCs have a BIOS; a kernel that QEMU loads itself needs neither.
     uefi = (
         request.uefi
         or bool(request.firmware)
+        or bool(request.secure_boot)
         or boot.uefi
         or (boot.kernel is None and arch != "x86_64")
     )
+    keys = KeySet(request.secure_boot) if request.secure_boot else None
     metadata = state / "data.iso" if request.metadata else None
     if metadata:
         write_metadata(request.metadata, metadata)
-    return Options(
+    options = Options(
         boot,
         state,
         None if request.networking == "none" else mac_address(state),
@@ -115,29 +143,103 @@ def prepare(request: RunRequest) -> Options:
         metadata=metadata,
         publish=request.publish,
         networking=request.networking,
-        firmware=find_firmware(arch, request.firmware, state) if uefi else None,
+        firmware=find_firmware(arch, request.firmware, state, keys=keys, url=boot.url)
+        if uefi
+        else None,
         gui=request.gui,
         usb=request.usb,
         no_reboot=request.no_reboot,
         devices=request.devices,
         shares=request.shares,
         virtiofsd=virtiofsd,
+        swtpm=swtpm,
         detached=request.detached,
         qemu=program,
         accel=choose_accel(program, boot.kernel, arch, request.store, asked=request.accel),
+        networks=_networks(request, state),
+        folders=_folders(request.folders),
+        vsock=request.vsock,
+        snapshot=request.snapshot,
+        exec=request.exec,
+    )
+    _check_free_state(state)
+    # Last: what has been taken is given back only by `launch`.
+    slot = take_slot(request.name, boot.prefix.name)
+    try:
+        slot.write(_record(slot, request, options))
+        links = take_links(
+            [(folder, mac_address(state, card)) for card, folder in enumerate(request.links, 1)]
+        )
+    except BaseException:
+        slot.give_up()
+        raise
+    return replace(options, slot=slot, links=links)
+
+
+def _check_free_state(state: Path) -> None:
+    """Two guests would share their disks, addresses and console."""
+    for guest in guests():
+        if guest.runs and guest.record.state == str(state.absolute()):
+            raise RunError(
+                "state-in-use",
+                f"the guest {guest.record.name} is running with this state directory",
+                place=str(state),
+                hint=f"End it with compos stop {guest.record.name}, or name another one with "
+                "--state.",
+            )
+
+
+def _networks(request: RunRequest, state: Path) -> tuple[SharedNetwork, ...]:
+    first = len(request.links) + 1
+    return tuple(
+        shared_network(name, mac_address(state, card))
+        for card, name in enumerate(request.networks, first)
     )
 
 
-def _check_owner(state: Path) -> None:
-    """What others put there, a link for a disk, QEMU would write to."""
-    status = state.stat()
-    if status.st_uid not in (0, os.geteuid()) or status.st_mode & 0o002:
+def _folders(paths: tuple[Path, ...]) -> tuple[HostFolder, ...]:
+    for path in paths:
+        if not path.is_dir():
+            raise RunError("share-missing", "the folder to share does not exist", place=str(path))
+    return tuple(HostFolder(path.absolute(), f"9p{number}") for number, path in enumerate(paths))
+
+
+def _record(slot: Slot, request: RunRequest, options: Options) -> Record:
+    return Record(
+        slot.name,
+        str(request.path.absolute()),
+        str(options.state.absolute()),
+        options.arch,
+        options.mem,
+        options.cpus,
+        time.time(),
+        console=str(options.console.absolute()) if options.detached else "",
+        publish=tuple(
+            f"{rule.address}:{rule.host}:{rule.guest}/{rule.protocol}" for rule in options.publish
+        ),
+        exec=options.exec,
+    )
+
+
+def _check_network(request: RunRequest, boot: Boot, arch: str) -> None:
+    """What boots from the network is told where, in ways that not every machine has."""
+    bios = not boot.uefi
+    reason = ""
+    if bios and (arch != "x86_64" or request.uefi or request.firmware or request.secure_boot):
+        reason = "UEFI firmware boots only programs, whose names end in .efi"
+    elif bios and request.networking != "user":
+        reason = "only QEMU's user network tells iPXE what to boot"
+    elif request.firmware:
+        reason = "firmware that is given has no variables that say what to boot"
+    elif request.networking == "none":
+        reason = "there is no network"
+    if reason:
         raise RunError(
-            "state-foreign",
-            "other users can write to the state folder",
-            place=str(state),
-            hint="Choose another folder with --state, or make it writable only for you: chown, "
-            "chmod o-w.",
+            "netboot-firmware",
+            reason,
+            place=boot.url,
+            hint="Boot /boot.ipxe with the BIOS, /boot.efi with UEFI, and remove --fw and "
+            "--networking.",
         )
 
 

@@ -14,12 +14,17 @@ from compos.errors import RunError
 from compos.run.boot import Boot
 from compos.run.disks import Disk
 from compos.run.firmware import Firmware
-from compos.run.network import Publish
+from compos.run.guests import Slot
+from compos.run.links import Link
+from compos.run.network import Publish, SharedNetwork
 from compos.run.shares import socket_path
+from compos.run.tpm import tpm_socket
 from compos.run.virtual_machine import (
     ARCHITECTURES,
+    Channel,
     Console,
     Drive,
+    HostFolder,
     VirtualMachine,
     arguments,
 )
@@ -30,6 +35,12 @@ CD_INDEX = 2
 """Where QEMU puts the first CD; disks leave it out."""
 
 
+EXEC_WORD = "compos.exec"
+"""What init finds on the kernel's command line where it is to run commands of the host's."""
+EXEC_CHANNEL = "org.compos.exec"
+EXEC_CHANNELS = 4
+"""Commands that run at the same time."""
+
 NICKNAMES = {"amd64": "x86_64", "arm64": "aarch64"}
 
 
@@ -38,8 +49,10 @@ class Options:
     """Everything that decides the command line. `mem` is in MiB; `accel` is QEMU's name, or several
     with colons.
 
-    `shares` are folders that the guest may mount, served by the program `virtiofsd`. A `detached`
-    guest goes on without us.
+    `shares` are folders that the guest may mount, served by the program `virtiofsd`; with the
+    program `swtpm` it has a TPM. `folders` are shared by 9p. A `detached` guest goes on without us.
+    In the folder of its `slot` are the sockets by which it is controlled; with `exec` commands can
+    be run in it.
     """
 
     boot: Boot
@@ -53,6 +66,8 @@ class Options:
     metadata: Path | None = None
     publish: tuple[Publish, ...] = ()
     networking: str = "user"
+    links: tuple[Link, ...] = ()
+    networks: tuple[SharedNetwork, ...] = ()
     firmware: Firmware | None = None
     gui: bool = False
     usb: bool = False
@@ -60,7 +75,13 @@ class Options:
     devices: tuple[str, ...] = ()
     shares: tuple[Path, ...] = ()
     virtiofsd: str = ""
+    folders: tuple[HostFolder, ...] = ()
+    vsock: int | None = None
+    swtpm: str = ""
+    snapshot: bool = False
     detached: bool = False
+    exec: bool = False
+    slot: Slot | None = None
     qemu: str = ""
 
     @property
@@ -113,7 +134,10 @@ def virtual_machine(options: Options) -> VirtualMachine:
     cmdline = boot.cmdline
     if boot.disk and not boot.initrd:
         cmdline = f"{cmdline} root={ARCHITECTURES[options.arch].disk}".strip()
+    if options.exec and boot.kernel and not boot.uefi:
+        cmdline = f"{cmdline} {EXEC_WORD}".strip()
     console: Console | Path = Console.WINDOW if options.gui else Console.TERMINAL
+    slot = options.slot
     return VirtualMachine(
         options.arch,
         options.qemu,
@@ -127,15 +151,32 @@ def virtual_machine(options: Options) -> VirtualMachine:
         drives=_drives(options),
         boot_order="d" if boot.iso else "",
         networking=options.networking,
+        bootfile="" if boot.uefi else boot.url,
         publish=options.publish,
         mac=options.mac,
+        links=options.links,
+        networks=options.networks,
+        folders=options.folders,
+        vsock=options.vsock,
         shares=tuple(socket_path(options.state, number) for number in range(len(options.shares))),
+        tpm=tpm_socket(options.state) if options.swtpm else None,
         console=options.console if options.detached else console,
+        console_socket=slot.console if slot and options.detached else None,
+        monitor=slot.monitor if slot else None,
+        channels=_channels(slot) if slot and options.exec else (),
+        snapshot=options.snapshot,
         usb=options.usb,
         reboot=not options.no_reboot,
         devices=options.devices,
         detached=options.detached,
         pid_file=options.pid_file,
+    )
+
+
+def _channels(slot: Slot) -> tuple[Channel, ...]:
+    return tuple(
+        Channel(f"{EXEC_CHANNEL}.{number}", slot.exec_socket(number))
+        for number in range(EXEC_CHANNELS)
     )
 
 

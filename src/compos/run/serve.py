@@ -1,5 +1,4 @@
-"""A folder over HTTP: who may connect, how long they may take, and what is answered (reference
-cli.md 6.1).
+"""A folder or a system over HTTP: who may connect, how long they may take, and what is answered.
 
 May touch: the folder (reading), a socket. Nothing outside of the folder is served, wherever links
 in it lead, and nothing but regular files and folders. Requests follow RFC 9112, ranges and
@@ -15,13 +14,18 @@ import threading
 import time
 from contextlib import suppress
 from http import HTTPStatus
+from http.client import HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from compos.errors import RunError
-from compos.run.served import Found, find, listing, parse_range, unchanged
+from compos.run.netboot import Netboot
+from compos.run.served import Folder, Found, Page, find, listing, parse_range, unchanged
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
 
 __all__ = ["listen", "parse_address"]
 
@@ -33,10 +37,20 @@ REQUEST_SECONDS = 30
 connections end then, too."""
 
 SEND_SECONDS = 60
-"""For a piece of the answer to be taken."""
+"""For an answer to be taken, and one more for each `MIN_RATE` bytes of it."""
+
+MIN_RATE = 16 << 10
+"""Bytes that a client takes in a second at the least, in the mean."""
+
+SEND_PIECE = 256 << 10
+"""Bytes between two looks at the clock."""
 
 LINGER_SECONDS = 5
 """For a client to stop sending after it was answered."""
+
+MAX_HEAD = 128 << 10
+"""Bytes of a request's first line and fields together: http.server alone would take 6 MB, times the
+number of connections."""
 
 MAX_BODY = 1 << 20
 """Bytes of a request's body that are read and dropped; a connection with a longer one, or one of
@@ -60,8 +74,30 @@ def parse_address(text: str) -> tuple[str, int]:
     return (host.strip("[]") if colon else "127.0.0.1"), int(port)
 
 
-def listen(host: str, port: int, directory: str) -> ThreadingHTTPServer:
-    """A server of `directory`, listening. Raises `RunError` (`serve-folder`, `serve-address`)."""
+def listen(
+    host: str,
+    port: int,
+    directory: str | None,
+    *,
+    boot: Netboot | None = None,
+    tls: SSLContext | None = None,
+) -> ThreadingHTTPServer:
+    """A server of `directory`, if there is one, and in front of it of what machines boot; it
+    listens, with `tls` to nothing else. Raises `RunError` (`serve-folder`, `serve-address`)."""
+    root = None if directory is None else _folder(directory)
+    try:
+        return _Server(host, port, root, boot, tls)
+    except (OSError, ValueError, TypeError) as error:
+        reason = (getattr(error, "strerror", None) or str(error)).lower()
+        raise RunError(
+            "serve-address",
+            f"cannot listen: {reason}",
+            place=f"{host}:{port}",
+            hint="Choose another --port.",
+        ) from error
+
+
+def _folder(directory: str) -> Path:
     try:
         root = Path(directory).resolve(strict=True)
         usable = root.is_dir()
@@ -74,21 +110,19 @@ def listen(host: str, port: int, directory: str) -> ThreadingHTTPServer:
             place=directory,
             hint="Choose another --directory.",
         )
-    try:
-        return _Server(host, port, root)
-    except (OSError, ValueError, TypeError) as error:
-        reason = (getattr(error, "strerror", None) or str(error)).lower()
-        raise RunError(
-            "serve-address",
-            f"cannot listen: {reason}",
-            place=f"{host}:{port}",
-            hint="Choose another --port.",
-        ) from error
+    return root
 
 
 class _Server(ThreadingHTTPServer):
-    def __init__(self, host: str, port: int, root: Path) -> None:
-        self.root = root
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        root: Path | None,
+        boot: Netboot | None,
+        tls: SSLContext | None,
+    ) -> None:
+        self.root, self._boot, self._tls = root, boot, tls
         self._places = threading.BoundedSemaphore(MAX_CONNECTIONS)
         if ":" in host:
             self.address_family = socket.AF_INET6
@@ -113,6 +147,24 @@ class _Server(ThreadingHTTPServer):
         finally:
             self._places.release()
 
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        """Answer a connection, behind a TLS handshake if that is asked for: here, so that a client
+        who is slow at it takes only a place of its own."""
+        if self._tls is None:
+            super().finish_request(request, client_address)
+            return
+        request.settimeout(REQUEST_SECONDS)
+        with self._tls.wrap_socket(request, server_side=True) as secured:
+            super().finish_request(secured, client_address)
+            with suppress(OSError):
+                secured.shutdown(socket.SHUT_WR)
+
+    def find(self, path: str) -> Found | Folder | Page | str | None:
+        """What the `path` of a URL means: something to boot, or what the folder has."""
+        if self._boot and (found := self._boot.find(path)):
+            return found
+        return find(self.root, path) if self.root else None
+
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Clients that go away are no news; a fault of ours is one line."""
         error = sys.exception()
@@ -121,11 +173,12 @@ class _Server(ThreadingHTTPServer):
 
 
 class _Arriving(io.RawIOBase):
-    """What a client sends, with an end to how long it may take in all."""
+    """What a client sends, with an end to how long it may take, and how much it may be, in all."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
         self.until = 0.0
+        self.room = 0
 
     def readable(self) -> bool:
         return True
@@ -134,8 +187,12 @@ class _Arriving(io.RawIOBase):
         left = self.until - time.monotonic()
         if left <= 0:
             raise TimeoutError
+        if self.room <= 0:
+            raise HTTPException("the request is too long")
         self._connection.settimeout(left)
-        return self._connection.recv_into(buffer)
+        count = self._connection.recv_into(memoryview(buffer)[: self.room])
+        self.room -= count
+        return count
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -158,6 +215,7 @@ class _Handler(BaseHTTPRequestHandler):
     def handle_one_request(self) -> None:
         """One request, all of which has to arrive in time."""
         self._arriving.until = time.monotonic() + REQUEST_SECONDS
+        self._arriving.room = MAX_HEAD
         super().handle_one_request()
 
     def do_GET(self) -> None:
@@ -171,7 +229,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self) -> None:
         target = _origin_form(self.path)
-        found = find(self.server.root, target.partition("?")[0])
+        found = self.server.find(target.partition("?")[0])
         if found is None:
             self.send_error(HTTPStatus.NOT_FOUND, "File not found")
         elif isinstance(found, str):
@@ -180,11 +238,11 @@ class _Handler(BaseHTTPRequestHandler):
         elif isinstance(found, Found):
             with found.stream:
                 self._file(found)
-        else:
-            page = listing(self.server.root, found)
-            self._head(HTTPStatus.OK, len(page), {"Content-Type": "text/html; charset=utf-8"})
-            if self.command != "HEAD":
-                self.wfile.write(page)
+        elif isinstance(found, Page):
+            self._page(found)
+        elif self.server.root:
+            text = listing(self.server.root, found)
+            self._page(Page(text, "text/html; charset=utf-8"))
 
     do_HEAD = do_POST = do_PUT = do_DELETE = do_PATCH = do_OPTIONS = do_GET  # noqa: N815  names that the base class looks for
 
@@ -201,6 +259,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = self._is_endless = True
             return True
         left = int(length)
+        self._arriving.room = MAX_BODY + MAX_HEAD  # with what is behind it
         while left:
             piece = self.rfile.read1(min(left, 1 << 16))
             if not piece:
@@ -215,8 +274,14 @@ class _Handler(BaseHTTPRequestHandler):
         with suppress(OSError):
             self.connection.shutdown(socket.SHUT_WR)
             self._arriving.until = time.monotonic() + LINGER_SECONDS
+            self._arriving.room = sys.maxsize
             while self.rfile.read1(1 << 16):
                 pass
+
+    def _page(self, page: Page) -> None:
+        self._head(HTTPStatus.OK, len(page.content), {"Content-Type": page.type})
+        if self.command != "HEAD":
+            self.wfile.write(page.content)
 
     def _file(self, found: Found) -> None:
         if unchanged(found, self.headers):
@@ -241,8 +306,24 @@ class _Handler(BaseHTTPRequestHandler):
             return
         # No more than was announced, though the file may have grown; when it has shrunk, only the
         # connection's end says so.
-        if self.connection.sendfile(found.stream, part.start, len(part)) < len(part):
+        if self._send(found, part) < len(part):
             self.close_connection = True
+
+    def _send(self, found: Found, part: range) -> int:
+        """Send bytes of a file; returns how many there were. Raises `TimeoutError` for a client
+        who takes too long."""
+        begin, sent = time.monotonic(), 0
+        while sent < len(part):
+            left = begin + SEND_SECONDS + sent / MIN_RATE - time.monotonic()
+            if left <= 0:
+                raise TimeoutError
+            self.connection.settimeout(left)
+            size = min(SEND_PIECE, len(part) - sent)
+            count = self.connection.sendfile(found.stream, part.start + sent, size)
+            if not count:
+                break
+            sent += count
+        return sent
 
     def _empty(self, status: HTTPStatus, headers: dict[str, str]) -> None:
         self._head(status, None if status == HTTPStatus.NOT_MODIFIED else 0, headers)

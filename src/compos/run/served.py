@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 from urllib.parse import quote, unquote_to_bytes
 
-__all__ = ["Folder", "Found", "find", "listing", "parse_range", "unchanged"]
+__all__ = ["Folder", "Found", "Page", "find", "listing", "parse_range", "unchanged"]
 
 _RANGE = re.compile(r"\s*bytes\s*=\s*(\d*)\s*-\s*(\d*)\s*", re.ASCII | re.IGNORECASE)
 _INDEXES = ("index.html", "index.htm")
@@ -35,6 +35,13 @@ class Found(NamedTuple):
     size: int
     modified: int
     headers: dict[str, str]
+
+
+class Page(NamedTuple):
+    """An answer that is no file."""
+
+    content: bytes
+    type: str
 
 
 class Folder(NamedTuple):
@@ -113,6 +120,8 @@ def _open_below(root: Path, path: Path) -> int:
 
 
 def _type_of(name: str) -> str:
+    if name.endswith(".efi"):
+        return "application/efi"  # UEFI specification 2.10, 24.7.1.2
     guessed, encoding = mimetypes.guess_type(name)
     if encoding == "gzip":
         return "application/gzip"

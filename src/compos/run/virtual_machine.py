@@ -13,14 +13,18 @@ from enum import Enum
 from pathlib import Path
 
 from compos.run.firmware import Firmware
-from compos.run.network import Publish
+from compos.run.links import Link
+from compos.run.network import LOOPBACK, Publish, SharedNetwork
+from compos.run.tpm import TPM_DEVICES
 
 __all__ = [
     "ARCHITECTURES",
     "BUSES",
     "Architecture",
+    "Channel",
     "Console",
     "Drive",
+    "HostFolder",
     "VirtualMachine",
     "arguments",
 ]
@@ -104,6 +108,22 @@ class Drive:
     snapshot: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """A port of virtio-serial, which the guest finds by its `name`; QEMU listens at `socket`."""
+
+    name: str
+    socket: Path
+
+
+@dataclass(frozen=True, slots=True)
+class HostFolder:
+    """A folder of this machine that the guest mounts by 9p under `tag`."""
+
+    path: Path
+    tag: str
+
+
 class Console(Enum):
     """Where the first serial port goes, if not to a file."""
 
@@ -121,9 +141,13 @@ class VirtualMachine:
     colons.
 
     `networking` is user, `tap,NAME`, `bridge,NAME` or none; `publish` forwards ports of the first
-    kind. `shares` are sockets of virtiofsd. Without `defaults` there are no devices but those said
-    here. A `detached` QEMU goes on in the background, its process in `pid_file`. `devices` are more
-    arguments of `-device`.
+    kind, which also tells the BIOS to boot what is at the URL `bootfile`. Each of `links` is one
+    more network card, and each of `networks`, which are ports of multicast groups. `shares` are
+    sockets of virtiofsd, `folders` are shared by 9p, `tpm` is a socket of swtpm. `vsock` is the
+    guest's address (CID). Without `defaults` there are no devices but those said here. A `detached`
+    QEMU goes on in the background, its process in `pid_file`; it listens at `monitor` (QMP), and
+    for a console that is a file, at `console_socket`. With `snapshot` no disk is written to.
+    `devices` are more arguments of `-device`.
     """
 
     architecture: str = "x86_64"
@@ -139,9 +163,19 @@ class VirtualMachine:
     boot_order: str = ""
     networking: str = "user"
     publish: tuple[Publish, ...] = ()
+    bootfile: str = ""
     mac: str | None = None
+    links: tuple[Link, ...] = ()
+    networks: tuple[SharedNetwork, ...] = ()
     shares: tuple[Path, ...] = ()
+    folders: tuple[HostFolder, ...] = ()
+    vsock: int | None = None
+    tpm: Path | None = None
     console: Console | Path = Console.OUTPUT
+    console_socket: Path | None = None
+    monitor: Path | None = None
+    channels: tuple[Channel, ...] = ()
+    snapshot: bool = False
     defaults: bool = True
     usb: bool = False
     reboot: bool = True
@@ -180,7 +214,10 @@ def _processor(machine: VirtualMachine) -> list[str]:
     # end.
     gic = {"kvm": ",gic-version=host"}.get(accelerator, ",gic-version=max" if several else "")
     line = ["-cpu", cpu] if cpu else []
-    line += ["-machine", f"{model.machine}{gic if machine.architecture == 'aarch64' else ''}"]
+    secure = machine.firmware is not None and machine.firmware.secure
+    options = gic if machine.architecture == "aarch64" else ""
+    options += ",smm=on" if secure and machine.architecture == "x86_64" else ""
+    line += ["-machine", f"{model.machine}{options}"]
     for name in accelerator.split(":"):
         line += ["-accel", model.emulation if name == "tcg" else name]
     return line
@@ -234,6 +271,11 @@ def _firmware(machine: VirtualMachine) -> list[str]:
     line = ["-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={_file(code)}"]
     if variables:
         line += ["-drive", f"if=pflash,unit=1,format=raw,file={_file(variables)}"]
+    if machine.firmware.secure and machine.architecture == "x86_64":
+        # The system could write its own keys into the variables otherwise; in the sleep state S3
+        # the firmware's protection is gone.
+        line += ["-global", "driver=cfi.pflash01,property=secure,value=on"]
+        line += ["-global", "ICH9-LPC.disable_s3=1"]
     return line
 
 
@@ -258,9 +300,34 @@ def _network(machine: VirtualMachine) -> list[str]:
             f",hostfwd={rule.protocol}:{rule.address}:{rule.host}-:{rule.guest}"
             for rule in machine.publish
         )
+        backend += f",bootfile={machine.bootfile}" if machine.bootfile else ""
     mac = f",mac={machine.mac}" if machine.mac else ""
-    # Nothing boots from the network here, and Debian's qemu-system-arm does not bring the boot ROM.
-    return ["-device", f"virtio-net-pci,netdev=t0,romfile={mac}", "-netdev", backend]
+    # UEFI firmware needs no boot ROM (iPXE's), and Debian's qemu-system-arm does not bring it.
+    rom = "bootindex=1" if machine.bootfile else "romfile="
+    return ["-device", f"virtio-net-pci,netdev=t0,{rom}{mac}", "-netdev", backend]
+
+
+def _links(machine: VirtualMachine) -> list[str]:
+    """The cards behind the first one, in their order."""
+    line = []
+    for number, link in enumerate(machine.links, 1):
+        line += ["-device", f"virtio-net-pci,netdev=t{number},romfile=,mac={link.mac}"]
+        ends = "".join(
+            f",{end}.type=unix,{end}.path={_escaped(path)}"
+            for end, path in (("local", link.own), ("remote", link.other))
+        )
+        line += ["-netdev", f"dgram,id=t{number}{ends}"]
+    return line
+
+
+def _networks(machine: VirtualMachine) -> list[str]:
+    """The cards behind those of the links."""
+    line = []
+    for number, network in enumerate(machine.networks, len(machine.links) + 1):
+        line += ["-device", f"virtio-net-pci,netdev=t{number},romfile=,mac={network.mac}"]
+        group = f"mcast={network.group}:{network.port},localaddr={LOOPBACK}"
+        line += ["-netdev", f"socket,id=t{number},{group}"]
+    return line
 
 
 def _shares(machine: VirtualMachine) -> list[str]:
@@ -275,20 +342,70 @@ def _shares(machine: VirtualMachine) -> list[str]:
     return line
 
 
+def _folders(machine: VirtualMachine) -> list[str]:
+    """What the guest creates has the owner and mode that it says, kept in attributes: QEMU needs no
+    right for that, and makes no device and no setuid program on this machine."""
+    line = []
+    for number, folder in enumerate(machine.folders):
+        options = f"id=folder{number},path={_escaped(folder.path)},security_model=mapped-xattr"
+        line += ["-fsdev", f"local,{options}"]
+        line += ["-device", f"virtio-9p-pci,fsdev=folder{number},mount_tag={folder.tag}"]
+    return line
+
+
+def _vsock(machine: VirtualMachine) -> list[str]:
+    return (
+        [] if machine.vsock is None else ["-device", f"vhost-vsock-pci,guest-cid={machine.vsock}"]
+    )
+
+
+def _tpm(machine: VirtualMachine) -> list[str]:
+    if machine.tpm is None:
+        return []
+    return [
+        *("-chardev", f"socket,id=tpmchar,path={_escaped(machine.tpm)}"),
+        *("-tpmdev", "emulator,id=tpm,chardev=tpmchar"),
+        *("-device", f"{TPM_DEVICES[machine.architecture]},tpmdev=tpm"),
+    ]
+
+
 def _console(machine: VirtualMachine) -> list[str]:
     if isinstance(machine.console, Path):
         file = f"file,id=console,path={_escaped(machine.console)}"
+        if machine.console_socket:
+            place = f"path={_escaped(machine.console_socket)},server=on,wait=off"
+            file = f"socket,id=console,{place},logfile={_escaped(machine.console)}"
         return ["-display", "none", "-chardev", file, "-serial", "chardev:console"]
+    # With a monitor of our own, QEMU would not put one behind the terminal's ctrl-a by itself.
+    terminal = ["-serial", "mon:stdio"] if machine.monitor else []
     return {
-        Console.TERMINAL: ["-nographic"],
+        Console.TERMINAL: ["-nographic", *terminal],
         # Without graphics SeaBIOS, too, speaks on the serial port.
         Console.OUTPUT: ["-nographic", "-monitor", "none", "-serial", "stdio"],
         Console.WINDOW: [],
     }[machine.console]
 
 
+def _monitor(machine: VirtualMachine) -> list[str]:
+    if machine.monitor is None:
+        return []
+    return ["-qmp", f"unix:{_escaped(machine.monitor)},server=on,wait=off"]
+
+
+def _channels(machine: VirtualMachine) -> list[str]:
+    if not machine.channels:
+        return []
+    line = ["-device", "virtio-serial-pci"]
+    for number, channel in enumerate(machine.channels):
+        place = f"path={_escaped(channel.socket)},server=on,wait=off"
+        line += ["-chardev", f"socket,id=channel{number},{place}"]
+        line += ["-device", f"virtserialport,chardev=channel{number},name={channel.name}"]
+    return line
+
+
 def _others(machine: VirtualMachine) -> list[str]:
     line = ["-daemonize"] if machine.detached else []
+    line += ["-snapshot"] if machine.snapshot else []
     line += ["-usb"] if machine.usb else []
     line += [] if machine.reboot else ["-no-reboot"]
     for device in machine.devices:
@@ -306,8 +423,15 @@ ARGUMENTS: tuple[Callable[[VirtualMachine], list[str]], ...] = (
     _firmware,
     _kernel,
     _network,
+    _links,
+    _networks,
     _shares,
+    _folders,
+    _vsock,
+    _tpm,
     _console,
+    _monitor,
+    _channels,
     _others,
 )
 """The parts of the command line in their order, which is that of devices on the PCI bus."""

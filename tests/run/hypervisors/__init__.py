@@ -1,0 +1,1 @@
+"""Hypervisors other than QEMU alone."""
