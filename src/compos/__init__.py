@@ -4,8 +4,8 @@
 
     compos.build(["os.yml"], compos.BuildOptions(formats=("qcow2-efi",)))
 
-`build`, `load` and `inspect` take the paths of YAML files and frozen options, and raise
-`ComposError` (`compos.errors` defines the family). docs/library.md is the guide.
+`build`, `load`, `inspect`, `lock` and `check_lock` take the paths of YAML files and frozen options,
+and raise `ComposError` (`compos.errors` defines the family). docs/library.md is the guide.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from compos.api.build import BuildOptions, build
     from compos.api.inspect import Inspection, InspectOptions, inspect
     from compos.api.load import Description, load
-    from compos.api.options import ImageOptions, LoadOptions
+    from compos.api.lock import LockOptions, check_lock, lock
+    from compos.api.options import ImageOptions, LoadOptions, RemoteOptions
     from compos.errors import ComposError
 
 __all__ = [
@@ -29,10 +30,14 @@ __all__ = [
     "InspectOptions",
     "Inspection",
     "LoadOptions",
+    "LockOptions",
+    "RemoteOptions",
     "__version__",
     "build",
+    "check_lock",
     "inspect",
     "load",
+    "lock",
 ]
 
 _HOMES = {
@@ -43,9 +48,13 @@ _HOMES = {
     "InspectOptions": "compos.api.inspect",
     "Inspection": "compos.api.inspect",
     "LoadOptions": "compos.api.options",
+    "LockOptions": "compos.api.lock",
+    "RemoteOptions": "compos.api.options",
     "build": "compos.api.build",
+    "check_lock": "compos.api.lock",
     "inspect": "compos.api.inspect",
     "load": "compos.api.load",
+    "lock": "compos.api.lock",
 }
 
 

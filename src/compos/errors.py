@@ -6,6 +6,9 @@
     │   ├── ImageNotFound    no image with this name exists
     │   ├── Unauthorized     the registry requires credentials, or rejects them
     │   ├── WrongContent     the content does not match its digest or size
+    │   ├── CacheError       a remote cache cannot be used
+    │   │   └── CacheIncomplete  it lacks a layer that nobody else has
+    │   ├── NoSupport        what signatures need is not installed
     │   ├── Interrupted      the user stopped the download
     │   ├── BlobMissing      a store or an archive lacks a blob of an image
     │   └── StoreError       the image store: full, read-only, not owned by the user
@@ -21,6 +24,14 @@
     ├── PackageError         bricks, Debian indexes and packages
     ├── OutputError          writing results
     ├── RunError             starting what was built
+    ├── CloudError           pushing to a cloud, running there
+    │   ├── CloudDenied      no credentials, or they do not suffice
+    │   ├── CloudQuota       the account may have no more
+    │   ├── CloudMissing     something does not exist there
+    │   ├── CloudConflict    something else has the name
+    │   ├── CloudImport      the cloud cannot make an image of what was sent
+    │   ├── CloudUnfit       the disk would not run there
+    │   └── CloudUnreachable there is no usable answer (Transient)
     ├── Transient            in addition to one of the others: trying again may help
     └── DiskFull             in addition to one of the others: no space is left
 
@@ -36,6 +47,16 @@ from collections.abc import Sequence
 __all__ = [
     "AddressError",
     "BlobMissing",
+    "CacheError",
+    "CacheIncomplete",
+    "CloudConflict",
+    "CloudDenied",
+    "CloudError",
+    "CloudImport",
+    "CloudMissing",
+    "CloudQuota",
+    "CloudUnfit",
+    "CloudUnreachable",
     "CombinedError",
     "ComposError",
     "ConfigError",
@@ -47,6 +68,7 @@ __all__ = [
     "Interrupted",
     "NetworkError",
     "NetworkTimeout",
+    "NoSupport",
     "NotStored",
     "OutputError",
     "PackageError",
@@ -139,6 +161,18 @@ class WrongContent(ImageError):
     """The content is not what was requested (`digest-mismatch`, `download-oversized`)."""
 
 
+class CacheError(ImageError):
+    """A remote cache cannot be used (`cache-*`)."""
+
+
+class CacheIncomplete(CacheError):
+    """A remote cache lacks what it promised, and nobody else has it (`cache-incomplete`)."""
+
+
+class NoSupport(ImageError):
+    """What signatures are made and verified with is not installed (`signature-support`)."""
+
+
 class Interrupted(ImageError):
     """The user interrupted the work (`interrupted`)."""
 
@@ -197,6 +231,38 @@ class OutputError(ComposError):
 
 class RunError(ComposError):
     """A built system cannot be started."""
+
+
+class CloudError(ComposError):
+    """A cloud refuses something, or lacks it (`cloud-*`)."""
+
+
+class CloudDenied(CloudError):
+    """No credentials, or they do not suffice (`cloud-credentials`, `cloud-denied`)."""
+
+
+class CloudQuota(CloudError):
+    """The account may have no more of it (`cloud-quota`)."""
+
+
+class CloudMissing(CloudError):
+    """It does not exist in the cloud (`cloud-missing`)."""
+
+
+class CloudConflict(CloudError):
+    """Something else has the name (`cloud-conflict`)."""
+
+
+class CloudImport(CloudError):
+    """The cloud cannot make an image of what was sent (`cloud-import`)."""
+
+
+class CloudUnfit(CloudError):
+    """The disk would not run there (`cloud-unfit`)."""
+
+
+class CloudUnreachable(CloudError, Transient):
+    """There is no usable answer (`cloud-unreachable`)."""
 
 
 class CombinedError(ComposError):

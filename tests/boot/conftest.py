@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from compos.cli.main import main
+from hatch_build import PROGRAMS, compile_program, host_architecture
 from tests.image.conftest import docker_registry
 
 __all__ = ["ROOT", "STORE", "built", "docker_registry"]
@@ -21,6 +22,9 @@ STORE = ROOT / "build" / "test-store"
 @pytest.fixture(scope="session", autouse=True)
 def _store() -> None:
     os.environ["COMPOS_CACHE"] = str(STORE)
+    # Guests run the programs of these sources, not those of the last `make`.
+    for brick in PROGRAMS:
+        compile_program(brick, host_architecture())
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,9 @@ from compos.run.virtual_machine import Drive, VirtualMachine, arguments
 from hatch_build import PROGRAMS, compile_program
 from tests.guest import fetch, free_port
 
-__all__ = ["ROWS", "SYSTEM", "Row", "boot", "build"]
+__all__ = ["ROWS", "SYSTEM", "WEB", "Row", "boot", "build"]
+
+ROOT = Path(__file__).resolve().parents[2]
 
 SYSTEM = """\
 # The smallest system that serves a page under containerd.
@@ -40,12 +42,13 @@ services:
     capabilities: [CAP_NET_BIND_SERVICE, CAP_CHOWN, CAP_SETUID, CAP_SETGID, CAP_DAC_OVERRIDE]
 """
 
-CONSOLES = {"amd64": "ttyS0", "arm64": "ttyAMA0"}
+CONSOLES = {"amd64": "ttyS0", "arm64": "ttyAMA0", "riscv64": "ttyS0"}
 
 
 class Row(NamedTuple):
     """One way to boot: `suffix` is the file's, `firmware` direct, SeaBIOS, OVMF or AAVMF; `root`
-    where the root is."""
+    where the root is; `example` what is booted if it is not `SYSTEM`; `kernel` the kernel's
+    brick."""
 
     format: str
     suffix: str
@@ -53,13 +56,14 @@ class Row(NamedTuple):
     medium: str
     root: str = "initrd"
     architecture: str = "amd64"
+    example: str = ""
+    kernel: str = "kernel"
 
     @property
     def name(self) -> str:
         """For a test."""
-        return "-".join(
-            (self.format, self.firmware, self.medium, self.root, self.architecture)
-        ).replace(" ", "")
+        words = (self.format, self.firmware, self.medium, self.root, self.architecture)
+        return "-".join(words).replace(" ", "")
 
 
 def _rows() -> list[Row]:
@@ -108,17 +112,26 @@ def _rows() -> list[Row]:
 
 ROWS = _rows()
 
+WEB = [
+    Row("kernel+initrd", "", "direct", "none", architecture=arch, example="web", kernel=kernel)
+    for kernel in ("kernel", "kernel-generic")
+    for arch in ("amd64", "arm64", "riscv64")
+    # Debian has one kernel for riscv64: both bricks are the same image there.
+    if (kernel, arch) != ("kernel-generic", "riscv64")
+]
+"""The web example under each kernel on each architecture: what only `make matrix` boots."""
+
 FORMATS = {".qcow2": "qcow2", ".vhd": "vpc", ".vhdx": "vhdx", ".vmdk": "vmdk"}
 """QEMU's names; all others are raw."""
 
 
 def machine(row: Row, prefix: Path, state: Path, port: int) -> VirtualMachine:
     """What QEMU makes for `row`; `state` is a folder for the firmware's variables."""
-    arm = row.architecture == "arm64"
+    other = row.architecture != "amd64"
     image = prefix.with_name(prefix.name + row.suffix)
     made = VirtualMachine(
         guest_arch(row.architecture),
-        cpus=2 if arm else 1,
+        cpus=2 if other else 1,
         publish=(Publish(port, 80),),
         defaults=False,
         reboot=False,
@@ -138,12 +151,12 @@ def machine(row: Row, prefix: Path, state: Path, port: int) -> VirtualMachine:
     if row.medium == "none":
         return made
     cd = row.medium == "CD"
-    bus = ("scsi-cd" if arm else "sata-cd") if cd else row.medium.lower()
+    bus = ("scsi-cd" if other else "sata-cd") if cd else row.medium.lower()
     form = FORMATS.get(image.suffix, "raw")
     return replace(made, drives=(Drive(image, form, cd=cd, bus=bus, snapshot=True),))
 
 
-def boot(row: Row, prefix: Path, state: Path, seconds: float = 150) -> float:
+def boot(row: Row, prefix: Path, state: Path, seconds: float = 240) -> float:
     """Boot `row` and wait for its page; returns the seconds that it took."""
     port = free_port()
     log = state / "console.log"
@@ -179,7 +192,9 @@ def build(row: Row, folder: Path) -> Path:
         # An installation from a checkout has this machine's only.
         compile_program(brick, row.architecture)
     path = folder / "system.yml"
-    path.write_text(SYSTEM.replace("{console}", CONSOLES[row.architecture]))
+    text = (ROOT / "examples" / f"{row.example}.yml").read_text() if row.example else SYSTEM
+    text = text.replace("compos/kernel:", f"compos/{row.kernel}:")
+    path.write_text(text.replace("{console}", CONSOLES[row.architecture]))
     root = row.root if row.root in ROOTS else "auto"
     options = ["--dir", str(folder), "--arch", row.architecture, "-f", row.format, "--root", root]
     assert main(["build", *options, str(path)]) == 0

@@ -3,25 +3,37 @@ client, the kernel's own tables, QEMU's side of a device."""
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import socket
 import struct
 import subprocess
+import sys
 import tarfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
 from compos.cli.main import main
+from tests.boot.agent import agent
+from tests.boot.conftest import ROOT
+from tests.boot.runtimes import until
 from tests.guest import Guest, fetch, free_port
 
 pytestmark = [pytest.mark.boot, pytest.mark.xdist_group("boot")]
+
+FOREIGN = {
+    "aarch64": "aarch64",
+    "arm": "armv7l",
+    "powerpc64le": "ppc64le",
+    "riscv64": "riscv64",
+}
+"""Architectures by the compiler's name, and as `uname -m` says."""
 
 HEAD = """
 kernel:
@@ -111,14 +123,23 @@ files:
 )
 
 AGAIN = (
-    HEAD.replace("compos/crun:v1", "compos/crun:v1, compos/dummy:v1, compos/bpftrace:v1")
+    HEAD.replace(
+        "compos/crun:v1", "compos/crun:v1, compos/dummy:v1, compos/bpftrace:v1, compos/perf:v1"
+    )
     + """
   - name: binfmt
     image: compos/binfmt:v1
   - name: foreign
     image: compos/busybox:v1
     binds: [/foreign:/foreign]
-    command: [/bin/sh, -c, "/foreign/aarch64 && /foreign/riscv64"]
+    capabilities: [CAP_SYS_ADMIN]
+    command:
+      - /bin/sh
+      - -c
+      - |
+        for one in /foreign/*; do $one; done
+        mount -t binfmt_misc none /proc/sys/fs/binfmt_misc
+        ls /proc/sys/fs/binfmt_misc
   - name: bpftrace
     image: compos/busybox:v1
     capabilities: [all]
@@ -131,6 +152,21 @@ AGAIN = (
         while sleep 1; do cat /proc/uptime; done >/dev/null &
         exec chroot /system /usr/bin/bpftrace -e '
           kprobe:do_sys_openat2 { @opens = count(); } interval:s:3 { exit(); }'
+  - name: perf
+    image: compos/busybox:v1
+    pid: host
+    capabilities: [all]
+    binds: [/:/system]
+    timeout: 60s
+    command:
+      - /bin/sh
+      - -c
+      - |
+        alias perf='chroot /system /usr/bin/perf'
+        perf record -q -e cpu-clock -o /tmp/samples /usr/bin/bpftrace --version
+        perf report -q -i /tmp/samples --stdio --sort comm
+  - name: tss
+    image: compos/tss:v1
   - name: show
     image: compos/busybox:v1
     binds: [/dummy:/dummy]
@@ -140,9 +176,10 @@ services:
     image: compos/poweroff:v1
     command: [/bin/sh, /poweroff.sh, "1"]
 files:
-  - {path: foreign/aarch64, source: FOLDER/aarch64, mode: "0755"}
-  - {path: foreign/riscv64, source: FOLDER/riscv64, mode: "0755"}
 """
+    + "".join(
+        f"  - {{path: foreign/{name}, source: FOLDER/{name}, mode: '0755'}}\n" for name in FOREIGN
+    )
 )
 
 AHEAD = 3600
@@ -169,40 +206,13 @@ class TimeServer(threading.Thread):
             self.socket.sendto(head + stamp + request[40:48] + stamp + stamp, client)
 
 
-def elf(machine: int, code: list[int]) -> bytes:
-    """A static program for Linux: one segment with the ELF header, its own and the code (elf.h)."""
-    text = struct.pack(f"<{len(code)}I", *code) + MESSAGE
-    base, start = 0x400000, 64 + 56
-    ident = b"\x7fELF" + bytes((2, 1, 1, 0)) + bytes(8)
-    header = struct.pack(
-        "<HHIQQQIHHHHHH", 2, machine, 1, base + start, 64, 0, 0, 64, 56, 1, 0, 0, 0
-    )
-    size = start + len(text)
-    segment = struct.pack("<IIQQQQQQ", 1, 5, 0, base, base, size, size, 0x1000)
-    return ident + header + segment + text
-
-
-MESSAGE = b"from another machine\n"
-
-FOREIGN = {
-    # mov x0, 1; adr x1, MESSAGE; mov x2, length; mov x8, write; svc 0; mov x0, 0; mov x8, exit; svc 0
-    "aarch64": (
-        183,
-        [
-            *(0xD2800020, 0x100000E1, 0xD2800002 | len(MESSAGE) << 5, 0xD2800808, 0xD4000001),
-            *(0xD2800000, 0xD2800BA8, 0xD4000001),
-        ],
-    ),
-    # li a0, 1; auipc a1, 0; addi a1, a1, MESSAGE; li a2, length; li a7, write; ecall; li a0, 0;
-    # li a7, exit; ecall
-    "riscv64": (
-        243,
-        [
-            *(0x00100513, 0x00000597, 0x00058593 | 32 << 20, 0x00000613 | len(MESSAGE) << 20),
-            *(0x04000893, 0x00000073, 0x00000513, 0x05D00893, 0x00000073),
-        ],
-    ),
-}
+def compile_foreign(folder: Path) -> None:
+    """A program for each of `FOREIGN` that says what machine it runs on."""
+    source = Path(__file__).resolve().parent / "programs" / "foreign.c"
+    options = ["-Os", "-static", "-nostdlib", "-ffreestanding", "-fno-stack-protector"]
+    for name in FOREIGN:
+        target = ["-target", f"{name}-freestanding", "-o", str(folder / name), str(source)]
+        subprocess.run([sys.executable, "-m", "ziglang", "cc", *options, *target], check=True)
 
 
 class Machine(NamedTuple):
@@ -214,6 +224,32 @@ class Machine(NamedTuple):
     ssh: int
     metrics: int
     disk: Path
+
+
+@contextmanager
+def swtpm(folder: Path) -> Iterator[None]:
+    """A TPM 1.2 behind the socket `tpm` of the folder."""
+    command = ["swtpm", "socket", "--tpmstate", f"dir={folder}", "--terminate"]
+    command += ["--ctrl", f"type=unixio,path={folder}/tpm"]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 20
+        while not (folder / "tpm").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        yield
+        process.terminate()
+
+
+def qemu_with_tpm(folder: Path) -> Path:
+    """QEMU with the TPM, which takes options that `compos run` does not have."""
+    program = folder / "qemu"
+    program.write_text(
+        "#!/bin/sh\n"
+        f'exec qemu-system-x86_64 "$@" -chardev socket,id=tpm,path={folder}/tpm '
+        "-tpmdev emulator,id=tpm0,chardev=tpm -device tpm-tis,tpmdev=tpm0\n"
+    )
+    program.chmod(0o755)
+    return program
 
 
 @pytest.fixture(scope="module")
@@ -237,7 +273,8 @@ def machine(
     if os.geteuid() == 0:
         TimeServer()
     log = folder / "console.log"
-    with Guest(prefix, *options, "--state", str(folder / "state"), log=log) as guest:
+    options += ["--state", str(folder / "state"), "--qemu", str(qemu_with_tpm(folder))]
+    with swtpm(folder), Guest(prefix, *options, log=log) as guest:
         guest.expect("Server listening on 0.0.0.0 port 22", 180)
         guest.prompt()
         yield Machine(guest, folder / "agent", folder / "key", ssh, metrics, disk)
@@ -319,32 +356,29 @@ def test_node_exporter(machine: Machine) -> None:
     assert "node_memory_SwapTotal_bytes 1.677312e+07" in page
 
 
-def monitor(guest: Guest, *commands: str) -> None:
-    """Give QEMU's monitor commands, and go back to the console."""
-    guest.type("\x01c")
-    for command in commands:
-        guest.type(f"{command}\n")
-        guest.expect(r"\(qemu\) ", 20)
-    guest.type("\x01c")
-
-
 def test_open_vm_tools_says_where_it_is_of_no_use(machine: Machine) -> None:
     assert "open-vm-tools: this machine is none of VMware's" in machine.guest.text()
 
 
-def test_tss_says_that_there_is_no_tpm(machine: Machine) -> None:
-    assert re.search(r"tss: .*Could not find a device to open", machine.guest.text())
+def test_tss(machine: Machine) -> None:
+    """tpm-tools ask the daemon, which asks QEMU's TPM 1.2, emulated by swtpm."""
+    answer = machine.guest.run("nsenter -t $(pidof tcsd) -m /usr/sbin/tpm_version")
+    assert re.search(r"TPM 1\.2 Version Info:", answer)
+    assert re.search(r"TPM Vendor ID: +IBM", answer)
 
 
 def test_auditd(machine: Machine) -> None:
+    """Its own tool finds the record by the rule's key, with names in place of numbers."""
     machine.guest.run("hostname another")
     found = ""
     for _ in range(20):
-        found = machine.guest.run("grep names /var/log/audit/audit.log")
+        found = machine.guest.run("nsenter -t $(pidof auditd) -m ausearch -i -k names")
         if "type=SYSCALL" in found.replace("\n", ""):
             break
         time.sleep(1)
-    assert 'comm="hostname"' in found.replace("\n", "")
+    found = found.replace("\n", "")
+    assert "syscall=sethostname success=yes" in found
+    assert "comm=hostname" in found
 
 
 @pytest.mark.root
@@ -361,26 +395,23 @@ def test_openntpd(machine: Machine) -> None:
 
 
 def test_qemu_ga(machine: Machine) -> None:
-    monitor(
-        machine.guest,
-        f"chardev-add socket,id=agent,path={machine.agent},server=on,wait=off",
-        "device_add virtserialport,chardev=agent,name=org.qemu.guest_agent.0",
-    )
-    with socket.socket(socket.AF_UNIX) as agent:
-        agent.settimeout(60)
-        agent.connect(str(machine.agent))
-        answers = agent.makefile("r")
-        for command in ("guest-ping", "guest-info", "guest-network-get-interfaces"):
-            agent.sendall(json.dumps({"execute": command}).encode() + b"\n")
-            answer = json.loads(answers.readline())["return"]
-            if command == "guest-info":
-                assert {
-                    "name": "guest-shutdown",
-                    "enabled": True,
-                    "success-response": False,
-                } in answer["supported_commands"]
-    eth0 = next(one for one in answer if one["name"] == "eth0")
+    with agent(machine.guest, machine.agent) as host:
+        assert host.ask("guest-ping") == {}
+        assert "guest-shutdown" in [
+            one["name"] for one in host.ask("guest-info")["supported_commands"] if one["enabled"]
+        ]
+        interfaces = host.ask("guest-network-get-interfaces")
+        name = host.ask("guest-get-host-name")["host-name"]
+        kernel = host.ask("guest-get-osinfo")["kernel-release"]
+        processors = host.ask("guest-get-vcpus")
+        clock = host.ask("guest-get-time") / 1e9
+    eth0 = next(one for one in interfaces if one["name"] == "eth0")
     assert "10.0.2.15" in [address["ip-address"] for address in eth0["ip-addresses"]]
+    assert name in machine.guest.run("hostname")
+    assert kernel in machine.guest.run("uname -r")
+    assert len(processors) == 2
+    seconds = [line for line in machine.guest.run("date +%s").splitlines() if line.isdecimal()]
+    assert abs(int(seconds[0]) - clock) < 60
 
 
 def test_acpid_and_swap_on_the_next_boot(
@@ -393,8 +424,7 @@ def test_acpid_and_swap_on_the_next_boot(
     for service in ("auditd", "openntpd"):
         assert f"service {service} stopped: exit status 0" in machine.guest.text()
     options = ("--mem", "2048", "--disk", str(machine.disk), "--state", str(tmp_path / "state"))
-    for name, (machine_code, code) in FOREIGN.items():
-        (tmp_path / name).write_bytes(elf(machine_code, code))
+    compile_foreign(tmp_path)
     prefix = built(AGAIN.replace("FOLDER", str(tmp_path)))
     with Guest(prefix, *options, log=tmp_path / "console.log") as guest:
         assert guest.process.wait(180) == 0
@@ -403,37 +433,78 @@ def test_acpid_and_swap_on_the_next_boot(
     assert "chown" not in text
     assert "16380" in text
     assert re.search(r"@opens: [1-9]", text), "cat opens a file every second"
+    assert re.search(r"\d%\S* +bpftrace", text), "perf's samples are of this program"
+    assert re.search(r"Could not find a device to open", text), "tss without a TPM says so"
     assert "\ndummy\n" in text, "a file of the brick in init"
-    assert text.count(MESSAGE.decode().strip()) == 2, "both architectures' programs ran"
+    lines = text.replace("\r", "").splitlines()
+    for name in FOREIGN.values():
+        assert name in lines, "a program of another architecture ran"
+        assert f"qemu-{name.removesuffix('v7l')}" in lines, "the kernel's entry"
     assert "service poweroff started" in text
     assert "reboot: Power down" in text
 
 
-def test_a_static_address(built: Callable[[str], Path], tmp_path: Path) -> None:
-    """The example: an address, a route and name servers without DHCP."""
+VMWARE = """
+  - name: open-vm-tools
+    image: compos/open-vm-tools:v1
+    binds: ["/host:/host", "/run:/run"]
+    command: [/host, /run/power-off, /bin/sh, /usr/bin/guest-daemon]
+    logging: {driver: console}
+"""
+
+
+def test_a_static_address_on_vmware(built: Callable[[str], Path], tmp_path: Path) -> None:
+    """The example: an address, a route and name servers without DHCP. A host asks for the address,
+    and powers the guest off: a tracer carries out the instruction by which VMware's guests speak
+    with it."""
+    host = tmp_path / "host"
+    source = Path(__file__).resolve().parent / "programs" / "vmware_host.c"
+    subprocess.run(["gcc", "-static", "-Wall", "-Werror", "-o", host, source], check=True)
+    example = (ROOT / "examples" / "static-ip.yml").read_text()
+    own = f'  - {{path: host, source: {host}, mode: "0755"}}\n'
+    text = example.replace("services:", f"services:{VMWARE.rstrip()}")
+    system = built(text.replace("files:\n", f"files:\n{own}"))
     port = free_port()
     options = ("--publish", f"{port}:80", "--state", str(tmp_path / "state"))
-    with Guest(built("static-ip"), *options, log=tmp_path / "console.log") as guest:
+    with Guest(system, *options, log=tmp_path / "console.log") as guest:
         assert fetch(port) == "At a fixed address\n"
         guest.prompt()
         assert "nameserver 10.0.2.3" in guest.run("cat /etc/resolv.conf")
         assert "default via 10.0.2.2" in guest.run("ip route")
-        assert guest.power_off() == 0
+        until(guest, 'host is told "info-set guestinfo.ip 10.0.2.15"')
+        guest.type("touch /run/power-off\n")
+        assert guest.process.wait(90) == 0
+        assert 'host asks "OS_Halt"' in guest.text()
+        assert 'host is told "tools.os.statechange.status 1 1"' in guest.text()
+        assert "reboot: Power down" in guest.text()
 
 
 FIRMWARE = """
-kernel: {image: compos/kernel-generic:v1, modules: [bnx2], firmware: auto}
+kernel: {image: compos/kernel-generic:v1, modules: [bnx2], firmware: auto, ucode: ucode.cpio}
 init: [compos/init:v1, compos/firmware:v1]
 """
 
 
-def test_firmware_by_need(tmp_path: Path) -> None:
-    """One driver's firmware stays, of several hundred files."""
+def test_firmware_by_need_and_microcode(tmp_path: Path) -> None:
+    """One driver's firmware stays, of several hundred files; microcode is Debian's, as cpio and
+    iucode_tool read it."""
     source = tmp_path / "system.yml"
     source.write_text(FIRMWARE)
     assert main(["build", "-q", "-f", "tar", "--dir", str(tmp_path), str(source)]) == 0
     with tarfile.open(tmp_path / "system.tar") as archive:
         kept = [Path(member.name) for member in archive if member.isfile()]
+        early = archive.extractfile("boot/ucode.cpio")
+        assert early is not None
+        subprocess.run(["cpio", "-id", "--quiet"], input=early.read(), cwd=tmp_path, check=True)
     found = [path for path in kept if path.is_relative_to("lib/firmware")]
     assert found
     assert {path.parts[2] for path in found} == {"bnx2"}
+    microcode = tmp_path / "kernel/x86/microcode"
+    listed = subprocess.run(
+        ["iucode_tool", "-tb", "-l", microcode / "GenuineIntel.bin"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert listed.stdout.count(" sig 0x") > 100
+    assert (microcode / "AuthenticAMD.bin").read_bytes().startswith(b"DMA\0")

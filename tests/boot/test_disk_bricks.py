@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import os
-import random
 import re
-import signal
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -162,51 +159,6 @@ def test_a_named_disk_is_kept_unless_forced(built: Callable[[str], Path], tmp_pa
     assert "type=0FC63DAF-8483-4772-8E79-3D69D8477DE4" in listing
 
 
-def cut_power(guest: Guest) -> None:
-    """QEMU is the child of our child: ended at once, whatever it is doing."""
-    pid = guest.process.pid
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    assert len(children) == 1
-    os.kill(int(children[0]), signal.SIGKILL)
-    guest.process.wait(30)
-
-
-def cuts(count: int) -> list[float]:
-    """Seconds after the first containers begin, the same in every run."""
-    draw = random.Random(14)
-    return [round(draw.uniform(0.2, 3.5), 2) for _ in range(count)]
-
-
-CUTS = cuts(int(os.environ.get("COMPOS_POWER_CUTS", "3")))
-"""A few in every run; `make power-cuts` takes 50."""
-
-
-@pytest.mark.parametrize("seconds", CUTS)
-def test_power_cut(built: Callable[[str], Path], tmp_path: Path, seconds: float) -> None:
-    """Cut somewhere between blank, formatted, extended and in use; then it starts as if new."""
-    prefix = built("persistent-disk")
-    disk = blank(tmp_path / "disk.img", 256)
-    options = ("--state", str(tmp_path / "state"), *disks([disk]))
-    with Guest(prefix, *options, log=tmp_path / "cut.log") as guest:
-        guest.expect(r"compos: boot done")
-        time.sleep(seconds)
-        cut_power(guest)
-    os.truncate(disk, 512 << 20)
-    with Guest(prefix, *options, log=tmp_path / "console.log") as guest:
-        guest.expect(r"boots: (\d+) /data/boots")
-        guest.prompt()
-        assert re.search(r"/dev/sda1 /var/lib/data ext4 rw", guest.run("cat /proc/1/mounts"))
-        assert "is mounted on /var/lib/data" in guest.text()
-        assert guest.power_off() == 0
-    verify_table(disk)
-    partition = tmp_path / "partition.img"
-    partition.write_bytes(disk.read_bytes()[1 << 20 :])
-    check = subprocess.run(
-        ["e2fsck", "-f", "-n", partition], capture_output=True, text=True, check=False
-    )
-    assert check.returncode == 0, check.stdout
-
-
 KEY = "0123456789abcdef0123456789abcdef"
 
 # The key file is `key`, or below /etc/dm-crypt, or anywhere.
@@ -282,21 +234,3 @@ def test_encrypted_disks(built: Callable[[str], Path], tmp_path: Path) -> None:
         assert "/dev/sda1: holds data of an unknown kind; nothing is changed" in text
         assert guest.power_off() == 0
     assert digest(disk) == before
-
-
-@pytest.mark.parametrize(
-    "seconds", [round(one * 7, 2) for one in CUTS[:: 3 if len(CUTS) < 50 else 1]]
-)
-def test_power_cut_of_encryption(
-    built: Callable[[str], Path], tmp_path: Path, seconds: float
-) -> None:
-    disk = encrypted_disk(tmp_path / "disk.img")
-    options = ("--state", str(tmp_path / "state"), *disks([disk]))
-    prefix = built(CRYPT)
-    with Guest(prefix, *options, log=tmp_path / "cut.log") as guest:
-        guest.expect(r"compos: boot done")
-        time.sleep(seconds)
-        cut_power(guest)
-    with Guest(prefix, *options, log=tmp_path / "console.log") as guest:
-        expect_encrypted(guest)
-        assert guest.power_off() == 0

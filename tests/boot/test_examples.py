@@ -36,13 +36,18 @@ def test_redis(built: Callable[[str], Path], tmp_path: Path) -> None:
         built("redis"),
         "--publish",
         f"{port}:6379",
+        "--disk",
+        f"{tmp_path}/disk.img,size=16M",
         "--state",
         f"{tmp_path}/state",
         log=tmp_path / "console.log",
-    ):
+    ) as guest:
         assert ask_redis(port, b"PING") == b"+PONG\r\n"
         assert ask_redis(port, b"SET fish thanks") == b"+OK\r\n"
         assert ask_redis(port, b"GET fish") == b"$6\r\nthanks\r\n"
+        # Nobody here may see disks: their drivers come when everything runs.
+        guest.expect(r"services started \(1 of 1\)")
+        guest.expect(r"\[sda\] Attached SCSI disk")
 
 
 def test_services(built: Callable[[str], Path], tmp_path: Path) -> None:

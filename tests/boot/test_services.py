@@ -291,7 +291,7 @@ def test_services_end_in_reverse_order(direct: Guest) -> None:
 
 
 UNDER = f"""{HEAD}
-init: [compos/init:v1, compos/runc:v1, compos/containerd:v1]
+init: [compos/init:v1, compos/runc:v1, compos/containerd:v1, compos/ctr:v1]
 services: {GETTY} {PROCESSES}
   - name: steady
     image: compos/busybox:v1

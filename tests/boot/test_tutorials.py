@@ -7,8 +7,10 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -25,7 +27,13 @@ pytestmark = [
     pytest.mark.xdist_group("boot"),
 ]
 
-PAGES = {"dockerfile": ("buildah", "curl"), "edge-device": (), "web-server": ("curl",)}
+PAGES = {
+    "brick": (),
+    "dockerfile": ("buildah", "curl"),
+    "edge-device": (),
+    "netboot": ("curl", "dnsmasq"),
+    "web-server": ("curl",),
+}
 """Each page, and the programs besides QEMU that its reader installs."""
 
 BOOT = "compos run qemu "
@@ -46,6 +54,7 @@ class Reader:
         self._printed = ""
         self._booted = False
         self._guests: list[Guest] = []
+        self._background: list[int] = []
 
     def take(self, step: File | Commands | Console | Output) -> None:
         """Take one step; fails where the page does not say what happens."""
@@ -67,6 +76,13 @@ class Reader:
             guest.__exit__(None, None, None)
         self._guests.clear()
 
+    def end(self) -> None:
+        """Leave, and end what commands have left in the background."""
+        self.leave()
+        for group in self._background:
+            with suppress(ProcessLookupError):
+                os.killpg(group, signal.SIGTERM)
+
     def _run(self, text: str) -> None:
         """Shell commands; a guest that they boot comes last."""
         commands, boots, guest = text.partition(BOOT)
@@ -79,7 +95,7 @@ class Reader:
             f"{commands}\n"
             f"export -p > '{self._state}/variables'\n"
         )
-        done = subprocess.run(
+        shell = subprocess.Popen(
             ["bash", "-c", script],
             cwd=self.folder,
             env=self._environment,
@@ -87,10 +103,12 @@ class Reader:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            check=False,
+            start_new_session=True,
         )
-        assert done.returncode == 0, f"{commands}\n{done.stdout}"
-        self._printed = done.stdout
+        if commands.rstrip().endswith("&"):
+            self._background.append(shell.pid)
+        self._printed = shell.communicate()[0]
+        assert shell.returncode == 0, f"{commands}\n{self._printed}"
         self._environment["BASH_ENV"] = f"{self._state}/variables"
         self._booted = bool(boots)
         if boots:
@@ -101,7 +119,7 @@ class Reader:
         *options, path = arguments
         state = ("--state", str(self._state / "state"))
         log = self._state / "console.log"
-        self._guests.append(Guest(Path(path), *options, *state, log=log, folder=self.folder))
+        self._guests.append(Guest(path, *options, *state, log=log, folder=self.folder))
 
     def _type(self, step: Console) -> None:
         (guest,) = self._guests
@@ -153,7 +171,7 @@ def test_tutorial(page: str, tmp_path: Path) -> None:
         for step in steps((TUTORIALS / f"{page}.md").read_text()):
             reader.take(step)
     finally:
-        reader.leave()
+        reader.end()
 
 
 def test_every_tutorial_is_followed() -> None:

@@ -1,5 +1,5 @@
 """The bricks that a host reaches over vsock, in a guest that is its own host: the kernel's loopback
-transport stands in for the hypervisor's."""
+transport stands in for the hypervisor's; the host then shuts it down by QEMU's guest agent."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.boot.agent import agent
 from tests.guest import Guest
 
 pytestmark = [pytest.mark.boot, pytest.mark.xdist_group("boot")]
@@ -29,6 +30,7 @@ onboot:
     capabilities: [CAP_SYS_MODULE]
 services:
   - {name: getty, image: compos/getty:v1, env: [INSECURE=true]}
+  - {name: qemu-ga, image: compos/qemu-ga:v1}
   - {name: host-timesync-daemon, image: compos/host-timesync-daemon:v1}
   - name: vsudd
     image: compos/vsudd:v1
@@ -43,7 +45,8 @@ def test_vsock(built: Callable[[str], Path], tmp_path: Path) -> None:
     client = tmp_path / "client"
     subprocess.run(["gcc", "-static", "-Wall", "-Werror", "-o", client, str(SOURCE)], check=True)
     system = built(SYSTEM.replace("CLIENT", str(client)))
-    with Guest(system, "--state", f"{tmp_path}/state", log=tmp_path / "console.log") as guest:
+    options = ["--state", f"{tmp_path}/state", "--device", "virtio-serial-pci"]
+    with Guest(system, *options, log=tmp_path / "console.log") as guest:
         guest.expect("compos: services started", 300)
         guest.prompt()
         asked = guest.run("/system/bin/vsock-client 2374")
@@ -54,4 +57,8 @@ def test_vsock(built: Callable[[str], Path], tmp_path: Path) -> None:
         assert "1999" in guest.run("date -u -s '1999-01-02 03:04:05'; date +%Y")
         assert "the end" in guest.run("/system/bin/vsock-client 0xf3a4")
         assert guest.run("date +%Y").splitlines()[1:] == right.splitlines()[1:]
-        assert guest.power_off() == 0
+        with agent(guest, tmp_path / "agent") as host:
+            assert host.ask("guest-ping") == {}
+            host.send("guest-shutdown", mode="powerdown")
+            assert guest.process.wait(90) == 0
+        assert "reboot: Power down" in guest.text()

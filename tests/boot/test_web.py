@@ -25,8 +25,8 @@ def test_web(built: Callable[[str], Path], tmp_path: Path) -> None:
         guest.expect(r"compos: services started \(3 of 3\)")
         guest.prompt()
 
-        tasks = guest.run("ctr -n services.linuxkit task ls")
-        assert set(re.findall(r"(\w+)\s+\d+\s+RUNNING", tasks)) == {"getty", "rngd", "nginx"}
+        services = guest.run("/usr/bin/svc ps")
+        assert set(re.findall(r"(\w+)\s+running", services)) == {"getty", "rngd", "nginx"}
 
         assert "uid=0(root)" in guest.run("id")
         assert "524288" in guest.run("cat /proc/sys/fs/inotify/max_user_watches"), (
@@ -34,6 +34,9 @@ def test_web(built: Callable[[str], Path], tmp_path: Path) -> None:
         )
         assert "nameserver" in guest.run("cat /etc/resolv.conf"), (
             "dhcpcd wrote it, through the root's link"
+        )
+        assert "rngd: random numbers from /dev/hwrng" in guest.run("cat /var/log/rngd.log"), (
+            "QEMU's; its processor has none"
         )
         logs = guest.run("ls /var/log /var/log/onboot/")
         for name in (

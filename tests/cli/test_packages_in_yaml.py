@@ -64,23 +64,21 @@ def test_in_git_the_tag_is_the_tree(folder: Path) -> None:
 
 
 def test_a_package_with_a_dockerfile_is_found_by_name(
-    folder: Path, capsys: pytest.CaptureFixture[str]
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (folder / "pkg/hello/build.yml").write_text(
         "image: hello\norg: 127.0.0.1:1/team\nnetwork: true\n"
     )
     (folder / "pkg/hello/Dockerfile").write_text("FROM scratch\n")
-    flags = ["--cache", str(folder / "store"), "--o", str(folder / "x.tar")]
-    assert main(["build", *flags, str(folder / "os.yml")]) == 1
-    assert "os.yml:1:33: services[0].image" in capsys.readouterr().err
     make_image(
         Store(folder / "store"),
         "127.0.0.1:1/team/hello:latest",
         [[Member("hello", content="docker's")]],
     )
     assert build(folder) == ("docker's", "127.0.0.1:1/team/hello:latest")
+    monkeypatch.setenv("PATH", "/nowhere")
     assert main(["pkg", "build", "--cache", str(folder / "store"), str(folder / "pkg/hello")]) == 1
-    assert "error[package-dockerfile]" in capsys.readouterr().err
+    assert "error[builder-missing]" in capsys.readouterr().err
 
 
 def test_mistakes_have_their_place(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -70,7 +70,11 @@ def test_pull_takes_all_platforms_and_adds_the_tag(
 ) -> None:
     mirror = ("--mirror", f"docker.io={fake.url}")
     assert cache(tmp_path, "pull", "team/many", *mirror) == 0
-    assert names(tmp_path / "store") == ["docker.io/team/many:latest"]
+    assert names(tmp_path / "store") == [
+        "docker.io/team/many:latest",
+        "docker.io/team/many:latest-amd64",
+        "docker.io/team/many:latest-arm64",
+    ]
     assert "docker.io/team/many:latest sha256:" in capsys.readouterr().out
     assert len(list((tmp_path / "store/blobs/sha256").iterdir())) == 7
     assert (
@@ -78,6 +82,21 @@ def test_pull_takes_all_platforms_and_adds_the_tag(
         == 0
     )
     assert len(list((tmp_path / "one/blobs/sha256").iterdir())) == 4
+    assert names(tmp_path / "one") == ["docker.io/team/many:1", "docker.io/team/many:1-arm64"]
+    # What LinuxKit reads under that name is what skopeo does.
+    subprocess.run(
+        [
+            "skopeo",
+            "copy",
+            f"oci:{tmp_path / 'one'}:docker.io/team/many:1-arm64",
+            f"dir:{tmp_path / 'copied'}",
+        ],
+        check=True,
+        capture_output=True,
+    )
+    assert cache(tmp_path, "rm", "team/many:1", store="one") == 0
+    assert names(tmp_path / "one") == []
+    assert list((tmp_path / "one/blobs/sha256").iterdir()) == []
     assert cache(tmp_path, "pull", f"{fake.host}/team/none") == 1
     assert "error[image-not-found]" in capsys.readouterr().err
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import io
 import subprocess
 import tarfile
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,9 +15,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from compos.compose.component import Component, Root, union
-from compos.compose.root import prefixed
+from compos.compose.root import placed, prefixed
 from compos.errors import ConfigError, ImageError
 from compos.tree.node import DIRECTORY, FILE, SYMLINK, Node, Tree, directory, file, symlink
+from compos.tree.packed_tree import PackedRange
+from tests.tree.packed_trees import packed_of
 
 Said = Mapping[str, str]
 """Path → content of a file, `/` for a folder, `→ x` for a link to x."""
@@ -253,6 +256,54 @@ def test_nothing_is_lost(stack: list[dict[str, str]]) -> None:
                 assert owners[place] > f"init[{number}]" or resolved(final, place) == place
 
 
+@pytest.mark.slow
+@settings(max_examples=300, deadline=None)
+@given(sounds(), st.lists(sounds(), max_size=2), st.lists(sounds(), max_size=2))
+@example({"b": "x"}, [{"a/b": "y"}], [])
+@example({"b/c": "x"}, [], [{"a": "→ c"}])
+@example({"b/c": "x"}, [{"a": "→ b"}], [])
+@example({}, [], [{"a": "x"}])
+@example({"b/c": "x"}, [], [{"a.b": "x", "a": "/"}])
+def test_a_subtree_is_laid_as_its_nodes_are(
+    own: dict[str, str], before: list[dict[str, str]], after: list[dict[str, str]]
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        tree, subtree = placed("a", packed_of(tree_of(own), Path(folder)))
+    assert subtree is not None
+    found = [
+        results(
+            [
+                *(
+                    Component(f"init[{number}]", "b", tree_of(one))
+                    for number, one in enumerate(before)
+                ),
+                component,
+                *(
+                    Component(f"files[{number}]", "a", tree_of(one))
+                    for number, one in enumerate(after)
+                ),
+            ]
+        )
+        for component in (
+            Component("services[0]", "s", tree, subtree=subtree),
+            Component("services[0]", "s", prefixed("a", tree_of(dict(sorted(own.items()))))),
+        )
+    ]
+    assert found[0] == found[1]
+
+
+def results(components: list[Component]) -> object:
+    """All that a union says."""
+    try:
+        root = union(components)
+    except (ConfigError, ImageError) as error:
+        return str(error)
+    return (
+        [(path, node, owner.location) for path, node, owner in root.nodes],
+        [(owner.location, [*entries]) for owner, entries in root.segments],
+    )
+
+
 def resolved(tree: Tree, path: str) -> str:
     """Where `path` lies, with the links among its parents followed as in a chroot."""
     pending = path.split("/")[::-1]
@@ -310,3 +361,63 @@ def test_folders_over_links_are_as_gnu_tar_keeps_links(tmp_path: Path, stack: li
         for path in tmp_path.rglob("*")
     }  # fmt: skip
     assert {path: said_of(node) for path, node, _ in laid(*stack).nodes} == expected
+
+
+@pytest.mark.slow
+@settings(max_examples=150, deadline=None)
+@given(sounds(), st.lists(sounds(), min_size=1, max_size=3))
+@example({"b": "/", "b/c": "x", "b/d": "y"}, [{"b/c": "z", "b/e/f": "new"}])
+@example({"b": "/", "b/c": "x"}, [{"b": "/"}])
+@example({"b": "/", "b/c": "x"}, [{"b": "x"}])
+@example({"b": "/", "b/c": "/"}, [{"b": "/"}, {"b": "x"}])
+@example({"b": "→ c", "c": "/"}, [{"b/x": "x"}])
+@example({"c/x": "x"}, [{"c": "/", "c/y": "y"}])
+@example({"b": "/", "b/c": "x"}, [{"a": "→ b"}, {"a/c": "y"}])
+def test_what_is_laid_into_a_subtree(own: dict[str, str], after: list[dict[str, str]]) -> None:
+    """It is as if the subtree's nodes had been laid one by one."""
+    with tempfile.TemporaryDirectory() as folder:
+        tree, subtree = placed("a", packed_of(tree_of(own), Path(folder)))
+    more = [
+        Component(f"files[{number}]", "f", prefixed("a", tree_of(dict(sorted(one.items())))))
+        for number, one in enumerate(after)
+    ]
+    single = prefixed("a", tree_of(dict(sorted(own.items()))))
+    found, expected = (
+        results([component, *more])
+        for component in (
+            Component("services[0]", "s", tree, subtree=subtree),
+            Component("services[0]", "s", single),
+        )
+    )
+    assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("laid_in", "packed"),
+    [
+        ({}, 100),
+        ({"a/d/5": "other"}, 99),
+        ({"a/d/new": "x", "a/d/new2": "x", "a/e/f/g": "x"}, 100),
+        # These need to be looked at one by one.
+        ({"a/link/x": "x"}, 0),
+        ({"a/d": "a file"}, 0),
+    ],
+)
+def test_most_of_a_subtree_stays_packed(
+    tmp_path: Path, laid_in: dict[str, str], packed: int
+) -> None:
+    said = {"d": "/", "link": "→ d", **{f"d/{number}": "x" for number in range(100)}}
+    tree, subtree = placed("a", packed_of(tree_of(said), tmp_path))
+    try:
+        root = union(
+            [
+                Component("services[0]", "s", tree, subtree=subtree),
+                Component("files[0]", "f", tree_of(laid_in)),
+            ]
+        )
+    except ConfigError:
+        assert packed == 0
+        return
+    ranges = [part for part in root.entries.parts if isinstance(part, PackedRange)]
+    names = [path for part in ranges for path in part.paths() if path.startswith("a/d/")]
+    assert len(names) == packed

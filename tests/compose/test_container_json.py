@@ -9,13 +9,16 @@ from hypothesis import strategies as st
 
 from compos.compose.container import json_document
 
-LEAVES = st.none() | st.booleans() | st.integers() | st.text()
+TEXT = st.text(max_size=12)
+LEAVES = st.none() | st.booleans() | st.integers() | TEXT
 VALUES = st.recursive(
-    LEAVES, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=30
+    LEAVES,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4),
+    max_leaves=16,
 )
 
 
-@given(st.dictionaries(st.text(), VALUES))
+@given(st.dictionaries(TEXT, VALUES, max_size=4))
 def test_documents_are_indented_as_json_does_it(value: dict[str, object]) -> None:
     expected = json.dumps(value, indent=4, ensure_ascii=False)
     for character in "<>&\u2028\u2029":

@@ -13,7 +13,7 @@ import pytest
 from compos.compose.kernel_modules import kept_firmware, kept_modules
 from compos.compose.module_trie import module_trie
 from compos.tree.contents import Contents
-from compos.tree.node import Tree, directory, file
+from compos.tree.node import Tree, directory, file, symlink
 from tests.compose.kernel_tree import MODULES, VERSION, index
 
 FOLDER = f"lib/modules/{VERSION}"
@@ -164,6 +164,32 @@ def test_firmware_that_modules_name(
     }
     assert firmware(tmp_path, b"damaged", "auto") == {}
     assert firmware(tmp_path, b"\xfd7zXZ\x00damaged", "auto") == {}
+
+
+def test_firmware_behind_links_and_of_the_kernel_itself(tmp_path: Path) -> None:
+    tree: Tree = {
+        "lib/firmware/cxgb4/t6fw.bin": symlink("t6fw-1.27.5.0.bin.xz", 0),
+        "lib/firmware/cxgb4/t6fw-1.27.5.0.bin.xz": symlink("../old/../cxgb4/real", 0),
+        "lib/firmware/cxgb4/real": file(b"1", 0o644, 0),
+        "lib/firmware/cxgb4/other": file(b"2", 0o644, 0),
+        "lib/firmware/out": symlink("../../etc/shadow", 0),
+        "lib/firmware/loop": symlink("loop", 0),
+        "lib/firmware/boot.bin": file(b"3", 0o644, 0),
+        "lib/modules/6/modules.builtin.modinfo": file(
+            b"core.license=GPL\0core.firmware=boot.bin\0x.firmware=none\0", 0o644, 0
+        ),
+    }
+    with Contents(tmp_path) as contents:
+        names = ["cxgb4/t6fw.bin", "out", "loop", "auto"]
+        kept = kept_firmware(contents, tree, {}, names)
+    assert {path.removeprefix("lib/firmware/"): why for path, why in kept.items()} == {
+        "cxgb4/t6fw.bin": "kernel.firmware: cxgb4/t6fw.bin",
+        "cxgb4/t6fw-1.27.5.0.bin.xz": "linked from t6fw.bin",
+        "cxgb4/real": "linked from t6fw.bin",
+        "out": "kernel.firmware: out",
+        "loop": "kernel.firmware: loop",
+        "boot.bin": "named by core",
+    }
 
 
 HOSTILE = {

@@ -15,6 +15,9 @@ from tests.compose.bill import BOTH, INIT, SHA1, attest, names, problems, raw, s
 from tests.compose.systems import World
 from tests.images import AMD64
 
+# One worker imports jsonschema, which compiles grammars for a second.
+pytestmark = pytest.mark.xdist_group("jsonschema")
+
 
 @pytest.mark.parametrize("options", BOTH, ids=["spdx", "cyclonedx"])
 def test_a_system_of_silent_images_has_one_too(world: World, options: dict[str, str]) -> None:
@@ -217,10 +220,22 @@ def test_cyclonedx_has_images_packages_and_files(world: World) -> None:
     }
 
 
-@pytest.mark.parametrize("path", ["", "/", ".", "../x", "a/../../x", "etc", "bin/app/sbom", "lib"])
+LOWER = "containers/services/app/lower"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("", "/", ".", "../x", "a/../../x", "etc", "bin/app/sbom", "lib"),
+        *(LOWER, f"{LOWER}/bin", f"{LOWER}/bin/app/sbom"),
+    ],
+)
 def test_names_that_cannot_be(world: World, path: str) -> None:
     attest(world, "acme/one:2", document("a"))
-    yaml = "init: ['acme/one:2', 'acme/init:1']\nfiles: [{path: lib, directory: true}]\n"
+    yaml = (
+        "init: ['acme/one:2', 'acme/init:1']\nfiles: [{path: lib, directory: true}]\n"
+        "services: [{name: app, image: 'acme/app:1'}]\n"
+    )
     with pytest.raises(ComposError) as caught:
         world.compose(yaml, sbom=SbomOptions(path))
     assert caught.value.id == "sbom-output"

@@ -16,6 +16,9 @@ from tests.compose.bill import INIT, names, problems
 from tests.compose.systems import World
 from tests.images import AMD64, ARM64
 
+# One worker imports jsonschema, which compiles grammars for a second.
+pytestmark = pytest.mark.xdist_group("jsonschema")
+
 
 def test_a_tar_has_it_without_records(world: World, tmp_path: Path) -> None:
     from compos.cli.main import main

@@ -13,6 +13,9 @@ from tests.attested import document
 from tests.compose.bill import BOTH, SHA1, attest, relations, sbom
 from tests.compose.systems import World
 
+# One worker imports jsonschema, which compiles grammars for a second.
+pytestmark = pytest.mark.xdist_group("jsonschema")
+
 
 def test_references_follow_renamed_identifiers(world: World) -> None:
     """Two images with the same identifiers and licence names for different things, and one thing

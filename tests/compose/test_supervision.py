@@ -28,9 +28,10 @@ def test_everything_said() -> None:
         logging=Logging("syslog", {"syslog-address": "udp://10.0.0.1:514", "max-size": "64k"}),
         timeout="1m",
         on_failure="reboot",
+        unseal=True,
     )
     lines = supervision_lines(settings)
-    assert {line[0] for line in lines} == WORDS
+    assert {line[0] for line in lines} == WORDS, "each key of SERVICE_KEYS is among the settings"
     assert all(map(plan_line, lines))
     assert lines == (
         ("after", "a", "started", ""),
@@ -44,6 +45,7 @@ def test_everything_said() -> None:
         ("log", "syslog", "65536", "3", "udp://10.0.0.1:514", ""),
         ("timeout", "60000"),
         ("failure", "reboot"),
+        ("unseal",),
     )
 
 

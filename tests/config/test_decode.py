@@ -28,6 +28,7 @@ from compos.config.model import (
     Resources,
     Runtime,
     Settings,
+    Trust,
     Volume,
 )
 from tests.config.reading import config, errors, ids, mistakes, setting
@@ -105,10 +106,11 @@ def test_the_standard_example() -> None:
             ),
         ),
         files=(File("etc/linuxkit-config", metadata="yaml"),),
+        trust=Trust(org=("linuxkit",)),
     )
 
 
-@pytest.mark.parametrize("text", ["{}", "null", "---\n", "~", "trust: {}"])
+@pytest.mark.parametrize("text", ["{}", "null", "---\n", "~"])
 def test_nothing_is_a_system_too(text: str) -> None:
     assert config(text) == Config()
 

@@ -123,7 +123,7 @@ def test_gpt(world: World) -> None:
                 ["sgdisk", "-p", image], capture_output=True, text=True, check=True
             ).stdout
             assert "EF00" in shown
-            assert ("8300" in shown) == (root == "erofs")
+            assert ("8304" in shown) == (root == "erofs")
             assert sum(line.strip()[:1].isdigit() for line in shown.splitlines()) == partitions + (
                 root == "erofs"
             )

@@ -8,6 +8,7 @@ import pytest
 
 from compos.image.derived_kinds import DerivedKind
 from compos.output import initrd
+from compos.tree import entries
 from compos.tree.node import Node, Slice, directory, file, symlink
 
 NODES: tuple[tuple[str, Node], ...] = (
@@ -24,8 +25,9 @@ NODES: tuple[tuple[str, Node], ...] = (
 def test_a_segments_key_is_the_digest_of_its_nodes_as_one_text(
     count: int, first: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(initrd, "_BATCH", 2)
+    monkeypatch.setattr(entries, "_BATCH", 2)
     nodes, version = NODES[:count], DerivedKind.SEGMENT.version
     text = repr((version, nodes, first) if first else (version, nodes))
     digest = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
-    assert initrd._key(nodes, first) == digest
+    listed = entries.Listed([path for path, _ in nodes], [node for _, node in nodes])
+    assert initrd._key(entries.Entries([listed]), first) == digest

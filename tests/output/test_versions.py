@@ -35,16 +35,18 @@ from compos.image.store import Store
 from compos.package.debian.package import parse_package
 from compos.package.files import packages_tree
 from compos.package.kernel import kernel_tree
+from compos.package.local_package import read_package
 from compos.tree import record
 from compos.tree.contents import Contents
 from compos.tree.node import Piece, Slice, file
+from compos.tree.partial import Part, merged, save_parts
 from tests.compose.systems import KERNEL_TAR, World
 from tests.disk.pieces import ID, disk_pieces
 from tests.filesystem.trees import sample
 from tests.images import Member, layer_tar, make_image
 from tests.output.systems import build
-from tests.package.debian.archive_of import deb_of, stanza
-from tests.package.kernels import BASE, KERNEL
+from tests.package.debian.archive_of import ar_of, deb_of, stanza, tar_of
+from tests.package.kernels import BASE, KERNEL, module
 
 IMAGES = {
     "acme/kernel:1": [
@@ -74,11 +76,14 @@ IMAGES = {
 LEFT_OUT = {
     DerivedKind.LAYER: "what is decompressed has its digest in the image's config",
     DerivedKind.DEB: "what is decompressed is named by the package's digest",
+    DerivedKind.PACKAGE: "what is decompressed is named by the package's digest",
     DerivedKind.INPUT: "a copy under its own digest",
     DerivedKind.HOST: "a copy under its own digest",
     DerivedKind.SBOM: "a document under its own digest; outputs have it under RESULT's version",
     DerivedKind.KERNEL_GZIP: "nothing but a compressor's bytes, whose version is in the key",
     DerivedKind.ENGINE: "the name of an image that is stored under its own digest",
+    DerivedKind.SIGNATURES: "what others made, checked whenever it is used",
+    DerivedKind.TRAVEL: "a digest, under the version of the compressor that made its bytes",
     DerivedKind.OUTPUT: "states of files, which no two runs share",
     DerivedKind.ACCEL: "one word, which holds until the machine is started anew",
 }
@@ -95,25 +100,27 @@ class Made(NamedTuple):
 
 MADE = {
     "layer index": Made(DerivedKind.LAYER_INDEX, 3, "6fa1d45fc29a080c"),
-    "tree": Made(DerivedKind.TREE, 3, "d95a70be5782362c"),
-    "kernel.tar's tree": Made(DerivedKind.KERNEL_TAR, 3, "56a35f0de3251f87"),
+    "tree": Made(DerivedKind.TREE, 4, "456e908319ed8b26"),
+    "kernel.tar's tree": Made(DerivedKind.KERNEL_TAR, 4, "f731265ecbdf7c59"),
     "segments": Made(DerivedKind.SEGMENT, 1, "7af1218b424b84bd"),
-    "os-kernel": Made(DerivedKind.RESULT, 8, "7a399d6f7f15acda"),
-    "os-cmdline": Made(DerivedKind.RESULT, 8, "de3ba44f2265b1a6"),
-    "os-initrd.img": Made(DerivedKind.RESULT, 8, "a68958bb5a5693d6"),
-    "os.tar": Made(DerivedKind.RESULT, 8, "8c870a2ca450872f"),
-    "os-erofs.img": Made(DerivedKind.RESULT, 8, "98565d7aa1052c0f"),
+    "os-kernel": Made(DerivedKind.RESULT, 11, "7a399d6f7f15acda"),
+    "os-cmdline": Made(DerivedKind.RESULT, 11, "de3ba44f2265b1a6"),
+    "os-initrd.img": Made(DerivedKind.RESULT, 11, "a68958bb5a5693d6"),
+    "os.tar": Made(DerivedKind.RESULT, 11, "8c870a2ca450872f"),
+    "os-erofs.img": Made(DerivedKind.RESULT, 11, "98565d7aa1052c0f"),
     "decompressed kernel": Made(DerivedKind.KERNEL, 3, "e7f12bffba7d4980"),
-    "shared contents": Made(DerivedKind.CONTENTS, 1, "d36e030790bc9d99"),
+    "shared contents": Made(DerivedKind.CONTENTS, 2, "17e001835ceff867"),
     "image of an archive": Made(DerivedKind.LOCAL, 3, "e0cf1a035ad8d0ac"),
     "package's index": Made(DerivedKind.DEB_INDEX, 2, "8ee02cdef328c653"),
-    "brick's kernel.tar": Made(DerivedKind.KERNEL_TAR_FILE, 3, "0f6ed7514892fdf4"),
+    "local package's index": Made(DerivedKind.PACKAGE_INDEX, 1, "91b8bd0bc4a55e02"),
+    "brick's kernel.tar": Made(DerivedKind.KERNEL_TAR_FILE, 4, "6774a9f6d5751853"),
     "erofs": Made(DerivedKind.EROFS, 1, "bd658f6324f05873"),
     "squashfs": Made(DerivedKind.SQUASHFS, 1, "825fc47035257e8f"),
     "qcow2": Made(DerivedKind.QCOW2, 4, "b54804898d25295c"),
     "vmdk": Made(DerivedKind.VMDK, 4, "60330617d25f9a0c"),
     "gzip tar": Made(DerivedKind.GZIP_TAR, 4, "d45812d7242ba3d7"),
     "pieces": Made(DerivedKind.SPOOL, 2, "40e9b81c2895500f"),
+    "parts": Made(DerivedKind.PARTIAL, 1, "65ff8a78259f75a8"),
 }
 """What is made, by what it is or by the name of an output."""
 
@@ -216,17 +223,26 @@ def _packages(folder: Path) -> dict[str, list[bytes]]:
     package = parse_package(stanza("tool", sha256="0" * 64), "trixie")
     store = Store(folder / "store")
     packages_tree(store, [package], [archive])
-    return {"package's index": _in(store, DerivedKind.DEB_INDEX)}
+    # Uncompressed, as here the archive's digest counts.
+    local = folder / "local.deb"
+    control = tar_of({"control": b"Package: tool\nVersion: 1\n"})
+    files = tar_of({"bin/tool": b"tool", "boot/vmlinuz": b"kernel"})
+    local.write_bytes(ar_of({"debian-binary": b"2.0\n", "control.tar": control, "data.tar": files}))
+    read_package(store, local)
+    return {
+        "package's index": _in(store, DerivedKind.DEB_INDEX),
+        "local package's index": _in(store, DerivedKind.PACKAGE_INDEX),
+    }
 
 
 def _modules(folder: Path) -> dict[str, list[bytes]]:
     modules = {
-        f"{BASE}/kernel/a.ko": file(b"a", 0o644, 0),
-        f"{BASE}/kernel/b.ko.gz": file(gzip.compress(b"b"), 0o644, 0),
+        f"{BASE}/kernel/a.ko": file(module(), 0o644, 0),
+        f"{BASE}/kernel/b.ko.gz": file(gzip.compress(module(body=b"b")), 0o644, 0),
         f"{BASE}/modules.order": file(b"kernel/b.ko.gz\n", 0o644, 0),
     }
     store = Store(folder / "store")
-    kernel_tree(store, {**KERNEL, **modules}, "brick")
+    kernel_tree(store, {**KERNEL, **modules}, "brick", architecture="amd64")
     return {"brick's kernel.tar": _in(store, DerivedKind.KERNEL_TAR_FILE)}
 
 
@@ -248,6 +264,10 @@ def _written(folder: Path) -> dict[str, list[bytes]]:
         }
     record.save_groups(folder / "pieces", DerivedKind.SPOOL, [("", disk)], ["digest"])
     found["pieces"] = (folder / "pieces").read_bytes()
+    with Contents(folder) as contents:
+        parts = merged([Part(2, 3), Part(20_000, 7), Part(4, 6)])
+        save_parts(folder / "parts", contents, "pieces", merged([Part(1, 3), Part(3, 9)]))
+    found["parts"] = (folder / "parts").read_bytes() + repr(parts).encode()
     return {name: [data] for name, data in found.items()}
 
 

@@ -48,6 +48,7 @@ def inspect(
     from compos.compose.host_files import read_sources
     from compos.compose.system import compose_system
     from compos.config.dump import metadata_document
+    from compos.config.images import registry_of_bricks
     from compos.output.build import resolve_inputs
     from compos.output.formats import choose, machines
     from compos.output.job import BuildRequest, Job
@@ -56,8 +57,12 @@ def inspect(
     with listening(listener):
         formats = choose(options.formats, to_file=False)
         described = load(sources, options.load)
-        access = Access(options.images)
-        source = access.images(packages=described.packages)
+        access = Access(
+            options.images,
+            bricks=registry_of_bricks(described.config),
+            trust=described.config.trust,
+        )
+        source = access.images_of(described)
         config = described.config
         system = compose_system(
             access.store,

@@ -8,9 +8,9 @@ those that the kernel image has, with what they need, go in. `init` reads `etc/c
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from compos.compose.drivers import CHECKSUMS, DISKS
+from compos.compose.drivers import CHECKSUMS, DISKS, TPMS
 from compos.compose.kernel_modules import read_index
 from compos.compose.root import with_ancestors
 from compos.image.model import Image
@@ -18,6 +18,9 @@ from compos.image.store import Store
 from compos.tree.contents import Contents
 from compos.tree.flatten import image_tree
 from compos.tree.node import EPOCH, Tree, directory, file
+
+if TYPE_CHECKING:
+    from compos.filesystem.verity import Verity
 
 __all__ = ["RootPlace", "finder_tree"]
 
@@ -30,7 +33,9 @@ class RootPlace(NamedTuple):
 
     `filesystem` is mount(2)'s name, `drivers` the modules that no device asks for: they are loaded
     by name. `mark_at` counts from the root's beginning; each place is (offset, size) on a device,
-    (0, 0) for all of it.
+    (0, 0) for all of it. With `verity`, the root is mounted through its hash tree, which follows
+    the file system or is a device of its own (`apart`). With `unseal`, the system's own init leaves
+    the initrd, when it has unsealed what it needs.
     """
 
     filesystem: str
@@ -38,6 +43,9 @@ class RootPlace(NamedTuple):
     mark_at: int
     mark: bytes
     places: tuple[tuple[int, int], ...]
+    verity: Verity | None = None
+    apart: bool = False
+    unseal: bool = False
 
 
 def finder_tree(store: Store, modules: Tree, init: Image, place: RootPlace) -> Tree:
@@ -54,9 +62,23 @@ def finder_tree(store: Store, modules: Tree, init: Image, place: RootPlace) -> T
 
 
 def _description(place: RootPlace) -> bytes:
-    lines = [("filesystem", place.filesystem), ("mark", str(place.mark_at), place.mark.hex())]
+    # An init that does not know hash trees finds no file system, rather than mount it unchecked.
+    kind = "verified" if place.verity else "filesystem"
+    lines: list[tuple[str, ...]] = [(kind, place.filesystem)]
+    lines.append(("mark", str(place.mark_at), place.mark.hex()))
     lines += [("place", str(offset), str(size)) for offset, size in place.places]
     lines += [("module", name) for name in place.drivers]
+    if tree := place.verity:
+        start = tree.start - tree.blocks if place.apart else tree.start
+        lines.append(("verity", str(tree.blocks), str(start)))
+        if tree.correction:
+            behind = start + tree.corrected - tree.blocks
+            lines.append(("correction", str(behind), str(tree.corrected)))
+        if place.apart:
+            lines.append(("tree", "0", tree.mark.hex()))
+        lines.append(("roothash", tree.root.hex(), tree.salt.hex()))
+    if place.unseal:
+        lines.append(("unseal",))
     return b"compos-root\t1\n" + "".join("\t".join(line) + "\n" for line in lines).encode()
 
 
@@ -66,7 +88,7 @@ def _modules(store: Store, nodes: Tree, drivers: tuple[str, ...]) -> Tree:
         index = read_index(contents, nodes)
     if index is None:
         return {}
-    wanted = index.closure(dict.fromkeys((*DISKS, *drivers, *CHECKSUMS), ""))
+    wanted = index.closure(dict.fromkeys((*DISKS, *drivers, *CHECKSUMS, *TPMS), ""))
     found = {
         path: nodes[f"{index.folder}/{path}"]
         for path in wanted

@@ -3,7 +3,8 @@ Pure.
 
 The program is systemd's stub with sections added. They begin at multiples of `ALIGNMENT` in the
 file, so that a BIOS loader can read them from the same file by their places, from disks and CDs
-alike. No certificate table: the file can be signed.
+alike. Each section is stored up to where the next one begins: programs that sign or check one do
+not agree on what is signed of a gap. No certificate table: `boot.authenticode` adds it.
 
 Sources: Microsoft, "PE Format" (cited by its headings); UAPI group, "Unified Kernel Image" (section
 names).
@@ -12,8 +13,8 @@ names).
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from compos.arithmetic import align_up
 from compos.errors import OutputError
@@ -64,10 +65,24 @@ MAX_SIZE = 0xFFFFFFFF
 
 
 class Uki(NamedTuple):
-    """The file as pieces, and where each added section begins in it, in bytes."""
+    """The file: its headers, what follows them as pieces, and where each added section begins in
+    the file, in bytes."""
 
-    pieces: list[Piece]
-    starts: dict[str, int]
+    head: bytes
+    body: Sequence[Piece]
+    starts: Mapping[str, int]
+
+    @property
+    def pieces(self) -> list[Piece]:
+        """The whole file."""
+        return [self.head, *self.body]
+
+
+def _without_gaps(sections: Sequence[tuple[Any, ...]], end: int) -> list[tuple[Any, ...]]:
+    """The stub's sections, each stored up to the next one in the file, the last up to `end`."""
+    starts = sorted(one[4] for one in sections if one[4])
+    until = dict(zip(starts, (*starts[1:], end), strict=True))
+    return [(*one[:3], until[one[4]] - one[4], *one[4:]) if one[4] else one for one in sections]
 
 
 def pe_machine(data: bytes) -> str:
@@ -82,7 +97,8 @@ def pe_machine(data: bytes) -> str:
 
 
 def unified_kernel_image(stub: bytes, sections: Sequence[tuple[str, Sequence[Piece]]]) -> Uki:
-    """`stub` with `sections` (name as `.linux`, contents) behind its own.
+    """`stub` with `sections` (name as `.linux`, contents) behind its own; one of the same name
+    takes the place of the stub's.
 
     Raises `OutputError`: `uki-stub` when the stub is no PE file, `uki-too-large` beyond 4 GiB.
     """
@@ -109,6 +125,7 @@ def _assembled(stub: bytes, sections: Sequence[tuple[str, Sequence[Piece]]]) -> 
     field = {name: struct.unpack_from("<I", stub, start + at)[0] for name, at in OFFSETS.items()}
     table = start + optional
     own = [_SECTION.unpack_from(stub, table + number * _SECTION.size) for number in range(count)]
+    names = {name.encode() for name, _ in sections}
 
     # The headers may grow up to the first section's address; what the file holds behind them moves
     # by as much.
@@ -122,14 +139,15 @@ def _assembled(stub: bytes, sections: Sequence[tuple[str, Sequence[Piece]]]) -> 
     at = len(stub) + moved
     added: list[tuple[bytes | int, ...]] = []
     starts: dict[str, int] = {}
-    body: list[Piece] = [stub[field["headers"] :]]
-    for name, content in sections:
+    body: list[Piece] = [stub[field["headers"] :], bytes(-at % ALIGNMENT)]
+    at += -at % ALIGNMENT
+    own = _without_gaps([one for one in own if one[0].rstrip(b"\0") not in names], at)
+    for number, (name, content) in enumerate(sections, 1):
         size = sum(map(piece_size, content))
         address = align_up(address, max(field["section alignment"], ALIGNMENT))
-        begin = align_up(at, ALIGNMENT)
-        stored = align_up(size, field["file alignment"])
-        if begin > at:
-            body.append(bytes(begin - at))
+        begin = at
+        last = number == len(sections)
+        stored = align_up(size, field["file alignment"] if last else ALIGNMENT)
         body += content
         if stored > size:
             body.append(bytes(stored - size))
@@ -147,7 +165,7 @@ def _assembled(stub: bytes, sections: Sequence[tuple[str, Sequence[Piece]]]) -> 
 
     head = bytearray(stub[: field["headers"]].ljust(max(headers, field["headers"]), b"\0"))
     _COFF.pack_into(
-        head, pe, signature, machine, count + len(sections), stamp, 0, 0, optional, flags
+        head, pe, signature, machine, len(own) + len(sections), stamp, 0, 0, optional, flags
     )
     for number, one in enumerate((*own, *added)):
         _SECTION.pack_into(head, table + number * _SECTION.size, *one)
@@ -158,4 +176,4 @@ def _assembled(stub: bytes, sections: Sequence[tuple[str, Sequence[Piece]]]) -> 
     }
     for name, value in changed.items():
         struct.pack_into("<I", head, start + OFFSETS[name], value)
-    return Uki([bytes(head), *body], starts)
+    return Uki(bytes(head), body, starts)

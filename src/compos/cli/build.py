@@ -5,36 +5,33 @@ from __future__ import annotations
 import os
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import click
 
-from compos.cli.debian import DebianMirrors, debian_options
+from compos.cli.debian import DebianMirrors, debian_options, snapshot_option
+from compos.cli.outputs import format_option, root_option
 from compos.cli.reading import reading_options
+from compos.cli.remote import remote_options
 from compos.cli.settings import Settings, global_options
-from compos.output.roots import AUTO, ROOTS
+from compos.cli.switches import Command
 
 if TYPE_CHECKING:
-    from compos.api.options import LoadOptions
+    from compos.api.build import BuildOptions
+    from compos.api.options import LoadOptions, RemoteOptions
     from compos.compose.sbom import SbomOptions
 
-__all__ = ["build"]
+__all__ = ["build", "disk_size"]
 
 COMPRESSIONS = ("zstd", "gzip", "none", "max")
 SBOM_FORMATS = ("spdx", "cyclonedx")
 
 
-@click.command
+@click.command(cls=Command)
 @click.argument("sources", nargs=-1, required=True, metavar="FILE...")
-@click.option(
-    "-f",
-    "--format",
-    "formats",
-    multiple=True,
-    metavar="LIST",
-    help="Output formats, separated by commas; repeatable [kernel+initrd].",
-)
+@format_option("Output formats, separated by commas; repeatable [kernel+initrd].")
 @click.option(
     "--name", metavar="NAME", help="Base name of the outputs [the last file's, without extension]."
 )
@@ -61,12 +58,45 @@ SBOM_FORMATS = ("spdx", "cyclonedx")
     metavar="SIZE",
     help="Disk size: 512M in MiB, 2 or 2G in GiB [depends on the format].",
 )
+@root_option(
+    "Root of disks and ISOs: unpacked into memory (initrd), or a file system on the medium."
+)
 @click.option(
-    "--root",
-    type=click.Choice((AUTO, *ROOTS)),
-    default="auto",
+    "--keys",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Sign UEFI programs for Secure Boot with the set of keys in DIR (compos keys new).",
+)
+@click.option(
+    "--sign-command",
+    metavar="COMMAND",
+    help="Let this command sign in place of DIR/db.key: from standard input to standard output.",
+)
+@click.option(
+    "--sign-later",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Write what is to be signed into FOLDER, and take signatures from there: build again when "
+    "they are there.",
+)
+@click.option(
+    "--pcr-phases",
+    metavar="LIST",
+    default="enter-initrd",
     show_default=True,
-    help="Root of disks and ISOs: unpacked into memory (initrd), or a file system on the medium.",
+    help="Phases of the boot in which secrets bound to the PCR key of --keys may be unsealed.",
+)
+@click.option(
+    "--efi-stub",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Make UEFI programs of this stub [that of compos/efi-stub].",
+)
+@click.option(
+    "--sbat",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Add these SBAT entries to UEFI programs, for machines that start them with shim.",
 )
 @click.option("--push", metavar="NAME", help="Push the oci format to a registry under this name.")
 @click.option(
@@ -80,6 +110,24 @@ SBOM_FORMATS = ("spdx", "cyclonedx")
     help="Tar of an earlier build, from which unchanged sections are copied if the store does not "
     "have their images.",
 )
+@click.option(
+    "--locked",
+    is_flag=True,
+    help="Use exactly the images and packages of the system's lock, such as os.lock for os.yml, or "
+    "fail.",
+)
+@click.option(
+    "--lock",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Likewise, of this lock.",
+)
+@click.option(
+    "--mirror-from",
+    metavar="REPOSITORY",
+    help="Take a lock's parts from a registry, HOST[:PORT]/PATH [the lock's own].",
+)
+@snapshot_option
 @debian_options
 @click.option(
     "--no-label-powers",
@@ -104,6 +152,7 @@ SBOM_FORMATS = ("spdx", "cyclonedx")
     is_flag=True,
     help="Date the SBOM now (or SOURCE_DATE_EPOCH) instead of with the fixed date.",
 )
+@remote_options
 @click.option(
     "--force", is_flag=True, help="Write the outputs even if they exist and are unchanged."
 )
@@ -123,15 +172,25 @@ def build(
     compress: Literal["zstd", "gzip", "none", "max"],
     root: str,
     size: str | None,
+    keys: Path | None,
+    sign_command: str | None,
+    sign_later: Path | None,
+    pcr_phases: str,
+    efi_stub: Path | None,
+    sbat: Path | None,
     push: str | None,
     docker: bool,
     decompress_kernel: bool,
     input_tar: Path | None,
+    locked: bool,
+    lock: Path | None,
+    mirror_from: str | None,
     no_label_powers: bool,
     no_sbom: bool,
     sbom_output: str | None,
     sbom_format: str,
     sbom_current_time: bool,
+    remote: RemoteOptions,
     force: bool,
     dry_run: bool,
 ) -> None:
@@ -139,7 +198,7 @@ def build(
 
     Files are merged from left to right. - is standard input; http(s) URLs are fetched.
     """
-    from compos.api.build import BuildOptions, require_buildable
+    from compos.api.build import BuildOptions
     from compos.api.build import build as build_system
 
     _check_output(output, name, folder)
@@ -147,8 +206,14 @@ def build(
     if sbom_output == "" and not no_sbom:
         raise click.UsageError("--sbom-output needs a name; to leave out the SBOM, use --no-sbom")
     _check_push(push, formats)
+    _check_lock(lock, mirror_from, locked=locked, moving=pull or docker)
+    if sign_command and keys is None:
+        raise click.UsageError("--sign-command needs --keys, which has the certificate")
+    if sign_later and (keys is None or sign_command):
+        raise click.UsageError("--sign-later needs --keys, and no --sign-command")
+    architectures = _several(reading.architecture)
     options = BuildOptions(
-        settings.trusted(reading),
+        settings.trusted(reading._replace(architecture=None) if architectures else reading),
         debian.over(settings),
         formats,
         Path(folder or "."),
@@ -156,7 +221,7 @@ def build(
         _target(output),
         compress,
         root,
-        _size(size),
+        disk_size(size),
         pull=pull,
         docker=docker,
         push=push,
@@ -165,13 +230,64 @@ def build(
         label_powers=not no_label_powers,
         sbom=None if no_sbom else _sbom(sbom_output, sbom_format, current_time=sbom_current_time),
         force=force,
+        lock=_lock(lock, sources, locked=locked),
+        mirror_from=mirror_from,
+        keys=keys,
+        sign_command=sign_command or "",
+        sign_later=sign_later,
+        pcr_phases=_listed(pcr_phases),
+        efi_stub=efi_stub,
+        sbat=sbat,
+        remote=remote,
+        architectures=architectures,
     )
     if dry_run:
-        from compos.config.dump import to_yaml
-
-        click.echo(to_yaml(require_buildable(sources, options).description.config))
+        _show(sources, options)
         return
     build_system(sources, options)
+
+
+def _show(sources: Sequence[str], options: BuildOptions) -> None:
+    """Print the merged YAML, one document for each of several architectures."""
+    from compos.api.architectures import buildable_each
+    from compos.api.build import require_buildable
+    from compos.config.dump import to_yaml
+
+    found = (
+        [*buildable_each(sources, options).values()]
+        if options.architectures
+        else [require_buildable(sources, options)]
+    )
+    click.echo("---\n".join(to_yaml(one.description.config) for one in found))
+
+
+def _several(architecture: str | None) -> tuple[str, ...]:
+    """The architectures of a list; empty for one."""
+    if architecture is None or "," not in architecture:
+        return ()
+    return _listed(architecture)
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _lock(path: Path | None, sources: Sequence[str], *, locked: bool) -> Path | None:
+    """The lock to use, if any."""
+    if path is not None or not locked:
+        return path
+    from compos.package.lock.document import lock_path
+
+    return lock_path(sources)
+
+
+def _check_lock(path: Path | None, mirror_from: str | None, *, locked: bool, moving: bool) -> None:
+    if path is None and not locked:
+        if mirror_from:
+            raise click.UsageError("--mirror-from requires --locked or --lock")
+        return
+    if moving:
+        raise click.UsageError("--locked and --lock cannot be combined with --pull or --docker")
 
 
 def _target(output: str | None) -> Path | int | None:
@@ -221,7 +337,7 @@ def _check_push(name: str | None, formats: tuple[str, ...]) -> None:
         raise click.UsageError("--push requires --format oci")
 
 
-def _size(text: str | None) -> int | None:
+def disk_size(text: str | None) -> int | None:
     """Bytes: a bare number means GiB, as in LinuxKit."""
     if text is None:
         return None

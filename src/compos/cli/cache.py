@@ -12,17 +12,21 @@ import click
 from compos.api.access import Access
 from compos.cli.debian import DebianMirrors, debian_options
 from compos.cli.settings import Settings, global_options
+from compos.cli.switches import Group
 from compos.cli.text import visible
 
 if TYPE_CHECKING:
+    from compos.image.model import Image
+    from compos.image.platform import Platform
     from compos.image.store import Store
+    from compos.trust.travelling import Travelling
 
 __all__ = ["cache"]
 
 NAME = "org.opencontainers.image.ref.name"
 
 
-@click.group
+@click.group(cls=Group)
 def cache() -> None:
     """List, fill and clean the store of images and derived results."""
 
@@ -51,15 +55,17 @@ def list_images(*, settings: Settings) -> None:
 )
 @global_options
 def remove(names: tuple[str, ...], *, settings: Settings, published_only: bool) -> None:
-    """Remove images by name. Blobs that other images use are kept."""
+    """Remove images by name, with the names of their architectures. Blobs that other images use
+    are kept."""
     from compos.image import removal
+    from compos.image.architectures import names_with_architectures
 
     access = Access(settings.images)
     store = access.store
     found = [_stored_name(store, name) for name in names]
     if published_only:
         found = _published(access, found)
-    _say_freed(removal.remove(store, *found))
+    _say_freed(removal.remove(store, *names_with_architectures(store, found)))
 
 
 @cache.command("clean")
@@ -99,8 +105,12 @@ def clean(*, settings: Settings, published_only: bool, older: str | None, keep: 
     access = Access(settings.images)
     store = access.store
     if published_only:
+        from compos.image.architectures import names_with_architectures
+
         names = [name for entry in store.entries() if (name := entry.annotations.get(NAME))]
-        _say_freed(removal.remove(store, *_published(access, names)))
+        parts = {part for name in names for part in names_with_architectures(store, [name])[1:]}
+        found = _published(access, [name for name in names if name not in parts])
+        _say_freed(removal.remove(store, *names_with_architectures(store, found)))
     elif (age, size) == (None, None):
         removal.clean(store)
     else:
@@ -133,18 +143,24 @@ def pull(
     allow_brick_names: bool,
 ) -> None:
     """Fetch images for all their platforms, even if the store has them. Bricks are built, as in a
-    build."""
+    build.
+
+    As in LinuxKit's cache, NAME-ARCH then stands for the manifest of each architecture."""
+    from compos.image.architectures import name_architectures
     from compos.image.platform import Platform
     from compos.image.source import Images
 
     access = Access(debian.over(settings))
     if allow_brick_names:
-        source = Images(access.store, pull=True, registry=access.registry, reserved=True)
+        source = Images(
+            access.store, pull=True, registry=access.registry, reserved=True, trust=access.trust
+        )
     else:
         source = access.images(pull=True)
     chosen = [*map(Platform.parse, platforms)] or None
     for name in names:
         layout = source.layout(_tagged(name), chosen, Platform.host())
+        name_architectures(access.store, layout.name)
         click.echo(f"{layout.name} {layout.root.digest}")
 
 
@@ -164,6 +180,11 @@ def pull(
 @click.option(
     "--name", "other_name", metavar="NAME", help="Name of the image in the tar [its own]."
 )
+@click.option(
+    "--signatures",
+    is_flag=True,
+    help="Also write its signatures, of the store or else its registry: oci only.",
+)
 @global_options
 def export(
     name: str,
@@ -173,27 +194,47 @@ def export(
     form: str,
     platform: str | None,
     other_name: str | None,
+    signatures: bool,
 ) -> None:
     """Write an image from the store to a tar: an OCI layout, an archive for docker load, or its
     root file system."""
+    if signatures and form != "oci":
+        raise click.UsageError("--signatures needs --format oci")
     from compos.image.door import stored_image
     from compos.image.platform import Platform
     from compos.image.source import canonical_name
     from compos.output.export import export_pieces
     from compos.output.write import Output, write_outputs, write_stream
 
-    store = Access(settings.images).store
+    access = Access(settings.images)
+    store = access.store
     stored = _stored_name(store, name)
     root = store.named(stored)
     chosen = Platform.parse(platform) if platform else Platform.host()
     image = stored_image(store, stored, root, chosen)
     shown = canonical_name(other_name) if other_name else stored
-    pieces = export_pieces(store, image, chosen, form, shown)
+    found = _travelling(access, stored, image, chosen) if signatures else None
+    pieces = export_pieces(store, image, chosen, form, shown, found)
     if outfile == "-":
         sys.stdout.flush()
         write_stream(store.root, sys.stdout.fileno(), pieces)
     else:
         write_outputs(store.root, Path(outfile), [Output("", pieces)])
+
+
+def _travelling(access: Access, name: str, image: Image, platform: Platform) -> Travelling:
+    from compos.image.digest import Digest
+    from compos.image.model import Descriptor, parse_document
+    from compos.image.reference import Reference
+    from compos.trust.travelling import travelling_signatures
+
+    data = access.store.read(image.digest)
+    media_type, _ = parse_document(data)
+    manifest = Descriptor(media_type, Digest(image.digest), len(data), {}, platform)
+    reference = Reference.parse(name)
+    return travelling_signatures(
+        access.store, lambda: access.registry_for(reference), name, manifest
+    )
 
 
 @cache.command("import")
@@ -207,12 +248,15 @@ def export(
 @global_options
 def import_(file: str, *, settings: Settings, allow_brick_names: bool) -> None:
     """Import images from a tar: an OCI layout (as exported by compos, skopeo or buildx) or a tar
-    written by docker save."""
+    written by docker save. Signatures in a layout are kept with its images.
+    """
     import shutil
 
     from compos.image.archives.archive import opened
     from compos.image.archives.import_archive import import_archive
     from compos.image.names import Origin
+    from compos.progress import notice
+    from compos.trust.travelling import import_signatures
 
     store = Access(settings.images).store
     with ExitStack() as stack:
@@ -224,6 +268,7 @@ def import_(file: str, *, settings: Settings, allow_brick_names: bool) -> None:
                 shutil.copyfileobj(sys.stdin.buffer, spool, 1 << 20)
         archive = stack.enter_context(opened(path))
         names = import_archive(store, archive, origin, reserved=allow_brick_names)
+        signatures = import_signatures(store, archive, names)
     if not names:
         from compos.errors import ImageError
 
@@ -235,6 +280,8 @@ def import_(file: str, *, settings: Settings, allow_brick_names: bool) -> None:
         )
     for name in names:
         click.echo(name)
+    if signatures:
+        notice(f"signatures: {signatures}")
 
 
 @cache.command("push")
@@ -244,6 +291,7 @@ def import_(file: str, *, settings: Settings, allow_brick_names: bool) -> None:
 @click.option(
     "--override", is_flag=True, help="Replace the image in the registry; other platforms are kept."
 )
+@click.option("--signatures", is_flag=True, help="Also push the signatures that the store keeps.")
 @global_options
 def push(
     names: tuple[str, ...],
@@ -252,6 +300,7 @@ def push(
     remote_name: str | None,
     with_arch_tags: bool,
     override: bool,
+    signatures: bool,
 ) -> None:
     """Push images from the store. A name that exists in the registry is left as it is, except with
     --override."""
@@ -272,6 +321,28 @@ def push(
             override=override,
             arch_tags=with_arch_tags,
         )
+        if signatures:
+            from compos.image.reference import Reference
+            from compos.progress import notice
+            from compos.trust.travelling import push_signatures
+
+            count = push_signatures(store, registry, stored, Reference.parse(target))
+            notice(f"signatures: {count}")
+
+
+@cache.command("key")
+@click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
+@global_options
+def key(file: Path, *, settings: Settings) -> None:
+    """Make a key pair for a remote cache: the private key in FILE, the public one in FILE.pub.
+
+    Whoever has the private key decides what builds take from the cache; the public key is enough to
+    use it.
+    """
+    from compos.remote.key import make_key_pair
+
+    del settings
+    click.echo(make_key_pair(file))
 
 
 def _tagged(name: str) -> str:

@@ -63,9 +63,13 @@ def config(
     if with_images:
         from compos.api.access import Access
         from compos.compose.effective import effective_config
+        from compos.config.images import registry_of_bricks
         from compos.output.build import resolve_inputs
 
-        source = Access(debian.over(settings)).images(packages=described.packages)
+        access = Access(
+            debian.over(settings), bricks=registry_of_bricks(system), trust=system.trust
+        )
+        source = access.images_of(described)
         system = effective_config(system, resolve_inputs(source, system, described.platform).images)
     if form == "json":
         click.echo(resolved_json(system))

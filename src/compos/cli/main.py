@@ -4,31 +4,53 @@ when they are called."""
 from __future__ import annotations
 
 import gc
+import os
 import sys
 from importlib import import_module
 
 import click
 
 from compos.cli.settings import Settings, global_options
+from compos.cli.settings_file import apply_settings
 from compos.suggestion import did_you_mean
 from compos.version import __version__
 
 __all__ = ["cli", "main"]
 
 VERBS = {
+    "attest": "Attest provenance, SBOMs and more of images and files.",
     "build": "Build a system from YAML and write it in one or more formats.",
+    "clouds": "List and remove what compos has made in clouds.",
     "cache": "List, fill and clean the store of images and derived results.",
     "completion": "Print the completion script for a shell.",
+    "doctor": "Show what this machine can do, and what to install.",
+    "exec": "Run a command in a running guest.",
     "inspect": "Show the size of a system's parts, its kernel modules and firmware, and why.",
+    "console": "Connect the terminal to a running guest.",
     "config": "Print the merged YAML, with the origin of each value.",
     "help": "Show the help of a verb.",
+    "keys": "Make the keys that systems are signed with.",
+    "logs": "Print what a guest's console has shown.",
+    "lock": "Write, update or check the lock of a system's images and packages.",
+    "measure": "Print the PCRs that a TPM will have after a system has booted.",
     "metadata": "Create metadata images for guests.",
     "pkg": "Build images from packages (bricks).",
+    "push": "Push an image to a cloud or a registry.",
+    "ps": "List running guests.",
+    "screenshot": "Write a guest's screen to a picture.",
+    "stop": "Power off guests.",
     "run": "Boot a system.",
     "schema": "Print the JSON schema of the YAML.",
     "serve": "Serve a folder over HTTP.",
+    "sign": "Sign images at a registry, and files.",
+    "test": "Boot a system, and check what its YAML expects of it.",
+    "verify": "Verify who signed images and files.",
     "version": "Show the version.",
 }
+
+
+MODULES = dict.fromkeys(("console", "logs", "ps", "screenshot", "stop"), "guests")
+"""The modules of verbs that share one."""
 
 
 class Verbs(click.Group):
@@ -43,7 +65,8 @@ class Verbs(click.Group):
         """The verb's command, imported now."""
         if name not in VERBS:
             return None
-        command: click.Command = getattr(import_module(f"compos.cli.{name}"), name)
+        module = import_module(f"compos.cli.{MODULES.get(name, name)}")
+        command: click.Command = getattr(module, name)
         return command
 
     def resolve_command(
@@ -64,7 +87,12 @@ class Verbs(click.Group):
 @global_options
 @click.version_option(__version__, "--version", message="compos version %(version)s")
 def cli(settings: Settings) -> None:
-    """Build minimal, immutable, bootable Linux systems from container images."""
+    """Build minimal, immutable, bootable Linux systems from container images.
+
+    Flags take precedence over environment variables, and these over settings files: the one that
+    COMPOS_SETTINGS names, else ~/.config/compos/settings.yml and /etc/compos/settings.yml.
+    """
+    apply_settings(os.environ)
     click.get_current_context().obj = settings
 
 

@@ -19,7 +19,8 @@ _FLAGS = (
     click.option(
         "--arch",
         metavar="ARCH",
-        help="Target architecture: amd64, arm64 or riscv64 [this machine's].",
+        help="Target architecture: amd64, arm64 or riscv64 [this machine's]. Builds and locks "
+        "may have several, separated by commas.",
     ),
     click.option(
         "--set",
@@ -37,6 +38,14 @@ _FLAGS = (
         "--bricks-for",
         type=click.Choice(("linuxkit",)),
         help="Use our bricks where the YAML names LinuxKit's packages.",
+    ),
+    click.option(
+        "--packages",
+        type=click.Path(),
+        multiple=True,
+        metavar="DIR",
+        envvar="COMPOS_PACKAGES",
+        help="Folder with packages whose images the YAML may name; repeatable [COMPOS_PACKAGES].",
     ),
     click.option(
         "--env-file",
@@ -59,11 +68,13 @@ def reading_options(function: Callable[..., Result]) -> Callable[..., Result]:
         env_files: tuple[str, ...],
         allow_local_files: bool,
         bricks_for: Literal["linuxkit"] | None,
+        packages: tuple[str, ...],
         **others: object,
     ) -> Result:
         from compos.config.variables import given_variables
 
         given = given_variables(variables, env_files)
-        return function(reading=LoadOptions(arch, given, allow_local_files, bricks_for), **others)
+        reading = LoadOptions(arch, given, allow_local_files, bricks_for, packages=packages)
+        return function(reading=reading, **others)
 
     return with_flags(command, _FLAGS)

@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from compos.cli.machines import MACHINES, machine_command
+from compos.cli.providers import CLOUDS, provider_command
 from compos.cli.settings import Settings, global_options
 
 __all__ = ["run"]
@@ -24,13 +26,14 @@ SAME = (
     "no_reboot",
     "detached",
     "virtiofsd",
+    "tpm",
+    "vsock",
+    "snapshot",
+    "name",
 )
 """Options that the library takes under the same name and as they are."""
 
-OTHERS = (
-    "aws azure equinixmetal gcp hyperkit hyperv openstack scaleway vbox vcenter "
-    "virtualization vmware"
-)
+OTHERS = "equinixmetal hyperkit scaleway vcenter"
 """LinuxKit's other back ends: followed by more words, none of them is a path."""
 
 
@@ -42,12 +45,26 @@ class BackEnds(click.Group):
         if not args:
             raise click.UsageError("missing path: run [qemu] PATH", context)
         if args[0] in OTHERS.split() and len(args) > 1:
-            raise click.UsageError(
-                f"no back end {args[0]!r}; supported: {', '.join(self.commands)}", context
-            )
-        if args[0] not in self.commands and args[0] not in ("-h", "--help"):
-            args = ["qemu", *args]
-        return super().parse_args(context, args)
+            supported = ", ".join(self.list_commands(context))
+            raise click.UsageError(f"no back end {args[0]!r}; supported: {supported}", context)
+        known = (*self.list_commands(context), "-h", "--help")
+        return super().parse_args(context, args if args[0] in known else ["qemu", *args])
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        """QEMU, the other hypervisors, and clouds."""
+        return sorted([*self.commands, *MACHINES, *CLOUDS])
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        """A back end's command, imported now."""
+        if name in CLOUDS:
+            return provider_command(name, "run")
+        return machine_command(name) if name in MACHINES else super().get_command(context, name)
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """The table of back ends: help must not import them."""
+        shown = {"qemu": "QEMU: the default.", **MACHINES, **CLOUDS}
+        with formatter.section("Commands"):
+            formatter.write_dl(sorted(shown.items()))
 
 
 @click.group(cls=BackEnds)
@@ -56,7 +73,7 @@ def run() -> None:
 
 
 @run.command
-@click.argument("path", metavar="PATH", type=click.Path(path_type=Path))
+@click.argument("path", metavar="PATH")
 @click.option("--kernel", is_flag=True, help="Boot PATH-kernel and PATH-initrd.img.")
 @click.option(
     "--squashfs", is_flag=True, help="Boot PATH-kernel with PATH-squashfs.img as root disk."
@@ -102,6 +119,21 @@ def run() -> None:
     help="Network of the guest: user, bridge,NAME, tap,NAME or none.",
 )
 @click.option(
+    "--link",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="One more network card, connected to the guest that is started with the same DIR; "
+    "repeatable.",
+)
+@click.option(
+    "--network",
+    multiple=True,
+    metavar="NAME",
+    help="One more network card, in a network with all guests of yours that are started with the "
+    "same NAME; it does not leave this machine; repeatable.",
+)
+@click.option(
     "--accel",
     default="",
     metavar="NAME",
@@ -125,6 +157,16 @@ def run() -> None:
     metavar="FILE",
     help="UEFI firmware [the system's]; implies --uefi.",
 )
+@click.option(
+    "--secure-boot",
+    type=click.Path(path_type=Path),
+    metavar="KEYS",
+    help="Boot with UEFI firmware in which the keys in this folder are enrolled (compos keys new), "
+    "and which starts nothing that they did not sign.",
+)
+@click.option(
+    "--tpm", is_flag=True, help="Add a TPM 2.0 (swtpm); its state is kept with the guest's."
+)
 @click.option("--gui", is_flag=True, help="Open QEMU's window.")
 @click.option("--usb", is_flag=True, help="Add a USB controller.")
 @click.option(
@@ -145,23 +187,59 @@ def run() -> None:
     help="The virtiofsd program [in PATH, or next to QEMU].",
 )
 @click.option(
-    "--detached",
+    "--9p",
+    "folders",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Share a folder without virtiofsd; the guest mounts it as 9p by its tag: 9p0, 9p1, ...; "
+    "repeatable.",
+)
+@click.option(
+    "--vsock",
+    type=click.IntRange(3, 0xFFFFFFFE),
+    metavar="CID",
+    help="Give the guest this address for vsock(7).",
+)
+@click.option(
+    "--snapshot",
     is_flag=True,
-    help="Return as soon as the guest runs; its console is written to the state directory.",
+    help="Leave disks and CDs as they are: what the guest writes is gone when it ends.",
+)
+@click.option(
+    "--detached",
+    "--detach",
+    is_flag=True,
+    help="Return as soon as the guest runs; its console is written to the state directory "
+    "(compos logs, compos console).",
+)
+@click.option(
+    "--name",
+    default="",
+    metavar="NAME",
+    help="Name of the running guest, for compos ps, stop and others [the last part of PATH].",
+)
+@click.option(
+    "--exec/--no-exec",
+    "can_exec",
+    default=None,
+    help="Whether compos exec can run commands in the guest [with --detached].",
 )
 @click.option(
     "--qemu", default="", metavar="PROGRAM", help="The QEMU program [the architecture's, in PATH]."
 )
 @click.option("--no-reboot", is_flag=True, help="Exit instead of rebooting.")
 @global_options
-def qemu(path: Path, *, settings: Settings, **options: Any) -> int:
-    """Boot PATH in QEMU: the prefix of built files, an ISO, or a disk image.
+def qemu(path: str, *, settings: Settings, **options: Any) -> int:
+    """Boot PATH in QEMU: the prefix of built files, an ISO, a disk image, or YAML, which is built;
+    or a URL from the network.
 
     The guest's console is your terminal. ctrl-a x ends QEMU; ctrl-c is passed to the guest.
     """
     kind = _kind(options)
     metadata = _metadata(options)
     from compos.api.access import Access
+    from compos.api.options import LoadOptions
     from compos.errors import RunError
     from compos.run.disks import parse_disk
     from compos.run.machine import launch
@@ -169,18 +247,38 @@ def qemu(path: Path, *, settings: Settings, **options: Any) -> int:
     from compos.run.prepare import RunRequest, prepare
 
     access = Access(settings.images)
+    if path.endswith((".yml", ".yaml")) and Path(path).is_file() and not kind:
+        from compos.api.run import build_to_run
+
+        source = Path(path)
+        options["state"] = options["state"] or source.with_name(f"{source.stem}-state")
+        path = str(
+            build_to_run(
+                source,
+                options["state"],
+                architecture=options["arch"] or None,
+                images=settings.images,
+                load=settings.trusted(LoadOptions()),
+            )
+        )
     prepared = prepare(
         RunRequest(
-            path,
+            Path(path),
             lambda: access.store,
+            url=path if path.startswith(("http://", "https://")) else "",
             kind=kind,
             metadata=metadata,
             disks=tuple(map(parse_disk, options["disk"])),
             publish=tuple(map(parse_publish, options["publish"])),
             networking=parse_networking(options["networking"]),
+            links=options["link"],
+            networks=options["network"],
+            folders=options["folders"],
             firmware=options["fw"],
+            secure_boot=options["secure_boot"],
             devices=options["device"],
             shares=options["virtiofs"],
+            exec=options["detached"] if options["can_exec"] is None else options["can_exec"],
             **{name: options[name] for name in SAME},
         )
     )
@@ -190,9 +288,10 @@ def qemu(path: Path, *, settings: Settings, **options: Any) -> int:
         from compos.progress import notice
 
         pid = prepared.pid_file.read_text().strip()
+        name = prepared.slot.name if prepared.slot else ""
         notice(
-            f"QEMU runs as process {pid} until the guest powers off or you run `kill {pid}`. "
-            f"Console: {prepared.console}"
+            f"The guest {name} runs in QEMU, process {pid}, until it powers off or you run "
+            f"`compos stop {name}`. Console: {prepared.console}"
         )
     if status:
         ended = f"ended with status {status}" if status > 0 else f"was killed by signal {-status}"

@@ -32,6 +32,9 @@ class Settings(NamedTuple):
             mirrors=(*other.mirrors, *own.mirrors),
             certificates=(*other.certificates, *own.certificates),
             insecure_registries=(*other.insecure_registries, *own.insecure_registries),
+            bricks=own.bricks or other.bricks,
+            bricks_key=own.bricks_key or other.bricks_key,
+            policy=own.policy or other.policy,
         )
         return Settings(images, base.verbosity if self.verbosity is None else self.verbosity)
 
@@ -68,6 +71,23 @@ _FLAGS = (
         "passwords; "
         "repeatable [COMPOS_INSECURE_REGISTRIES].",
     ),
+    click.option(
+        "--bricks",
+        metavar="REGISTRY",
+        help="Take bricks from a registry, HOST[:PORT]/PATH, instead of building them "
+        "[COMPOS_BRICKS].",
+    ),
+    click.option(
+        "--bricks-key",
+        metavar="PEM",
+        help="Public key that must have signed them [COMPOS_BRICKS_KEY].",
+    ),
+    click.option(
+        "--policy",
+        metavar="FILE",
+        help="Who must have signed images, as containers-policy.json(5) has it [COMPOS_POLICY, "
+        "~/.config/containers/policy.json, /etc/containers/policy.json].",
+    ),
     click.option("-q", "--quiet", is_flag=True, help="Print errors only."),
     click.option(
         "-v",
@@ -91,6 +111,9 @@ def global_options(function: Callable[..., Result]) -> Callable[..., Result]:
         mirror: tuple[str, ...],
         cert_file: tuple[str, ...],
         insecure_registry: tuple[str, ...],
+        bricks: str | None,
+        bricks_key: str | None,
+        policy: str | None,
         quiet: bool,
         verbose: int | None,
         **others: object,
@@ -100,7 +123,16 @@ def global_options(function: Callable[..., Result]) -> Callable[..., Result]:
         if quiet and verbose:
             raise click.UsageError("--quiet and --verbose cannot be combined")
         root = Path(cache) if cache else None
-        images = ImageOptions(root, trust_cache, mirror, cert_file, insecure_registry)
+        images = ImageOptions(
+            root,
+            trust_cache,
+            mirror,
+            cert_file,
+            insecure_registry,
+            bricks=bricks,
+            bricks_key=bricks_key,
+            policy=policy,
+        )
         own = Settings(images, 0 if quiet else verbose)
         settings = own.over(click.get_current_context().find_root().obj or Settings())
         show.install(1 if settings.verbosity is None else settings.verbosity)

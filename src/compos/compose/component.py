@@ -7,40 +7,80 @@ leads: nothing is lost (docs/layers.md).
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import chain
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
+from itertools import chain, repeat
+from typing import NamedTuple
 
-from compos.errors import ConfigError, ImageError
-from compos.tree.entries import Entries
+from compos.compose.opening import opened
+from compos.errors import ComposError, ConfigError, ImageError
+from compos.tree.entries import Entries, Part
 from compos.tree.gate import shown
 from compos.tree.node import DIRECTORY, SYMLINK, Node, Tree
 from compos.tree.overlay import IMPLIED, Overlay
+from compos.tree.packed_tree import PackedTree, renamed
 
-__all__ = ["Component", "Root", "union"]
+__all__ = ["Component", "Root", "Subtree", "union"]
 
 
-@dataclass(frozen=True, slots=True)
-class Component:
+class Subtree(NamedTuple):
+    """The files of an image below `folder`, packed. Every directory that something lies below is
+    there; those that nobody names are `IMPLIED`."""
+
+    folder: str
+    tree: PackedTree
+
+    def parts(self) -> Iterator[Part]:
+        """All paths with their nodes."""
+        # Numbers of inodes are an image's own.
+        return self.tree.parts(f"{self.folder}/", f"{self.folder}:")
+
+    def named(self) -> Tree:
+        """The nodes that somebody names."""
+        return {path: node for path, node in Entries(self.parts()) if node is not IMPLIED}
+
+
+class Component(NamedTuple):
     """One entry's tree, its paths relative to the root.
 
     `location` is its place in the YAML (`init[0]`, `services[2]`), `source` where it comes from (an
     image's canonical reference, `linuxkit.files`, …): both go into a tar as PAX records. `parent`
-    is what a folder is like that it needs and that nobody has.
+    is what a folder is like that it needs and that nobody has. `tree` has the folder of `subtree`,
+    if there is one, and what else is not below it.
     """
 
     location: str
     source: str
     tree: Tree
     parent: Node = IMPLIED
+    subtree: Subtree | None = None
 
     def __str__(self) -> str:
         return f"{self.location} ({self.source})" if self.source else self.location
 
+    def unpacked(self) -> Component:
+        """The same with all of its nodes in `tree`."""
+        if self.subtree is None:
+            return self
+        return self._replace(tree={**self.tree, **self.subtree.named()}, subtree=None)
 
-@dataclass(frozen=True, slots=True)
-class Root:
+    def with_opened(self, nodes: Mapping[str, Node | None]) -> Component:
+        """The same with these nodes of the subtree in `tree`; None: there is nothing, but
+        something else will be."""
+        if self.subtree is None:
+            return self
+        folder, tree = self.subtree
+        own = {
+            f"{folder}/{name}": renamed(node, f"{folder}:") for name, node in nodes.items() if node
+        }
+        return self._replace(
+            tree={**self.tree, **own}, subtree=Subtree(folder, tree.without(nodes))
+        )
+
+
+class Root(NamedTuple):
     """The finished root filesystem.
 
     `entries`: everything, sorted by path; `owners`: the component that each comes from.
@@ -57,25 +97,57 @@ class Root:
     @property
     def nodes(self) -> Iterator[tuple[str, Node, Component]]:
         """The entries with the components that they come from."""
-        return zip(self.entries.paths, self.entries.nodes, self.owners, strict=True)
+        return (
+            (path, node, owner)
+            for (path, node), owner in zip(self.entries, self.owners, strict=True)
+        )
 
-    def where(self, keep: Callable[[str], bool]) -> Root:
-        """The part of it whose paths are to be kept."""
-        owners = [owner for path, _, owner in self.nodes if keep(path)]
-        segments = tuple((component, part.where(keep)) for component, part in self.segments)
-        return Root(self.entries.where(keep), owners, segments)
+    def below(self, folder: str) -> Iterator[tuple[str, Node, Component]]:
+        """What is below `folder`, which ends with a slash."""
+        start, stop = self.entries.span(folder)
+        for (path, node), owner in zip(
+            self.entries[start:stop], self.owners[start:stop], strict=True
+        ):
+            yield path, node, owner
+
+    def from_size(self, size: int) -> Iterator[tuple[str, Node, Component]]:
+        """What has `size` bytes or more."""
+        for number in self.entries.from_size(size):
+            yield *self.entries[number], self.owners[number]
+
+    def outside(self, folder: str) -> Root:
+        """What is not below `folder`, which ends with a slash."""
+        start, stop = self.entries.span(folder)
+        if start == stop:
+            return self
+        entries = self.entries
+        owners = [*self.owners[:start], *self.owners[stop:]]
+        segments = tuple((component, part.outside(folder)) for component, part in self.segments)
+        return Root(entries.outside(folder), owners, segments)
 
 
 def union(components: Sequence[Component]) -> Root:
     """Lay `components` over each other in order. Raises `ConfigError` (`root-conflict`) and
-    `ImageError`."""
+    `ImageError`.
+
+    A subtree stays as it is, but for the nodes that something else is laid over or beside, while
+    nothing moves or replaces its folder; otherwise its nodes are laid one by one, as all others.
+    """
+    if any(component.subtree for component in components):
+        with suppress(ComposError):  # which may be about a subtree's nodes
+            found, safe = opened(components)
+            merge = _merged(found)
+            if merge.left_subtrees_alone(safe):
+                return merge.root()
+        components = [component.unpacked() for component in components]
+    return _merged(components).root()
+
+
+def _merged(components: Sequence[Component]) -> _Merge:
     merge = _Merge(components)
     for number in range(len(components)):
         merge.lay(number)
-    entries = Entries.of(merge.tree)
-    owners = [components[merge.owners[path]] for path in entries.paths]
-    segments = merge.segments(entries.paths)
-    return Root(entries, owners, tuple(zip(components, segments, strict=True)))
+    return merge
 
 
 _INNER_ROOTS = ("lower", "rootfs")
@@ -131,17 +203,52 @@ class _Merge(Overlay):
                 )
         self._replaced.clear()
 
-    def segments(self, paths: Sequence[str]) -> list[Entries]:
-        """What each component has of the finished root, with the directories above that only later
-        ones have; `paths` are the root's, sorted."""
-        own: list[list[str]] = [[] for _ in self._folders]
-        for path in paths:
-            own[self.owners[path]].append(path)
-        return [
-            self._segment(number, mine, self._folders[number]) for number, mine in enumerate(own)
-        ]
+    def left_subtrees_alone(self, safe: Collection[str]) -> bool:
+        """Whether each subtree's folder is where it was to be, and has nothing else in it than
+        what is `safe`."""
+        paths = sorted(self.tree)
 
-    def _segment(self, number: int, own: list[str], folders: Tree) -> Entries:
+        def is_alone(folder: str) -> bool:
+            node = self.tree.get(folder)
+            # What follows all that is below begins with the character after the slash.
+            below = paths[bisect_left(paths, f"{folder}/") : bisect_left(paths, f"{folder}0")]
+            return (
+                node is not None and node.kind == DIRECTORY and all(map(safe.__contains__, below))
+            )
+
+        folders = [one.subtree.folder for one in self.components if one.subtree]
+        return len({*folders}) == len(folders) and all(map(is_alone, folders))
+
+    def root(self) -> Root:
+        """The finished root."""
+        packed = [[*one.subtree.parts()] if one.subtree else [] for one in self.components]
+        entries = Entries.of(self.tree, chain.from_iterable(packed))
+        whose = {
+            id(part): one
+            for one, parts in zip(self.components, packed, strict=True)
+            for part in parts
+        }
+        owners: list[Component] = []
+        own: list[list[str]] = [[] for _ in self._folders]
+        for part in entries.parts:
+            if id(part) in whose:
+                owners += repeat(whose[id(part)], len(part))
+                continue
+            for path in part.paths():
+                number = self.owners[path]
+                owners.append(self.components[number])
+                own[number].append(path)
+        segments = [
+            self._segment(number, mine, self._folders[number], packed[number])
+            for number, mine in enumerate(own)
+        ]
+        return Root(entries, owners, tuple(zip(self.components, segments, strict=True)))
+
+    def _segment(
+        self, number: int, own: list[str], folders: Tree, packed: Sequence[Part]
+    ) -> Entries:
+        """What a component has of the finished root, with the directories above that only later
+        ones have; `own` are its paths, sorted, but for those that are `packed`."""
         others: Tree = {
             path: node
             for path, node in folders.items()
@@ -154,10 +261,7 @@ class _Merge(Overlay):
             while parent and parent not in others and self.owners[parent] > number:
                 others[parent] = self.tree[parent]
                 parent = parent.rpartition("/")[0]
-        whole = sorted([*own, *others]) if others else own
-        return Entries(
-            whole, [others[path] if path in others else self.tree[path] for path in whole]
-        )
+        return Entries.of({path: self.tree[path] for path in own} | others, packed)
 
     def _place(self, path: str, node: Node, number: int) -> None:
         self._place_one(path, node, number)

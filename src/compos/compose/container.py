@@ -4,20 +4,20 @@ it (docs/linuxkit.md#3.5)."""
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from collections.abc import MutableMapping
 from json.encoder import encode_basestring
 from typing import Any, NamedTuple
 
 from compos.compose.component import Component
 from compos.compose.drivers import LABEL as MODULES_LABEL
 from compos.compose.profiles import Profile
-from compos.compose.root import laid_out, prefixed, with_ancestors
+from compos.compose.root import laid_out, placed, with_ancestors
 from compos.compose.runtime import root_mounts, runtime_document
 from compos.compose.supervision import WORDS as SUPERVISION
 from compos.compose.supervision import Lines, supervision_lines
 from compos.config.model import ImageEntry, Runtime, Settings
 from compos.image.model import Image
-from compos.tree.node import EPOCH, Tree, directory, file
+from compos.tree.node import EPOCH, Node, directory, file
 
 __all__ = [
     "Bundle",
@@ -114,7 +114,7 @@ class Bundle(NamedTuple):
 def container_component(
     container: Container,
     spec: dict[str, Any],
-    tree: Tree,
+    tree: MutableMapping[str, Node],
     shared_root: str | None,
     profile: Profile | None,
 ) -> tuple[Component, Bundle]:
@@ -126,8 +126,10 @@ def container_component(
     base, readonly = container.path, bool(container.settings.readonly)
     own_root = f"{base}/rootfs" if readonly else f"{base}/lower"
     nodes = with_ancestors(f"{base}/x")
+    subtree = None
     if shared_root is None:
-        nodes.update(prefixed(own_root, laid_out(tree, resolv_conf_link=False)))
+        own, subtree = placed(own_root, laid_out(tree, resolv_conf_link=False))
+        nodes.update(own)
     if not readonly:
         nodes[f"{base}/tmp"] = directory(0o755, EPOCH)
     nodes.setdefault(f"{base}/rootfs", directory(0o755, EPOCH))
@@ -138,7 +140,9 @@ def container_component(
     config = json_document(spec)
     nodes[f"{base}/config.json"] = file(config, 0o644, EPOCH)
     nodes[f"{base}/runtime.json"] = file(json_document(runtime), 0o644, EPOCH)
-    component = Component(f"{container.section}[{container.number}]", container.image.name, nodes)
+    component = Component(
+        f"{container.section}[{container.number}]", container.image.name, nodes, subtree=subtree
+    )
     lines = (
         *((("after", container.follows, "running", "restart"),) if container.follows else ()),
         *supervision_lines(container.settings, container.image.config.stop_signal),
@@ -159,8 +163,8 @@ def with_profile_inside(
     spec = json.loads(config)
     spec["linux"] = {"seccomp": json.loads(bundle.profile.text), **spec["linux"]}
     config = json_document(spec)
-    component = replace(
-        component, tree={**component.tree, f"{bundle.path}/config.json": file(config, 0o644, EPOCH)}
+    component = component._replace(
+        tree={**component.tree, f"{bundle.path}/config.json": file(config, 0o644, EPOCH)}
     )
     return component, bundle._replace(
         root_path=root_path(config), linux=linux_offset(config), profile=None

@@ -33,6 +33,7 @@ class Module(NamedTuple):
     aliases: tuple[str, ...] = ()
     softdeps: tuple[str, ...] = ()
     firmware: tuple[str, ...] = ()
+    vermagic: str = ""
 
 
 def module_name(path: str) -> str:
@@ -67,6 +68,7 @@ def read_module(path: str, data: bytes) -> Module:
         tuple(values.get("alias", ())),
         tuple(values.get("softdep", ())),
         tuple(values.get("firmware", ())),
+        values.get("vermagic", [""])[0],
     )
 
 

@@ -7,13 +7,16 @@ machines.
 
 from __future__ import annotations
 
-__all__ = ["ANY", "BASE", "CHECKSUMS", "DISKS", "LABEL", "MACHINES"]
+__all__ = ["ANY", "BASE", "CHECKSUMS", "DISKS", "LABEL", "MACHINES", "TPMS"]
 
 LABEL = "org.compos.modules"
 """Of images whose programs need kernel modules: their names, with blanks between them."""
 
-BASE = ("overlay", "loop", "evdev", "button", "rtc_cmos", "rtc_pl031", "efivarfs")
-"""What init uses: writable roots, roots in files, the power button, the clock."""
+TPMS = ("tpm_tis", "tpm_crb")
+"""Interfaces of TPMs, which init measures the boot into; kernels for x86 have them built in."""
+
+BASE = ("overlay", "loop", "evdev", "button", "rtc_cmos", "rtc_pl031", "efivarfs", *TPMS)
+"""What init uses: writable roots, roots in files, the power button, the clock, TPMs."""
 
 CHECKSUMS = ("crc32c_generic", "crc32c_intel", "crc32c_x86", "libcrc32c", "crc32c_cryptoapi")
 """What file systems ask the kernel's cryptography for by name, which no index says."""

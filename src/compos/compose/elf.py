@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 from typing import NamedTuple
 
-__all__ = ["Elf", "ElfError", "read_elf", "section"]
+__all__ = ["Elf", "ElfError", "machine", "read_elf", "section"]
 
 _HEADER = struct.Struct("<16sHHIQQQIHHHHHH")
 _PROGRAM = struct.Struct("<IIQQQQQQ")
@@ -69,6 +69,11 @@ def read_elf(data: bytes) -> Elf:
         tuple(_text(data, base + at, len(data)) for at in needed),
         _text(data, base + soname, len(data)) if soname is not None else "",
     )
+
+
+def machine(data: bytes) -> int:
+    """`e_machine` of an ELF file. Raises `ElfError`."""
+    return _header(data)[2]
 
 
 def section(data: bytes, name: str) -> bytes:

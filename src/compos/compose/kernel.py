@@ -8,6 +8,7 @@ May touch: the store, for the index of `kernel.tar` and the decompressed kernel
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 
 from compos.compose.component import Component
 from compos.compose.root import apart
@@ -16,7 +17,7 @@ from compos.errors import ImageError
 from compos.image.derived_kinds import DerivedKind
 from compos.image.model import Image
 from compos.image.store import Store
-from compos.tree import record
+from compos.tree import absent, record
 from compos.tree.contents import piece_size
 from compos.tree.flatten import image_tree
 from compos.tree.gate import GateError, admitted
@@ -59,7 +60,7 @@ def kernel_component(
         made["boot/ucode.cpio"] = ucode._replace(mtime=EPOCH, inode="")
     name = "kernel.tar" if kernel.tar is None else kernel.tar
     if name not in ("", "none"):
-        made.update(_modules(store, image, tree, name))
+        made.update(_modules(store, image, tree, name).items())
     return Component("kernel", image.name, made)
 
 
@@ -87,7 +88,7 @@ def _key(image: Image, path: str) -> str:
     return f"{image.digest.replace(':', '-')}-{name}-v{KIND.version}"
 
 
-def _file(tree: Tree, path: str) -> Node | None:
+def _file(tree: Mapping[str, Node], path: str) -> Node | None:
     """The regular file at `path`, links followed: a symlinked kernel is the file it means (defect
     docs/linuxkit.md#N20)."""
     path = path.strip("/")
@@ -110,7 +111,7 @@ def _file(tree: Tree, path: str) -> Node | None:
     return None
 
 
-def _modules(store: Store, image: Image, tree: Tree, name: str) -> Tree:
+def _modules(store: Store, image: Image, tree: Mapping[str, Node], name: str) -> Mapping[str, Node]:
     key = _key(image, name)
     if (cached := record.load_tree(store.derived(KIND, key), KIND, store)) is not None:
         return cached
@@ -128,6 +129,7 @@ def _modules(store: Store, image: Image, tree: Tree, name: str) -> Tree:
     for archive in node.content:
         if not isinstance(archive, Slice) or archive.size != node.size:
             raise _unusable(image, name, "it is sparse")
+        absent.require(store.root, archive.source)
         try:
             with (store.root / archive.source).open("rb") as stream:
                 entries = tuple(admitted(*member[:2]) for member in read_members(stream, archive))

@@ -8,13 +8,15 @@ modules.softdep) and the `firmware` records of their `.modinfo`.
 from __future__ import annotations
 
 import fnmatch
+import posixpath
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from compos.compose.depmod import module_name, read_module
 from compos.compose.module_trie import binary_indexes
 from compos.tree.contents import Contents
-from compos.tree.node import DIRECTORY, EPOCH, FILE, Node, Tree, ancestors, file
+from compos.tree.node import DIRECTORY, EPOCH, FILE, SYMLINK, Node, Tree, ancestors, file
 
 __all__ = [
     "AUTO",
@@ -32,6 +34,9 @@ FIRMWARE = ("lib/firmware/", "usr/lib/firmware/")
 
 MAX_INDEX = 64 << 20
 """Bytes of an index file; Debian's largest has 2 MB."""
+
+MAX_LINKS = 8
+"""Links that are followed to a firmware file."""
 
 MAX_ALIAS = 512
 """Characters of an alias with its module; a trie of them is as deep. Debian's longest has under
@@ -200,7 +205,8 @@ def kept_firmware(
     patterns: Sequence[str],
 ) -> dict[str, str]:
     """The firmware files in `nodes` that stay, with the reason of each: what `patterns` match below
-    `lib/firmware`, and for `auto` what the `modules` (path → node) name."""
+    `lib/firmware`, for `auto` what the `modules` (path → node) and those built into the kernel
+    name, and what links among these point to."""
     wanted: dict[str, str] = {}
     for pattern in patterns:
         if pattern != AUTO:
@@ -210,6 +216,10 @@ def kept_firmware(
             data = b"".join(contents.chunks(node.content))
             for name in read_module(path, data).firmware:
                 wanted.setdefault(name, f"named by {module_name(path)}")
+        for name, module in _builtin_firmware(contents, nodes):
+            wanted.setdefault(name, f"named by {module}")
+    # Thousands of names, a handful of patterns.
+    patterns = [pattern for pattern in wanted if set(pattern) & set("*?[")]
     kept: dict[str, str] = {}
     for path, node in nodes.items():
         place = next(
@@ -218,11 +228,37 @@ def kept_firmware(
         if place is None or node.kind == DIRECTORY:
             continue
         plain = place.removesuffix(".xz").removesuffix(".zst")
-        for pattern, why in wanted.items():
-            if fnmatch.fnmatchcase(plain, pattern) or fnmatch.fnmatchcase(place, pattern):
-                kept[path] = why
+        for name in (plain, place):
+            pattern = next((one for one in patterns if fnmatch.fnmatchcase(name, one)), name)
+            if pattern in wanted:
+                kept[path] = wanted[pattern]
                 break
+    for path in list(kept):
+        for target in _targets(nodes, path):
+            kept.setdefault(target, f"linked from {path.rpartition('/')[2]}")
     return kept
+
+
+def _builtin_firmware(contents: Contents, nodes: Mapping[str, Node]) -> Iterable[tuple[str, str]]:
+    """Each firmware file that a module in the kernel itself names, and this module."""
+    for path, node in nodes.items():
+        if not path.startswith(PLACES) or not path.endswith("/modules.builtin.modinfo"):
+            continue
+        if node.kind == FILE and node.size <= MAX_INDEX:
+            text = b"".join(contents.chunks(node.content)).decode("utf-8", "replace")
+            for module, name in re.findall(r"(?:^|\0)([^.\0]+)\.firmware=([^\0]+)", text):
+                yield name, module
+
+
+def _targets(nodes: Mapping[str, Node], path: str) -> Iterable[str]:
+    """What the link at `path` points to, through further links."""
+    for _ in range(MAX_LINKS):
+        node = nodes.get(path)
+        if node is None or node.kind != SYMLINK or node.link.startswith("/"):
+            return
+        path = posixpath.normpath(posixpath.join(posixpath.dirname(path), node.link))
+        if path in nodes:
+            yield path
 
 
 def _text(lines: Iterable[str]) -> bytes:

@@ -66,7 +66,8 @@ _OWN = (
         outside=(
             "the same, together with the modules of the `modules` lines. The drivers of PCI disk "
             "controllers follow in a background process, because they wait for their ports and "
-            "block every other module load meanwhile"
+            "block every other module load meanwhile; in a plan without a `disks` line, when "
+            "services have started"
         ),
     ),
     PlanWord(

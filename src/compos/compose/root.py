@@ -7,11 +7,15 @@ Rules: docs/linuxkit.md#3.2, #N4 and #N21.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Container
+from collections.abc import Container, Mapping, MutableMapping
+from typing import TypeVar
 
+from compos.compose.component import Subtree
 from compos.tree.node import DIRECTORY, EPOCH, SYMLINK, Node, Tree, directory, file, symlink
+from compos.tree.overlay import IMPLIED, SURELY_SHORT
+from compos.tree.packed_tree import PackedTree
 
-__all__ = ["MOUNT_POINTS", "apart", "laid_out", "prefixed", "with_ancestors"]
+__all__ = ["MOUNT_POINTS", "apart", "laid_out", "placed", "prefixed", "with_ancestors"]
 
 DROPPED = (".dockerenv", "Dockerfile", "dev/console", "dev/pts", "dev/shm", "etc/hostname")
 
@@ -30,8 +34,10 @@ _FOLDERS = {"etc": (DIRECTORY, SYMLINK)}
 """What may stand for a folder: a runtime mounts over the others, and `etc` may be a link to where
 an image keeps its files."""
 
+T = TypeVar("T", bound=MutableMapping[str, Node])
 
-def laid_out(tree: Tree, *, resolv_conf_link: bool, present: Container[str] = ()) -> Tree:
+
+def laid_out(tree: T, *, resolv_conf_link: bool, present: Container[str] = ()) -> T:
     """`tree`, which is changed, ready for a root: for init and volumes with the resolv.conf
     symlink, for containers with a placeholder.
 
@@ -57,6 +63,19 @@ def _mtab() -> Node:
     return symlink("/proc/mounts", EPOCH, mode=0o755)
 
 
+def placed(folder: str, tree: MutableMapping[str, Node]) -> tuple[Tree, Subtree | None]:
+    """An image's `tree`, which is used up, below `folder`: the nodes that are there at least
+    (`folder`, those above it), and the rest, if it can stay packed."""
+    if not isinstance(tree, PackedTree):
+        return prefixed(folder, {**tree}), None
+    root = tree.pop("", None)
+    top = {} if root is None else {folder: root}
+    if len(folder) + 1 + tree.longest <= SURELY_SHORT and tree.complete(IMPLIED):
+        return {**with_ancestors(f"{folder}/x"), **top}, Subtree(folder, tree)
+    # Links lead to where it must be laid, or something is longer than Linux allows.
+    return {**with_ancestors(f"{folder}/x"), **top, **Subtree(folder, tree).named()}, None
+
+
 def prefixed(prefix: str, tree: Tree) -> Tree:
     """`tree` moved below the directory `prefix`, with that directory and those above it (0755).
 
@@ -77,7 +96,7 @@ def prefixed(prefix: str, tree: Tree) -> Tree:
     return moved
 
 
-def apart(name: str, tree: Tree) -> Tree:
+def apart(name: str, tree: Mapping[str, Node]) -> Tree:
     """`tree` with its hard links told from those of other trees: numbers of inodes are an image's
     own."""
     return {

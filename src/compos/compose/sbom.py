@@ -76,12 +76,15 @@ def sbom_component(
 def require_free(sbom: Component, others: Iterable[Component]) -> None:
     """Raise `ConfigError` (`sbom-output`) when the document needs a folder of `others` to go, or a
     file for a folder."""
-    from compos.tree.node import DIRECTORY, SYMLINK, ancestors
+    from compos.tree.node import DIRECTORY, SYMLINK, Node, ancestors
 
     for path in sbom.tree:
         above = set(ancestors(path))
         for component in others:
-            for other, node in component.tree.items():
+            nodes: Iterable[tuple[str, Node]] = component.tree.items()
+            if component.subtree and f"{path}/".startswith(f"{component.subtree.folder}/"):
+                nodes = component.unpacked().tree.items()
+            for other, node in nodes:
                 if other.startswith(f"{path}/") or (other == path and node.kind == DIRECTORY):
                     raise _unnameable(path, "which is a folder of the system")
                 if other in above and node.kind not in (DIRECTORY, SYMLINK):

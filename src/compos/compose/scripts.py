@@ -7,13 +7,14 @@ would end with status 127.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from compos.compose.component import Root
 from compos.compose.plan import BUILT_IN
 from compos.compose.plan import PATH as PLAN_PATH
 from compos.image.store import Store
 from compos.tree.contents import Contents
+from compos.tree.entries import Entries
 from compos.tree.node import DIRECTORY, FILE, SYMLINK, Node
 
 __all__ = ["scripts_that_fail"]
@@ -39,15 +40,14 @@ def scripts_that_fail(store: Store, root: Root) -> Iterator[str]:
     """A sentence for each script that our init would run and that cannot."""
     scripts = [
         (path, component.source)
-        for path, node, component in root.nodes
-        if path.rpartition("/")[0] in FOLDERS
+        for folder in FOLDERS
+        for path, node, component in root.below(f"{folder}/")
+        if path.rpartition("/")[0] == folder
         and node.kind != DIRECTORY
         and path.rpartition("/")[2] not in NOT_RUN
     ]
-    if not scripts:
-        return
-    nodes = {path: node for path, node, _ in root.nodes}
-    if PLAN_PATH not in nodes:
+    nodes = root.entries
+    if not scripts or nodes.get(PLAN_PATH) is None:
         return
     with Contents(store.root) as contents:
         for path, source in scripts:
@@ -61,7 +61,7 @@ def scripts_that_fail(store: Store, root: Root) -> Iterator[str]:
                 yield f"{path} of {source} cannot run: {why}"
 
 
-def _fault(nodes: Mapping[str, Node], node: Node | None, line: bytes) -> str:
+def _fault(nodes: Entries, node: Node | None, line: bytes) -> str:
     """Why the kernel would not run a file that begins with `line`; empty when it would."""
     if node is None:
         return "it is a link to a file that is not in the system"
@@ -101,7 +101,7 @@ def _wanted(name: str) -> str:
     return f"its interpreter {name} is not in the system. {hint}"
 
 
-def _found(nodes: Mapping[str, Node], path: str) -> Node | None:
+def _found(nodes: Entries, path: str) -> Node | None:
     """The file that a path leads to, links followed inside the root."""
     pending = path.split("/")[::-1]
     real: list[str] = []

@@ -12,7 +12,6 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -51,19 +50,19 @@ _LICENCE_FIELDS = (
 )
 
 
-@dataclass(slots=True)
 class Merged:
     """What several documents say, in the order in which they were added; `owners` has the image's
     number by element."""
 
-    packages: list[dict[str, Any]] = field(default_factory=list)
-    files: list[dict[str, Any]] = field(default_factory=list)
-    licences: list[dict[str, Any]] = field(default_factory=list)
-    relationships: list[dict[str, Any]] = field(default_factory=list)
-    annotations: list[dict[str, Any]] = field(default_factory=list)
-    external: list[dict[str, Any]] = field(default_factory=list)
-    owners: dict[str, int] = field(default_factory=dict)
-    taken: set[str] = field(default_factory=lambda: {DOCUMENT})
+    def __init__(self) -> None:
+        self.packages: list[dict[str, Any]] = []
+        self.files: list[dict[str, Any]] = []
+        self.licences: list[dict[str, Any]] = []
+        self.relationships: list[dict[str, Any]] = []
+        self.annotations: list[dict[str, Any]] = []
+        self.external: list[dict[str, Any]] = []
+        self.owners: dict[str, int] = {}
+        self.taken = {DOCUMENT}
 
     def add(
         self, document: Mapping[str, Any], *, prefix: str, mark: str, owner: int, place: str

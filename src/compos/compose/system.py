@@ -7,9 +7,7 @@ May touch: the store.
 from __future__ import annotations
 
 import json
-from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -70,13 +68,14 @@ class System(NamedTuple):
     `boot` holds everything below `boot/` (kernel, command line, microcode, device trees); `root`
     the rest. `kept` tells which kernel modules and firmware files were chosen, where the YAML has
     `kernel.modules` or `kernel.firmware`; `all_modules` has those that it was chosen from: the
-    small initrd needs others.
+    small initrd needs others. `unseals`: a container runs before the initrd is left.
     """
 
     root: Root
     boot: tuple[tuple[str, Node, Component], ...]
     kept: tuple[Kept, ...]
     all_modules: Tree
+    unseals: bool = False
 
     def _boot_file(self, path: str) -> Node | None:
         return next((node for name, node, _ in self.boot if name == path), None)
@@ -105,7 +104,7 @@ class System(NamedTuple):
         """All nodes, `boot/` included, sorted by path."""
         nodes = self.root.nodes
         # What is below `boot/` lies together, wherever it is.
-        yield from islice(nodes, bisect_left(self.root.entries.paths, BOOT))
+        yield from islice(nodes, self.root.entries.bisect(BOOT))
         yield from self.boot
         yield from nodes
 
@@ -193,6 +192,7 @@ class _Composition:
             path: node for component in (*init, *files) for path, node in component.tree.items()
         }
         bundles = {section: self._section(section, components) for section in SECTIONS}
+        unseals = self._unseals(bundles["onboot"])
         if self._planned():
             components.append(self._plan(bundles))
         components += files
@@ -201,7 +201,7 @@ class _Composition:
             require_free(made, components)
             components.append(made)
         _require_boot(components)
-        return System(*_split(union(components)), tuple(self.kept), self.all_modules)
+        return System(*_split(union(components)), tuple(self.kept), self.all_modules, unseals)
 
     def _image(self, reference: str, folder: str) -> Image:
         """An image whose files go into `folder` (empty: the root)."""
@@ -223,7 +223,7 @@ class _Composition:
         with Contents(self.store.root) as contents:
             tree, kept = kept_modules(contents, component.tree, kernel.modules, self._automatic())
         self.kept += _told(tree, kept)
-        return replace(component, tree=tree)
+        return component._replace(tree=tree)
 
     def _automatic(self) -> dict[str, str]:
         """The modules that nobody has to name, with the reason of each."""
@@ -256,7 +256,7 @@ class _Composition:
                 for path, node in component.tree.items()
                 if path in kept or node.kind == DIRECTORY or not path.startswith(FIRMWARE)
             }
-            components[number] = replace(component, tree=tree)
+            components[number] = component._replace(tree=tree)
         self.kept += [Kept(path, nodes[path].size, why) for path, why in sorted(kept.items())]
 
     def _inits(self) -> list[Component]:
@@ -299,6 +299,18 @@ class _Composition:
             self.inputs.images[name] for name in self.config.init if name in self.inputs.images
         ]
         return any(label in image.config.labels for image in images)
+
+    def _unseals(self, bundles: Sequence[Bundle]) -> bool:
+        """Whether a container unseals, which only an init that carries out a plan can grant."""
+        if not any(("unseal",) in bundle.supervision for bundle in bundles):
+            return False
+        if not self._planned():
+            raise ConfigError(
+                "unseal-init",
+                "the system's init does not know when to leave the initrd",
+                hint="Put compos/init:v1 into `init`, or remove `unseal` and `disk`.",
+            )
+        return True
 
     def _shares_profiles(self) -> bool:
         """Whether init puts seccomp profiles into the specifications."""
@@ -357,7 +369,7 @@ class _Composition:
         )
         profile = self._profile(container, spec, default)
         shared = self.roots.get(image.name)
-        tree = {} if shared is not None else image_tree(self.store, image)
+        tree = image_tree(self.store, image) if shared is None else {}
         component, bundle = container_component(container, spec, tree, shared, profile)
         if shared is None:
             self.roots[image.name] = (
@@ -464,5 +476,4 @@ def _require_boot(components: Sequence[Component]) -> None:
 
 def _split(root: Root) -> tuple[Root, tuple[tuple[str, Node, Component], ...]]:
     """Take everything below `boot/` out of the root; the empty directory stays, as in LinuxKit."""
-    boot = tuple(item for item in root.nodes if item[0].startswith(BOOT))
-    return root.where(lambda path: not path.startswith(BOOT)), boot
+    return root.outside(BOOT), tuple(root.below(BOOT))

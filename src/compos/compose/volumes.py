@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 
 from compos.compose.component import Component
-from compos.compose.root import laid_out, prefixed, with_ancestors
+from compos.compose.root import laid_out, placed, prefixed, with_ancestors
 from compos.config.model import Volume
 from compos.image.layout import ImageLayout
 from compos.image.model import Image
@@ -29,15 +29,17 @@ def volume_component(
     `ImageError`."""
     base = f"containers/volumes/{volume.name}"
     nodes = with_ancestors(f"{base}/lower/x")
+    subtree = None
     if isinstance(content, ImageLayout):
         nodes.update(prefixed(f"{base}/lower", _layout(content)))
     elif content is not None:
-        nodes.update(
-            prefixed(f"{base}/lower", laid_out(image_tree(store, content), resolv_conf_link=True))
-        )
+        tree = laid_out(image_tree(store, content), resolv_conf_link=True)
+        own, subtree = placed(f"{base}/lower", tree)
+        nodes.update(own)
     nodes[f"{base}/tmp"] = directory(0o755, EPOCH)
     nodes[f"{base}/merged"] = directory(0o755, EPOCH)
-    return Component(f"volume[{number}]", content.name if content else "empty", nodes)
+    source = content.name if content else "empty"
+    return Component(f"volume[{number}]", source, nodes, subtree=subtree)
 
 
 def _layout(image: ImageLayout) -> Tree:

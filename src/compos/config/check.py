@@ -12,15 +12,16 @@ from typing import NamedTuple
 
 from compos.config.model import Device, File, Healthcheck, Logging, Mount
 from compos.config.quantities import MAX_COUNT, milliseconds, octets, signal_number, whole_number
+from compos.errors import ImageError
 from compos.image.reference import LOCAL_IMAGES
 from compos.suggestion import did_you_mean
 
 __all__ = [
     "ARCHITECTURES",
-    "BRICK_FAMILIES",
     "CAPABILITIES",
     "CONFINEMENTS",
     "FAILURES",
+    "FAMILY",
     "LOG_DRIVERS",
     "OCTAL",
     "RLIMITS",
@@ -92,7 +93,8 @@ TEMPLATE = "@pkg:"
 LOG_DRIVERS = ("file", "console", "kmsg", "syslog", "none")
 LOG_OPTIONS = ("max-size", "max-file", "tag", "syslog-address")
 CONFINEMENTS = ("default", "linuxkit")
-BRICK_FAMILIES = ("linuxkit",)
+FAMILY = "linuxkit"
+"""What `--bricks-for` and `bricks:` say where our bricks replace LinuxKit's packages."""
 SECCOMP = ("default", "unconfined")
 FAILURES = ("continue", "halt", "reboot")
 """What a failed `onboot` container means."""
@@ -208,6 +210,23 @@ def platform(text: str) -> Iterator[Complaint]:
             "config-platform",
             f"{text!r} is not a platform",
             "Write OS/ARCH or OS/ARCH/VARIANT: linux/arm64.",
+        )
+
+
+def bricks(text: str) -> Iterator[Complaint]:
+    """LinuxKit's name, or a registry of bricks."""
+    # Not at the top: hardly a YAML names one.
+    from compos.image.registries.mirrors import registry_of_bricks
+
+    if text == FAMILY:
+        return
+    try:
+        registry_of_bricks(text)
+    except ImageError:
+        yield Complaint(
+            "config-bricks",
+            f"{text!r} is neither {FAMILY} nor a registry",
+            f"Write {FAMILY}, or HOST[:PORT]/PATH for a registry that has bricks.",
         )
 
 

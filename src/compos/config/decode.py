@@ -39,7 +39,9 @@ NOUNS = {
 }
 
 _SETTINGS = frozenset(model.Settings._fields)
-_MARKED = frozenset((model.Kernel, model.File, model.Volume, model.ImageEntry))
+_MARKED = frozenset(
+    (model.Kernel, model.File, model.Volume, model.ImageEntry, model.Trust, model.Expectation)
+)
 
 
 class Decoder:

@@ -1,8 +1,8 @@
 """A configuration's values as a digest: what a build is remembered under. Pure.
 
-Every field of the model counts, by its position; places (`Mark`) do not: the same system written
-elsewhere is the same. It is made of JSON, whose encoder is C, tells `None`, `()`, `true`, `1` and
-`"1"` apart, and is the same in every Python.
+Every field of the model counts, by its position, but for `test`, which no build depends on. Places
+(`Mark`) do not count: the same system written elsewhere is the same. It is made of JSON, whose
+encoder is C, tells `None`, `()`, `true`, `1` and `"1"` apart, and is the same in every Python.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def digest(config: Config) -> bytes:
     # Names and order of the fields: a field that takes the place of another one is not the same
     # value.
     shape = [getattr(model, name)._fields for name in model.__all__]
-    document = (shape, _values(config))
+    document = (shape, _values(config._replace(test=None)))
     # Named tuples hold no circles: not looking for them saves a third.
     encoder = json.JSONEncoder(
         ensure_ascii=False,

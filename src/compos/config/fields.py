@@ -8,6 +8,7 @@ published JSON schema. Pure.
 from __future__ import annotations
 
 from compos.config import check, model
+from compos.config.disk_keys import DISK
 from compos.config.kinds import (
     Flag,
     Identity,
@@ -20,6 +21,8 @@ from compos.config.kinds import (
     table,
 )
 from compos.config.service_keys import SERVICE_KEYS
+from compos.config.test_keys import TEST
+from compos.config.trust_keys import TRUST
 
 __all__ = ["CONFIG", "ENTRY", "SETTINGS"]
 
@@ -342,13 +345,6 @@ VOLUME = table(
         "Platforms of an oci volume, OS/ARCH[/VARIANT] [all].",
     ),
 )
-TRUST = table(
-    dict,
-    "Accepted for compatibility with LinuxKit; ignored.",
-    key("image", TEXTS, "Ignored.", name=""),
-    key("org", TEXTS, "Ignored.", name=""),
-    name="Trust",
-)
 _SECTIONS = (
     key("kernel", KERNEL, "The kernel."),
     key("init", ListOf(IMAGE), "Images to unpack to /, in order."),
@@ -357,7 +353,10 @@ _SECTIONS = (
     key("services", ListOf(ENTRY), "Containers that run as long as the system does."),
     key("files", ListOf(FILE), "Files to create in the root file system."),
     key("volumes", ListOf(VOLUME), "Folders that containers share."),
-    key("trust", TRUST, "Accepted for compatibility with LinuxKit; ignored.", name=""),
+    key("trust", TRUST, "Who must have signed images (docs/trust.md)."),
+    key("secure", FLAG, "Only what is signed and verified starts (docs/secure-boot.md) [false]."),
+    key("disk", DISK, "The data partition (docs/secure.md)."),
+    key("test", ListOf(TEST), "What `compos test` expects of the booted system (docs/testing.md)."),
     key(
         "confinement",
         Text(choices=check.CONFINEMENTS),
@@ -366,8 +365,9 @@ _SECTIONS = (
     ),
     key(
         "bricks",
-        Text(choices=check.BRICK_FAMILIES),
-        "Packages that compos replaces with its own bricks: `linuxkit`.",
+        Text(check.bricks),
+        "`linuxkit` replaces LinuxKit's packages with our bricks; HOST/PATH is a registry that "
+        "bricks are taken from, unless --bricks names another.",
     ),
 )
 OVERLAY = table(model.Config, "Keys for one architecture.", *_SECTIONS, name="Overlay")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from compos.config.check import FAMILY
 from compos.config.model import Config, ImageEntry, Mark, Volume
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "image_marks",
     "image_references",
     "layout_volumes",
+    "registry_of_bricks",
     "renamed_images",
 ]
 
@@ -43,6 +45,11 @@ def layout_volumes(config: Config) -> Iterator[tuple[Volume, str]]:
     for volume in config.volumes:
         if volume.image and volume.format == "oci":
             yield volume, volume.image
+
+
+def registry_of_bricks(config: Config) -> str:
+    """The registry that `config` takes our bricks from; empty if it names none."""
+    return "" if config.bricks in (None, FAMILY) else config.bricks or ""
 
 
 def image_marks(config: Config) -> dict[str, Mark]:

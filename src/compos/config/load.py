@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from compos.config.check import included
 from compos.config.decode import Decoder
+from compos.config.disk_keys import with_data_partition
 from compos.config.fields import SETTINGS
 from compos.config.images import renamed_images
 from compos.config.merge import merge
@@ -19,7 +20,7 @@ from compos.config.model import Config, Mark, Settings
 from compos.config.nodes import List, Map, Node, Scalar, read_nodes
 from compos.config.problems import Problems
 from compos.config.references import check_names, check_references
-from compos.config.sources import joined, read_source
+from compos.config.sources import Take, joined, read_now, read_source
 from compos.config.variables import Variable, Variables, substitute
 from compos.errors import CombinedError, ComposError, ConfigError
 
@@ -49,12 +50,14 @@ def load(
     allow_local_files: bool = False,
     certificates: tuple[str, ...] = (),
     stdin: Callable[[], bytes] = lambda: sys.stdin.buffer.read(),
+    take: Take = read_now,
 ) -> Config:
     """Read, check and merge `sources` from left to right: paths, `-`, http(s) URLs.
 
     `architecture` (Go's name) chooses parts of `arch:`; `variables` are those given beside the
     files; `rename` resolves names such as `@pkg:FOLDER`. What was fetched may name files of this
     machine only with `allow_local_files`; servers are trusted by `certificates` (PEM files), too.
+    `take` has the contents of each source, in the order in which they are read.
     Raises `ConfigError`, or `CombinedError` for several mistakes, in the order of the sources.
     """
     problems = Problems()
@@ -62,11 +65,12 @@ def load(
         problems,
         architecture,
         variables or {},
-        lambda source: read_source(source, stdin, certificates),
+        lambda source: read_source(source, stdin, certificates, take),
     )
     merged = Config()
     for source in sources:
         merged = merge(merged, reading.source(source, {}, ()))
+    merged = with_data_partition(merged)
     check_names(merged, problems)
     # What a part with a mistake would have declared is unknown: complaints about its absence would
     # mislead.

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from compos.config.model import Config, Kernel
+from compos.config.model import Config, Kernel, Trust
+from compos.config.sources import is_url
 
 __all__ = ["merge"]
 
@@ -33,6 +34,20 @@ def _kernel(base: Kernel | None, over: Kernel | None) -> Kernel | None:
     fields = [name for name in Kernel._fields if name != "mark"]
     values = {name: _KERNEL[name](getattr(base, name), getattr(over, name)) for name in fields}
     return Kernel(**values, mark=over.mark._replace(inner=inner))
+
+
+def _trust(base: Trust | None, over: Trust | None) -> Trust | None:
+    """Who is trusted by one file is trusted by all, so the place is that of a file from the network
+    if one is."""
+    if base is None or over is None:
+        return over or base
+    values = {name: _joined(*pair) for name, *pair in zip(Trust._fields, base, over, strict=True)}
+    values["mark"] = base.mark if is_url(base.mark.file) else over.mark
+    return Trust(**values)
+
+
+def _joined(base: Any, over: Any) -> Any:
+    return base + over if type(base) is type(over) is tuple else over or base
 
 
 def _appended(base: tuple[Any, ...], over: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -63,6 +78,10 @@ _CONFIG: Mapping[str, Callable[[Any, Any], Any]] = {
     "overlays": _dropped,
     "confinement": _unless_empty,
     "bricks": _unless_empty,
+    "trust": _trust,
+    "secure": _unless_absent,
+    "disk": _unless_absent,
+    "test": _joined,
 }
 _KERNEL: Mapping[str, Callable[[Any, Any], Any]] = {
     "image": _unless_empty,

@@ -19,10 +19,13 @@ __all__ = [
     "Dependency",
     "Device",
     "DeviceRule",
+    "Disk",
+    "Expectation",
     "File",
     "Healthcheck",
     "HugepageLimit",
     "IdMapping",
+    "Identity",
     "ImageEntry",
     "Interface",
     "Kernel",
@@ -36,6 +39,8 @@ __all__ = [
     "Resources",
     "Runtime",
     "Settings",
+    "Trust",
+    "TrustRule",
     "Volume",
 ]
 
@@ -347,6 +352,7 @@ class Settings(NamedTuple):
     logging: Logging | None = None
     timeout: str | None = None
     on_failure: str | None = None
+    unseal: bool | None = None
 
 
 class ImageEntry(NamedTuple):
@@ -355,6 +361,76 @@ class ImageEntry(NamedTuple):
     name: str
     image: str
     settings: Settings = Settings()
+    mark: Mark = Mark()
+
+
+class Disk(NamedTuple):
+    """`disk`: the data partition."""
+
+    mountpoint: str = ""
+    filesystem: str | None = None
+    size: str | None = None
+    device: str | None = None
+    encrypt: str | None = None
+    pcrs: tuple[int, ...] | None = None
+    strict: bool | None = None
+    pin: bool | None = None
+    recovery: bool | None = None
+    otherwise: str | None = None
+    mark: Mark = Mark()
+
+
+class Identity(NamedTuple):
+    """An entry of `identities`: who was certified as the signer."""
+
+    issuer: str = ""
+    subject: str | None = None
+    subject_pattern: str | None = None
+
+
+class TrustRule(NamedTuple):
+    """An entry of `trust.images`."""
+
+    match: str = ""
+    keys: Texts | None = None
+    identities: tuple[Identity, ...] | None = None
+    signed_name: str | None = None
+    unsigned: bool | None = None
+    reject: bool | None = None
+
+
+class Trust(NamedTuple):
+    """`trust`: who must have signed images. `org` and `image` are LinuxKit's lists; `keys` and
+    `identities` count for them, and for rules without their own."""
+
+    image: Texts | None = None
+    org: Texts | None = None
+    keys: Texts | None = None
+    identities: tuple[Identity, ...] | None = None
+    images: tuple[TrustRule, ...] | None = None
+    default: str | None = None
+    revoked: Texts | None = None
+    log_keys: Texts | None = None
+    authorities: Texts | None = None
+    trusted_root: str | None = None
+    mark: Mark = Mark()
+
+
+class Expectation(NamedTuple):
+    """An entry of `test`: one of the fields from `http` to `service`, and what is expected of
+    it."""
+
+    name: str | None = None
+    http: str | None = None
+    exec: Texts | None = None
+    console: str | None = None
+    file: str | None = None
+    service: str | None = None
+    status: int | None = None
+    contains: str | None = None
+    within: str | None = None
+    state: str | None = None
+    timeout: str | None = None
     mark: Mark = Mark()
 
 
@@ -373,3 +449,7 @@ class Config(NamedTuple):
     overlays: "Mapping[str, Config] | None" = None
     confinement: str | None = None
     bricks: str | None = None
+    trust: Trust | None = None
+    secure: bool | None = None
+    disk: Disk | None = None
+    test: tuple[Expectation, ...] | None = None

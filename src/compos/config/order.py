@@ -6,11 +6,11 @@ service:NAME`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
+from compos.config.fields import SETTINGS
 from compos.config.model import Config, ImageEntry, Settings
 from compos.config.problems import Problems
-from compos.config.service_keys import SERVICE_KEYS
 from compos.suggestion import did_you_mean
 
 __all__ = ["SHAREABLE", "check_order", "shared_service"]
@@ -23,6 +23,9 @@ SHAREABLE = ("net", "ipc", "uts")
 too."""
 
 NOT_SHAREABLE = ("userns",)
+
+LIMITED = tuple(row for row in SETTINGS.fields.values() if row.sections)
+"""Keys of containers that not every section may have."""
 
 
 def shared_service(value: str | None) -> str | None:
@@ -37,13 +40,14 @@ def check_order(config: Config, problems: Problems) -> None:
         for entry in getattr(config, section):
             _misplaced(section, entry, problems)
             _namespaces(section, entry, services, problems)
+    _unsealing(config.onboot, problems)
     for entry in config.services:
         _dependencies(entry, services, problems)
     _circles(services, problems)
 
 
 def _misplaced(section: str, entry: ImageEntry, problems: Problems) -> None:
-    for row in SERVICE_KEYS:
+    for row in LIMITED:
         if section not in row.sections and getattr(entry.settings, row.name) is not None:
             problems.add(
                 "config-place",
@@ -51,6 +55,20 @@ def _misplaced(section: str, entry: ImageEntry, problems: Problems) -> None:
                 entry.mark.at(row.key),
                 hint=f"It is a key of {' and '.join(row.sections)}; remove it here.",
             )
+
+
+def _unsealing(entries: Sequence[ImageEntry], problems: Problems) -> None:
+    """Nothing may run before what unseals: it could take the place of what is unsealed."""
+    later = False
+    for entry in entries:
+        if entry.settings.unseal and later:
+            problems.add(
+                "config-unseal",
+                f"{entry.name} unseals, and a container before it does not",
+                entry.mark.at("unseal"),
+                hint="Move it to the beginning of `onboot`.",
+            )
+        later = later or not entry.settings.unseal
 
 
 def _namespaces(

@@ -14,6 +14,7 @@ from compos.config.model import Config, File, Id, ImageEntry, Mark, Volume
 from compos.config.order import check_order
 from compos.config.problems import Problems
 from compos.config.sources import is_url
+from compos.config.trust_keys import trust_files
 from compos.image.reference import LOCAL_IMAGES
 from compos.progress import notice
 from compos.suggestion import did_you_mean
@@ -59,6 +60,10 @@ def _local_files(config: Config, problems: Problems) -> None:
         if is_url(file.mark.file) and file.source:
             message = "YAML from the network may not read files of this machine"
             problems.add("config-local-file", message, file.mark.at("source"), hint=hint)
+    trust = config.trust
+    if trust is not None and is_url(trust.mark.file) and trust_files(trust):
+        message = "YAML from the network may not name keys in files of this machine"
+        problems.add("config-local-file", message, trust.mark, hint=hint)
     for name, mark in _images(config):
         if is_url(mark.file) and (is_template(name) or name.startswith(LOCAL_IMAGES)):
             message = "YAML from the network may not refer to this machine"

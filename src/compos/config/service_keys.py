@@ -151,6 +151,11 @@ def _failure(settings: Settings) -> Iterator[PlanLine]:
         yield ("failure", settings.on_failure or "")
 
 
+def _unseal(settings: Settings) -> Iterator[PlanLine]:
+    if settings.unseal:
+        yield ("unseal",)
+
+
 def _milliseconds(text: str) -> str:
     return str(milliseconds(text) or 0)
 
@@ -270,6 +275,22 @@ SERVICE_KEYS = (
                 "failure",
                 ("`continue`, `halt`, `reboot`",),
                 inside="`onboot`: what happens to the machine if the container fails",
+            ),
+        ),
+    ),
+    key(
+        "unseal",
+        FLAG,
+        "Run before the phase leave-initrd is measured, so that it can open what the TPM keeps "
+        "from the system; only the first containers may have it [false].",
+        sections=ONBOOT,
+        plan=_unseal,
+        words=(
+            PlanWord(
+                "unseal",
+                (),
+                inside="`onboot`: run before `leave-initrd` is measured (docs/measured-boot.md), "
+                "which init does before the first container without this line",
             ),
         ),
     ),

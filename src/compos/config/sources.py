@@ -16,13 +16,32 @@ from compos.errors import AddressError, ConfigError, RedirectError, Transient
 if TYPE_CHECKING:
     from compos.http.client import Answer
 
-__all__ = ["STDIN", "default_name", "folder_of", "is_url", "joined", "read_source"]
+__all__ = [
+    "STDIN",
+    "Take",
+    "default_name",
+    "folder_of",
+    "is_url",
+    "joined",
+    "read_now",
+    "read_source",
+]
 
 MAX_SOURCE = 16 << 20
 """Bytes of YAML that are read from one source."""
 
 STDIN = "<stdin>"
 """What standard input is called in places."""
+
+
+Take = Callable[[str, str, Callable[[], bytes]], bytes]
+"""What is taken as the contents of a source, from the source, what places call it, and a function
+that reads it now. Raises `ComposError`."""
+
+
+def read_now(source: str, name: str, read: Callable[[], bytes]) -> bytes:
+    """A `Take` that changes nothing."""
+    return read()
 
 
 class _Busy(ConfigError, Transient):
@@ -65,27 +84,22 @@ def joined(source: str, name: str) -> str:
 
 
 def read_source(
-    source: str, stdin: Callable[[], bytes], certificates: tuple[str, ...] = ()
+    source: str,
+    stdin: Callable[[], bytes],
+    certificates: tuple[str, ...] = (),
+    take: Take = read_now,
 ) -> tuple[str, str]:
-    """What `source` is called in places (no secrets), and its text. `certificates` are trusted
-    beside the system's where it is fetched. Raises `ComposError`."""
+    """What `source` is called in places (no secrets), and its text, which `take` may replace.
+    `certificates` are trusted beside the system's where it is fetched. Raises `ComposError`."""
     if source == "-":
-        name, data = STDIN, stdin()
+        name, data = STDIN, take(source, STDIN, stdin)
     elif is_url(source):
-        name, data = _fetch(source, certificates)
+        from compos.http.address import without_secrets
+
+        name = without_secrets(source)
+        data = take(source, name, lambda: _fetch(source, name, certificates))
     else:
-        name = source
-        try:
-            with Path(source).open("rb") as stream:
-                data = stream.read(MAX_SOURCE + 1)
-        except (OSError, ValueError) as error:
-            reason = (getattr(error, "strerror", None) or str(error)).lower()
-            raise ConfigError(
-                "config-source",
-                f"the file cannot be read: {reason}",
-                place=source,
-                hint="Use a YAML file, - for standard input, or a URL.",
-            ) from error
+        name, data = source, take(source, source, lambda: _read(source))
     if len(data) > MAX_SOURCE:
         raise ConfigError(
             "yaml-too-large",
@@ -106,6 +120,20 @@ def default_name(source: str) -> str:
     return "moby" if source == "-" else PurePosixPath(source).stem or "moby"
 
 
+def _read(path: str) -> bytes:
+    try:
+        with Path(path).open("rb") as stream:
+            return stream.read(MAX_SOURCE + 1)
+    except (OSError, ValueError) as error:
+        reason = (getattr(error, "strerror", None) or str(error)).lower()
+        raise ConfigError(
+            "config-source",
+            f"the file cannot be read: {reason}",
+            place=path,
+            hint="Use a YAML file, - for standard input, or a URL.",
+        ) from error
+
+
 def _text(name: str, data: bytes) -> str:
     try:
         return data.decode("utf-8-sig")
@@ -119,12 +147,10 @@ def _text(name: str, data: bytes) -> str:
         ) from error
 
 
-def _fetch(url: str, certificates: tuple[str, ...]) -> tuple[str, bytes]:
+def _fetch(url: str, name: str, certificates: tuple[str, ...]) -> bytes:
     """The body of a document that is really there (docs/linuxkit.md#N14), redirects followed."""
-    from compos.http.address import without_secrets
     from compos.http.client import Client
 
-    name = without_secrets(url)
     client = Client(certificates)
 
     def attempt() -> bytes:
@@ -134,7 +160,7 @@ def _fetch(url: str, certificates: tuple[str, ...]) -> tuple[str, bytes]:
             return answer.beginning(MAX_SOURCE + 1)
 
     try:
-        return name, client.patiently(attempt)
+        return client.patiently(attempt)
     except (RedirectError, AddressError) as error:
         raise ConfigError(
             "config-source", error.message, place=error.place, hint="Use the final URL."

@@ -18,7 +18,6 @@ __all__ = [
     "BIOS_BOOT",
     "ESP",
     "FIRST_USABLE",
-    "LINUX",
     "TAIL",
     "GptPartition",
     "guid_partition_table",
@@ -26,7 +25,6 @@ __all__ = [
 
 ESP = UUID("c12a7328-f81f-11d2-ba4b-00a0c93ec93b")
 BIOS_BOOT = UUID("21686148-6449-6e6f-744e-656564454649")
-LINUX = UUID("0fc63daf-8483-4772-8e79-3d69d8477de4")
 
 LEGACY_BOOT = 1 << 2
 """Attribute: BIOSes that look for an active partition take this one."""

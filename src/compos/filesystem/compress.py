@@ -111,7 +111,7 @@ def stored(
     contents."""
     if found := already_stored(cache, key, compression):
         return found
-    name = f"{key}.{identity(compression)}"
+    name = stored_name(key, compression)
     large = sum(map(piece_size, make())) >= LARGE
     with (
         _one_large if large else nullcontext(),
@@ -130,9 +130,14 @@ def stored(
 
 def already_stored(cache: Cache, key: str, compression: Encoding) -> Slice | None:
     """What `stored` has made before, if it is there and whole."""
-    name = f"{key}.{identity(compression)}"
+    name = stored_name(key, compression)
     size = _size(cache.find(name))
     return None if size is None else Slice(cache.stored_name(name), 0, size)
+
+
+def stored_name(key: str, compression: Encoding) -> str:
+    """Under which key `stored` keeps what it makes of the contents `key`."""
+    return f"{key}.{identity(compression)}"
 
 
 def _size(path: Path | None) -> int | None:

@@ -11,8 +11,8 @@ fs/erofs/erofs_fs.h, cited as [FS].
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import BinaryIO
 
@@ -23,9 +23,9 @@ from compos.filesystem.crc32c import crc32c
 from compos.filesystem.inodes import (
     FILE_TYPES,
     PREFIXES,
-    Inode,
-    inode_table,
+    Inodes,
     new_device,
+    repeated_contents,
     split_name,
     st_mode,
 )
@@ -153,32 +153,6 @@ takes as much of the image. Our own limit, that of ext4; the format's is 2^57.""
 _OPEN_BLOCKS = 32
 
 
-@dataclass(slots=True)
-class _Inode(Inode):
-    """An inode, and where it and its data are; of a directory, `children` has `.` and `..`,
-    too."""
-
-    size: int = 0
-    layout: int = PLAIN
-    xattrs: bytes = b""
-    chunk_bits: int = 0
-    nid: int = 0
-    block: int = 0
-    tail: tuple[Piece, ...] = ()
-    chunks: Sequence[int] = ()
-    index: bytes = b""
-    """Where the blocks of a compressed file are, once they are written."""
-
-    @property
-    def head(self) -> int:
-        """Bytes of the inode with its attributes and its map of chunks or clusters, without inline
-        data."""
-        own = _INODE.size + len(self.xattrs)
-        if self.layout == COMPRESSED:
-            return own + own % 8 + _MAP_HEADER.size + 8 * ceil_div(self.size, BLOCK_SIZE)
-        return own + 4 * len(self.chunks)
-
-
 class _Metadata:
     """Blocks of inodes, each filled where something fits best. Block 0 is the superblock's alone:
     its checksum covers it."""
@@ -223,13 +197,8 @@ def erofs_pieces(entries: Sequence[tuple[str, Node]], *, uuid: bytes) -> PackedP
     another namespace than user, trusted, security and ACLs, `xattr-too-large`,
     `erofs-file-too-large`, `erofs-too-large`.
     """
-    inodes = _inodes(entries)
-    data = _Data()
-    for inode in inodes:
-        _lay_data(inode, data)
-    base = _place(inodes)
-    metadata = _metadata(inodes, base, base + data.blocks, uuid)
-    return packed(chain(metadata, _data_pieces(data)))
+    image = _Image(Inodes(entries))
+    return packed(chain(image.metadata(image.end, uuid), image.data_pieces()))
 
 
 def write_erofs(
@@ -238,45 +207,27 @@ def write_erofs(
     """Write the image with files compressed to the empty file `out`; returns its bytes. Raises as
     `erofs_pieces` does, and `too-many-holes`."""
     require_holes("a compressed EROFS", (node for _, node in entries if not _has_hole(node)))
-    inodes = _inodes(entries)
-    data = _Data()
-    for inode in inodes:
-        if inode.node.kind == FILE and inode.size >= BLOCK_SIZE and not _has_hole(inode.node):
-            inode.layout = COMPRESSED
-        else:
-            _lay_data(inode, data)
-    base = _place(inodes)
-    at = base + data.blocks
+    image = _Image(Inodes(entries), compressed=True)
+    at = image.end
     _require_blocks(at)
     out.seek(at * BLOCK_SIZE)
-    indexes: dict[tuple[Piece, ...], list[bytes]] = {}
-    files = (inode.node for inode in inodes if inode.layout == COMPRESSED)
-    for content, (length, body) in in_parallel(_clusters(contents, files), _compressed):
+    for number, (length, body) in in_parallel(_clusters(contents, image), _compressed):
         index, blocks = _indexed(length, len(body), at)
-        indexes.setdefault(content, []).append(index)
+        image.indexes.setdefault(number, bytearray()).extend(index)
         out.write(body)
         at += blocks
-    for inode in inodes:
-        inode.index = b"".join(indexes.get(inode.node.content, ()))
     out.seek(0)
-    for chunk in contents.chunks(
-        chain(_metadata(inodes, base, at, uuid, compressed=True), _data_pieces(data))
-    ):
+    for chunk in contents.chunks(chain(image.metadata(at, uuid), image.data_pieces())):
         out.write(chunk)
     return at * BLOCK_SIZE
 
 
-def _clusters(
-    contents: Contents, files: Iterator[Node]
-) -> Iterator[tuple[tuple[Piece, ...], bytes]]:
-    """What is compressed at once, with the file's contents as key; equal contents once."""
-    seen: set[tuple[Piece, ...]] = set()
-    for node in files:
-        if node.content in seen:
-            continue
-        seen.add(node.content)
-        for data, length in blocks_of(contents, node.content, CLUSTER):
-            yield node.content, data or bytes(length)
+def _clusters(contents: Contents, image: _Image) -> Iterator[tuple[int, bytes]]:
+    """What is compressed at once, with the number of the inode whose contents it is."""
+    for number, (_, node) in enumerate(image.inodes):
+        if image.layouts[number] == COMPRESSED and number not in image.same:
+            for data, length in blocks_of(contents, node.content, CLUSTER):
+                yield number, data or bytes(length)
 
 
 def _compressed(data: bytes) -> tuple[int, bytes]:
@@ -301,77 +252,9 @@ def _indexed(length: int, stored: int, at: int) -> tuple[bytes, int]:
     return b"".join(parts), blocks
 
 
-def _place(inodes: Sequence[_Inode]) -> int:
-    """Give every inode its number; returns the blocks of metadata."""
-    metadata = _Metadata()
-    for inode in inodes:
-        at = metadata.place(inode.head + sum(map(piece_size, inode.tail)))
-        inode.nid = at // _SLOT
-    return metadata.blocks
-
-
-def _metadata(
-    inodes: Sequence[_Inode],
-    base: int,
-    blocks: int,
-    uuid: bytes,
-    *,
-    compressed: bool = False,
-) -> Iterator[Piece]:
-    """Superblock and inodes: `base` blocks of an image of `blocks`."""
-    _require_blocks(blocks)
-    yield _superblock(inodes[0].nid, len(inodes), blocks, uuid, compressed=compressed)
-    at = BLOCK_SIZE
-    for inode in sorted(inodes, key=lambda inode: inode.nid):
-        if (offset := inode.nid * _SLOT) > at:
-            yield bytes(offset - at)
-        at = offset
-        for piece in _inode_pieces(inode, base):
-            yield piece
-            at += piece_size(piece)
-    if rest := base * BLOCK_SIZE - at:
-        yield bytes(rest)
-
-
 def _require_blocks(blocks: int) -> None:
     if blocks > _MAX_BLOCKS:
         raise OutputError("erofs-too-large", f"an EROFS cannot have {blocks * BLOCK_SIZE:,} bytes")
-
-
-def _data_pieces(data: _Data) -> Iterator[Piece]:
-    for content in data.pieces:
-        if isinstance(content, _Inode):
-            whole = _directory(content)
-            yield whole[: len(whole) // BLOCK_SIZE * BLOCK_SIZE]
-        else:
-            yield from content
-            if rest := -sum(map(piece_size, content)) % BLOCK_SIZE:
-                yield Hole(rest)
-
-
-def _inodes(entries: Sequence[tuple[str, Node]]) -> list[_Inode]:
-    """An inode for each path, one for all links of a file; the root first."""
-    inodes = inode_table(entries, _Inode)
-    for number, inode in enumerate(inodes):
-        node = inode.node
-        if node.size > MAX_FILE:
-            raise cannot_hold(
-                "erofs-file-too-large",
-                "EROFS",
-                inode.path,
-                f"the file has {node.size:,} bytes; the maximum is {MAX_FILE:,}",
-            )
-        inode.number = number
-        inode.xattrs = _xattrs(inode.path or "/", node)
-        if node.kind == DIRECTORY:
-            own = [(b".", inode), (b"..", inode.parent or inode)]
-            inode.children = sorted([*inode.children, *own], key=lambda child: child[0])
-            inode.size = _directory_size(inode)
-        elif node.kind == SYMLINK:
-            inode.size = len(_link(node))
-        elif node.kind == FILE:
-            inode.size = node.size
-    return inodes
 
 
 def _link(node: Node) -> bytes:
@@ -407,119 +290,11 @@ def _xattrs(path: str, node: Node) -> bytes:
     return _XATTR_HEADER.pack(0, 0, b"") + body if body else b""
 
 
-class _Data:
-    """The blocks behind the metadata, in order; equal contents lie there once."""
-
-    def __init__(self) -> None:
-        self.pieces: list[tuple[Piece, ...] | _Inode] = []
-        self.blocks = 0
-        self._known: dict[tuple[Piece, ...], int] = {}
-
-    def add(self, content: tuple[Piece, ...], size: int) -> int:
-        """The first block of `content`, counted from the data's beginning."""
-        known = self._known.get(content)
-        if known is None:
-            known = self._known[content] = self.blocks
-            self.pieces.append(content)
-            self.blocks += ceil_div(size, BLOCK_SIZE)
-        return known
-
-    def add_directory(self, inode: _Inode, blocks: int) -> int:
-        """The same for a directory, whose bytes are known later."""
-        first = self.blocks
-        self.pieces.append(inode)
-        self.blocks += blocks
-        return first
-
-
-def _lay_data(inode: _Inode, data: _Data) -> None:
-    """Choose the layout of an inode's data, and place what is not inline."""
-    kind = inode.node.kind
-    if kind in (CHARACTER, BLOCK, FIFO) or not inode.size:
-        return
-    if kind == FILE and _has_hole(inode.node):
-        _lay_chunks(inode, data)
-        return
-    whole, rest = divmod(inode.size, BLOCK_SIZE)
-    inline = rest and inode.head + rest <= BLOCK_SIZE
-    inode.layout = INLINE if inline else PLAIN
-    blocks = whole if inline or not rest else whole + 1
-    if kind == DIRECTORY:
-        inode.block = data.add_directory(inode, blocks) if blocks else 0
-        # Its bytes are made when all numbers are known; until then a hole of the length.
-        inode.tail = (Hole(rest),) if inline else ()
-        return
-    content = (_link(inode.node),) if kind == SYMLINK else inode.node.content
-    if not inline:
-        inode.block = data.add(tuple(content), inode.size)
-        return
-    front, inode.tail = cut(content, whole * BLOCK_SIZE)
-    inode.block = data.add(front, whole * BLOCK_SIZE) if whole else 0
-
-
 def _has_hole(node: Node) -> bool:
     return any(isinstance(piece, Hole) and piece.size >= HOLE_WORTH for piece in node.content)
 
 
-def _lay_chunks(inode: _Inode, data: _Data) -> None:
-    """A map with a block address for each chunk, none for those in holes."""
-    inode.layout = CHUNKS
-    while ceil_div(inode.size, BLOCK_SIZE << inode.chunk_bits) > _MAX_CHUNKS:
-        inode.chunk_bits += 1
-    chunk = BLOCK_SIZE << inode.chunk_bits
-    rest = Front(inode.node.content)
-    chunks: list[int] = []
-    remaining = inode.size
-    while remaining:
-        length = min(chunk, remaining)
-        if (hole := rest.hole()) >= length:
-            # Many chunks of a hole at once.
-            count = max(hole // chunk, 1)
-            chunks += [_NULL] * count
-            length = min(count * chunk, remaining)
-            rest.take(length)
-        else:
-            chunks.append(data.add(rest.take(length), length))
-        remaining -= length
-    inode.chunks = chunks
-
-
-def _inode_pieces(inode: _Inode, base: int) -> Iterator[Piece]:
-    """The inode with what stands behind it; `base` is the first data block."""
-    node = inode.node
-    seconds, nanoseconds = divmod(min(max(node.mtime, 0), (1 << 63) - 1), 10**9)
-    field_ = inode.block + base if inode.size >= BLOCK_SIZE or inode.layout == PLAIN else 0
-    if node.kind in (CHARACTER, BLOCK):
-        field_ = new_device(*node.device)
-    elif inode.layout == CHUNKS:
-        field_ = inode.chunk_bits
-    elif inode.layout == COMPRESSED:
-        field_ = _stored_blocks(inode.index)
-    elif not inode.size:
-        field_ = 0
-    count = (len(inode.xattrs) - _XATTR_HEADER.size) // 4 + 1 if inode.xattrs else 0
-    yield _INODE.pack(
-        1 | inode.layout << 1, count, st_mode(node), 0, inode.size, field_,
-        inode.number,
-        node.uid, node.gid, seconds, nanoseconds, inode.links, b"",
-    ) + inode.xattrs  # fmt: skip
-    if inode.layout == COMPRESSED:
-        yield (
-            bytes(len(inode.xattrs) % 8) + _MAP_HEADER.pack(0, BIG_CLUSTERS, ZSTD, 0) + inode.index
-        )
-    if inode.chunks:
-        yield struct.pack(
-            f"<{len(inode.chunks)}I",
-            *(_NULL if one == _NULL else one + base for one in inode.chunks),
-        )
-    if node.kind == DIRECTORY and inode.tail:
-        whole = _directory(inode)
-        yield whole[len(whole) // BLOCK_SIZE * BLOCK_SIZE :]
-    else:
-        yield from inode.tail
-
-
-def _stored_blocks(index: bytes) -> int:
+def _stored_blocks(index: bytes | bytearray) -> int:
     """Blocks that a compressed file takes."""
     count = 0
     for kind, _, low, _ in _NOT_HEAD.iter_unpack(index):
@@ -530,40 +305,227 @@ def _stored_blocks(index: bytes) -> int:
     return count
 
 
-def _groups(inode: _Inode) -> Iterator[list[tuple[bytes, _Inode]]]:
+def _groups(names: Iterable[tuple[bytes, int]]) -> Iterator[list[tuple[bytes, int]]]:
     """A directory's entries, block by block."""
-    group: list[tuple[bytes, _Inode]] = []
+    group: list[tuple[bytes, int]] = []
     used = 0
-    for child in inode.children:
-        size = _DIRENT.size + len(child[0])
+    for name in names:
+        size = _DIRENT.size + len(name[0])
         if used + size > BLOCK_SIZE:
             yield group
             group, used = [], 0
-        group.append(child)
+        group.append(name)
         used += size
     yield group
 
 
-def _directory_size(inode: _Inode) -> int:
-    *full, last = _groups(inode)
-    return len(full) * BLOCK_SIZE + sum(_DIRENT.size + len(name) for name, _ in last)
+class _Image:
+    """The inodes of an image, and where they and their data are: by number, in arrays."""
 
+    def __init__(self, inodes: Inodes, *, compressed: bool = False) -> None:
+        count = len(inodes)
+        self.inodes = inodes
+        self.compressed = compressed
+        self.layouts = bytearray(count)
+        self.sizes = array("Q", bytes(8 * count))
+        self.blocks = array("Q", bytes(8 * count))
+        """The first data block of each, counted from the data's beginning."""
+        self.nids = array("Q", bytes(8 * count))
+        self.chunks: dict[int, tuple[int, Sequence[int]]] = {}
+        """Of files with large holes: the chunks' size and blocks."""
+        self.indexes: dict[int, bytearray] = {}
+        """Where the blocks of a compressed file are, once they are written."""
+        self.same: dict[int, int] = {}
+        """Compressed files of the same contents as an earlier one."""
+        self._ranges: dict[int, tuple[Piece, ...]] = {}
+        """Of `_order`, what is a part of a file with large holes."""
+        self._order = array("I")
+        """The inodes whose data lie behind the metadata, in order."""
+        self._data = 0
+        self._known: dict[tuple[Piece, ...], int] = {}
+        self._repeated = repeated_contents(
+            node for path, node in inodes if node.kind == FILE and node.content
+        )
+        metadata = _Metadata()
+        for number, (path, node) in enumerate(inodes):
+            at = metadata.place(self._lay(number, path, node))
+            self.nids[number] = at // _SLOT
+        self.base = metadata.blocks
+        """Blocks of metadata, in front of the data."""
+        self.end = self.base + self._data
 
-def _directory(inode: _Inode) -> bytes:
-    """A directory's blocks; the last one is short when it goes beside the inode."""
-    blocks = []
-    for group in _groups(inode):
-        at = len(group) * _DIRENT.size
-        entries = []
-        for name, child in group:
-            entries.append(_DIRENT.pack(child.nid, at, FILE_TYPES[child.node.kind], 0))
-            at += len(name)
-        blocks.append(b"".join((*entries, *(name for name, _ in group))))
-    last = blocks.pop()
-    inline = inode.layout == INLINE
-    return b"".join(block.ljust(BLOCK_SIZE, b"\0") for block in blocks) + (
-        last if inline else last.ljust(BLOCK_SIZE, b"\0")
-    )
+    def _lay(self, number: int, path: str, node: Node) -> int:
+        """Choose an inode's layout, and place what is not inline; returns the bytes of the inode
+        with its attributes, its map of chunks or clusters, and inline data."""
+        if node.size > MAX_FILE:
+            raise cannot_hold(
+                "erofs-file-too-large",
+                "EROFS",
+                path,
+                f"the file has {node.size:,} bytes; the maximum is {MAX_FILE:,}",
+            )
+        head = _INODE.size + len(_xattrs(path or "/", node))
+        size = self.sizes[number] = self._size(number, node)
+        if node.kind in (CHARACTER, BLOCK, FIFO) or not size:
+            return head
+        if node.kind == FILE and _has_hole(node):
+            return head + self._lay_chunks(number, node)
+        if self.compressed and node.kind == FILE and size >= BLOCK_SIZE:
+            self.layouts[number] = COMPRESSED
+            if hash(node.content) in self._repeated:
+                first = self._known.setdefault(node.content, number)
+                if first != number:
+                    self.same[number] = first
+            return head + head % 8 + _MAP_HEADER.size + 8 * ceil_div(size, BLOCK_SIZE)
+        whole, rest = divmod(size, BLOCK_SIZE)
+        inline = rest and head + rest <= BLOCK_SIZE
+        self.layouts[number] = INLINE if inline else PLAIN
+        blocks = whole if inline or not rest else whole + 1
+        if blocks:
+            self.blocks[number] = self._add(number, node, blocks)
+        return head + rest if inline else head
+
+    def _size(self, number: int, node: Node) -> int:
+        if node.kind == DIRECTORY:
+            *full, last = _groups(self._names(number))
+            return len(full) * BLOCK_SIZE + sum(_DIRENT.size + len(name) for name, _ in last)
+        return len(_link(node)) if node.kind == SYMLINK else node.size
+
+    def _names(self, number: int) -> list[tuple[bytes, int]]:
+        """A directory's entries with `.` and `..`."""
+        own = [(b".", number), (b"..", self.inodes.parents[number])]
+        return sorted((*self.inodes.children(number), *own))
+
+    def _add(self, number: int, node: Node, blocks: int) -> int:
+        """The first block of an inode's data; equal contents lie there once."""
+        first = self._data
+        if node.kind == SYMLINK or (node.content and hash(node.content) in self._repeated):
+            first = self._known.setdefault(self._front(number, node), first)
+        if first == self._data:
+            self._order.append(number)
+            self._data += blocks
+        return first
+
+    def _lay_chunks(self, number: int, node: Node) -> int:
+        """A map with a block address for each chunk, none for those in holes; returns its bytes."""
+        self.layouts[number] = CHUNKS
+        bits = 0
+        while ceil_div(node.size, BLOCK_SIZE << bits) > _MAX_CHUNKS:
+            bits += 1
+        chunk = BLOCK_SIZE << bits
+        rest = Front(node.content)
+        chunks: list[int] = []
+        remaining = node.size
+        while remaining:
+            length = min(chunk, remaining)
+            if (hole := rest.hole()) >= length:
+                # Many chunks of a hole at once.
+                count = max(hole // chunk, 1)
+                chunks += [_NULL] * count
+                length = min(count * chunk, remaining)
+                rest.take(length)
+            else:
+                chunks.append(self._add_range(number, rest.take(length), length))
+            remaining -= length
+        self.chunks[number] = bits, chunks
+        return 4 * len(chunks)
+
+    def _add_range(self, number: int, content: tuple[Piece, ...], size: int) -> int:
+        first = self._known.setdefault(content, self._data)
+        if first == self._data:
+            self._ranges[len(self._order)] = content
+            self._order.append(number)
+            self._data += ceil_div(size, BLOCK_SIZE)
+        return first
+
+    def _whole(self, number: int, node: Node) -> tuple[Piece, ...]:
+        """The data of what is no directory."""
+        return (_link(node),) if node.kind == SYMLINK else node.content
+
+    def _front(self, number: int, node: Node) -> tuple[Piece, ...]:
+        """What of it is not inline."""
+        whole = self._whole(number, node)
+        if self.layouts[number] == INLINE:
+            return cut(whole, self.sizes[number] // BLOCK_SIZE * BLOCK_SIZE)[0]
+        return whole
+
+    def metadata(self, blocks: int, uuid: bytes) -> Iterator[Piece]:
+        """Superblock and inodes of an image of `blocks`."""
+        _require_blocks(blocks)
+        nids = self.nids
+        yield _superblock(nids[0], len(nids), blocks, uuid, compressed=self.compressed)
+        at = BLOCK_SIZE
+        for number in array("I", sorted(range(len(nids)), key=nids.__getitem__)):
+            if (offset := nids[number] * _SLOT) > at:
+                yield bytes(offset - at)
+            at = offset
+            for piece in self._inode_pieces(number):
+                yield piece
+                at += piece_size(piece)
+        if rest := self.base * BLOCK_SIZE - at:
+            yield bytes(rest)
+
+    def data_pieces(self) -> Iterator[Piece]:
+        """What lies between the metadata and compressed files."""
+        for at, number in enumerate(self._order):
+            content = self._ranges.get(at)
+            if content is None:
+                _, node = self.inodes[number]
+                if node.kind == DIRECTORY:
+                    yield self._directory(number)[0]
+                    continue
+                content = self._front(number, node)
+            yield from content
+            if rest := -sum(map(piece_size, content)) % BLOCK_SIZE:
+                yield Hole(rest)
+
+    def _inode_pieces(self, number: int) -> Iterator[Piece]:
+        """The inode with what stands behind it."""
+        path, node = self.inodes[number]
+        layout, size = self.layouts[number], self.sizes[number]
+        xattrs = _xattrs(path or "/", node)
+        bits, chunks = self.chunks.get(number, (0, ()))
+        index = self.indexes.get(self.same.get(number, number), bytearray())
+        seconds, nanoseconds = divmod(min(max(node.mtime, 0), (1 << 63) - 1), 10**9)
+        field = self.blocks[number] + self.base if size >= BLOCK_SIZE or layout == PLAIN else 0
+        if node.kind in (CHARACTER, BLOCK):
+            field = new_device(*node.device)
+        elif layout == CHUNKS:
+            field = bits
+        elif layout == COMPRESSED:
+            field = _stored_blocks(index)
+        elif not size:
+            field = 0
+        count = (len(xattrs) - _XATTR_HEADER.size) // 4 + 1 if xattrs else 0
+        yield _INODE.pack(
+            1 | layout << 1, count, st_mode(node), 0, size, field,
+            number,
+            node.uid, node.gid, seconds, nanoseconds, self.inodes.links[number], b"",
+        ) + xattrs  # fmt: skip
+        if layout == COMPRESSED:
+            yield bytes(len(xattrs) % 8) + _MAP_HEADER.pack(0, BIG_CLUSTERS, ZSTD, 0) + index
+        elif chunks:
+            yield struct.pack(
+                f"<{len(chunks)}I", *(_NULL if one == _NULL else one + self.base for one in chunks)
+            )
+        elif layout == INLINE and node.kind == DIRECTORY:
+            yield self._directory(number)[1]
+        elif layout == INLINE:
+            yield from cut(self._whole(number, node), size // BLOCK_SIZE * BLOCK_SIZE)[1]
+
+    def _directory(self, number: int) -> tuple[bytes, bytes]:
+        """A directory's whole blocks, and what stands beside its inode."""
+        blocks = []
+        for group in _groups(self._names(number)):
+            at = len(group) * _DIRENT.size
+            entries = []
+            for name, child in group:
+                kind = FILE_TYPES[self.inodes.kind(child)]
+                entries.append(_DIRENT.pack(self.nids[child], at, kind, 0))
+                at += len(name)
+            blocks.append(b"".join((*entries, *(name for name, _ in group))))
+        inline = blocks.pop() if self.layouts[number] == INLINE else b""
+        return b"".join(block.ljust(BLOCK_SIZE, b"\0") for block in blocks), inline
 
 
 def _superblock(root: int, inodes: int, blocks: int, uuid: bytes, *, compressed: bool) -> bytes:

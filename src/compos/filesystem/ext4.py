@@ -11,8 +11,10 @@ Source: Linux, Documentation/filesystems/ext4; the records are in `ext4_tables`.
 from __future__ import annotations
 
 import struct
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from itertools import islice
+from typing import NamedTuple
 
 from compos.arithmetic import align_up, ceil_div
 from compos.errors import OutputError
@@ -34,8 +36,9 @@ from compos.filesystem.ext4_tables import (
     superblock,
     tree_blocks,
 )
-from compos.filesystem.inodes import FILE_TYPES, Inode, inode_table, new_device
+from compos.filesystem.inodes import FILE_TYPES, Inodes, new_device
 from compos.filesystem.limits import cannot_hold, encoded
+from compos.tree.entries import Entries
 from compos.tree.node import (
     BLOCK,
     CHARACTER,
@@ -78,34 +81,6 @@ SHORTEST_GROUP = 50
 MAX_SIZE = 1 << 60
 
 
-@dataclass(slots=True)
-class _Inode(Inode):
-    """An inode, and where its blocks are."""
-
-    size: int = 0
-    start: int = 0
-    """Of its data; its extents' own blocks are at `tree`."""
-    tree: int = 0
-    inline: bytes | None = b""
-    attributes: int = 0
-    blocks: int = 0
-
-    def runs(self) -> Iterator[Run]:
-        """The blocks of its data that are no holes; the pieces of what is no file are made
-        later."""
-        if self.node.kind == FILE:
-            yield from _file_runs(self.node.content, self.size)
-        elif self.node.kind == DIRECTORY:
-            yield Run(0, self.size // BLOCK_SIZE, ())
-        elif self.node.kind == SYMLINK and self.size >= FAST_LINK:
-            yield Run(0, 1, ())
-
-    def extents(self) -> list[Extent]:
-        """Where its data is. They are made when they are asked for: a million files has a million
-        of them."""
-        return [*_extents(self.runs(), self.start)]
-
-
 def ext4_pieces(
     entries: Sequence[tuple[str, Node]],
     *,
@@ -121,14 +96,14 @@ def ext4_pieces(
     `ext4-file-too-large`, `ext4-folder-too-large`, `ext4-too-many-links`, `ext4-lost-found`,
     `xattr-unknown`, `xattr-too-large`.
     """
-    inodes = _inodes(entries)
-    sums = Checksums(uuid)
-    needed = _lay_out(inodes, 0)
-    blocks, groups, per_group = _measure(len(inodes) + FIRST, needed, size, journal=journal)
+    tree = _Tree(_inodes(entries))
+    count = len(tree.inodes)
+    blocks, groups, per_group = _measure(count + FIRST, tree.needed, size, journal=journal)
     tables = groups * per_group * INODE_SIZE // BLOCK_SIZE
     front = 1 + ceil_div(groups * DESCRIPTOR_SIZE, BLOCK_SIZE) + 2 * groups + tables
     journal_blocks = _journal_blocks(blocks) if journal else 0
-    end = front + journal_blocks + _lay_out(inodes, front + journal_blocks)
+    tree.base = front + journal_blocks
+    end = tree.base + tree.needed
     if end > blocks:
         raise OutputError(
             "ext4-too-small",
@@ -136,77 +111,115 @@ def ext4_pieces(
             f"have {blocks * BLOCK_SIZE >> 20:,}",
             hint="Use a larger disk: --size.",
         )
-    writer = _Writer(sums, inodes, blocks, groups, per_group, front, journal_blocks, end)
+    writer = _Writer(Checksums(uuid), tree, blocks, groups, per_group, front, journal_blocks, end)
     return packed(writer.pieces(uuid, label))
 
 
-def _inodes(entries: Sequence[tuple[str, Node]]) -> list[_Inode]:
+def _inodes(entries: Sequence[tuple[str, Node]]) -> Inodes:
     """The root, lost+found, and an inode for each path, one for all links of a file."""
-    top: list[tuple[str, Node]] = []
-    lost = directory(0o700, EPOCH)
-    rest: list[tuple[str, Node]] = []
-    for path, node in entries:
-        if path != LOST_FOUND:
-            (rest if path else top).append((path, node))
-        elif node.kind == DIRECTORY:
-            lost = node
-        else:
-            raise cannot_hold(
-                "ext4-lost-found", "ext4", path, "this name is reserved for e2fsck's folder"
-            )
+    lost = Entries.over(entries).get(LOST_FOUND) or directory(0o700, EPOCH)
+    if lost.kind != DIRECTORY:
+        raise cannot_hold(
+            "ext4-lost-found", "ext4", LOST_FOUND, "this name is reserved for e2fsck's folder"
+        )
     # The first number that is not reserved is that of lost+found, as e2fsck expects.
-    inodes = inode_table([*top, (LOST_FOUND, lost), *rest], _Inode)
-    for number, inode in enumerate(inodes, FIRST - 1):
-        inode.number = number
-        if inode.node.kind != DIRECTORY and inode.links > MAX_LINKS:
+    inodes = Inodes(entries, [(LOST_FOUND, lost)])
+    for number, links in enumerate(inodes.links):
+        if links > MAX_LINKS and inodes.kind(number) != DIRECTORY:
             raise cannot_hold(
                 "ext4-too-many-links",
                 "ext4",
-                inode.path,
+                inodes[number][0],
                 f"the file has more than {MAX_LINKS:,} hard links",
             )
-    inodes[0].number = ROOT
     return inodes
 
 
-def _lay_out(inodes: Sequence[_Inode], start: int) -> int:
-    """Give every inode its blocks from `start` on; returns how many they are."""
-    at = start
-    for inode in inodes:
-        node = inode.node
-        inode.inline = attributes_inline(inode.path or "/", node)
-        begin = at
-        if inode.inline is None:
-            inode.attributes = at
-            at += 1
-        if node.kind == DIRECTORY:
-            count = _directory_length(inode)
-            inode.size = count * BLOCK_SIZE
-            if inode.size > MAX_LISTING:
-                raise cannot_hold(
-                    "ext4-folder-too-large",
-                    "ext4",
-                    inode.path,
-                    f"its names need {inode.size:,} bytes; the maximum is {MAX_LISTING:,}",
-                )
-        elif node.kind == SYMLINK:
-            inode.size = len(_link(node))
-        elif node.kind == FILE:
-            if node.size > MAX_FILE:
-                raise cannot_hold(
-                    "ext4-file-too-large",
-                    "ext4",
-                    inode.path,
-                    f"the file has {node.size:,} bytes; the maximum is {MAX_FILE:,}",
-                )
-            inode.size = node.size
-        inode.start = at
-        extents = inode.extents()
-        at += sum(extent.length for extent in extents)
-        inode.tree = at
-        at += tree_blocks(len(extents))
-        inode.blocks = at - begin
-    return at - start
+def _number(inode: int) -> int:
+    """The number in the file system of one of `Inodes`."""
+    return FIRST - 1 + inode if inode else ROOT
+
+
+class _Place(NamedTuple):
+    """Where the blocks of an inode are: all from `begin` on, its data from `start` on, those of
+    its extents from `tree` on."""
+
+    begin: int
+    start: int
+    tree: int
+    blocks: int
+
+
+class _Tree:
+    """The inodes, and how their blocks follow each other."""
+
+    def __init__(self, inodes: Inodes) -> None:
+        self.inodes = inodes
+        self.base = 0
+        """The first block of all."""
+        self._begins = array("Q")
+        self._sizes = array("Q")
+        at = 0
+        for number, (path, node) in enumerate(inodes):
+            self._begins.append(at)
+            self._sizes.append(self._size(number, path, node))
+            at += self.place(number, path, node).blocks
+        self.needed = at
+        """How many blocks they are."""
+
+    def _size(self, number: int, path: str, node: Node) -> int:
+        if node.kind == SYMLINK:
+            return len(_link(node))
+        if node.kind == FILE and node.size > MAX_FILE:
+            raise cannot_hold(
+                "ext4-file-too-large",
+                "ext4",
+                path,
+                f"the file has {node.size:,} bytes; the maximum is {MAX_FILE:,}",
+            )
+        if node.kind != DIRECTORY:
+            return node.size if node.kind == FILE else 0
+        size = _directory_length(self.inodes.children(number)) * BLOCK_SIZE
+        if size > MAX_LISTING:
+            raise cannot_hold(
+                "ext4-folder-too-large",
+                "ext4",
+                path,
+                f"its names need {size:,} bytes; the maximum is {MAX_LISTING:,}",
+            )
+        return size
+
+    def size(self, number: int) -> int:
+        """Bytes of an inode's data."""
+        return self._sizes[number]
+
+    def place(self, number: int, path: str, node: Node) -> _Place:
+        """Where an inode's blocks are. Raises `OutputError` (`xattr-unknown`)."""
+        begin = self.base + self._begins[number]
+        start = begin + (attributes_inline(path or "/", node) is None)
+        extents = [*_extents(self.runs(number, node), start)]
+        tree = start + sum(extent.length for extent in extents)
+        return _Place(begin, start, tree, tree + tree_blocks(len(extents)) - begin)
+
+    def runs(self, number: int, node: Node) -> Iterator[Run]:
+        """The blocks of an inode's data that are no holes; the pieces of what is no file are made
+        later."""
+        size = self._sizes[number]
+        if node.kind == FILE:
+            yield from _file_runs(node.content, size)
+        elif node.kind == DIRECTORY:
+            yield Run(0, size // BLOCK_SIZE, ())
+        elif node.kind == SYMLINK and size >= FAST_LINK:
+            yield Run(0, 1, ())
+
+    def names(self, number: int) -> list[tuple[bytes, int, int]]:
+        """A directory's entries: names, inodes, types."""
+        inodes = self.inodes
+        own = [(b".", number), (b"..", inodes.parents[number])]
+        return [
+            (name, _number(child), FILE_TYPES[inodes.kind(child)])
+            for name, child in (*own, *inodes.children(number))
+        ]
 
 
 def _file_runs(content: Sequence[Piece], size: int) -> Sequence[Run]:
@@ -226,19 +239,9 @@ def _link(node: Node) -> bytes:
     return encoded(node.link)
 
 
-def _entries(inode: _Inode) -> list[tuple[bytes, int, int]]:
-    own = [
-        (b".", inode.number, FILE_TYPES[DIRECTORY]),
-        (b"..", (inode.parent or inode).number, FILE_TYPES[DIRECTORY]),
-    ]
-    return own + [
-        (name, child.number, FILE_TYPES[child.node.kind]) for name, child in inode.children
-    ]
-
-
-def _directory_length(inode: _Inode) -> int:
+def _directory_length(children: Iterable[tuple[bytes, int]]) -> int:
     count, used = 1, 0
-    for name in (b".", b"..", *(name for name, _ in inode.children)):
+    for name in (b".", b"..", *(name for name, _ in children)):
         size = 8 + align_up(len(name), 4)
         if used + size > BLOCK_SIZE - 12:
             count, used = count + 1, 0
@@ -295,7 +298,7 @@ class _Writer:
     def __init__(
         self,
         sums: Checksums,
-        inodes: Sequence[_Inode],
+        tree: _Tree,
         blocks: int,
         groups: int,
         per_group: int,
@@ -304,14 +307,15 @@ class _Writer:
         end: int,
     ) -> None:
         self.sums = sums
-        self.inodes = inodes
+        self.tree = tree
+        self.inodes = tree.inodes
         self.blocks = blocks
         self.groups = groups
         self.per_group = per_group
         self.front = front
         self.journal = journal
         self.end = end
-        self.used = FIRST + len(inodes) - 2
+        self.used = FIRST + len(tree.inodes) - 2
         """Inode numbers from 1 to here are taken."""
 
     def pieces(self, uuid: bytes, label: str) -> Iterator[Piece]:
@@ -337,8 +341,8 @@ class _Writer:
         if self.journal:
             yield journal_head(self.journal, uuid)
             yield Hole((self.journal - 1) * BLOCK_SIZE)
-        for inode in self.inodes:
-            yield from self._data(inode)
+        for number, (path, node) in enumerate(self.inodes):
+            yield from self._data(number, path, node)
         if self.blocks > self.end:
             yield Hole((self.blocks - self.end) * BLOCK_SIZE)
 
@@ -364,20 +368,23 @@ class _Writer:
 
     def _inode_table(self, journal: bytes) -> Iterator[bytes]:
         """All inodes up to the last that is used, some at a time."""
-        root, *others = self.inodes
+        records = (
+            self._record(number, path, node) for number, (path, node) in enumerate(self.inodes)
+        )
         # Reserved ones are empty.
         reserved = dict.fromkeys(range(1, FIRST), bytes(INODE_SIZE))
-        reserved.update({ROOT: self._record(root), JOURNAL: journal})
+        reserved.update({ROOT: next(records), JOURNAL: journal})
         yield b"".join(reserved.values())
-        for at in range(0, len(others), _INODES):
-            yield b"".join(map(self._record, others[at : at + _INODES]))
+        while some := b"".join(islice(records, _INODES)):
+            yield some
 
-    def _record(self, inode: _Inode) -> bytes:
-        node = inode.node
-        found = inode.extents()
+    def _record(self, number: int, path: str, node: Node) -> bytes:
+        place = self.tree.place(number, path, node)
+        inline = attributes_inline(path or "/", node)
+        found = [*_extents(self.tree.runs(number, node), place.start)]
         extents = bool(found) or node.kind in (FILE, DIRECTORY)
         if extents:
-            body, _ = extent_tree(self.sums, inode.number, found, inode.tree)
+            body, _ = extent_tree(self.sums, _number(number), found, place.tree)
         elif node.kind == SYMLINK:
             body = _link(node)
         elif node.kind in (CHARACTER, BLOCK):
@@ -386,32 +393,33 @@ class _Writer:
             body = b""
         return inode_record(
             self.sums,
-            inode.number,
+            _number(number),
             node,
-            size=inode.size,
-            links=inode.links,
-            blocks=inode.blocks,
+            size=self.tree.size(number),
+            links=self.inodes.links[number],
+            blocks=place.blocks,
             body=body,
             extents=extents,
-            inline=inode.inline or b"",
-            attributes=inode.attributes if inode.inline is None else 0,
+            inline=inline or b"",
+            attributes=place.begin if inline is None else 0,
         )
 
-    def _data(self, inode: _Inode) -> Iterator[Piece]:
-        """An inode's blocks in the order in which `_lay_out` placed them."""
-        node = inode.node
-        if inode.inline is None:
-            yield attribute_block(self.sums, inode.path or "/", node, inode.attributes)
+    def _data(self, number: int, path: str, node: Node) -> Iterator[Piece]:
+        """An inode's blocks in the order of its place."""
+        place = self.tree.place(number, path, node)
+        if place.start != place.begin:
+            yield attribute_block(self.sums, path or "/", node, place.begin)
         if node.kind == DIRECTORY:
-            yield from directory_blocks(self.sums, inode.number, _entries(inode))
-        elif node.kind == SYMLINK and inode.size >= FAST_LINK:
+            yield from directory_blocks(self.sums, _number(number), self.tree.names(number))
+        elif node.kind == SYMLINK and self.tree.size(number) >= FAST_LINK:
             yield _link(node).ljust(BLOCK_SIZE, b"\0")
-        for run in inode.runs():
+        runs = [*self.tree.runs(number, node)]
+        for run in runs:
             yield from run.pieces
             if rest := -disk_size(run.pieces) % BLOCK_SIZE:
                 yield Hole(rest)
-        _, tree = extent_tree(self.sums, inode.number, inode.extents(), inode.tree)
-        yield from tree
+        extents = [*_extents(runs, place.start)]
+        yield from extent_tree(self.sums, _number(number), extents, place.tree)[1]
 
     def _groups(self) -> tuple[bytes, list[Piece]]:
         """Descriptors; block bitmaps and then inode bitmaps. Used are the first blocks and the
@@ -419,9 +427,9 @@ class _Writer:
         first_bitmap = 1 + ceil_div(self.groups * DESCRIPTOR_SIZE, BLOCK_SIZE)
         table = first_bitmap + 2 * self.groups
         folders = [0] * self.groups
-        for inode in self.inodes:
-            if inode.node.kind == DIRECTORY:
-                folders[(inode.number - 1) // self.per_group] += 1
+        for number in range(len(self.inodes)):
+            if self.inodes.kind(number) == DIRECTORY:
+                folders[(_number(number) - 1) // self.per_group] += 1
         descriptors = []
         block_maps: list[Piece] = []
         inode_maps: list[Piece] = []

@@ -8,7 +8,7 @@ behind them: others' bytes would be read as headers.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from compos.errors import OutputError
 from compos.tree.contents import piece_size
@@ -26,7 +26,15 @@ from compos.tree.gate import (
 )
 from compos.tree.node import FILE, SYMLINK, Hole, Node, Slice
 
-__all__ = ["MAX_HOLES", "cannot_hold", "encoded", "require_holes", "require_node"]
+__all__ = [
+    "MAX_HOLES",
+    "cannot_hold",
+    "encoded",
+    "node_holes",
+    "require_few_holes",
+    "require_holes",
+    "require_node",
+]
 
 MAX_HOLES = 1 << 40
 """Bytes of holes in all files of a tree, for formats that write them out as zeros or list their
@@ -137,7 +145,11 @@ def _xattr_problem(node: Node) -> str:
 def require_holes(form: str, nodes: Iterable[Node], limit: int = MAX_HOLES) -> None:
     """Raise `OutputError` (`too-many-holes`) when the holes of `nodes` have more than `limit`
     bytes."""
-    total = sum(_holes(node.content) for node in nodes if node.kind == FILE)
+    require_few_holes(form, sum(map(node_holes, nodes)), limit)
+
+
+def require_few_holes(form: str, total: int, limit: int = MAX_HOLES) -> None:
+    """The same for holes of `total` bytes."""
     if total > limit:
         raise OutputError(
             "too-many-holes",
@@ -147,5 +159,7 @@ def require_holes(form: str, nodes: Iterable[Node], limit: int = MAX_HOLES) -> N
         )
 
 
-def _holes(content: Sequence[object]) -> int:
-    return sum(piece.size for piece in content if isinstance(piece, Hole))
+def node_holes(node: Node) -> int:
+    """Bytes of holes in a file."""
+    content = node.content if node.kind == FILE else ()
+    return sum([piece.size for piece in content if isinstance(piece, Hole)])

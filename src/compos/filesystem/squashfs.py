@@ -13,14 +13,13 @@ import hashlib
 import struct
 import sys
 from array import array
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Generator, Iterator, Sequence
 from itertools import chain
 from typing import BinaryIO, Literal, NamedTuple, TypeAlias
 
 from compos.errors import OutputError
 from compos.filesystem.compress import block_compressor
-from compos.filesystem.inodes import Inode, inode_table, new_device
+from compos.filesystem.inodes import Inodes, new_device, repeated_contents
 from compos.filesystem.limits import cannot_hold, encoded, require_holes
 from compos.filesystem.parallel import in_parallel
 from compos.filesystem.squashfs_tables import NO_XATTR, Metadata, Xattrs, indexed_table
@@ -117,34 +116,45 @@ MAX_INDEX = 0xFFFF
 """[FS] squashfs_ldir_inode: bytes of a folder's listing, and entries of its index."""
 
 
-@dataclass(slots=True)
-class _Blocks:
-    """Where a file's data is: the first block's place, the blocks' lengths, the fragment and the
-    place in it."""
-
-    size: int
-    start: int = 0
-    lengths: array[int] = field(default_factory=lambda: array("I"))
-    fragment: int = NO_FRAGMENT
-    offset: int = 0
-    sparse: int = 0
-
-
 class _Unit(NamedTuple):
-    """A block to compress: a file's (`blocks`), or the fragment `number`."""
+    """A block to compress: the block `number` of a file (`inode`), or the fragment `number`."""
 
-    blocks: _Blocks | None
+    inode: int | None
     number: int
 
 
-@dataclass(slots=True)
-class _Inode(Inode):
-    """An inode, and where it is."""
+class _Files:
+    """Where the data of files are: by inode, in arrays."""
 
-    xattr: int = NO_XATTR
-    place: tuple[int, int] = (0, 0)
-    """Block and offset in the inode table, once `written`."""
-    written: bool = False
+    def __init__(self, count: int) -> None:
+        self.starts = array("Q", bytes(8 * count))
+        """The first block's place."""
+        self.fragments = array("I", [NO_FRAGMENT]) * count
+        self.offsets = array("I", bytes(4 * count))
+        """The fragment, and the place in it."""
+        self.sparse = array("Q", bytes(8 * count))
+        self.same: dict[int, int] = {}
+        """Files of the same contents as an earlier one."""
+        self._lengths = array("I")
+        self._first = array("Q", bytes(8 * (count + 1)))
+
+    def open(self, inode: int) -> None:
+        """Begin with a file's blocks, which come together."""
+        self._first[inode] = len(self._lengths)
+
+    def add(self, inode: int, count: int) -> int:
+        """Note `count` blocks more; returns how many the file has then."""
+        self._lengths.frombytes(bytes(count * self._lengths.itemsize))
+        return len(self._lengths) - self._first[inode]
+
+    def set_length(self, inode: int, number: int, length: int) -> None:
+        """Note what the block `number` of a file takes."""
+        self._lengths[self._first[inode] + number] = length
+
+    def lengths(self, inode: int, size: int, block_size: int) -> array[int]:
+        """What the blocks of a file of `size` bytes take."""
+        first = self._first[inode]
+        return self._lengths[first : first + size // block_size]
 
 
 def write_squashfs(
@@ -162,35 +172,40 @@ def write_squashfs(
     `squashfs-folder-too-large`, `too-many-holes`, `xattr-unknown`.
     """
     require_holes("a squashfs", (node for _, node in entries), MAX_HOLES)
-    return _Writer(contents, out, compression, block_size).write(entries)
+    return _Writer(contents, out, compression, block_size, Inodes(entries)).write()
 
 
 class _Writer:
     def __init__(
-        self, contents: Contents, out: BinaryIO, compression: SquashfsCompression, block_size: int
+        self,
+        contents: Contents,
+        out: BinaryIO,
+        compression: SquashfsCompression,
+        block_size: int,
+        inodes: Inodes,
     ) -> None:
         self.contents = contents
         self.out = out
         self.compression = compression
         self.block_size = block_size
         self.compress = block_compressor(compression, block_size)
-        self.files: dict[tuple[Piece, ...], _Blocks] = {}
+        self.tree = inodes
+        self.files = _Files(len(inodes))
+        self.blocks = array("Q", bytes(8 * len(inodes)))
+        self.offsets = array("H", bytes(2 * len(inodes)))
+        """Of each inode the block and the offset in the inode table, once `written`."""
+        self.written = bytearray(len(inodes))
         self.fragments: list[tuple[int, int]] = []
         self.ids: dict[int, int] = {}
         self.xattrs = Xattrs(self.compress)
         self.inodes = Metadata(self.compress)
         self.directories = Metadata(self.compress)
-        self.exports: list[int] = []
 
-    def write(self, entries: Sequence[tuple[str, Node]]) -> int:
-        inodes = inode_table(entries, _Inode)
-        for number, inode in enumerate(inodes, 1):
-            inode.number = number
-        count = len(inodes)
-        self.exports = [0] * count
+    def write(self) -> int:
+        count = len(self.tree)
         self.out.seek(_SUPER.size)
-        end = self._data(node for _, node in entries if node.kind == FILE and node.size)
-        reference = self._inode(inodes[0], count)
+        end = self._data()
+        reference = self._inode()
         # [FS]: inodes, directories, fragments, exports, ids, xattrs, in this order.
         places = []
         for table in (self.inodes.finished(), self.directories.finished()):
@@ -201,7 +216,8 @@ class _Writer:
             struct.pack("<QII", start, length, 0) for start, length in self.fragments
         )
         ids = struct.pack(f"<{len(self.ids)}I", *self.ids)
-        for content in (fragments, struct.pack(f"<{count}Q", *self.exports), ids):
+        exports = array("Q", map(_reference, self.blocks, self.offsets))
+        for content in (fragments, _little_endian(exports), ids):
             table, index = indexed_table(content, end, self.compress)
             self.out.write(table)
             places.append(end + index if content else NOWHERE)
@@ -226,7 +242,7 @@ class _Writer:
         )  # fmt: skip
         return end + -end % PADDING
 
-    def _data(self, nodes: Iterator[Node]) -> int:
+    def _data(self) -> int:
         """Write all files' blocks and the fragments; returns the end."""
         at = _SUPER.size
 
@@ -235,108 +251,127 @@ class _Writer:
             return (packed, len(packed)) if len(packed) < len(data) else (data, len(data) | _STORED)
 
         stored: dict[tuple[int, bytes, bytes], int] = {}
-        current: _Blocks | None = None
+        files = self.files
+        current: int | None = None
         digest = hashlib.sha256()
         for unit, (packed, length) in in_parallel(
-            chain(self._units(nodes), [(_Unit(None, -1), b"")]), pack
+            chain(self._units(), [(_Unit(None, -1), b"")]), pack
         ):
-            if current and unit.blocks is not current:
+            if current is not None and unit.inode != current:
                 # The same bytes from another layer: the earlier ones serve, the next file
                 # overwrites these.
-                key = (current.size, current.lengths.tobytes(), digest.digest())
-                if (known := stored.setdefault(key, current.start)) != current.start:
-                    at, current.start = current.start, known
+                size = self.tree[current][1].size
+                lengths = files.lengths(current, size, self.block_size).tobytes()
+                key = (size, lengths, digest.digest())
+                if (known := stored.setdefault(key, files.starts[current])) != files.starts[
+                    current
+                ]:
+                    at, files.starts[current] = files.starts[current], known
                     self.out.seek(at)
-            if unit.blocks:
-                if unit.blocks is not current:
-                    unit.blocks.start = at
+            if unit.inode is not None:
+                if unit.inode != current:
+                    files.starts[unit.inode] = at
                     digest = hashlib.sha256()
-                unit.blocks.lengths[unit.number] = length
+                files.set_length(unit.inode, unit.number, length)
                 digest.update(packed)
             elif packed:
                 self.fragments.append((at, length))
-            current = unit.blocks
+            current = unit.inode
             self.out.write(packed)
             at += len(packed)
         return at
 
-    def _units(self, nodes: Iterator[Node]) -> Iterator[tuple[_Unit, bytes]]:
+    def _units(self) -> Iterator[tuple[_Unit, bytes]]:
         """Blocks to compress, in the order in which they are stored; notes where everything will
         be."""
+        files = self.files
         ends = bytearray()
-        known: dict[bytes, _Blocks] = {}
+        known: dict[bytes, int] = {}
         number = 0
-        for node in nodes:
-            if node.content in self.files:
-                continue
-            blocks = self.files[node.content] = _Blocks(node.size)
-            tail = b""
-            for data, length in blocks_of(self.contents, node.content, self.block_size):
-                if length >= self.block_size:
-                    blocks.lengths.frombytes(
-                        bytes(length // self.block_size * blocks.lengths.itemsize)
-                    )
-                    if data:
-                        yield _Unit(blocks, len(blocks.lengths) - 1), data
-                    else:
-                        blocks.sparse += length
-                else:
-                    tail = data or bytes(length)
+        for inode, node in self._different_files():
+            tail = yield from self._file_units(inode, node)
             if not tail:
                 continue
-            if not blocks.lengths:
+            if not files.lengths(inode, node.size, self.block_size):
                 # Short files of equal bytes come from different layers: their bytes tell.
-                digest = hashlib.sha256(tail).digest()
-                if digest in known:
-                    self.files[node.content] = known[digest]
+                first = known.setdefault(hashlib.sha256(tail).digest(), inode)
+                if first != inode:
+                    files.same[inode] = first
                     continue
-                known[digest] = blocks
             if len(ends) + len(tail) > self.block_size:
                 yield _Unit(None, number), bytes(ends)
                 number += 1
                 ends.clear()
-            blocks.fragment, blocks.offset = number, len(ends)
+            files.fragments[inode], files.offsets[inode] = number, len(ends)
             ends += tail
         if ends:
             yield _Unit(None, number), bytes(ends)
 
-    def _inode(self, top: _Inode, count: int) -> int:
+    def _different_files(self) -> Iterator[tuple[int, Node]]:
+        """The first of all files that have the same pieces; the others are noted as its like."""
+        repeated = repeated_contents(node for _, node in self.tree if node.content)
+        known: dict[tuple[Piece, ...], int] = {}
+        same = self.files.same
+        for inode, (_, node) in enumerate(self.tree):
+            if node.kind != FILE or not node.size:
+                continue
+            if hash(node.content) in repeated:
+                first = known.setdefault(node.content, inode)
+                if first != inode:
+                    same[inode] = same.get(first, first)
+                    continue
+            yield inode, node
+
+    def _file_units(self, inode: int, node: Node) -> Generator[tuple[_Unit, bytes], None, bytes]:
+        """A file's whole blocks; returns the rest."""
+        files = self.files
+        files.open(inode)
+        for data, length in blocks_of(self.contents, node.content, self.block_size):
+            if length < self.block_size:
+                return data or bytes(length)
+            blocks = files.add(inode, length // self.block_size)
+            if data:
+                yield _Unit(inode, blocks - 1), data
+            else:
+                files.sparse[inode] += length
+        return b""
+
+    def _inode(self) -> int:
         """Write all inodes, children before their directories, which name their places; returns the
         root's reference."""
-        waiting = [(top, False)]
+        waiting = [(0, False)]
         while waiting:
             inode, ready = waiting.pop()
-            if inode.written:
+            if self.written[inode]:
                 continue
-            if inode.node.kind == DIRECTORY and not ready:
+            path, node = self.tree[inode]
+            if node.kind == DIRECTORY and not ready:
                 waiting.append((inode, True))
-                waiting += [(child, False) for _, child in reversed(inode.children)]
+                waiting += [(child, False) for _, child in reversed(self.tree.children(inode))]
                 continue
-            body = self._body(inode, count)
-            inode.place = self.inodes.place()
-            inode.written = True
-            self.exports[inode.number - 1] = inode.place[0] << 16 | inode.place[1]
+            body = self._body(inode, path, node)
+            self.blocks[inode], self.offsets[inode] = self.inodes.place()
+            self.written[inode] = True
             self.inodes.add(body)
-        return self.exports[top.number - 1]
+        return _reference(self.blocks[0], self.offsets[0])
 
-    def _body(self, inode: _Inode, count: int) -> bytes:
-        node = inode.node
-        inode.xattr = self.xattrs.add(inode.path, node.xattrs)
+    def _body(self, inode: int, path: str, node: Node) -> bytes:
+        xattr = self.xattrs.add(path, node.xattrs)
         kind = _TYPES[node.kind]
-        long = inode.xattr != NO_XATTR
+        long = xattr != NO_XATTR
         if node.kind == DIRECTORY:
-            long, rest = self._directory(inode, count, long)
+            long, rest = self._directory(inode, path, xattr)
         elif node.kind == FILE:
-            long, rest = self._file(inode, long)
+            long, rest = self._file(inode, node, xattr)
         else:
-            rest = struct.pack("<I", inode.links)
+            rest = struct.pack("<I", self.tree.links[inode])
             if node.kind == SYMLINK:
                 target = encoded(node.link)
                 rest += struct.pack("<I", len(target)) + target
             elif node.kind in (CHARACTER, BLOCK):
                 rest += struct.pack("<I", new_device(*node.device))
             if long:
-                rest += struct.pack("<I", inode.xattr)
+                rest += struct.pack("<I", xattr)
         time = min(max(node.mtime // 10**9, 0), _MAX_FIELD)
         common = _COMMON.pack(
             kind + (LONG if long else 0),
@@ -344,7 +379,7 @@ class _Writer:
             self._id(node.uid),
             self._id(node.gid),
             time,
-            inode.number,
+            inode + 1,
         )
         return common + rest
 
@@ -358,56 +393,45 @@ class _Writer:
             )
         return index
 
-    def _file(self, inode: _Inode, long: bool) -> tuple[bool, bytes]:
+    def _file(self, inode: int, node: Node, xattr: int) -> tuple[bool, bytes]:
         """[FS] squashfs_reg_inode, or squashfs_lreg_inode for what is large, sparse, linked or has
         attributes."""
-        blocks = self.files.get(inode.node.content) or _Blocks(0)
-        size = inode.node.size
-        lengths = _little_endian(blocks.lengths)
+        files, size, links = self.files, node.size, self.tree.links[inode]
+        at = files.same.get(inode, inode)
+        start, fragment, offset = files.starts[at], files.fragments[at], files.offsets[at]
+        lengths = _little_endian(files.lengths(at, size, self.block_size))
         if (
-            long
-            or inode.links > 1
-            or blocks.sparse
+            xattr != NO_XATTR
+            or links > 1
+            or files.sparse[at]
             or size > _MAX_FIELD
-            or blocks.start > _MAX_FIELD
+            or start > _MAX_FIELD
         ):
             # Of a file that is a hole as a whole the kernel wants to hear of less than its size.
-            sparse = min(blocks.sparse, size - 1) if blocks.sparse else 0
-            head = struct.pack(
-                "<QQQIIII",
-                blocks.start,
-                size,
-                sparse,
-                inode.links,
-                blocks.fragment,
-                blocks.offset,
-                inode.xattr,
-            )
+            sparse = min(files.sparse[at], size - 1) if files.sparse[at] else 0
+            head = struct.pack("<QQQIIII", start, size, sparse, links, fragment, offset, xattr)
             return True, head + lengths
-        return False, struct.pack(
-            "<IIII", blocks.start, blocks.fragment, blocks.offset, size
-        ) + lengths
+        return False, struct.pack("<IIII", start, fragment, offset, size) + lengths
 
-    def _directory(self, inode: _Inode, count: int, long: bool) -> tuple[bool, bytes]:
+    def _directory(self, inode: int, path: str, xattr: int) -> tuple[bool, bytes]:
         """Write the listing; [FS] squashfs_dir_inode, or squashfs_ldir_inode with an index when the
         listing is long."""
         block, offset = self.directories.place()
         size = 0
         index: list[bytes] = []
         seen = block
-        for group in _groups(inode.children):
+        for group in self._groups(self.tree.children(inode)):
             at = self.directories.place()[0]
             if at != seen:
                 name = group[0][0]
                 index.append(_DIR_INDEX.pack(size, at, len(name) - 1) + name)
                 seen = at
             first = group[0][1]
-            parts = [_DIR_HEADER.pack(len(group) - 1, first.place[0], first.number)]
+            parts = [_DIR_HEADER.pack(len(group) - 1, self.blocks[first], first + 1)]
             for name, child in group:
-                difference = child.number - first.number
-                kind = _TYPES[child.node.kind]
+                kind = _TYPES[self.tree.kind(child)]
                 parts.append(
-                    _DIR_ENTRY.pack(child.place[1], difference, kind, len(name) - 1) + name
+                    _DIR_ENTRY.pack(self.offsets[child], child - first, kind, len(name) - 1) + name
                 )
             listing = b"".join(parts)
             self.directories.add(listing)
@@ -418,16 +442,37 @@ class _Writer:
             raise cannot_hold(
                 "squashfs-folder-too-large",
                 "a squashfs",
-                inode.path,
+                path,
                 f"its names need {size:,} bytes",
             )
-        parent = inode.parent.number if inode.parent else count + 1
-        if long or size > 0xFFFF:
-            head = struct.pack(
-                "<IIIIHHI", inode.links, size, block, parent, len(index), offset, inode.xattr
-            )
+        links = self.tree.links[inode]
+        # The root's parent is what would be the next inode.
+        parent = self.tree.parents[inode] + 1 if inode else len(self.tree) + 1
+        if xattr != NO_XATTR or size > 0xFFFF:
+            head = struct.pack("<IIIIHHI", links, size, block, parent, len(index), offset, xattr)
             return True, head + b"".join(index)
-        return False, struct.pack("<IIHHI", block, inode.links, size, offset, parent)
+        return False, struct.pack("<IIHHI", block, links, size, offset, parent)
+
+    def _groups(self, children: Sequence[tuple[bytes, int]]) -> Iterator[list[tuple[bytes, int]]]:
+        """A listing's parts that can share a header: one inode block, numbers close to the first
+        one's."""
+        group: list[tuple[bytes, int]] = []
+        for item in children:
+            if group:
+                first = group[0][1]
+                near = -0x8000 <= item[1] - first <= 0x7FFF
+                together = self.blocks[item[1]] == self.blocks[first]
+                if len(group) == DIR_ENTRIES or not together or not near:
+                    yield group
+                    group = []
+            group.append(item)
+        if group:
+            yield group
+
+
+def _reference(block: int, offset: int) -> int:
+    """An inode's place in the inode table as one number."""
+    return block << 16 | offset
 
 
 def _little_endian(lengths: array[int]) -> bytes:
@@ -435,19 +480,3 @@ def _little_endian(lengths: array[int]) -> bytes:
         lengths = lengths[:]
         lengths.byteswap()
     return lengths.tobytes()
-
-
-def _groups(children: Sequence[tuple[bytes, _Inode]]) -> Iterator[list[tuple[bytes, _Inode]]]:
-    """A listing's parts that can share a header: one inode block, numbers close to the first
-    one's."""
-    group: list[tuple[bytes, _Inode]] = []
-    for item in children:
-        if group:
-            first = group[0][1]
-            near = -0x8000 <= item[1].number - first.number <= 0x7FFF
-            if len(group) == DIR_ENTRIES or item[1].place[0] != first.place[0] or not near:
-                yield group
-                group = []
-        group.append(item)
-    if group:
-        yield group

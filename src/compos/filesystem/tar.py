@@ -5,7 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from compos.filesystem.limits import cannot_hold, encoded, require_holes, require_node
+from compos.filesystem.limits import (
+    cannot_hold,
+    encoded,
+    node_holes,
+    require_few_holes,
+    require_node,
+)
 from compos.tree.gate import shown
 from compos.tree.node import BLOCK, CHARACTER, DIRECTORY, FIFO, FILE, SYMLINK, Node, Piece
 
@@ -27,11 +33,11 @@ def tar_pieces(entries: Iterable[TarEntry]) -> Iterator[Piece]:
     Times keep their nanoseconds (PAX `mtime`), extended attributes go to `SCHILY.xattr.*` as GNU
     tar writes them. Raises `OutputError` (`tar-xattr-name`, `too-many-holes`).
     """
-    nodes: list[Node] = []
+    holes = 0
     first: dict[str, str] = {}
     for path, node, extra in entries:
         require_node(path, node)
-        nodes.append(node)
+        holes += node_holes(node)
         name = encoded(path or ".")
         records = {key.encode(): encoded(value) for key, value in extra.items()}
         records.update(_xattr_records(path, node))
@@ -47,7 +53,7 @@ def tar_pieces(entries: Iterable[TarEntry]) -> Iterator[Piece]:
             if node.size % BLOCK_SIZE:
                 yield bytes(-node.size % BLOCK_SIZE)
     # At the end: the entries are asked for once, and nobody writes them before they are all known.
-    require_holes("a tar", nodes)
+    require_few_holes("a tar", holes)
     yield END
 
 

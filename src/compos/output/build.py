@@ -155,7 +155,10 @@ def describe_outputs(
     job = Job(store, system, request, inputs.tools, findings, {})
     outputs = []
     inline = 0
-    for suffix, pieces in make(job, request.formats):
+    made = make(job, request.formats)
+    if request.keys and request.keys.later:
+        request.keys.later.require()
+    for suffix, pieces in made:
         small = packed(pieces)
         inline += small.inline_size
         outputs.append(Output(suffix, small))
@@ -210,11 +213,13 @@ def _key(
         request.architecture,
         request.root,
         request.size,
-        request.reference,
+        (request.reference, "listed") if request.listed else request.reference,
         request.name if any(one.named for one in request.formats) else "",
         sorted((reference, image.digest) for reference, image in inputs.tools.items()),
         request.decompress_kernel,
         request.sbom,
+        request.keys and request.keys.identity,
+        request.stub.identity,
         # What is lacking now may be there next time.
         sorted(
             (

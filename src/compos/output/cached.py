@@ -5,14 +5,14 @@ May touch: the store.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import BinaryIO, NamedTuple
 
 from compos.disk.spool import Spool
 from compos.image.derived_kinds import DerivedKind
 from compos.image.store import Store
 from compos.output.job import identity
-from compos.tree import record
+from compos.tree import absent, record
 from compos.tree.contents import Contents
 from compos.tree.node import Piece, Slice
 
@@ -34,11 +34,15 @@ def cached_file(
     compressor: str,
     content: object,
     write: Callable[[Contents, BinaryIO], int],
+    reads: Iterable[Piece],
 ) -> Slice:
     """What `write` puts into an empty file, of which it returns the size.
 
-    `compressor` is its identity, `content` everything else that goes in.
+    `compressor` is its identity, `content` everything else that goes in, and `reads` what is read
+    of the store for that.
     """
+    # All of it is read again when any of it has changed.
+    absent.note(store.root, reads)
     key = identity(_purpose(kind, compressor), content).hex
     path = store.derived(kind, key)
     if path is None:
@@ -57,13 +61,14 @@ def cached_container(
     store: Store,
     kind: DerivedKind,
     compressor: str,
-    content: object,
+    content: Iterable[Piece],
     write: Callable[[Contents, Spool], None],
     *,
     digest: bool = False,
 ) -> CachedContainer:
     """What `write` lays out: what it makes is kept as in `cached_file`, and how that lies between
     what it takes from the store."""
+    absent.note(store.root, content)
     key = identity(f"{_purpose(kind, compressor)} {digest}", content).hex
     name = f"{key}.pieces"
     known = record.load_groups(store.derived(SPOOL, name), SPOOL, store)
@@ -79,9 +84,8 @@ def cached_container(
         spool = Spool(out, kind.stored_name(key))
         write(contents, spool)
         pieces = spool.finish()
-    with Contents(store.root) as contents:
+    with store.derive(SPOOL, name) as path, Contents(store.root) as contents:
         made = CachedContainer(pieces, contents.digest(pieces) if digest else "")
-    with store.derive(SPOOL, name) as path:
         record.save_groups(path, SPOOL, [("", made.pieces)], [made.digest])
     return made
 

@@ -64,6 +64,7 @@ def _qcow2(job: Job, made: tuple[Piece, ...]) -> tuple[Piece, ...]:
             block_compressor_identity("zstd" if compression == "zstd" else "gzip"),
             made,
             lambda contents, out: write_qcow2(made, contents, out, compression=compression),
+            made,
         ),
     )
 
@@ -128,7 +129,7 @@ def ova(job: Job) -> list[Output]:
     """`.ova`: the VMDK with a description of its machine."""
     from compos.disk.ova import ova_pieces
 
-    layout = _cloud(job, GIB)
+    layout = _cloud(job, GIB).of(job)
     made = disk(job, layout)
     packed = _vmdk(job, made)
     firmware = "bios" if layout.bios else "efi"

@@ -5,17 +5,20 @@ May touch: the store, for its parts: segments of initrds, images of roots.
 
 The first partition is a FAT file system with the UKI (UEFI, both) or with kernel, initrd and
 command line (BIOS alone); the BIOS loader reads the same bytes by their places. A root that stays
-on the medium is the second partition.
+on the medium is the second partition. In a GPT it has the type that others recognise it by
+(`disk.discoverable`), and the hash tree over it is the third.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import NamedTuple
+from uuid import UUID
 
 from compos.arithmetic import align_up, ceil_div
 from compos.boot.bios import loader, mbr_code
-from compos.disk.gpt import BIOS_BOOT, ESP, LINUX, TAIL, GptPartition, guid_partition_table
+from compos.disk.discoverable import READ_ONLY, ROOTS, verified_ids
+from compos.disk.gpt import BIOS_BOOT, ESP, TAIL, GptPartition, guid_partition_table
 from compos.disk.mbr import ESP as MBR_ESP
 from compos.disk.mbr import FAT32, SECTOR, MbrPartition, master_boot_record
 from compos.disk.mbr import LINUX as MBR_LINUX
@@ -24,6 +27,7 @@ from compos.errors import OutputError
 from compos.output.boot_files import boot_files, boot_partition
 from compos.output.job import Job, identity
 from compos.output.payload import finder_initrd, payload
+from compos.output.root_filesystem import RootFilesystem
 from compos.output.write import Output
 from compos.tree.contents import piece_size
 from compos.tree.node import Piece
@@ -44,6 +48,11 @@ class Layout(NamedTuple):
     table: str
     smallest: int = 0
     unit: int = MIB
+
+    def of(self, job: Job) -> Layout:
+        """That of a system: a secure one is started by UEFI alone. A BIOS checks nothing, and an
+        MBR cannot say what is verified."""
+        return self._replace(firmware="efi", table="gpt") if job.request.secure else self
 
     @property
     def bios(self) -> bool:
@@ -84,18 +93,20 @@ def any_firmware(job: Job) -> str:
 
 def disk(job: Job, layout: Layout) -> tuple[Piece, ...]:
     """A raw disk. Raises `OutputError`: `disk-too-small`, and what its parts raise."""
+    layout = layout.of(job)
     made = payload(job)
+    apart = False
     if made.root:
+        apart = layout.table == "gpt" and made.root.kind.verity and not made.root.kind.appended
         # It has a partition of its own, so it begins where a device begins.
-        made = made._replace(initrd=finder_initrd(job, made.root, (0, 0)))
+        made = made._replace(initrd=finder_initrd(job, made.root, (0, 0), apart=apart))
     files = boot_files(job, made, bios=layout.bios, uefi=layout.uefi)
     boot = boot_partition(files, hidden=FIRST)
     boot_end = FIRST * SECTOR + sum(map(piece_size, boot.pieces))
     parts: list[tuple[int, Sequence[Piece]]] = [(FIRST * SECTOR, boot.pieces)]
-    if made.root:
-        parts.append((align_up(boot_end, MIB), tuple(made.root.pieces)))
-    root = (align_up(boot_end, MIB) // SECTOR, made.root.size // SECTOR) if made.root else None
-    end = boot_end if root is None else sum(root) * SECTOR
+    root = _root_parts(made.root, boot_end, apart=apart) if made.root else []
+    parts += root
+    end = parts[-1][0] + sum(map(piece_size, parts[-1][1]))
     if layout.bios:
         places = files.places(lambda path: FIRST * SECTOR + boot.starts.get(path, 0))
         parts.insert(0, (layout.loader * SECTOR, [loader(*places)]))
@@ -105,15 +116,15 @@ def disk(job: Job, layout: Layout) -> tuple[Piece, ...]:
         size = _size(job, layout, end)
         kind = MBR_ESP if layout.uefi else FAT32
         entries = [MbrPartition(FIRST, boot_end // SECTOR - FIRST, kind, active=True)]
-        entries += [MbrPartition(*root, MBR_LINUX)] if root else []
+        entries += [MbrPartition(*_sectors(part), MBR_LINUX) for part in root]
         head = master_boot_record(entries, code=code, signature=name.fields[0])
         return tuple(placed([(0, [head]), *parts], size))
     size = _size(job, layout, end + TAIL * SECTOR)
     partitions = [
         GptPartition(FIRST, boot_end // SECTOR - FIRST, ESP, identity("esp", name), "EFI System")
     ]
-    if root:
-        partitions.append(GptPartition(*root, LINUX, identity("root", name), "root"))
+    if made.root:
+        partitions += _root_partitions(job, made.root, root, name)
     if layout.bios:
         own = identity("bios", name)
         partitions.append(
@@ -121,6 +132,37 @@ def disk(job: Job, layout: Layout) -> tuple[Piece, ...]:
         )
     head, tail = guid_partition_table(partitions, size // SECTOR, name, code=code)
     return tuple(placed([(0, [head]), *parts, (size - len(tail), [tail])], size))
+
+
+def _root_parts(root: RootFilesystem, at: int, *, apart: bool) -> list[tuple[int, Sequence[Piece]]]:
+    """The root behind `at` bytes of a disk, and with `apart` its hash tree."""
+    start = align_up(at, MIB)
+    if not apart or root.verity is None:
+        return [(start, tuple(root.pieces))]
+    data = tuple(root.image)
+    end = start + sum(map(piece_size, data))
+    return [(start, data), (align_up(end, MIB), (root.verity.whole,))]
+
+
+def _sectors(part: tuple[int, Sequence[Piece]]) -> tuple[int, int]:
+    """Start and length of a part of a disk in sectors."""
+    start, pieces = part
+    return start // SECTOR, sum(map(piece_size, pieces)) // SECTOR
+
+
+def _root_partitions(
+    job: Job, root: RootFilesystem, parts: Sequence[tuple[int, Sequence[Piece]]], disk: UUID
+) -> list[GptPartition]:
+    """The entries of the root's partitions. What is verified is named by its root hash."""
+    types = ROOTS[job.request.architecture]
+    if root.verity is None or len(parts) == 1:
+        own = identity("root", disk)
+        return [GptPartition(*_sectors(parts[0]), types.data, own, "root", READ_ONLY)]
+    data, tree = verified_ids(root.verity.root)
+    return [
+        GptPartition(*_sectors(parts[0]), types.data, data, "root", READ_ONLY),
+        GptPartition(*_sectors(parts[1]), types.verity, tree, "root-verity", READ_ONLY),
+    ]
 
 
 def _size(job: Job, layout: Layout, needed: int) -> int:

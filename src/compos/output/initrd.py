@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple, TypeAlias
+from itertools import chain, islice
+from typing import NamedTuple
 
 from compos import progress
 from compos.compose.sbom import NAME as SBOM
 from compos.compose.system import System
-from compos.filesystem.compress import Encoding, already_stored, encoding, stored
+from compos.filesystem.compress import Encoding, already_stored, encoding, stored, stored_name
 from compos.filesystem.cpio import STEP, cpio_pieces
 from compos.filesystem.tar import TarEntry, tar_pieces
 from compos.image.derived import KindOfResults
@@ -25,10 +26,11 @@ from compos.image.derived_kinds import DerivedKind
 from compos.image.store import Store
 from compos.output.job import Job
 from compos.output.write import Output
-from compos.tree import record
+from compos.tree import absent, record
 from compos.tree.contents import Contents, file_of
 from compos.tree.entries import Entries
 from compos.tree.node import EPOCH, FILE, Node, Piece, Slice, Tree
+from compos.tree.packed_tree import PackedRange
 
 __all__ = ["archive", "files", "initrd_pieces", "kernel_files", "segment"]
 
@@ -38,10 +40,10 @@ SHARED_FROM = 64 << 10
 IMAGES = ("init[", "onboot[", "onshutdown[", "services[")
 """Components of images, which other images may have parts of."""
 
-Nodes: TypeAlias = Sequence[tuple[str, Node]]
+KIND = DerivedKind.CONTENTS
 
-_BATCH = 1024
-"""Nodes whose text is made at a time."""
+MAX_EARLIER = 16
+"""Records of earlier systems that digests are looked for in."""
 
 SMALL = ("files", SBOM)
 """Locations of what changes most; besides, the build's own, which is said to be in `init`."""
@@ -99,11 +101,14 @@ def _initrd(job: Job) -> list[Piece]:
         return [*_made(job, segments)]
 
 
-def _made(job: Job, segments: Sequence[Nodes]) -> list[Piece]:
+def _made(job: Job, segments: Sequence[Entries]) -> list[Piece]:
     """The segments' archives, or one of all."""
     chosen = _encoding(job)
     if chosen not in ("gzip", "none"):
         wanted = [_Archive(_key(nodes), nodes) for nodes in segments]
+        if job.request.compression == "max":
+            # All of it is read again when any of it has changed.
+            absent.note(job.store.root, chain.from_iterable(one.pieces() for one in wanted))
         return [*_compressed(job.store, chosen, wanted)]
     parts = _compressed(job.store, "gzip-part" if chosen == "gzip" else "none", _parts(segments))
     end = b"".join(piece for piece in cpio_pieces(()) if isinstance(piece, bytes))
@@ -120,7 +125,7 @@ class _Archive(NamedTuple):
     whether it has an end."""
 
     key: str
-    nodes: Nodes
+    nodes: Entries
     first: int = 1
     end: bool = True
 
@@ -128,7 +133,7 @@ class _Archive(NamedTuple):
         return cpio_pieces(self.nodes, first=self.first, end=self.end)
 
 
-def _parts(segments: Sequence[Nodes]) -> list[_Archive]:
+def _parts(segments: Sequence[Entries]) -> list[_Archive]:
     """The segments as parts of one archive. Inodes are numbered in steps, so that a few files more
     change one part only."""
     parts = []
@@ -143,6 +148,7 @@ def _compressed(store: Store, chosen: Encoding, archives: Sequence[_Archive]) ->
     """The archives, compressed. Two are at a time, where several must be: the compressors leave
     Python's lock."""
     cache = KindOfResults(store, DerivedKind.SEGMENT)
+    cache.expect(stored_name(one.key, chosen) for one in archives)
     found = [already_stored(cache, one.key, chosen) for one in archives]
     missing = [number for number, one in enumerate(found) if one is None]
 
@@ -159,7 +165,7 @@ def _compressed(store: Store, chosen: Encoding, archives: Sequence[_Archive]) ->
     return [one or made[number] for number, one in enumerate(found)]
 
 
-def _segments(store: Store, system: System, *, one: bool) -> list[Nodes]:
+def _segments(store: Store, system: System, *, one: bool) -> list[Entries]:
     """One a component; all `init` images together, whose programs have much in common; what is
     small and often changed together; and what several components have. With `one`, all that is not
     small is together.
@@ -177,7 +183,7 @@ def _segments(store: Store, system: System, *, one: bool) -> list[Nodes]:
             groups[group] = groups.pop(group, [])
         else:
             group = "init" if one or name == "init" else component.location
-        groups.setdefault(group, []).append(nodes.where(lambda path: path not in shared))
+        groups.setdefault(group, []).append(nodes.without(shared) if shared else nodes)
     groups.setdefault("init" if one else "shared", []).append(Entries.of(shared))
     return [merged for members in groups.values() if (merged := _merged(members))]
 
@@ -188,9 +194,13 @@ def _merged(members: Sequence[Entries]) -> Entries:
     if len(some) == 1:
         return some[0]
     tree: Tree = {}
-    for one in some:
-        tree.update(one)
-    return Entries.of(tree)
+    packed: list[PackedRange] = []
+    for part in chain.from_iterable(one.parts for one in some):
+        if isinstance(part, PackedRange):
+            packed.append(part)
+        else:
+            tree.update(part)
+    return Entries.of(tree, packed)
 
 
 def _shared(store: Store, system: System) -> Tree:
@@ -198,13 +208,8 @@ def _shared(store: Store, system: System) -> Tree:
     of one another: they are compressed, unpacked and kept in memory once. Containers see them
     through read-only mounts and overlays."""
     alike: dict[tuple[object, ...], list[tuple[str, Node]]] = {}
-    for path, node, component in system.root.nodes:
-        if (
-            node.size >= SHARED_FROM
-            and node.kind == FILE
-            and not node.inode
-            and component.location.startswith(IMAGES)
-        ):
+    for path, node, component in system.root.from_size(SHARED_FROM):
+        if node.kind == FILE and not node.inode and component.location.startswith(IMAGES):
             alike.setdefault(node._replace(content=()), []).append((path, node))
     candidates = [
         (path, node) for members in alike.values() if len(members) > 1 for path, node in members
@@ -224,17 +229,26 @@ def _shared(store: Store, system: System) -> Tree:
 
 
 def _digests(store: Store, nodes: Sequence[Node]) -> list[str]:
-    """The contents' digests, kept together in the store: they are read once for as long as these
-    are the system's images."""
-    key = hashlib.sha256(repr([node.content for node in nodes]).encode()).hexdigest()
-    known = record.load_texts(store.derived(DerivedKind.CONTENTS, key), DerivedKind.CONTENTS)
-    if known is not None and len(known) == len(nodes):
-        return known
-    with Contents(store.root) as contents:
-        made = [_digest(contents, node) for node in nodes]
-    with store.derive(DerivedKind.CONTENTS, key) as path:
-        record.save_texts(path, DerivedKind.CONTENTS, made)
-    return made
+    """The contents' digests, kept together in the store, each behind the digest of the content's
+    slices: when some of the system's images change, the files of the others are not read again."""
+    names = [hashlib.sha256(repr(node.content).encode()).hexdigest() for node in nodes]
+    key = hashlib.sha256("".join(names).encode()).hexdigest()
+    known = _known_digests(store, key)
+    if any(name not in known for name in names):
+        for earlier in islice(store.results(KIND), MAX_EARLIER):
+            known.update(_known_digests(store, earlier.rpartition("/")[2]))
+        with store.derive(KIND, key) as path, Contents(store.root) as contents:
+            for name, node in zip(names, nodes, strict=True):
+                if name not in known:
+                    known[name] = _digest(contents, node)
+            texts = [text for name in dict.fromkeys(names) for text in (name, known[name])]
+            record.save_texts(path, KIND, texts)
+    return [known[name] for name in names]
+
+
+def _known_digests(store: Store, key: str) -> dict[str, str]:
+    texts = record.load_texts(store.derived(KIND, key), KIND) or []
+    return dict(zip(texts[::2], texts[1::2], strict=False))
 
 
 def _digest(contents: Contents, node: Node) -> str:
@@ -244,23 +258,26 @@ def _digest(contents: Contents, node: Node) -> str:
     return digest.hexdigest()
 
 
-def segment(job: Job, nodes: Nodes) -> Piece:
-    """One cpio archive of `nodes`, compressed by itself."""
+def segment(job: Job, nodes: Entries) -> Piece:
+    """One cpio archive of `nodes`, compressed by itself. It is small, and another one for each
+    system: what goes into it is needed whenever anything changes."""
+    absent.note(job.store.root, cpio_pieces(nodes))
     cache = KindOfResults(job.store, DerivedKind.SEGMENT)
     return stored(cache, _key(nodes), _encoding(job), lambda: cpio_pieces(nodes))
 
 
-def _key(nodes: Nodes, first: int = 0) -> str:
-    """Contents are named by digests and offsets, so the nodes' own text is a key for their bytes;
+def _key(nodes: Entries, first: int = 0) -> str:
+    """Contents are named by digests and offsets, so a text of the nodes is a key for their bytes;
     `first` is that of a part.
 
-    The digest of `repr((version, nodes, first))`, or without `first`. That text is several times
-    as large as the nodes: it is made a batch at a time.
+    As long as all are listed, it is the digest of `repr((version, nodes, first))`, or without
+    `first`.
     """
     hasher = hashlib.sha256(f"({DerivedKind.SEGMENT.version}, (".encode())
-    for start in range(0, len(nodes), _BATCH):
-        text = ", ".join(map(repr, nodes[start : start + _BATCH]))
-        hasher.update((f", {text}" if start else text).encode("utf-8", "surrogateescape"))
+    between = ""
+    for text in nodes.texts():
+        hasher.update(f"{between}{text}".encode("utf-8", "surrogateescape"))
+        between = ", "
     if len(nodes) == 1:
         hasher.update(b",")
     hasher.update(f"), {first})".encode() if first else b"))")

@@ -49,8 +49,10 @@ def iso_efi_initrd(job: Job) -> list[Output]:
 
 
 def iso(job: Job) -> list[Output]:
-    """`.iso`, started by UEFI and, on amd64, by a BIOS as well."""
-    return [Output(".iso", _image(job, bios=job.request.architecture == "amd64", uefi=True))]
+    """`.iso`, started by UEFI and, on amd64, by a BIOS as well, unless the system is to be
+    secure."""
+    bios = job.request.architecture == "amd64" and not job.request.secure
+    return [Output(".iso", _image(job, bios=bios, uefi=True))]
 
 
 def _image(job: Job, *, bios: bool, uefi: bool, root: RootKind | None = None) -> tuple[Piece, ...]:

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from compos.image.store import Store
     from compos.output.formats import Format
     from compos.tree.node import Piece
+    from compos.trust.key_set import BootKeys
 
-__all__ = ["EFI_STUB", "INIT", "RPI3", "BuildRequest", "Job", "identity"]
+__all__ = ["EFI_STUB", "INIT", "RPI3", "BuildRequest", "Job", "UefiStub", "identity"]
 
 EFI_STUB = "compos/efi-stub:v1"
 INIT = "compos/init:v1"
@@ -28,12 +29,29 @@ RPI3 = "compos/rpi3:v1"
 Pi's firmware."""
 
 
+class UefiStub(NamedTuple):
+    """What UEFI programs are made with, in place of the brick: a stub in `file` (its contents), and
+    SBAT entries that are added, with the place that they come from."""
+
+    program: bytes = b""
+    sbat: bytes = b""
+    sbat_place: str = ""
+
+    @property
+    def identity(self) -> tuple[str, str]:
+        """What of it goes into a system."""
+        return hashlib.sha256(self.program).hexdigest(), hashlib.sha256(self.sbat).hexdigest()
+
+
 class BuildRequest(NamedTuple):
     """What a build is asked for besides its YAML.
 
     `root` is where bootable media keep it: auto, initrd (unpacked into memory), or a file system on
     the medium. `size` is the disks' size in bytes, or None; `name` is what the outputs' names begin
-    with, `reference` what an artifact is called in a registry.
+    with, `reference` what an artifact is called in a registry. It is `listed` where an index has
+    those of several architectures. `keys` sign UEFI programs, and what a TPM may then expect;
+    a `secure` system has nothing that starts it without a signature. `stub` is what UEFI programs
+    are made with.
     """
 
     formats: Sequence[Format]
@@ -45,6 +63,10 @@ class BuildRequest(NamedTuple):
     reference: str = ""
     decompress_kernel: bool = False
     sbom: SbomOptions | None = None
+    keys: BootKeys | None = None
+    secure: bool = False
+    stub: UefiStub = UefiStub()
+    listed: bool = False
 
 
 class Job(NamedTuple):

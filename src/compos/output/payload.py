@@ -20,6 +20,7 @@ from compos.output.job import INIT, Job
 from compos.output.root_filesystem import RootFilesystem, root_filesystem
 from compos.output.roots import AUTO, MEMORY, PLAIN, RootKind, root_named
 from compos.tree.contents import Contents
+from compos.tree.entries import Entries
 from compos.tree.node import Piece
 
 __all__ = [
@@ -53,11 +54,19 @@ def payload(job: Job, root: RootKind | None = None) -> Payload:
 
     The root goes where `root` or else the request says; "auto" is into memory up to
     `MAX_IN_MEMORY`, else onto the medium. With a root on the medium the initrd is not made
-    here: it needs to know the place (`finder_initrd`). Raises `OutputError` (`kernel-none`).
+    here: it needs to know the place (`finder_initrd`). Raises `OutputError` (`kernel-none`,
+    `root-unverified`).
     """
     kernel = required_kernel(job)
     kind = root or root_kind(job)
     cmdline = job.system.cmdline.strip().encode()
+    if job.system.unseals and kind.on_medium and not kind.verity:
+        raise OutputError(
+            "root-unverified",
+            f"the system opens what is sealed to a TPM, but its root ({kind.name}) is on a medium "
+            "that anybody can change",
+            hint="Build with --root erofs-verity, or with --root initrd.",
+        )
     if not kind.on_medium:
         return Payload(kernel, tuple(initrd_pieces(job, microcode=True)), cmdline, None)
     return Payload(kernel, (), cmdline, root_filesystem(job, kind))
@@ -78,22 +87,27 @@ def root_kind(job: Job) -> RootKind:
     """Where the root goes. What "auto" chose is reported. Raises `OutputError` (`root-unknown`)."""
     if job.request.root != AUTO:
         return root_named(job.request.root)
-    size = sum(node.size for _, node, _ in job.system.root.nodes)
+    size = job.system.root.entries.size()
     kind = MEMORY if size <= MAX_IN_MEMORY else PLAIN
     where = "stored on the medium as EROFS" if kind.on_medium else "unpacked into memory at boot"
     job.note(f"The root ({ceil_div(size, 10**6):,} MB) is {where}; to change this, use --root.")
     return kind
 
 
-def finder_initrd(job: Job, root: RootFilesystem, *places: tuple[int, int]) -> tuple[Piece, ...]:
+def finder_initrd(
+    job: Job, root: RootFilesystem, *places: tuple[int, int], apart: bool = False
+) -> tuple[Piece, ...]:
     """The small initrd that finds `root` at one of `places` (offset and size on a device; (0, 0) is
-    a device of its own)."""
-    place = RootPlace(root.kind.mount, root.kind.drivers, root.mark_at, root.mark, places)
+    a device of its own). With `apart`, its hash tree is on another device."""
+    kind = root.kind
+    mark = (root.mark_at, root.mark)
+    unseal = job.system.unseals
+    place = RootPlace(kind.mount, kind.drivers, *mark, places, root.verity, apart, unseal)
     modules = job.system.all_modules or {
-        path: node for path, node, _ in job.system.root.nodes if path.startswith(MODULE_FOLDERS)
+        path: node for folder in MODULE_FOLDERS for path, node, _ in job.system.root.below(folder)
     }
     tree = finder_tree(job.store, modules, job.tools[INIT], place)
-    made = segment(job, tuple(sorted(tree.items())))
+    made = segment(job, Entries.of(tree))
     ucode = job.system.ucode
     return (
         (*ucode.content, *((bytes(-ucode.size % 4),) if ucode.size % 4 else ()), made)

@@ -7,7 +7,10 @@ imported where they are needed: most media have an initrd.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import hashlib
+from collections.abc import Iterator
+from itertools import chain
+from typing import TYPE_CHECKING, NamedTuple, cast
 from uuid import UUID
 
 from compos import progress
@@ -16,8 +19,13 @@ from compos.image.derived_kinds import DerivedKind
 from compos.output.cached import cached_file
 from compos.output.job import Job, identity
 from compos.output.roots import RootKind
+from compos.tree.contents import Contents
 from compos.tree.entries import Entries
+from compos.tree.node import Piece
 from compos.tree.packed import Pieces, total_size
+
+if TYPE_CHECKING:
+    from compos.filesystem.verity import Verity
 
 __all__ = ["RootFilesystem", "root_filesystem"]
 
@@ -31,16 +39,22 @@ _Made = tuple[Pieces, int]
 
 class RootFilesystem(NamedTuple):
     """A file system image as pieces; the bytes `mark` stand at `mark_at` in it and in no other
-    system's."""
+    system's. `verity` is the hash tree over it."""
 
     kind: RootKind
-    pieces: Pieces
+    image: Pieces
     mark_at: int
     mark: bytes
+    verity: Verity | None = None
+
+    @property
+    def pieces(self) -> Pieces:
+        """The image with the hash tree behind it, if there is one."""
+        return (*self.image, self.verity.whole) if self.verity else self.image
 
     @property
     def size(self) -> int:
-        """Length in bytes, a multiple of 4096."""
+        """Length of `pieces` in bytes, a multiple of 4096."""
         return total_size(self.pieces)
 
 
@@ -50,7 +64,28 @@ def root_filesystem(job: Job, kind: RootKind) -> RootFilesystem:
     uuid = identity(f"root {kind.name}", nodes)
     with progress.task(f"root as {kind.name}"):
         pieces, mark_at = _WRITERS[kind.name](job, nodes, uuid)
-    return RootFilesystem(kind, pieces, mark_at, uuid.bytes)
+        tree = _hash_tree(job, kind, uuid, pieces) if kind.verity else None
+    return RootFilesystem(kind, pieces, mark_at, uuid.bytes, tree)
+
+
+def _hash_tree(job: Job, kind: RootKind, uuid: UUID, pieces: Pieces) -> Verity:
+    """The tree over a file system. It is hashed once, whatever media it is on."""
+    from compos.filesystem.verity import BLOCK, Verity, hash_tree
+
+    salt = hashlib.sha256(b"salt" + uuid.bytes).digest()
+    name = f"hash tree {uuid}"
+    if name not in job.made:
+        with Contents(job.store.root) as contents:
+            made = hash_tree(contents.chunks(pieces), salt=salt, uuid=uuid.bytes)
+            if kind.corrected:
+                from compos.filesystem.correction import parity
+
+                # What Linux corrects of the tree begins behind the superblock.
+                parts = chain(contents.chunks(pieces), (made.data[BLOCK:],))
+                made = made._replace(correction=parity(parts, made.corrected))
+        job.made[name] = [made.data, made.correction]
+    data, correction = (cast(bytes, one) for one in job.made[name])
+    return Verity(data, total_size(pieces) // BLOCK, salt, correction)
 
 
 def _erofs(job: Job, nodes: Entries, uuid: UUID) -> _Made:
@@ -68,6 +103,7 @@ def _erofs_zstd(job: Job, nodes: Entries, uuid: UUID) -> _Made:
         block_compressor_identity("zstd"),
         nodes,
         lambda contents, out: write_erofs(nodes, contents, out, uuid=uuid.bytes),
+        _reads(nodes),
     )
     return (image,), EROFS_UUID
 
@@ -88,10 +124,16 @@ def _squashfs(job: Job, nodes: Entries, uuid: UUID) -> _Made:
         block_compressor_identity(compression),
         nodes,
         lambda contents, out: write_squashfs(nodes, contents, out, compression=compression),
+        _reads(nodes),
     )
     # A squashfs has no UUID: its mark stands in a block behind it, which nobody reads as part of
     # it.
     return (image, uuid.bytes.ljust(4096, b"\0")), image.size
+
+
+def _reads(nodes: Entries) -> Iterator[Piece]:
+    """What a file system of `nodes` has of the store."""
+    return (piece for _, node in nodes for piece in node.content)
 
 
 _WRITERS = {
@@ -99,4 +141,8 @@ _WRITERS = {
     "erofs-zstd": _erofs_zstd,
     "ext4": _ext4,
     "squashfs": _squashfs,
+    "erofs-verity": _erofs,
+    "erofs-verity-appended": _erofs,
+    "erofs-verity-fec": _erofs,
+    "squashfs-verity": _squashfs,
 }

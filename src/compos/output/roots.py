@@ -20,7 +20,9 @@ class RootKind(NamedTuple):
     root is unpacked into memory; `drivers` are the kernel modules that no device asks for: the
     finder loads them by name. What is `compressed` is not compressed again by the medium. `microvm`
     says that the kernels of microVMs can read it. `image` is the suffix of the file that it is
-    beside a kernel.
+    beside a kernel. With `verity`, Linux checks each block by a hash tree: it is in a partition of
+    its own where there can be one, else, or if it is `appended`, behind the file system.
+    `corrected` says that Linux repairs what the tree finds wrong, as far as it can.
     """
 
     name: str
@@ -29,6 +31,9 @@ class RootKind(NamedTuple):
     compressed: bool = False
     microvm: bool = False
     image: str = ""
+    verity: bool = False
+    appended: bool = False
+    corrected: bool = False
 
     @property
     def on_medium(self) -> bool:
@@ -55,6 +60,28 @@ ROOTS = {
             image="-squashfs",
         ),
         RootKind("ext4", "ext4", ("ext4", "loop"), microvm=True),
+        RootKind("erofs-verity", "erofs", ("erofs", "loop", "dm_verity"), verity=True),
+        RootKind(
+            "erofs-verity-fec",
+            "erofs",
+            ("erofs", "loop", "dm_verity"),
+            verity=True,
+            corrected=True,
+        ),
+        RootKind(
+            "erofs-verity-appended",
+            "erofs",
+            ("erofs", "loop", "dm_verity"),
+            verity=True,
+            appended=True,
+        ),
+        RootKind(
+            "squashfs-verity",
+            "squashfs",
+            ("squashfs", "loop", "dm_verity"),
+            compressed=True,
+            verity=True,
+        ),
     )
 }
 ISO9660 = RootKind("iso9660", mount="iso9660", drivers=("isofs",))

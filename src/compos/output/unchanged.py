@@ -31,6 +31,7 @@ from compos.image.derived_kinds import DerivedKind
 from compos.image.store import Store
 from compos.tree import record
 from compos.tree.node import Hole, Piece
+from compos.tree.packed import BLOCK
 
 __all__ = ["WrittenFiles", "contents_key", "set_modified"]
 
@@ -50,7 +51,7 @@ _SLOWEST_TICK = 0.010
 """Seconds, with CONFIG_HZ=100."""
 
 _BATCH = 4096
-"""Pieces that are described at a time."""
+"""Pieces that are described at a time, unless they have much inline."""
 
 
 def contents_key(pieces: Iterable[Piece]) -> str:
@@ -60,16 +61,19 @@ def contents_key(pieces: Iterable[Piece]) -> str:
     """
     hasher = sha256()
     described: list[bytes] = []
+    inline = 0
     for piece in pieces:
         if isinstance(piece, bytes):
             described += (b"b%d " % len(piece), piece)
+            inline += len(piece)
         elif isinstance(piece, Hole):
             described.append(b"h%d " % piece.size)
         else:
             described.append(b"s%s %d %d " % (os.fsencode(piece.source), piece.offset, piece.size))
-        if len(described) >= _BATCH:
+        if len(described) >= _BATCH or inline >= BLOCK:
             hasher.update(b"".join(described))
             described.clear()
+            inline = 0
     hasher.update(b"".join(described))
     return hasher.hexdigest()
 

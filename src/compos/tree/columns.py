@@ -10,14 +10,15 @@ are copied as they are, texts made by one `split`.
 from __future__ import annotations
 
 import hashlib
+import os
 import struct
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-__all__ = ["BYTES", "TEXT", "load", "save"]
+__all__ = ["BYTES", "TEXT", "load", "load_named", "save"]
 
 MAGIC = b"compos-record 3 "
 
@@ -57,41 +58,57 @@ def load(path: Path | None, what: str, kinds: str, repeated: str = "") -> list[A
     Numbers come as a view of as many bytes as they have, others as a list: a build of what has not
     changed need not import `array`.
     """
+    loaded = load_named(path, what, kinds, repeated)
+    return None if loaded is None else loaded[0]
+
+
+def load_named(
+    path: Path | None, what: str, kinds: str, repeated: str = ""
+) -> tuple[list[Any], str] | None:
+    """As `load`, with the SHA-256 of the columns in hexadecimal, which names them."""
     if path is None:
         return None
     try:
-        data = path.read_bytes()
-    except OSError:
+        with path.open("rb") as stream:
+            return _read(stream, _head(what), kinds, repeated)
+    except (OSError, ValueError, struct.error):
         return None
-    head = _head(what)
-    body = memoryview(data)[len(head) + _SUM :]
-    if (
-        not data.startswith(head)
-        or hashlib.sha256(body).digest() != data[len(head) : len(head) + _SUM]
-    ):
+
+
+def _read(stream: BinaryIO, head: bytes, kinds: str, repeated: str) -> tuple[list[Any], str] | None:
+    """Raises `OSError`, `ValueError` or `struct.error`."""
+    if stream.read(len(head)) != head:
         return None
-    try:
-        return list(_columns(body, kinds, repeated))
-    except (ValueError, struct.error):
-        return None
+    expected = stream.read(_SUM)
+    hasher = hashlib.sha256()
+    values = [*_columns(stream, hasher.update, kinds, repeated)]
+    return (values, hasher.hexdigest()) if hasher.digest() == expected else None
 
 
 def _head(what: str) -> bytes:
     return MAGIC + what.encode() + b"\n"
 
 
-def _columns(body: memoryview, kinds: str, repeated: str) -> Iterator[Sequence[Any]]:
-    """Raises `ValueError` or `struct.error`."""
-    at = 0
+def _columns(
+    stream: BinaryIO, seen: Callable[[bytes], None], kinds: str, repeated: str
+) -> Iterator[Sequence[Any]]:
+    """The rest of a file; all of its bytes are `seen`. Memory is for the values and one column.
+    Raises `OSError`, `ValueError` or `struct.error`."""
+    left = os.fstat(stream.fileno()).st_size - stream.tell()
     waiting = kinds
-    while waiting or at < len(body):
+    while waiting or left:
         waiting = waiting or repeated
         expected, waiting = waiting[:1], waiting[1:]
-        kind, count, size = _COLUMN.unpack_from(body, at)
-        at += _COLUMN.size + size
-        if kind != expected.encode() or at > len(body):
+        head = stream.read(_COLUMN.size)
+        kind, count, size = _COLUMN.unpack(head)
+        left -= len(head) + size
+        if kind != expected.encode() or left < 0:
             raise ValueError
-        values = _unpacked(expected, body[at - size : at], count)
+        data = stream.read(size)
+        seen(head)
+        seen(data)
+        values = _unpacked(expected, memoryview(data), count)
+        del data
         if len(values) != count:
             raise ValueError
         yield values

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 
 from compos.errors import ImageError, StoreDamaged
+from compos.tree import absent
 from compos.tree.node import FILE, Hole, Node, Piece, Slice
 
 __all__ = ["Contents", "cut", "file_of", "piece_size"]
@@ -74,6 +75,7 @@ class Contents:
         """What the sources of slices are below."""
         self._files: dict[str, int] = {}
         self._buffer: memoryview | None = None
+        self._reads = absent.recorder(root)
 
     def __enter__(self) -> Contents:
         return self
@@ -168,8 +170,7 @@ class Contents:
         elif isinstance(piece, Hole):
             view[:] = bytes(piece.size)
         else:
-            descriptor = self._open(piece.source)
-            offset = piece.offset
+            descriptor, offset = self._find(piece) if view else (-1, 0)
             while view:
                 count = os.preadv(descriptor, (view,), offset)
                 if not count:
@@ -184,8 +185,8 @@ class Contents:
             for start in range(0, piece.size, len(_ZEROS)):
                 yield _ZEROS[: piece.size - start]
         else:
-            offset, remaining = piece.offset, piece.size
-            descriptor = self._open(piece.source)
+            remaining = piece.size
+            descriptor, offset = self._find(piece) if remaining else (-1, 0)
             while remaining:
                 data = os.pread(descriptor, min(remaining, BUFFER), offset)
                 if not data:
@@ -195,24 +196,41 @@ class Contents:
                 remaining -= len(data)
 
     def _copy_slice(self, piece: Slice, out: int) -> None:
-        source = self._open(piece.source)
-        offset, remaining = piece.offset, piece.size
-        while remaining and (done := _copy_range(source, out, remaining, offset)):
-            offset += done
-            remaining -= done
+        if not piece.size:
+            return
+        source, offset = self._find(piece)
+        done = 0
+        while done < piece.size and (
+            count := _copy_range(source, out, piece.size - done, offset + done)
+        ):
+            done += count
         # The rest, which the kernel does not copy; at the file's end this finds it too short.
-        for part in self._parts(Slice(piece.source, offset, remaining)):
+        for part in self._parts(Slice(piece.source, piece.offset + done, piece.size - done)):
             _write(out, part)
 
+    def _find(self, piece: Slice) -> tuple[int, int]:
+        """The open file that has the bytes of `piece`, and where they begin in it."""
+        if self._reads is not None:
+            self._reads.append(piece)
+        try:
+            return self._open(piece.source), piece.offset
+        except FileNotFoundError as error:
+            finder = absent.finder(self.root, piece.source)
+            if finder is None:
+                raise _short(piece.source) from error
+        source, offset = finder.find(piece)
+        try:
+            return self._open(source), offset
+        except FileNotFoundError as error:
+            raise _short(source) from error
+
     def _open(self, source: str) -> int:
+        """Raises `FileNotFoundError`."""
         descriptor = self._files.get(source)
         if descriptor is None:
             if len(self._files) >= OPEN_FILES:
                 os.close(self._files.pop(next(iter(self._files))))
-            try:
-                descriptor = os.open(self.root / source, os.O_RDONLY | os.O_CLOEXEC)
-            except FileNotFoundError as error:
-                raise _short(source) from error
+            descriptor = os.open(self.root / source, os.O_RDONLY | os.O_CLOEXEC)
             self._files[source] = descriptor
         return descriptor
 

@@ -8,7 +8,7 @@ hide only what is below their own layer.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, MutableMapping
 from contextlib import suppress
 
 from compos.errors import ComposError
@@ -18,29 +18,35 @@ from compos.image.store import Store
 from compos.progress import task, threads
 from compos.tree import record
 from compos.tree.layer import Layer, is_read, read_layer
-from compos.tree.node import Tree
+from compos.tree.node import Node
 from compos.tree.overlay import Overlay
 
-__all__ = ["flatten", "image_tree", "unpack"]
+__all__ = ["flatten", "image_tree", "tree_key", "unpack"]
 
 KIND = DerivedKind.TREE
 
 
-def image_tree(store: Store, image: Image) -> Tree:
-    """The flattened tree of `image`, kept in the store under its manifest's digest. Raises
-    `ImageError`.
+def image_tree(store: Store, image: Image) -> MutableMapping[str, Node]:
+    """The flattened tree of `image`, the caller's own, kept in the store under its manifest's
+    digest: packed, where a record can hold it. Raises `ImageError`.
 
     Directories that no layer names are left out: laid over another tree they would hide a symbolic
     link of that name.
     """
-    key = f"{image.digest.replace(':', '-')}-v{KIND.version}"
-    if (tree := record.load_tree(store.derived(KIND, key), KIND, store)) is not None:
-        return tree
+    key = tree_key(image.digest)
+    if (found := record.load_tree(store.derived(KIND, key), KIND, store)) is not None:
+        return found
     overlay = flatten((read_layer(store, layer, image.name) for layer in image.layers), image.name)
     tree = overlay.named()
     with store.derive(KIND, key) as path:
         record.save_tree(path, KIND, tree)
-    return tree
+    found = record.load_tree(store.derived(KIND, key), KIND, store)
+    return tree if found is None else found
+
+
+def tree_key(digest: str) -> str:
+    """Under which key the store keeps the tree of the image with this manifest."""
+    return f"{digest.replace(':', '-')}-v{KIND.version}"
 
 
 def unpack(store: Store, images: Iterable[Image]) -> None:
@@ -50,7 +56,10 @@ def unpack(store: Store, images: Iterable[Image]) -> None:
     What is wrong with one is told by whoever asks for its image.
     """
     lacking = {
-        layer: image.name for image in images for layer in image.layers if not is_read(store, layer)
+        layer: image.name
+        for image in images
+        for layer in image.layers
+        if store.path(layer.digest).exists() and not is_read(store, layer)
     }
     if len(lacking) < 2:
         return

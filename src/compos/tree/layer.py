@@ -9,15 +9,16 @@ from typing import IO, NamedTuple
 
 from compos.errors import ImageError
 from compos.image.derived_kinds import DerivedKind
+from compos.image.digest import Digest
 from compos.image.model import Descriptor
 from compos.image.store import Store
-from compos.tree import record
+from compos.tree import absent, record
 from compos.tree.decompress import decompress, is_compressed
 from compos.tree.gate import GateError, admitted, normal, require_path, shown
 from compos.tree.node import Node
 from compos.tree.tar import TarError, read_members
 
-__all__ = ["Layer", "is_read", "plain_layer", "read_layer"]
+__all__ = ["Layer", "is_read", "layer_files", "plain_layer", "read_layer"]
 
 KIND = DerivedKind.LAYER_INDEX
 
@@ -75,6 +76,11 @@ def read_layer(store: Store, layer: Descriptor, image: str) -> Layer:
     return index
 
 
+def layer_files(layer: Descriptor) -> tuple[str, str]:
+    """Which stored files an image's nodes may slice of `layer`: the blob, and its plain tar."""
+    return Digest(layer.digest).path, DerivedKind.LAYER.stored_name(_plain_key(layer))
+
+
 def is_read(store: Store, layer: Descriptor) -> bool:
     """Whether there is an index of `layer`."""
     return store.derived(KIND, _key(layer)) is not None
@@ -84,11 +90,15 @@ def _key(layer: Descriptor) -> str:
     return f"{layer.digest.replace(':', '-')}-v{KIND.version}"
 
 
+def _plain_key(layer: Descriptor) -> str:
+    return f"{layer.digest.replace(':', '-')}.tar"
+
+
 def plain_layer(store: Store, layer: Descriptor, image: str) -> str:
     """Where the layer lies as a plain tar, below the store's root; unpacked now if it is not.
     Raises as `read_layer`."""
     read_layer(store, layer, image)
-    unpacked = store.derived(DerivedKind.LAYER, f"{layer.digest.replace(':', '-')}.tar")
+    unpacked = store.derived(DerivedKind.LAYER, _plain_key(layer))
     if unpacked is not None:
         return str(unpacked.relative_to(store.root))
     return _unpacked(store, layer, f"{image}, layer {layer.digest}")
@@ -97,13 +107,14 @@ def plain_layer(store: Store, layer: Descriptor, image: str) -> str:
 def _unpacked(store: Store, layer: Descriptor, place: str) -> str:
     """Where the layer's plain tar is, as a path below the store's root."""
     blob = store.path(layer.digest)
+    absent.require(store.root, str(blob.relative_to(store.root)))
     with store.open(layer) as stream:
         head = stream.read(6)
         if not is_compressed(head):
             while stream.read(CHUNK):  # plain already: read once, to verify it
                 pass
             return str(blob.relative_to(store.root))
-        key = f"{layer.digest.replace(':', '-')}.tar"
+        key = _plain_key(layer)
         # Even if it is there: without its index, nobody knows whether it is whole.
         with store.derive(DerivedKind.LAYER, key) as path, path.open("wb") as out:
             decompress(head, stream, out, place)

@@ -14,7 +14,7 @@ from compos.tree.gate import GateError, require_path, shown
 from compos.tree.layer import Layer
 from compos.tree.node import DIRECTORY, FILE, HARD_LINK, SYMLINK, Node, Tree, directory
 
-__all__ = ["IMPLIED", "Overlay"]
+__all__ = ["IMPLIED", "SURELY_SHORT", "Overlay"]
 
 MAX_LINKS = 40
 """Symbolic links followed in one path, as in Linux (path_resolution(7))."""
@@ -31,7 +31,10 @@ IMPLIED = directory(0o755, 0)
 """What stands for a directory that nobody names and that was made because something lies below it;
 known by identity."""
 
-_SURELY_SHORT = 63
+SURELY_SHORT = 1000
+"""Characters of a path that is short enough wherever it lies, if its names are."""
+
+_SHORT_NAME = 63
 
 
 class Overlay:
@@ -227,7 +230,7 @@ class Overlay:
     def require_short(self, path: str, base: str) -> None:
         """Raise `ImageError` for a path, its last name `base`, that is too long where it lies in
         the end."""
-        if len(base) <= _SURELY_SHORT and len(path) <= 1000:
+        if len(base) <= _SHORT_NAME and len(path) <= SURELY_SHORT:
             return
         try:
             require_path(path)

@@ -8,11 +8,12 @@ that is there, unharmed. What is anything else is no record, and is made anew.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
-from operator import add, le
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import compress, islice, repeat
+from operator import add, eq, itemgetter, le, lt
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from compos.image.derived import is_stored_name
 from compos.image.derived_kinds import DerivedKind
@@ -24,22 +25,13 @@ from compos.tree.node import (
     Node,
     Piece,
     Slice,
-    Tree,
-    ancestors,
 )
-from compos.tree.packed import (
-    HOLE,
-    INLINE,
-    SLICE,
-    PackedPieces,
-    fit,
-    interleaved,
-    packed,
-    sliced,
-)
+from compos.tree.packed import HOLE, INLINE, SLICE, PackedPieces, fit, packed
 
 if TYPE_CHECKING:
     from compos.image.store import Store
+    from compos.tree.node_columns import Attributes, NodeColumns, PieceColumns
+    from compos.tree.packed_tree import PackedTree
 
 __all__ = [
     "load_groups",
@@ -55,14 +47,19 @@ __all__ = [
 _KINDS = {*b"bcdfhlp"}
 """Those of `Node`, and layers' hard links."""
 
+_IS_FILE = bytes(kind == ord(FILE) for kind in range(256))
+_IS_NONE = bytes(kind != ord(FILE) for kind in range(256))
+"""Columns of kinds as columns of truth values (`bytes.translate`)."""
+
 MAX_MODE = 0o7777
 MAX_PATH = 4096
 """PATH_MAX of linux/limits.h."""
 
+MAX_UNNAMED = 64 << 20
+"""Characters of directories that something lies below and that have no entry (`tree.overlay`)."""
+
 MAX_MAJOR, MAX_MINOR = 1 << 12, 1 << 20
 """Linux's MINORBITS (linux/kdev_t.h): a device number is 12 and 20 bits."""
-
-T = TypeVar("T")
 
 _PIECES = "sqBbqIqq"
 _PACKED = "sqBIbqIqq"
@@ -166,7 +163,7 @@ def _split(contents: Iterable[Iterable[Piece]]) -> Iterator[tuple[str, Sequence[
     return zip(_PIECES, values, strict=True)
 
 
-def _joined(loaded: Sequence[Any], store: Store) -> list[Piece] | None:
+def _joined(loaded: Sequence[Any], store: Store) -> PieceColumns | None:
     """The pieces of columns as `_split` makes them."""
     sources, ends, kinds, inline, holes, which, offsets, sizes = loaded
     if (
@@ -177,39 +174,12 @@ def _joined(loaded: Sequence[Any], store: Store) -> list[Piece] | None:
         or not store.holds(zip(sources, ends, strict=True))
     ):
         return None
-    slices = sliced(sources, which, offsets, sizes)
-    if len(kinds) == len(which):
-        return list(slices)
-    return list(interleaved(kinds, iter(inline), holes, slices))
+    from compos.tree.node_columns import PieceColumns
 
-
-def _grouped(pieces: Iterable[Piece], counts: Iterable[int]) -> Iterator[tuple[Piece, ...]]:
-    waiting = iter(pieces)
-    return (tuple(islice(waiting, count)) if count else () for count in counts)
+    return PieceColumns(sources, kinds, inline, holes, which, offsets, sizes)
 
 
 # Nodes
-
-
-class _Columns(NamedTuple):
-    """Nodes column by column: their names and fields; `keys` and `values` are those of extended
-    attributes, `counts` how many of these each node has, and `parts` how many pieces."""
-
-    names: Sequence[str]
-    kinds: Sequence[int]
-    modes: Sequence[int]
-    uids: Sequence[int]
-    gids: Sequence[int]
-    mtimes: Sequence[int]
-    sizes: Sequence[int]
-    links: Sequence[str]
-    inodes: Sequence[int]
-    majors: Sequence[int]
-    minors: Sequence[int]
-    counts: Sequence[int]
-    keys: Sequence[str]
-    values: Sequence[bytes]
-    parts: Sequence[int]
 
 
 def save_nodes(
@@ -225,8 +195,8 @@ def save_nodes(
 def _split_nodes(
     entries: Sequence[tuple[str, Node]], extra: tuple[Sequence[str], Sequence[str]]
 ) -> Iterator[tuple[str, Sequence[Any]]]:
-    """The columns of nodes as `_Columns` has them, and those of their pieces; each is made when it
-    is asked for. Raises `OverflowError`."""
+    """The columns of nodes as `Attributes` has them, and those of their pieces; each is made when
+    it is asked for. Raises `OverflowError`."""
     nodes = [node for _, node in entries]
     yield from zip((TEXT, TEXT), extra, strict=True)
     values: Iterator[Sequence[Any]] = (
@@ -259,57 +229,42 @@ def load_nodes(
     """What `save_nodes` wrote; None when a stored file that it slices is gone, harmed or short,
     too."""
     loaded = _load_nodes(path, kind, store)
-    return loaded and (list(zip(loaded.names, loaded.nodes, strict=True)), loaded.extra)
+    if loaded is None:
+        return None
+    found = loaded.columns
+    return [*zip(found.names, found.nodes(0, len(found)), strict=True)], loaded.extra
 
 
 class _Loaded(NamedTuple):
-    """What `save_nodes` wrote, names and nodes apart."""
+    """What `save_nodes` wrote, and the digest of the record."""
 
-    names: list[str]
-    nodes: list[Node]
+    columns: NodeColumns
     extra: tuple[tuple[str, ...], tuple[str, ...]]
+    digest: str
 
 
 def _load_nodes(path: Path | None, kind: DerivedKind, store: Store) -> _Loaded | None:
-    loaded = columns.load(path, kind.title, f"ss{_NODES}{_PIECES}")
-    if loaded is None:
+    read = columns.load_named(path, kind.title, f"ss{_NODES}{_PIECES}")
+    if read is None:
         return None
+    # Not at the top: a build of what has not changed reads no nodes.
+    from compos.tree.node_columns import Attributes, NodeColumns
+
+    loaded, digest = read
     extra = tuple(loaded[0]), tuple(loaded[1])
-    found = _Columns(*loaded[2 : 2 + len(_NODES)])
+    found = Attributes(*loaded[2 : 2 + len(_NODES)])
     pieces = _joined(loaded[2 + len(_NODES) :], store)
-    if pieces is None or not _possible(found, len(pieces)):
+    if pieces is None or not _possible(found, pieces):
         return None
     if not _inside(found.names) or not all(map(_inside, extra)):
         return None
-    pairs = iter(zip(found.keys, found.values, strict=True))
-    fields = (
-        map(chr, found.kinds),
-        found.modes,
-        found.uids,
-        found.gids,
-        _shared(found.mtimes),
-        found.sizes,
-        _grouped(pieces, found.parts),
-        found.links,
-        _shared(zip(found.majors, found.minors, strict=True)),
-        [tuple(islice(pairs, count)) if count else () for count in found.counts],
-        found.inodes,
-    )
-    nodes = [*map(Node._make, zip(*fields, strict=True))]
-    return _Loaded(list(found.names), nodes, extra) if all(map(_fits, nodes)) else None
+    return _Loaded(NodeColumns(found, pieces), extra, digest)
 
 
-def _shared(values: Iterable[T]) -> Iterator[T]:
-    """`values`, equal ones as one object: many nodes have the same time, nearly all have no
-    device."""
-    known: dict[T, T] = {}
-    return (known.setdefault(value, value) for value in values)
-
-
-def _possible(found: _Columns, pieces: int) -> bool:
+def _possible(found: Attributes, pieces: PieceColumns) -> bool:
     """Whether columns of nodes have one length, and values that nodes can have."""
     # A node has any number of attributes.
-    each = set(_Columns._fields) - {"keys", "values"}
+    each = set(found._fields) - {"keys", "values"}
     lengths = {len(getattr(found, name)) for name in each}
     return (
         lengths == {len(found.names)}
@@ -320,22 +275,19 @@ def _possible(found: _Columns, pieces: int) -> bool:
         and max(found.minors, default=0) < MAX_MINOR
         and max(map(len, found.links), default=0) <= MAX_PATH
         and sum(found.counts) == len(found.keys) == len(found.values)
-        and sum(found.parts) == pieces
+        and sum(found.parts) == len(pieces.kinds)
+        and _have_their_size(found, pieces)
     )
 
 
-def _fits(node: Node) -> bool:
-    """Whether the content is as long as the file, and nothing else has any."""
-    content = node.content
-    if not content:
-        return not node.size or node.kind != FILE
-    if node.kind != FILE:
-        return False
-    if len(content) == 1 and isinstance(content[0], Slice):
-        return content[0].size == node.size
-    return (
-        sum(len(piece) if isinstance(piece, bytes) else piece.size for piece in content)
-        == node.size
+def _have_their_size(found: Attributes, pieces: PieceColumns) -> bool:
+    """Whether the contents are as long as the files, and nothing else has any."""
+    each = iter(map(len, pieces.inline)), iter(pieces.holes), iter(pieces.sizes)
+    lengths = map(next, map(each.__getitem__, pieces.kinds))
+    totals = map(sum, map(islice, repeat(lengths), found.parts))
+    files = bytes(found.kinds).translate(_IS_FILE)
+    return all(map(eq, compress(totals, files), compress(found.sizes, files))) and not any(
+        compress(found.parts, bytes(found.kinds).translate(_IS_NONE))
     )
 
 
@@ -354,22 +306,45 @@ def _inside(names: Sequence[str]) -> bool:
 # Trees
 
 
-def save_tree(path: Path, kind: DerivedKind, tree: Tree) -> None:
+def save_tree(path: Path, kind: DerivedKind, tree: Mapping[str, Node]) -> None:
     """Write a whole tree."""
-    save_nodes(path, kind, tree.items())
+    save_nodes(path, kind, sorted(tree.items(), key=itemgetter(0)))
 
 
-def load_tree(path: Path | None, kind: DerivedKind, store: Store) -> Tree | None:
+def load_tree(path: Path | None, kind: DerivedKind, store: Store) -> PackedTree | None:
     """A tree that `save_tree` wrote, or None as in `load_nodes`; nothing in it lies below what is
     no directory."""
     loaded = _load_nodes(path, kind, store)
     if loaded is None:
         return None
-    tree = dict(zip(loaded.names, loaded.nodes, strict=True))
-    parents = {name.rpartition("/")[0] for name in tree}
-    parents.update([above for parent in parents for above in ancestors(parent)])
-    if len(tree) != len(loaded.names) or any(
-        (node := tree.get(one)) and node.kind != DIRECTORY for one in parents
-    ):
+    names = loaded.columns.names
+    if not all(map(lt, names, islice(names, 1, None))):
         return None
-    return tree
+    unnamed = _unnamed(loaded.columns)
+    from compos.tree.packed_tree import PackedTree
+
+    return None if unnamed is None else PackedTree(loaded.columns, loaded.digest, unnamed)
+
+
+def _unnamed(found: NodeColumns) -> set[str] | None:
+    """The directories that something lies below and that have no entry; None when something lies
+    below what is no directory, or they are too many."""
+    names = found.names
+    folders = {*compress(names, map(ord(DIRECTORY).__eq__, found.kinds))}
+    if names and not names[0] and "" not in folders:
+        return None
+    folders.add("")
+    waiting = {name.rpartition("/")[0] for name in names} - folders
+    unnamed: set[str] = set()
+    room = MAX_UNNAMED
+    while waiting:
+        path = waiting.pop()
+        at = bisect_left(names, path)
+        room -= len(path)
+        if room < 0 or (at < len(names) and names[at] == path):
+            return None
+        unnamed.add(path)
+        above = path.rpartition("/")[0]
+        if above not in folders and above not in unnamed:
+            waiting.add(above)
+    return unnamed

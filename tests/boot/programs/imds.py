@@ -1,6 +1,7 @@
 """A cloud's metadata service for one connection, on standard input and output: QEMU starts it for
-each that a guest opens (`guestfwd`). AWS's, version 2: what has no token is refused."""
+each that a guest opens (`guestfwd`). AWS's, version 2: what has no token is refused; and Azure's."""
 
+import json
 import os
 import sys
 
@@ -10,12 +11,16 @@ VALUES = {
     "public-keys/0/openssh-key": "ssh-ed25519 AAAA guest",
 }
 
+AZURE = {"compute": {"vmId": "v-guest", "name": "vm", "userData": "bm90IHRoaXM="}}
+
 
 def answer(head: str) -> tuple[int, str]:
     request, _, headers = head.partition("\r\n")
     method, path, _ = request.split(" ")
     if method == "PUT":
         return 200, "SECRET"
+    if path.startswith("/metadata/instance"):
+        return 200, json.dumps(AZURE)
     if "X-aws-ec2-metadata-token: SECRET" not in headers:
         return 401, ""
     if path == "/latest/user-data":

@@ -1,4 +1,4 @@
-"""`compos pkg`: packages (bricks) as images."""
+"""`compos pkg outdated`: packages in the store for which Debian has newer versions."""
 
 from __future__ import annotations
 
@@ -7,95 +7,32 @@ from typing import TYPE_CHECKING
 
 import click
 
+from compos.cli.builders import builder_options
 from compos.cli.debian import DebianMirrors, debian_options
+from compos.cli.pkg.options import org_option
+from compos.cli.pkg.report import say_built
 from compos.cli.settings import Settings, global_options
 
 if TYPE_CHECKING:
-    from compos.image.model import Image
+    from compos.package.builders.request import BuildOptions
     from compos.package.outdated import Outdated
 
-__all__ = ["pkg"]
+__all__ = ["outdated"]
 
 OUTDATED = 100
 """Exit status when there is something newer, apart from errors: what `dnf check-update` ends
 with."""
 
 
-_org = click.option(
-    "--org",
-    envvar="LINUXKIT_PKG_ORG",
-    metavar="NAME",
-    help="Organisation to use instead of the packages' own [LINUXKIT_PKG_ORG].",
-)
-
-
-@click.group
-def pkg() -> None:
-    """Build images from packages (bricks)."""
-
-
-@pkg.command
-@click.argument("folders", nargs=-1, required=True, metavar="DIR...")
-@click.option(
-    "--platforms", metavar="LIST", help="Platforms to build for: linux/ARCH,... [this machine's]."
-)
-@_org
-@debian_options
-@click.option("--force", is_flag=True, help="Build even if the store already has the package.")
-@global_options
-def build(
-    folders: tuple[str, ...],
-    *,
-    settings: Settings,
-    debian: DebianMirrors,
-    platforms: str | None,
-    org: str | None,
-    force: bool,
-) -> None:
-    """Build the packages in DIR... into the store."""
-    from pathlib import Path
-
-    from compos.api.access import Access
-    from compos.image.names import RECIPE
-    from compos.image.platform import Platform
-    from compos.package.bricks import own_name
-    from compos.package.recipe import load_recipe
-    from compos.package.recipe_key import recipe_key
-    from compos.progress import notice
-
-    access = Access(debian.over(settings))
-    store = access.store
-    wanted = platforms.split(",") if platforms else [str(Platform.host())]
-    for folder in folders:
-        recipe = load_recipe(Path(folder), org=org)
-        if not recipe.arches:
-            notice(f"{recipe.name} is not built for any architecture")
-            continue
-        for platform in map(Platform.parse, wanted):
-            name = own_name(recipe)
-            entry = store.resolve(name)
-            key = entry.annotations.get(f"{RECIPE}.{platform.architecture}") if entry else None
-            if not force and key == recipe_key(recipe, platform.architecture):
-                notice(f"{name} {platform} is already in the store")
-                continue
-            _say_built(access.builder.build(recipe, platform, name))
-
-
-def _say_built(image: Image) -> None:
-    from compos.progress import notice
-
-    size = sum(layer.size for layer in image.layers)
-    notice(f"{image.name} {image.config.platform} {image.digest} {size / 1e6:.1f} MB")
-
-
-@pkg.command
+@click.command
 @click.argument("folders", nargs=-1, metavar="[DIR...]")
 @click.option("--security", is_flag=True, help="List only packages with security updates.")
 @click.option("--rebuild", is_flag=True, help="Rebuild the listed packages.")
 @click.option(
     "--json", "as_json", is_flag=True, help="Print JSON, including packages that are up to date."
 )
-@_org
+@org_option
+@builder_options
 @debian_options
 @global_options
 def outdated(
@@ -103,6 +40,7 @@ def outdated(
     *,
     settings: Settings,
     debian: DebianMirrors,
+    dockerfiles: BuildOptions | None,
     security: bool,
     rebuild: bool,
     as_json: bool,
@@ -117,14 +55,15 @@ def outdated(
     from pathlib import Path
 
     from compos.api.access import Access
+    from compos.package.naming import Naming
     from compos.package.outdated import bricks_of
     from compos.package.outdated import outdated as newer
     from compos.package.recipe import load_recipe, named
     from compos.progress import notice
 
-    access = Access(debian.over(settings))
+    access = Access(debian.over(settings), dockerfiles=dockerfiles)
     store, makes = access.store, access.builder
-    recipes = [load_recipe(Path(folder), org=org) for folder in folders]
+    recipes = [load_recipe(Path(folder), Naming(org=org)) for folder in folders]
     found = [
         newer(store, makes.indexes, brick)
         for brick in bricks_of(store, recipes if folders else None)
@@ -139,7 +78,7 @@ def outdated(
     if not rebuild:
         return OUTDATED if listed else 0
     for one in listed:
-        _say_built(makes.build(one.brick.recipe, one.brick.platform, one.brick.name))
+        say_built(makes.build(one.brick.recipe, one.brick.platform, one.brick.name))
     return 0
 
 
@@ -188,18 +127,3 @@ def _rows(one: Outdated, *, security: bool) -> Iterator[tuple[str, str, str, str
         )
         origin = f"{package.suite} (security)" if package.security else package.suite
         yield (*start, package.package, package.version, now or "-", origin or "no longer needed")
-
-
-@pkg.command("show-tag")
-@click.argument("folders", nargs=-1, required=True, metavar="DIR...")
-@click.option("--canonical", is_flag=True, help="Include the registry, as in the store.")
-@_org
-def show_tag(folders: tuple[str, ...], canonical: bool, org: str | None) -> None:
-    """Print the image name of each package."""
-    from pathlib import Path
-
-    from compos.package.recipe import load_recipe, named
-
-    for folder in folders:
-        recipe = load_recipe(Path(folder), org=org)
-        click.echo(named(recipe) if canonical else recipe.name)

@@ -1,0 +1,35 @@
+"""A system that is built to be booted at once, on this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from compos.api.build import BuildOptions, build
+from compos.api.options import ImageOptions, LoadOptions
+
+__all__ = ["build_to_run"]
+
+
+GO_NAMES = {"x86_64": "amd64", "aarch64": "arm64", "riscv64": "riscv64"}
+
+
+def build_to_run(
+    source: Path,
+    state: Path,
+    *,
+    architecture: str | None,
+    images: ImageOptions,
+    load: LoadOptions,
+) -> Path:
+    """Build `source` into the folder `state`, and return the prefix of its kernel and initrd.
+
+    `architecture` is QEMU's name or Go's. The initrd is not compressed: packing it takes longer
+    than reading it does once. Raises as `compos.build`.
+    """
+    if architecture:
+        load = load._replace(architecture=GO_NAMES.get(architecture, architecture))
+    # The guest's disks and metadata will lie there, too.
+    state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    options = BuildOptions(load, images, folder=state, compression="none", name=source.stem)
+    build([str(source)], options)
+    return state / source.stem

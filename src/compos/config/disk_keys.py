@@ -1,0 +1,166 @@
+"""The table of `disk`: a data partition that the machine makes, opens and mounts before the system
+starts; and what it stands for: a container that does so, first in `onboot`. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from compos.config import model
+from compos.config.check import Complaint, absolute_path
+from compos.config.kinds import Flag, ListOf, Number, Text, key, table
+from compos.config.model import Config, Disk, ImageEntry, Kernel, Settings
+from compos.config.quantities import octets
+
+__all__ = ["DISK", "with_data_partition"]
+
+IMAGE = "compos/data-partition:v1"
+NAME = "data-partition"
+FIRMWARE = (0, 1, 2, 3, 4, 5, 6, 7)
+"""The PCRs that firmware measures into (UAPI group, "Linux TPM PCR Registry")."""
+SECURE_BOOT = (7,)
+
+_OF_ENCRYPTION = ("pcrs", "strict", "pin", "recovery", "otherwise")
+
+
+def _mountpoint(text: str) -> Iterator[Complaint]:
+    if text.startswith("/"):
+        yield from absolute_path(text)
+    if not text.startswith("/var/") or not text.removeprefix("/var/").strip("/"):
+        yield Complaint(
+            "config-disk",
+            f"a data partition cannot be mounted at {text[:100]!r}",
+            "Choose a folder below /var; the rest of the root is read-only.",
+        )
+
+
+def _size(text: str) -> Iterator[Complaint]:
+    if not octets(text):
+        yield Complaint("config-disk", f"{text[:100]!r} is not a size", "Write a size: 10g.")
+
+
+def _device(text: str) -> Iterator[Complaint]:
+    if text.startswith("/"):
+        yield from absolute_path(text)
+    if not text.startswith("/dev/"):
+        yield Complaint(
+            "config-disk", f"{text[:100]!r} is not a device", "Write its path: /dev/vdb."
+        )
+
+
+def _pcrs(numbers: Sequence[int]) -> Iterator[Complaint]:
+    """Without PCR 7 (Secure Boot) or 4 (the boot programs), any system can make all others what
+    they must be."""
+    if not {4, 7} & set(numbers):
+        yield Complaint(
+            "config-disk",
+            "pcrs has neither 7 nor 4: any other system could imitate this one",
+            "Add 7.",
+        )
+
+
+def _encryption(given: Disk) -> Iterator[Complaint]:
+    """Keys that mean nothing without encryption, and those that contradict each other."""
+    for name in _OF_ENCRYPTION if given.encrypt == "none" else ():
+        if getattr(given, name):
+            yield Complaint(
+                "config-disk",
+                f"{name} has no effect on a partition that is not encrypted",
+                "Remove it, or write `encrypt: tpm`.",
+                name,
+            )
+    if given.strict and given.pcrs is not None:
+        yield Complaint(
+            "config-disk",
+            "strict says which PCRs count, and so does pcrs",
+            "Remove one of the two.",
+            "pcrs",
+        )
+    if given.recovery is False and given.otherwise == "ask":
+        yield Complaint(
+            "config-disk",
+            "there is no recovery key to ask for",
+            "Remove `recovery: false`, or write `otherwise: halt`.",
+            "otherwise",
+        )
+
+
+DISK = table(
+    model.Disk,
+    "A partition for data, which the machine makes behind the system's partitions when it starts "
+    "for the first time (docs/secure.md).",
+    key("mountpoint", Text(_mountpoint), "Folder below /var where it is mounted.", required=True),
+    key("filesystem", Text(choices=("ext4", "xfs", "btrfs")), "Its file system [ext4]."),
+    key("size", Text(_size), "Its size; without one it has the rest of the disk, and grows."),
+    key("device", Text(_device), "The disk [the one that the machine has booted from]."),
+    key(
+        "encrypt",
+        Text(choices=("none", "tpm")),
+        "tpm: LUKS2 with a key that only this machine's TPM 2.0 releases [none; tpm if the "
+        "system is secure, or if other keys of encryption are given].",
+    ),
+    key("pcrs", ListOf(Number(0, 15), _pcrs), "PCRs that the key is bound to by their values [7]."),
+    key("strict", Flag(), "Bind it to all that firmware measures, PCRs 0 to 7 [false]."),
+    key("pin", Flag(), "Ask for a PIN at each start [false]."),
+    key("recovery", Flag(), "Make a recovery key and show it once on the console [true]."),
+    key(
+        "otherwise",
+        Text(choices=("ask", "halt")),
+        "What happens if the TPM does not release the key: ask for the recovery key, or halt "
+        "[ask, or halt without a recovery key].",
+    ),
+    complaints=_encryption,
+)
+
+
+def with_data_partition(config: Config) -> Config:
+    """`config` with the container in place of the section."""
+    disk = config.disk
+    if disk is None:
+        return config
+    wanted = config.secure or any(getattr(disk, name) for name in _OF_ENCRYPTION)
+    if wanted and disk.encrypt is None:
+        disk = disk._replace(encrypt="tpm")
+    encrypted = disk.encrypt == "tpm"
+    entry = ImageEntry(
+        NAME,
+        IMAGE,
+        Settings(
+            command=("/usr/bin/data-partition", *_options(disk), disk.mountpoint),
+            unseal=encrypted or None,
+            on_failure="halt",
+        ),
+        disk.mark,
+    )
+    return config._replace(
+        kernel=_with_module(config.kernel, disk.filesystem or "ext4"),
+        disk=None,
+        onboot=(entry, *config.onboot),
+    )
+
+
+def _with_module(kernel: Kernel | None, name: str) -> Kernel | None:
+    """`kernel` with a driver that is loaded when the file system is mounted."""
+    if kernel is None or kernel.modules is None or name in kernel.modules:
+        return kernel
+    return kernel._replace(modules=(*kernel.modules, name))
+
+
+def _options(disk: Disk) -> Iterator[str]:
+    yield from ("-type", disk.filesystem or "ext4")
+    if disk.size:
+        yield from ("-size", str(octets(disk.size)))
+    if disk.device:
+        yield from ("-device", disk.device)
+    if disk.encrypt != "tpm":
+        return
+    pcrs = sorted(set(disk.pcrs or (FIRMWARE if disk.strict else SECURE_BOOT)))
+    yield from ("-encrypt", "-pcrs", "+".join(map(str, pcrs)))
+    if 5 in pcrs:
+        # The partition table is measured: once it is written, it stays.
+        yield "-fixed"
+    if disk.pin:
+        yield "-pin"
+    if disk.recovery is not False:
+        yield "-recovery"
+        if disk.otherwise != "halt":
+            yield "-ask"
