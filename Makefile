@@ -9,28 +9,60 @@ PROGRAM_SOURCES := $(wildcard bricks/*/src/*.[ch] bricks/*/src/*/*.[ch] src/comp
 DEMO_PACKAGES := qemu-system-x86
 TEST_PACKAGES := $(DEMO_PACKAGES) $(shell sed 's/\#.*//' tests/packages.txt)
 
-.PHONY: demo check test fuzz power-cuts packages lint format bench bench-formats bench-boot matrix docs dist lock clean
+.PHONY: demo check test fuzz power-cuts sealed-boots clouds policies graph-kills publish bricks linuxkit-examples packages lint format bench bench-formats bench-boot bench-remote-cache matrix docs dist lock clean
 
 demo: $(VENV)/ready   ## build examples/web.yml, boot it, fetch its page
 	@scripts/install-packages $(DEMO_PACKAGES)
 	@$(BIN)/python examples/demo.py
 
 check: $(VENV)/ready  ## lint, types and the tests that need no root, guest, mirror or much time
-	@$(BIN)/python -m pytest -q -n 2 --dist loadgroup --in-memory --without boot,network,root,slow
+	@$(BIN)/python -m pytest -q -n 4 --dist loadgroup --in-memory --without boot,network,root,slow
 
 test: $(VENV)/ready   ## lint, types, layering contract and all tests
 	@scripts/install-packages $(TEST_PACKAGES)
-	@CI=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
+	@CI=1 $(BIN)/python -m pytest -n 3 --dist loadgroup
 
 fuzz: $(VENV)/ready   ## the nightly run: random inputs, a thousand killed builds (an hour)
 	@scripts/install-packages $(TEST_PACKAGES)
 	@$(BIN)/python -m tests.fuzz --seconds 120 --keep build/findings
 	@COMPOS_TEST_KILLS=1000 $(BIN)/python -m pytest -q --hypothesis-profile default \
-	  $(shell grep -rl "^from hypothesis" tests --include 'test_*.py') tests/output/test_faults.py
+	  $(shell grep -rl "^from hypothesis" tests --include 'test_*.py') tests/output/test_faults.py tests/image/test_push_killed.py
 
-power-cuts: $(VENV)/ready ## cut the power of guests at 50 moments while they format, extend and encrypt disks (two hours)
+power-cuts: $(VENV)/ready ## cut the power of disks at every moment of a format, an extension, an encryption (a quarter of an hour)
 	@scripts/install-packages $(TEST_PACKAGES)
-	@COMPOS_POWER_CUTS=50 $(BIN)/python -m pytest -q tests/boot/test_disk_bricks.py -k power_cut
+	@CI=1 COMPOS_POWER_CUTS=1 $(BIN)/python -m pytest -q -n 2 --dist load -rP --in-memory \
+	  tests/boot/test_power_cuts.py tests/boot/test_disk_faults.py tests/boot/partition_cuts.py
+
+sealed-boots: $(VENV)/ready ## what opens a sealed data partition and what does not, a boot a case (a quarter of an hour)
+	@scripts/install-packages $(TEST_PACKAGES)
+	@CI=1 $(BIN)/python -m pytest -q -n 0 tests/boot/sealed_boots.py
+
+clouds: $(VENV)/ready ## push to emulators and real services of clouds, with every call failing in every way (a quarter of an hour)
+	@scripts/install-packages $(TEST_PACKAGES) python3-keystone python3-glance nodejs npm
+	@mkdir -p build/azurite && npm install --prefix build/azurite --no-audit --no-fund --loglevel=error azurite@3.37.0
+	@CI=1 COMPOS_CLOUDS=1 $(BIN)/python -m pytest -q -n 0 tests/cloud tests/cloud/glance_boots.py
+
+policies: $(VENV)/ready ## compare verdicts about policies with skopeo's, for tags and digests, signed and not (a minute)
+	@scripts/install-packages $(TEST_PACKAGES)
+	@CI=1 COMPOS_ALL_POLICIES=1 $(BIN)/python -m pytest -q -n 0 tests/trust/test_skopeo.py
+
+graph-kills: $(VENV)/ready ## kill processes that build, push and pull packages in one store, a hundred times (half an hour)
+	@scripts/install-packages $(TEST_PACKAGES)
+	@CI=1 COMPOS_TEST_GRAPH_KILLS=100 $(BIN)/python -m pytest -q -n 2 tests/package/graph/test_builds.py tests/package/graph/test_registry_kills.py
+
+bricks: $(VENV)/ready ## a table of all bricks: size, packages, security updates, test; writes docs/brick-table.md
+	@$(BIN)/python -m scripts.bricks
+
+publish: $(VENV)/ready ## push all bricks for all architectures: REGISTRY=HOST/PATH [KEY=private key in PEM]
+	@test -n "$(REGISTRY)" || { echo "usage: make publish REGISTRY=HOST[:PORT]/PATH [KEY=FILE]" >&2; exit 2; }
+	@$(BIN)/python hatch_build.py amd64 arm64 riscv64 >/dev/null
+	@$(BIN)/compos pkg outdated --rebuild $(dir $(wildcard bricks/*/build.yml))
+	@$(BIN)/compos pkg push --registry $(REGISTRY) $(if $(KEY),--sign-key $(KEY)) $(dir $(wildcard bricks/*/build.yml))
+
+linuxkit-examples: $(VENV)/ready ## build and boot the examples of a checkout of LinuxKit, and write docs/linuxkit-examples.md: LINUXKIT=FOLDER (half an hour)
+	@test -d "$(LINUXKIT)/examples" || { echo "usage: make linuxkit-examples LINUXKIT=FOLDER" >&2; exit 2; }
+	@scripts/install-packages $(DEMO_PACKAGES)
+	@$(BIN)/python -m scripts.linuxkit_examples $(LINUXKIT)
 
 packages:             ## install the Debian packages that tests use
 	@scripts/install-packages $(TEST_PACKAGES)
@@ -51,13 +83,18 @@ bench-formats: $(VENV)/ready ## measure the writers of file systems and disks ag
 	@scripts/install-packages $(TEST_PACKAGES)
 	@mkdir -p build && $(BIN)/python bench/formats.py
 
+bench-remote-cache: $(VENV)/ready ## measure what a remote cache saves (a quarter of an hour)
+	@mkdir -p build && $(BIN)/python bench/remote_cache.py
+
 bench-boot: $(VENV)/ready ## measure from power-on to the first page (five minutes)
 	@scripts/install-packages $(DEMO_PACKAGES)
 	@$(BIN)/python bench/boot.py
 
-matrix: $(VENV)/ready ## boot every format on every firmware and medium, and write docs/boot-matrix.md (a quarter of an hour)
-	@scripts/install-packages $(TEST_PACKAGES)
+matrix: $(VENV)/ready ## boot every format on every firmware and medium, and write docs/boot-matrix.md; the main examples on arm64, UEFI HTTP boot, libvirt (half an hour)
+	@scripts/install-packages $(TEST_PACKAGES) qemu-system-misc opensbi libvirt-daemon-driver-qemu
 	@$(BIN)/python docs/boot_matrix.py
+	@$(BIN)/python -m pytest -q tests/boot/examples_arm64.py tests/boot/kernel_packages.py tests/boot/netboot_uefi.py \
+	  tests/boot/libvirt_guest.py
 
 docs: $(DOCS_VENV)/ready ## the documentation as a site: build/site/index.html
 	@$(DOCS_VENV)/bin/python -m scripts.documentation

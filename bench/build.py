@@ -281,7 +281,7 @@ def _cold(bench: Bench, host: str, compression: str) -> Row:
             )
         )
         shutil.rmtree(bench.folder / "cold", ignore_errors=True)
-        mirror = ("--cache", str(bench.folder / "cold"), "--mirror", f"compos=http://{host}")
+        mirror = ("--cache", str(bench.folder / "cold"), "--bricks", f"{host}/compos")
         seconds, used = bench.build(WEB, *mirror, "--compress", compression, "--force")
         own.append(seconds)
         peak = max(peak, used)
@@ -364,7 +364,7 @@ HEAD = """\
 Written by `make bench` (`bench/build.py`). {cpus} CPUs ({machine}), Python {python}, {system}.
 Compare the ratios, because the machine is not idle. Each case alternates with its yardstick; ratios
 are medians, and "spread" is the lowest and highest of all rounds. The web example is
-`examples/web.yml` with all kernel modules: eleven images, 280 MB. MiB is the peak memory of the
+`examples/web.yml` with all kernel modules: eleven images, 258 MB. MiB is the peak memory of the
 process, MB the size of the outputs.
 
 For comparison, LinuxKit's own tool on the web example, on another machine: nothing changed 3.86 s

@@ -17,22 +17,22 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from tests.boot.matrix import ROWS, Row, boot, build  # noqa: E402  the tests are not installed
+from tests.boot.matrix import ROWS, WEB, Row, boot, build  # noqa: E402  the tests are not installed
 
 HEAD = """\
 # What boots where
 
 The time from power-on until nginx, in a container, answers over HTTP, for every bootable format
 under each firmware and on each medium that it supports. Measured in QEMU without hardware
-acceleration. Written by `make matrix`; each row is also a test
+acceleration. Written by `make matrix`; each row but those of the example `web` is also a test
 (`tests/boot/test_matrix.py`).
 
-Machine: {machine}; {qemu}. The system: kernel, init, runc, containerd, dhcpcd, nginx. The column
-"root" shows where the root file system is: `initrd` is unpacked into memory, all others stay on the
-medium.
+Machine: {machine}; {qemu}. The system: kernel, init, runc, containerd, dhcpcd, nginx; or the
+example that is named. The column "root" shows where the root file system is: `initrd` is unpacked
+into memory, all others stay on the medium.
 
-| format | firmware | medium | root | architecture | first page |
-|---|---|---|---|---|---|
+| format | firmware | medium | root | system, kernel | architecture | first page |
+|---|---|---|---|---|---|---|
 """
 
 
@@ -47,8 +47,8 @@ def told(row: Row) -> str:
             print(error)
             result = "**fails**"
     line = (
-        f"| `{row.format}` | {row.firmware} | {row.medium} | {row.root} | {row.architecture} | "
-        f"{result} |"
+        f"| `{row.format}` | {row.firmware} | {row.medium} | {row.root} | "
+        f"{row.example or 'small'}, `{row.kernel}` | {row.architecture} | {result} |"
     )
     print(line, flush=True)
     return line
@@ -61,7 +61,7 @@ def main() -> None:
     )
     qemu = version.stdout.splitlines()[0].partition("(")[0].strip()
     head = HEAD.format(machine=f"{os.cpu_count()} CPUs, {platform.machine()}", qemu=qemu)
-    lines = [told(row) for row in ROWS]
+    lines = [told(row) for row in (*ROWS, *WEB)]
     (ROOT / "docs" / "boot-matrix.md").write_text(head + "\n".join(lines) + "\n")
 
 

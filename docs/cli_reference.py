@@ -18,10 +18,10 @@ This page is generated from the commands by `docs/cli_reference.py`. `compos VER
 same text. Brackets show the default, or the environment variables that provide it.
 
 Global flags can be given before or after the verb. Flags take precedence over environment
-variables, and variables over defaults. Results are written to standard output, everything else to
-standard error. The exit status is 0 on success, 1 for any error (including usage errors, as
-LinuxKit does), and 130 when interrupted. Each error is reported once, with a stable id. LinuxKit's
-`$HOME/.moby/linuxkit/config.yml` is not read.
+variables, variables over the [settings file](settings.md), and this over defaults. Results are
+written to standard output, everything else to standard error. The exit status is 0 on success, 1
+for any error (including usage errors, as LinuxKit does), and 130 when interrupted. Each error is
+reported once, with a stable id. LinuxKit's `$HOME/.moby/linuxkit/config.yml` is not read.
 
 | verbosity | output |
 |---|---|
@@ -61,13 +61,17 @@ def _sections(command: click.Command, context: click.Context) -> Iterator[str]:
     usage = " ".join([context.command_path, *pieces])
     yield f"\n## {context.command_path}\n\n    {usage}\n\n{_paragraphs(command.help or '')}\n"
     own = [
-        one for one in command.params if isinstance(one, click.Option) and one.name not in shared
+        one
+        for one in command.params
+        if isinstance(one, click.Option) and not one.hidden and one.name not in shared
     ]
     if own:
         yield "\n" + _table(own)
     if isinstance(command, click.Group):
-        for name in sorted(command.commands):
-            inner = command.commands[name]
+        for name in sorted(command.list_commands(context)):
+            inner = command.get_command(context, name)
+            if inner is None:
+                continue
             yield from _sections(inner, click.Context(inner, info_name=name, parent=context))
 
 

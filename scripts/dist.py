@@ -2,7 +2,8 @@
 
     compos_linux-VERSION.tar.gz           the source distribution
     compos_linux-VERSION-py3-none-any.whl the wheel, with init for all architectures
-    compos.pyz                            one file for Linux machines with Python 3.11 to 3.14
+    compos.pyz                            one file for Linux machines with Python 3.11 to 3.14, with
+                                          what signs and verifies
     SHA256SUMS
 
 Each is made twice, in two folders and with empty compiler caches, and must have the same bytes.
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -29,6 +31,9 @@ __all__ = ["main"]
 
 DIST = ROOT / "dist"
 RUNTIME = ROOT / "requirements.lock"
+DEVELOPMENT = ROOT / "requirements-dev.lock"
+SIGNATURES = ("cffi", "cryptography", "pycparser", "rfc3161-client")
+"""The extra `signatures`, with what it needs."""
 PYTHONS = ("11", "12", "13", "14")
 MACHINES = ("x86_64", "aarch64")
 """Machines for which all of compos's native dependencies have wheels; there are none for riscv64,
@@ -114,8 +119,8 @@ def one_file(folder: Path, wheel: Path, environment: Mapping[str, str]) -> Path:
     it unpacks once below the user's cache what fits where it runs."""
     name, version = wheel.name.split("-")[:2]
     requirements = folder / "requirements.txt"
-    own = f"{name.replace('_', '-')}=={version} --hash=sha256:{digest(wheel)}\n"
-    requirements.write_text(RUNTIME.read_text() + own)
+    own = f"{name.replace('_', '-')}[signatures]=={version} --hash=sha256:{digest(wheel)}\n"
+    requirements.write_text(RUNTIME.read_text() + signature_pins() + own)
     platforms = [
         f"--platform=manylinux2014_{machine}-cp-3.{python}.0-cp3{python}"
         for machine in MACHINES
@@ -133,6 +138,13 @@ def one_file(folder: Path, wheel: Path, environment: Mapping[str, str]) -> Path:
     return program
 
 
+def signature_pins() -> str:
+    """What the extra `signatures` needs, as the developers' lock has it: a person with one file has
+    no pip to install it with."""
+    entries = re.split(r"(?m)^(?=[a-z])", DEVELOPMENT.read_text())
+    return "".join(entry for entry in entries if entry.split("==")[0] in SIGNATURES)
+
+
 def check(source: Path, wheel: Path, program: Path) -> None:
     """Each builds examples/web.yml with nothing of this checkout and an empty home."""
     for made in (source, wheel, program):
@@ -147,6 +159,7 @@ def check(source: Path, wheel: Path, program: Path) -> None:
             if made == program:
                 command = [sys.executable, str(made)]
                 run(*command, "--version", environment=environment)
+                run(*command, "keys", "new", "keys", cwd=folder, environment=environment)
                 demo = [sys.executable, str(tree / "examples" / "demo.py"), *command]
                 run(*demo, environment=environment)
             else:
@@ -166,7 +179,7 @@ def installed(made: Path, folder: Path, environment: Mapping[str, str]) -> str:
     pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "-q"]
     run(*pip, "--require-hashes", "-r", str(RUNTIME), environment=environment)
     if made.suffix != ".whl":
-        locked = ["--require-hashes", "-r", str(ROOT / "requirements-dev.lock")]
+        locked = ["--require-hashes", "-r", str(DEVELOPMENT)]
         run(*pip, *locked, environment=environment)  # hatchling and zig
     run(*pip, "--no-deps", "--no-build-isolation", str(made), environment=environment)
     return str(folder / "bin" / "compos")

@@ -12,18 +12,39 @@ import gc
 import os
 import shutil
 import signal
+import sys
 import tempfile
 from collections.abc import Generator, Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
+from _pytest.assertion import util as assertion
+from hypothesis import HealthCheck, settings
 
 from tests.machine import leave_out, mount_privately
+
+# No example fails because the machine is busy. Hypothesis's own profile for CI, which fixes the
+# seeds, has the same.
+settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+if settings.get_current_profile_name() == "default":
+    settings.load_profile("default")
+
+# Each worker and each program that a test starts would compile every module again.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+# What the user has set for builds says nothing about tests.
+os.environ["COMPOS_SETTINGS"] = ""
 
 TESTS = Path(__file__).resolve().parent
 FOLDERS = {"boot": "boot", "fuzz": "slow"}
 """Folders all of whose tests have a marker."""
+
+SHARED_WITH_OTHERS = frozenset(("boot", "network"))
+"""Tests with a guest, an engine or the mirror, which run once more where they fail: their programs
+have races of their own, and a machine of a CI is busy. The summary names each as RERUN."""
 
 REASONS = {
     "boot": "boots a guest",
@@ -33,19 +54,34 @@ REASONS = {
 }
 TOOLS = frozenset(
     (
-        "buildah",
+        *("addpart", "blkid", "btrfs", "buildah", "cryptsetup"),
         *("busybox", "bzip2", "chattr", "clang-format", "containerd", "cpio", "ctr", "curl"),
-        *("debugfs", "depmod", "docker-registry", "dpkg", "dpkg-deb", "dump.erofs"),
-        *("dumpimage", "e2fsck", "fsck.erofs", "fsck.fat", "gcc", "git", "gzip", "isoinfo", "lz4"),
+        *(
+            "debugfs",
+            "depmod",
+            "docker",
+            "docker-registry",
+            "dockerd",
+            "dpkg",
+            "dpkg-deb",
+            "dump.erofs",
+        ),
+        *("dot", "dumpimage", "e2fsck", "fsck.erofs", "fsck.fat", "gcc", "git", "gzip", "isoinfo"),
+        *("iucode_tool", "lz4", "rpm2cpio", "rpmbuild"),
         *("lzop", "mcopy", "mdir", "mke2fs", "mkfs.erofs", "mkfs.ext4", "mkfs.vfat", "mkimage"),
-        *("mksquashfs", "modprobe", "mtype", "objcopy", "objdump", "openssl", "qemu-img"),
+        *("mkfs.btrfs", "mkfs.xfs", "mksquashfs", "modprobe", "mtype", "objcopy", "objdump"),
+        *("openssl", "pkcs11-tool", "qemu-img", "softhsm2-util"),
         *("qemu-system-aarch64", "qemu-system-x86_64", "readelf", "runc", "sbsign"),
-        *("sbverify", "sfdisk", "sgdisk", "skopeo", "ssh", "ssh-keygen", "strace", "tar"),
-        *("unsquashfs", "unxz", "xorriso", "xz", "zstd"),
+        *("sbverify", "sfdisk", "sgdisk", "skopeo", "ssh", "ssh-keygen", "strace", "swtpm"),
+        *("sig-list-to-certs", "systemd-dissect", "systemd-id128", "veritysetup"),
+        *("tar", "unsquashfs", "unxz", "vmware-rpctool", "xfs_repair", "xorriso", "xz", "zstd"),
     )
 )
 """Programs of `tests/packages.txt`."""
 
+
+MAX_COMPARED = 64 << 10
+"""Bytes that pytest may describe where two values differ; it takes hours for those of an image."""
 
 MEMORY = Path("/dev/shm")
 MIN_MEMORY = 2 << 30
@@ -74,6 +110,14 @@ def pytest_configure(config: pytest.Config) -> None:
         # For pytest's own folders and for those of programs that tests start.
         os.environ["TMPDIR"] = os.environ["PYTEST_DEBUG_TEMPROOT"] = str(MEMORY)
         tempfile.tempdir = None
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _folder_of_guests() -> Iterator[None]:
+    """Guests of tests are not the user's. The path is short, because sockets lie in it."""
+    with tempfile.TemporaryDirectory(prefix="compos-", ignore_cleanup_errors=True) as folder:
+        os.environ["COMPOS_RUNTIME"] = folder
+        yield
 
 
 def _has_room(folder: Path) -> bool:
@@ -112,8 +156,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         folder = item.path.relative_to(TESTS).parts[0]
         if folder in FOLDERS:
             item.add_marker(FOLDERS[folder])
-        for tier in sorted(without):
-            if item.get_closest_marker(tier):
+        if not SHARED_WITH_OTHERS.isdisjoint(mark.name for mark in item.iter_markers()):
+            item.add_marker(pytest.mark.flaky(reruns=1))
+        if without:
+            for tier in sorted(without.intersection(mark.name for mark in item.iter_markers())):
                 item.add_marker(pytest.mark.skip(f"{tier}: {REASONS[tier]} (--without {tier})"))
 
 
@@ -141,6 +187,39 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Root cannot be had otherwise: without it, its tests are left out."""
     if item.get_closest_marker("root") and os.geteuid() != 0:
         leave_out("root: needs root")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Generator[None]:
+    """Where long bytes differ, say at which offset, and no more."""
+    describe = assertion._reprcompare
+
+    def compare(op: str, left: object, right: object) -> str | None:
+        if (
+            op == "=="
+            and isinstance(left, bytes)
+            and isinstance(right, bytes)
+            and max(len(left), len(right)) > MAX_COMPARED
+        ):
+            return difference(left, right)
+        return describe(op, left, right) if describe else None
+
+    assertion._reprcompare = compare
+    return (yield)
+
+
+def difference(left: bytes, right: bytes) -> str:
+    """Where two values that are not equal begin to differ."""
+    step = 1 << 16
+    for start in count(0, step):
+        ours, theirs = left[start : start + step], right[start : start + step]
+        if ours != theirs:
+            at = next(i for i in count() if ours[i : i + 1] != theirs[i : i + 1])
+            break
+    return (
+        f"{len(left)} and {len(right)} bytes differ from offset {start + at} on: "
+        f"{ours[at : at + 16]!r} == {theirs[at : at + 16]!r}"
+    )
 
 
 @pytest.hookimpl(wrapper=True)

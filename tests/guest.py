@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import socket
 import subprocess
 import sys
 import time
@@ -11,15 +10,12 @@ import urllib.request
 from pathlib import Path
 from types import TracebackType
 
+from compos.testing.booted import free_port
+from compos.testing.console import Console
+
+__all__ = ["COMPOS", "Guest", "fetch", "free_port"]
+
 COMPOS = [sys.executable, "-m", "compos"]
-
-
-def free_port() -> int:
-    """A port on loopback that nobody listens on just now."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 class Guest:
@@ -29,9 +25,11 @@ class Guest:
     Relative paths are relative to `folder`.
     """
 
-    def __init__(self, prefix: Path, *options: str, log: Path, folder: Path | None = None) -> None:
+    def __init__(
+        self, prefix: Path | str, *options: str, log: Path, folder: Path | None = None
+    ) -> None:
         self.log = log
-        self._seen = 0
+        self._console = Console(log, lambda: self.process.poll() is None)
         command = [
             *COMPOS,
             "run",
@@ -81,22 +79,13 @@ class Guest:
 
     def expect(self, pattern: str, timeout: float = 120) -> re.Match[str]:
         """Wait until the console shows `pattern` behind what was expected before."""
-        deadline = time.monotonic() + timeout
-        while True:
-            text = self.text()
-            if match := re.compile(pattern).search(text, self._seen):
-                self._seen = match.end()
-                return match
-            ended = self.process.poll() is not None
-            assert not ended, f"the guest ended before it showed {pattern!r}:\n{text[-3000:]}"
-            assert time.monotonic() < deadline, f"no {pattern!r} on the console:\n{text[-3000:]}"
-            time.sleep(0.1)
+        return self._console.expect(pattern, timeout)
 
     def prompt(self, timeout: float = 120) -> None:
         """Wait for the shell. What is typed while getty sets the terminal up is lost, so ask until
         it answers."""
         deadline = time.monotonic() + timeout
-        while not re.compile(r"shell is \$-").search(self.text(), self._seen):
+        while not self._console.find(r"shell is \$-"):
             assert time.monotonic() < deadline, f"no shell on the console:\n{self.text()[-3000:]}"
             self.type("echo shell is '$'-\n")
             time.sleep(1)
@@ -116,7 +105,7 @@ class Guest:
 
     def text(self) -> str:
         """Everything that the console has shown so far."""
-        return self.log.read_text(errors="replace")
+        return self._console.text
 
 
 def fetch(port: int, seconds: float = 120, path: str = "/") -> str:

@@ -21,7 +21,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
-from typing import Literal
+from typing import Literal, Self
 from urllib.parse import parse_qs, urlsplit
 
 from compos.image.digest import digest_of
@@ -70,7 +70,9 @@ class Request:
     headers: dict[str, str]
 
 
-class _Server(ThreadingHTTPServer):
+class Server(ThreadingHTTPServer):
+    """A server on loopback whose connections can be ended."""
+
     daemon_threads = True
 
     def __init__(self, handler: type[BaseHTTPRequestHandler]) -> None:
@@ -92,7 +94,41 @@ class _Server(ThreadingHTTPServer):
         """Connections that clients break off are no news."""
 
 
-class FakeRegistry:
+class Served:
+    """Something that a handler serves on loopback, as long as it is a context."""
+
+    def __init__(self, handler: type[BaseHTTPRequestHandler]) -> None:
+        self._server = Server(handler)
+        self._thread = threading.Thread(
+            target=lambda: self._server.serve_forever(0.02), daemon=True
+        )
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        # Or a later server on the same port would be talked to through them.
+        self._server.hang_up()
+        self._thread.join()
+
+    @property
+    def port(self) -> int:
+        return int(self._server.server_address[1])
+
+    @property
+    def host(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+
+class FakeRegistry(Served):
     """Serves `documents` (manifests and indexes by repository and tag or digest) and `blobs` (by
     digest).
 
@@ -114,39 +150,13 @@ class FakeRegistry:
         """Status and `Location` of the next answers to those who ask for a token."""
         self._faults: list[Fault] = []
         self._lock = threading.Lock()
-        self._server = _Server(_handler(self))
-        self._thread = threading.Thread(
-            target=lambda: self._server.serve_forever(0.02), daemon=True
-        )
-
-    def __enter__(self) -> FakeRegistry:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._server.hang_up()
-        self._thread.join()
+        super().__init__(_handler(self))
 
     def wrap(self, context: ssl.SSLContext) -> None:
         """Speak TLS from now on."""
         self._server.socket = context.wrap_socket(
             self._server.socket, server_side=True, do_handshake_on_connect=False
         )
-
-    @property
-    def port(self) -> int:
-        return int(self._server.server_address[1])
-
-    @property
-    def host(self) -> str:
-        return f"127.0.0.1:{self.port}"
 
     @property
     def url(self) -> str:
@@ -203,6 +213,8 @@ class FakeRegistry:
 def _handler(registry: FakeRegistry) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        # Headers and body are two packets: the second would wait for the client's delayed ACK.
+        disable_nagle_algorithm = True
 
         def log_message(self, format: str, *args: object) -> None:
             pass

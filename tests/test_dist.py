@@ -10,13 +10,14 @@ import subprocess
 import sys
 import tarfile
 import tomllib
+from importlib.metadata import requires
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from scripts.dist import commit_time, source_distribution
+from scripts.dist import SIGNATURES, commit_time, signature_pins, source_distribution
 from scripts.version import ROOT, described, version
 
 LOCKS = ("requirements.lock", "requirements-dev.lock", "requirements-docs.lock")
@@ -112,6 +113,22 @@ def test_each_pin_has_hashes_and_no_index_is_named(lock: str) -> None:
     for line, hashes in pinned(lock).items():
         assert re.match(r"[a-z0-9-]+==[0-9]", line)
         assert hashes, line
+
+
+def test_the_one_file_has_what_signatures_need() -> None:
+    """The extra, and what that needs in turn, as the packages themselves say."""
+    extra = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = [Requirement(text) for text in extra["optional-dependencies"]["signatures"]]
+    needed = set()
+    while wanted:
+        one = wanted.pop()
+        if one.name not in needed and (one.marker is None or one.marker.evaluate({"extra": ""})):
+            needed.add(one.name)
+            wanted += [Requirement(text) for text in requires(one.name) or ()]
+    assert set(SIGNATURES) == needed - {line.split("==")[0] for line in pinned("requirements.lock")}
+    names = re.findall(r"(?m)^([a-z0-9-]+)==", signature_pins())
+    assert tuple(names) == SIGNATURES
+    assert signature_pins().count("--hash=sha256:") > 50, "for each Python and machine"
 
 
 def test_the_locks_have_what_the_project_asks_for() -> None:

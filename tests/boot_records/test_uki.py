@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from pathlib import Path
 
 import pytest
@@ -10,11 +9,11 @@ import pytest
 from compos.boot.uki import Uki, pe_machine, unified_kernel_image
 from compos.errors import OutputError
 from compos.tree.node import Piece
+from tests.boot_records.stub import ADDED, KERNEL, PE, stub
 from tests.records import fields, whole
 
-PE = 64
 OPTIONAL = PE + 24
-TABLE = OPTIONAL + 112
+TABLE = OPTIONAL + 112 + 128
 
 COFF = {
     "Signature": (0, "4s"), "Machine": (4, "H"), "NumberOfSections": (6, "H"),
@@ -34,21 +33,6 @@ SECTION = {
     "NumberOfLinenumbers": (34, "H"), "Characteristics": (36, "I"),
 }  # fmt: skip
 """Section Table."""
-
-KERNEL = bytes(range(256)) * 40
-ADDED: list[tuple[str, list[Piece]]] = [(".cmdline", [b"quiet"]), (".linux", [KERNEL])]
-
-
-def stub(*, headers: int = 0x200) -> bytes:
-    """One section at address 0x2000, in the file behind the headers."""
-    coff = struct.pack("<4sHHIIIHH", b"PE\0\0", 0xAA64, 1, 7, 0, 0, 112, 0x22)
-    optional = bytearray(112)
-    struct.pack_into("<H", optional, 0, 0x20B)
-    struct.pack_into("<II", optional, 32, 0x1000, 0x200)
-    struct.pack_into("<III", optional, 56, 0x3000, headers, 0xDEAD)
-    text = struct.pack("<8sIIIIIIHHI", b".text", 6, 0x2000, 0x200, headers, 0, 0, 0, 0, 0x60000020)
-    head = b"MZ".ljust(60, b"\0") + struct.pack("<I", PE) + coff + optional + text
-    return head.ljust(headers, b"\0") + b"\x90" * 0x200
 
 
 def built(store: Path, sections: list[tuple[str, list[Piece]]] = ADDED) -> tuple[Uki, bytes]:
@@ -75,7 +59,7 @@ def test_headers(tmp_path: Path) -> None:
     assert data[:2] == b"MZ"
     assert fields(data[PE:], "<", COFF) == {
         "Signature": b"PE\0\0", "Machine": 0xAA64, "NumberOfSections": 3, "TimeDateStamp": 7,
-        "PointerToSymbolTable": 0, "NumberOfSymbols": 0, "SizeOfOptionalHeader": 112,
+        "PointerToSymbolTable": 0, "NumberOfSymbols": 0, "SizeOfOptionalHeader": 240,
         "Characteristics": 0x22,
     }  # fmt: skip
     # The image ends behind .linux: 0x4000 + 0x2800, in whole pages.
@@ -87,9 +71,10 @@ def test_headers(tmp_path: Path) -> None:
 
 def test_sections_stand_at_pages_of_file_and_memory(tmp_path: Path) -> None:
     uki, data = built(tmp_path)
-    own = added(b".text", 6, 0x2000, 0x200, 0x200) | {"Characteristics": 0x60000020}
+    # Each is stored up to the next one: nobody has to decide what is signed of a gap.
+    own = added(b".text", 6, 0x2000, 0xE00, 0x200) | {"Characteristics": 0x60000020}
     assert section(data, 0) == own
-    assert section(data, 1) == added(b".cmdline", 5, 0x3000, 0x200, 0x1000)
+    assert section(data, 1) == added(b".cmdline", 5, 0x3000, 0x1000, 0x1000)
     assert section(data, 2) == added(b".linux", 0x2800, 0x4000, 0x2800, 0x2000)
     assert uki.starts == {".cmdline": 0x1000, ".linux": 0x2000}
     assert data[0x200:0x400] == b"\x90" * 0x200
@@ -100,7 +85,7 @@ def test_sections_stand_at_pages_of_file_and_memory(tmp_path: Path) -> None:
 def test_headers_that_grow_move_what_stands_behind_them(tmp_path: Path) -> None:
     many: list[tuple[str, list[Piece]]] = [(f".s{number}", [b"x"]) for number in range(12)]
     _, data = built(tmp_path, many)
-    # 200 bytes, then 13 sections of 40: more than 512.
+    # 328 bytes, then 13 sections of 40: more than 512.
     assert fields(data[OPTIONAL:], "<", WINDOWS)["SizeOfHeaders"] == 0x400
     assert section(data, 0)["PointerToRawData"] == 0x400
     assert data[0x400:0x600] == b"\x90" * 0x200

@@ -97,7 +97,6 @@ class Lab:
     names: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.published = Store(self.folder / "published")
         self.image("kernel", [KERNEL])
         self.image(
             "init",
@@ -120,6 +119,8 @@ class Lab:
         # A tag of its own: the build's store keeps what it has under a name.
         self.count += 1
         tag = f"{name}:{self.count}"
+        # A store of its own, too: an index of all images would be written for each.
+        self.published = Store(self.folder / "published" / str(self.count))
         make_image(self.published, tag, layers, settings, compression=compression)
         self.names[name] = self.registry.load(
             self.published, f"docker.io/library/{tag}", name, str(self.count)

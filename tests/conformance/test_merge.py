@@ -10,6 +10,9 @@ import pytest
 from tests.conformance.cases import ABSENT, Case, build_cases, found
 from tests.conformance.lab import Built, Lab
 
+# All cases are one build: on one worker, it is made once.
+pytestmark = pytest.mark.xdist_group("conformance-merge")
+
 
 class Setting(NamedTuple):
     """A key with a value in YAML and one in the label, what each becomes at `where`, and what

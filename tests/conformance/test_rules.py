@@ -11,8 +11,9 @@ SECTIONS = (
     + [f"2.{n}" for n in range(1, 6)]
     + [f"3.{n}" for n in range(1, 11)]
     + ["4.1", "4.2"]
+    + [f"cli-{n}" for n in ("2.3", "2.5", "2.6", "2.7", "2.9", "2.10", "2.11", "2.13", "3.6")]
 )
-QUIRKS = [f"M{n}" for n in range(1, 14)] + [f"N{n}" for n in range(1, 27)]
+QUIRKS = [f"M{n}" for n in range(1, 14)] + [f"N{n}" for n in range(1, 40)]
 ELSEWHERE = {"N8": "docs/plan-format.md: a read-only volume is mounted so by init"}
 
 

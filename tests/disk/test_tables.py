@@ -6,12 +6,13 @@ import struct
 import zlib
 from uuid import UUID
 
-from compos.disk.gpt import ESP, LINUX, GptPartition, guid_partition_table
+from compos.disk.gpt import ESP, GptPartition, guid_partition_table
 from compos.disk.mbr import MbrPartition, master_boot_record
 from tests.records import fields
 
 SECTORS = 100_000
 DISK, FIRST, SECOND = (UUID(int=number << 96 | number) for number in (1, 2, 3))
+LINUX = UUID("0fc63daf-8483-4772-8e79-3d69d8477de4")
 
 HEADER = {
     "Signature": (0, "8s"), "Revision": (8, "I"), "HeaderSize": (12, "I"), "HeaderCRC32": (16, "I"),

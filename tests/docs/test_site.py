@@ -15,6 +15,9 @@ import pytest
 
 from scripts.documentation import NAVIGATION, ROOT, SITE, linked, site_page
 
+# The site is built once, in a folder of the checkout.
+pytestmark = pytest.mark.xdist_group("site")
+
 LOADED = {
     "audio": "src",
     "iframe": "src",

@@ -72,7 +72,7 @@ def test_one_stream_of_parts(tmp_path: Path, program: str) -> None:
     assert one.decompress(made) == whole
     assert one.eof
     assert not one.unused_data, "one member, as kernels want it"
-    assert len(made) < len(gzip.compress(whole, 6)) * 1.02
+    assert len(made) < len(gzip.compress(whole, 6)) * 1.1
 
 
 def test_keys_say_which_program_it_was(program: str) -> None:

@@ -7,7 +7,14 @@ import stat
 
 import pytest
 
-from compos.filesystem.inodes import PREFIXES, Inode, inode_table, new_device, split_name, st_mode
+from compos.filesystem.inodes import (
+    PREFIXES,
+    Inodes,
+    new_device,
+    repeated_contents,
+    split_name,
+    st_mode,
+)
 from compos.tree.node import DIRECTORY, FIFO, FILE, Node, directory, file
 
 
@@ -19,16 +26,44 @@ def test_links_of_a_file_share_an_inode() -> None:
         ("a/x", shared),
         ("y", shared),
     ]
-    root, folder, alone, link = inode_table(entries, Inode)
-    assert [inode.path for inode in (root, folder, alone, link)] == ["", "a", "a-b", "a/x"]
-    assert (root.links, folder.links, alone.links, link.links) == (3, 2, 1, 2)
-    assert root.children == [(b"a", folder), (b"a-b", alone), (b"y", link)]
-    assert (root.parent, folder.parent, link.parent) == (None, root, folder)
+    inodes = Inodes(entries)
+    assert [path for path, _ in inodes] == ["", "a", "a-b", "a/x"]
+    assert [*inodes] == [inodes[number] for number in range(len(inodes))]
+    assert [*inodes.links] == [3, 2, 1, 2]
+    assert inodes.children(0) == [(b"a", 1), (b"a-b", 2), (b"y", 3)]
+    assert inodes.children(1) == [(b"x", 3)]
+    assert [*inodes.parents] == [0, 0, 0, 1]
+    assert [inodes.kind(number) for number in range(4)] == ["d", "d", "f", "f"]
 
 
 def test_the_root_may_be_named() -> None:
-    (root,) = inode_table([("", Node(DIRECTORY, 0o1777, 5, 6))], Inode)
-    assert (root.node.mode, root.node.uid, root.links) == (0o1777, 5, 2)
+    inodes = Inodes([("", Node(DIRECTORY, 0o1777, 5, 6))])
+    assert ([*inodes], [*inodes.links]) == ([("", Node(DIRECTORY, 0o1777, 5, 6))], [2])
+
+
+def test_what_comes_first_stands_for_the_entries_at_its_path() -> None:
+    entries = [("a", file(b"", 0o600, 0)), ("z", directory(0o755, 0)), ("z/b", directory(0o755, 0))]
+    inodes = Inodes(entries, [("z", directory(0o700, 5))])
+    assert [(path, node.mode) for path, node in inodes][1:] == [
+        ("z", 0o700),
+        ("a", 0o600),
+        ("z/b", 0o755),
+    ]
+    assert inodes.children(0) == [(b"a", 2), (b"z", 1)]
+    assert inodes.children(1) == [(b"b", 3)]
+    assert [*inodes] == [inodes[number] for number in range(len(inodes))]
+
+
+def test_names_are_sorted_as_bytes() -> None:
+    inodes = Inodes([(name, file(b"", 0o600, 0)) for name in sorted(["\udcff", "é", "\U0001f600"])])
+    names = [name for name, _ in inodes.children(0)]
+    assert names == sorted(names)
+    assert len(names) == 3
+
+
+def test_repeated_contents_are_those_of_several() -> None:
+    nodes = [file(data, 0o644, 0) for data in (b"a", b"b", b"a", b"c", b"", b"")]
+    assert repeated_contents(nodes) == {hash((b"a",)), hash(())}
 
 
 @pytest.mark.parametrize(

@@ -31,12 +31,13 @@ def read_layers(store: Store, *tars: bytes) -> Tree | None:
     """What an image of these layers holds; None when one is refused by name."""
     blobs = tuple(store.put(tar, LAYER_TAR) for tar in tars)
     try:
-        return image_tree(
+        tree = image_tree(
             store,
             Image("example/app:1", "sha256:" + "0" * 64, ImageConfig("amd64", "linux"), blobs, ""),
         )
     except ComposError:
         return None
+    return dict(tree.items())
 
 
 def rooted(tree: Tree) -> Entries:

@@ -3,10 +3,12 @@ files."""
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import lzma
 import shutil
+import struct
 import tarfile
 import tempfile
 from collections.abc import Callable
@@ -14,8 +16,11 @@ from contextlib import suppress
 from pathlib import Path
 
 from compos.errors import ComposError
+from compos.filesystem.cpio import cpio_pieces
+from compos.tree.node import directory, file, symlink
 from tests.fuzz.engine import Target
-from tests.package.debian.archive_of import ar_of, deb_of, stanza
+from tests.package.debian.archive_of import ar_of, deb_of, stanza, tar_of
+from tests.package.kernels import bzimage, image, module
 
 __all__ = ["TARGETS"]
 
@@ -119,6 +124,60 @@ def _debs() -> list[bytes]:
     return [plain, packed, deb_of({"usr/bin/x": b"x" * 5000})]
 
 
+def _run_local(folder: Path, data: bytes) -> None:
+    from compos.image.store import Store
+    from compos.package.local_package import read_package
+
+    path = folder / "package"
+    path.write_bytes(data)
+    with suppress(ComposError):
+        found = read_package(Store(folder / "store"), path)
+        for name, _ in found.entries:
+            if not name or name.startswith("/") or ".." in name.split("/"):
+                raise AssertionError(f"a path that leaves: {name!r}")
+    if not {one.name for one in folder.iterdir()} <= {"package", "store"}:
+        raise AssertionError("something was written outside")
+
+
+def _run_kernel(data: bytes) -> None:
+    from compos.compose.kernel_facts import embedded_config, kernel_facts
+    from compos.compose.kernel_image import KernelImageError
+
+    for read in (kernel_facts, embedded_config):
+        with suppress(KernelImageError):
+            read(data)
+
+
+def _cpio() -> bytes:
+    entries = [
+        ("lib", directory(0o755, 0)),
+        ("lib/x", file(b"x" * 50, 0o644, 0)._replace(inode="1")),
+        ("lib/y", file(b"x" * 50, 0o644, 0)._replace(inode="1")),
+        ("lib/z", symlink("../x", 0)),
+    ]
+    return b"".join(piece for piece in cpio_pieces(entries) if isinstance(piece, bytes))
+
+
+def _rpm() -> bytes:
+    """A lead, an empty signature, a header with the tags that are read, the payload."""
+    texts = {1000: b"kernel", 1001: b"1", 1002: b"2", 1022: b"x86_64", 1124: b"cpio", 1125: b"gzip"}
+    index, data = b"", b""
+    for tag, text in texts.items():
+        index += struct.pack(">IIII", tag, 6, len(data), 1)
+        data += text + b"\0"
+    magic = b"\x8e\xad\xe8\x01" + bytes(4)
+    header = magic + struct.pack(">II", len(texts), len(data)) + index + data
+    lead = b"\xed\xab\xee\xdb" + bytes(92)
+    return lead + magic + bytes(8) + header + gzip.compress(_cpio(), 1)
+
+
+def _local_packages() -> list[bytes]:
+    control = tar_of({"control": b"Package: x\nVersion: 1\nArchitecture: all\n"})
+    deb = {"debian-binary": b"2.0\n", "control.tar": control, "data.tar": tar_of({"lib/x": b"x"})}
+    info = {".PKGINFO": b"pkgname = x\npkgver = 1\narch = x86_64\n", "lib/x": b"x"}
+    return [ar_of(deb), _rpm(), gzip.compress(tar_of(info), 0)]
+
+
 def _recipes() -> list[bytes]:
     return [
         path.read_bytes()
@@ -158,5 +217,17 @@ TARGETS = (
         _in_folder(_run_deb),
         _debs(),
         (b"ustar\x0000", b"`\n", b"data.tar", b"../", b"9999999999"),
+    ),
+    Target(
+        "local-package",
+        _in_folder(_run_local),
+        _local_packages(),
+        (b"070701", b"FFFFFFFF", b"TRAILER!!!", b"../", b"\x8e\xad\xe8\x01", b"ustar\x0000"),
+    ),
+    Target(
+        "kernel-facts",
+        _run_kernel,
+        [bzimage(), image("arm64", config=b"IKCFG_ST\x1f\x8bIKCFG_ED"), module()],
+        (b"Linux version 6 (", b"IKCFG_ST\x1f\x8b", b"IKCFG_ED", b"PE\0\0", b"HdrS"),
     ),
 )

@@ -155,7 +155,7 @@ def _run_formats(data: bytes) -> None:
                 store, Image("x", "sha256:" + "0" * 64, ImageConfig("amd64", "linux"), layers, "")
             )
             entries = [
-                (path, node) for path, node, _ in union([Component("init[0]", "x", tree)]).nodes
+                (path, node) for path, node, _ in union([Component("init[0]", "x", {**tree})]).nodes
             ]
             # fsck.erofs reads every hole.
             small = sum(node.size for _, node in entries) < 64 << 20

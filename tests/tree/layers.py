@@ -15,7 +15,8 @@ __all__ = ["tree_of"]
 def tree_of(root: Path, *tars: bytes) -> Tree:
     store = Store(root / "store")
     blobs = tuple(store.put(tar, LAYER_TAR) for tar in tars)
-    return image_tree(
+    tree = image_tree(
         store,
         Image("example/app:1", "sha256:" + "0" * 64, ImageConfig("amd64", "linux"), blobs, ""),
     )
+    return dict(tree.items())

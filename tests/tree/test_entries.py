@@ -23,9 +23,12 @@ def test_entries_are_sorted_pairs(tree: Tree, start: int, stop: int) -> None:
     assert bool(made) == bool(plain)
 
 
-@given(TREES)
-def test_entries_where_keep_both(tree: Tree) -> None:
+@given(TREES, st.lists(st.text("ab/", max_size=4)))
+def test_parts_of_entries(tree: Tree, paths: list[str]) -> None:
+    plain = sorted(tree.items())
     made = Entries.of(tree)
-    kept = made.where(lambda path: path.startswith("a"))
-    assert [*kept] == [(path, node) for path, node in made if path.startswith("a")]
-    assert made.where(lambda _: True) is made
+    inside = [one for one in plain if one[0].startswith("a/")]
+    assert [*made[slice(*made.span("a/"))]] == inside
+    assert [*made.outside("a/")] == [one for one in plain if one not in inside]
+    assert [*made.without({*paths})] == [one for one in plain if one[0] not in paths]
+    assert [*made.from_size(2)] == [at for at, (_, node) in enumerate(plain) if node.size >= 2]
