@@ -92,7 +92,8 @@ static int volume_enrol_tpm(const char *node, const struct volume_policy *policy
         arguments[count++] = "--tpm2-public-key=";
     if (policy->pin)
         arguments[count++] = "--tpm2-with-pin=yes";
-    arguments[count++] = secret ? "--wipe-slot=tpm2" : "--unlock-key-file=" KEY;
+    if (!secret)
+        arguments[count++] = "--unlock-key-file=" KEY;
     arguments[count] = node;
     if (policy->pin)
         setenv("NEWPIN", pin, 1);
@@ -183,7 +184,13 @@ void volume_close(void)
 int volume_seal(const char *node, const struct volume_policy *policy, const char *pin,
                 const char *recovery, struct failure *failure)
 {
-    if (volume_enrol_tpm(node, policy, pin, recovery, failure) < 0)
+    /*
+     * The old key goes first, though power may be lost now and the recovery key be asked for again:
+     * to systemd-cryptenroll a key of the same policy is this one, of whatever TPM it is.
+     */
+    const char *const wipe[] = {"systemd-cryptenroll", "--wipe-slot=tpm2", node, NULL};
+    if (tool_run(wipe, -1, TOOL_SECONDS, false, failure) < 0 ||
+        volume_enrol_tpm(node, policy, pin, recovery, failure) < 0)
         return -1;
     return platform_record(node, policy->pcrs, failure);
 }
