@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from compos.compose.copies import Copies
     from compos.compose.inputs import Inputs
     from compos.config.model import Config
+    from compos.output.job import Job
     from compos.trust.guard import Guard
     from compos.trust.key_set import BootKeys
 
@@ -279,8 +280,16 @@ def _describe(
             request,
             lambda form: _metadata(config, form, named, inputs),
             fetch_attestations=source.fetch_attestations,
+            require=_budget(config, inputs) if config.budget else None,
         )
     return inputs, outputs
+
+
+def _budget(config: Config, inputs: Inputs) -> Callable[[Job], None]:
+    # Not at the top: most systems have no budget.
+    from compos.report.budget import require_budget
+
+    return lambda job: require_budget(job, config, inputs.images)
 
 
 def _locked(options: BuildOptions) -> LockedInputs:

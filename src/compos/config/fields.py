@@ -8,6 +8,7 @@ published JSON schema. Pure.
 from __future__ import annotations
 
 from compos.config import check, model
+from compos.config.budget_keys import BUDGET
 from compos.config.disk_keys import DISK
 from compos.config.kinds import (
     Flag,
@@ -357,6 +358,7 @@ _SECTIONS = (
     key("secure", FLAG, "Only what is signed and verified starts (docs/secure-boot.md) [false]."),
     key("disk", DISK, "The data partition (docs/secure.md)."),
     key("test", ListOf(TEST), "What `compos test` expects of the booted system (docs/testing.md)."),
+    key("budget", BUDGET, "What the system may have at most (docs/insight.md)."),
     key(
         "confinement",
         Text(choices=check.CONFINEMENTS),

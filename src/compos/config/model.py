@@ -14,6 +14,7 @@ __all__ = [
     "BindNs",
     "BlockDevice",
     "BlockIo",
+    "Budget",
     "Config",
     "Cpu",
     "Dependency",
@@ -434,6 +435,18 @@ class Expectation(NamedTuple):
     mark: Mark = Mark()
 
 
+class Budget(NamedTuple):
+    """`budget`: what a system may have at most. `components` are sizes by the names that
+    `compos inspect` shows."""
+
+    total: str | None = None
+    unpacked: str | None = None
+    components: Mapping[str, str] | None = None
+    boot: str | None = None
+    capabilities: Texts | None = None
+    mark: Mark = Mark()
+
+
 class Config(NamedTuple):
     """A whole system, several files merged. `overlays` are parts for one architecture, by its name:
     `load` merges them."""
@@ -453,3 +466,4 @@ class Config(NamedTuple):
     secure: bool | None = None
     disk: Disk | None = None
     test: tuple[Expectation, ...] | None = None
+    budget: Budget | None = None
