@@ -41,6 +41,7 @@ __all__ = [
     "Settings",
     "Trust",
     "TrustRule",
+    "Update",
     "Volume",
 ]
 
@@ -380,6 +381,15 @@ class Disk(NamedTuple):
     mark: Mark = Mark()
 
 
+class Update(NamedTuple):
+    """`update`: what this version of a system is called."""
+
+    compatible: str = ""
+    version: str = ""
+    downgrade: bool | None = None
+    mark: Mark = Mark()
+
+
 class Identity(NamedTuple):
     """An entry of `identities`: who was certified as the signer."""
 
@@ -452,4 +462,5 @@ class Config(NamedTuple):
     trust: Trust | None = None
     secure: bool | None = None
     disk: Disk | None = None
+    update: Update | None = None
     test: tuple[Expectation, ...] | None = None
