@@ -61,8 +61,8 @@ def test_the_same_bytes(
     here, there = tmp_path / "here", tmp_path / "there"
     here.mkdir()
     there.mkdir()
-    options = ("--root", "erofs-verity", "--pcr-phases", "enter-initrd,ready")
-    options = ("-f", "raw-efi,uki,update", *options)
+    formats = ("-f", "raw-efi,uki,update")
+    options = (*formats, "--root", "erofs-verity", "--pcr-phases", "enter-initrd,ready")
     yaml = YAML + "update: {compatible: acme, version: 1.0.0}\n"
     direct = digests(build(filled(World(here)), *options, "--keys", str(keys), yaml=yaml))
     world, awaited = filled(World(there)), tmp_path / "awaited"

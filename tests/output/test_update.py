@@ -47,6 +47,10 @@ def bundle(world: World, keys: Path) -> Path:
     return path.rename(world.folder / "kept.raucb")
 
 
+def run(*line: str | Path) -> bytes:
+    return subprocess.run(line, check=True, capture_output=True).stdout
+
+
 def rauc(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(["rauc", *arguments], capture_output=True, text=True, check=False)
 
@@ -81,11 +85,9 @@ def test_what_rauc_extracts(bundle: Path, keys: Path, world: World) -> None:
         blocks = (data[at : at + 4096] for at in range(0, len(data), 4096))
         index = b"".join(hashlib.sha256(block).digest() for block in blocks)
         assert (out / f"{name}.img.block-hash-index").read_bytes() == index
-    subprocess.run(["fsck.fat", "-n", out / "boot.img"], check=True, capture_output=True)
-    line = ["mcopy", "-n", "-i", out / "boot.img", "::EFI/BOOT/BOOTX64.EFI", out / "program.efi"]
-    subprocess.run(line, check=True)
-    line = ["sbverify", "--cert", keys / "db.crt", out / "program.efi"]
-    subprocess.run(line, check=True, capture_output=True)
+    run("fsck.fat", "-n", out / "boot.img")
+    run("mcopy", "-n", "-i", out / "boot.img", "::EFI/BOOT/BOOTX64.EFI", out / "program.efi")
+    run("sbverify", "--cert", keys / "db.crt", out / "program.efi")
     options = ("-f", "raw-efi", "--keys", str(keys), *ROOT)
     disk = (build(world, *options, yaml=UPDATE) / "os-efi.img").read_bytes()
     assert system in disk
@@ -95,17 +97,17 @@ def test_what_rauc_extracts(bundle: Path, keys: Path, world: World) -> None:
 def test_the_signature_is_one_that_openssl_takes(bundle: Path, keys: Path, tmp_path: Path) -> None:
     payload, signature = parts(bundle)
     (tmp_path / "signature").write_bytes(signature)
-    line = ["openssl", "cms", "-verify", "-inform", "DER", "-in", tmp_path / "signature"]
-    line += ["-CAfile", keys / "update.crt", "-purpose", "any"]
-    text = subprocess.run(line, check=True, capture_output=True).stdout.decode()
+    line = ("openssl", "cms", "-verify", "-inform", "DER", "-in", tmp_path / "signature")
+    text = run(*line, "-CAfile", keys / "update.crt", "-purpose", "any").decode()
     fields = dict(re.findall(r"^([a-z-]+)=(.*)$", text.partition("[image")[0], re.M))
     size = int(fields["verity-size"])
     (tmp_path / "data").write_bytes(payload[:-size])
     (tmp_path / "tree").write_bytes(payload[-size:])
-    line = ["veritysetup", "verify", tmp_path / "data", tmp_path / "tree", fields["verity-hash"]]
-    line += ["--no-superblock", "--salt", fields["verity-salt"], "--hash", "sha256"]
-    line += ["--data-blocks", str((len(payload) - size) // 4096)]
-    subprocess.run(line, check=True)
+    blocks = str((len(payload) - size) // 4096)
+    run(
+        *("veritysetup", "verify", tmp_path / "data", tmp_path / "tree", fields["verity-hash"]),
+        *("--no-superblock", "--salt", fields["verity-salt"], "--data-blocks", blocks),
+    )
 
 
 def test_the_same_bytes_again(bundle: Path, keys: Path, tmp_path: Path) -> None:

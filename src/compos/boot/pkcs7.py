@@ -52,8 +52,8 @@ def signed_data(signer: Certified, signed: bytes, statement: tuple[str, bytes] |
     """SignedData with one signature and its certificate.
 
     `statement` is a content type and its value in DER, a SEQUENCE or an OCTET STRING: it is
-    enclosed, and `signed` is its contents, which the attributes have the digest of. Without one the data is detached, and
-    signed as it is.
+    enclosed, and `signed` is its contents, which the attributes have the digest of. Without one the
+    data is detached, and signed as it is.
     """
     if statement is None:
         content = sequence(identifier(DATA))

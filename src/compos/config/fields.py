@@ -357,7 +357,7 @@ _SECTIONS = (
     key("trust", TRUST, "Who must have signed images (docs/trust.md)."),
     key("secure", FLAG, "Only what is signed and verified starts (docs/secure-boot.md) [false]."),
     key("disk", DISK, "The data partition (docs/secure.md)."),
-    key("update", UPDATE, "What updates of the system are called (docs/update.md)."),
+    key("update", UPDATE, "What updates of the system are called (docs/update-bundles.md)."),
     key("test", ListOf(TEST), "What `compos test` expects of the booted system (docs/testing.md)."),
     key(
         "confinement",

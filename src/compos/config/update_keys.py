@@ -40,7 +40,7 @@ def _version(text: str) -> Iterator[Complaint]:
 
 UPDATE = table(
     model.Update,
-    "What updates of the system are called (docs/update.md).",
+    "What updates of the system are called (docs/update-bundles.md).",
     key(
         "compatible",
         Text(_compatible),

@@ -2,9 +2,9 @@
 
 May touch: the store (`SQUASHFS`, and what other formats keep).
 
-It has the same bytes as a slot on the disk of a new machine, an image for each of its partitions
-(docs/update.md): the boot partition with the UKI, and the root with its hash tree. Each image has
-the digests of its blocks beside it, by which a machine fetches only the blocks that it has not
+It has the same bytes as a slot on the disk of a new machine (docs/update-bundles.md), an image for
+each of its partitions: the boot partition with the UKI, and the root with its hash tree. Each image
+has the digests of its blocks beside it, by which a machine fetches only the blocks that it has not
 got.
 """
 
@@ -57,7 +57,7 @@ def bundle(job: Job) -> list[Output]:
         raise OutputError(
             "update-unnamed",
             "the YAML does not say what updates of the system are called",
-            hint="Add a section `update:` with `compatible` and `version` (docs/update.md).",
+            hint="Add `update: {compatible: NAME, version: 1.0.0}` (docs/update-bundles.md).",
         )
     if keys is None or keys.update is None:
         raise OutputError(
@@ -86,10 +86,10 @@ def _parts(job: Job) -> list[_Part]:
     """The two partitions of a slot; one, where the root is in the UKI."""
     made = payload(job)
     parts = []
-    if made.root:
+    if root := made.root:
         # A partition of a slot begins with the root, and its hash tree is behind it.
-        made = made._replace(initrd=finder_initrd(job, made.root, (0, 0)))
-        parts.append(_Part("system", "system.img", tuple(made.root.pieces)))
+        made = made._replace(initrd=finder_initrd(job, root, (0, 0)))
+        parts.append(_Part("system", "system.img", tuple(root.pieces)))
     files = boot_files(job, made, bios=False, uefi=True)
     boot = tuple(boot_partition(files).pieces)
     # The digests are of whole blocks.

@@ -123,8 +123,7 @@ INDIRECT_DATA = bytes.fromhex("060a2b060104018237020104")
 """SpcIndirectDataContent (1.3.6.1.4.1.311.2.1.4): the object identifier in DER."""
 DATA_ATTRIBUTES = bytes.fromhex(
     # RFC 5652, 11.1 and 11.2: the content type (id-data), and a digest of 32 bytes.
-    "314b 301806092a864886f70d010903310b06092a864886f70d010701"
-    "302f06092a864886f70d01090431220420"
+    "314b 301806092a864886f70d010903310b06092a864886f70d010701302f06092a864886f70d01090431220420"
 )
 
 _EXPECTED: Mapping[str, Callable[[bytes], bool]] = {
