@@ -46,6 +46,7 @@ VERBS = {
     "sign": "Sign images at a registry, and files.",
     "test": "Boot a system, and check what its YAML expects of it.",
     "verify": "Verify who signed images and files.",
+    "why": "Show why a file, a kernel module or a package is in a system.",
     "version": "Show the version.",
 }
 
