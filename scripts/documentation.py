@@ -53,6 +53,7 @@ NAVIGATION: dict[str, dict[str, str]] = {
         "docs/clouds.md": "Clouds",
         "docs/secure-boot.md": "Secure Boot",
         "docs/measured-boot.md": "Measured boot",
+        "docs/update-bundles.md": "Update bundles",
         "docs/store.md": "The store",
         "docs/sbom.md": "SBOM",
         "docs/large-systems.md": "Very large systems",

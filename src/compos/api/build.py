@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 __all__ = ["COMPRESSIONS", "BuildOptions", "Buildable", "build", "require_buildable"]
 
 COMPRESSIONS = ("zstd", "gzip", "none", "max")
+UPDATE = "update"
+"""The format, and the role of the key that signs it."""
 
 
 class BuildOptions(NamedTuple):
@@ -271,6 +273,7 @@ def _describe(
         secure=bool(config.secure),
         stub=_stub(options, platform.architecture),
         listed=listed,
+        update=config.update,
     )
     with sharing.recording() if sharing else nullcontext():
         outputs = describe_outputs(
@@ -394,7 +397,8 @@ def _boot_keys(options: BuildOptions, formats: Sequence[Format]) -> BootKeys | N
     require_phases(options.pcr_phases)
     later = Later(options.sign_later) if options.sign_later else None
     keys = KeySet(options.keys, options.sign_command, later)
-    return BootKeys(keys.certified("db"), keys.policy_key(), options.pcr_phases, later)
+    update = keys.certified(UPDATE) if any(one.name == UPDATE for one in formats) else None
+    return BootKeys(keys.certified("db"), keys.policy_key(), options.pcr_phases, later, update)
 
 
 def require_folder(output: Path) -> None:

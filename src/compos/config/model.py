@@ -42,6 +42,7 @@ __all__ = [
     "Settings",
     "Trust",
     "TrustRule",
+    "Update",
     "Volume",
 ]
 
@@ -381,6 +382,15 @@ class Disk(NamedTuple):
     mark: Mark = Mark()
 
 
+class Update(NamedTuple):
+    """`update`: what this version of a system is called."""
+
+    compatible: str = ""
+    version: str = ""
+    downgrade: bool | None = None
+    mark: Mark = Mark()
+
+
 class Identity(NamedTuple):
     """An entry of `identities`: who was certified as the signer."""
 
@@ -465,5 +475,6 @@ class Config(NamedTuple):
     trust: Trust | None = None
     secure: bool | None = None
     disk: Disk | None = None
+    update: Update | None = None
     test: tuple[Expectation, ...] | None = None
     budget: Budget | None = None
