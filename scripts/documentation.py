@@ -34,7 +34,6 @@ NAVIGATION: dict[str, dict[str, str]] = {
         "docs/examples.md": "Examples",
         "docs/yaml.md": "Writing the YAML",
         "docs/running.md": "Running systems",
-        "docs/more-clouds.md": "More clouds",
         "docs/testing.md": "Testing systems",
         "docs/services.md": "Services",
         "docs/confinement.md": "Confinement",
