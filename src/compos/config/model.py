@@ -388,6 +388,10 @@ class Update(NamedTuple):
     compatible: str = ""
     version: str = ""
     downgrade: bool | None = None
+    keyring: str | None = None
+    source: str | None = None
+    every: str | None = None
+    restart: bool | None = None
     mark: Mark = Mark()
 
 

@@ -1,15 +1,30 @@
-"""The table of `update`: what a system is called by those that bring it its next version. Pure."""
+"""The table of `update`: what a system is called by those that bring it its next version; and what
+it stands for in a system that takes updates: a service that installs them, and RAUC's
+configuration. Pure."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from compos.config import model
-from compos.config.check import Complaint
+from compos.config.check import Complaint, duration
 from compos.config.kinds import Flag, Text, key, table
+from compos.config.model import Config, File, ImageEntry, Settings, Update
+from compos.config.quantities import milliseconds
 
-__all__ = ["UPDATE"]
+__all__ = ["UPDATE", "with_updates"]
+
+IMAGE = "compos/update:v1"
+NAME = "update"
+FOLDER = "etc/update"
+VERSION = "etc/compos/version"
+"""What init knows of the version that runs (bricks/init/src/slots)."""
+LEAST_PERIOD = 60_000
+"""Milliseconds."""
+
+SLOTS = ("boot", "system")
+"""Classes of slots; the first one is what firmware starts (docs/update.md)."""
 
 MAX_NAME = 64
 # What stands in the key file of a bundle as it is, and in a file's name.
@@ -38,6 +53,36 @@ def _version(text: str) -> Iterator[Complaint]:
         )
 
 
+def _source(text: str) -> Iterator[Complaint]:
+    # It becomes a line of a file.
+    if not re.fullmatch(r"(https?://|/)[!-~]+", text):
+        yield Complaint(
+            "config-update",
+            f"{text[:100]!r} is not where an update can be",
+            "Write the URL of a bundle, or the path of one: https://updates.example/os.raucb.",
+        )
+
+
+def _period(text: str) -> Iterator[Complaint]:
+    yield from duration(text)
+    if (milliseconds(text) or LEAST_PERIOD) < LEAST_PERIOD:
+        yield Complaint(
+            "config-update", f"{text!r} is too often for updates", "Write a minute or more: 24h."
+        )
+
+
+def _together(given: Update) -> Iterator[Complaint]:
+    """Keys that need another one."""
+    for name, needed in (("source", "keyring"), ("every", "source"), ("restart", "every")):
+        if getattr(given, name) and not getattr(given, needed):
+            yield Complaint(
+                "config-update",
+                f"{name} has no effect without {needed}",
+                f"Add `{needed}`, or remove `{name}`.",
+                name,
+            )
+
+
 UPDATE = table(
     model.Update,
     "What updates of the system are called (docs/update-bundles.md).",
@@ -49,4 +94,81 @@ UPDATE = table(
     ),
     key("version", Text(_version), "This version: machines refuse older ones.", required=True),
     key("downgrade", Flag(), "Machines with a newer version take this one, too [false]."),
+    key(
+        "keyring",
+        Text(),
+        "File with the certificates of those who may sign updates of this machine, in PEM; without "
+        "one it takes none.",
+    ),
+    key("source", Text(_source), "URL or path of the bundle that has the next version."),
+    key("every", Text(_period), "How often to look there [only when somebody asks]."),
+    key("restart", Flag(), "Start what was installed at once [false: at the next start]."),
+    complaints=_together,
 )
+
+
+def with_updates(config: Config) -> Config:
+    """`config` with its version as a file; and, if it takes updates, the service that installs
+    them, and what that reads."""
+    update = config.update
+    if update is None:
+        return config
+    if not any(file.path == VERSION for file in config.files):
+        version = File(VERSION, contents=f"{update.version}\n", mode="0644", mark=update.mark)
+        config = config._replace(files=(*config.files, version))
+    if not update.keyring:
+        return config
+    settings = Settings(restart="always", pid="host" if update.restart else None)
+    files = (
+        File(f"{FOLDER}/keyring.pem", source=update.keyring, mode="0644", mark=update.mark),
+        _file("system.conf", _system(update), update),
+        _file("terms", _terms(update), update),
+    )
+    return config._replace(
+        # What is printed of it can be read again.
+        update=update._replace(keyring=None, source=None, every=None, restart=None),
+        services=(*config.services, ImageEntry(NAME, IMAGE, settings, update.mark)),
+        files=(*config.files, *files),
+    )
+
+
+def _file(name: str, lines: Sequence[str], update: Update) -> File:
+    text = "".join(f"{line}\n" for line in lines)
+    return File(f"{FOLDER}/{name}", contents=text, mode="0644", mark=update.mark)
+
+
+def _terms(update: Update) -> list[str]:
+    """What `update` reads (bricks/update/src/main.c)."""
+    seconds = (milliseconds(update.every) or 0) // 1000 if update.every else 0
+    return [
+        f"version\t{update.version}",
+        *([f"source\t{update.source}"] if update.source else []),
+        *([f"every\t{seconds}"] if seconds else []),
+        *(["restart\tyes"] if update.restart else []),
+    ]
+
+
+def _system(update: Update) -> list[str]:
+    """RAUC's system.conf: its reference manual, "System Configuration File"."""
+    lines = [
+        "[system]",
+        f"compatible={update.compatible}",
+        "bootloader=custom",
+        "bundle-formats=verity",
+        "data-directory=/run/update/data",
+        "mountprefix=/run/update/mnt",
+        "[keyring]",
+        "path=keyring.pem",
+        "[handlers]",
+        "bootloader-custom-backend=/usr/bin/slot",
+        "pre-install=/usr/bin/update-check",
+    ]
+    for number, slot in enumerate("ab"):
+        for kind in SLOTS:
+            lines += [
+                f"[slot.{kind}.{number}]",
+                f"device=/dev/disk/by-partlabel/{kind}-{slot}",
+                "type=raw",
+                f"bootname={slot.upper()}" if kind == SLOTS[0] else f"parent={SLOTS[0]}.{number}",
+            ]
+    return lines
