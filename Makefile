@@ -9,7 +9,7 @@ PROGRAM_SOURCES := $(wildcard bricks/*/src/*.[ch] bricks/*/src/*/*.[ch] src/comp
 DEMO_PACKAGES := qemu-system-x86
 TEST_PACKAGES := $(DEMO_PACKAGES) $(shell sed 's/\#.*//' tests/packages.txt)
 
-.PHONY: demo check test fuzz power-cuts sealed-boots clouds policies graph-kills publish bricks linuxkit-examples packages lint format bench bench-formats bench-boot bench-remote-cache matrix docs dist lock clean
+.PHONY: demo check test fuzz power-cuts sealed-boots clouds report-browser policies graph-kills publish bricks linuxkit-examples packages lint format bench bench-formats bench-boot bench-remote-cache matrix docs dist lock clean
 
 demo: $(VENV)/ready   ## build examples/web.yml, boot it, fetch its page
 	@scripts/install-packages $(DEMO_PACKAGES)
@@ -41,6 +41,10 @@ clouds: $(VENV)/ready ## push to emulators and real services of clouds, with eve
 	@scripts/install-packages $(TEST_PACKAGES) python3-keystone python3-glance nodejs npm
 	@mkdir -p build/azurite && npm install --prefix build/azurite --no-audit --no-fund --loglevel=error azurite@3.37.0
 	@CI=1 COMPOS_CLOUDS=1 $(BIN)/python -m pytest -q -n 0 tests/cloud tests/cloud/glance_boots.py
+
+report-browser: $(VENV)/ready ## try the page that compos report writes in Chromium (half a minute)
+	@scripts/install-packages chromium
+	@CI=1 COMPOS_REPORT_BROWSER=1 $(BIN)/python -m pytest -q -n 0 tests/report/test_browser.py
 
 policies: $(VENV)/ready ## compare verdicts about policies with skopeo's, for tags and digests, signed and not (a minute)
 	@scripts/install-packages $(TEST_PACKAGES)
