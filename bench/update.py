@@ -72,7 +72,8 @@ def _built(folder: Path, cache: str | Path, version: str, text: str) -> Images:
     assert compos(["build", *flags, str(system)]) == 0
     bundle, out = folder / "web.raucb", folder / "extracted"
     shutil.rmtree(out, ignore_errors=True)
-    line = ["rauc", "extract", "--keyring", folder / "keys" / "update.crt", bundle, out]
+    line: list[str | Path] = ["rauc", "extract", "--keyring"]
+    line += [folder / "keys" / "update.crt", bundle, out]
     subprocess.run(line, check=True, capture_output=True)
     images = tuple(path.read_bytes() for path in sorted(out.glob("*.img")))
     return Images(bundle.stat().st_size, images)
