@@ -270,6 +270,7 @@ def _describe(
         secure=bool(config.secure),
         stub=_stub(options, platform.architecture),
         listed=listed,
+        slots=config.slots,
     )
     with sharing.recording() if sharing else nullcontext():
         outputs = describe_outputs(

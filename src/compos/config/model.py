@@ -380,6 +380,15 @@ class Disk(NamedTuple):
     mark: Mark = Mark()
 
 
+class Slots(NamedTuple):
+    """`slots`: room for two versions of the system."""
+
+    boot: str | None = None
+    system: str | None = None
+    timeout: str | None = None
+    mark: Mark = Mark()
+
+
 class Identity(NamedTuple):
     """An entry of `identities`: who was certified as the signer."""
 
@@ -452,4 +461,5 @@ class Config(NamedTuple):
     trust: Trust | None = None
     secure: bool | None = None
     disk: Disk | None = None
+    slots: Slots | None = None
     test: tuple[Expectation, ...] | None = None
