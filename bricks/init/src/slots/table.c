@@ -116,8 +116,12 @@ static int table_read(struct table *table, const char *disk, int device, unsigne
     return table->boot[SLOT_A].number && table->boot[SLOT_B].number ? 0 : -1;
 }
 
-/* Whether this disk has the slots. With `booted`, one of them must have been started. */
-static bool table_try_disk(struct table *table, const char *disk, const char *booted)
+/*
+ * Whether this disk has the slots. With `booted`, one of them must have been started. A disk that
+ * may not be read gives the reason.
+ */
+static bool table_try_disk(struct table *table, const char *disk, const char *booted,
+                           struct failure *failure)
 {
     char path[PATH_SIZE], text[32];
     *table = (struct table){.current = SLOT_NONE};
@@ -128,8 +132,11 @@ static bool table_try_disk(struct table *table, const char *disk, const char *bo
     int block = file_line(path, text, sizeof text) < 0 ? 512 : atoi(text);
     snprintf(path, sizeof path, "%s/%s", table_devices, disk);
     int device = open(path, O_RDONLY | O_CLOEXEC);
-    if (device < 0)
+    if (device < 0) {
+        if (errno != ENOMEDIUM)
+            failed_errno(failure, "%.64s", path);
         return false;
+    }
     bool found = block > 0 && table_read(table, disk, device, (unsigned)block) == 0;
     close(device);
     for (int slot = 0; found && slot < SLOT_COUNT; slot++) {
@@ -147,6 +154,7 @@ int table_find(struct table *table, struct failure *failure)
     const char *booted = table_booted(guid) == 0 ? guid : NULL;
     bool found = false;
     const struct dirent *entry;
+    *failure->text = '\0';
     DIR *folder = opendir(table_descriptions);
     if (!folder)
         return failed_errno(failure, "%s", table_descriptions);
@@ -154,12 +162,13 @@ int table_find(struct table *table, struct failure *failure)
         const char *name = entry->d_name;
         if (*name != '.' && strncmp(name, "loop", 4) != 0 && strncmp(name, "ram", 3) != 0 &&
             strncmp(name, "dm-", 3) != 0 && strlen(name) < TABLE_DEVICE / 2)
-            found = table_try_disk(table, name, booted);
+            found = table_try_disk(table, name, booted, failure);
     }
     closedir(folder);
     if (found)
         return 0;
     *table = (struct table){.current = SLOT_NONE};
-    return failed(failure, "no disk has the partitions boot-a and boot-b%s",
-                  booted ? " that firmware has started" : "");
+    return *failure->text ? -1
+                          : failed(failure, "no disk has the partitions boot-a and boot-b%s",
+                                   booted ? " that firmware has started" : "");
 }
