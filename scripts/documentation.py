@@ -36,6 +36,7 @@ NAVIGATION: dict[str, dict[str, str]] = {
         "docs/running.md": "Running systems",
         "docs/more-clouds.md": "More clouds",
         "docs/testing.md": "Testing systems",
+        "docs/insight.md": "Looking inside",
         "docs/services.md": "Services",
         "docs/confinement.md": "Confinement",
         "docs/bricks.md": "Bricks",
