@@ -67,11 +67,13 @@ def with_slots(config: Config) -> Config:
 def _kernel(kernel: Kernel, slots: Slots) -> Kernel:
     words = (kernel.cmdline or "").split()
     seconds = (milliseconds(slots.timeout or TIMEOUT) or 0) // 1000
-    if not any(word.startswith(f"{WORD}=") for word in words):
-        words.append(f"{WORD}={seconds}")
-    if not any(word.startswith("panic=") for word in words):
-        words.append(f"panic={PANIC_SECONDS}")
+    wanted = [f"{WORD}={seconds}", f"panic={PANIC_SECONDS}"]
+    # What is there stays as it is written: blanks between quotes count.
+    missing = [
+        one for one in wanted if not any(word.split("=")[0] == one.split("=")[0] for word in words)
+    ]
+    cmdline = " ".join(filter(None, (kernel.cmdline, *missing)))
     modules = kernel.modules
     if modules is not None:
         modules = (*modules, *(name for name in MODULES if name not in modules))
-    return kernel._replace(cmdline=" ".join(words), modules=modules)
+    return kernel._replace(cmdline=cmdline, modules=modules)

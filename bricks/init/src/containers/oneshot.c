@@ -214,7 +214,7 @@ static int oneshot_run(const struct bundle *bundle, const char *label, int64_t d
     return result;
 }
 
-/* What the plan says of a failure: nothing, or the end; on trial, the other slot is better than it. */
+/* What the plan says of a failure: nothing, or the end; on trial, the other slot is better. */
 static void oneshot_answer_failure(const char *what, const char *id, const struct failure *failure)
 {
     char reason[sizeof failure->text + 64];

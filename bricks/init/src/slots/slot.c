@@ -87,7 +87,7 @@ static int slot_set_primary(struct slot_view *view, int slot, struct failure *fa
         return failed(failure, "slot %c has no system", record_letter(slot));
     if (slot == current)
         return slot_stay(view, slot, failure);
-    /* Whatever happens next, firmware comes back to what runs now; unless that is on trial itself. */
+    /* Whatever happens, firmware comes back to what runs now; unless that is on trial itself. */
     if (current != SLOT_NONE && view->record.trial != current &&
         entries_order(&view->table, current, failure) < 0)
         return -1;

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum {
@@ -81,6 +82,10 @@ int variables_write(const char *name, const char *vendor, const void *bytes, siz
     /* Firmware gets what one call of write(2) has, whole. */
     ssize_t length = write(file, contents, size + sizeof attributes);
     int reason = errno;
+    struct stat status;
+    /* Firmware replaces contents of any length; in other file systems there may be a rest. */
+    if (fstat(file, &status) == 0 && status.st_size > length && length > 0)
+        (void)!ftruncate(file, length);
     close(file);
     errno = reason;
     return length == (ssize_t)(size + sizeof attributes) ? 0 : -1;
