@@ -4,8 +4,9 @@
 
     compos.build(["os.yml"], compos.BuildOptions(formats=("qcow2-efi",)))
 
-`build`, `load`, `inspect`, `diff`, `lock` and `check_lock` take the paths of YAML files and frozen
-options, and raise `ComposError` (`compos.errors` defines the family). docs/library.md is the guide.
+`build`, `load`, `inspect`, `diff`, `why`, `lock` and `check_lock` take the paths of YAML files and
+frozen options, and raise `ComposError` (`compos.errors` defines the family). docs/library.md is the
+guide.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from compos.api.load import Description, load
     from compos.api.lock import LockOptions, check_lock, lock
     from compos.api.options import ImageOptions, LoadOptions, RemoteOptions
+    from compos.api.why import why
     from compos.errors import ComposError
 
 __all__ = [
@@ -41,6 +43,7 @@ __all__ = [
     "inspect",
     "load",
     "lock",
+    "why",
 ]
 
 _HOMES = {
@@ -59,6 +62,7 @@ _HOMES = {
     "inspect": "compos.api.inspect",
     "load": "compos.api.load",
     "lock": "compos.api.lock",
+    "why": "compos.api.why",
 }
 
 

@@ -39,6 +39,16 @@ def test_drivers_are_added_to_a_choice_of_drivers(tmp_path: Path) -> None:
     assert found == ("auto", "efivarfs", "efi_pstore")
 
 
+def test_the_version_of_updates_is_in_the_system(tmp_path: Path) -> None:
+    path = tmp_path / "os.yml"
+    text = "kernel: {image: k}\nslots: {}\nupdate: {compatible: a, version: 1.2.0}\n"
+    path.write_text(text)
+    (file,) = load([str(path)]).files
+    assert (file.path, file.contents) == ("etc/compos/version", "1.2.0\n")
+    path.write_text(text + "files: [{path: etc/compos/version, contents: mine}]\n")
+    assert [one.contents for one in load([str(path)]).files] == ["mine"]
+
+
 def test_sizes(tmp_path: Path) -> None:
     path = tmp_path / "os.yml"
     path.write_text("kernel: {image: k}\nslots: {boot: 64m}\n")

@@ -38,6 +38,7 @@ VERBS = {
     "pkg": "Build images from packages (bricks).",
     "push": "Push an image to a cloud or a registry.",
     "ps": "List running guests.",
+    "quote": "Ask machines what they have started, signed by their TPMs.",
     "screenshot": "Write a guest's screen to a picture.",
     "stop": "Power off guests.",
     "run": "Boot a system.",
@@ -46,6 +47,7 @@ VERBS = {
     "sign": "Sign images at a registry, and files.",
     "test": "Boot a system, and check what its YAML expects of it.",
     "verify": "Verify who signed images and files.",
+    "why": "Show why a file, a kernel module or a package is in a system.",
     "version": "Show the version.",
 }
 

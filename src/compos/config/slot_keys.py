@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from compos.config import model
 from compos.config.check import Complaint, duration
 from compos.config.kinds import Text, key, table
-from compos.config.model import Config, Kernel, Slots
+from compos.config.model import Config, File, Kernel, Slots
 from compos.config.quantities import milliseconds, octets
 
 __all__ = ["MODULES", "SLOTS", "slot_sizes", "with_slots"]
@@ -17,6 +17,8 @@ TIMEOUT = "5m"
 WORD = "compos.slots"
 """What init finds on the kernel's command line: the seconds that a version on trial has."""
 PANIC_SECONDS = 10
+VERSION = "etc/compos/version"
+"""Where `slot status` finds the version of the system that runs."""
 MODULES = ("efivarfs", "efi_pstore")
 """Firmware's variables as files; and the last messages of a kernel that has panicked in them."""
 
@@ -58,10 +60,14 @@ def slot_sizes(slots: Slots) -> tuple[int, int]:
 
 
 def with_slots(config: Config) -> Config:
-    """`config` with a kernel that starts again by itself, and that has init's deadline."""
+    """`config` with a kernel that starts again by itself, and that has init's deadline; and with
+    its version for `slot status`."""
     if config.slots is None or config.kernel is None:
         return config
-    return config._replace(kernel=_kernel(config.kernel, config.slots))
+    files = config.files
+    if config.update and all(one.path.strip("/") != VERSION for one in files):
+        files = (*files, File(VERSION, contents=f"{config.update.version}\n", mode="0644"))
+    return config._replace(kernel=_kernel(config.kernel, config.slots), files=files)
 
 
 def _kernel(kernel: Kernel, slots: Slots) -> Kernel:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from compos.compose.sbom import SbomOptions
     from compos.compose.system import System
     from compos.config.model import Slots
+    from compos.config.model import Update
     from compos.filesystem.compress import Compression
     from compos.image.model import Image
     from compos.image.store import Store
@@ -52,7 +53,8 @@ class BuildRequest(NamedTuple):
     with, `reference` what an artifact is called in a registry. It is `listed` where an index has
     those of several architectures. `keys` sign UEFI programs, and what a TPM may then expect;
     a `secure` system has nothing that starts it without a signature. `stub` is what UEFI programs
-    are made with. With `slots`, disks have room for two versions of the system.
+    are made with. With `slots`, disks have room for two versions of the system. `update` says what
+    an update is called.
     """
 
     formats: Sequence[Format]
@@ -69,6 +71,7 @@ class BuildRequest(NamedTuple):
     stub: UefiStub = UefiStub()
     listed: bool = False
     slots: Slots | None = None
+    update: Update | None = None
 
 
 class Job(NamedTuple):
