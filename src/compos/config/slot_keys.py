@@ -65,7 +65,7 @@ def with_slots(config: Config) -> Config:
     if config.slots is None or config.kernel is None:
         return config
     files = config.files
-    if config.update and all(one.path.strip("/") != VERSION for one in files):
+    if config.update and all(one.path != VERSION for one in files):
         files = (*files, File(VERSION, contents=f"{config.update.version}\n", mode="0644"))
     return config._replace(kernel=_kernel(config.kernel, config.slots), files=files)
 

@@ -13,8 +13,7 @@ from compos.tree.entries import Entries
 if TYPE_CHECKING:
     from compos.compose.sbom import SbomOptions
     from compos.compose.system import System
-    from compos.config.model import Slots
-    from compos.config.model import Update
+    from compos.config.model import Slots, Update
     from compos.filesystem.compress import Compression
     from compos.image.model import Image
     from compos.image.store import Store
