@@ -266,7 +266,7 @@ static int finder_mount_root(const char *path, int device, const struct root_des
         close(loop);
     if (result < 0) {
         say("root: %s: %s", path, failure.text);
-        snprintf(finder_reason, sizeof finder_reason, "%s: %.160s", path, failure.text);
+        snprintf(finder_reason, sizeof finder_reason, "%.64s: %.160s", path, failure.text);
         return -1;
     }
     say("root: %s on %s%s", wanted->filesystem, path, wanted->is_verified ? ", verified" : "");

@@ -103,7 +103,7 @@ void trial_miss_root(const char *reason)
 static void trial_report(struct record *record)
 {
     struct record_slot *tried = &record->slots[record->trial];
-    char reason[2 * RECORD_TEXT], panic[RECORD_TEXT];
+    char reason[2 * RECORD_TEXT + 2], panic[RECORD_TEXT];
     snprintf(reason, sizeof reason, "%s", record->stage);
     if (panic_take(panic, sizeof panic) == 0)
         snprintf(reason, sizeof reason, "%s: %s", record->stage, panic);
