@@ -44,8 +44,7 @@ def test_a_system_that_takes_updates() -> None:
     (service,) = found.services
     assert (service.name, service.image) == ("update", "compos/update:v1")
     assert (service.settings.restart, service.settings.pid) == ("always", "host")
-    version, keyring, system, terms = found.files
-    assert (version.path, version.contents) == ("etc/compos/version", "1.4.0\n")
+    keyring, system, terms = found.files
     assert (keyring.path, keyring.source) == ("etc/update/keyring.pem", "keys/update.crt")
     assert terms.contents == f"version\t1.4.0\nsource\t{source}\nevery\t86400\nrestart\tyes\n"
     parser = ConfigParser()
@@ -71,7 +70,7 @@ def test_what_is_printed_of_it_means_the_same() -> None:
 def test_only_when_asked() -> None:
     found = config(f"update: {{{TAKES}}}")
     assert found.services[0].settings.pid is None
-    assert found.files[3].contents == "version\t1.4.0\n"
+    assert found.files[2].contents == "version\t1.4.0\n"
 
 
 @pytest.mark.parametrize(

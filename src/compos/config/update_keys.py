@@ -18,8 +18,6 @@ __all__ = ["UPDATE", "with_updates"]
 IMAGE = "compos/update:v1"
 NAME = "update"
 FOLDER = "etc/update"
-VERSION = "etc/compos/version"
-"""What init knows of the version that runs (bricks/init/src/slots)."""
 LEAST_PERIOD = 60_000
 """Milliseconds."""
 
@@ -108,15 +106,9 @@ UPDATE = table(
 
 
 def with_updates(config: Config) -> Config:
-    """`config` with its version as a file; and, if it takes updates, the service that installs
-    them, and what that reads."""
+    """`config` with the service that installs updates, if it takes any, and what that reads."""
     update = config.update
-    if update is None:
-        return config
-    if not any(file.path == VERSION for file in config.files):
-        version = File(VERSION, contents=f"{update.version}\n", mode="0644", mark=update.mark)
-        config = config._replace(files=(*config.files, version))
-    if not update.keyring:
+    if update is None or not update.keyring:
         return config
     settings = Settings(restart="always", pid="host" if update.restart else None)
     files = (
