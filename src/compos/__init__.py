@@ -4,8 +4,9 @@
 
     compos.build(["os.yml"], compos.BuildOptions(formats=("qcow2-efi",)))
 
-`build`, `load`, `inspect`, `lock` and `check_lock` take the paths of YAML files and frozen options,
-and raise `ComposError` (`compos.errors` defines the family). docs/library.md is the guide.
+`build`, `load`, `inspect`, `diff`, `why`, `lock` and `check_lock` take the paths of YAML files and
+frozen options, and raise `ComposError` (`compos.errors` defines the family). docs/library.md is the
+guide.
 """
 
 from __future__ import annotations
@@ -16,10 +17,13 @@ from compos.version import __version__
 
 if TYPE_CHECKING:
     from compos.api.build import BuildOptions, build
-    from compos.api.inspect import Inspection, InspectOptions, inspect
+    from compos.api.composed import InspectOptions
+    from compos.api.diff import diff
+    from compos.api.inspect import Inspection, inspect
     from compos.api.load import Description, load
     from compos.api.lock import LockOptions, check_lock, lock
     from compos.api.options import ImageOptions, LoadOptions, RemoteOptions
+    from compos.api.why import why
     from compos.errors import ComposError
 
 __all__ = [
@@ -35,9 +39,11 @@ __all__ = [
     "__version__",
     "build",
     "check_lock",
+    "diff",
     "inspect",
     "load",
     "lock",
+    "why",
 ]
 
 _HOMES = {
@@ -45,16 +51,18 @@ _HOMES = {
     "ComposError": "compos.errors",
     "Description": "compos.api.load",
     "ImageOptions": "compos.api.options",
-    "InspectOptions": "compos.api.inspect",
+    "InspectOptions": "compos.api.composed",
     "Inspection": "compos.api.inspect",
     "LoadOptions": "compos.api.options",
     "LockOptions": "compos.api.lock",
     "RemoteOptions": "compos.api.options",
     "build": "compos.api.build",
     "check_lock": "compos.api.lock",
+    "diff": "compos.api.diff",
     "inspect": "compos.api.inspect",
     "load": "compos.api.load",
     "lock": "compos.api.lock",
+    "why": "compos.api.why",
 }
 
 

@@ -22,7 +22,7 @@ KERNEL = Boot(Path("os"), Path("os-kernel"), Path("os-initrd.img"), "quiet")
 ROOT = Boot(
     Path("os"), Path("os-kernel"), cmdline="quiet", disk=Disk(Path("os-squashfs.img"), format="raw")
 )
-SLOT = Slot("web", Path("run/web"), -1)
+SLOT = Slot(Path("run/web"), "web", -1)
 BASE = Options(KERNEL, Path("state"), "52:54:00:12:34:56")
 
 
@@ -220,7 +220,7 @@ def test_qemu_accepts_it(tmp_path: Path) -> None:
         networks=(shared_network("tests", "02:00:00:00:00:01"),),
         snapshot=True,
         exec=True,
-        slot=Slot("web", tmp_path, -1),
+        slot=Slot(tmp_path, "web", -1),
     )
     line = [
         *command_line(options),

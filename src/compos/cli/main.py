@@ -23,6 +23,7 @@ VERBS = {
     "clouds": "List and remove what compos has made in clouds.",
     "cache": "List, fill and clean the store of images and derived results.",
     "completion": "Print the completion script for a shell.",
+    "diff": "Show how two systems differ: files, packages, sizes, settings, powers.",
     "doctor": "Show what this machine can do, and what to install.",
     "exec": "Run a command in a running guest.",
     "inspect": "Show the size of a system's parts, its kernel modules and firmware, and why.",
@@ -45,6 +46,7 @@ VERBS = {
     "sign": "Sign images at a registry, and files.",
     "test": "Boot a system, and check what its YAML expects of it.",
     "verify": "Verify who signed images and files.",
+    "why": "Show why a file, a kernel module or a package is in a system.",
     "version": "Show the version.",
 }
 

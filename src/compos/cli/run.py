@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from compos.cli.machines import MACHINES, machine_command
+from compos.cli.machines.options import CPUS, DATA, MEM, VIRTIOFS
 from compos.cli.providers import CLOUDS, provider_command
 from compos.cli.settings import Settings, global_options
 
@@ -80,30 +81,15 @@ def run() -> None:
 )
 @click.option("--erofs", is_flag=True, help="Boot PATH-kernel with PATH-erofs.img as root disk.")
 @click.option("--iso", is_flag=True, help="Boot PATH as a CD.")
-@click.option(
-    "--cpus", type=click.IntRange(1), default=1, show_default=True, help="Number of CPUs."
-)
-@click.option(
-    "--mem",
-    type=click.IntRange(16),
-    default=1024,
-    show_default=True,
-    metavar="MB",
-    help="Memory in MiB.",
-)
+@CPUS
+@MEM
 @click.option(
     "--disk",
     multiple=True,
     metavar="SPEC",
     help="Disk: [file=]PATH[,size=2G][,format=qcow2]; repeatable.",
 )
-@click.option("--data", metavar="TEXT", help="Metadata for the guest, attached as a CD.")
-@click.option(
-    "--data-file",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Metadata for the guest from a file.",
-)
+@DATA
 @click.option(
     "--publish",
     multiple=True,
@@ -172,14 +158,7 @@ def run() -> None:
 @click.option(
     "--device", multiple=True, metavar="TEXT", help="Argument for QEMU's -device; repeatable."
 )
-@click.option(
-    "--virtiofs",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="Share a folder with the guest, which mounts it by its tag: virtiofs0, virtiofs1, ...; "
-    "repeatable.",
-)
+@VIRTIOFS
 @click.option(
     "--virtiofsd",
     default="",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from compos.cli.machines.options import MEM
 from compos.cli.reading import reading_options
 from compos.cli.settings import Settings, global_options
 from compos.cli.text import visible
@@ -35,14 +36,7 @@ __all__ = ["test"]
     help="Print annotations of GitHub's for failures [where GITHUB_ACTIONS is set].",
 )
 @click.option("--keep", is_flag=True, help="Leave the guest running, to look around.")
-@click.option(
-    "--mem",
-    type=click.IntRange(16),
-    default=1024,
-    show_default=True,
-    metavar="MB",
-    help="Memory in MiB.",
-)
+@MEM
 @click.option(
     "--cpus", type=click.IntRange(1), default=1, show_default=True, help="Number of CPUs."
 )

@@ -11,7 +11,6 @@ Documentation/driver-api/early-userspace/buffer-format.rst (cpio archives in an 
 
 from __future__ import annotations
 
-import re
 import struct
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -19,7 +18,16 @@ from typing import NamedTuple
 from compos.cloud.disk_file import Disk
 from compos.cloud.initramfs import modules_of
 
-__all__ = ["Contents", "contents_of"]
+__all__ = [
+    "LOADERS",
+    "Contents",
+    "Extent",
+    "boot_files",
+    "contents_of",
+    "extent_chunks",
+    "partitions",
+    "program_sections",
+]
 
 SECTOR = 512
 ESP = bytes.fromhex("28732ac11ff8d211ba4b00a0c93ec93b")
@@ -30,7 +38,7 @@ LINUX = bytes.fromhex("af3dc60f838472478e793d69d8477de4")
 
 _FAT_KINDS = (0x01, 0x04, 0x06, 0x0B, 0x0C, 0x0E, 0xEF)
 _GPT_KIND = 0xEE
-_LOADERS = {"BOOTX64.EFI": "amd64", "BOOTAA64.EFI": "arm64", "BOOTRISCV64.EFI": "riscv64"}
+LOADERS = {"BOOTX64.EFI": "amd64", "BOOTAA64.EFI": "arm64", "BOOTRISCV64.EFI": "riscv64"}
 
 MAX_PARTITIONS = 128
 MAX_CLUSTERS = 1 << 20
@@ -52,21 +60,22 @@ class Contents(NamedTuple):
 def contents_of(disk: Disk) -> Contents:
     """What is on `disk`."""
     head = disk.read(0, SECTOR)
-    partitions = list(_partitions(disk, head))
+    found = list(partitions(disk, head))
     code = any(head[:440])
     firmware, architecture, drivers = set(), "", None
-    for one in partitions:
-        files = _boot_files(disk, one.start) if one.is_fat else {}
-        for name, found in _LOADERS.items():
+    for one in found:
+        files = boot_files(disk, one.start) if one.is_fat else {}
+        for name, loads in LOADERS.items():
             if name in files and one.is_esp:
                 firmware.add("efi")
-                architecture = found
-                initrd = _initrd_section(disk, files[name])
-                drivers = modules_of(initrd) if initrd else drivers
+                architecture = loads
+                initrd = program_sections(disk, files[name]).get(".initrd")
+                if initrd:
+                    drivers = modules_of(extent_chunks(disk, files[name], *initrd))
         if "INITRD.IMG" in files:
             architecture = architecture or "amd64"
-            drivers = modules_of(_file(disk, files["INITRD.IMG"]))
-    if code and head[510:512] == b"\x55\xaa" and partitions:
+            drivers = modules_of(extent_chunks(disk, files["INITRD.IMG"]))
+    if code and head[510:512] == b"\x55\xaa" and found:
         # The loaders of a BIOS are x86 code; ours is in front of the first partition.
         firmware.add("bios")
         architecture = architecture or "amd64"
@@ -74,7 +83,7 @@ def contents_of(disk: Disk) -> Contents:
         architecture,
         frozenset(firmware),
         None if drivers is None else frozenset(drivers),
-        not any(one.is_linux for one in partitions),
+        not any(one.is_linux for one in found),
     )
 
 
@@ -85,8 +94,9 @@ class _Partition(NamedTuple):
     is_linux: bool
 
 
-def _partitions(disk: Disk, head: bytes) -> Iterator[_Partition]:
-    """The partitions of an MBR or GPT, with their first bytes' offsets."""
+def partitions(disk: Disk, head: bytes) -> Iterator[_Partition]:
+    """The partitions of an MBR or GPT, with their first bytes' offsets; `head` is the first
+    sector."""
     if head[510:512] != b"\x55\xaa":
         return
     entries = [head[446 + 16 * number : 462 + 16 * number] for number in range(4)]
@@ -119,7 +129,7 @@ def _gpt_partitions(disk: Disk) -> Iterator[_Partition]:
             yield _Partition(start * SECTOR, kind == ESP, kind == ESP, kind == LINUX)
 
 
-class _Extent(NamedTuple):
+class Extent(NamedTuple):
     """A file of a FAT: where its clusters begin, in their order, and its length."""
 
     clusters: tuple[int, ...]
@@ -167,12 +177,12 @@ class _Fat:
         """The entries of the folder whose first cluster is `first`."""
         return self._bytes(first, MAX_FOLDER)
 
-    def extent(self, first: int, length: int) -> _Extent:
+    def extent(self, first: int, length: int) -> Extent:
         """A file by its first cluster."""
         offsets = tuple(
             self._offset(cluster) for cluster in self._chain(first, -(-length // self.cluster_size))
         )
-        return _Extent(offsets, self.cluster_size, length)
+        return Extent(offsets, self.cluster_size, length)
 
     def _bytes(self, first: int, most: int) -> bytes:
         return b"".join(
@@ -203,7 +213,7 @@ class _Fat:
                 return
 
 
-def _boot_files(disk: Disk, start: int) -> dict[str, _Extent]:
+def boot_files(disk: Disk, start: int) -> dict[str, Extent]:
     """Files in the root folder and in `EFI/BOOT`, by their short names or the first 13 letters of
     their long ones, in capitals."""
     fat = _Fat(disk, start)
@@ -244,7 +254,9 @@ def _entries(folder: bytes) -> dict[str, tuple[int, int]]:
     return found
 
 
-def _file(disk: Disk, extent: _Extent, skip: int = 0, length: int | None = None) -> Iterator[bytes]:
+def extent_chunks(
+    disk: Disk, extent: Extent, skip: int = 0, length: int | None = None
+) -> Iterator[bytes]:
     """The bytes of a file, or of a part of it, a cluster or more at a time."""
     left = min(extent.length - skip, extent.length if length is None else length)
     size = extent.cluster_size
@@ -268,19 +280,22 @@ def _file(disk: Disk, extent: _Extent, skip: int = 0, length: int | None = None)
         inside = 0
 
 
-def _initrd_section(disk: Disk, extent: _Extent) -> Iterator[bytes] | None:
-    """The section `.initrd` of a UKI (Unified Kernel Image); None for another program."""
-    head = b"".join(_file(disk, extent, 0, 8192))
+def program_sections(disk: Disk, extent: Extent) -> dict[str, tuple[int, int]]:
+    """The sections of a UEFI program, such as a UKI (Unified Kernel Image), by their names: where
+    each begins in the file, and its bytes; empty for what is no such program."""
+    head = b"".join(extent_chunks(disk, extent, 0, 8192))
     if head[:2] != b"MZ" or len(head) < 64:
-        return None
+        return {}
     (at,) = struct.unpack_from("<I", head, 60)
     if head[at : at + 4] != b"PE\0\0" or len(head) < at + 24:
-        return None
+        return {}
     count, optional = struct.unpack_from("<H12xH", head, at + 6)
     table = at + 24 + optional
+    found: dict[str, tuple[int, int]] = {}
     for number in range(count):
         entry = head[table + 40 * number : table + 40 * number + 40]
-        if len(entry) == 40 and re.match(rb"\.initrd\0", entry):
+        if len(entry) == 40:
             virtual, _, raw_size, offset = struct.unpack_from("<IIII", entry, 8)
-            return _file(disk, extent, offset, min(virtual, raw_size))
-    return None
+            name = entry[:8].rstrip(b"\0").decode("latin-1")
+            found.setdefault(name, (offset, min(virtual, raw_size)))
+    return found

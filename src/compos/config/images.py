@@ -13,6 +13,7 @@ __all__ = [
     "image_marks",
     "image_references",
     "layout_volumes",
+    "location_marks",
     "registry_of_bricks",
     "renamed_images",
 ]
@@ -50,6 +51,19 @@ def layout_volumes(config: Config) -> Iterator[tuple[Volume, str]]:
 def registry_of_bricks(config: Config) -> str:
     """The registry that `config` takes our bricks from; empty if it names none."""
     return "" if config.bricks in (None, FAMILY) else config.bricks or ""
+
+
+def location_marks(config: Config) -> dict[str, Mark]:
+    """The place of each entry's image in the YAML, or of the entry, by where it stands, as in
+    `image_locations`; `files[0]` are the entries of `files`."""
+    marks = {f"init[{number}]": mark for number, mark in enumerate(config.init_marks)}
+    if config.kernel:
+        marks["kernel"] = config.kernel.mark.at("image")
+    for section, name in (*((name, name) for name in SECTIONS), ("volumes", "volume")):
+        for number, entry in enumerate(getattr(config, section)):
+            marks[f"{name}[{number}]"] = entry.mark.at("image")
+    marks.update((f"files[{number}]", entry.mark) for number, entry in enumerate(config.files))
+    return marks
 
 
 def image_marks(config: Config) -> dict[str, Mark]:

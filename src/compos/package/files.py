@@ -22,7 +22,7 @@ from compos.tree.node import DIRECTORY, HARD_LINK, Node, Tree
 from compos.tree.overlay import Overlay
 from compos.tree.tar import TarError, read_members
 
-__all__ = ["merged_entry", "packages_tree"]
+__all__ = ["known_files", "merged_entry", "packages_tree"]
 
 KIND = DerivedKind.DEB_INDEX
 CHUNK = 1 << 20
@@ -88,3 +88,10 @@ def merged_entry(path: str, node: Node) -> tuple[str, Node]:
     if node.kind != DIRECTORY and path in ("bin", "sbin", "lib", "lib32", "lib64", "libx32"):
         return "", node
     return merge_usr(path), node
+
+
+def known_files(store: Store, sha256: str) -> tuple[str, ...]:
+    """The paths of the files of the package with this SHA-256, if the store remembers them: it was
+    unpacked, and has not been removed since."""
+    found = record.load_nodes(store.derived(KIND, f"{sha256}-v{KIND.version}"), KIND, store)
+    return tuple(path for path, node in found[0] if node.kind != DIRECTORY) if found else ()

@@ -17,7 +17,7 @@ from compos.tree.contents import piece_size
 from compos.tree.entries import Entries
 from compos.tree.node import DIRECTORY, Node
 
-__all__ = ["Part", "system_parts"]
+__all__ = ["Part", "entry_names", "system_parts"]
 
 
 class Part(NamedTuple):
@@ -37,7 +37,7 @@ class Part(NamedTuple):
 def system_parts(job: Job, config: Config) -> list[Part]:
     """The parts of the system of `job`, which was composed of `config`, in the order of the YAML's
     sections."""
-    names = _names(config)
+    names = entry_names(config)
     found: dict[str, list[tuple[Component, Entries]]] = {}
     for component, nodes in job.system.root.segments:
         found.setdefault(
@@ -62,7 +62,7 @@ def system_parts(job: Job, config: Config) -> list[Part]:
     return parts
 
 
-def _names(config: Config) -> Mapping[str, str]:
+def entry_names(config: Config) -> Mapping[str, str]:
     """How a component's location is shown: by the entry's name where it has one."""
     named = {
         f"{section}[{number}]": f"{section}[{entry.name}]"

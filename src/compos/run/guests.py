@@ -56,22 +56,28 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
-class Guest:
-    """A guest's folder and record; it `runs` or has ended."""
+class _Place:
+    """A guest's folder."""
 
     folder: Path
-    record: Record
-    runs: bool
 
     @property
     def monitor(self) -> Path:
-        """QEMU's monitor (QMP)."""
+        """QEMU's monitor (QMP) listens here."""
         return self.folder / "qmp.sock"
 
     @property
     def console(self) -> Path:
-        """The socket of its console."""
+        """The guest's console listens here."""
         return self.folder / "console.sock"
+
+
+@dataclass(frozen=True, slots=True)
+class Guest(_Place):
+    """A guest's folder and record; it `runs` or has ended."""
+
+    record: Record
+    runs: bool
 
     def is_running(self) -> bool:
         """Whether it still runs now."""
@@ -83,23 +89,12 @@ class Guest:
 
 
 @dataclass(frozen=True, slots=True)
-class Slot:
+class Slot(_Place):
     """A name and its folder, taken for a guest that is to be started; `lock` is a descriptor that
     QEMU is to inherit."""
 
     name: str
-    folder: Path
     lock: int
-
-    @property
-    def monitor(self) -> Path:
-        """Where QEMU's monitor is to listen."""
-        return self.folder / "qmp.sock"
-
-    @property
-    def console(self) -> Path:
-        """Where the guest's console is to listen."""
-        return self.folder / "console.sock"
 
     def exec_socket(self, number: int) -> Path:
         """Where the guest's channel for commands is to listen."""
@@ -206,7 +201,7 @@ def _take(folder: Path) -> Slot | None:
         for entry in folder.iterdir():
             if entry.name != "lock":
                 entry.unlink()
-        return Slot(folder.name, folder, lock)
+        return Slot(folder, folder.name, lock)
 
 
 def _lock(folder: Path) -> int | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from compos.cli.machines.options import CPUS, MEM
 from compos.cli.settings import Settings, global_options, with_flags
 
 if TYPE_CHECKING:
@@ -18,17 +19,8 @@ __all__ = ["microvm_options"]
 
 _FLAGS = (
     click.argument("prefix", metavar="PREFIX", type=click.Path(path_type=Path)),
-    click.option(
-        "--cpus", type=click.IntRange(1), default=1, show_default=True, help="Number of CPUs."
-    ),
-    click.option(
-        "--mem",
-        type=click.IntRange(16),
-        default=1024,
-        show_default=True,
-        metavar="MB",
-        help="Memory in MiB.",
-    ),
+    CPUS,
+    MEM,
     click.option(
         "--disk",
         multiple=True,

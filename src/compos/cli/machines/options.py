@@ -14,23 +14,34 @@ from compos.cli.settings import global_options, with_flags
 if TYPE_CHECKING:
     from compos.run.hypervisors.prepare import Wanted
 
-__all__ = ["DATA", "GUI", "KEEP", "NAME", "UEFI", "machine_options"]
+__all__ = ["CPUS", "DATA", "GUI", "KEEP", "MEM", "NAME", "UEFI", "VIRTIOFS", "machine_options"]
 
 Result = TypeVar("Result")
 
+CPUS = click.option(
+    "--cpus", type=click.IntRange(1), default=1, show_default=True, help="Number of CPUs."
+)
+MEM = click.option(
+    "--mem",
+    type=click.IntRange(16),
+    default=1024,
+    show_default=True,
+    metavar="MB",
+    help="Memory in MiB.",
+)
+VIRTIOFS = click.option(
+    "--virtiofs",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Share a folder with the guest, which mounts it by its tag: virtiofs0, virtiofs1, ...; "
+    "repeatable.",
+)
+
 _SHARED = (
     click.argument("path", metavar="PATH", type=click.Path(path_type=Path)),
-    click.option(
-        "--cpus", type=click.IntRange(1), default=1, show_default=True, help="Number of CPUs."
-    ),
-    click.option(
-        "--mem",
-        type=click.IntRange(16),
-        default=1024,
-        show_default=True,
-        metavar="MB",
-        help="Memory in MiB.",
-    ),
+    CPUS,
+    MEM,
     click.option(
         "--disk",
         multiple=True,

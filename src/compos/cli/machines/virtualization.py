@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from compos.cli.machines.options import DATA, GUI, machine_options
+from compos.cli.machines.options import DATA, GUI, VIRTIOFS, machine_options
 from compos.cli.settings import Settings
 
 if TYPE_CHECKING:
@@ -28,14 +28,7 @@ __all__ = ["virtualization"]
     metavar="MODE",
     help="Network of the guest: vmnet or none.",
 )
-@click.option(
-    "--virtiofs",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="Share a folder with the guest, which mounts it by its tag: virtiofs0, virtiofs1, ...; "
-    "repeatable.",
-)
+@VIRTIOFS
 @click.option(
     "--vfkit", default="vfkit", show_default=True, metavar="PROGRAM", help="The vfkit program."
 )

@@ -1,0 +1,155 @@
+"""What a build wrote, read again: archives, initrds, UKIs, disks that have their root in an initrd.
+
+Reads the files, which may come from anybody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from compos.cloud.contents import (
+    LOADERS,
+    Extent,
+    boot_files,
+    extent_chunks,
+    partitions,
+    program_sections,
+)
+from compos.cloud.disk_file import Disk, open_disk
+from compos.errors import CloudUnfit, OutputError
+from compos.report.archives import Files, initramfs_files, tar_files
+from compos.report.facts import MAX_DOCUMENT, Facts, FileFact, described
+from compos.tree.gate import GateError
+from compos.tree.node import FILE
+
+if TYPE_CHECKING:
+    from typing import BinaryIO
+
+__all__ = ["facts_of_output"]
+
+CHUNK = 1 << 20
+_KERNEL, _CMDLINE = "boot/kernel", "boot/cmdline"
+_LACKS = ("boot/",)
+"""Of this, what boots has no more than it needs."""
+_INITRDS = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\xfd7zXZ\0", b"07070")
+
+
+def facts_of_output(path: Path) -> Facts:
+    """What is in an output: `path` is a file, or what the names of `kernel+initrd`'s files begin
+    with. Raises `OutputError` (`output-unreadable`)."""
+    initrd = path.with_name(f"{path.name}-initrd.img")
+    try:
+        if not path.exists() and initrd.is_file():
+            return _beside(path, initrd)
+        with path.open("rb") as stream:
+            head = stream.read(512)
+        if head[257:262] == b"ustar":
+            return _facts(path, tar_files(path))
+        if head[:2] == b"MZ":
+            return _unified(path)
+        if head.startswith(_INITRDS):
+            with path.open("rb") as stream:
+                files = initramfs_files(_chunks(stream))
+            return _facts(path, files, lacks=_LACKS)
+        return _disk(path)
+    except (ValueError, GateError) as error:
+        raise _unreadable(path, str(error)) from error
+    except CloudUnfit as error:
+        raise _unreadable(path, error.message.rpartition(": ")[2]) from error
+
+
+def _unreadable(path: Path, reason: str) -> OutputError:
+    return OutputError(
+        "output-unreadable",
+        f"what is in this file cannot be read: {reason}",
+        place=str(path),
+        hint="Name YAML, or an output of one of the formats tar, kernel+initrd, uki, or a raw or "
+        "qcow2 disk that keeps its root in an initrd.",
+    )
+
+
+def _chunks(stream: BinaryIO) -> Iterator[bytes]:
+    while chunk := stream.read(CHUNK):
+        yield chunk
+
+
+def _facts(path: Path, files: Files, lacks: tuple[str, ...] = ()) -> Facts:
+    return described(str(path), files.facts, files.documents, lacks=lacks)
+
+
+def _put(files: Files, path: str, size: int, chunks: Iterator[bytes]) -> None:
+    files.put_contents(path, FileFact(FILE, 0o644, 0, 0, size), chunks)
+
+
+def _beside(prefix: Path, initrd: Path) -> Facts:
+    """Kernel, command line and initrd as three files."""
+    with initrd.open("rb") as stream:
+        files = initramfs_files(_chunks(stream))
+    for name, inside in (("kernel", _KERNEL), ("cmdline", _CMDLINE)):
+        path = prefix.with_name(f"{prefix.name}-{name}")
+        with suppress(FileNotFoundError), path.open("rb") as stream:
+            _put(files, inside, path.stat().st_size, _chunks(stream))
+    return _facts(prefix, files, lacks=_LACKS)
+
+
+class _File:
+    """A file as if it were a disk: what reads programs on disks reads those beside them, too."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+
+    def read(self, offset: int, size: int) -> bytes:
+        self._stream.seek(offset)
+        return self._stream.read(size)
+
+
+def _unified(path: Path) -> Facts:
+    size = path.stat().st_size
+    extent = Extent(tuple(range(0, size, CHUNK)), CHUNK, size)
+    with path.open("rb") as stream:
+        return _facts(path, _program(_File(stream), extent), lacks=_LACKS)
+
+
+def _program(disk: Disk, extent: Extent) -> Files:
+    """What a UKI starts."""
+    sections = program_sections(disk, extent)
+    if ".initrd" not in sections:
+        raise ValueError("it is a program without an initrd, such as a kernel")
+    files = initramfs_files(extent_chunks(disk, extent, *sections[".initrd"]))
+    for name, inside in ((".linux", _KERNEL), (".cmdline", _CMDLINE)):
+        if name in sections:
+            offset, size = sections[name]
+            if inside == _CMDLINE and size > MAX_DOCUMENT:
+                raise ValueError("its command line is too long")
+            _put(files, inside, size, extent_chunks(disk, extent, offset, size))
+    return files
+
+
+def _disk(path: Path) -> Facts:
+    with open_disk(path) as found:
+        if found.disk is None:
+            raise ValueError(f"the contents of a {found.container} are not read")
+        parts = list(partitions(found.disk, found.disk.read(0, 512)))
+        if any(one.is_linux for one in parts):
+            raise ValueError("its root is a file system on a partition of its own")
+        for part in parts:
+            inside = boot_files(found.disk, part.start) if part.is_fat else {}
+            for name in LOADERS:
+                if name in inside:
+                    return _facts(path, _program(found.disk, inside[name]), lacks=_LACKS)
+            if "INITRD.IMG" in inside:
+                return _facts(path, _loaded(found.disk, inside), lacks=_LACKS)
+    raise ValueError("no partition has what a system starts from")
+
+
+def _loaded(disk: Disk, inside: dict[str, Extent]) -> Files:
+    """What our loader for BIOS starts."""
+    files = initramfs_files(extent_chunks(disk, inside["INITRD.IMG"]))
+    for name, path in (("KERNEL", _KERNEL), ("CMDLINE", _CMDLINE)):
+        if name in inside:
+            extent = inside[name]
+            _put(files, path, extent.length, extent_chunks(disk, extent))
+    return files

@@ -1,0 +1,280 @@
+"""What changes between two systems: none between a YAML and what was built of it, whatever the
+format; and each kind of change where it is made. GNU tar and cpio make the other archives."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from compos.api.outputs import facts_of_output
+from compos.cli.main import main
+from compos.errors import ComposError, OutputError
+from compos.report.archives import initramfs_files, tar_files
+from compos.report.facts import described, flattened, part_of
+from tests.compose.systems import World
+from tests.images import Member, layer_tar, make_image
+from tests.output.bootable import STUB, YAML, bzimage, filled
+
+SYSTEM = YAML.replace(", ucode: ucode.cpio", "")
+FORMATS = {
+    "tar": "os.tar",
+    "kernel+initrd": "os",
+    "uki": "os.efi",
+    "raw-efi": "os-efi.img",
+    "qcow2-efi": "os-efi.qcow2",
+    "raw-bios": "os-bios.img",
+}
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """A system in every format that can be read again."""
+    if not STUB.exists():
+        pytest.skip("tools: no systemd-stub")
+    world = filled(World(tmp_path_factory.mktemp("built")))
+    (world.folder / "os.yml").write_text(SYSTEM)
+    for formats in ("tar", ",".join(name for name in FORMATS if name != "tar")):
+        build(world, "os.yml", formats)
+    return world
+
+
+def build(world: World, source: str, formats: str) -> None:
+    line = ["build", *world.flags, "--dir", str(world.folder), "-f", formats]
+    assert main([*line, str(world.folder / source)]) == 0
+
+
+def differs(world: World, *arguments: str) -> tuple[int, dict[str, Any]]:
+    """The exit status with --exit-code, and the document."""
+    from click.testing import CliRunner
+
+    from compos.cli.main import cli
+
+    line = ["diff", "--json", "--exit-code", *world.flags]
+    paths = [str(world.folder / one) for one in arguments]
+    done = CliRunner().invoke(cli, [*line, *paths], standalone_mode=False, catch_exceptions=False)
+    return done.return_value, json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_yaml_and_its_output_are_the_same(built: World, format: str) -> None:
+    status, found = differs(built, "os.yml", FORMATS[format])
+    notes = found.pop("notes")
+    assert (status, {name for name in found if found[name]}) == (0, set()), found
+    assert all("boot/" in note for note in notes)
+
+
+def test_an_initrd_alone_has_no_kernel(built: World) -> None:
+    status, found = differs(built, "os.yml", "os-initrd.img")
+    assert (status, found["files"]) == (0, [])
+    assert any("boot/" in note for note in found["notes"])
+
+
+def test_every_kind_of_change(built: World) -> None:
+    text = SYSTEM.replace("ttyS0", "ttyS1").replace("mode: '0644'", "mode: '0600', uid: 7")
+    text = text.replace("acme/app:1'}", "acme/app:1', capabilities: [CAP_SYS_ADMIN]}")
+    text += "  - {path: new, contents: more}\n"
+    (built.folder / "new.yml").write_text(text)
+    status, found = differs(built, "os.yml", "new.yml")
+    assert status == 2
+    files = {one["path"]: one for one in found["files"]}
+    assert files["etc/motd"]["what"] == ["mode 0644 → 0600", "owner 0:0 → 7:0"]
+    assert files["new"] == {"path": "new", "before": None, "after": 4, "what": []}
+    assert files["boot/cmdline"]["what"] == ["contents"]
+    settings = {one["name"]: (one["before"], one["after"]) for one in found["settings"]}
+    assert settings["kernel.cmdline"] == (
+        'console=ttyS0 quote="a b"',
+        'console=ttyS1 quote="a b"',
+    )
+    assert settings["services[web].capabilities[0]"] == (None, "CAP_SYS_ADMIN")
+    powers = {one["name"]: (one["before"], one["after"]) for one in found["powers"]}
+    assert powers["services[web]: capabilities"] == (None, "CAP_SYS_ADMIN")
+    assert powers["services[web]: masked paths"] == ("11", "0")
+    sizes = {one["part"]: one["after"] - one["before"] for one in found["sizes"]}
+    assert sizes["files"] == 4
+    build(built, "new.yml", "tar")
+    status, outputs = differs(built, "os.tar", "new.tar")
+    assert status == 2
+    assert outputs["powers"] == found["powers"]
+    assert outputs["files"] == found["files"]
+    assert {one["name"] for one in outputs["settings"]} == {"kernel.cmdline"}
+
+
+def test_packages(tmp_path: Path) -> None:
+    """Of the SBOM, in both of its forms."""
+
+    def spdx(version: str) -> bytes:
+        purl = f"pkg:deb/debian/zlib@{version}"
+        reference = {"referenceType": "purl", "referenceLocator": purl}
+        packages = [
+            {"SPDXID": "i", "name": "acme/app", "primaryPackagePurpose": "CONTAINER"},
+            {"SPDXID": "p", "name": "zlib", "versionInfo": version, "externalRefs": [reference]},
+        ]
+        relation = {
+            "spdxElementId": "i",
+            "relationshipType": "CONTAINS",
+            "relatedSpdxElement": "p",
+        }
+        document = {"spdxVersion": "SPDX-2.3", "packages": packages, "relationships": [relation]}
+        return json.dumps(document).encode()
+
+    parts = [
+        {"type": "library", "name": "zlib", "version": "2", "purl": "pkg:deb/debian/zlib@2"},
+        {"type": "container", "name": "acme/app"},
+    ]
+    cyclonedx = json.dumps({"bomFormat": "CycloneDX", "components": parts}).encode()
+    one = described("one", {}, {"sbom.spdx.json": spdx("1")})
+    assert one.packages == (("deb", "zlib", "1", ("acme/app",)),)
+    two = described("two", {}, {"sbom.cdx.json": cyclonedx})
+    assert [package[:3] for package in two.packages] == [("deb", "zlib", "2")]
+
+
+@pytest.mark.parametrize(
+    "document",
+    [b"", b"[]", b"{", b"nul", b'{"spdxVersion": 1, "packages": {}}', b'{"components": [1, {}]}',
+     b'{"process": [], "linux": 7, "mounts": [3], "root": []}', b"[" * 100_000],
+)  # fmt: skip
+def test_documents_that_say_nothing(document: bytes) -> None:
+    paths = ("sbom.spdx.json", "containers/services/a/config.json", "etc/compos/plan")
+    facts = described("x", {}, dict.fromkeys(paths, document))
+    assert facts.packages == ()
+
+
+def test_the_part_that_a_path_belongs_to() -> None:
+    assert part_of("containers/onboot/000-one/rootfs/a") == "onboot[one]"
+    assert part_of("containers/services/web/config.json") == "services[web]"
+    assert part_of("lib/modules/6.1/x.ko") == "kernel"
+    assert part_of("etc/motd") == "root"
+
+
+def test_values_are_named_by_their_entries() -> None:
+    document = {"services": [{"name": "a", "binds": ["x", "y"]}], "init": [], "secure": True}
+    assert flattened(json.dumps(document)) == {
+        "services[a].name": "a",
+        "services[a].binds[0]": "x",
+        "services[a].binds[1]": "y",
+        "init": "[]",
+        "secure": "true",
+    }
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Files of every kind."""
+    root = tmp_path / "root"
+    (root / "etc").mkdir(parents=True)
+    (root / "etc/a").write_text("contents")
+    (root / "etc/b").hardlink_to(root / "etc/a")
+    (root / "etc/link").symlink_to("a")
+    (root / "etc/run").write_text("#!")
+    (root / "etc/run").chmod(0o4755)
+    return root
+
+
+def cpio(folder: Path) -> bytes:
+    names = subprocess.run(["find", "."], cwd=folder, capture_output=True, check=True).stdout
+    line = ["cpio", "-o", "-H", "newc", "--quiet"]
+    return subprocess.run(line, cwd=folder, input=names, capture_output=True, check=True).stdout
+
+
+def test_archives_of_gnu_cpio_and_tar(folder: Path, tmp_path: Path) -> None:
+    subprocess.run(["tar", "-cf", tmp_path / "a.tar", "-C", folder, "."], check=True)
+    tar = tar_files(tmp_path / "a.tar").facts
+    initrd = initramfs_files(iter([cpio(folder)])).facts
+    without = {path: fact._replace(xattrs=None) for path, fact in tar.items()}
+    assert without == initrd
+    assert initrd["etc/a"].digest == initrd["etc/b"].digest != ""
+    assert (initrd["etc/link"].kind, initrd["etc/link"].link) == ("l", "a")
+    assert initrd["etc/run"].mode == 0o4755
+
+
+@pytest.mark.parametrize("name", ["../../etc/a", "/etc/a"])
+def test_nothing_leads_out_of_the_root(tmp_path: Path, name: str) -> None:
+    (tmp_path / "a.tar").write_bytes(layer_tar([Member(name, content="x")]))
+    assert [*tar_files(tmp_path / "a.tar").facts] == ["etc/a"]
+
+
+def header(**fields: int) -> bytes:
+    names = ("ino", "mode", "uid", "gid", "nlink", "mtime", "size", "a", "b", "c", "d", "name")
+    values = {"mode": 0o100644, "nlink": 1, "name": 2, **fields}
+    return b"070701" + b"".join(b"%08x" % values.get(name, 0) for name in (*names, "check"))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        header(name=0) + b"a\0",
+        header(name=5000) + b"a" * 5000,
+        header(size=1 << 31) + b"a\0",
+        header(mode=0) + b"a\0",
+        header(mode=0o120777, size=5000) + b"a\0" + b"t" * 5000,
+        header(mode=0o120777) + b"a\0",
+        header()[:-20],
+        header().replace(b"00000001", b"-0000001") + b"a\0",
+        b"rubbish",
+    ],
+)
+def test_damaged_initramfs(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "x-initrd.img").write_bytes(data)
+    with pytest.raises(OutputError, match="output-unreadable"):
+        facts_of_output(tmp_path / "x")
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_noise_in_an_output_is_an_error_or_is_read(
+    built: World, tmp_path: Path, format: str
+) -> None:
+    """Never anything but an error with an id."""
+    name = FORMATS[format] if format != "kernel+initrd" else "os-initrd.img"
+    data = (built.folder / name).read_bytes()[: 8 << 20]
+    noise = random.Random(19)
+    path = tmp_path / name
+    for number in range(12):
+        damaged = bytearray(data)
+        if number % 2:
+            del damaged[noise.randrange(len(damaged)) :]
+        else:
+            for _ in range(20):
+                damaged[noise.randrange(4096)] = noise.randrange(256)
+        path.write_bytes(damaged)
+        try:
+            facts_of_output(path)
+        except ComposError as error:
+            found = error.id
+        else:
+            found = ""
+        assert found in ("", "output-unreadable")
+
+
+def test_what_is_no_output(tmp_path: Path, built: World) -> None:
+    (tmp_path / "kernel").write_bytes(bzimage())
+    with pytest.raises(OutputError, match="without an initrd"):
+        facts_of_output(tmp_path / "kernel")
+    with pytest.raises(FileNotFoundError):
+        facts_of_output(tmp_path / "none")
+    build(built, "os.yml", "kernel+squashfs")
+    with pytest.raises(OutputError, match="output-unreadable"):
+        facts_of_output(built.folder / "os-squashfs.img")
+
+
+def test_on_a_terminal(built: World, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Names that would move the cursor are shown as escapes; long sections are cut."""
+    evil = [Member(f"{number:03}\x1b[31m", content="x") for number in range(50)]
+    make_image(built.store, "acme/evil:1", [evil])
+    text = SYSTEM.replace("acme/init:1'", "acme/init:1', 'acme/evil:1'")
+    (tmp_path / "evil.yml").write_text(text)
+    capsys.readouterr()
+    line = ["diff", *built.flags, str(built.folder / "os.yml"), str(tmp_path / "evil.yml")]
+    assert main(line) == 0
+    printed = capsys.readouterr().out
+    assert "\x1b" not in printed.replace("\x1b[0m", "").replace("\x1b[1m", "")
+    assert "+ 000\\x1b[31m  1" in printed
+    assert "more (--all)" in printed
+    assert main([*line, "--all"]) == 0
+    assert "049\\x1b[31m" in capsys.readouterr().out
+    assert main(["diff", *built.flags, *[str(built.folder / "os.yml")] * 2]) == 0
+    assert capsys.readouterr().out == "no difference\n"
