@@ -41,9 +41,23 @@ onboot:
     command: [/bin/sh, -c, 'ls -d FOLDERS && echo all there; echo on error >&2']
   - name: group
     image: compos/busybox:v1
-    binds: ["/sys/fs/cgroup:/sys/fs/cgroup"]
     command: [/bin/sh, -c, 'cat /sys/fs/cgroup/newcgroup/cgroup.type && echo is there']
     runtime: {cgroups: [newcgroup]}
+  - name: by-binds
+    image: compos/busybox:v1
+    binds: ["shared:/volume"]
+    command: [/bin/sh, -c, 'echo by binds >> /volume/seen']
+  - name: by-mounts
+    image: compos/busybox:v1
+    mounts: [{type: bind, source: shared, destination: /volume, options: [rbind, rw]}]
+    command: [/bin/sh, -c, 'echo by mounts >> /volume/seen']
+  - name: by-addition
+    image: compos/busybox:v1
+    binds.add: ["shared:/volume"]
+    command: [/bin/sh, -c, 'echo by addition >> /volume/seen']
+  - {name: seen, image: compos/busybox:v1, binds: ["shared:/seen:ro"], command: [/bin/cat, /seen/seen]}
+volumes:
+  - name: shared
 services:
   - name: getty
     image: linuxkit/getty:5d86a2ce2d890c14ab66b13638dcadf74f29218b
@@ -98,6 +112,8 @@ def test_memlogd_gets_all_that_containers_say(
     assert ("onboot.001-binds", "on error") in said
     group = [line for source, line in said if source == "onboot.002-group.out"]
     assert group == ["domain", "is there"], "a control group of version 2, made before"
+    seen = [line for source, line in said if source == "onboot.006-seen.out"]
+    assert seen == ["by binds", "by mounts", "by addition"], "one volume, in three ways"
     assert [line for source, line in said if source == "steady.out"] == ["begins", "goes on"]
     assert [line for source, line in said if source == "steady"] == ["complains"]
     restless = [line for source, line in said if source == "restless.out"]

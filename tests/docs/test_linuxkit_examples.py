@@ -12,6 +12,7 @@ import yaml
 
 from scripts.linuxkit_examples import (
     EXAMPLES,
+    NOT_NOW,
     PAGE,
     STAND_INS,
     Example,
@@ -40,7 +41,7 @@ def test_a_row_says_what_is_looked_for(example: Example) -> None:
     if built == "yes" and boots == "yes":
         assert said == sights(example).replace("|", "\\|")
     elif built == "yes" and boots == "not tried":
-        assert said == example.why
+        assert said == (example.why or NOT_NOW)
     else:
         assert "**no**" in (built, boots), "a failure is marked"
         assert said, "and has a reason"
