@@ -21,7 +21,11 @@ PUSH_FLAGS = {
     "gcp": ("--project", "project", "--bucket", "bucket"),
     "openstack": (),
 }
-RUN_FLAGS = {**dict.fromkeys(PUSH_FLAGS, ()), "azure": ("--resource-group", "group")}
+RUN_FLAGS = {
+    **dict.fromkeys((*PUSH_FLAGS, "digitalocean", "hetzner", "scaleway"), ()),
+    "azure": ("--resource-group", "group", "--accountName", "account"),
+    "vcenter": ("--network", "LAN", "--cpus", "2"),
+}
 PUSH_CALLS = {
     "aws": ("StartSnapshot", "PutSnapshotBlock", "CompleteSnapshot", "RegisterImage"),
     "azure": ("Put Blob", "Put Page", "Set Blob Metadata", "blobUri"),
@@ -33,6 +37,10 @@ RUN_CALLS = {
     "azure": ("virtualNetworks", "publicIPAddresses", "virtualMachines", "DELETE"),
     "gcp": ("/instances", "serialPort", "DELETE"),
     "openstack": ("POST /servers", "os-getConsoleOutput", "DELETE /servers"),
+    "digitalocean": ("POST /v2/volumes", "POST /v2/droplets", "DELETE /v2/droplets"),
+    "hetzner": ("POST /volumes", "POST /servers", "DELETE /servers"),
+    "scaleway": ("/volumes", "user_data/cloud-init", "poweron", "terminate"),
+    "vcenter": ("action=deploy", "action=attach", "power?action=start", "DELETE /vcenter/vm"),
 }
 
 

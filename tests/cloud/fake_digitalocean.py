@@ -2,12 +2,17 @@
 
 docs.digitalocean.com/reference/api, "Images": POST /v2/images fetches the `url`; GET
 /v2/images?tag_name=; GET and DELETE /v2/images/{id}. An image is NEW, and pending when it is first
-looked at; errors are {"id", "message"}.
+looked at. "Droplets": POST and GET /v2/droplets, GET and DELETE /v2/droplets/{id}: one is new when
+it is first looked at, and is still there for one look when it is deleted. "Block Storage": POST and
+GET /v2/volumes, DELETE /v2/volumes/{id}: names are unique, and what a Droplet has is not deleted.
+Errors are {"id", "message"}.
 """
 
 from __future__ import annotations
 
 import json
+import re
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +26,7 @@ from tests.cloud.worlds import World, each_process, no_wait
 
 __all__ = ["FakeDigitalOcean", "digitalocean"]
 
-NEXT = {"NEW": "pending", "pending": "available"}
+NEXT = {"NEW": "pending", "pending": "available", "new": "active", "deleting": "gone"}
 
 
 class FakeDigitalOcean(Fake):
@@ -36,20 +41,79 @@ class FakeDigitalOcean(Fake):
     def answer(self, method: str, path: str, query: Mapping[str, str], body: Any) -> Reply:
         if path == "/v2/images" and method == "POST":
             return self._fetched(body)
-        if path == "/v2/images":
-            size, page = int(query.get("per_page", 20)), int(query.get("page", 1))
-            wanted = query["tag_name"]
-            listed = [one for one in self.resources.values() if wanted in one["tags"]]
-            return 200, {"images": listed[(page - 1) * size : page * size], "links": {}}
+        if path == "/v2/droplets" and method == "POST":
+            return self._droplet(body)
+        if path == "/v2/volumes" and method == "POST":
+            return self._volume(body)
+        if path.count("/") == 2:
+            return self._listed(path, query)
         found = self.resources.get(path)
         if found is None:
             return 404, {"id": "not_found", "message": "The resource was not found."}
         if method == "DELETE":
-            del self.resources[path]
-            return 204, None
-        shown = {"image": dict(found)}
+            return self._deleted(path, found)
+        shown = {path.split("/")[2][:-1]: dict(found)}
         found["status"] = NEXT.get(found["status"], found["status"])
+        if found["status"] == "gone":
+            self._end(path, found)
         return 200, shown
+
+    def _listed(self, path: str, query: Mapping[str, str]) -> Reply:
+        size, page = int(query.get("per_page", 20)), int(query.get("page", 1))
+        listed = [one for key, one in self.resources.items() if key.rpartition("/")[0] == path]
+        if not path.endswith("/volumes"):
+            listed = [one for one in listed if query["tag_name"] in one["tags"]]
+        shown = listed[(page - 1) * size : page * size]
+        return 200, {path.rpartition("/")[2]: shown, "links": {}}
+
+    def _deleted(self, path: str, found: dict[str, Any]) -> Reply:
+        if found.get("droplet_ids"):
+            return 409, {"id": "conflict", "message": "the volume is attached"}
+        if "/droplets/" in path:
+            found["status"] = "deleting"
+        else:
+            del self.resources[path]
+        return 204, None
+
+    def _end(self, path: str, droplet: dict[str, Any]) -> None:
+        del self.resources[path]
+        for id in droplet["volume_ids"]:
+            self.resources[f"/v2/volumes/{id}"]["droplet_ids"] = []
+
+    def _droplet(self, body: dict[str, Any]) -> Reply:
+        assert re.fullmatch(r"[a-zA-Z0-9.-]+", body["name"])
+        image = self.resources.get(f"/v2/images/{body['image']}", {})
+        if image.get("status") != "available" or body["region"] not in image["regions"]:
+            return 422, {"id": "unprocessable_entity", "message": "the image is not available"}
+        volumes = [self.resources[f"/v2/volumes/{id}"] for id in body["volumes"]]
+        if any(one["droplet_ids"] for one in volumes):
+            return 422, {"id": "unprocessable_entity", "message": "a volume is attached already"}
+        public = body.get("public_networking", True)
+        addresses = [{"ip_address": "10.0.0.4", "type": "private"}]
+        addresses += [{"ip_address": "192.0.2.10", "type": "public"}] if public else []
+        made = self._new("droplets", body)
+        made |= {"status": "new", "volume_ids": body["volumes"], "networks": {"v4": addresses}}
+        for one in volumes:
+            one["droplet_ids"] = [made["id"]]
+        return 202, {"droplet": made, "links": {}}
+
+    def _volume(self, body: dict[str, Any]) -> Reply:
+        assert re.fullmatch(r"[a-z][a-z0-9-]{0,63}", body["name"])
+        names = [one["name"] for key, one in self.resources.items() if "/volumes/" in key]
+        if body["name"] in names:
+            return 409, {"id": "conflict", "message": "a volume with this name exists"}
+        made = self._new("volumes", body)
+        made |= {"droplet_ids": [], "status": ""}
+        return 201, {"volume": made}
+
+    def _new(self, kind: str, body: dict[str, Any]) -> dict[str, Any]:
+        self._count += 1
+        time = f"2026-11-29T03:{self._count // 60:02d}:{self._count % 60:02d}Z"
+        made = {**body, "id": self._count, "created_at": time}
+        if kind == "volumes":
+            made["id"] = str(uuid.uuid4())
+        self.resources[f"/v2/{kind}/{made['id']}"] = made
+        return made
 
     def _fetched(self, body: dict[str, Any]) -> Reply:
         assert len(body["region"]) == 4
@@ -65,7 +129,8 @@ class FakeDigitalOcean(Fake):
         found = self.digest(unquote(url.path).removeprefix("/bucket/"))
         self.digests[path] = found or ""
         status = "NEW" if found else "deleted"
-        kept = {key: body[key] for key in ("name", "tags", "distribution", "description")}
+        kept: dict[str, Any] = {"regions": [body["region"]]}
+        kept |= {key: body[key] for key in ("name", "tags", "distribution", "description")}
         time = f"2026-11-29T02:{self._count // 60:02d}:{self._count % 60:02d}Z"
         self.resources[path] = {**kept, "id": self._count, "status": status, "created_at": time}
         return 202, {"image": self.resources[path]}

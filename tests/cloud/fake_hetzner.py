@@ -3,9 +3,10 @@ of a test around them.
 
 docs.hetzner.cloud: GET, DELETE /images; POST, GET, DELETE /servers; POST
 /servers/{id}/actions/{enable_rescue,poweron,poweroff,create_image}; GET /actions/{id}; POST, GET,
-DELETE /ssh_keys. An action is `running` when it is first looked at; a machine with a running
-create_image is locked; names of machines and keys are unique; errors are {"error": {"code",
-"message"}}.
+DELETE /ssh_keys; POST, GET, DELETE /volumes. An action is `running` when it is first looked at; a
+machine with a running create_image is locked; a machine that is to start is `initializing` when it
+is first looked at; a volume of a machine cannot be deleted; names of machines, keys and volumes are
+unique; errors are {"error": {"code", "message"}}.
 """
 
 from __future__ import annotations
@@ -63,10 +64,18 @@ class FakeHetzner(Fake):
             return 200, {kind: self._listed(kind, query), "meta": {}}
         if path not in self.resources:
             return _error(404, "not_found", f"{path} not found")
+        found = self.resources[path]
+        if method == "DELETE" and found.get("server"):
+            return _error(409, "conflict", "the volume is attached")
         if method == "DELETE":
             del self.resources[path]
+            for id in found.get("volumes", ()):
+                self.resources[f"/volumes/{id}"]["server"] = None
             return 200, {"action": self._begun(lambda: None)}
-        return 200, {kind[:-1]: self.resources[path]}
+        shown = dict(found)
+        if found.get("status") == "initializing":
+            found["status"] = "running"
+        return 200, {kind[:-1]: shown}
 
     def _created(self, kind: str, body: dict[str, Any]) -> Reply:
         for key, value in body["labels"].items():
@@ -77,10 +86,19 @@ class FakeHetzner(Fake):
             return _error(409, "uniqueness_error", "name is already used")
         made = self._new(kind, body)
         if kind == "servers":
-            assert body["start_after_create"] is False
-            made["public_net"] = {"ipv4": {"ip": f"192.0.2.{made['id']}"}}
-            made["status"] = "off"
-            return 201, {"server": made, "action": self._begun(lambda: None)}
+            public = body.get("public_net", {}).get("enable_ipv4", True)
+            made["public_net"] = {"ipv4": {"ip": f"192.0.2.{made['id']}"} if public else None}
+            made["status"] = "initializing" if body.get("start_after_create", True) else "off"
+            assert re.fullmatch("[a-z0-9-]{1,63}", body["name"])
+            for id in body.get("volumes", ()):
+                assert self.resources[f"/volumes/{id}"]["server"] is None
+                self.resources[f"/volumes/{id}"]["server"] = made["id"]
+            answer = {"server": dict(made), "root_password": "hidden-password"}
+            return 201, {**answer, "action": self._begun(lambda: None)}
+        if kind == "volumes":
+            assert body["size"] >= 10
+            made["server"] = None
+            return 201, {"volume": made, "action": self._begun(lambda: None)}
         return 201, {"ssh_key": made}
 
     def _new(self, kind: str, body: dict[str, Any]) -> dict[str, Any]:
@@ -129,6 +147,7 @@ class FakeHetzner(Fake):
                 action["status"] = "success"
                 action["then"]()
         found = [one for key, one in self.resources.items() if key.startswith(f"/{kind}/")]
+        assert (kind == "images") == (query.get("type") == "snapshot")
         for word in query.get("label_selector", "").split(","):
             name, equals, value = word.partition("==")
             found = [

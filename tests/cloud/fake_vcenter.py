@@ -4,7 +4,8 @@ developer.broadcom.com/xapis/vsphere-automation-api: POST /session; POST /conten
 POST /content/local-library; POST, GET, DELETE /content/library/item; POST, GET, DELETE
 /content/library/item/update-session, ?action=complete, /file; GET /vcenter/datastore. Answers that
 are an id or a list are just that; a `client_token` makes a request that is repeated the same one;
-errors are {"error_type", "messages"}. A session is ACTIVE when it is first looked at.
+errors are {"error_type", "messages"}. A session is ACTIVE when it is first looked at. Machines are
+those of `fake_vcenter_machines`.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
+from tests.cloud.fake_vcenter_machines import Machines, error
 from tests.cloud.fakes import Fake, Reply
 from tests.cloud.proxy import Proxy, Refusal
 from tests.cloud.worlds import World, each_process, no_wait
@@ -38,6 +40,7 @@ class FakeVcenter(Fake):
         self.arrived: dict[str, tuple[str, int]] = {}
         self.digests: dict[str, str] = {}
         self.library = ""
+        self.machines = Machines(self.resources)
         self._tokens: dict[str, Reply] = {}
 
     def answer(self, method: str, path: str, query: Mapping[str, str], body: Any) -> Reply:
@@ -50,8 +53,10 @@ class FakeVcenter(Fake):
     def _answer(self, method: str, path: str, query: Mapping[str, str], body: Any) -> Reply:
         if path == "/api/session":
             return 201, "token-of-a-session"
-        if path == "/api/vcenter/datastore":
-            return 200, [{"datastore": "datastore-1", "name": "store"}]
+        if path.startswith("/api/cis/tagging/"):
+            return self.machines.tagged(method, path.split("/")[4:], query, body)
+        if path.startswith("/api/vcenter/"):
+            return self.machines.answer(method, path, query, body)
         if path == "/api/content/library":
             return 200, [self.library] if self.library else []
         if path == "/api/content/local-library":
@@ -82,7 +87,7 @@ class FakeVcenter(Fake):
             one.get("name") for key, one in self.resources.items() if key.startswith(f"{ITEM}/")
         ]
         if "name" in body and body["name"] in names:
-            return 400, _error("ALREADY_EXISTS", "the name is taken")
+            return 400, error("ALREADY_EXISTS", "the name is taken")
         made = {**body, "id": str(uuid.uuid4()), "creation_time": "2026-11-29T02:00:00.000Z"}
         made |= {"size": 0} if path == ITEM else {"state": "ACTIVE"}
         self.resources[f"{path}/{made['id']}"] = made
@@ -92,7 +97,7 @@ class FakeVcenter(Fake):
         place = path.removesuffix("/file")
         found = self.resources.get(place)
         if found is None:
-            return 404, _error("NOT_FOUND", f"{place} is not there")
+            return 404, error("NOT_FOUND", f"{place} is not there")
         if method == "DELETE":
             del self.resources[place]
             return 204, None
@@ -102,7 +107,7 @@ class FakeVcenter(Fake):
             return 200, {"upload_endpoint": {"uri": f"{self.uploads}/{found['id']}"}}
         if query.get("action") == "complete":
             if found["state"] != "ACTIVE" or found.get("completed"):
-                return 400, _error("NOT_ALLOWED_IN_CURRENT_STATE", "it is completed")
+                return 400, error("NOT_ALLOWED_IN_CURRENT_STATE", "it is completed")
             found["completed"] = True
             return 204, None
         shown = dict(found)
@@ -118,10 +123,6 @@ class FakeVcenter(Fake):
         if whole and item:
             item["size"] = size
             self.digests[item["id"]] = digest
-
-
-def _error(kind: str, message: str) -> dict[str, Any]:
-    return {"error_type": kind, "messages": [{"default_message": message}]}
 
 
 @contextmanager
@@ -152,7 +153,7 @@ def uploads(fake: FakeVcenter) -> Iterator[int]:
 
 def refusal(status: int, kind: str) -> Refusal:
     """An error of vCenter's form."""
-    return Refusal(status, json.dumps(_error(kind, kind)).encode())
+    return Refusal(status, json.dumps(error(kind, kind)).encode())
 
 
 @contextmanager

@@ -66,7 +66,8 @@ class _Handler(BaseHTTPRequestHandler):
         url = urlsplit(self.path)
         length = int(self.headers.get("Content-Length") or 0)
         data = self.rfile.read(length)
-        body = json.loads(data) if data else None
+        is_text = self.headers.get("Content-Type", "").startswith("text/")
+        body = data.decode() if is_text else json.loads(data) if data else None
         query = {key: values[0] for key, values in parse_qs(url.query).items()}
         with self.owner.lock:
             status, document = self.owner.answer(self.command, unquote(url.path), query, body)
@@ -116,6 +117,12 @@ class FakeArm(Fake):
             return 200, {"serialConsoleLogBlobUri": f"http://127.0.0.1:{self.port}/console"}
         if method == "POST":
             return (200, None) if path.rpartition("/")[0] in self.resources else _missing(path)
+        if (
+            method == "PUT"
+            and "/versions/" in path
+            and path.rpartition("/versions/")[0] not in (self.resources)
+        ):
+            return 404, _arm_error("ParentResourceNotFound", "the gallery's image is not there")
         if method == "PUT":
             properties = {"provisioningState": "Creating", **(body.get("properties") or {})}
             if "/publicIPAddresses/" in path:
@@ -138,14 +145,11 @@ class FakeArm(Fake):
             self.resources[path]["properties"]["provisioningState"] = "Succeeded"
             return 200, found
         kind = path.rpartition("/providers/")[2]
-        listed = [
-            one
-            for key, one in self.resources.items()
-            if re.search(f"/{re.escape(kind)}/[^/]+$", key)
-        ]
-        if re.search(r"/providers/Microsoft\.\w+/\w+$", path):
-            return 200, {"value": listed}
-        return _missing(path)
+        # A provider and pairs of a kind and a name are a resource; a kind more is a list.
+        if kind.count("/") % 2 == 0:
+            return _missing(path)
+        wanted = re.compile(f"/{re.escape(kind)}/[^/]+$")
+        return 200, {"value": [one for key, one in self.resources.items() if wanted.search(key)]}
 
 
 def _arm_error(code: str, message: str) -> dict[str, Any]:
@@ -160,13 +164,15 @@ class FakeCompute(Fake):
     """Compute Engine: global images, disks and instances, with operations.
 
     cloud.google.com/compute/docs/reference/rest/v1: images, disks, instances, globalOperations,
-    zoneOperations. `has_object` says whether an image's source exists.
+    zoneOperations. `has_object` says whether an image's source exists. A `requestId` makes a
+    request that is repeated the same one.
     """
 
     def __init__(self, has_object: Callable[[str, str], bool]) -> None:
         super().__init__()
         self._has_object = has_object
         self._operations: dict[str, int] = {}
+        self._requests: dict[str, Reply] = {}
 
     def answer(self, method: str, path: str, query: Mapping[str, str], body: Any) -> Reply:
         if "/operations/" in path:
@@ -177,7 +183,13 @@ class FakeCompute(Fake):
         if method == "POST" and path.rpartition("/")[0] in self.resources:
             return self._act(path, body)
         if method == "POST":
-            return self._insert(path, body)
+            token = query.get("requestId", "")
+            if token not in self._requests:
+                reply = self._insert(path, body)
+                if not token:
+                    return reply
+                self._requests[token] = reply
+            return self._requests[token]
         if method == "DELETE":
             if self.resources.pop(path, None) is None:
                 return 404, _google_error(404, "notFound", f"The resource '{path}' was not found")
@@ -244,10 +256,14 @@ class FakeNova(Fake):
     A server is BUILD when it is first looked at, then ACTIVE, then SHUTOFF.
     """
 
+    base = ""
+    """Where clients find it, if that is not its own port."""
+
+    _count = 0
     _STATES = ("BUILD", "ACTIVE", "ACTIVE", "SHUTOFF")
 
     def answer(self, method: str, path: str, query: Mapping[str, str], body: Any) -> Reply:
-        base = f"http://127.0.0.1:{self.port}"
+        base = self.base or f"http://127.0.0.1:{self.port}"
         if path == "/v3":
             links = [{"rel": "self", "href": f"{base}/v3/"}]
             return 200, {"version": {"id": "v3.14", "status": "stable", "links": links}}
@@ -268,7 +284,8 @@ class FakeNova(Fake):
         if path.endswith("/servers/detail"):
             return 200, {"servers": list(self.resources.values())}
         if method == "POST" and path.endswith("/servers"):
-            id = f"server-{len(self.resources)}"
+            self._count += 1
+            id = f"00000000-0000-4000-8000-{self._count:012d}"
             addresses = {"net": [{"addr": "192.0.2.9", "OS-EXT-IPS:type": "floating"}]}
             made = {**body["server"], "id": id, "seen": 0, "addresses": addresses}
             self.resources[id] = {**made, "created": "2026-11-29T02:00:00Z"}

@@ -116,7 +116,7 @@ class Proxy:
 
 _HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "date", "server"}
 _ID = re.compile(
-    r"(?<=/)(?:[0-9a-f]{8}-[0-9a-f-]{27}|snap-[0-9a-f]+|\d+|[\w.-]*[0-9a-f]{12}(?:\.\w[\w.]*)?)(?=/|$)"
+    r"(?<=/)(?:[0-9a-f]{8}-[0-9a-f-]{27}|urn:[^/]+|snap-[0-9a-f]+|\d+|[\w.-]*[0-9a-f]{12}(?:\.\w[\w.]*)?)(?=/|$)"
 )
 
 
@@ -179,6 +179,7 @@ class _Handler(BaseHTTPRequestHandler):
             return parse_qs(body.decode())["Action"][0]
         words = [self.command, _ID.sub("*", url.path)]
         words += [query[key][0] for key in ("comp", "restype", "uploadType") if key in query]
+        words += [f"action={query['action'][0]}"] if "action" in query else []
         words += [
             self.headers[key]
             for key in ("x-ms-page-write", "x-ms-blob-type")

@@ -62,8 +62,8 @@ def test_an_image_from_its_push_to_its_end(
 def test_a_dry_run(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """With the flags of the documentation."""
     require(name)
-    page = (Path(__file__).parents[2] / "docs" / "more-clouds.md").read_text()
-    (line,) = re.findall(rf"^compos push {name} (.*)os\.yml$", page, re.MULTILINE)
+    page = (Path(__file__).parents[2] / "docs" / "clouds.md").read_text()
+    (line,) = re.findall(rf"^    compos push {name} (.*)web\.\w+$", page, re.MULTILINE)
     flags = line.split()
     container = {"hetzner": "raw", "vcenter": "ova"}.get(name, "qcow2")
     flags += ["--dry-run", "--no-check", "--cache", str(tmp_path / "store")]

@@ -20,10 +20,18 @@ from tests.cloud.fakes import FakeArm, FakeCompute
 from tests.cloud.proxy import Proxy, Refusal
 from tests.cloud.servers import free_port, running, until_answers
 
-__all__ = ["OPENERS", "World", "chosen_worlds", "each_process", "no_wait", "require"]
+__all__ = [
+    "OPENERS", "World", "arm_error", "chosen_worlds", "each_process", "glance_error",
+    "google_error", "no_wait", "query_error", "require",
+]  # fmt: skip
 
 KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 """Of Azurite's account: published in its documentation."""
+
+GROUP = (
+    "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/group/providers/"
+    "Microsoft.Compute"
+)
 
 AZURITE = Path(__file__).parents[2] / "build" / "azurite"
 
@@ -74,7 +82,8 @@ def _sha256(data: bytes) -> str:
 # Amazon: moto.
 
 
-def _query_error(status: int, code: str) -> Refusal:
+def query_error(status: int, code: str) -> Refusal:
+    """An error of EC2's form."""
     text = f"<Response><Errors><Error><Code>{code}</Code><Message>no</Message></Error></Errors>"
     body = f'<?xml version="1.0"?>{text}<RequestID>1</RequestID></Response>'
     headers = {"x-amzn-ErrorType": code, "Content-Type": "text/xml"}
@@ -195,10 +204,10 @@ def aws(folder: Path) -> Iterator[World]:
                 everything,
                 clear,
                 {
-                    "429": _query_error(503, "RequestLimitExceeded"),
-                    "403": _query_error(403, "UnauthorizedOperation"),
-                    "quota": _query_error(400, "SnapshotLimitExceeded"),
-                    "expired": _query_error(400, "ExpiredToken"),
+                    "429": query_error(503, "RequestLimitExceeded"),
+                    "403": query_error(403, "UnauthorizedOperation"),
+                    "quota": query_error(400, "SnapshotLimitExceeded"),
+                    "expired": query_error(400, "ExpiredToken"),
                 },
             )
         finally:
@@ -208,15 +217,16 @@ def aws(folder: Path) -> Iterator[World]:
 # Azure: Azurite for the storage, a fake for the Resource Manager.
 
 
-def _arm_error(status: int, code: str, message: str = "no") -> Refusal:
+def arm_error(status: int, code: str, message: str = "no") -> Refusal:
+    """An error of the Resource Manager's form."""
     body = f'{{"error": {{"code": "{code}", "message": "{message}"}}}}'
     headers = {"Content-Type": "application/json", "x-ms-error-code": code}
     return Refusal(status, body.encode(), headers)
 
 
 @contextmanager
-def azure(folder: Path) -> Iterator[World]:
-    """Azurite of npm, and `FakeArm`."""
+def azure(folder: Path, *, gallery: str = "") -> Iterator[World]:
+    """Azurite of npm, and `FakeArm`; with a `gallery`, images are versions in it."""
     from azure.storage.blob import BlobServiceClient
 
     from compos.cloud.azure.image import AzureImages, AzureOptions
@@ -246,7 +256,9 @@ def azure(folder: Path) -> Iterator[World]:
 
         def born(path: str, document: dict[str, Any]) -> None:
             """An image has a copy of the blob."""
-            uri = document["properties"].get("storageProfile", {}).get("osDisk", {}).get("blobUri")
+            storage = document["properties"].get("storageProfile", {})
+            source = storage.get("osDiskImage", {}).get("source", {})
+            uri = storage.get("osDisk", {}).get("blobUri") or source.get("uri")
             if uri:
                 name = uri.rpartition("/")[2]
                 data = direct.get_blob_client("compos", name).download_blob().readall()
@@ -262,30 +274,41 @@ def azure(folder: Path) -> Iterator[World]:
             ]
 
         def whole() -> dict[str, str]:
-            return {path: copies[path] for path in arm.resources}
+            return {path: copies[path] for path in images()}
+
+        def images() -> list[str]:
+            """Galleries and their images stay."""
+            return [path for path in arm.resources if path in copies]
+
+        shelf = f"{GROUP}/galleries/{gallery}"
 
         def clear() -> None:
             arm.resources.clear()
             copies.clear()
+            if gallery:
+                arm.resources[shelf] = {"id": shelf, "name": gallery, "properties": {}}
             for one in direct.list_containers():
                 direct.delete_container(one.name)
 
+        clear()
+        options = AzureOptions("group", "devstoreaccount1", gallery=gallery)
+        flags = ("--resource-group", "group", "--storage-account", "devstoreaccount1")
         clients = each_process(lambda: connect(wait=no_wait))
         yield World(
             "azure",
             "vhd",
             proxy,
             environment,
-            ("--resource-group", "group", "--storage-account", "devstoreaccount1"),
-            lambda notes: AzureImages(clients(), AzureOptions("group", "devstoreaccount1")),
+            (*flags, *(("--gallery", gallery) if gallery else ())),
+            lambda notes: AzureImages(clients(), options),
             whole,
-            lambda: [*arm.resources, *listed()],
+            lambda: [*images(), *listed()],
             clear,
             {
-                "429": _arm_error(429, "TooManyRequests"),
-                "403": _arm_error(403, "AuthorizationFailed"),
-                "quota": _arm_error(409, "QuotaExceeded", "Operation exceeds the quota"),
-                "expired": _arm_error(401, "ExpiredAuthenticationToken"),
+                "429": arm_error(429, "TooManyRequests"),
+                "403": arm_error(403, "AuthorizationFailed"),
+                "quota": arm_error(409, "QuotaExceeded", "Operation exceeds the quota"),
+                "expired": arm_error(401, "ExpiredAuthenticationToken"),
             },
         )
 
@@ -293,7 +316,8 @@ def azure(folder: Path) -> Iterator[World]:
 # Google: an emulator of the storage, a fake of Compute Engine.
 
 
-def _google_error(status: int, reason: str) -> Refusal:
+def google_error(status: int, reason: str) -> Refusal:
+    """An error of Google's form."""
     body = (
         f'{{"error": {{"code": {status}, "message": "no", '
         f'"errors": [{{"domain": "global", "reason": "{reason}", "message": "no"}}]}}}}'
@@ -361,10 +385,10 @@ def gcp(folder: Path) -> Iterator[World]:
             lambda: [*compute.resources, *objects()],
             clear,
             {
-                "429": _google_error(429, "rateLimitExceeded"),
-                "403": _google_error(403, "forbidden"),
-                "quota": _google_error(403, "quotaExceeded"),
-                "expired": _google_error(401, "authError"),
+                "429": google_error(429, "rateLimitExceeded"),
+                "403": google_error(403, "forbidden"),
+                "quota": google_error(403, "quotaExceeded"),
+                "expired": google_error(401, "authError"),
             },
         )
 
@@ -372,7 +396,8 @@ def gcp(folder: Path) -> Iterator[World]:
 # OpenStack: Keystone and Glance.
 
 
-def _glance_error(status: int, text: str) -> Refusal:
+def glance_error(status: int, text: str) -> Refusal:
+    """An error of OpenStack's form."""
     return Refusal(status, f"<html><body>{text}</body></html>".encode())
 
 
@@ -415,10 +440,10 @@ def openstack(folder: Path) -> Iterator[World]:
             lambda: [one.id for one in images()],
             clear,
             {
-                "429": _glance_error(429, "Too many requests"),
-                "403": _glance_error(403, "Forbidden"),
-                "quota": _glance_error(413, "Denying attempt to upload: exceeds the quota"),
-                "expired": _glance_error(401, "Authentication required"),
+                "429": glance_error(429, "Too many requests"),
+                "403": glance_error(403, "Forbidden"),
+                "quota": glance_error(413, "Denying attempt to upload: exceeds the quota"),
+                "expired": glance_error(401, "Authentication required"),
             },
         )
 
@@ -432,11 +457,12 @@ FAKES = ("digitalocean", "hetzner", "scaleway", "vcenter")
 OPENERS: dict[str, Callable[[Path], Any]] = {
     "aws": aws,
     "azure": azure,
+    "azure-gallery": lambda folder: azure(folder, gallery="shelf"),
     "gcp": gcp,
     "openstack": openstack,
     **{name: _elsewhere(name) for name in FAKES},
 }
-"""By the name of the provider."""
+"""By the name of the provider, or of a way that it has."""
 
 
 def chosen_worlds() -> list[str]:
@@ -462,6 +488,7 @@ def require(name: str) -> None:
 _MODULES = {
     "aws": ("boto3", "moto", "flask"),
     "azure": ("azure",),
+    "azure-gallery": ("azure",),
     "gcp": ("requests", "gcp_storage_emulator"),
     "openstack": ("openstack",),
     "digitalocean": ("boto3", "moto", "flask"),

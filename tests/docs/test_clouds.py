@@ -23,7 +23,7 @@ COMMANDS = re.findall(r"^    (compos .*)$", PAGE, re.MULTILINE)
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`web` in every container, whose contents nobody looks at."""
     found = tmp_path_factory.mktemp("page")
-    for container in ("raw", "vhd", "qcow2", "gcp"):
+    for container in ("raw", "vhd", "qcow2", "gcp", "ova"):
         disk = small_disk(found, container)
         shutil.move(disk, found / disk.name.replace("system", "web", 1))
         if container == "qcow2":

@@ -12,9 +12,9 @@ import pytest
 from compos.api.keys import new_keys, sign_later
 from compos.errors import ComposError, OutputError
 from compos.image.digest import digest_of
-from compos.trust.later import Later, SignatureAwaited
+from compos.trust.later import DATA_ATTRIBUTES, Later, SignatureAwaited
 from tests.compose.systems import World
-from tests.output.bootable import filled
+from tests.output.bootable import YAML, filled
 from tests.output.test_formats import build, refused
 
 pytestmark = pytest.mark.slow
@@ -32,7 +32,7 @@ def certificates(keys: Path, tmp_path: Path) -> Path:
     """What the machine that builds has: nothing secret."""
     folder = tmp_path / "certificates"
     folder.mkdir()
-    for name in ("db.crt", "pcr.pub"):
+    for name in ("db.crt", "pcr.pub", "update.crt"):
         (folder / name).write_bytes((keys / name).read_bytes())
     return folder
 
@@ -61,19 +61,22 @@ def test_the_same_bytes(
     here, there = tmp_path / "here", tmp_path / "there"
     here.mkdir()
     there.mkdir()
-    options = ("-f", "raw-efi,uki", "--root", "erofs-verity", "--pcr-phases", "enter-initrd,ready")
-    direct = digests(build(filled(World(here)), *options, "--keys", str(keys)))
+    formats = ("-f", "raw-efi,uki,update")
+    options = (*formats, "--root", "erofs-verity", "--pcr-phases", "enter-initrd,ready")
+    yaml = YAML + "update: {compatible: acme, version: 1.0.0}\n"
+    direct = digests(build(filled(World(here)), *options, "--keys", str(keys), yaml=yaml))
     world, awaited = filled(World(there)), tmp_path / "awaited"
     later = (*options, "--keys", str(certificates), "--sign-later", str(awaited))
-    # A disk and a program alone have other initrds: first two phases of each, then two programs.
-    for count, role in ((4, "pcr"), (2, "db")):
-        said = refused(world, capfd, *later)
+    # A disk, a program alone and a slot have other initrds: first two phases of each, then three
+    # programs; then what has them in it.
+    for count, role in ((6, "pcr"), (3, "db"), (1, "update")):
+        said = refused(world, capfd, *later, yaml=yaml)
         assert f"error[signatures-awaited]: signatures are awaited: {count}" in said
         assert str(awaited) in said
         new = [path for path in awaited.glob("*.tbs") if not path.with_suffix(".sig").exists()]
         assert [path.name.partition("-")[0] for path in new] == [role] * count
         signs(keys, awaited)
-    assert digests(build(world, *later)) == direct
+    assert digests(build(world, *later, yaml=yaml)) == direct
 
 
 def test_a_wrong_signature(
@@ -104,6 +107,9 @@ def test_hostile_files_are_not_signed(keys: Path, tmp_path: Path) -> None:
         ("db-.tbs", b""),
         ("db.tbs", data),
         (name("pcr", bytes(33)), bytes(33)),
+        (name("update", data), data),
+        (name("update", DATA_ATTRIBUTES + bytes(33)), DATA_ATTRIBUTES + bytes(33)),
+        (name("db", DATA_ATTRIBUTES + bytes(32)), DATA_ATTRIBUTES + bytes(32)),
     ):
         folder = tmp_path / "folder"
         folder.mkdir()

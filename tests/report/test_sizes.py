@@ -90,3 +90,32 @@ def test_the_table(system: list[str], capsys: pytest.CaptureFixture[str]) -> Non
     assert lines[0].split() == ["part", "from", "files", "size", "compressed", "share"]
     assert any(line.startswith("services[other]  example.org/big:1 ") for line in lines)
     assert lines[-1].startswith("All kernel modules and firmware files are included")
+
+
+def test_images_powers_and_duplicates(
+    system: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    assert main(["inspect", "--json", *system]) == 0
+    found = json.loads(capsys.readouterr().out)
+    uses = {one["name"]: one for one in found["images"]}
+    app = uses["example.org/app:1"]
+    assert app["parts"] == ["volumes[v]", "onboot[one]", "services[web]"]
+    assert [layer["size"] > 0 for layer in app["layers"]] == [True]
+    (same,) = (one for one in found["duplicates"] if one["size"] == 200_000)
+    assert len(same["paths"]) * 200_000 == same["wasted"] + 200_000
+    assert not any("again" in path for one in found["duplicates"] for path in one["paths"])
+    assert [one["location"] for one in found["powers"]] == [
+        "onboot[one]", "services[other]", "services[web]",
+    ]  # fmt: skip
+    assert found["updates"] is None
+    assert main(["inspect", *system]) == 0
+    printed = capsys.readouterr().out
+    assert "files that are there more than once" in printed
+    assert any(line.split()[:3] == ["services[web]", "0:0", "filtered"]
+               for line in printed.splitlines())  # fmt: skip
+
+
+def test_no_bricks_no_updates(system: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["inspect", "--updates", *system]) == 0
+    assert "No security updates are outstanding." in capsys.readouterr().out

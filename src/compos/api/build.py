@@ -32,12 +32,15 @@ if TYPE_CHECKING:
     from compos.compose.copies import Copies
     from compos.compose.inputs import Inputs
     from compos.config.model import Config
+    from compos.output.job import Job
     from compos.trust.guard import Guard
     from compos.trust.key_set import BootKeys
 
 __all__ = ["COMPRESSIONS", "BuildOptions", "Buildable", "build", "require_buildable"]
 
 COMPRESSIONS = ("zstd", "gzip", "none", "max")
+UPDATE = "update"
+"""The format, and the role of the key that signs it."""
 
 
 class BuildOptions(NamedTuple):
@@ -270,6 +273,7 @@ def _describe(
         secure=bool(config.secure),
         stub=_stub(options, platform.architecture),
         listed=listed,
+        update=config.update,
     )
     with sharing.recording() if sharing else nullcontext():
         outputs = describe_outputs(
@@ -279,8 +283,16 @@ def _describe(
             request,
             lambda form: _metadata(config, form, named, inputs),
             fetch_attestations=source.fetch_attestations,
+            require=_budget(config, inputs) if config.budget else None,
         )
     return inputs, outputs
+
+
+def _budget(config: Config, inputs: Inputs) -> Callable[[Job], None]:
+    # Not at the top: most systems have no budget.
+    from compos.report.budget import require_budget
+
+    return lambda job: require_budget(job, config, inputs.images)
 
 
 def _locked(options: BuildOptions) -> LockedInputs:
@@ -385,7 +397,8 @@ def _boot_keys(options: BuildOptions, formats: Sequence[Format]) -> BootKeys | N
     require_phases(options.pcr_phases)
     later = Later(options.sign_later) if options.sign_later else None
     keys = KeySet(options.keys, options.sign_command, later)
-    return BootKeys(keys.certified("db"), keys.policy_key(), options.pcr_phases, later)
+    update = keys.certified(UPDATE) if any(one.name == UPDATE for one in formats) else None
+    return BootKeys(keys.certified("db"), keys.policy_key(), options.pcr_phases, later, update)
 
 
 def require_folder(output: Path) -> None:

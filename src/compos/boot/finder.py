@@ -22,7 +22,7 @@ from compos.tree.node import EPOCH, Tree, directory, file
 if TYPE_CHECKING:
     from compos.filesystem.verity import Verity
 
-__all__ = ["RootPlace", "finder_tree"]
+__all__ = ["RootPlace", "finder_tree", "place_tree"]
 
 PATH = "etc/compos/root"
 
@@ -48,16 +48,22 @@ class RootPlace(NamedTuple):
     unseal: bool = False
 
 
-def finder_tree(store: Store, modules: Tree, init: Image, place: RootPlace) -> Tree:
-    """The initrd's tree for a system whose kernel's `modules` are these (a root's nodes below
-    `lib/modules`); `init` is the image of our init, whichever the system has."""
-    program = image_tree(store, init)["init"]
-    tree: Tree = {}
-    for path, node in (("init", program), (PATH, file(_description(place), 0o644, EPOCH))):
-        tree.update(with_ancestors(path))
-        tree[path] = node
+def finder_tree(store: Store, modules: Tree, init: Image, drivers: tuple[str, ...]) -> Tree:
+    """What is the same whatever root is looked for, for a system whose kernel's `modules` are these
+    (a root's nodes below `lib/modules`); `init` is the image of our init, whichever the system
+    has."""
+    tree: Tree = with_ancestors("init")
+    tree["init"] = image_tree(store, init)["init"]
     tree["root"] = directory(0o755, EPOCH)
-    tree.update(_modules(store, modules, place.drivers))
+    tree.update(_modules(store, modules, drivers))
+    return dict(sorted(tree.items()))
+
+
+def place_tree(place: RootPlace) -> Tree:
+    """What is to be looked for. It is another one for each system: compressed by itself, it leaves
+    the rest of the initrd as it was."""
+    tree: Tree = with_ancestors(PATH)
+    tree[PATH] = file(_description(place), 0o644, EPOCH)
     return dict(sorted(tree.items()))
 
 

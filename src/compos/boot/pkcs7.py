@@ -1,5 +1,6 @@
-"""PKCS #7 signed data, in the two forms that UEFI firmware reads: around a statement about a
-program, and beside the contents of a variable.
+"""PKCS #7 signed data: around a statement about a program, and beside the contents of a variable,
+as UEFI firmware reads them; around the manifest of an update. For data of that last kind, CMS (RFC
+5652) is the same.
 
 Pure; the signature itself is made by a `Signer`. Nothing in it depends on the time, so that the
 same contents and key give the same bytes.
@@ -23,7 +24,7 @@ from compos.boot.der import (
     set_of,
 )
 
-__all__ = ["SHA256", "Certified", "content_info", "signed_data"]
+__all__ = ["DATA", "SHA256", "Certified", "content_info", "signed_data"]
 
 DATA = "1.2.840.113549.1.7.1"
 SIGNED_DATA = "1.2.840.113549.1.7.2"
@@ -50,9 +51,9 @@ class Certified(Protocol):
 def signed_data(signer: Certified, signed: bytes, statement: tuple[str, bytes] | None) -> bytes:
     """SignedData with one signature and its certificate.
 
-    `statement` is a content type and its value, a SEQUENCE in DER: it is enclosed, and `signed` is
-    its contents, which the attributes have the digest of. Without one the data is detached, and
-    signed as it is.
+    `statement` is a content type and its value in DER, a SEQUENCE or an OCTET STRING: it is
+    enclosed, and `signed` is its contents, which the attributes have the digest of. Without one the
+    data is detached, and signed as it is.
     """
     if statement is None:
         content = sequence(identifier(DATA))

@@ -15,11 +15,20 @@ from compos.cli.text import visible
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from compos.api.inspect import Inspection, Update
     from compos.api.options import LoadOptions
     from compos.compose.system import Kept
+    from compos.report.facts import Powers
+    from compos.report.overview import Duplicate
     from compos.report.sizes import Part
 
 __all__ = ["inspect"]
+
+SHOWN = 5
+"""Duplicates that are listed; --json has all."""
+
+USUAL = ("net", "ipc", "uts")
+"""Namespaces of the machine that containers have unless the YAML says otherwise, as in LinuxKit."""
 
 
 @click.command
@@ -33,6 +42,9 @@ __all__ = ["inspect"]
     help="Formats of the build, which decide the drivers; repeatable.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with sizes in bytes.")
+@click.option(
+    "--updates", is_flag=True, help="Look for security updates that the system's bricks lack."
+)
 @reading_options
 @debian_options
 @global_options
@@ -44,33 +56,81 @@ def inspect(
     debian: DebianMirrors,
     formats: tuple[str, ...],
     as_json: bool,
+    updates: bool,
 ) -> None:
-    """Show the size of each part of a system, plain and compressed, and why modules are included.
+    """Show what a system is made of: the size of each part, plain and compressed, what containers
+    may do, what is there more than once, and why modules are included.
 
     Modules and firmware files are listed if the YAML has kernel.modules or kernel.firmware. Without
     these keys, all are included.
     """
-    from compos.api.inspect import InspectOptions
+    from compos.api.composed import InspectOptions
     from compos.api.inspect import inspect as inspect_system
 
     options = InspectOptions(settings.trusted(reading), debian.over(settings), formats)
-    parts, kept = inspect_system(sources, options)
+    found = inspect_system(sources, options, updates=updates)
     if as_json:
-        _print_json(parts, kept)
+        _print_json(found)
         return
-    _print_parts(parts)
+    _print_parts(found.parts)
     click.echo()
-    _print_kept(kept)
+    if found.powers:
+        _print_powers(found.powers)
+        click.echo()
+    if found.duplicates:
+        _print_duplicates(found.duplicates)
+        click.echo()
+    if found.updates is not None:
+        _print_updates(found.updates)
+        click.echo()
+    _print_kept(found.kept)
 
 
-def _print_json(parts: Sequence[Part], kept: Sequence[Kept]) -> None:
+def _print_json(found: Inspection) -> None:
     import json
 
     document = {
-        "parts": [part._asdict() for part in parts],
-        "kept": [one._asdict() for one in kept],
+        "parts": [part._asdict() for part in found.parts],
+        "kept": [one._asdict() for one in found.kept],
+        "images": [
+            {**one._asdict(), "layers": [layer._asdict() for layer in one.layers]}
+            for one in found.images
+        ],
+        "duplicates": [one._asdict() for one in found.duplicates],
+        "powers": [one._asdict() for one in found.powers],
+        "updates": None if found.updates is None else [one._asdict() for one in found.updates],
     }
     click.echo(json.dumps(document, indent=2))
+
+
+def _print_powers(powers: Sequence[Powers]) -> None:
+    width = max(len("container"), *(len(visible(one.location)) for one in powers))
+    click.echo(f"{'container':{width}}  {'user':>7}  {'system calls':12}  {'masked':>6}  powers")
+    for one in powers:
+        calls = "filtered" if one.seccomp else "all"
+        shared = [f"the machine's {name}" for name in one.shares if name not in USUAL]
+        names = ("all capabilities",) if one.has_all_capabilities else one.capabilities
+        devices = [f"device {name}" for name in one.devices]
+        words = ", ".join((*(name.removeprefix("CAP_") for name in names), *shared, *devices))
+        click.echo(
+            f"{visible(one.location):{width}}  {one.user:>7}  {calls:12}  {one.masked:6}  "
+            f"{visible(words) or '-'}"
+        )
+
+
+def _print_duplicates(found: Sequence[Duplicate]) -> None:
+    wasted = sum(one.wasted for one in found)
+    click.echo(f"{_megabytes(wasted)} in {len(found)} files that are there more than once")
+    for one in found[:SHOWN]:
+        click.echo(f"{_megabytes(one.wasted):>12}  {len(one.paths)} times /{visible(one.paths[0])}")
+
+
+def _print_updates(found: Sequence[Update]) -> None:
+    if not found:
+        click.echo("No security updates are outstanding.")
+    for one in found:
+        what = f"{one.package} {one.version} → {one.now}" if one.package else "nobody knows what"
+        click.echo(f"security update  {visible(one.image)}  {visible(what)}")
 
 
 def _print_parts(parts: Sequence[Part]) -> None:

@@ -34,7 +34,7 @@ SAME = (
 )
 """Options that the library takes under the same name and as they are."""
 
-OTHERS = "equinixmetal hyperkit scaleway vcenter"
+OTHERS = "equinixmetal hyperkit"
 """LinuxKit's other back ends: followed by more words, none of them is a path."""
 
 

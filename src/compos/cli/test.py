@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -61,7 +62,8 @@ def test(
     cpus: int,
     accel: str,
 ) -> int:
-    """Build and boot a system, and check what the section test of its YAML expects.
+    """Build and boot a system, and check what the section test of its YAML expects, and the time
+    that budget.boot gives it.
 
     The exit status is 1 if anything is not as expected; the console's end, the services and their
     logs are shown then.
@@ -69,13 +71,15 @@ def test(
     from compos.api.load import load
     from compos.errors import ConfigError
     from compos.testing.booted import Machine, boot
-    from compos.testing.expectations import check_all
+    from compos.testing.expectations import check_all, check_boot
     from compos.testing.reports import annotation
     from compos.testing.reports import junit as document
 
     options = settings.trusted(reading)
-    expectations = load([source], options).config.test
-    if not expectations:
+    config = load([source], options).config
+    expectations = config.test or ()
+    budget = config.budget if config.budget and config.budget.boot else None
+    if not expectations and not budget:
         raise ConfigError(
             "config-test",
             "the YAML expects nothing",
@@ -88,7 +92,8 @@ def test(
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     annotated = bool(os.environ.get("GITHUB_ACTIONS")) if github is None else github
     with boot(source, machine, images=settings.images, load=options, keep=lambda: keep) as booted:
-        for one in check_all(booted, expectations):
+        boots = [check_boot(booted, budget)] if budget else []
+        for one in chain(boots, check_all(booted, expectations)):
             outcomes.append(one)
             _show(one)
             if one.reason and annotated:

@@ -80,7 +80,9 @@ class Calls:
         return answer or self.dry
 
 
-_SECRETS = frozenset(("adminPassword", "customData", "user_data", "UserData", "user-data"))
+_SECRETS = frozenset(
+    ("adminPassword", "customData", "user_data", "UserData", "user-data", "guestinfo.userdata")
+)
 """Arguments that are passwords, or may hold some: what the user gives to a machine."""
 
 
@@ -88,7 +90,7 @@ def _masked(value: object) -> object:
     """`value` without the secrets in it."""
     if isinstance(value, Mapping):
         found = {key: "***" if key in _SECRETS else _masked(one) for key, one in value.items()}
-        # Google has pairs of keys and values.
+        # Google and VMware have pairs of keys and values.
         return {**found, "value": "***"} if found.get("key") in _SECRETS else found
     return list(map(_masked, value)) if isinstance(value, (list, tuple)) else value
 

@@ -60,7 +60,7 @@ def token_from(names: tuple[str, ...], cloud: str, *, dry: bool) -> str:
         raise CloudDenied(
             "cloud-credentials",
             f"no credentials for {cloud} are found",
-            hint=f"Set {' or '.join(names)}; docs/more-clouds.md lists them.",
+            hint=f"Set {' or '.join(names)}; docs/clouds.md lists them.",
         )
     if not found.isascii() or not found.isprintable():
         raise CloudDenied(

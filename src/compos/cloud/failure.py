@@ -57,7 +57,7 @@ _QUOTA = re.compile(
 )
 _EXPIRED = re.compile("(?i)expired|reauth|invalid_grant")
 _THROTTLED = re.compile(
-    "(?i)throttl|slowdown|slow down|too ?many ?requests|rate ?(limit )?exceeded|"
+    "(?i)throttl|slowdown|slow down|too ?many ?requests|rate[ _]?(limit[ _]?)?exceeded|"
     "requestlimitexceeded|serverbusy"
 )
 

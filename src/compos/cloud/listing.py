@@ -20,7 +20,7 @@ def listers(provider: str, *, machines: bool) -> list[Lister]:
     """For images, and for `machines` before them. Raises `CloudError`."""
     images, running = _PROVIDERS[provider]()
     found = [Lister(images.made, images.remove)]
-    if machines and running is not None:
+    if machines:
         found.insert(0, Lister(running.made, lambda made: _remove(running, made)))
     return found
 
@@ -69,33 +69,36 @@ def _openstack() -> tuple[Provider, Machines]:
     return GlanceImages(cloud, GlanceOptions()), NovaMachines(cloud, ServerOptions())
 
 
-def _digitalocean() -> tuple[Provider, None]:
-    from compos.cloud.digitalocean.session import connect
+def _digitalocean() -> tuple[Provider, Machines]:
+    from compos.cloud.digitalocean.session import connect, connect_machines
 
-    return connect(), None
+    return connect(), connect_machines()
 
 
-def _hetzner() -> tuple[Provider, None]:
+def _hetzner() -> tuple[Provider, Machines]:
     from compos.cloud.hetzner.image import HetznerOptions
-    from compos.cloud.hetzner.session import connect
+    from compos.cloud.hetzner.machine import ServerOptions
+    from compos.cloud.hetzner.session import connect, connect_machines
 
-    return connect(HetznerOptions()), None
-
-
-def _scaleway() -> tuple[Provider, None]:
-    from compos.cloud.scaleway.session import connect
-
-    return connect(), None
+    return connect(HetznerOptions()), connect_machines(ServerOptions())
 
 
-def _vcenter() -> tuple[Provider, None]:
+def _scaleway() -> tuple[Provider, Machines]:
+    from compos.cloud.scaleway.session import connect, connect_machines
+
+    return connect(), connect_machines()
+
+
+def _vcenter() -> tuple[Provider, Machines]:
     from compos.cloud.vcenter.image import VcenterOptions
-    from compos.cloud.vcenter.session import connect
+    from compos.cloud.vcenter.machine import VmOptions
+    from compos.cloud.vcenter.session import connect, connect_machines
 
-    return connect(VcenterOptions(), url=os.environ.get("VCURL", "")), None
+    url = os.environ.get("VCURL", "")
+    return connect(VcenterOptions(), url=url), connect_machines(VmOptions(), url=url)
 
 
-_PROVIDERS: dict[str, Callable[[], tuple[Provider, Machines | None]]] = {
+_PROVIDERS: dict[str, Callable[[], tuple[Provider, Machines]]] = {
     "digitalocean": _digitalocean,
     "hetzner": _hetzner,
     "scaleway": _scaleway,

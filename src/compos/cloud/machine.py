@@ -6,17 +6,24 @@ May touch: the cloud, through a provider.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from typing import NamedTuple, Protocol
 
 from compos.cloud.model import Made
 from compos.errors import CloudError
+from compos.progress import notice
 
-__all__ = ["MACHINE", "Machine", "MachineRequest", "Machines", "run_machine"]
+__all__ = [
+    "ATTEMPT", "MACHINE", "Machine", "MachineRequest", "Machines", "run_machine", "text_of",
+    "undone",
+]  # fmt: skip
 
 MACHINE = "compos-machine"
 """The tag that has the name of a machine that compos has started."""
+
+ATTEMPT = "compos-attempt"
+"""The tag of one start: by it, a start whose answer was lost finds what it has made."""
 
 STOP_SECONDS = 24 * 3600
 PAUSE = 5
@@ -61,10 +68,11 @@ class Machines(Protocol):
         """Whether it has powered itself off."""
 
     def remove(self, id: str) -> None:
-        """Delete a machine with all that was made for it; what is gone already is no error."""
+        """Delete a machine with all that was made for it, or anything else that `made` lists; what
+        is gone already is no error."""
 
     def made(self) -> Iterable[Made]:
-        """The machines with compos's tag."""
+        """The machines with compos's tag, and what interrupted starts and ends have left."""
 
     def wait(self, seconds: float) -> None:
         """Let time pass."""
@@ -93,6 +101,34 @@ def run_machine(
         if remove:
             machines.remove(machine.id)
     return machine
+
+
+@contextmanager
+def undone(undo: Callable[[], None]) -> Iterator[None]:
+    """Call `undo` if the block fails or is interrupted; the block's error is raised, whatever comes
+    of it."""
+    try:
+        yield
+    except BaseException:
+        try:
+            undo()
+        except CloudError as error:
+            notice(f"the machine could not be deleted ({error.message}); see compos clouds list")
+        raise
+
+
+def text_of(data: bytes, cloud: str, most: int) -> str:
+    """User data as the text of at most `most` bytes that `cloud` takes. Raises `CloudError`
+    (`cloud-option`)."""
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        raise CloudError("cloud-option", f"user data must be text in UTF-8 at {cloud}") from error
+    if len(data) > most:
+        raise CloudError(
+            "cloud-option", f"{cloud} takes user data of {most} bytes, not of {len(data)}"
+        )
+    return text
 
 
 def _follow(machines: Machines, machine: Machine, print_console: Callable[[str], None]) -> None:

@@ -8,11 +8,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeAlias
+from urllib.parse import urlencode
 
 from compos.cloud.calls import Calls
 from compos.cloud.failure import Problem
+from compos.errors import CloudMissing
 
-__all__ = ["Answer", "Body", "Rest", "Transport"]
+__all__ = ["Answer", "Body", "Rest", "Transport", "delete", "pages"]
 
 Body: TypeAlias = "bytes | Callable[[], Iterator[bytes]] | None"
 """Bytes, or what makes them anew for each attempt."""
@@ -95,6 +97,35 @@ class Rest:
         # A query may be a permission, as that of an upload is; in a dry run there is none.
         place = url if self.calls.dry else url.partition("?")[0]
         return self.calls(f"{method} {place}", perform, answer=answer, shown=shown)
+
+
+def pages(
+    rest: Rest,
+    path: str,
+    kind: str,
+    wanted: Mapping[str, str],
+    *,
+    size: int,
+    size_word: str = "per_page",
+) -> Iterator[dict[str, Any]]:
+    """What the list at `path` has under the key `kind`, page by page of `size` entries; `wanted` is
+    the query. The last page is the first one that is not full. Raises `CloudError`."""
+    number = 0
+    while True:
+        number += 1
+        query = urlencode({**wanted, "page": number, size_word: size})
+        listed = rest("GET", f"{path}?{query}", answer={kind: []})[kind]
+        yield from listed
+        if len(listed) < size:
+            return
+
+
+def delete(rest: Rest, path: str) -> None:
+    """Delete what is at `path`; what is gone already is no error. Raises `CloudError`."""
+    try:
+        rest("DELETE", path, answer={})
+    except CloudMissing:
+        return
 
 
 def _problem(answer: Answer) -> Problem:

@@ -40,7 +40,15 @@ NOUNS = {
 
 _SETTINGS = frozenset(model.Settings._fields)
 _MARKED = frozenset(
-    (model.Kernel, model.File, model.Volume, model.ImageEntry, model.Trust, model.Expectation)
+    (
+        model.Kernel,
+        model.File,
+        model.Volume,
+        model.ImageEntry,
+        model.Trust,
+        model.Expectation,
+        model.Budget,
+    )
 )
 
 

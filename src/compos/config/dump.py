@@ -41,8 +41,11 @@ def metadata_document(
     """
     names = canonical or {}
     renamed = renamed_images(config, lambda name, _: names.get(name, name))
-    # Whose signatures the builder required, and how it is tested, is nothing that the system needs.
-    document = _document(renamed._replace(volumes=config.volumes, trust=None, test=None))
+    # Whose signatures the builder required, how it is tested and how large it may be: the system
+    # needs none of it.
+    document = _document(
+        renamed._replace(volumes=config.volumes, trust=None, test=None, budget=None)
+    )
     if form == "yaml":
         return yaml_text(document, indent=2, dashes_indented=False).encode()
     # LinuxKit writes empty sections of the JSON form as null.

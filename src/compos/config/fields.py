@@ -8,6 +8,7 @@ published JSON schema. Pure.
 from __future__ import annotations
 
 from compos.config import check, model
+from compos.config.budget_keys import BUDGET
 from compos.config.disk_keys import DISK
 from compos.config.kinds import (
     Flag,
@@ -23,6 +24,7 @@ from compos.config.kinds import (
 from compos.config.service_keys import SERVICE_KEYS
 from compos.config.test_keys import TEST
 from compos.config.trust_keys import TRUST
+from compos.config.update_keys import UPDATE
 
 __all__ = ["CONFIG", "ENTRY", "SETTINGS"]
 
@@ -356,7 +358,9 @@ _SECTIONS = (
     key("trust", TRUST, "Who must have signed images (docs/trust.md)."),
     key("secure", FLAG, "Only what is signed and verified starts (docs/secure-boot.md) [false]."),
     key("disk", DISK, "The data partition (docs/secure.md)."),
+    key("update", UPDATE, "What updates of the system are called (docs/update-bundles.md)."),
     key("test", ListOf(TEST), "What `compos test` expects of the booted system (docs/testing.md)."),
+    key("budget", BUDGET, "What the system may have at most (docs/insight.md)."),
     key(
         "confinement",
         Text(choices=check.CONFINEMENTS),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from compos.config.model import Config, Kernel, Trust
+from compos.config.model import Budget, Config, Kernel, Trust
 from compos.config.sources import is_url
 
 __all__ = ["merge"]
@@ -44,6 +44,16 @@ def _trust(base: Trust | None, over: Trust | None) -> Trust | None:
     values = {name: _joined(*pair) for name, *pair in zip(Trust._fields, base, over, strict=True)}
     values["mark"] = base.mark if is_url(base.mark.file) else over.mark
     return Trust(**values)
+
+
+def _budget(base: Budget | None, over: Budget | None) -> Budget | None:
+    """Each limit is that of the later file, if it has one."""
+    if base is None or over is None:
+        return over or base
+    names = [name for name in Budget._fields if name != "mark"]
+    values = {name: _unless_absent(getattr(base, name), getattr(over, name)) for name in names}
+    inner = {**(base.mark.inner or {}), **(over.mark.inner or {})}
+    return Budget(**values, mark=over.mark._replace(inner=inner))
 
 
 def _joined(base: Any, over: Any) -> Any:
@@ -81,7 +91,9 @@ _CONFIG: Mapping[str, Callable[[Any, Any], Any]] = {
     "trust": _trust,
     "secure": _unless_absent,
     "disk": _unless_absent,
+    "update": _unless_absent,
     "test": _joined,
+    "budget": _budget,
 }
 _KERNEL: Mapping[str, Callable[[Any, Any], Any]] = {
     "image": _unless_empty,

@@ -14,6 +14,7 @@ __all__ = [
     "BindNs",
     "BlockDevice",
     "BlockIo",
+    "Budget",
     "Config",
     "Cpu",
     "Dependency",
@@ -41,6 +42,7 @@ __all__ = [
     "Settings",
     "Trust",
     "TrustRule",
+    "Update",
     "Volume",
 ]
 
@@ -380,6 +382,15 @@ class Disk(NamedTuple):
     mark: Mark = Mark()
 
 
+class Update(NamedTuple):
+    """`update`: what this version of a system is called."""
+
+    compatible: str = ""
+    version: str = ""
+    downgrade: bool | None = None
+    mark: Mark = Mark()
+
+
 class Identity(NamedTuple):
     """An entry of `identities`: who was certified as the signer."""
 
@@ -434,6 +445,18 @@ class Expectation(NamedTuple):
     mark: Mark = Mark()
 
 
+class Budget(NamedTuple):
+    """`budget`: what a system may have at most. `components` are sizes by the names that
+    `compos inspect` shows."""
+
+    total: str | None = None
+    unpacked: str | None = None
+    components: Mapping[str, str] | None = None
+    boot: str | None = None
+    capabilities: Texts | None = None
+    mark: Mark = Mark()
+
+
 class Config(NamedTuple):
     """A whole system, several files merged. `overlays` are parts for one architecture, by its name:
     `load` merges them."""
@@ -452,4 +475,6 @@ class Config(NamedTuple):
     trust: Trust | None = None
     secure: bool | None = None
     disk: Disk | None = None
+    update: Update | None = None
     test: tuple[Expectation, ...] | None = None
+    budget: Budget | None = None

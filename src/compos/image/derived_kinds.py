@@ -211,7 +211,7 @@ class DerivedKind(_Row, Enum):
         content="a build's outputs as pieces",
         key="every input, version",
         form="record",
-        version=11,
+        version=12,
     )
     OUTPUT = _Row(
         folder="output",

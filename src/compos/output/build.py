@@ -110,12 +110,14 @@ def describe_outputs(
     metadata: Callable[[str], bytes],
     *,
     fetch_attestations: Callable[[Iterable[Image]], None] | None = None,
+    require: Callable[[Job], None] | None = None,
 ) -> list[Output]:
     """The outputs of `request`, ready to be written.
 
     When nothing that goes in has changed since an earlier build, the stored description is taken
     and nothing is composed. `fetch_attestations` is asked to complete what the store lacks for an
-    SBOM, and may fail to.
+    SBOM, and may fail to. `require` raises if the system may not be as it is; what was remembered
+    has passed, so it may depend on nothing but `config` and `inputs`.
     Raises `ConfigError`, `ImageError`, `OutputError`.
     """
     sources = read_sources(store, config.files)
@@ -153,6 +155,8 @@ def describe_outputs(
 
         findings += unchanged_sections(store, inputs.copies, config, system)
     job = Job(store, system, request, inputs.tools, findings, {})
+    if require:
+        require(job)
     outputs = []
     inline = 0
     made = make(job, request.formats)

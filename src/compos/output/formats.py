@@ -100,6 +100,7 @@ FORMATS = {
         Format("docker", "tar:docker", streamable=True),
         Format("tar-kernel-initrd", "initrd:archive"),
         Format("uki", "unified:program", tools=(EFI_STUB,)),
+        Format("update", "update:bundle", tools=_UEFI),
     )
 }
 

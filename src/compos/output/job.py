@@ -13,6 +13,7 @@ from compos.tree.entries import Entries
 if TYPE_CHECKING:
     from compos.compose.sbom import SbomOptions
     from compos.compose.system import System
+    from compos.config.model import Update
     from compos.filesystem.compress import Compression
     from compos.image.model import Image
     from compos.image.store import Store
@@ -51,7 +52,7 @@ class BuildRequest(NamedTuple):
     with, `reference` what an artifact is called in a registry. It is `listed` where an index has
     those of several architectures. `keys` sign UEFI programs, and what a TPM may then expect;
     a `secure` system has nothing that starts it without a signature. `stub` is what UEFI programs
-    are made with.
+    are made with. `update` says what an update is called.
     """
 
     formats: Sequence[Format]
@@ -67,6 +68,7 @@ class BuildRequest(NamedTuple):
     secure: bool = False
     stub: UefiStub = UefiStub()
     listed: bool = False
+    update: Update | None = None
 
 
 class Job(NamedTuple):

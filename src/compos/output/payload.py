@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from compos.arithmetic import ceil_div
-from compos.boot.finder import RootPlace, finder_tree
+from compos.boot.finder import RootPlace, finder_tree, place_tree
 from compos.boot.uki import pe_machine
 from compos.compose.kernel_image import KernelImageError
 from compos.compose.kernel_modules import PLACES as MODULE_FOLDERS
@@ -106,13 +106,13 @@ def finder_initrd(
     modules = job.system.all_modules or {
         path: node for folder in MODULE_FOLDERS for path, node, _ in job.system.root.below(folder)
     }
-    tree = finder_tree(job.store, modules, job.tools[INIT], place)
-    made = segment(job, Entries.of(tree))
+    trees = finder_tree(job.store, modules, job.tools[INIT], kind.drivers), place_tree(place)
+    made = tuple(segment(job, Entries.of(tree)) for tree in trees)
     ucode = job.system.ucode
     return (
-        (*ucode.content, *((bytes(-ucode.size % 4),) if ucode.size % 4 else ()), made)
+        (*ucode.content, *((bytes(-ucode.size % 4),) if ucode.size % 4 else ()), *made)
         if ucode
-        else (made,)
+        else made
     )
 
 

@@ -72,7 +72,11 @@ def _hash_tree(job: Job, kind: RootKind, uuid: UUID, pieces: Pieces) -> Verity:
     """The tree over a file system. It is hashed once, whatever media it is on."""
     from compos.filesystem.verity import BLOCK, Verity, hash_tree
 
-    salt = hashlib.sha256(b"salt" + uuid.bytes).digest()
+    # The versions of a system that is updated have the same salt: what has not changed has the same
+    # hashes, and an update need not bring the whole tree.
+    update = job.request.update
+    salted = update.compatible.encode() if update else uuid.bytes
+    salt = hashlib.sha256(b"salt" + salted).digest()
     name = f"hash tree {uuid}"
     if name not in job.made:
         with Contents(job.store.root) as contents:

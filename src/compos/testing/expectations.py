@@ -7,16 +7,19 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from compos.config.model import Expectation
+from compos.config.model import Budget, Expectation
 from compos.config.quantities import milliseconds
 from compos.config.test_keys import PORT_AND_PATH
 from compos.errors import ComposError
 from compos.testing.booted import TIMEOUT, Booted
 
-__all__ = ["Outcome", "check_all"]
+__all__ = ["Outcome", "check_all", "check_boot"]
 
 SHOWN = 2000
 """Letters of an answer that a failure shows."""
+
+_NOT_STARTED = ("waiting", "starting", "backing-off", "failed")
+"""States of services (docs/services.md) in which they do not run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,34 @@ def check_all(booted: Booted, expectations: Iterable[Expectation]) -> Iterator[O
             one.mark.line,
             booted.evidence() if reason else {},
         )
+
+
+def check_boot(booted: Booted, budget: Budget, timeout: float = TIMEOUT) -> Outcome:
+    """Whether all services were started within `budget.boot`: by the guest's clock, which begins
+    with its kernel. Waits for those that are yet to start."""
+    started = time.monotonic()
+    limit = (milliseconds(budget.boot or "") or 0) / 1000
+    reason = ""
+
+    def look() -> dict[str, float]:
+        services = booted.services()
+        late = [name for name, one in services.items() if one["state"] in _NOT_STARTED]
+        if late or not services:
+            raise AssertionError(f"not started: {', '.join(late) or 'no service'}")
+        return {name: float(one["since"]) for name, one in services.items()}
+
+    try:
+        since = booted.eventually(look, timeout)
+        if max(since.values()) > limit:
+            last = sorted(since, key=lambda name: -since[name])[:3]
+            reasons = ", ".join(f"{name} {since[name]:.2f} s" for name in last)
+            reason = f"the last services started after more than {budget.boot}: {reasons}"
+    except (AssertionError, ComposError, OSError) as error:
+        reason = str(error)
+    mark = budget.mark.at("boot")
+    name = f"boot within {budget.boot}"
+    evidence = booted.evidence() if reason else {}
+    return Outcome(name, time.monotonic() - started, reason, mark.file, mark.line, evidence)
 
 
 def name_of(one: Expectation) -> str:

@@ -105,18 +105,21 @@ class KeySet(NamedTuple):
 
 class BootKeys(NamedTuple):
     """Who signs what a machine starts: `program` the UEFI programs, `policy` (if any) that PCR
-    11 may be what is expected in each of `phases`."""
+    11 may be what is expected in each of `phases`, `update` (if one is made) the update."""
 
     program: CertifiedKey
     policy: RsaKey | None
     phases: tuple[str, ...]
     later: Later | None = None
+    update: CertifiedKey | None = None
 
     @property
     def identity(self) -> tuple[str, ...]:
         """What of it goes into a system."""
         certificate = hashlib.sha256(self.program.certificate).hexdigest()
-        return (certificate, *((self.policy.fingerprint, *self.phases) if self.policy else ()))
+        update = hashlib.sha256(self.update.certificate).hexdigest() if self.update else ""
+        policy = (self.policy.fingerprint, *self.phases) if self.policy else ()
+        return (certificate, update, *policy)
 
 
 def make_keys(

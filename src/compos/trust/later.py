@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +25,7 @@ __all__ = ["Later", "SignatureAwaited", "sign_awaited"]
 MAX_SIGNATURE = 2048
 MAX_SIGNED = 4096
 """Bytes; attributes of a program have about a hundred, a policy's digest 32."""
-NAME = re.compile(r"(db|pcr)-[0-9a-f]{64}\.tbs")
+NAME = re.compile(r"(db|pcr|update)-[0-9a-f]{64}\.tbs")
 
 
 class SignatureAwaited(Exception):
@@ -98,10 +99,7 @@ def _signed(keys: KeySet, path: Path) -> bytes:
         data = stream.read(MAX_SIGNED)
     role = path.name.partition("-")[0]
     known = NAME.fullmatch(path.name) and hashlib.sha256(data).hexdigest() in path.name
-    # A policy's digest; or the attributes of a statement about a program: a SET in DER with
-    # SpcIndirectDataContent (1.3.6.1.4.1.311.2.1.4) as its content type.
-    expected = len(data) == 32 if role == "pcr" else data[:1] == b"\x31" and INDIRECT_DATA in data
-    if not known or not expected:
+    if not known or not _EXPECTED[role](data):
         raise OutputError(
             "signatures-foreign",
             "the file is not what a build wants to have signed",
@@ -122,7 +120,18 @@ def _signed(keys: KeySet, path: Path) -> bytes:
 
 
 INDIRECT_DATA = bytes.fromhex("060a2b060104018237020104")
-"""The object identifier in DER."""
+"""SpcIndirectDataContent (1.3.6.1.4.1.311.2.1.4): the object identifier in DER."""
+DATA_ATTRIBUTES = bytes.fromhex(
+    # RFC 5652, 11.1 and 11.2: the content type (id-data), and a digest of 32 bytes.
+    "314b 301806092a864886f70d010903310b06092a864886f70d010701302f06092a864886f70d01090431220420"
+)
+
+_EXPECTED: Mapping[str, Callable[[bytes], bool]] = {
+    # A policy's digest; the attributes of a statement about a program; those of a manifest.
+    "pcr": lambda data: len(data) == 32,
+    "db": lambda data: data[:1] == b"\x31" and INDIRECT_DATA in data,
+    "update": lambda data: data[:-32] == DATA_ATTRIBUTES,
+}
 
 
 def _unusable(folder: Path, error: OSError) -> OutputError:

@@ -28,6 +28,10 @@ CLOUDS = {
     "azure": "Azure: a virtual machine.",
     "gcp": "Google Cloud: an instance of Compute Engine.",
     "openstack": "OpenStack: a server of Nova.",
+    "digitalocean": "DigitalOcean: a Droplet.",
+    "hetzner": "Hetzner Cloud: a server.",
+    "scaleway": "Scaleway: an Instance.",
+    "vcenter": "VMware vCenter: a virtual machine.",
 }
 """Those that run machines."""
 

@@ -102,6 +102,9 @@ def push(
 @click.option(
     "--location", default="westus", show_default=True, metavar="NAME", help="Where to run it."
 )
+@click.option(
+    "--accountName", "account", hidden=True, help="For LinuxKit's sake: the image is there."
+)
 @click.option("--ssh-key", type=click.Path(path_type=Path), metavar="FILE", help="Public key.")
 @run_options(size="Standard_B1s")
 def run(
@@ -109,6 +112,7 @@ def run(
     request: MachineRequest,
     group: str,
     location: str,
+    account: str | None,
     ssh_key: Path | None,
     until_stopped: bool,
     remove: bool,

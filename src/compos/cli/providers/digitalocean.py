@@ -1,4 +1,4 @@
-"""`compos push digitalocean`."""
+"""`compos push digitalocean` and `compos run digitalocean`."""
 
 from __future__ import annotations
 
@@ -7,13 +7,20 @@ from typing import TYPE_CHECKING
 
 import click
 
-from compos.cli.providers.options import push_options, push_to, show_call
+from compos.cli.providers.options import (
+    push_options,
+    push_to,
+    run_on,
+    run_options,
+    show_call,
+)
 
 if TYPE_CHECKING:
     from compos.api.push import PushOptions
+    from compos.cloud.machine import MachineRequest
     from compos.cloud.model import Provider
 
-__all__ = ["push"]
+__all__ = ["push", "run"]
 
 
 @click.command("digitalocean")
@@ -55,3 +62,38 @@ def push(
         return to_digitalocean(bucket=bucket, name=img_name, region=region, show=show)
 
     push_to("digitalocean", sources, push, connect, as_json=as_json, dry_run=dry_run)
+
+
+@click.command("digitalocean")
+@click.option(
+    "--ssh-key",
+    metavar="ID",
+    default="",
+    help="Key of the account, by id or fingerprint; Droplets of custom images have to have one.",
+)
+@run_options(size="s-1vcpu-1gb", size_flag="--machine", zone_flag="--region")
+def run(
+    *,
+    request: MachineRequest,
+    ssh_key: str,
+    until_stopped: bool,
+    remove: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Run a Droplet of IMAGE: an image's id or name, or the newest that was pushed under a name.
+
+    It runs in the image's region, unless --region names another one that has the image. The token
+    is DIGITALOCEAN_TOKEN. DigitalOcean does not tell what a Droplet prints.
+    """
+    from compos.cloud.digitalocean.session import connect_machines
+
+    run_on(
+        "digitalocean",
+        connect_machines(show=show_call if dry_run else None),
+        request._replace(key=ssh_key),
+        until_stopped=until_stopped,
+        remove=remove,
+        as_json=as_json,
+        dry_run=dry_run,
+    )

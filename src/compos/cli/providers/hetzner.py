@@ -1,4 +1,4 @@
-"""`compos push hetzner`."""
+"""`compos push hetzner` and `compos run hetzner`."""
 
 from __future__ import annotations
 
@@ -7,13 +7,20 @@ from typing import TYPE_CHECKING
 
 import click
 
-from compos.cli.providers.options import push_options, push_to, show_call
+from compos.cli.providers.options import (
+    push_options,
+    push_to,
+    run_on,
+    run_options,
+    show_call,
+)
 
 if TYPE_CHECKING:
     from compos.api.push import PushOptions
+    from compos.cloud.machine import MachineRequest
     from compos.cloud.model import Provider
 
-__all__ = ["push"]
+__all__ = ["push", "run"]
 
 
 @click.command("hetzner")
@@ -62,3 +69,36 @@ def push(
         return to_hetzner(options, show=show_call if dry_run else None)
 
     push_to("hetzner", sources, push, connect, as_json=as_json, dry_run=dry_run)
+
+
+@click.command("hetzner")
+@click.option("--network", metavar="ID", default="", help="Network; --no-public requires one.")
+@click.option("--ssh-key", metavar="NAME", default="", help="Key of the project, by name or id.")
+@run_options(size="cx23", size_flag="--server-type", zone="fsn1", zone_flag="--location")
+def run(
+    *,
+    request: MachineRequest,
+    network: str,
+    ssh_key: str,
+    until_stopped: bool,
+    remove: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Run a server of IMAGE: a snapshot's id or description, or the newest that was pushed under a
+    name.
+
+    The token is HCLOUD_TOKEN. Hetzner does not tell what a server prints.
+    """
+    from compos.cloud.hetzner.machine import ServerOptions
+    from compos.cloud.hetzner.session import connect_machines
+
+    run_on(
+        "hetzner",
+        connect_machines(ServerOptions(network), show=show_call if dry_run else None),
+        request._replace(key=ssh_key),
+        until_stopped=until_stopped,
+        remove=remove,
+        as_json=as_json,
+        dry_run=dry_run,
+    )

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -106,30 +106,18 @@ def run_options(
     size: str,
     zone: str = "",
     size_flag: str = "--machine",
+    zone_flag: str = "--zone",
+    certified: bool = False,
     variables: tuple[str, str] = ("", ""),
 ) -> Callable[[Callable[..., Result]], Callable[..., Result]]:
     """Add the flags of all machines; the command gets them as `request`, `until_stopped`, `remove`,
-    `dry_run` and `as_json`. `size` and `zone` are defaults, which `variables` override."""
+    `dry_run` and `as_json`. `size` and `zone` are defaults, which `variables` override; without a
+    `size_flag` or `zone_flag`, the cloud has no such words. One that is
+    `certified` gets the files of --cert-file as `certificates`."""
     flags = (
         click.argument("image", metavar="IMAGE"),
         click.option("--name", metavar="NAME", help="Name of the machine [the image's]."),
-        click.option(
-            size_flag,
-            "size",
-            metavar="TYPE",
-            default=size,
-            envvar=variables[0] or None,
-            show_default=True,
-            help="Type of the machine" + (f" [{variables[0]}]." if variables[0] else "."),
-        ),
-        click.option(
-            "--zone",
-            metavar="ZONE",
-            default=zone,
-            envvar=variables[1] or None,
-            show_default=bool(zone),
-            help="Zone" + (f" [{variables[1]}]." if variables[1] else "."),
-        ),
+        *_place_flags((size_flag, zone_flag), (size, zone), variables),
         click.option("--data", metavar="TEXT", help="User data for the machine."),
         click.option(
             "--data-file", type=click.Path(path_type=Path), metavar="FILE", help="From a file."
@@ -162,8 +150,8 @@ def run_options(
             settings: Settings,
             image: str,
             name: str | None,
-            size: str,
-            zone: str,
+            size: str = "",
+            zone: str = "",
             data: str | None,
             data_file: Path | None,
             disks: tuple[str, ...],
@@ -185,11 +173,36 @@ def run_options(
                 tuple(map(_gibibytes, disks)),
                 not no_public,
             )
+            if certified:
+                others["certificates"] = settings.images.certificates
             return function(request=request, **others)
 
         return global_options(with_flags(command, flags))
 
     return decorate
+
+
+def _place_flags(
+    names: tuple[str, str], defaults: tuple[str, str], variables: tuple[str, str]
+) -> list[Callable[..., Any]]:
+    """The flags for a machine's type and zone."""
+    rows = zip(
+        names, ("size", "zone"), ("TYPE", "ZONE"), ("Type of the machine", "Zone"), defaults,
+        variables, strict=True,
+    )  # fmt: skip
+    return [
+        click.option(
+            name,
+            parameter,
+            metavar=metavar,
+            default=default,
+            envvar=variable or None,
+            show_default=bool(default),
+            help=meaning + (f" [{variable}]." if variable else "."),
+        )
+        for name, parameter, metavar, meaning, default, variable in rows
+        if name
+    ]
 
 
 def _gibibytes(text: str) -> int:

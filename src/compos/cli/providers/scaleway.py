@@ -1,4 +1,4 @@
-"""`compos push scaleway`."""
+"""`compos push scaleway` and `compos run scaleway`."""
 
 from __future__ import annotations
 
@@ -7,13 +7,20 @@ from typing import TYPE_CHECKING
 
 import click
 
-from compos.cli.providers.options import push_options, push_to, show_call
+from compos.cli.providers.options import (
+    push_options,
+    push_to,
+    run_on,
+    run_options,
+    show_call,
+)
 
 if TYPE_CHECKING:
     from compos.api.push import PushOptions
+    from compos.cloud.machine import MachineRequest
     from compos.cloud.model import Provider
 
-__all__ = ["push"]
+__all__ = ["push", "run"]
 
 
 @click.command("scaleway")
@@ -58,3 +65,45 @@ def push(
         return to_scaleway(bucket=bucket, name=img_name, zone=zone, project=project_id, show=show)
 
     push_to("scaleway", sources, push, connect, as_json=as_json, dry_run=dry_run)
+
+
+@click.command("scaleway")
+@click.option("--instance-name", metavar="NAME", default="", help="Name of the machine [--name].")
+@click.option("--project-id", metavar="ID", default="", help="Project [SCW_DEFAULT_PROJECT_ID].")
+@click.option("--ssh-key", type=click.Path(path_type=Path), metavar="FILE", help="Public key.")
+@click.option("--clean", is_flag=True, hidden=True, help="LinuxKit's word for --rm.")
+@click.option("--no-attach", is_flag=True, hidden=True, help="For LinuxKit's sake.")
+@run_options(size="DEV1-S", size_flag="--instance-type", variables=("SCW_RUN_TYPE", ""))
+def run(
+    *,
+    request: MachineRequest,
+    instance_name: str,
+    project_id: str,
+    ssh_key: Path | None,
+    clean: bool,
+    no_attach: bool,
+    until_stopped: bool,
+    remove: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Run an Instance of IMAGE: an image's id or name, or the newest that was pushed under a name.
+
+    Credentials are SCW_ACCESS_KEY and SCW_SECRET_KEY, or those of scw's configuration, as is the
+    zone. Scaleway does not tell what an Instance prints.
+    """
+    from compos.cloud.scaleway.session import connect_machines
+
+    show = show_call if dry_run else None
+    run_on(
+        "scaleway",
+        connect_machines(zone=request.zone, project=project_id, show=show),
+        request._replace(
+            name=instance_name or request.name,
+            key=ssh_key.read_text().strip() if ssh_key else "",
+        ),
+        until_stopped=until_stopped,
+        remove=remove or clean,
+        as_json=as_json,
+        dry_run=dry_run,
+    )

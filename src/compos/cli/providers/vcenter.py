@@ -1,4 +1,4 @@
-"""`compos push vcenter`."""
+"""`compos push vcenter` and `compos run vcenter`."""
 
 from __future__ import annotations
 
@@ -7,13 +7,20 @@ from typing import TYPE_CHECKING
 
 import click
 
-from compos.cli.providers.options import push_options, push_to, show_call
+from compos.cli.providers.options import (
+    push_options,
+    push_to,
+    run_on,
+    run_options,
+    show_call,
+)
 
 if TYPE_CHECKING:
     from compos.api.push import PushOptions
+    from compos.cloud.machine import MachineRequest
     from compos.cloud.model import Provider
 
-__all__ = ["push"]
+__all__ = ["push", "run"]
 
 
 @click.command("vcenter")
@@ -71,3 +78,91 @@ def push(
         )
 
     push_to("vcenter", sources, push, connect, as_json=as_json, dry_run=dry_run)
+
+
+@click.command("vcenter")
+@click.option(
+    "--url",
+    metavar="URL",
+    envvar="VCURL",
+    default="",
+    help="Address of vCenter [VCURL]; user and password are VCUSER and VCPASSWORD.",
+)
+@click.option(
+    "--library", metavar="NAME", default="compos", show_default=True, help="Content library."
+)
+@click.option(
+    "--datacenter",
+    metavar="NAME",
+    envvar="VCDATACENTER",
+    default="",
+    help="Datacenter [VCDATACENTER].",
+)
+@click.option(
+    "--datastore",
+    metavar="NAME",
+    envvar="VCDATASTORE",
+    default="",
+    help="Datastore for the disks [VCDATASTORE].",
+)
+@click.option(
+    "--network", metavar="NAME", envvar="VCNETWORK", default="", help="Network [VCNETWORK]."
+)
+@click.option(
+    "--hostname",
+    "host",
+    metavar="NAME",
+    envvar="VCHOST",
+    default="",
+    help="Host to run it [VCHOST].",
+)
+@click.option("--vmfolder", "vm_folder", metavar="NAME", default="", help="Folder of machines.")
+@click.option("--cpus", type=click.IntRange(1), metavar="N", help="CPUs [1].")
+@click.option("--mem", type=click.IntRange(4), metavar="MIB", help="Memory [1024].")
+@click.option("--wait-for-ip", "--waitForIP", is_flag=True, help="Wait for VMware's tools.")
+@click.option("--powerOn", "power_on", is_flag=True, hidden=True, help="For LinuxKit's sake.")
+@run_options(size="", size_flag="", zone_flag="", certified=True)
+def run(
+    *,
+    request: MachineRequest,
+    url: str,
+    library: str,
+    datacenter: str,
+    datastore: str,
+    network: str,
+    host: str,
+    vm_folder: str,
+    cpus: int | None,
+    mem: int | None,
+    wait_for_ip: bool,
+    power_on: bool,
+    certificates: tuple[str, ...],
+    until_stopped: bool,
+    remove: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Run a machine of IMAGE: an item's name in the content library, or the newest that was pushed
+    under a name.
+
+    Its address is what VMware's tools report, if the system has them. vCenter does not tell what a
+    machine prints.
+    """
+    from compos.cloud.vcenter.machine import VmOptions
+    from compos.cloud.vcenter.session import connect_machines
+
+    if not url and not dry_run:
+        raise click.UsageError("missing --url [VCURL]")
+    options = VmOptions(
+        library, datacenter, datastore, network, host, vm_folder, cpus or 0, mem or 0, wait_for_ip
+    )
+    show = show_call if dry_run else None
+    run_on(
+        "vcenter",
+        connect_machines(options, url=url, certificates=certificates, show=show),
+        request,
+        until_stopped=until_stopped,
+        remove=remove,
+        as_json=as_json,
+        dry_run=dry_run,
+    )

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from compos.cloud.aws.session import Clients, filters, tags
-from compos.cloud.machine import MACHINE, Machine, MachineRequest
+from compos.cloud.machine import ATTEMPT, MACHINE, Machine, MachineRequest, undone
 from compos.cloud.model import NAME, Made
 from compos.errors import CloudError, CloudMissing
 
@@ -19,6 +19,10 @@ __all__ = ["AwsMachines", "InstanceOptions"]
 
 SECONDS = 600
 PAUSE = 5
+
+
+_ALIVE = ("pending", "running", "stopping", "stopped")
+"""States of instances that are not terminated."""
 
 
 class InstanceOptions(NamedTuple):
@@ -38,19 +42,19 @@ class AwsMachines:
 
     def start(self, request: MachineRequest) -> Machine:
         """Run an instance, and wait until it runs."""
-        started = self._call(
-            "ec2",
-            "run_instances",
-            **self._description(request),
-            answer={"Instances": [{"InstanceId": "INSTANCE"}]},
-        )
-        id = str(started["Instances"][0]["InstanceId"])
-        try:
-            self._clients.calls.until(lambda: self._runs(id), seconds=SECONDS, pause=PAUSE)
-        except BaseException:
-            self.remove(id)
-            raise
-        found = self._found(id)
+        attempt = str(uuid.uuid4())
+        description = self._description(request, attempt)
+        with undone(lambda: self._remove_attempt(attempt)):
+            started = self._call(
+                "ec2",
+                "run_instances",
+                **description,
+                answer={"Instances": [{"InstanceId": "INSTANCE"}]},
+            )
+            id = str(started["Instances"][0]["InstanceId"])
+            if not self._clients.calls.until(lambda: self._runs(id), seconds=SECONDS, pause=PAUSE):
+                raise CloudError("cloud-slow", "the instance does not run yet", place=id)
+            found = self._found(id)
         address = found.get("PublicIpAddress") or found.get("PrivateIpAddress", "")
         return Machine(id, request.name, str(address))
 
@@ -79,21 +83,18 @@ class AwsMachines:
             lambda: self._state(id) == "terminated", seconds=SECONDS, pause=PAUSE
         )
 
+    def _remove_attempt(self, attempt: str) -> None:
+        """Terminate the instance that one start has made; its answer may be lost."""
+        for one in self._listed(
+            filters(**{f"tag__{ATTEMPT}": attempt, "instance_state_name": _ALIVE})
+        ):
+            self.remove(str(one["InstanceId"]))
+
     def made(self) -> Iterator[Made]:
         """Instances with compos's tag that are not terminated."""
-        states = ("pending", "running", "stopping", "stopped")
-        found = self._call(
-            "ec2",
-            "describe_instances",
-            Filters=filters(tag_key=MACHINE, instance_state_name=states),
-            answer={"Reservations": []},
-        )
-        for reservation in found["Reservations"]:
-            for one in reservation["Instances"]:
-                own = {tag["Key"]: tag["Value"] for tag in one.get("Tags", ())}
-                yield Made(
-                    "machine", one["InstanceId"], own.get(MACHINE, ""), "", one["LaunchTime"]
-                )
+        for one in self._listed(filters(tag_key=MACHINE, instance_state_name=_ALIVE)):
+            own = {tag["Key"]: tag["Value"] for tag in one.get("Tags", ())}
+            yield Made("machine", one["InstanceId"], own.get(MACHINE, ""), "", one["LaunchTime"])
 
     def wait(self, seconds: float) -> None:
         """As the door waits."""
@@ -120,8 +121,25 @@ class AwsMachines:
             hint="Push it: compos push aws.",
         )
 
-    def _description(self, request: MachineRequest) -> dict[str, Any]:
-        """The arguments of RunInstances."""
+    def _listed(self, wanted: list[dict[str, Any]]) -> Iterator[Mapping[str, Any]]:
+        token = ""
+        while True:
+            found = self._call(
+                "ec2",
+                "describe_instances",
+                Filters=wanted,
+                **({"NextToken": token} if token else {}),
+                answer={"Reservations": []},
+            )
+            for reservation in found["Reservations"]:
+                yield from reservation["Instances"]
+            token = found.get("NextToken", "")
+            if not token:
+                return
+
+    def _description(self, request: MachineRequest, attempt: str) -> dict[str, Any]:
+        """The arguments of RunInstances, of which EC2 makes one instance, however often they
+        arrive with the same token."""
         group = [self._options.security_group] if self._options.security_group else []
         card = {
             "DeviceIndex": 0,
@@ -129,14 +147,14 @@ class AwsMachines:
             **({"Groups": group} if group else {}),
         }
         kind = self._options.disk_type
-        own = tags({MACHINE: request.name, "Name": request.name})
+        own = tags({MACHINE: request.name, "Name": request.name, ATTEMPT: attempt})
         zone = {"AvailabilityZone": f"{self._clients.region}{request.zone}"}
         return {
             "ImageId": self._image(request.image),
             "InstanceType": request.size,
             "MinCount": 1,
             "MaxCount": 1,
-            "ClientToken": str(uuid.uuid4()),
+            "ClientToken": attempt,
             "NetworkInterfaces": [card],
             "MetadataOptions": {"HttpTokens": "required"},
             "BlockDeviceMappings": [

@@ -108,29 +108,32 @@ class AzureImages:
             self._blob(image).delete()
 
     def made(self) -> Iterator[Made]:
-        """Managed images with compos's tag, in the whole subscription."""
-        url = f"{self._azure.subscription}/providers/Microsoft.Compute/images?api-version={COMPUTE}"
-        while url:
-            page = self._rest("GET", url, answer={"value": []})
-            for one in page["value"]:
-                tags = one.get("tags", {})
-                if DIGEST in tags:
-                    state = one.get("properties", {}).get("provisioningState")
-                    created = _time(tags.get("compos-created", ""))
-                    yield Made(
-                        "image",
-                        str(one["id"]),
-                        tags.get(NAME, ""),
-                        tags[DIGEST],
-                        created,
-                        complete=state == "Succeeded",
-                    )
-            url = str(page.get("nextLink", ""))
+        """Managed images and versions of galleries with compos's tag, in the whole subscription."""
+        compute = f"{self._azure.subscription}/providers/Microsoft.Compute"
+        base = self._azure.subscription.partition("/subscriptions/")[0]
+        for one in self._listed(f"{compute}/images?api-version={COMPUTE}"):
+            if DIGEST in one.get("tags", {}):
+                yield _made("image", one)
+        for gallery in self._listed(f"{compute}/galleries?api-version={GALLERY}"):
+            for own in self._listed(f"{base}{gallery['id']}/images?api-version={GALLERY}"):
+                if NAME not in own.get("tags", {}):
+                    continue
+                for one in self._listed(f"{base}{own['id']}/versions?api-version={GALLERY}"):
+                    if DIGEST in one.get("tags", {}):
+                        yield _made("version", one)
 
     def remove(self, made: Made) -> None:
-        """Delete an image."""
+        """Delete an image, or a version; the gallery's image that it belongs to stays."""
         base = self._azure.subscription.partition("/subscriptions/")[0]
-        self._delete(f"{base}{made.id}?api-version={COMPUTE}")
+        version = COMPUTE if made.kind == "image" else GALLERY
+        self._delete(f"{base}{made.id}?api-version={version}")
+
+    def _listed(self, url: str) -> Iterator[dict[str, Any]]:
+        """What a list has, page by page."""
+        while url:
+            page = self._rest("GET", url, answer={"value": []})
+            yield from page["value"]
+            url = str(page.get("nextLink", ""))
 
     def _name(self, image: Image) -> str:
         return self._options.name or image.full_name
@@ -257,6 +260,14 @@ def provisioned(rest: Any, url: str) -> None:
         )
     if state != "Succeeded" and not rest.calls.dry:
         raise CloudError("cloud-refused", f"the resource is {state}", place=url.partition("?")[0])
+
+
+def _made(kind: str, one: dict[str, Any]) -> Made:
+    tags = one["tags"]
+    state = one.get("properties", {}).get("provisioningState")
+    created = _time(tags.get("compos-created", ""))
+    name, digest = tags.get(NAME, ""), tags[DIGEST]
+    return Made(kind, str(one["id"]), name, digest, created, complete=state == "Succeeded")
 
 
 def _generation(image: Image) -> str:

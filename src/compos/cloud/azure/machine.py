@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 
 from compos.cloud.azure.image import COMPUTE, provisioned
 from compos.cloud.azure.session import Azure
-from compos.cloud.machine import MACHINE, Machine, MachineRequest
+from compos.cloud.machine import MACHINE, Machine, MachineRequest, undone
 from compos.cloud.model import NAME, Made, resource_name
-from compos.errors import CloudMissing
+from compos.errors import CloudConflict, CloudMissing
 
 __all__ = ["AzureMachines", "VmOptions"]
 
@@ -27,6 +27,17 @@ SECONDS = 900
 PAUSE = 5
 MAX_CONSOLE = 1 << 20
 USER = "compos"
+
+
+CREATED = "compos-created"
+
+_KINDS = (
+    ("Microsoft.Compute/virtualMachines", COMPUTE),
+    ("Microsoft.Network/networkInterfaces", NETWORK),
+    ("Microsoft.Network/publicIPAddresses", NETWORK),
+    ("Microsoft.Network/virtualNetworks", NETWORK),
+)
+"""What belongs to a machine, in the order in which it is deleted, and the versions of the APIs."""
 
 
 class VmOptions(NamedTuple):
@@ -50,14 +61,19 @@ class AzureMachines:
         self._need_group()
         name = resource_name(request.name, 48)
         url = self._url("Microsoft.Compute/virtualMachines", name, COMPUTE)
-        try:
+        if not self._rest.calls.dry and not self._is_gone(url):
+            # What is put is changed, not refused, if it exists.
+            raise CloudConflict(
+                "cloud-conflict",
+                f"a machine called {name} exists",
+                place=self._id(url),
+                hint="Give this one another name with --name.",
+            )
+        with undone(lambda: self.remove(self._id(url))):
             card = self._network(name, public=request.public)
             self._put(url, self._description(request, image, card))
             address = self._address(name, public=request.public)
-        except BaseException:
-            self.remove(self._id(url))
-            raise
-        return Machine(self._id(url), request.name, address)
+            return Machine(self._id(url), request.name, address)
 
     def console(self, machine: Machine) -> str:
         """The log that the boot diagnostics keep, fetched by an address that is a permission."""
@@ -89,28 +105,31 @@ class AzureMachines:
 
     def remove(self, id: str) -> None:
         """Delete the machine, with its disks, and then its card, address and network."""
-        name = id.rpartition("/")[2]
-        for kind, version in (
-            ("Microsoft.Compute/virtualMachines", COMPUTE),
-            ("Microsoft.Network/networkInterfaces", NETWORK),
-            ("Microsoft.Network/publicIPAddresses", NETWORK),
-            ("Microsoft.Network/virtualNetworks", NETWORK),
-        ):
-            self._delete(self._url(kind, name, version))
+        *_, group, _, _, _, name = id.split("/")
+        for kind, version in _KINDS:
+            path = f"{self._azure.group(group)}/providers/{kind}/{name}"
+            self._delete(f"{path}?api-version={version}")
 
     def made(self) -> Iterator[Made]:
-        """Machines of the subscription with compos's tag."""
-        url = (
-            f"{self._azure.subscription}/providers/Microsoft.Compute/virtualMachines"
-            f"?api-version={COMPUTE}"
-        )
+        """Machines of the subscription with compos's tag, and networks, addresses and cards of
+        theirs that no machine has."""
+        known = set[tuple[str, str]]()
+        for kind, version in _KINDS:
+            for one in self._tagged(kind, version):
+                *_, group, _, _, _, name = one["id"].split("/")
+                # All that belongs to a machine has its name.
+                if (group.lower(), name) not in known:
+                    known.add((group.lower(), name))
+                    machine = kind.endswith("virtualMachines")
+                    word = "machine" if machine else "network"
+                    own = one["tags"]
+                    yield Made(word, one["id"], own[MACHINE], "", _time(own), complete=machine)
+
+    def _tagged(self, kind: str, version: str) -> Iterator[dict[str, Any]]:
+        url = f"{self._azure.subscription}/providers/{kind}?api-version={version}"
         while url:
             page = self._rest("GET", url, answer={"value": []})
-            for one in page["value"]:
-                if MACHINE in one.get("tags", {}):
-                    text = one.get("properties", {}).get("timeCreated")
-                    created = datetime.fromisoformat(text) if text else datetime.now(UTC)
-                    yield Made("machine", one["id"], one["tags"][MACHINE], "", created)
+            yield from (one for one in page["value"] if MACHINE in one.get("tags", {}))
             url = str(page.get("nextLink", ""))
 
     def wait(self, seconds: float) -> None:
@@ -158,7 +177,7 @@ class AzureMachines:
     def _resource(self, properties: dict[str, Any], name: str) -> dict[str, Any]:
         return {
             "location": self._options.location,
-            "tags": {MACHINE: name},
+            "tags": {MACHINE: name, CREATED: datetime.now(UTC).isoformat(timespec="seconds")},
             "properties": properties,
         }
 
@@ -248,3 +267,11 @@ class AzureMachines:
         }
         document = self._resource(properties, request.name)
         return {**document, **({"zones": [request.zone]} if request.zone else {})}
+
+
+def _time(tags: dict[str, str]) -> datetime:
+    """When a resource was made; one that does not tell counts as new."""
+    try:
+        return datetime.fromisoformat(tags.get(CREATED, "")).astimezone(UTC)
+    except ValueError:
+        return datetime.now(UTC)

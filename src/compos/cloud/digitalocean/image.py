@@ -14,19 +14,18 @@ import uuid
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
-from urllib.parse import urlencode
 
+from compos.cloud.machine import ATTEMPT
 from compos.cloud.model import DIGEST, NAME, Image, Made, Pushed
 from compos.cloud.object_storage import Bucket
-from compos.cloud.rest import Rest
+from compos.cloud.rest import Rest, delete, pages
 from compos.errors import CloudError, CloudImport, CloudMissing
 
-__all__ = ["DigitalOceanImages"]
+__all__ = ["OURS", "DigitalOceanImages", "plain", "tag_of"]
 
 PAGE = 200
 IMPORT_SECONDS = 3600
 PAUSE = 10
-ATTEMPT = "compos-attempt"
 _COMING = ("NEW", "pending")
 """Of images whose import has begun."""
 OURS = "compos"
@@ -123,7 +122,7 @@ class DigitalOceanImages:
         """Images with compos's tag."""
         for one in self._pages(OURS):
             created = datetime.fromisoformat(str(one["created_at"]).replace("Z", "+00:00"))
-            name, digest = _tag(one, NAME), _tag(one, DIGEST)
+            name, digest = tag_of(one, NAME), tag_of(one, DIGEST)
             complete = one["status"] == "available"
             yield Made("image", str(one["id"]), name, digest, created, complete)
 
@@ -151,31 +150,24 @@ class DigitalOceanImages:
         return sorted(found, key=lambda one: (str(one.get("created_at")), int(one["id"])))
 
     def _pages(self, tag: str) -> Iterator[dict[str, Any]]:
-        number = 0
-        while True:
-            number += 1
-            query = urlencode({"tag_name": tag, "page": number, "per_page": PAGE})
-            listed = self._rest("GET", f"/v2/images?{query}", answer={"images": []})["images"]
-            yield from listed
-            if len(listed) < PAGE:
-                return
+        return pages(self._rest, "/v2/images", "images", {"tag_name": tag}, size=PAGE)
 
     def _delete(self, id: object) -> None:
-        try:
-            self._rest("DELETE", f"/v2/images/{id}", answer={})
-        except CloudMissing:
-            return
+        delete(self._rest, f"/v2/images/{id}")
 
 
 def _tags(image: Image) -> list[str]:
     """Tags have letters, digits, colons, dashes and underscores."""
-    name = "".join(
-        letter if letter.isalnum() and letter.isascii() else "-" for letter in image.name
-    )
-    return [OURS, f"{DIGEST}:{image.digest}", f"{NAME}:{name}"]
+    return [OURS, f"{DIGEST}:{image.digest}", f"{NAME}:{plain(image.name)}"]
 
 
-def _tag(found: dict[str, Any], name: str) -> str:
+def plain(name: str) -> str:
+    """`name` with what tags may have."""
+    return "".join(letter if letter.isalnum() and letter.isascii() else "-" for letter in name)
+
+
+def tag_of(found: dict[str, Any], name: str) -> str:
+    """The value of a tag, of `NAME:VALUE`; empty without it."""
     pairs = (str(tag).partition(":") for tag in found.get("tags") or ())
     return next((value for key, _, value in pairs if key == name), "")
 

@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from compos.cloud.gcp.image import finished
 from compos.cloud.gcp.session import Google
-from compos.cloud.machine import MACHINE, Machine, MachineRequest
+from compos.cloud.machine import ATTEMPT, MACHINE, Machine, MachineRequest, undone
 from compos.cloud.model import NAME, Made, resource_name
 from compos.errors import CloudConflict, CloudError, CloudMissing
 
@@ -43,24 +43,23 @@ class GcpMachines:
         """Insert an instance, and wait until it runs."""
         url = f"{self._google.compute}/zones/{self._zone}/instances"
         own = f"{url}/{resource_name(request.name)}"
+        attempt = uuid.uuid4()
         document = self._description(request)
-        try:
-            begun = self._rest(
-                "POST", f"{url}?requestId={uuid.uuid4()}", document, answer={"status": "DONE"}
-            )
-        except CloudConflict as error:
-            raise CloudConflict(
-                "cloud-conflict",
-                f"a machine called {document['name']} exists",
-                place=own,
-                hint="Give this one another name with --name.",
-            ) from error
-        try:
+        document["labels"][ATTEMPT] = attempt.hex
+        with undone(lambda: self._remove_attempt(own, attempt.hex)):
+            try:
+                begun = self._rest(
+                    "POST", f"{url}?requestId={attempt}", document, answer={"status": "DONE"}
+                )
+            except CloudConflict as error:
+                raise CloudConflict(
+                    "cloud-conflict",
+                    f"a machine called {document['name']} exists",
+                    place=own,
+                    hint="Give this one another name with --name.",
+                ) from error
             finished(self._google, begun)
             found = self._rest("GET", own, answer={})
-        except BaseException:
-            self.remove(own)
-            raise
         cards = found.get("networkInterfaces", [{}])
         access = cards[0].get("accessConfigs", [{}])
         address = access[0].get("natIP") or cards[0].get("networkIP", "")
@@ -85,6 +84,15 @@ class GcpMachines:
             finished(self._google, self._rest("DELETE", id, answer={"status": "DONE"}))
         except CloudMissing:
             return
+
+    def _remove_attempt(self, own: str, attempt: str) -> None:
+        """Delete the instance that one start has made, and no other of its name."""
+        try:
+            found = self._rest("GET", own, answer={})
+        except CloudMissing:
+            return
+        if found.get("labels", {}).get(ATTEMPT) == attempt:
+            self.remove(own)
 
     def made(self) -> Iterator[Made]:
         """Instances of the zone with compos's label."""

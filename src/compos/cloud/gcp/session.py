@@ -112,7 +112,8 @@ def _transport(keys: str, *, anonymous: bool) -> tuple[Transport, str]:
 
 def _explain(error: Exception) -> Problem | ComposError | None:
     exceptions = sdk("google.auth.exceptions", "gcp")
-    if isinstance(error, exceptions.RefreshError):
+    # The second is raised for credentials of a kind that has no refreshing.
+    if isinstance(error, (exceptions.RefreshError, exceptions.InvalidOperation)):
         return Problem(401, "", "the credentials cannot be refreshed: they have expired or ended")
     if isinstance(error, (exceptions.GoogleAuthError, OSError)):
         # What requests raises is an OSError, without a file's name.

@@ -14,19 +14,19 @@ import uuid
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
-from urllib.parse import urlencode
 
+from compos.cloud.hetzner.project import ended, listed, selected
 from compos.cloud.hetzner.writer import Key, Writer, new_key
+from compos.cloud.machine import ATTEMPT
 from compos.cloud.model import DIGEST, NAME, Image, Made, Pushed, resource_name
-from compos.cloud.rest import Rest
+from compos.cloud.rest import Rest, delete
 from compos.errors import CloudError, CloudImport, CloudMissing
 
 __all__ = ["HetznerImages", "HetznerOptions"]
 
-PAGE = 50
 LABEL = 63
 """Characters of a label's value: one fewer than a digest has."""
-ATTEMPT, HOST = "compos-attempt", "compos-host"
+HOST = "compos-host"
 ACTION_SECONDS, SNAPSHOT_SECONDS = 600, 7200
 PAUSE = 3
 _TYPES = {"amd64": "cx23", "arm64": "cax11"}
@@ -72,13 +72,13 @@ class HetznerImages:
         self._action(server, "poweroff")
         self._snapshot(server, image, attempt)
         if self._rest.calls.dry:
-            self._delete(f"/servers/{server}")
-            self._delete(f"/ssh_keys/{key_id}")
+            delete(self._rest, f"/servers/{server}")
+            delete(self._rest, f"/ssh_keys/{key_id}")
             return Pushed("0", {"image": "0"})
         first, *others = self._snapshots(image)
         for one in others:
             if one["labels"].get(ATTEMPT) == attempt:
-                self._delete(f"/images/{one['id']}")
+                delete(self._rest, f"/images/{one['id']}")
         self._remove_helpers({ATTEMPT: attempt})
         return _pushed(first)
 
@@ -89,7 +89,7 @@ class HetznerImages:
     def made(self) -> Iterator[Made]:
         """Snapshots, and machines and keys that a push has left."""
         for kind, path, complete in _KINDS:
-            for one in self._pages(path, _selected(kind, {DIGEST: ""})):
+            for one in listed(self._rest, path, selected(kind, {DIGEST: ""})):
                 created = datetime.fromisoformat(one["created"].replace("Z", "+00:00"))
                 labels = one["labels"]
                 done = complete and one.get("status") == "available"
@@ -99,7 +99,7 @@ class HetznerImages:
     def remove(self, made: Made) -> None:
         """Delete a snapshot, a machine or a key."""
         path = next(path for kind, path, _ in _KINDS if kind == made.kind)
-        self._delete(f"/{path}/{made.id}")
+        delete(self._rest, f"/{path}/{made.id}")
 
     def _full_name(self, image: Image) -> str:
         return self._options.name or image.full_name
@@ -110,7 +110,9 @@ class HetznerImages:
             made = self._rest("POST", "/ssh_keys", body, answer={"ssh_key": {"id": 0}})
         except CloudError:
             # The answer to our first attempt was lost: nobody else has this key.
-            found = list(self._pages("ssh_keys", _selected("ssh_key", {ATTEMPT: labels[ATTEMPT]})))
+            found = list(
+                listed(self._rest, "ssh_keys", selected("ssh_key", {ATTEMPT: labels[ATTEMPT]}))
+            )
             if not found:
                 raise
             return int(found[0]["id"])
@@ -128,14 +130,17 @@ class HetznerImages:
             "start_after_create": False,
             "labels": labels,
         }
+        query = selected("server", {ATTEMPT: labels[ATTEMPT]})
         try:
             answer = {"server": {"id": 0}, "action": {"id": 0}}
             made = self._rest("POST", "/servers", body, answer=answer)
-            self._wait(made["action"], ACTION_SECONDS)
+            ended(self._rest, made["action"], ACTION_SECONDS)
         except CloudError:
-            if not list(self._pages("servers", _selected("server", {ATTEMPT: labels[ATTEMPT]}))):
+            if not list(
+                listed(self._rest, "servers", selected("server", {ATTEMPT: labels[ATTEMPT]}))
+            ):
                 raise
-        query = _selected("server", {ATTEMPT: labels[ATTEMPT]})
+        query = selected("server", {ATTEMPT: labels[ATTEMPT]})
         found = self._first("servers", query, {"id": 0, "public_net": {"ipv4": {"ip": "ADDRESS"}}})
         network = found["public_net"]
         address = (network.get("ipv4") or network.get("ipv6") or {}).get("ip", "")
@@ -151,22 +156,7 @@ class HetznerImages:
     ) -> None:
         path = f"/servers/{server}/actions/{name}"
         begun = self._rest("POST", path, body or {}, answer={"action": {"id": 0}})
-        self._wait(begun["action"], seconds)
-
-    def _wait(self, action: Mapping[str, Any], seconds: float) -> None:
-        """Wait until an action has ended."""
-        id = action["id"]
-
-        def is_done() -> bool:
-            answer = {"action": {"status": "success"}}
-            found = self._rest("GET", f"/actions/{id}", answer=answer)["action"]
-            if found["status"] == "error":
-                reason = (found.get("error") or {}).get("message", "nobody says why")
-                raise CloudImport("cloud-import", f"an action has failed: {reason}", place=str(id))
-            return bool(found["status"] == "success")
-
-        if not self._rest.calls.until(is_done, seconds=seconds, pause=PAUSE):
-            raise CloudError("cloud-slow", "an action has not ended", place=str(id))
+        ended(self._rest, begun["action"], seconds)
 
     def _snapshot(self, server: int, image: Image, attempt: str) -> None:
         body = {
@@ -180,62 +170,42 @@ class HetznerImages:
             raise
         except CloudError:
             # The answer to our first attempt was lost, and the machine is locked since.
-            query = _selected("image", {ATTEMPT: attempt})
+            query = selected("image", {ATTEMPT: attempt})
 
             def is_there() -> bool:
-                return any(one["status"] == "available" for one in self._pages("images", query))
+                return any(
+                    one["status"] == "available" for one in listed(self._rest, "images", query)
+                )
 
-            begun = any(True for _ in self._pages("images", query))
+            begun = any(True for _ in listed(self._rest, "images", query))
             if not begun or not self._rest.calls.until(
                 is_there, seconds=SNAPSHOT_SECONDS, pause=PAUSE
             ):
                 raise
 
     def _snapshots(self, image: Image) -> list[dict[str, Any]]:
-        query = _selected("image", {DIGEST: image.digest[:LABEL]})
+        query = selected("image", {DIGEST: image.digest[:LABEL]})
         found = [
             one
-            for one in self._pages("images", query)
+            for one in listed(self._rest, "images", query)
             if one["description"] == self._full_name(image) and one["status"] == "available"
         ]
         return sorted(found, key=lambda one: (one["created"], one["id"]))
 
     def _remove_helpers(self, labels: Mapping[str, str]) -> None:
         for kind, path in (("server", "servers"), ("ssh_key", "ssh_keys")):
-            for one in self._pages(path, _selected(kind, labels)):
-                self._delete(f"/{path}/{one['id']}")
+            for one in listed(self._rest, path, selected(kind, labels)):
+                delete(self._rest, f"/{path}/{one['id']}")
 
     def _first(self, path: str, query: Mapping[str, str], dry: dict[str, Any]) -> dict[str, Any]:
-        found = next(self._pages(path, query), dry if self._rest.calls.dry else None)
+        found = next(listed(self._rest, path, query), dry if self._rest.calls.dry else None)
         if found is None:
             raise CloudMissing("cloud-missing", "the machine is gone again", place=path)
         return found
 
-    def _pages(self, path: str, query: Mapping[str, str]) -> Iterator[dict[str, Any]]:
-        number = 0
-        while True:
-            number += 1
-            text = urlencode({**query, "page": number, "per_page": PAGE})
-            listed = self._rest("GET", f"/{path}?{text}", answer={path: []})[path]
-            yield from listed
-            if len(listed) < PAGE:
-                return
-
-    def _delete(self, path: str) -> None:
-        try:
-            self._rest("DELETE", path, answer={})
-        except CloudMissing:
-            return
-
 
 _KINDS = (("image", "images", True), ("server", "servers", False), ("ssh_key", "ssh_keys", False))
 """What is made: the kind, its path, and whether it can be complete."""
-
-
-def _selected(kind: str, labels: Mapping[str, str]) -> dict[str, str]:
-    """A query by labels; one without a value has to be there."""
-    words = [f"{key}=={value}" if value else key for key, value in labels.items()]
-    return {"label_selector": ",".join(words), **({"type": "snapshot"} if kind == "image" else {})}
 
 
 def _labels(image: Image) -> dict[str, str]:

@@ -11,9 +11,11 @@ from collections.abc import Callable
 
 from compos.cloud.direct import direct, token_from
 from compos.cloud.hetzner.image import HetznerImages, HetznerOptions
+from compos.cloud.hetzner.machine import HetznerMachines, ServerOptions
 from compos.cloud.hetzner.writer import Writer
+from compos.cloud.rest import Rest
 
-__all__ = ["connect"]
+__all__ = ["connect", "connect_machines"]
 
 API = "https://api.hetzner.cloud/v1"
 
@@ -26,7 +28,20 @@ def connect(
 ) -> HetznerImages:
     """Snapshots of the project that HCLOUD_TOKEN belongs to. Raises `CloudError`
     (`cloud-credentials`)."""
+    return HetznerImages(_rest(show, wait), Writer(wait or time.sleep, show), options)
+
+
+def connect_machines(
+    options: ServerOptions,
+    *,
+    show: Callable[[str], None] | None = None,
+    wait: Callable[[float], None] | None = None,
+) -> HetznerMachines:
+    """Servers of that project. Raises `CloudError` (`cloud-credentials`)."""
+    return HetznerMachines(_rest(show, wait), options)
+
+
+def _rest(show: Callable[[str], None] | None, wait: Callable[[float], None] | None) -> Rest:
     token = token_from(("HCLOUD_TOKEN",), "Hetzner", dry=show is not None)
     base = os.environ.get("HCLOUD_ENDPOINT", "").rstrip("/") or API
-    rest = direct(base, {"Authorization": f"Bearer {token}"}, show=show, wait=wait)
-    return HetznerImages(rest, Writer(wait or time.sleep, show), options)
+    return direct(base, {"Authorization": f"Bearer {token}"}, show=show, wait=wait)

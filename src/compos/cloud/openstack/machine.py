@@ -8,12 +8,13 @@ server", "Show server details", "Show console output (os-getConsoleOutput action
 from __future__ import annotations
 
 import base64
+import uuid
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
-from compos.cloud.machine import MACHINE, Machine, MachineRequest
+from compos.cloud.machine import ATTEMPT, MACHINE, Machine, MachineRequest, undone
 from compos.cloud.model import NAME, Made
 from compos.cloud.openstack.session import OpenStack
 from compos.errors import CloudError, CloudMissing
@@ -41,20 +42,14 @@ class NovaMachines:
 
     def start(self, request: MachineRequest) -> Machine:
         """Create a server, and wait until it is active."""
-        made = self._rest(
-            "POST",
-            "/servers",
-            {"server": self._description(request)},
-            answer={"server": {"id": "SERVER"}},
-        )["server"]
-        id = str(made["id"])
-        try:
+        attempt = uuid.uuid4().hex
+        description = self._description(request)
+        description["metadata"][ATTEMPT] = attempt
+        with undone(lambda: self._remove_attempt(attempt)):
+            id = self._server(description, attempt)
             if not self._rest.calls.until(lambda: self._runs(id), seconds=SECONDS, pause=PAUSE):
                 raise CloudError("cloud-slow", "the server has not become active", place=id)
-        except BaseException:
-            self.remove(id)
-            raise
-        return Machine(id, request.name, _address(self._found(id)))
+            return Machine(id, request.name, _address(self._found(id)))
 
     def console(self, machine: Machine) -> str:
         """What Nova has kept of it."""
@@ -84,10 +79,47 @@ class NovaMachines:
 
     def made(self) -> Iterator[Made]:
         """Servers with compos's metadata."""
-        for one in self._rest("GET", "/servers/detail", answer={"servers": []})["servers"]:
+        for one in self._listed():
             if MACHINE in one.get("metadata", {}):
                 created = datetime.fromisoformat(one["created"].replace("Z", "+00:00"))
                 yield Made("machine", one["id"], one["name"], "", created)
+
+    def _listed(self) -> Iterator[dict[str, Any]]:
+        """All servers of the project, page by page."""
+        marker = ""
+        while True:
+            query = f"?{urlencode({'marker': marker})}" if marker else ""
+            found = self._rest("GET", f"/servers/detail{query}", answer={"servers": []})
+            yield from found["servers"]
+            if not found.get("servers_links"):
+                return
+            marker = str(found["servers"][-1]["id"])
+
+    def _of_attempt(self, attempt: str) -> list[str]:
+        """The ids of what one start has made, the first one first."""
+        found = [one for one in self._listed() if one["metadata"].get(ATTEMPT) == attempt]
+        return [
+            str(one["id"]) for one in sorted(found, key=lambda one: (one["created"], one["id"]))
+        ]
+
+    def _remove_attempt(self, attempt: str) -> None:
+        for id in self._of_attempt(attempt):
+            self.remove(id)
+
+    def _server(self, description: dict[str, Any], attempt: str) -> str:
+        """The id of a new server. Nova has no token for a request that is repeated: of two, the
+        first stays."""
+        self._rest("POST", "/servers", {"server": description}, answer={})
+        if self._rest.calls.dry:
+            return "SERVER"
+        found = self._of_attempt(attempt)
+        if not found:
+            raise CloudMissing(
+                "cloud-missing", "the server is gone again", place=description["name"]
+            )
+        for id in found[1:]:
+            self.remove(id)
+        return found[0]
 
     def wait(self, seconds: float) -> None:
         """As the door waits."""

@@ -15,17 +15,14 @@ from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime
 from typing import Any, NamedTuple
-from urllib.parse import urlencode
 
+from compos.cloud.machine import ATTEMPT
 from compos.cloud.model import DIGEST, NAME, Image, Made, Pushed
 from compos.cloud.object_storage import Bucket
-from compos.cloud.rest import Rest
+from compos.cloud.rest import Rest, delete, pages
 from compos.errors import CloudError, CloudImport, CloudMissing
 
-__all__ = ["ATTEMPT", "ScalewayImages", "Zone"]
-
-ATTEMPT = "compos-attempt"
-"""The tag of one push, by which it knows what it has made itself."""
+__all__ = ["ScalewayImages", "Zone", "tag_of"]
 
 PAGE = 50
 IMPORT_SECONDS = 3600
@@ -51,6 +48,16 @@ class Zone(NamedTuple):
     def snapshots(self) -> str:
         """The path of snapshots."""
         return f"/block/v1alpha1/zones/{self.name}/snapshots"
+
+    @property
+    def servers(self) -> str:
+        """The path of servers."""
+        return f"/instance/v1/zones/{self.name}/servers"
+
+    @property
+    def volumes(self) -> str:
+        """The path of volumes of block storage."""
+        return f"/block/v1alpha1/zones/{self.name}/volumes"
 
 
 class ScalewayImages:
@@ -91,7 +98,7 @@ class ScalewayImages:
         first, *others = self._registered(image)
         for one in others:
             if f"{ATTEMPT}={attempt}" in one["tags"]:
-                self._delete(f"{self._zone.images}/{one['id']}")
+                delete(self._rest, f"{self._zone.images}/{one['id']}")
         self._tidy(image, attempt)
         return _pushed(first)
 
@@ -104,24 +111,24 @@ class ScalewayImages:
         used = set()
         for one in self._pages(self._zone.images, "images", {}):
             used.add(one.get("root_volume", {}).get("id"))
-            if _tag(one, DIGEST):
+            if tag_of(one, DIGEST):
                 yield _made("image", one, "creation_date", one.get("state") == "available")
         for one in self._pages(self._zone.snapshots, "snapshots", {}):
-            if _tag(one, DIGEST) and one["id"] not in used:
+            if tag_of(one, DIGEST) and one["id"] not in used:
                 yield _made("snapshot", one, "created_at", complete=False)
 
     def remove(self, made: Made) -> None:
         """Delete an image with its snapshot, or a snapshot."""
         if made.kind == "snapshot":
-            self._delete(f"{self._zone.snapshots}/{made.id}")
+            delete(self._rest, f"{self._zone.snapshots}/{made.id}")
             return
         try:
             path = f"{self._zone.images}/{made.id}"
             found = self._rest("GET", path, answer={"image": {"root_volume": {"id": "SNAPSHOT"}}})
         except CloudMissing:
             return
-        self._delete(path)
-        self._delete(f"{self._zone.snapshots}/{found['image']['root_volume']['id']}")
+        delete(self._rest, path)
+        delete(self._rest, f"{self._zone.snapshots}/{found['image']['root_volume']['id']}")
 
     def _full_name(self, image: Image) -> str:
         return self._name or image.full_name
@@ -166,9 +173,9 @@ class ScalewayImages:
         what the own attempt has made."""
         used = {one["root_volume"]["id"] for one in self._registered(image)}
         for one in self._snapshots(image):
-            own = not attempt or _tag(one, ATTEMPT) == attempt
+            own = not attempt or tag_of(one, ATTEMPT) == attempt
             if own and one["id"] not in used:
-                self._delete(f"{self._zone.snapshots}/{one['id']}")
+                delete(self._rest, f"{self._zone.snapshots}/{one['id']}")
         self._bucket.remove(image)
 
     def _registered(self, image: Image) -> list[dict[str, Any]]:
@@ -185,28 +192,15 @@ class ScalewayImages:
         return list(self._pages(self._zone.snapshots, "snapshots", wanted))
 
     def _pages(self, path: str, kind: str, wanted: dict[str, str]) -> Iterator[dict[str, Any]]:
-        size = "per_page" if kind == "images" else "page_size"
-        number = 0
-        while True:
-            number += 1
-            query = urlencode({**wanted, "page": number, size: PAGE})
-            listed = self._rest("GET", f"{path}?{query}", answer={kind: []})[kind]
-            yield from listed
-            if len(listed) < PAGE:
-                return
-
-    def _delete(self, path: str) -> None:
-        try:
-            self._rest("DELETE", path, answer={})
-        except CloudMissing:
-            return
+        word = "per_page" if kind == "images" else "page_size"
+        return pages(self._rest, path, kind, wanted, size=PAGE, size_word=word)
 
 
 def _tags(image: Image) -> list[str]:
     return [f"{DIGEST}={image.digest}", f"{NAME}={image.name}"]
 
 
-def _tag(found: dict[str, Any], name: str) -> str:
+def tag_of(found: dict[str, Any], name: str) -> str:
     """The value of a tag, of `NAME=VALUE`."""
     pairs = (str(tag).partition("=") for tag in found.get("tags") or ())
     return next((value for key, _, value in pairs if key == name), "")
@@ -220,5 +214,5 @@ def _pushed(found: dict[str, Any]) -> Pushed:
 
 def _made(kind: str, found: dict[str, Any], time: str, complete: bool) -> Made:
     created = datetime.fromisoformat(str(found[time]).replace("Z", "+00:00"))
-    name, digest = _tag(found, NAME), _tag(found, DIGEST)
+    name, digest = tag_of(found, NAME), tag_of(found, DIGEST)
     return Made(kind, str(found["id"]), name, digest, created, complete)

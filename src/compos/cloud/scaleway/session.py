@@ -13,10 +13,12 @@ from typing import Any
 
 from compos.cloud.direct import direct
 from compos.cloud.object_storage import bucket_at
+from compos.cloud.rest import Rest
 from compos.cloud.scaleway.image import ScalewayImages, Zone
+from compos.cloud.scaleway.machine import ScalewayMachines
 from compos.errors import CloudDenied, CloudError
 
-__all__ = ["connect"]
+__all__ = ["connect", "connect_machines"]
 
 API = "https://api.scaleway.com"
 ZONES = {"par1": "fr-par-1", "ams1": "nl-ams-1"}
@@ -44,6 +46,40 @@ def connect(
     """Images in `zone` and `project`, else those of the user's configuration; `bucket` is in the
     zone's region; what lists and removes needs none. Raises `CloudError`: `cloud-credentials`,
     `cloud-option`, `cloud-extra`."""
+    place, keys = _account(zone, project, dry=show is not None)
+    region = place.name.rpartition("-")[0]
+    storage = os.environ.get("AWS_ENDPOINT_URL_S3") or f"https://s3.{region}.scw.cloud"
+    return ScalewayImages(
+        _rest(keys, show, wait),
+        place,
+        bucket_at(bucket, storage, region, keys, extra="scaleway", show=show, wait=wait),
+        name=name,
+    )
+
+
+def connect_machines(
+    *,
+    zone: str = "",
+    project: str = "",
+    show: Callable[[str], None] | None = None,
+    wait: Callable[[float], None] | None = None,
+) -> ScalewayMachines:
+    """Instances in `zone` and `project`, as for images. Raises `CloudError`."""
+    place, keys = _account(zone, project, dry=show is not None)
+    return ScalewayMachines(_rest(keys, show, wait), place)
+
+
+def _rest(
+    keys: tuple[str, str],
+    show: Callable[[str], None] | None,
+    wait: Callable[[float], None] | None,
+) -> Rest:
+    base = os.environ.get("SCW_API_URL", "").rstrip("/") or API
+    return direct(base, {"X-Auth-Token": keys[1]}, show=show, wait=wait)
+
+
+def _account(zone: str, project: str, *, dry: bool) -> tuple[Zone, tuple[str, str]]:
+    """Where, and the access key and the secret key."""
     known = _configuration()
     zone = zone or known.get("default_zone", "") or "fr-par-1"
     zone = ZONES.get(zone, zone)
@@ -54,10 +90,10 @@ def connect(
         project
         or known.get("default_project_id", "")
         or known.get("default_organization_id", "")
-        or ("PROJECT" if show else "")
+        or ("PROJECT" if dry else "")
     )
     keys = (known.get("access_key", ""), known.get("secret_key", ""))
-    if not show and not all(keys):
+    if not dry and not all(keys):
         raise CloudDenied(
             "cloud-credentials",
             "no credentials for Scaleway are found",
@@ -69,15 +105,7 @@ def connect(
             "no project of Scaleway is named",
             hint="Name one with --project-id, or set SCW_DEFAULT_PROJECT_ID.",
         )
-    region = zone.rpartition("-")[0]
-    storage = os.environ.get("AWS_ENDPOINT_URL_S3") or f"https://s3.{region}.scw.cloud"
-    base = os.environ.get("SCW_API_URL", "").rstrip("/") or API
-    return ScalewayImages(
-        direct(base, {"X-Auth-Token": keys[1]}, show=show, wait=wait),
-        Zone(zone, project),
-        bucket_at(bucket, storage, region, keys, extra="scaleway", show=show, wait=wait),
-        name=name,
-    )
+    return Zone(zone, project), keys
 
 
 def _configuration() -> dict[str, str]:

@@ -26,7 +26,7 @@ from compos.cloud.rest import Answer, Rest
 from compos.errors import CloudConflict, CloudError, CloudImport, CloudMissing
 from compos.progress import task
 
-__all__ = ["VcenterImages", "VcenterOptions"]
+__all__ = ["VcenterImages", "VcenterOptions", "described"]
 
 CHUNK = 1 << 20
 IMPORT_SECONDS = 7200
@@ -220,9 +220,14 @@ class VcenterImages:
             self._rest("DELETE", path, answer={})
 
 
-def _is_of(found: dict[str, Any], image: Image) -> bool:
+def described(found: dict[str, Any]) -> tuple[str, str]:
+    """The name and the digest of an item that compos has made; both are empty for another's."""
     match = _DESCRIPTION.fullmatch(found.get("description") or "")
-    return match is not None and match[1] == image.digest
+    return (match[4], match[1]) if match else ("", "")
+
+
+def _is_of(found: dict[str, Any], image: Image) -> bool:
+    return described(found)[1] == image.digest
 
 
 def _is_left(found: dict[str, Any]) -> bool:

@@ -11,12 +11,13 @@ from collections.abc import Callable
 from urllib.parse import unquote, urlsplit
 
 from compos.cloud.direct import direct
-from compos.cloud.rest import Answer
+from compos.cloud.rest import Answer, Rest
 from compos.cloud.vcenter.image import VcenterImages, VcenterOptions
+from compos.cloud.vcenter.machine import VcenterMachines, VmOptions
 from compos.errors import CloudDenied
 from compos.http.address import web_address
 
-__all__ = ["connect"]
+__all__ = ["connect", "connect_machines"]
 
 
 def connect(
@@ -30,6 +31,27 @@ def connect(
     """The libraries of the vCenter at `url`, which may have user and password in it, as LinuxKit's
     has; else they are VCUSER and VCPASSWORD. Raises `CloudError` (`cloud-credentials`) and
     `AddressError`."""
+    return VcenterImages(_rest(url, certificates, show, wait), options)
+
+
+def connect_machines(
+    options: VmOptions,
+    *,
+    url: str,
+    certificates: tuple[str, ...] = (),
+    show: Callable[[str], None] | None = None,
+    wait: Callable[[float], None] | None = None,
+) -> VcenterMachines:
+    """The machines of that vCenter, as for libraries."""
+    return VcenterMachines(_rest(url, certificates, show, wait), options)
+
+
+def _rest(
+    url: str,
+    certificates: tuple[str, ...],
+    show: Callable[[str], None] | None,
+    wait: Callable[[float], None] | None,
+) -> Rest:
     if show and not url:
         url = "https://VCENTER"
     parts = web_address(url)
@@ -54,6 +76,4 @@ def connect(
     ).exchange("POST", "/session", headers={}, body=None, answer=Answer(201, {}, b'"TOKEN"'))
     token = opened.document().get("items", "") if opened.body else ""
     headers = {"vmware-api-session-id": str(token)}
-    return VcenterImages(
-        direct(base, headers, show=show, wait=wait, certificates=certificates), options
-    )
+    return direct(base, headers, show=show, wait=wait, certificates=certificates)

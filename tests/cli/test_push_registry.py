@@ -1,0 +1,110 @@
+"""`compos push registry` into Debian's docker-registry, fetched by skopeo."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from compos.cli.main import main
+from tests.compose.systems import World
+from tests.image.conftest import HTPASSWD, docker_registry
+from tests.output.bootable import YAML, bzimage, filled
+
+__all__ = ["docker_registry"]
+
+ARTIFACT = "application/vnd.compos.system.v1"
+TLS = "--src-tls-verify=false"
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    found = filled(World(tmp_path))
+    (tmp_path / "web.yml").write_text(YAML)
+    return found
+
+
+def push(world: World, name: str, source: str, *flags: str) -> int:
+    line = ["push", "registry", *world.flags, "--dir", str(world.folder), "--img-name", name]
+    return main([*line, *flags, str(world.folder / source)])
+
+
+def fetched(name: str, folder: Path, *flags: str) -> tuple[dict[str, Any], list[bytes]]:
+    """The manifest, and the contents of its layers, whose digests skopeo has checked."""
+    command = ["skopeo", "copy", "-q", TLS, *flags, f"docker://{name}", f"dir:{folder}"]
+    subprocess.run(command, check=True)
+    manifest = json.loads((folder / "manifest.json").read_bytes())
+    names = [one["digest"].removeprefix("sha256:") for one in manifest["layers"]]
+    return manifest, [(folder / name).read_bytes() for name in names]
+
+
+def test_a_system_is_pushed_and_fetched(
+    world: World, docker_registry: Callable[[], str], tmp_path: Path
+) -> None:
+    name = f"{docker_registry()}/os/web:7"
+    assert push(world, name, "web.yml") == 0
+    manifest, layers = fetched(name, tmp_path / "first")
+    assert manifest["artifactType"] == ARTIFACT
+    titles = [one["annotations"]["org.opencontainers.image.title"] for one in manifest["layers"]]
+    assert titles == ["kernel", "initrd.img", "cmdline"]
+    assert layers[0] == bzimage()
+    # What was built is what is there, and it is the same the next time.
+    archive = main(["build", *world.flags, "-f", "kernel+initrd", "--dir", str(tmp_path),
+                    str(tmp_path / "web.yml")])  # fmt: skip
+    assert archive == 0
+    assert layers[1] == (tmp_path / "web-initrd.img").read_bytes()
+    assert push(world, name, "web.yml") == 0
+    assert fetched(name, tmp_path / "second")[0] == manifest
+
+
+def test_an_archive_that_was_built_is_pushed(
+    world: World,
+    docker_registry: Callable[[], str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    host = docker_registry()
+    line = ["build", *world.flags, "-f", "oci", "--dir", str(tmp_path)]
+    assert main([*line, "--push", f"{host}/os/built:1", str(tmp_path / "web.yml")]) == 0
+    for source, tag in (("web", "2"), ("web.oci.tar", "3")):
+        assert push(world, f"{host}/os/web:{tag}", source) == 0, capsys.readouterr().err
+        manifest, _ = fetched(f"{host}/os/web:{tag}", tmp_path / tag)
+        assert manifest == fetched(f"{host}/os/built:1", tmp_path / f"built{tag}")[0]
+
+
+def test_a_password_is_needed_and_stays_out_of_messages(
+    world: World,
+    docker_registry: Callable[..., str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "htpasswd").write_text(HTPASSWD)
+    auth = {"htpasswd": {"realm": "test", "path": str(tmp_path / "htpasswd")}}
+    name = f"{docker_registry(auth=auth)}/os/web:1"
+    assert push(world, name, "web.yml") == 1
+    assert "error[registry" in capsys.readouterr().err
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    token = "dGVzdGVyOnNlY3JldA=="  # tester:secret
+    host = name.partition("/")[0]
+    (tmp_path / "config.json").write_text(json.dumps({"auths": {host: {"auth": token}}}))
+    assert push(world, name, "web.yml") == 0
+    shown = capsys.readouterr()
+    assert "secret" not in shown.out + shown.err
+    assert token not in shown.out + shown.err
+    manifest, _ = fetched(name, tmp_path / "copied", "--src-creds", "tester:secret")
+    assert manifest["artifactType"] == ARTIFACT
+
+
+def test_a_dry_run_sends_nothing(
+    world: World, docker_registry: Callable[[], str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = f"{docker_registry()}/os/web:1"
+    assert push(world, name, "web.yml", "--dry-run") == 0
+    assert f"would be pushed as {name}" in capsys.readouterr().err
+    command = ["skopeo", "inspect", "--tls-verify=false", "--raw", f"docker://{name}"]
+    assert subprocess.run(command, capture_output=True, check=False).returncode != 0
