@@ -55,6 +55,8 @@ class World(NamedTuple):
     everything: Callable[[], list[str]]
     clear: Callable[[], None]
     refusals: dict[str, Refusal]
+    endpoint: str = ""
+    """Of the storage, for other clients of it."""
 
 
 def no_wait(seconds: float) -> None:
@@ -310,6 +312,7 @@ def azure(folder: Path, *, gallery: str = "") -> Iterator[World]:
                 "quota": arm_error(409, "QuotaExceeded", "Operation exceeds the quota"),
                 "expired": arm_error(401, "ExpiredAuthenticationToken"),
             },
+            blobs,
         )
 
 
