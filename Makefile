@@ -35,9 +35,9 @@ power-cuts: $(VENV)/ready ## cut the power of disks at every moment of a format,
 	@CI=1 COMPOS_POWER_CUTS=1 $(BIN)/python -m pytest -q -n 2 --dist load -rP --in-memory \
 	  tests/boot/test_power_cuts.py tests/boot/test_disk_faults.py tests/boot/partition_cuts.py
 
-sealed-boots: $(VENV)/ready ## what opens a sealed data partition and what does not, a boot a case (a quarter of an hour)
+sealed-boots: $(VENV)/ready ## what opens a sealed data partition and what does not, what a TPM says of tampered machines, a boot a case (half an hour)
 	@scripts/install-packages $(TEST_PACKAGES)
-	@CI=1 $(BIN)/python -m pytest -q -n 0 tests/boot/sealed_boots.py
+	@CI=1 $(BIN)/python -m pytest -q -n 0 tests/boot/sealed_boots.py tests/boot/attested_boots.py
 
 clouds: $(VENV)/ready ## push to emulators and real services of clouds, and run machines there, with every call failing in every way (half an hour)
 	@scripts/install-packages $(TEST_PACKAGES) $(CLOUD_PACKAGES)

@@ -61,6 +61,10 @@ FLAGS = (
 BRICKS = Path(__file__).resolve().parent / "bricks"
 PROGRAMS = {
     "init": ("init/src",),
+    "attest": (
+        *("attest/src", "cadvisor/src/web"),
+        *("memlogd/src/protocol", "metadata/src/json", "init/src/base"),
+    ),
     "cadvisor": ("cadvisor/src", "memlogd/src/protocol", "metadata/src/json", "init/src/base"),
     "format": ("disk/src", "init/src/base", "format/src"),
     "mkimage": ("disk/src", "init/src/base", "mkimage/src"),

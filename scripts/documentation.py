@@ -52,6 +52,7 @@ NAVIGATION: dict[str, dict[str, str]] = {
         "docs/clouds.md": "Clouds",
         "docs/secure-boot.md": "Secure Boot",
         "docs/measured-boot.md": "Measured boot",
+        "docs/attestation.md": "Attestation",
         "docs/update-bundles.md": "Update bundles",
         "docs/store.md": "The store",
         "docs/sbom.md": "SBOM",

@@ -24,6 +24,7 @@
     ├── PackageError         bricks, Debian indexes and packages
     ├── OutputError          writing results
     ├── RunError             starting what was built
+    ├── AttestationError     believing what a machine says of itself
     ├── CloudError           pushing to a cloud, running there
     │   ├── CloudDenied      no credentials, or they do not suffice
     │   ├── CloudQuota       the account may have no more
@@ -46,6 +47,7 @@ from collections.abc import Sequence
 
 __all__ = [
     "AddressError",
+    "AttestationError",
     "BlobMissing",
     "CacheError",
     "CacheIncomplete",
@@ -231,6 +233,11 @@ class OutputError(ComposError):
 
 class RunError(ComposError):
     """A built system cannot be started."""
+
+
+class AttestationError(ComposError):
+    """What a machine says of itself cannot be read or believed, or is not what was expected
+    (`quote-*`)."""
 
 
 class CloudError(ComposError):

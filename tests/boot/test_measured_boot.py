@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from compos.api.keys import new_keys
+from compos.api.quote import EnrolOptions, enrol, verify_machine
 from compos.cli.main import main
 from tests.boot.conftest import ROOT
-from tests.guest import Guest
+from tests.guest import Guest, free_port
 
 pytestmark = pytest.mark.xdist_group("boot")
 
@@ -25,7 +26,11 @@ onboot:
     image: compos/busybox:v1
     binds: [/sys:/sys]
     command: [/bin/sh, -c, "echo 11: 0x$(cat /sys/class/tpm/tpm0/pcr-sha256/11)"]
+  - name: dhcpcd
+    image: compos/dhcpcd:v1
+    command: [/sbin/dhcpcd, --nobackground, -f, /dhcpcd.conf, "-1"]
 services:
+  - {name: attest, image: compos/attest:v1}
   - name: getty
     image: compos/getty:v1
     env: [INSECURE=true]
@@ -46,9 +51,14 @@ def test_pcrs_are_the_expected_ones(
     assert main(["build", *options, str(source)]) == 0
     capsys.readouterr()
     assert main(["measure", "--json", str(disk)]) == 0
-    expected = {one["pcr"]: one for one in json.loads(capsys.readouterr().out)["pcrs"]}
+    (tmp_path / "expected.json").write_text(capsys.readouterr().out)
+    expected = {
+        one["pcr"]: one for one in json.loads((tmp_path / "expected.json").read_text())["pcrs"]
+    }
+    port = free_port()
     phases = expected[11]["phases"]
-    with Guest(disk, "--uefi", "--tpm", log=tmp_path / "console") as guest:
+    options = ["--uefi", "--tpm", "--publish", f"{port}:8440"]
+    with Guest(disk, *options, log=tmp_path / "console") as guest:
         early = guest.expect(r"11: ?0x([0-9A-F]{64})", 180)
         assert early[1].lower() == phases["sysinit"]
         guest.prompt()
@@ -61,6 +71,8 @@ def test_pcrs_are_the_expected_ones(
         policies = guest.run("cat /run/systemd/tpm2-pcr-signature.json; echo")
         key = guest.run("cat /run/systemd/tpm2-pcr-public-key.pem")
         log = guest.run("base64 -w 0 /sys/kernel/security/tpm0/binary_bios_measurements; echo", 90)
+        if root == "erofs":
+            require_attested(f"http://127.0.0.1:{port}", tmp_path)
         assert guest.power_off() == 0
     (signed,) = json.loads(re.findall(r"\{.*\}", policies)[-1])["sha256"]
     expected_policy = {"phase": "enter-initrd", "policy": signed["pol"], "key": signed["pkfp"]}
@@ -77,6 +89,17 @@ def test_pcrs_are_the_expected_ones(
         11: phases["ready"],
         12: expected[12]["sha256"],
     }
+
+
+def require_attested(url: str, folder: Path) -> None:
+    """The agent says the same, with the log of a real firmware, which has measured the kernel in
+    the image by itself: it does so without Secure Boot."""
+    machine, expected = folder / "machine.json", folder / "expected.json"
+    enrol(url, machine, EnrolOptions())
+    found = verify_machine(url, machine, [expected])
+    assert found.phase == "ready"
+    (difference,) = found.differences
+    assert difference.startswith("PCR 4: the firmware has started a program that was not expected")
 
 
 def test_the_page_names_these_commands() -> None:

@@ -6,7 +6,7 @@
 #ifndef COMPOS_METRICS_H
 #define COMPOS_METRICS_H
 
-#include "text.h"
+#include "web/text.h"
 
 enum metric {
     CPU_USAGE,

@@ -2,7 +2,7 @@
 #ifndef COMPOS_NAMES_H
 #define COMPOS_NAMES_H
 
-#include "text.h"
+#include "web/text.h"
 
 #include <stdbool.h>
 

@@ -88,7 +88,7 @@ def _print(found: Difference, most: int | None) -> None:
         ("configuration", [*map(_changed, found.settings)]),
         ("powers", [*map(_changed, found.powers)]),
         ("packages", [*map(_changed, found.packages)]),
-        ("sizes", [*_sizes(found)]),
+        ("sizes in bytes", [*_sizes(found)]),
         ("files", [*map(_file, found.files)]),
     )
     for title, lines in sections:
@@ -143,5 +143,5 @@ def _sizes(found: Difference) -> Iterator[str]:
         return
     width = max(map(len, grown))
     for part, size in sorted(grown.items(), key=lambda one: -abs(one[1])):
-        yield f"{part:{width}}  {size / 1e6:+10,.3f} MB"
-    yield f"{'all':{width}}  {sum(grown.values()) / 1e6:+10,.3f} MB"
+        yield f"{part:{width}}  {size:+14,}"
+    yield f"{'all':{width}}  {sum(grown.values()):+14,}"

@@ -38,6 +38,7 @@ VERBS = {
     "pkg": "Build images from packages (bricks).",
     "push": "Push an image to a cloud or a registry.",
     "ps": "List running guests.",
+    "quote": "Ask machines what they have started, signed by their TPMs.",
     "screenshot": "Write a guest's screen to a picture.",
     "stop": "Power off guests.",
     "run": "Boot a system.",

@@ -1,5 +1,5 @@
 /* text.c: see text.h. */
-#include "text.h"
+#include "web/text.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -13,7 +13,7 @@ static void text_make_room(struct text *text, size_t more)
     size_t room = (text->length + more) * 2 + 256;
     char *bytes = realloc(text->bytes, room);
     if (!bytes) {
-        fprintf(stderr, "cadvisor: out of memory\n");
+        fprintf(stderr, "out of memory\n");
         exit(1);
     }
     text->bytes = bytes;
