@@ -15,14 +15,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from tests.cloud.worlds import KEY, OPENERS, World  # noqa: E402
+from tests.cloud.worlds import KEY, World, aws, azure, openstack  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -98,13 +97,15 @@ def main() -> None:
     tools: list[str] = []
     (ROOT / "build").mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=ROOT / "build") as name:
-        for provider, measure in (("aws", _aws), ("azure", _azure), ("openstack", _openstack)):
-            folder = Path(name, provider)
+        folders = [Path(name, provider) for provider in ("aws", "azure", "openstack")]
+        for folder in folders:
             folder.mkdir()
-            with ExitStack() as stack:
-                world = stack.enter_context(OPENERS[provider](folder))
-                measure(world, folder, pushes, tools)
-            shutil.rmtree(folder)
+        with aws(folders[0]) as world:
+            _aws(world, folders[0], pushes, tools)
+        with azure(folders[1], copied=False) as world:
+            _azure(world, folders[1], pushes, tools)
+        with openstack(folders[2]) as world:
+            _openstack(world, folders[2], pushes, tools)
     text = HEAD + "\n".join(pushes) + "\n" + TOOLS + "\n".join(tools) + "\n"
     (ROOT / "docs/benchmarks-clouds.md").write_text(text)
 

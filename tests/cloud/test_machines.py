@@ -160,6 +160,7 @@ def test_the_commands(
     assert world.left() == []
     for text in (*shown, *listed):
         assert "the-word" not in text
+        assert "hidden-password" not in text, "of the fake's machines"
         for key, value in world.environment.items():
             if any(word in key for word in ("SECRET", "TOKEN", "PASSWORD")):
                 assert value not in text
