@@ -11,7 +11,7 @@ AZURITE := mkdir -p build/azurite && npm install --prefix build/azurite --no-aud
 DEMO_PACKAGES := qemu-system-x86
 TEST_PACKAGES := $(DEMO_PACKAGES) $(shell sed 's/\#.*//' tests/packages.txt)
 
-.PHONY: demo check test fuzz power-cuts sealed-boots clouds policies graph-kills publish bricks linuxkit-examples packages lint format bench bench-formats bench-boot bench-remote-cache bench-clouds matrix docs dist lock clean
+.PHONY: demo check test fuzz power-cuts sealed-boots clouds report-browser policies graph-kills publish bricks linuxkit-examples packages lint format bench bench-formats bench-boot bench-remote-cache bench-clouds matrix docs dist lock clean
 
 demo: $(VENV)/ready   ## build examples/web.yml, boot it, fetch its page
 	@scripts/install-packages $(DEMO_PACKAGES)
@@ -35,14 +35,18 @@ power-cuts: $(VENV)/ready ## cut the power of disks at every moment of a format,
 	@CI=1 COMPOS_POWER_CUTS=1 $(BIN)/python -m pytest -q -n 2 --dist load -rP --in-memory \
 	  tests/boot/test_power_cuts.py tests/boot/test_disk_faults.py tests/boot/partition_cuts.py
 
-sealed-boots: $(VENV)/ready ## what opens a sealed data partition and what does not, what a TPM says of tampered machines, a boot a case (half an hour)
+sealed-boots: $(VENV)/ready ## what opens a sealed data partition and what does not, what starts and attests of a tampered system, a boot a case (three quarters of an hour)
 	@scripts/install-packages $(TEST_PACKAGES)
-	@CI=1 $(BIN)/python -m pytest -q -n 0 tests/boot/sealed_boots.py tests/boot/attested_boots.py
+	@CI=1 $(BIN)/python -m pytest -q -n 0 tests/boot/sealed_boots.py tests/boot/tampered_boots.py tests/boot/attested_boots.py
 
 clouds: $(VENV)/ready ## push to emulators and real services of clouds, and run machines there, with every call failing in every way (half an hour)
 	@scripts/install-packages $(TEST_PACKAGES) $(CLOUD_PACKAGES)
 	@$(AZURITE)
 	@CI=1 COMPOS_CLOUDS=1 $(BIN)/python -m pytest -q -n 0 tests/cloud tests/cloud/glance_boots.py
+
+report-browser: $(VENV)/ready ## try the page that compos report writes in Chromium (half a minute)
+	@scripts/install-packages chromium
+	@CI=1 COMPOS_REPORT_BROWSER=1 $(BIN)/python -m pytest -q -n 0 tests/report/test_browser.py
 
 policies: $(VENV)/ready ## compare verdicts about policies with skopeo's, for tags and digests, signed and not (a minute)
 	@scripts/install-packages $(TEST_PACKAGES)

@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from compos.errors import ComposError
-from tests.fuzz import images, packages, records
+from tests.fuzz import images, insight, packages, records
 from tests.fuzz.engine import Target
 
 __all__ = ["TARGETS"]
@@ -485,6 +485,7 @@ TARGETS = {
         ),
         Target("sbom", _run_sbom, _sboms(), _json_words()),
         *images.TARGETS,
+        *insight.TARGETS,
         *packages.TARGETS,
         *records.TARGETS,
     )

@@ -41,6 +41,7 @@ VERBS = {
     "quote": "Ask machines what they have started, signed by their TPMs.",
     "screenshot": "Write a guest's screen to a picture.",
     "stop": "Power off guests.",
+    "report": "Write a page about a system: sizes, boot, services, powers, packages.",
     "run": "Boot a system.",
     "schema": "Print the JSON schema of the YAML.",
     "serve": "Serve a folder over HTTP.",
@@ -52,8 +53,11 @@ VERBS = {
 }
 
 
-MODULES = dict.fromkeys(("console", "logs", "ps", "screenshot", "stop"), "guests")
-"""The modules of verbs that share one."""
+MODULES = {
+    **dict.fromkeys(("console", "logs", "ps", "screenshot", "stop"), "guests"),
+    "report": "page",
+}
+"""The modules of verbs that share one, or have another name."""
 
 
 class Verbs(click.Group):

@@ -1,0 +1,86 @@
+"""`compos report`: everything about a system on one page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from compos.cli.debian import DebianMirrors, debian_options
+from compos.cli.reading import reading_options
+from compos.cli.settings import Settings, global_options
+from compos.cli.text import visible
+
+if TYPE_CHECKING:
+    from compos.api.options import LoadOptions
+
+__all__ = ["report"]
+
+
+@click.command
+@click.argument("sources", nargs=-1, required=True, metavar="FILE...")
+@click.option(
+    "--o",
+    "output",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="File to write [NAME-report.html].",
+)
+@click.option(
+    "--boot",
+    "console",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="What a guest's console has shown (compos logs GUEST), for the timeline of its boot.",
+)
+@click.option(
+    "--since",
+    metavar="A",
+    default="",
+    help="An earlier system, YAML or an output, to show what has changed.",
+)
+@click.option(
+    "--format",
+    "-f",
+    "formats",
+    multiple=True,
+    metavar="NAME",
+    help="Formats of the build, which decide the drivers; repeatable.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, with sizes in bytes.")
+@reading_options
+@debian_options
+@global_options
+def report(
+    sources: tuple[str, ...],
+    *,
+    settings: Settings,
+    reading: LoadOptions,
+    debian: DebianMirrors,
+    output: Path | None,
+    console: Path | None,
+    since: str,
+    formats: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Write a page about a system: a map of its sizes, the timeline of a boot, the services, what
+    containers may do, packages, and what has changed.
+
+    The page is one file of at most 500 kB that loads nothing from elsewhere.
+    """
+    from compos.api.composed import InspectOptions
+    from compos.api.report import ReportOptions
+    from compos.api.report import report as describe
+    from compos.config.sources import default_name
+    from compos.output.place import put_file
+    from compos.report.page import report_json, report_page
+
+    inspect = InspectOptions(settings.trusted(reading), debian.over(settings), formats)
+    found = describe(sources, ReportOptions(inspect, console, since))
+    if as_json:
+        click.echo(report_json(found))
+        return
+    path = output or Path(f"{default_name(sources[-1])}-report.html")
+    put_file(path, report_page(found))
+    click.echo(visible(str(path)))
