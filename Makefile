@@ -33,9 +33,9 @@ power-cuts: $(VENV)/ready ## cut the power of disks at every moment of a format,
 	@CI=1 COMPOS_POWER_CUTS=1 $(BIN)/python -m pytest -q -n 2 --dist load -rP --in-memory \
 	  tests/boot/test_power_cuts.py tests/boot/test_disk_faults.py tests/boot/partition_cuts.py
 
-sealed-boots: $(VENV)/ready ## what opens a sealed data partition and what does not, what a TPM says of tampered machines, a boot a case (half an hour)
+sealed-boots: $(VENV)/ready ## what opens a sealed data partition and what does not, what starts and attests of a tampered system, a boot a case (three quarters of an hour)
 	@scripts/install-packages $(TEST_PACKAGES)
-	@CI=1 $(BIN)/python -m pytest -q -n 0 tests/boot/sealed_boots.py tests/boot/attested_boots.py
+	@CI=1 $(BIN)/python -m pytest -q -n 0 tests/boot/sealed_boots.py tests/boot/tampered_boots.py tests/boot/attested_boots.py
 
 clouds: $(VENV)/ready ## push to emulators and real services of clouds, with every call failing in every way (a quarter of an hour)
 	@scripts/install-packages $(TEST_PACKAGES) python3-keystone python3-glance nodejs npm

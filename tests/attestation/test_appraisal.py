@@ -4,12 +4,15 @@ hide it in the log."""
 from __future__ import annotations
 
 import hashlib
+import json
+from pathlib import Path
 
 import pytest
 
 from compos.boot.appraisal import Evidence, Seen, appraise, firmware_of
 from compos.boot.event_log import read_log, replay
 from compos.boot.expected_pcrs import read_expected
+from compos.cli.main import main
 from tests.attestation.logs import Entry, expected_json, log, program, usual, variable
 
 EXPECTED = read_expected(expected_json())
@@ -119,3 +122,50 @@ def test_phases_that_are_no_boot() -> None:
     assert found.differences == (
         "PCR 11: the log and the phases of a boot do not give the signed value",
     )
+
+
+def test_the_policy_for_keylime(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Keylime 7.14's check_pcrs() takes it, refuses another value of PCR 11, and needs each PCR as
+    a list of hexadecimal values under its number."""
+    one, two = tmp_path / "one.json", tmp_path / "two.json"
+    document = json.loads(expected_json())
+    attempts = [
+        {"attempt": number, "secure_boot": secure, "sha256": f"{number}{int(secure)}" * 32}
+        for secure in (True, False)
+        for number in (1, 2)
+    ]
+    document["pcrs"][0]["attempts"] = attempts
+    one.write_text(json.dumps(document))
+    document["pcrs"][3]["events"] = [{"event": "command line: x", "sha256": "77" * 32}]
+    two.write_text(json.dumps(document))
+    assert main(["quote", "policy", "--expected", str(one), "--expected", str(two)]) == 0
+    policy = json.loads(capsys.readouterr().out)
+    true = evidence(usual()).pcrs
+    assert policy["4"] == ["11" * 32, "21" * 32]
+    assert policy["9"] == [true[9].hex()]
+    assert policy["11"] == [true[11].hex()]
+    assert policy["12"][0] == true[12].hex() == "00" * 32
+    assert policy["12"][1] == hashlib.sha256(bytes(32) + b"\x77" * 32).hexdigest()
+    assert sorted(policy) == ["11", "12", "4", "9"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"pcrs": []},
+        {"pcrs": [{"pcr": "4", "events": []}]},
+        {"pcrs": [{"pcr": 4, "events": [{"event": "x", "sha256": "00"}]}]},
+        {"pcrs": [{"pcr": 4, "events": [{"event": "x", "sha256": "zz" * 32}]}]},
+        {"pcrs": [{"pcr": 4, "events": [], "attempts": [{"attempt": 1}]}]},
+        {"pcrs": [{"pcr": pcr, "events": []} for pcr in (4, 9, 11, 12)]},
+        [],
+        None,
+    ],
+)
+def test_expected_values_that_are_damaged(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], change: object
+) -> None:
+    path = tmp_path / "expected.json"
+    path.write_text(json.dumps(change))
+    assert main(["quote", "policy", "--expected", str(path)]) == 1
+    assert "quote-expected" in capsys.readouterr().err

@@ -168,7 +168,7 @@ def test_the_commands_of_the_page() -> None:
     """They are those of this machine's life; their flags exist."""
     page = (ROOT / "docs/attestation.md").read_text()
     lines = [line.split()[1:] for line in re.findall(r"^compos .*$", page, re.MULTILINE)]
-    assert [line[0] for line in lines] == ["build", "measure", "run", "quote", "quote"]
+    assert [line[0] for line in lines] == ["build", "measure", "run", "quote", "quote", "quote"]
     for name, *arguments in [line[1:] for line in lines if line[0] == "quote"]:
         command = quote.commands[name]
         assert command.make_context(name, arguments).params["expected"]

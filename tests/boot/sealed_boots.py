@@ -190,6 +190,20 @@ def test_three_wrong_recovery_keys(sealed: Sealed, tmp_path: Path) -> None:
     assert STARTED not in guest.text()
 
 
+def test_a_command_line_from_outside(sealed: Sealed, tmp_path: Path) -> None:
+    """Whoever can write SMBIOS gives it to systemd's stub, which takes it, signed or not."""
+    machine, image = sealed.copy(tmp_path)
+    wrapper = tmp_path / "qemu"
+    given = "type=11,value=io.systemd.stub.kernel-cmdline-extra=init=/bin/sh"
+    wrapper.write_text(f'#!/bin/sh\nexec qemu-system-x86_64 "$@" -smbios {given}\n')
+    wrapper.chmod(0o755)
+    with machine.boot(image, tmp_path / "log", "--qemu", str(wrapper)) as guest:
+        guest.expect(REFUSED, 300)
+        guest.expect("PCR 12 is not what it was")
+        guest.expect(ASKED)
+    assert OPENED not in guest.text()
+
+
 def test_a_disk_that_has_grown(sealed: Sealed, tmp_path: Path) -> None:
     machine, image = sealed.copy(tmp_path)
     os.truncate(image, 512 * MIB)

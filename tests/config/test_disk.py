@@ -25,15 +25,15 @@ def read(folder: Path, text: str) -> Config:
         ("device: /dev/vdb", ["-type", "ext4", "-device", "/dev/vdb"]),
         (
             "encrypt: tpm",
-            ["-type", "ext4", "-encrypt", "-pcrs", "7", "-recovery", "-ask"],
+            ["-type", "ext4", "-encrypt", "-pcrs", "7+12", "-recovery", "-ask"],
         ),
         (
             "encrypt: tpm\n  pcrs: [7, 2, 7]\n  otherwise: halt\n  pin: true",
-            ["-type", "ext4", "-encrypt", "-pcrs", "2+7", "-pin", "-recovery"],
+            ["-type", "ext4", "-encrypt", "-pcrs", "2+7+12", "-pin", "-recovery"],
         ),
         (
             "encrypt: tpm\n  strict: true\n  recovery: false",
-            ["-type", "ext4", "-encrypt", "-pcrs", "0+1+2+3+4+5+6+7", "-fixed"],
+            ["-type", "ext4", "-encrypt", "-pcrs", "0+1+2+3+4+5+6+7+12", "-fixed"],
         ),
     ],
     ids=["plain", "size", "device", "sealed", "by-value", "strict"],

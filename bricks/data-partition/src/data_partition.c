@@ -281,7 +281,7 @@ int main(int count, char *arguments[])
 {
     const char *type = "ext4", *size = "0";
     static struct place place;
-    struct request request = {.policy = {.pcrs = "7"}};
+    struct request request = {.policy = {.pcrs = "7+12"}};
     struct failure failure;
     const struct flag flags[] = {
         {"type", &type, NULL},

@@ -20,7 +20,7 @@ from compos.api.machine_record import MachineRecord, read_record, write_record
 from compos.boot.appraisal import Appraisal, Evidence, Seen, appraise, firmware_of
 from compos.boot.credential import Credential, make_credential
 from compos.boot.event_log import MAX_LOG, read_log
-from compos.boot.expected_pcrs import read_expected
+from compos.boot.expected_pcrs import keylime_policy, read_expected
 from compos.boot.measurements import Measured
 from compos.boot.tpm_quote import (
     EndorsementKey,
@@ -43,6 +43,7 @@ __all__ = [
     "enrol",
     "evidence_of",
     "expected_of",
+    "keylime",
     "machine_of",
     "verify_machine",
 ]
@@ -97,6 +98,17 @@ def verify_machine(url: str, machine: Path, expected: Sequence[Path]) -> Apprais
     cryptography_module("x509")
     record = machine_of(machine)
     return _closest(_ask(Client(), url, record.key), expected, record.seen)
+
+
+def keylime(expected: Sequence[Path], machine: Path | None = None) -> dict[str, list[str]]:
+    """Keylime's TPM policy for machines that run one of the systems of the files `expected`; with
+    `machine`, also that the firmware is the one of that file. Raises `AttestationError`
+    (`quote-expected`, `quote-machine`)."""
+    policy = keylime_policy([expected_of(path) for path in expected])
+    if machine:
+        for pcr, value in machine_of(machine).seen.pcrs.items():
+            policy[str(pcr)] = [value.hex()]
+    return dict(sorted(policy.items(), key=lambda one: int(one[0])))
 
 
 def _closest(evidence: Evidence, expected: Sequence[Path], seen: Seen) -> Appraisal:

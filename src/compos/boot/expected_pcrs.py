@@ -1,15 +1,21 @@
-"""Expected PCRs as `compos measure --json` writes them, read again. Pure."""
+"""Expected PCRs as `compos measure --json` writes them, read again, and as Keylime wants them.
+Pure."""
 
 from __future__ import annotations
 
-from compos.boot.measurements import Event, Measured
+import hashlib
+from collections.abc import Sequence
+
+from compos.boot.measurements import PHASES, Attempt, Event, Measured
 from compos.image.json_document import parse_json
 
-__all__ = ["read_expected"]
+__all__ = ["keylime_policy", "read_expected"]
 
 NEEDED = (4, 9, 11, 12)
 PROGRAM = "the program"
 MAX_EVENTS = 256
+STARTED = PHASES[: PHASES.index("ready") + 1]
+"""The phases behind a machine that has started all services."""
 
 
 def read_expected(data: bytes) -> tuple[Measured, ...]:
@@ -32,7 +38,49 @@ def _measured(entry: object) -> Measured:
     events = entry.get("events") if isinstance(entry, dict) else None
     if not isinstance(pcr, int) or not isinstance(events, list) or len(events) > MAX_EVENTS:
         raise ValueError("a PCR has no number or no events")
-    return Measured(pcr, tuple(_event(one) for one in events))
+    attempts = entry.get("attempts", []) if isinstance(entry, dict) else None
+    if not isinstance(attempts, list) or len(attempts) > MAX_EVENTS:
+        raise ValueError("the attempts are no list")
+    return Measured(
+        pcr,
+        tuple(_event(one) for one in events),
+        attempts=tuple(_attempt(one) for one in attempts),
+    )
+
+
+def keylime_policy(systems: Sequence[Sequence[Measured]]) -> dict[str, list[str]]:
+    """Keylime's TPM policy: the values that each PCR may have, of machines that have started one of
+    `systems` with Secure Boot, all services started. A value of one system is allowed beside one of
+    another: Keylime takes each PCR by itself."""
+    policy: dict[str, list[str]] = {}
+    for system in systems:
+        by_number = {one.pcr: one for one in system}
+        values = {
+            4: [one.value for one in by_number[4].attempts if one.secure_boot],
+            9: [by_number[9].value],
+            11: [_started(by_number[11].value)],
+            12: [by_number[12].value],
+        }
+        for pcr, allowed in values.items():
+            known = policy.setdefault(str(pcr), [])
+            known += [one.hex() for one in allowed if one.hex() not in known]
+    return policy
+
+
+def _started(value: bytes) -> bytes:
+    """PCR 11 in the phase `ready`."""
+    for phase in STARTED:
+        value = hashlib.sha256(value + hashlib.sha256(phase.encode()).digest()).digest()
+    return value
+
+
+def _attempt(entry: object) -> Attempt:
+    number = entry.get("attempt") if isinstance(entry, dict) else None
+    secure = entry.get("secure_boot") if isinstance(entry, dict) else None
+    value = entry.get("sha256") if isinstance(entry, dict) else None
+    if not isinstance(number, int) or not isinstance(secure, bool) or not isinstance(value, str):
+        raise ValueError("an attempt is damaged")
+    return Attempt(number, secure, bytes.fromhex(value))
 
 
 def _event(entry: object) -> Event:

@@ -88,3 +88,22 @@ def verify(url: str, machine: Path, expected: tuple[Path, ...], as_json: bool) -
     else:
         click.echo(f"as expected, in phase {found.phase or 'before the first'}")
     return int(bool(found.differences))
+
+
+@quote.command
+@expected_option
+@click.option(
+    "--machine",
+    type=click.Path(path_type=Path),
+    metavar="MACHINE",
+    help="Enrolled machine whose firmware all of them have.",
+)
+def policy(expected: tuple[Path, ...], machine: Path | None) -> None:
+    """Print a TPM policy for Keylime (JSON): the PCRs of machines that have started what was
+    expected with Secure Boot, after all services are started.
+    """
+    import json
+
+    from compos.api.quote import keylime
+
+    click.echo(json.dumps(keylime(expected, machine), indent=2))

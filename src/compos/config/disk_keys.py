@@ -18,6 +18,10 @@ NAME = "data-partition"
 FIRMWARE = (0, 1, 2, 3, 4, 5, 6, 7)
 """The PCRs that firmware measures into (UAPI group, "Linux TPM PCR Registry")."""
 SECURE_BOOT = (7,)
+OUTSIDE = 12
+"""A command line or configuration that came from outside the signed image: systemd's stub takes one
+from SMBIOS even with Secure Boot, and whoever can write it could start the system's own programs in
+place of init."""
 
 _OF_ENCRYPTION = ("pcrs", "strict", "pin", "recovery", "otherwise")
 
@@ -98,7 +102,11 @@ DISK = table(
         "tpm: LUKS2 with a key that only this machine's TPM 2.0 releases [none; tpm if the "
         "system is secure, or if other keys of encryption are given].",
     ),
-    key("pcrs", ListOf(Number(0, 15), _pcrs), "PCRs that the key is bound to by their values [7]."),
+    key(
+        "pcrs",
+        ListOf(Number(0, 15), _pcrs),
+        "PCRs that the key is bound to by their values, beside 12 [7].",
+    ),
     key("strict", Flag(), "Bind it to all that firmware measures, PCRs 0 to 7 [false]."),
     key("pin", Flag(), "Ask for a PIN at each start [false]."),
     key("recovery", Flag(), "Make a recovery key and show it once on the console [true]."),
@@ -153,7 +161,7 @@ def _options(disk: Disk) -> Iterator[str]:
         yield from ("-device", disk.device)
     if disk.encrypt != "tpm":
         return
-    pcrs = sorted(set(disk.pcrs or (FIRMWARE if disk.strict else SECURE_BOOT)))
+    pcrs = sorted({*(disk.pcrs or (FIRMWARE if disk.strict else SECURE_BOOT)), OUTSIDE})
     yield from ("-encrypt", "-pcrs", "+".join(map(str, pcrs)))
     if 5 in pcrs:
         # The partition table is measured: once it is written, it stays.

@@ -321,11 +321,20 @@ static void finder_load_tpms(void)
         coldplug_load_module(names[i], &failure);
 }
 
-/* Drivers come with the devices; a disk behind a slow bus shows up seconds later. */
+static time_t finder_seconds(void)
+{
+    struct timespec now = {0};
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec;
+}
+
+/*
+ * Drivers come with the devices; a disk behind a slow bus shows up seconds later. Reports go by the
+ * clock: how long it takes to look everywhere depends on the machine.
+ */
 static void finder_find(const struct root_description *wanted)
 {
     static const struct timespec interval = {.tv_nsec = PAUSE_MILLISECONDS * 1000000L};
-    const unsigned report_interval = REPORT_SECONDS * 1000 / PAUSE_MILLISECONDS;
     struct failure failure;
     char seen[512];
     for (size_t i = 0; i < wanted->module_count; i++)
@@ -333,14 +342,16 @@ static void finder_find(const struct root_description *wanted)
             say("root: %s", failure.text);
     if (coldplug_quick(&failure) == 0 && finder_try_all(wanted, seen, sizeof seen) == 0)
         return;
-    for (unsigned tries = 1;; tries++) {
+    for (time_t reported = finder_seconds();;) {
         if (coldplug(&failure) < 0)
             say("%s", failure.text);
         if (finder_try_all(wanted, seen, sizeof seen) == 0)
             return;
-        if (tries % report_interval == 0)
+        if (finder_seconds() - reported >= REPORT_SECONDS) {
             say("root: no device has this system's root; there are:%s",
                 *seen ? seen : " none (no driver for this machine's disks?)");
+            reported = finder_seconds();
+        }
         nanosleep(&interval, NULL);
     }
 }
