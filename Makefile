@@ -46,7 +46,7 @@ clouds: $(VENV)/ready ## push to emulators and real services of clouds, and run 
 
 report-browser: $(VENV)/ready ## try the page that compos report writes in Chromium (half a minute)
 	@scripts/install-packages chromium
-	@CI=1 COMPOS_REPORT_BROWSER=1 $(BIN)/python -m pytest -q -n 0 tests/report/test_browser.py
+	@CI=1 $(BIN)/python -m pytest -q -n 0 tests/report/page_in_browser.py
 
 policies: $(VENV)/ready ## compare verdicts about policies with skopeo's, for tags and digests, signed and not (a minute)
 	@scripts/install-packages $(TEST_PACKAGES)
