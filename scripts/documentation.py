@@ -84,6 +84,7 @@ NAVIGATION: dict[str, dict[str, str]] = {
         "docs/benchmarks-formats.md": "Benchmarks: formats",
         "docs/benchmarks-boot.md": "Benchmarks: boot",
         "docs/benchmarks-cache.md": "Benchmarks: remote cache",
+        "docs/benchmarks-clouds.md": "Benchmarks: clouds",
         "CONTRIBUTING.md": "Contributing",
         "docs/releasing.md": "Releasing",
     },
