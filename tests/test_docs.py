@@ -98,6 +98,9 @@ def test_yaml_fragments_build(
     for other, other_number, other_text in fragments():
         if other == page:
             (tmp_path / file_name(other_number, other_text)).write_text(other_text)
+    # What `compos keys new keys` has made there.
+    (tmp_path / "keys").mkdir()
+    (tmp_path / "keys" / "update.crt").write_text("certificate")
     assert build(mirror, tmp_path / file_name(number, text), tmp_path) == 0
     assert list(tmp_path.glob("built-*"))
 
