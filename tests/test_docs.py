@@ -93,7 +93,12 @@ def build(mirror: FakeRegistry, path: Path, folder: Path) -> int:
     ("page", "number", "text"), SYSTEMS, ids=[f"{page.name}-{n}" for page, n, _ in SYSTEMS]
 )
 def test_yaml_fragments_build(
-    mirror: FakeRegistry, tmp_path: Path, page: Path, number: int, text: str
+    mirror: FakeRegistry,
+    tmp_path: Path,
+    page: Path,
+    number: int,
+    text: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for other, other_number, other_text in fragments():
         if other == page:
@@ -101,6 +106,7 @@ def test_yaml_fragments_build(
     # What `compos keys new keys` has made there.
     (tmp_path / "keys").mkdir()
     (tmp_path / "keys" / "update.crt").write_text("certificate")
+    monkeypatch.chdir(tmp_path)
     assert build(mirror, tmp_path / file_name(number, text), tmp_path) == 0
     assert list(tmp_path.glob("built-*"))
 
