@@ -6,10 +6,12 @@ BIN := $(VENV)/bin
 DOCS_VENV := build/docs-venv
 PROGRAM_SOURCES := $(wildcard bricks/*/src/*.[ch] bricks/*/src/*/*.[ch] src/compos/boot/loader/*.S) hatch_build.py
 
+CLOUD_PACKAGES := python3-keystone python3-glance nodejs npm
+AZURITE := mkdir -p build/azurite && npm install --prefix build/azurite --no-audit --no-fund --loglevel=error azurite@3.37.0
 DEMO_PACKAGES := qemu-system-x86
 TEST_PACKAGES := $(DEMO_PACKAGES) $(shell sed 's/\#.*//' tests/packages.txt)
 
-.PHONY: demo check test fuzz power-cuts sealed-boots clouds report-browser policies graph-kills publish bricks linuxkit-examples packages lint format bench bench-formats bench-boot bench-remote-cache matrix docs dist lock clean
+.PHONY: demo check test fuzz power-cuts sealed-boots slots clouds report-browser policies graph-kills publish bricks linuxkit-examples packages lint format bench bench-formats bench-boot bench-remote-cache bench-clouds matrix docs dist lock clean
 
 demo: $(VENV)/ready   ## build examples/web.yml, boot it, fetch its page
 	@scripts/install-packages $(DEMO_PACKAGES)
@@ -37,14 +39,18 @@ sealed-boots: $(VENV)/ready ## what opens a sealed data partition and what does 
 	@scripts/install-packages $(TEST_PACKAGES)
 	@CI=1 $(BIN)/python -m pytest -q -n 0 tests/boot/sealed_boots.py tests/boot/tampered_boots.py tests/boot/attested_boots.py
 
-clouds: $(VENV)/ready ## push to emulators and real services of clouds, with every call failing in every way (a quarter of an hour)
-	@scripts/install-packages $(TEST_PACKAGES) python3-keystone python3-glance nodejs npm
-	@mkdir -p build/azurite && npm install --prefix build/azurite --no-audit --no-fund --loglevel=error azurite@3.37.0
+slots: $(VENV)/ready ## what becomes of new versions in the second slot: each way to fail, power cuts, one that stays (a quarter of an hour)
+	@scripts/install-packages $(TEST_PACKAGES)
+	@CI=1 $(BIN)/python -m pytest -q -n 0 tests/boot/slot_trials.py
+
+clouds: $(VENV)/ready ## push to emulators and real services of clouds, and run machines there, with every call failing in every way (half an hour)
+	@scripts/install-packages $(TEST_PACKAGES) $(CLOUD_PACKAGES)
+	@$(AZURITE)
 	@CI=1 COMPOS_CLOUDS=1 $(BIN)/python -m pytest -q -n 0 tests/cloud tests/cloud/glance_boots.py
 
 report-browser: $(VENV)/ready ## try the page that compos report writes in Chromium (half a minute)
 	@scripts/install-packages chromium
-	@CI=1 COMPOS_REPORT_BROWSER=1 $(BIN)/python -m pytest -q -n 0 tests/report/test_browser.py
+	@CI=1 $(BIN)/python -m pytest -q -n 0 tests/report/page_in_browser.py
 
 policies: $(VENV)/ready ## compare verdicts about policies with skopeo's, for tags and digests, signed and not (a minute)
 	@scripts/install-packages $(TEST_PACKAGES)
@@ -89,6 +95,11 @@ bench-formats: $(VENV)/ready ## measure the writers of file systems and disks ag
 
 bench-remote-cache: $(VENV)/ready ## measure what a remote cache saves (a quarter of an hour)
 	@mkdir -p build && $(BIN)/python bench/remote_cache.py
+
+bench-clouds: $(VENV)/ready ## measure what pushes send, beside the providers' own tools (a quarter of an hour; npm)
+	@scripts/install-packages $(TEST_PACKAGES) $(CLOUD_PACKAGES) python3-openstackclient
+	@$(AZURITE)
+	@$(BIN)/python bench/cloud.py
 
 bench-boot: $(VENV)/ready ## measure from power-on to the first page (five minutes)
 	@scripts/install-packages $(DEMO_PACKAGES)

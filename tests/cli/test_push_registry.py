@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import json
 import subprocess
+import tarfile
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -67,12 +71,17 @@ def test_an_archive_that_was_built_is_pushed(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    """Also one that has no name yet."""
     host = docker_registry()
     line = ["build", *world.flags, "-f", "oci", "--dir", str(tmp_path)]
+    assert main([*line, str(tmp_path / "web.yml")]) == 0
+    assert push(world, f"{host}/os/web:1", "web") == 0, capsys.readouterr().err
+    nameless, _ = fetched(f"{host}/os/web:1", tmp_path / "1")
     assert main([*line, "--push", f"{host}/os/built:1", str(tmp_path / "web.yml")]) == 0
     for source, tag in (("web", "2"), ("web.oci.tar", "3")):
         assert push(world, f"{host}/os/web:{tag}", source) == 0, capsys.readouterr().err
         manifest, _ = fetched(f"{host}/os/web:{tag}", tmp_path / tag)
+        assert manifest == nameless
         assert manifest == fetched(f"{host}/os/built:1", tmp_path / f"built{tag}")[0]
 
 
@@ -108,3 +117,43 @@ def test_a_dry_run_sends_nothing(
     assert f"would be pushed as {name}" in capsys.readouterr().err
     command = ["skopeo", "inspect", "--tls-verify=false", "--raw", f"docker://{name}"]
     assert subprocess.run(command, capture_output=True, check=False).returncode != 0
+
+
+def test_a_container_image_with_a_kernel(
+    world: World, docker_registry: Callable[[], str], tmp_path: Path
+) -> None:
+    """Where bootc's documentation has kernel, initramfs and arguments; skopeo reads the image."""
+    name = f"{docker_registry()}/os/web:boot"
+    assert push(world, name, "web.yml", "--bootable") == 0
+    manifest, layers = fetched(name, tmp_path / "fetched")
+    command = ["skopeo", "inspect", "--tls-verify=false", f"docker://{name}"]
+    about = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+    assert about["Labels"]["containers.bootc"] == "1"
+    assert (about["Os"], about["Architecture"]) == ("linux", "amd64")
+    assert len(manifest["layers"]) == 1
+    with tarfile.open(fileobj=io.BytesIO(unpacked(layers[0]))) as archive:
+        names = archive.getnames()
+        found = {one: archive.extractfile(one) for one in names if "/modules/6.1/" in one}
+        kargs = archive.extractfile("usr/lib/bootc/kargs.d/10-compos.toml")
+        assert kargs is not None
+        assert tomllib.loads(kargs.read().decode())["kargs"][0] == "console=ttyS0"
+        kernel, initramfs = (
+            found[f"usr/lib/modules/6.1/{name}"] for name in ("vmlinuz", "initramfs.img")
+        )
+        assert kernel is not None
+        assert initramfs is not None
+        assert kernel.read() == bzimage()
+        line = ["build", *world.flags, "-f", "kernel+initrd", "--dir", str(tmp_path)]
+        assert main([*line, str(tmp_path / "web.yml")]) == 0
+        assert initramfs.read() == (tmp_path / "web-initrd.img").read_bytes()
+        assert [one for one in names if one.startswith("boot")] == ["boot"]
+        assert "etc/motd" in names
+    # The archive that was built is pushed, too, and is the same image.
+    again = f"{name.rpartition(':')[0]}:again"
+    assert push(world, again, "web", "--bootable") == 0
+    assert fetched(again, tmp_path / "again")[0] == manifest
+
+
+def unpacked(layer: bytes) -> bytes:
+    """A layer as pushes compress it."""
+    return gzip.decompress(layer) if layer[:2] == b"\x1f\x8b" else layer

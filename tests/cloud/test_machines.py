@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from compos.cli.main import main
 from compos.cloud.machine import Machine, run_machine
 from compos.errors import CloudConflict, CloudError, CloudMissing
 from tests.cloud.machine_worlds import MACHINE_WORLDS, MachineWorld, request_for
@@ -126,3 +127,40 @@ def test_a_machine_that_does_not_start_is_deleted(
     with pytest.raises(CloudError):
         world.connect().start(request_for(world))
     assert world.left() == []
+
+
+COMMANDS = {
+    "digitalocean": ("--ssh-key", "1234"),
+    "hetzner": ("--ssh-key", "mine"),
+    "scaleway": ("--instance-name", "test"),
+    "vcenter": ("--cpus", "2"),
+}
+
+
+@pytest.mark.parametrize("world", COMMANDS, indirect=True)
+def test_the_commands(
+    world: MachineWorld, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As users have them: run, list, remove."""
+    modules = ["hetzner.project", *(f"{name}.machine" for name in COMMANDS)]
+    for module in modules:
+        monkeypatch.setattr(f"compos.cloud.{module}.PAUSE", 0.01)
+    flags = ("--name", "test", "--data", "the-word", "--disk", "size=10G", *COMMANDS[world.name])
+    assert main(["run", world.name, *flags, "web"]) == 0
+    shown = capsys.readouterr()
+    (id,) = [one for one in shown.out.splitlines() if one]
+    assert f"test runs at {world.address}" in shown.err
+    assert main(["clouds", "list", world.name]) == 0
+    listed = capsys.readouterr()
+    assert f"machine {id} test " in listed.out
+    assert main(["clouds", "gc", world.name, "--machines", "--older", "0m", "--dry-run"]) == 0
+    assert world.left()
+    assert f"machine {id} test " in capsys.readouterr().out
+    world.connect().remove(id)
+    assert world.left() == []
+    for text in (*shown, *listed):
+        assert "the-word" not in text
+        assert "hidden-password" not in text, "of the fake's machines"
+        for key, value in world.environment.items():
+            if any(word in key for word in ("SECRET", "TOKEN", "PASSWORD")):
+                assert value not in text

@@ -55,6 +55,8 @@ class World(NamedTuple):
     everything: Callable[[], list[str]]
     clear: Callable[[], None]
     refusals: dict[str, Refusal]
+    endpoint: str = ""
+    """Of the storage, for other clients of it."""
 
 
 def no_wait(seconds: float) -> None:
@@ -225,8 +227,9 @@ def arm_error(status: int, code: str, message: str = "no") -> Refusal:
 
 
 @contextmanager
-def azure(folder: Path, *, gallery: str = "") -> Iterator[World]:
-    """Azurite of npm, and `FakeArm`; with a `gallery`, images are versions in it."""
+def azure(folder: Path, *, gallery: str = "", copied: bool = True) -> Iterator[World]:
+    """Azurite of npm, and `FakeArm`; with a `gallery`, images are versions in it. Large disks are
+    not `copied`: what an image has is in memory then."""
     from azure.storage.blob import BlobServiceClient
 
     from compos.cloud.azure.image import AzureImages, AzureOptions
@@ -259,7 +262,7 @@ def azure(folder: Path, *, gallery: str = "") -> Iterator[World]:
             storage = document["properties"].get("storageProfile", {})
             source = storage.get("osDiskImage", {}).get("source", {})
             uri = storage.get("osDisk", {}).get("blobUri") or source.get("uri")
-            if uri:
+            if uri and copied:
                 name = uri.rpartition("/")[2]
                 data = direct.get_blob_client("compos", name).download_blob().readall()
                 copies[path] = _sha256(data)
@@ -310,6 +313,7 @@ def azure(folder: Path, *, gallery: str = "") -> Iterator[World]:
                 "quota": arm_error(409, "QuotaExceeded", "Operation exceeds the quota"),
                 "expired": arm_error(401, "ExpiredAuthenticationToken"),
             },
+            blobs,
         )
 
 

@@ -6,6 +6,7 @@ import io
 import json
 import shutil
 import struct
+import subprocess
 import tarfile
 import tempfile
 from contextlib import suppress
@@ -79,6 +80,34 @@ def _tar() -> bytes:
     return buffer.getvalue()
 
 
+def _squashfs() -> bytes:
+    """With and without compression, fragments, links, a device."""
+    folder = Path(tempfile.mkdtemp(dir="/dev/shm"))
+    try:
+        root = folder / "root"
+        root.mkdir()
+        (root / "a").write_bytes(b"a" * 5000)
+        (root / "folder").mkdir()
+        (root / "folder" / "b").write_bytes(b"b")
+        (root / "link").symlink_to("a")
+        line = [
+            "mksquashfs",
+            str(root),
+            str(folder / "image"),
+            "-quiet",
+            "-no-progress",
+            "-b",
+            "4096",
+        ]
+        line += ["-noI", "-p", "null c 666 0 0 1 3", "-nopad"]
+        subprocess.run(line, check=True, capture_output=True)
+        return (folder / "image").read_bytes()
+    except FileNotFoundError:
+        return b"hsqs"
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def _run_output(data: bytes) -> None:
 
     folder = Path(tempfile.mkdtemp(dir="/dev/shm"))
@@ -121,6 +150,6 @@ WORDS = (
     b".initrd\0", b"ffffffff", b"\x28\xb5\x2f\xfd", b"compos: boot done at 1.5 s\n", b'"CONTAINS"',
 )  # fmt: skip
 TARGETS = (
-    Target("outputs", _run_output, [INITRD, _program(INITRD), _tar()], WORDS),
+    Target("outputs", _run_output, [INITRD, _program(INITRD), _tar(), _squashfs()], WORDS),
     Target("page", _run_page, [SPEC, INITRD, b"compos: service a started at 2 s\n" * 3], WORDS),
 )

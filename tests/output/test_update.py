@@ -15,8 +15,7 @@ import pytest
 
 from compos.api.keys import new_keys
 from compos.config.model import Update
-from compos.filesystem.verity import hash_tree
-from compos.output.rauc import SlotImage, block_hash_index, manifest
+from compos.output.rauc import block_hash_index, terms
 from tests.compose.systems import World
 from tests.output.bootable import YAML, filled
 from tests.output.test_formats import build, refused
@@ -80,6 +79,7 @@ def test_what_rauc_extracts(bundle: Path, keys: Path, world: World) -> None:
     out = world.folder / "extracted"
     done = rauc("extract", "--keyring", keys / "update.crt", bundle, out)
     assert done.returncode == 0, done.stderr
+    assert (out / "terms").read_text() == "version\t1.4.0\n"
     boot, system = (out / "boot.img").read_bytes(), (out / "system.img").read_bytes()
     for name, data in (("boot", boot), ("system", system)):
         blocks = (data[at : at + 4096] for at in range(0, len(data), 4096))
@@ -149,14 +149,11 @@ def test_what_is_lacking(world: World, keys: Path, capfd: pytest.CaptureFixture[
     assert "compos keys new keys" in said
 
 
-IMAGE = SlotImage("boot", "boot.img", 8192, "00" * 32)
-
-
-@pytest.mark.parametrize("downgrade", [None, False, True])
-def test_downgrades_are_signed_as_such(downgrade: bool | None) -> None:
-    tree = hash_tree([bytes(8192)], salt=b"", uuid=bytes(16))
-    text = manifest(Update("acme", "1.0.0", downgrade), "build", [IMAGE], tree)
-    assert (b"[meta.compos]\ndowngrade=true\n" in text) is (downgrade is True)
+def test_terms() -> None:
+    """What machines read before they install: a downgrade is signed as such."""
+    assert terms(Update("acme", "1.0.0")) == b"version\t1.0.0\n"
+    assert terms(Update("acme", "1.0.0", downgrade=False)) == b"version\t1.0.0\n"
+    assert terms(Update("acme", "1.0.0", downgrade=True)) == b"version\t1.0.0\ndowngrade\tyes\n"
 
 
 @pytest.mark.parametrize("sizes", [(8192,), (4095, 4097), (1, 8190, 1), (5000, 3192)])

@@ -3,7 +3,9 @@ format; and each kind of change where it is made. GNU tar and cpio make the othe
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import random
 import subprocess
 from pathlib import Path
@@ -18,7 +20,7 @@ from compos.report.archives import initramfs_files, tar_files
 from compos.report.facts import described, flattened, part_of
 from tests.compose.systems import World
 from tests.images import Member, layer_tar, make_image
-from tests.output.bootable import STUB, YAML, bzimage, filled
+from tests.output.bootable import YAML, bzimage, filled
 
 SYSTEM = YAML.replace(", ucode: ucode.cpio", "")
 FORMATS = {
@@ -28,14 +30,13 @@ FORMATS = {
     "raw-efi": "os-efi.img",
     "qcow2-efi": "os-efi.qcow2",
     "raw-bios": "os-bios.img",
+    "kernel+squashfs": "os-squashfs.img",
 }
 
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> World:
     """A system in every format that can be read again."""
-    if not STUB.exists():
-        pytest.skip("tools: no systemd-stub")
     world = filled(World(tmp_path_factory.mktemp("built")))
     (world.folder / "os.yml").write_text(SYSTEM)
     for formats in ("tar", ",".join(name for name in FORMATS if name != "tar")):
@@ -256,9 +257,76 @@ def test_what_is_no_output(tmp_path: Path, built: World) -> None:
         facts_of_output(tmp_path / "kernel")
     with pytest.raises(FileNotFoundError):
         facts_of_output(tmp_path / "none")
-    build(built, "os.yml", "kernel+squashfs")
+    build(built, "os.yml", "kernel+erofs")
     with pytest.raises(OutputError, match="output-unreadable"):
-        facts_of_output(built.folder / "os-squashfs.img")
+        facts_of_output(built.folder / "os-erofs.img")
+
+
+@pytest.mark.parametrize("format", ["raw-efi", "raw-bios", "qcow2-efi"])
+def test_a_disk_with_its_root_on_a_partition(built: World, tmp_path: Path, format: str) -> None:
+    for root in ("squashfs", "erofs"):
+        line = ["build", *built.flags, "--dir", str(tmp_path), "-f", format, "--root", root]
+        assert main([*line, str(built.folder / "os.yml")]) == 0
+        if root == "squashfs":
+            status, found = differs(built, "os.yml", str(tmp_path / FORMATS[format]))
+            changed = {one["path"] for one in found["files"]}
+            # Its initrd has to know where the root is.
+            assert changed <= {"boot/cmdline"}, (status, found)
+        else:
+            with pytest.raises(OutputError, match="is not read"):
+                facts_of_output(tmp_path / FORMATS[format])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["-comp", "gzip"], ["-comp", "xz"], ["-comp", "zstd"],
+        ["-noI", "-noD", "-noF"], ["-no-fragments", "-b", "4096"],
+        ["-always-use-fragments", "-b", "1M"], ["-noI", "-comp", "zstd", "-nopad"],
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_what_mksquashfs_makes(folder: Path, tmp_path: Path, options: list[str]) -> None:
+    """Files of all sizes around a block's, holes, many names, devices, extended inodes."""
+    noise = random.Random(7)
+    for size in (0, 1, 4095, 4096, 4097, 131072, 131073, 1 << 20, 3_000_001):
+        (folder / f"size-{size}").write_bytes(noise.randbytes(size // 2) + bytes(size - size // 2))
+    with (folder / "sparse").open("wb") as stream:
+        stream.truncate(5 << 20)
+        stream.seek(2 << 20)
+        stream.write(b"in the middle")
+    (folder / "many").mkdir()
+    for number in range(700):
+        (folder / "many" / f"{number:03}-{'n' * (number % 200)}").touch()
+    os.mkfifo(folder / "pipe")
+    image = tmp_path / "image"
+    extra = ["-p", "null c 666 0 0 1 3", "-p", "disk b 640 3 4 8 1000"]
+    line = [
+        "mksquashfs",
+        str(folder),
+        str(image),
+        "-quiet",
+        "-no-progress",
+        "-all-root",
+        *extra,
+        *options,
+    ]
+    subprocess.run(line, check=True, capture_output=True)
+    found = facts_of_output(image).files
+    for path, fact in found.items():
+        if path in ("null", "disk"):
+            continue
+        real = folder / path
+        assert fact.mode == real.lstat().st_mode & 0o7777, path
+        assert (fact.uid, fact.gid) == (0, 0)
+        if real.is_file() and not real.is_symlink():
+            assert fact.size == real.stat().st_size
+            assert fact.digest == hashlib.sha256(real.read_bytes()).hexdigest(), path
+        assert fact.link == (str(real.readlink()) if real.is_symlink() else "")
+    assert (found["null"].kind, found["null"].device, found["null"].mode) == ("c", (1, 3), 0o666)
+    assert (found["disk"].mode, found["disk"].device) == (0o640, (8, 1000))
+    expected = {str(path.relative_to(folder)) for path in folder.rglob("*")}
+    assert {*found} == expected | {"null", "disk"}
 
 
 def test_on_a_terminal(built: World, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
-"""What a build wrote, read again: archives, initrds, UKIs, disks that have their root in an initrd.
+"""What a build wrote, read again: archives, initrds, UKIs, squashfs, disks with a root in one of
+these.
 
 Reads the files, which may come from anybody.
 """
@@ -7,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from compos.cloud.contents import (
     LOADERS,
     Extent,
+    Partition,
     boot_files,
     extent_chunks,
     partitions,
@@ -20,7 +23,8 @@ from compos.cloud.contents import (
 )
 from compos.cloud.disk_file import Disk, open_disk
 from compos.errors import CloudUnfit, OutputError
-from compos.report.archives import Files, initramfs_files, tar_files
+from compos.filesystem.squashfs_reader import MAGIC
+from compos.report.archives import Files, initramfs_files, squashfs_files, tar_files
 from compos.report.facts import MAX_DOCUMENT, Facts, FileFact, described
 from compos.tree.gate import GateError
 from compos.tree.node import FILE
@@ -31,6 +35,9 @@ if TYPE_CHECKING:
 __all__ = ["facts_of_output"]
 
 CHUNK = 1 << 20
+_FILE_SYSTEMS = ((1024, b"\xe2\xe1\xf5\xe0"), (1080, b"\x53\xef"))
+"""Magic numbers of other file systems that a root may be, EROFS and ext4, and where they are."""
+
 _KERNEL, _CMDLINE = "boot/kernel", "boot/cmdline"
 _LACKS = ("boot/",)
 """Of this, what boots has no more than it needs."""
@@ -50,6 +57,9 @@ def facts_of_output(path: Path) -> Facts:
             return _facts(path, tar_files(path))
         if head[:2] == b"MZ":
             return _unified(path)
+        if head.startswith(MAGIC):
+            with path.open("rb") as stream:
+                return _facts(path, squashfs_files(_File(stream).read), lacks=_LACKS)
         if head.startswith(_INITRDS):
             with path.open("rb") as stream:
                 files = initramfs_files(_chunks(stream))
@@ -66,8 +76,8 @@ def _unreadable(path: Path, reason: str) -> OutputError:
         "output-unreadable",
         f"what is in this file cannot be read: {reason}",
         place=str(path),
-        hint="Name YAML, or an output of one of the formats tar, kernel+initrd, uki, or a raw or "
-        "qcow2 disk that keeps its root in an initrd.",
+        hint="Name YAML, or an output of one of the formats tar, kernel+initrd, uki and "
+        "kernel+squashfs, or a raw or qcow2 disk that keeps its root in an initrd or a squashfs.",
     )
 
 
@@ -133,16 +143,42 @@ def _disk(path: Path) -> Facts:
         if found.disk is None:
             raise ValueError(f"the contents of a {found.container} are not read")
         parts = list(partitions(found.disk, found.disk.read(0, 512)))
-        if any(one.is_linux for one in parts):
-            raise ValueError("its root is a file system on a partition of its own")
+        root = _root(found.disk, parts)
         for part in parts:
             inside = boot_files(found.disk, part.start) if part.is_fat else {}
             for name in LOADERS:
                 if name in inside:
-                    return _facts(path, _program(found.disk, inside[name]), lacks=_LACKS)
+                    booted = _program(found.disk, inside[name])
+                    return _facts(path, _joined(root, booted), lacks=_LACKS)
             if "INITRD.IMG" in inside:
-                return _facts(path, _loaded(found.disk, inside), lacks=_LACKS)
+                return _facts(path, _joined(root, _loaded(found.disk, inside)), lacks=_LACKS)
     raise ValueError("no partition has what a system starts from")
+
+
+def _root(disk: Disk, parts: list[Partition]) -> Files | None:
+    """The root on a partition of its own; None where it is in the initrd."""
+    for start in (one.start for one in parts if not one.is_fat):
+        if disk.read(start, len(MAGIC)) == MAGIC:
+            return squashfs_files(partial(_within, disk, start))
+        if any(disk.read(start + at, len(magic)) == magic for at, magic in _FILE_SYSTEMS):
+            raise ValueError("its root is a file system that is not read")
+    return None
+
+
+def _within(disk: Disk, start: int, offset: int, size: int) -> bytes:
+    return disk.read(start + offset, size)
+
+
+def _joined(root: Files | None, booted: Files) -> Files:
+    """What lies below `boot` with the root; the initrd has nothing but what finds it."""
+    if root is None:
+        return booted
+    for path in (_KERNEL, _CMDLINE):
+        if path in booted.facts:
+            root.put(path, booted.facts[path])
+            if path in booted.documents:
+                root.documents[path] = booted.documents[path]
+    return root
 
 
 def _loaded(disk: Disk, inside: dict[str, Extent]) -> Files:

@@ -96,32 +96,38 @@ def _built(provider: str, sources: Sequence[str], options: PushOptions) -> Path:
 
 
 class RegistryPush(NamedTuple):
-    """A push of a system as an OCI artifact called `name`; what is built is put into `folder`."""
+    """A push of a system as an OCI artifact called `name`, or, if it is `bootable`, as a container
+    image with a kernel; what is built is put into `folder`."""
 
     images: ImageOptions
     load: LoadOptions
     name: str
     folder: Path
     dry_run: bool = False
+    bootable: bool = False
 
 
 def push_to_registry(sources: Sequence[str], request: RegistryPush) -> None:
     """Build YAML and push it, or push the archive that was built before. Raises `ComposError`."""
     target = push_target_of(request.name)
     if _is_system(sources):
+        form = "bootc" if request.bootable else "oci"
         options = BuildOptions(
             request.load,
             request.images,
-            ("oci",),
+            (form,),
             request.folder,
-            push=None if request.dry_run else request.name,
-            architectures=_several(request.load.architecture),
+            push=None if request.dry_run or request.bootable else request.name,
+            architectures=() if request.bootable else _several(request.load.architecture),
         )
-        build(sources, options)
+        made = build(sources, options)
+        if request.bootable and not request.dry_run:
+            _push_archive(Access(request.images), made[0], target)
     elif len(sources) > 1:
         raise _one_at_a_time(sources)
     elif not request.dry_run:
-        _push_archive(Access(request.images), _archive(sources[0]), target)
+        suffix = ".bootc.tar" if request.bootable else ".oci.tar"
+        _push_archive(Access(request.images), _archive(sources[0], suffix), target)
     if request.dry_run:
         notice(f"would be pushed as {target}")
 
@@ -135,11 +141,11 @@ def _push_archive(access: Access, archive: Path, target: str) -> None:
 
     with opened(archive) as stream:
         origin = Origin("archive", archive.name)
-        names = import_archive(access.store, stream, origin, reserved=True)
+        names = import_archive(access.store, stream, origin, reserved=True, nameless=target)
     if len(names) != 1:
         raise CloudUnfit(
             "cloud-file",
-            f"{archive.name} has {len(names)} images with full names, not one",
+            f"{archive.name} has {len(names)} images, not one",
             place=str(archive),
             hint="Push the YAML: compos push registry FILE.yml.",
         )
@@ -147,10 +153,10 @@ def _push_archive(access: Access, archive: Path, target: str) -> None:
     notice(f"pushed {target} {pushed.digest}")
 
 
-def _archive(text: str) -> Path:
+def _archive(text: str, suffix: str) -> Path:
     """An archive of OCI, or the prefix of one. Raises `CloudUnfit` (`cloud-file`)."""
     path = Path(text)
-    beside = path.with_name(f"{path.name}.oci.tar")
+    beside = path.with_name(f"{path.name}{suffix}")
     for one in (path, beside):
         if one.is_file():
             return one

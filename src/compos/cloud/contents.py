@@ -22,6 +22,7 @@ __all__ = [
     "LOADERS",
     "Contents",
     "Extent",
+    "Partition",
     "boot_files",
     "contents_of",
     "extent_chunks",
@@ -87,14 +88,16 @@ def contents_of(disk: Disk) -> Contents:
     )
 
 
-class _Partition(NamedTuple):
+class Partition(NamedTuple):
+    """A partition by its first byte's offset."""
+
     start: int
     is_fat: bool
     is_esp: bool
     is_linux: bool
 
 
-def partitions(disk: Disk, head: bytes) -> Iterator[_Partition]:
+def partitions(disk: Disk, head: bytes) -> Iterator[Partition]:
     """The partitions of an MBR or GPT, with their first bytes' offsets; `head` is the first
     sector."""
     if head[510:512] != b"\x55\xaa":
@@ -106,12 +109,12 @@ def partitions(disk: Disk, head: bytes) -> Iterator[_Partition]:
     for entry in entries:
         (start,) = struct.unpack_from("<I", entry, 8)
         if entry[4] and start:
-            yield _Partition(
+            yield Partition(
                 start * SECTOR, entry[4] in _FAT_KINDS, entry[4] == 0xEF, entry[4] == 0x83
             )
 
 
-def _gpt_partitions(disk: Disk) -> Iterator[_Partition]:
+def _gpt_partitions(disk: Disk) -> Iterator[Partition]:
     header = disk.read(SECTOR, 92)
     if header[:8] != b"EFI PART":
         return
@@ -126,7 +129,7 @@ def _gpt_partitions(disk: Disk) -> Iterator[_Partition]:
         (start,) = struct.unpack_from("<Q", entry, 32)
         kind = entry[:16]
         if start < 1 << 48:
-            yield _Partition(start * SECTOR, kind == ESP, kind == ESP, kind == LINUX)
+            yield Partition(start * SECTOR, kind == ESP, kind == ESP, kind == LINUX)
 
 
 class Extent(NamedTuple):

@@ -49,7 +49,10 @@ def collect(
     count = 0
     for lister in listers:
         # All are listed before one is removed: providers list page by page.
-        for made in [one for one in lister.made() if now - one.created >= older]:
+        # A cloud's clock may be ahead of ours, and some do not tell a time: nothing is younger than
+        # new.
+        listed = list(lister.made())
+        for made in [one for one in listed if max(now - one.created, timedelta(0)) >= older]:
             show(made)
             if remove:
                 lister.remove(made)

@@ -25,7 +25,7 @@ from compos.output.write import Output
 from compos.tree.contents import Contents, file_of
 from compos.tree.node import EPOCH, Node, Piece, Slice, directory, file
 
-__all__ = ["archive", "is_listed", "joined_archive"]
+__all__ = ["archive", "is_listed", "joined_archive", "layout"]
 
 ARTIFACT = "application/vnd.compos.system.v1"
 EMPTY = "application/vnd.oci.empty.v1+json"
@@ -87,7 +87,7 @@ def archive(job: Job) -> list[Output]:
             Output(f"{_SUFFIX}/{_INDEX}", (listed,)),
             *(Output(f"{_SUFFIX}/{path}", node.content) for path, node in blobs.items()),
         ]
-    return [_layout(blobs, [root])]
+    return [layout(blobs, [root])]
 
 
 def joined_archive(store: Store, outputs: Iterable[Output], reference: str) -> list[Output]:
@@ -110,7 +110,7 @@ def joined_archive(store: Store, outputs: Iterable[Output], reference: str) -> l
     digest = digest_of(index)
     blobs[digest.path] = file(index, 0o644, EPOCH)
     root = Descriptor(INDEX, digest, len(index), {REF_NAME: reference or "latest"})
-    return [_layout(blobs, [root.to_json()])]
+    return [layout(blobs, [root.to_json()])]
 
 
 def is_listed(output: Output) -> bool:
@@ -118,7 +118,10 @@ def is_listed(output: Output) -> bool:
     return output.suffix.startswith(f"{_SUFFIX}/")
 
 
-def _layout(blobs: Mapping[str, Node], entries: Sequence[Mapping[str, Any]]) -> Output:
+def layout(
+    blobs: Mapping[str, Node], entries: Sequence[Mapping[str, Any]], suffix: str = _SUFFIX
+) -> Output:
+    """An image layout in a tar, of `blobs` by their paths; `entries` are those of its index."""
     index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": entries}
     nodes = {
         "blobs": directory(0o755, EPOCH),
@@ -128,7 +131,7 @@ def _layout(blobs: Mapping[str, Node], entries: Sequence[Mapping[str, Any]]) -> 
         **blobs,
     }
     members: list[TarEntry] = [(path, node, {}) for path, node in sorted(nodes.items())]
-    return Output(_SUFFIX, tuple(tar_pieces(members)))
+    return Output(suffix, tuple(tar_pieces(members)))
 
 
 def _attested(job: Job, manifest: Descriptor, blobs: dict[str, Node]) -> list[dict[str, Any]]:

@@ -96,6 +96,7 @@ FORMATS = {
             own_root=True,
         ),
         Format("oci", "artifact:archive"),
+        Format("bootc", "bootable:archive"),
         Format("tar", "tar:root", streamable=True),
         Format("docker", "tar:docker", streamable=True),
         Format("tar-kernel-initrd", "initrd:archive"),

@@ -20,7 +20,7 @@ from compos.boot.pkcs7 import DATA, Certified, content_info, signed_data
 from compos.config.model import Update
 from compos.filesystem.verity import BLOCK, Verity
 
-__all__ = ["INDEX_SUFFIX", "SlotImage", "block_hash_index", "manifest", "signed_manifest"]
+__all__ = ["INDEX_SUFFIX", "SlotImage", "block_hash_index", "manifest", "signed_manifest", "terms"]
 
 INDEX_SUFFIX = ".block-hash-index"
 """What RAUC adds to an image's name for the file with the digests of its blocks."""
@@ -60,13 +60,17 @@ def manifest(update: Update, build: str, images: Sequence[SlotImage], payload: V
         fields = {"sha256": image.digest, "size": str(image.size), "filename": image.filename}
         fields["adaptive"] = "block-hash-index"
         sections.append((f"image.{image.slot_class}", fields))
-    if update.downgrade:
-        # Unknown to RAUC before 1.9, which then refuses the whole.
-        sections.append(("meta.compos", {"downgrade": "true"}))
     return "\n".join(
         f"[{name}]\n" + "".join(f"{key}={value}\n" for key, value in fields.items())
         for name, fields in sections
     ).encode("ascii")
+
+
+def terms(update: Update) -> bytes:
+    """A file of the payload for machines' own check (bricks/update): handlers of RAUC 1.13 are told
+    of the manifest no more than where the payload is mounted."""
+    lines = [f"version\t{update.version}", *(["downgrade\tyes"] if update.downgrade else [])]
+    return "".join(f"{line}\n" for line in lines).encode("ascii")
 
 
 def signed_manifest(text: bytes, signer: Certified) -> bytes:

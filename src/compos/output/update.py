@@ -28,6 +28,7 @@ from compos.output.rauc import (
     block_hash_index,
     manifest,
     signed_manifest,
+    terms,
 )
 from compos.output.write import Output
 from compos.tree.contents import Contents, file_of
@@ -36,6 +37,8 @@ from compos.tree.packed import total_size
 from compos.trust.later import SignatureAwaited
 
 __all__ = ["bundle"]
+
+TERMS = "terms"
 
 BLOCK_SIZE = 16 << 10
 """Bytes that the payload compresses together. Who fetches one block of an image fetches as much."""
@@ -70,6 +73,7 @@ def bundle(job: Job) -> list[Output]:
         # Nobody is asked to sign an update of programs that are not signed yet.
         return [Output(".raucb", ())]
     images, nodes = _contents(job, parts)
+    nodes[TERMS] = file(terms(update), 0o644, EPOCH)
     payload_file = _squashfs(job, parts, nodes)
     tree = _hash_tree(job, payload_file)
     build = identity("update", tuple((one.slot_class, one.digest) for one in images))

@@ -1,4 +1,4 @@
-"""Files of a system, read from what a build wrote: a tar or an initramfs. Reads only.
+"""Files of a system, read from what a build wrote: a tar, an initramfs, a squashfs. Reads only.
 
 Archives may come from anybody: a path that leads out of the root, or that Linux cannot have, is an
 error, and so is an archive that says more than it has.
@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import hashlib
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from compos.filesystem.initramfs import Member, read_initramfs
 from compos.filesystem.inodes import KINDS
+from compos.filesystem.squashfs_reader import read_squashfs
 from compos.report.facts import DOCUMENTS, MAX_DOCUMENT, FileFact, part_of
 from compos.tree.contents import Contents
 from compos.tree.gate import admitted
 from compos.tree.node import BLOCK, CHARACTER, FILE, HARD_LINK, SYMLINK, Node
 from compos.tree.tar import read_members
 
-__all__ = ["Files", "initramfs_files", "stored_fact", "tar_files"]
+__all__ = ["Files", "initramfs_files", "squashfs_files", "stored_fact", "tar_files"]
 
 MAX_FILES = 4_000_000
 MICROCODE = "kernel/x86"
@@ -105,14 +106,23 @@ def tar_files(path: Path) -> Files:
 def initramfs_files(chunks: Iterator[bytes]) -> Files:
     """The members of an initramfs's archives, laid over each other, but for microcode. Raises
     `ValueError`."""
+    return _member_files(read_initramfs(chunks), microcode=True)
+
+
+def squashfs_files(read: Callable[[int, int], bytes]) -> Files:
+    """The files of a squashfs of which `read` gives the bytes at an offset. Raises `ValueError`."""
+    return _member_files(read_squashfs(read), microcode=False)
+
+
+def _member_files(members: Iterator[Member], *, microcode: bool) -> Files:
     files = Files()
     waiting: dict[tuple[int, int, int, int], list[str]] = {}
-    for member in read_initramfs(chunks):
+    for member in members:
         fact = _fact(member)
         path, _ = admitted(
             member.name, Node(fact.kind, fact.mode, fact.uid, fact.gid, link=fact.link)
         )
-        if f"{path}/".startswith(f"{MICROCODE}/") or path == "kernel":
+        if microcode and (f"{path}/".startswith(f"{MICROCODE}/") or path == "kernel"):
             continue
         if fact.kind == FILE:
             made = files.put_contents(path, fact, member.body)

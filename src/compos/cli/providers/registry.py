@@ -27,6 +27,9 @@ __all__ = ["push"]
 @click.option(
     "--dir", "folder", metavar="DIR", default=".", help="Folder for what is built [the current]."
 )
+@click.option(
+    "--bootable", is_flag=True, help="Push a container image with a kernel, as bootc has them."
+)
 @click.option("--dry-run", is_flag=True, help="Print what would be pushed.")
 @reading_options
 @global_options
@@ -37,6 +40,7 @@ def push(
     reading: LoadOptions,
     img_name: str,
     folder: str,
+    bootable: bool,
     dry_run: bool,
 ) -> None:
     """Push a system as an OCI artifact: kernel, initrd and command line.
@@ -47,6 +51,6 @@ def push(
     from compos.api.push import RegistryPush, push_to_registry
 
     request = RegistryPush(
-        settings.images, settings.trusted(reading), img_name, Path(folder), dry_run
+        settings.images, settings.trusted(reading), img_name, Path(folder), dry_run, bootable
     )
     push_to_registry(sources, request)

@@ -164,7 +164,7 @@ class DigitalOceanMachines:
         return pages(self._rest, "/v2/volumes", "volumes", {}, size=PAGE)
 
     def _found(self, id: str) -> dict[str, Any]:
-        answer = {"droplet": {"status": "active", "networks": {}}}
+        answer = {"droplet": {"status": "active", "tags": [f"{ATTEMPT}:ATTEMPT"]}}
         droplet: dict[str, Any] = self._rest("GET", f"/v2/droplets/{id}", answer=answer)["droplet"]
         return droplet
 

@@ -171,7 +171,7 @@ class HetznerMachines:
         return found
 
     def _found(self, id: str) -> dict[str, Any]:
-        answer = {"server": {"status": "running", "public_net": {}}}
+        answer = {"server": {"status": "running", "labels": {ATTEMPT: "ATTEMPT"}}}
         server: dict[str, Any] = self._rest("GET", f"/servers/{id}", answer=answer)["server"]
         return server
 

@@ -221,7 +221,8 @@ class ScalewayMachines:
         self._rest("POST", path, {"action": action}, answer={})
 
     def _found(self, id: str) -> dict[str, Any]:
-        answer = {"server": {"state": "running"}}
+        boot = {"id": "BOOT-VOLUME", "volume_type": "sbs_volume"}
+        answer = {"server": {"state": "running", "volumes": {"0": boot}}}
         path = f"{self._zone.servers}/{id}"
         server: dict[str, Any] = self._rest("GET", path, answer=answer)["server"]
         return server

@@ -29,14 +29,15 @@ MAX_DOCUMENTS = 1000
 
 
 def import_archive(
-    store: Store, archive: Archive, origin: Origin, *, reserved: bool = False
+    store: Store, archive: Archive, origin: Origin, *, reserved: bool = False, nameless: str = ""
 ) -> list[str]:
     """Have the store hold every image of an OCI layout that has a full name, with all its
     platforms, or those of what `docker save` writes; returns their names. `reserved` permits names
-    of our bricks. Raises `ImageError`."""
+    of our bricks; an image without a full name is called `nameless` if it is the only one. Raises
+    `ImageError`."""
     place = origin.detail or origin.kind
     try:
-        named = _named(store, archive)
+        named = _named(store, archive, nameless)
         if not reserved:
             # Before anything is taken: half an archive helps nobody.
             for name in named:
@@ -54,7 +55,7 @@ def import_archive(
     return [*named]
 
 
-def _named(store: Store, archive: Archive) -> dict[str, Callable[[], Descriptor]]:
+def _named(store: Store, archive: Archive, nameless: str) -> dict[str, Callable[[], Descriptor]]:
     """The images of an archive by their full names, and what takes each into the store."""
     named: dict[str, Callable[[], Descriptor]] = {}
     if archive.has("index.json"):
@@ -68,7 +69,9 @@ def _named(store: Store, archive: Archive) -> dict[str, Callable[[], Descriptor]
     else:
         for tag in saved_names(archive):
             named[full_name(tag)] = partial(_import_saved, store, archive, tag)
-    named.pop("", None)
+    unnamed = named.pop("", None)
+    if nameless and unnamed and not named:
+        named[nameless] = unnamed
     return named
 
 

@@ -3,7 +3,6 @@ no name runs, nothing is asked for, nothing complains. `make report-browser` run
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,12 +12,8 @@ from compos.report.page import report_page
 from tests.report.browser import CHROMIUM, Browser, browser
 from tests.report.systems import hostile, large
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        not os.environ.get("COMPOS_REPORT_BROWSER"), reason="make report-browser runs it"
-    ),
-]
+pytestmark = pytest.mark.slow
+
 PLACE = "document.querySelector('.crumbs button:disabled').textContent"
 FOCUS = "document.activeElement.getAttribute('aria-label') || ''"
 
