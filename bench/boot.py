@@ -3,7 +3,7 @@ and on EROFS.
 
 A command: `make bench-boot`. Prints a table of medians and writes it to docs/benchmarks-boot.md.
 With the argument `profile`, it counts instructions only, which are the same on a busy machine, and
-leaves the times on the page as they are.
+leaves the times on the page as they are; with `sizes`, it measures only what is built.
 The machine is QEMU's q35 without hardware acceleration, with 2 CPUs and 2 GiB; the systems take
 turns.
 """
@@ -27,6 +27,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from boot_profile import PROFILE, profile  # noqa: E402
+from boot_sizes import BEGIN, sizes  # noqa: E402
 
 from compos.cli.main import main as compos  # noqa: E402
 from compos.filesystem.cpio import cpio_pieces  # noqa: E402
@@ -46,7 +47,7 @@ SYSTEM = """\
 kernel:
   image: compos/kernel:v1
   cmdline: "console=ttyS0 quiet cryptomgr.notests=1"
-  modules: auto
+  modules: {modules}
 init:
 {init}
 onboot:
@@ -111,10 +112,11 @@ CASES = (
 )
 
 
-def build(case: Case, folder: Path, *options: str) -> list[Path]:
+def build(case: Case, folder: Path, *options: str, modules: str = "auto") -> list[Path]:
     """Compose `case`; returns its files."""
     path = folder / f"{case.name}.yml"
-    path.write_text(SYSTEM.format(init="\n".join(f"  - compos/{name}:v1" for name in case.init)))
+    init = "\n".join(f"  - compos/{name}:v1" for name in case.init)
+    path.write_text(SYSTEM.format(init=init, modules=modules))
     if compos(["build", *options, "--dir", str(folder), "-f", case.form, str(path)]) != 0:
         raise SystemExit(f"{case.name} cannot be built")
     return [
@@ -238,12 +240,34 @@ def profiles(folder: Path) -> str:
     return profile(machines["initrd"], machine_of(CASES[0], plain), machines["direct"])
 
 
+def sizes_page(folder: Path) -> None:
+    """The page with its sizes measured anew."""
+    cases = {case.name: case for case in CASES if case.form == "kernel+initrd"}
+
+    def measure(name: str, modules: str, most: bool) -> tuple[int, int]:
+        options = ("--compress", "max") if most else ()
+        files = build(cases[name], folder, *options, modules=modules)
+        kernel, initrd = (
+            next(file.stat().st_size for file in files if file.name.endswith(suffix))
+            for suffix in ("-kernel", "-initrd.img")
+        )
+        return kernel, initrd
+
+    titles = {name: cases[name].title.partition(",")[0] for name in ("initrd", "direct")}
+    times, _, rest = PAGE.read_text().partition(PROFILE)
+    times = times.partition(BEGIN)[0].rstrip()
+    PAGE.write_text(f"{times}\n\n{sizes(titles, measure)}{PROFILE}{rest}")
+
+
 def main() -> None:
     """Boot all, and write the page."""
     times: dict[str, list[float]] = {case.name: [] for case in CASES}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        sizes = {
+        if sys.argv[1:] == ["sizes"]:
+            sizes_page(folder)
+            return
+        outputs = {
             case.name: sum(file.stat().st_size for file in build(case, folder)) for case in CASES
         }
         stages = profiles(folder)
@@ -273,7 +297,7 @@ def main() -> None:
     )
     for case in CASES:
         own = times[case.name]
-        median, size = statistics.median(own), sizes[case.name] / 1e6
+        median, size = statistics.median(own), outputs[case.name] / 1e6
         page += (
             f"| {case.title} | {median:.1f} s | {min(own):.1f} s | {max(own):.1f} s | "
             f"{size:.1f} MB |\n"
@@ -285,6 +309,9 @@ def main() -> None:
         if lost
         else ""
     )
+    _, begin, measured = PAGE.read_text().partition(PROFILE)[0].partition(BEGIN)
+    if begin:
+        page += f"\n{begin}{measured.rstrip()}\n"
     page += stages
     print(page)
     PAGE.write_text(page)

@@ -72,6 +72,7 @@ NAVIGATION: dict[str, dict[str, str]] = {
         "docs/power-cuts.md": "Power cuts",
         "docs/library.md": "Python library",
         "docs/linuxkit.md": "LinuxKit compatibility",
+        "docs/linuxkit-examples.md": "LinuxKit's examples",
         "docs/layers.md": "Layers",
         "CHANGELOG.md": "Changelog",
     },

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import struct
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -173,6 +174,9 @@ onboot:
     command: [/usr/bin/crypto, -l, -k, /keys/other, luks, /dev/sda2]
     binds: ["/dev:/dev", "/etc/keys:/keys"]
     timeout: 100s
+  - {{name: table, image: "compos/dm-crypt:v1", command: [/usr/bin/crypto, -l, table, /dev/sda3]}}
+  - {{name: plain-table, image: "compos/dm-crypt:v1", command: [/usr/bin/crypto, table, /dev/sda3]}}
+  - {{name: used, image: "compos/dm-crypt:v1", command: [/usr/bin/crypto, used, /dev/sda4]}}
   - name: mount-plain
     image: compos/mount:v1
     command: [/usr/bin/mountie, /dev/mapper/plain, /var/plain]
@@ -186,14 +190,33 @@ files:
 
 
 def encrypted_disk(path: Path) -> Path:
-    """Two blank partitions on one disk: the kernel names several disks in any order."""
-    table = "label: gpt\n2048,131072\n,131072\n"
-    subprocess.run(["sfdisk", "-q", blank(path, 160)], input=table, text=True, check=True)
+    """Four partitions on one disk (the kernel names several disks in any order): as `format` makes
+    it, with a file system that nobody has used; blank; with a partition table over such a file
+    system; with one that has a file."""
+    table = "label: gpt\n2048,131072\n,131072\n,65536\n,65536\n"
+    subprocess.run(["sfdisk", "-q", blank(path, 224)], input=table, text=True, check=True)
+    files = path.with_name("files")
+    files.mkdir()
+    (files / "diary").write_text("kept")
+    for mib, size, options in ((1, "64M", ""), (129, "32M", ""), (161, "32M", f"-d {files}")):
+        words = [*options.split(), "-E", f"offset={mib << 20}", str(path), size]
+        subprocess.run(["mke2fs", "-q", "-t", "ext4", *words], check=True)
+    with path.open("r+b") as disk:
+        disk.seek((129 << 20) + 446)
+        disk.write(struct.pack("<4xB3xII48x", 0x83, 64, 65000) + b"\x55\xaa")
     return path
+
+
+def foreign(disk: Path) -> bytes:
+    """What nobody asked to encrypt."""
+    return disk.read_bytes()[129 << 20 : 193 << 20]
 
 
 def expect_encrypted(guest: Guest) -> None:
     guest.prompt()
+    assert "/dev/sda3: holds an unused file system and something else" in guest.text()
+    assert "/dev/sda3: holds nothing that this key makes readable" in guest.text()
+    assert "/dev/sda4: holds an ext4 file system; nothing is changed" in guest.text()
     mounts = guest.run("cat /proc/1/mounts")
     for point in ("plain", "luks"):
         assert re.search(rf" /var/{point} ext4 rw", mounts), guest.text()[-5000:]
@@ -201,6 +224,7 @@ def expect_encrypted(guest: Guest) -> None:
 
 def test_encrypted_disks(built: Callable[[str], Path], tmp_path: Path) -> None:
     disk = encrypted_disk(tmp_path / "disk.img")
+    others = foreign(disk)
     options = ("--state", str(tmp_path / "state"), *disks([disk]))
     prefix = built(CRYPT)
     with Guest(prefix, *options, log=tmp_path / "first.log") as guest:
@@ -209,6 +233,7 @@ def test_encrypted_disks(built: Callable[[str], Path], tmp_path: Path) -> None:
             guest.run(f"echo kept in {point} > /proc/1/root/var/{point}/file")
         assert guest.power_off() == 0
     assert b"kept in" not in disk.read_bytes()
+    assert foreign(disk) == others
     with Guest(prefix, *options, log=tmp_path / "second.log") as guest:
         expect_encrypted(guest)
         for point in ("plain", "luks"):

@@ -1,5 +1,5 @@
 """What LinuxKit's own init images do and expect, in a booted guest: memlogd as the log of
-everything, folders to bind.
+everything, folders to bind; and its names of packages, for which our bricks stand.
 
 `tests/boot/programs/memlogd.c` speaks memlogd's protocol and reads each source to its end, as the
 real one does.
@@ -26,15 +26,42 @@ FOLDERS = ("/etc/ssl/certs", "/home", "/opt", "/srv")
 """What LinuxKit's init image has, and containers bind (reference: Alpine's base layout)."""
 
 SYSTEM = """
+bricks: linuxkit
 kernel: {image: compos/kernel:v1, cmdline: "console=ttyS0 panic=-1", modules: auto}
-init: [compos/init:v1, RUNTIME, compos/busybox:v1, 'oci:MEMLOGD']
+init:
+  - linuxkit/init:8eea386739975a43af558eec757a7dcb3a3d2e7b
+  - RUNTIME
+  - compos/busybox:v1
+  - oci:MEMLOGD
 onboot:
+  - {name: sysctl, image: linuxkit/sysctl:5a374e4bf3e5a7deeacff6571d0f30f7ea8f56db}
   - name: binds
     image: compos/busybox:v1
     binds: [BINDS]
     command: [/bin/sh, -c, 'ls -d FOLDERS && echo all there; echo on error >&2']
+  - name: group
+    image: compos/busybox:v1
+    command: [/bin/sh, -c, 'cat /sys/fs/cgroup/newcgroup/cgroup.type && echo is there']
+    runtime: {cgroups: [newcgroup]}
+  - name: by-binds
+    image: compos/busybox:v1
+    binds: ["shared:/volume"]
+    command: [/bin/sh, -c, 'echo by binds >> /volume/seen']
+  - name: by-mounts
+    image: compos/busybox:v1
+    mounts: [{type: bind, source: shared, destination: /volume, options: [rbind, rw]}]
+    command: [/bin/sh, -c, 'echo by mounts >> /volume/seen']
+  - name: by-addition
+    image: compos/busybox:v1
+    binds.add: ["shared:/volume"]
+    command: [/bin/sh, -c, 'echo by addition >> /volume/seen']
+  - {name: seen, image: compos/busybox:v1, binds: ["shared:/seen:ro"], command: [/bin/cat, /seen/seen]}
+volumes:
+  - name: shared
 services:
-  - {name: getty, image: compos/getty:v1, env: [INSECURE=true]}
+  - name: getty
+    image: linuxkit/getty:5d86a2ce2d890c14ab66b13638dcadf74f29218b
+    env: [INSECURE=true]
   - name: steady
     image: compos/busybox:v1
     command: [/bin/sh, -c, 'echo begins; echo complains >&2; sleep 8; echo goes on; exec sleep 100000']
@@ -75,11 +102,18 @@ def test_memlogd_gets_all_that_containers_say(
         until(guest, r"(?s)(memlogd restless\.out: lives.*){3}")
         until(guest, r"memlogd steady\.out: goes on")
         guest.prompt()
+        sockets = guest.run("netstat -ltun")
+        assert "Active Internet connections" in sockets
+        assert ":" not in sockets.partition("State")[2], "nothing listens that nobody asked for"
         assert guest.power_off() == 0
         console = guest.text()
     said = re.findall(r"memlogd (\S+): (.*?)\r?\n", console)
-    assert ("onboot.000-binds.out", "all there") in said
-    assert ("onboot.000-binds", "on error") in said
+    assert ("onboot.001-binds.out", "all there") in said
+    assert ("onboot.001-binds", "on error") in said
+    group = [line for source, line in said if source == "onboot.002-group.out"]
+    assert group == ["domain", "is there"], "a control group of version 2, made before"
+    seen = [line for source, line in said if source == "onboot.006-seen.out"]
+    assert seen == ["by binds", "by mounts", "by addition"], "one volume, in three ways"
     assert [line for source, line in said if source == "steady.out"] == ["begins", "goes on"]
     assert [line for source, line in said if source == "steady"] == ["complains"]
     restless = [line for source, line in said if source == "restless.out"]

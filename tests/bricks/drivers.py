@@ -25,6 +25,10 @@ PARTS = {
     "loop": ("base/process", "base/console", "base/failure", "base/sealed"),
     "process": ("base/process", "base/console", "base/failure", "base/sealed"),
     "sealed": ("base/sealed",),
+    "slots": (
+        *("slots/slot", "slots/entries", "slots/record", "slots/table", "slots/variables"),
+        *("base/files", "base/failure"),
+    ),
     "spec": ("containers/spec", *BUNDLE),
 }
 

@@ -75,10 +75,52 @@ def test_one_byte_makes_a_disk_somebodys(driver: Path, image: Path, place: int) 
 def test_ext(driver: Path, image: Path, kind: str) -> None:
     uuid = "12345678-9abc-4def-8123-456789abcdef"
     tool("mke2fs", "-q", "-t", kind, "-L", "sixteen letters!", "-U", uuid, image)
-    assert run(driver, "signature", image) == f"{kind}|sixteen letters!|{uuid}|{SIZE}"
+    assert run(driver, "signature", image) == f"{kind}|sixteen letters!|{uuid}|{SIZE}|unused"
     assert run(driver, "contents", image) == (
         f'other an {kind} file system labelled "sixteen letters!"'
     )
+
+
+USES = {
+    "a folder": ("debugfs", "-w", "-R", "mkdir somebodys"),
+    "a mount, long ago": ("tune2fs", "-C", "1"),
+    "a mount, counted by nobody": ("debugfs", "-w", "-R", "set_super_value mtime 20260101"),
+    "not unmounted": ("debugfs", "-w", "-R", "set_super_value state 0"),
+    "last seen at /data": ("debugfs", "-w", "-R", "set_super_value last_mounted /data"),
+}
+
+
+@pytest.mark.parametrize("options", ["", "^orphan_file", "quota", "^metadata_csum,^64bit"])
+def test_nobody_has_used_a_new_file_system(driver: Path, image: Path, options: str) -> None:
+    tool("mke2fs", "-q", "-t", "ext4", "-O", options or "none", image)
+    assert run(driver, "signature", image).endswith("|unused")
+
+
+@pytest.mark.parametrize("use", USES.values(), ids=USES)
+def test_somebody_has_used_a_file_system(driver: Path, image: Path, use: tuple[str, ...]) -> None:
+    """`dm-crypt` makes its own in place of an unused one, never of any other."""
+    tool("mke2fs", "-q", "-t", "ext4", image)
+    tool(*use, image)
+    assert not run(driver, "signature", image).endswith("|unused")
+
+
+@pytest.mark.parametrize(
+    ("offset", "data"), [(0x1018, b"\xc6\x85\x73\xf6"), (0xFF6, b"SWAPSPACE2"), (512, b"LABELONE")]
+)
+def test_a_second_signature_makes_it_used(
+    driver: Path, image: Path, offset: int, data: bytes
+) -> None:
+    """bcache, swap and LVM leave what is at 1024: then this is no file system any more."""
+    tool("mke2fs", "-q", "-t", "ext4", image)
+    patch(image, offset, data)
+    assert not run(driver, "signature", image).endswith("|unused")
+
+
+def test_a_file_system_made_with_files_is_used(driver: Path, image: Path, tmp_path: Path) -> None:
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files/one").touch()
+    tool("mke2fs", "-q", "-t", "ext4", "-d", tmp_path / "files", image)
+    assert not run(driver, "signature", image).endswith("|unused")
 
 
 def test_a_label_is_anybodys_bytes(driver: Path, image: Path) -> None:

@@ -78,7 +78,7 @@ def test_files(init: Mapping[str, Node]) -> None:
 
 def test_commands(init: Mapping[str, Node]) -> None:
     links = {path: node.link for path, node in init.items() if node.kind == SYMLINK}
-    assert set(COMMANDS.split()) | {"usr/bin/svc"} == set(links)
+    assert set(COMMANDS.split()) | {"usr/bin/slot", "usr/bin/svc"} == set(links)
     for path, target in links.items():
         assert target == "../" * path.count("/") + "init"
 

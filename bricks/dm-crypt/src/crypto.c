@@ -1,6 +1,6 @@
 /*
  * crypto.c: opens an encrypted device, and makes it, with an ext4 file system, on one that is
- * blank.
+ * blank or holds an ext file system that nobody has used, such as `format` has just made.
  *
  * What is half-made is never taken for data. LUKS: the device's first sector says BEGUN; header and
  * file system are made with the header in a file, which is copied when all else is on the disk, its
@@ -27,8 +27,9 @@
 #define CIPHER "aes-cbc-essiv:sha256"
 
 enum {
-    MARK = 4096, /* bytes at the end that the file system leaves free */
-    FIRST = 512, /* what a disk writes as a whole */
+    MARK = 4096,       /* bytes at the end that the file system leaves free */
+    FIRST = 512,       /* what a disk writes as a whole */
+    SUPERBLOCK = 1024, /* where ext's begins */
     HEADER_SIZE = 16 << 20,
     TOOL_SECONDS = 600, /* a slow machine may take a minute for the passphrase's Argon2 */
     MKFS_SECONDS = 3600,
@@ -184,7 +185,36 @@ static int crypto_make_luks(const struct wish *wish, const struct disk *disk,
 
 enum state { STATE_FAILED = -1, STATE_OURS, STATE_NEW };
 
-/* Whether the device is blank or half-made, or holds what is to be opened. */
+/* An ext file system without a file: LinuxKit's users let `format` make the partition. */
+static int crypto_is_unused(const struct disk *disk, struct failure *failure)
+{
+    struct signature signature;
+    const struct region region = {disk->descriptor, 0, disk->size};
+    int found = signature_read(&region, &signature, failure);
+    return found > 0 ? signature.unused : found;
+}
+
+/*
+ * What an unused file system means. It needs no wiping: it is seen until its superblock's first
+ * sector is gone, and what then remains is known by the marks. What stands before the superblock
+ * is a partition table, or half of what was to replace the file system: that, too, has a mark.
+ */
+static enum state crypto_state_of_unused(const struct wish *wish, const struct disk *disk,
+                                         struct failure *failure)
+{
+    const struct region before = {disk->descriptor, 0, SUPERBLOCK};
+    int blank = region_is_blank(&before, failure);
+    if (blank < 0)
+        return STATE_FAILED;
+    if (blank)
+        return STATE_NEW;
+    if (!wish->luks)
+        return STATE_OURS;
+    failed(failure, "holds an unused file system and something else; nothing is changed");
+    return STATE_FAILED;
+}
+
+/* Whether the device is blank, unused or half-made, or holds what is to be opened. */
 static enum state crypto_state(const struct wish *wish, const struct disk *disk,
                                struct failure *failure)
 {
@@ -194,6 +224,9 @@ static enum state crypto_state(const struct wish *wish, const struct disk *disk,
         return STATE_FAILED;
     if (contents == CONTENTS_BLANK || crypto_has_mark(disk, crypto_begun, 0))
         return STATE_NEW;
+    int unused = contents == CONTENTS_OTHER ? crypto_is_unused(disk, failure) : 0;
+    if (unused != 0)
+        return unused < 0 ? STATE_FAILED : crypto_state_of_unused(wish, disk, failure);
     /* What a plain device holds looks like nothing that is known. */
     if (contents == CONTENTS_OTHER && (wish->luks ? strncmp(text, "a LUKS", 6) == 0
                                                   : strcmp(text, "data of an unknown kind") == 0))

@@ -1,7 +1,7 @@
 /*
- * main.c: one program, several names: init is PID 1; svc, poweroff, reboot, halt and modprobe are
- * commands, and so are LinuxKit's service and rc.shutdown. Its kernels call /sbin/usermode-helper
- * with the name of what they want.
+ * main.c: one program, several names: init is PID 1; svc, slot, poweroff, reboot, halt and modprobe
+ * are commands, and so are LinuxKit's service and rc.shutdown. Its kernels call
+ * /sbin/usermode-helper with the name of what they want.
  */
 #include "base/console.h"
 #include "base/failure.h"
@@ -22,6 +22,8 @@
 #include "remote/channel.h"
 #include "services/services.h"
 #include "services/svc.h"
+#include "slots/slot.h"
+#include "slots/trial.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -154,6 +156,7 @@ static _Noreturn void main_init(void)
         monitor_start();
         hotplug_start();
         channel_start(&plan);
+        trial_begin();
     }
     oneshot_unseal(&plan);
     main_system();
@@ -187,6 +190,8 @@ int main(int count, char *arguments[])
         main_init();
     if (strcmp(name, "svc") == 0 || strcmp(name, "service") == 0)
         return svc_command(count, arguments);
+    if (strcmp(name, "slot") == 0)
+        return slot_command(count, arguments);
     if (strcmp(name, "modprobe") == 0)
         return modprobe_command(count, arguments);
     if (strcmp(name, "poweroff") == 0)
@@ -199,7 +204,7 @@ int main(int count, char *arguments[])
         return main_shutdown_command(count, arguments);
     fprintf(
         stderr,
-        "%s: only PID 1 is init; the other names are svc, poweroff, reboot, halt and modprobe\n",
+        "%s: only PID 1 is init; the other names are svc, slot, poweroff, reboot, halt, modprobe\n",
         name);
     return 2;
 }

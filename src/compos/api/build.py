@@ -273,6 +273,7 @@ def _describe(
         secure=bool(config.secure),
         stub=_stub(options, platform.architecture),
         listed=listed,
+        slots=config.slots,
         update=config.update,
     )
     with sharing.recording() if sharing else nullcontext():

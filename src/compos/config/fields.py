@@ -22,6 +22,7 @@ from compos.config.kinds import (
     table,
 )
 from compos.config.service_keys import SERVICE_KEYS
+from compos.config.slot_keys import SLOTS
 from compos.config.test_keys import TEST
 from compos.config.trust_keys import TRUST
 from compos.config.update_keys import UPDATE
@@ -358,6 +359,7 @@ _SECTIONS = (
     key("trust", TRUST, "Who must have signed images (docs/trust.md)."),
     key("secure", FLAG, "Only what is signed and verified starts (docs/secure-boot.md) [false]."),
     key("disk", DISK, "The data partition (docs/secure.md)."),
+    key("slots", SLOTS, "Room for two versions of the system (docs/update.md)."),
     key("update", UPDATE, "What updates of the system are called (docs/update-bundles.md)."),
     key("test", ListOf(TEST), "What `compos test` expects of the booted system (docs/testing.md)."),
     key("budget", BUDGET, "What the system may have at most (docs/insight.md)."),

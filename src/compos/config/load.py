@@ -20,6 +20,7 @@ from compos.config.model import Config, Mark, Settings
 from compos.config.nodes import List, Map, Node, Scalar, read_nodes
 from compos.config.problems import Problems
 from compos.config.references import check_names, check_references
+from compos.config.slot_keys import with_slots
 from compos.config.sources import Take, joined, read_now, read_source
 from compos.config.variables import Variable, Variables, substitute
 from compos.errors import CombinedError, ComposError, ConfigError
@@ -70,7 +71,7 @@ def load(
     merged = Config()
     for source in sources:
         merged = merge(merged, reading.source(source, {}, ()))
-    merged = with_data_partition(merged)
+    merged = with_slots(with_data_partition(merged))
     check_names(merged, problems)
     # What a part with a mistake would have declared is unknown: complaints about its absence would
     # mislead.

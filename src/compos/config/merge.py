@@ -91,6 +91,7 @@ _CONFIG: Mapping[str, Callable[[Any, Any], Any]] = {
     "trust": _trust,
     "secure": _unless_absent,
     "disk": _unless_absent,
+    "slots": _unless_absent,
     "update": _unless_absent,
     "test": _joined,
     "budget": _budget,

@@ -382,6 +382,15 @@ class Disk(NamedTuple):
     mark: Mark = Mark()
 
 
+class Slots(NamedTuple):
+    """`slots`: room for two versions of the system."""
+
+    boot: str | None = None
+    system: str | None = None
+    timeout: str | None = None
+    mark: Mark = Mark()
+
+
 class Update(NamedTuple):
     """`update`: what this version of a system is called."""
 
@@ -475,6 +484,7 @@ class Config(NamedTuple):
     trust: Trust | None = None
     secure: bool | None = None
     disk: Disk | None = None
+    slots: Slots | None = None
     update: Update | None = None
     test: tuple[Expectation, ...] | None = None
     budget: Budget | None = None

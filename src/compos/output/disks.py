@@ -17,6 +17,7 @@ from uuid import UUID
 
 from compos.arithmetic import align_up, ceil_div
 from compos.boot.bios import loader, mbr_code
+from compos.config.model import Slots
 from compos.disk.discoverable import READ_ONLY, ROOTS, verified_ids
 from compos.disk.gpt import BIOS_BOOT, ESP, TAIL, GptPartition, guid_partition_table
 from compos.disk.mbr import ESP as MBR_ESP
@@ -50,9 +51,10 @@ class Layout(NamedTuple):
     unit: int = MIB
 
     def of(self, job: Job) -> Layout:
-        """That of a system: a secure one is started by UEFI alone. A BIOS checks nothing, and an
-        MBR cannot say what is verified."""
-        return self._replace(firmware="efi", table="gpt") if job.request.secure else self
+        """That of a system: a secure one is started by UEFI alone, and so is one with slots. A BIOS
+        checks nothing and has no order of boot entries, and an MBR cannot say what is verified."""
+        uefi = job.request.secure or job.request.slots is not None
+        return self._replace(firmware="efi", table="gpt") if uefi else self
 
     @property
     def bios(self) -> bool:
@@ -94,6 +96,8 @@ def any_firmware(job: Job) -> str:
 def disk(job: Job, layout: Layout) -> tuple[Piece, ...]:
     """A raw disk. Raises `OutputError`: `disk-too-small`, and what its parts raise."""
     layout = layout.of(job)
+    if job.request.slots is not None:
+        return _with_slots(job, layout, job.request.slots)
     made = payload(job)
     apart = False
     if made.root:
@@ -132,6 +136,17 @@ def disk(job: Job, layout: Layout) -> tuple[Piece, ...]:
         )
     head, tail = guid_partition_table(partitions, size // SECTOR, name, code=code)
     return tuple(placed([(0, [head]), *parts, (size - len(tail), [tail])], size))
+
+
+def _with_slots(job: Job, layout: Layout, slots: Slots) -> tuple[Piece, ...]:
+    """A disk with room for two versions of the system."""
+    # Not at the top: most systems have no slots.
+    from compos.output.slots import slot_disk
+
+    made = slot_disk(job, slots)
+    size = _size(job, layout, made.end + TAIL * SECTOR)
+    head, tail = guid_partition_table(made.partitions, size // SECTOR, made.disk)
+    return tuple(placed([(0, [head]), *made.parts, (size - len(tail), [tail])], size))
 
 
 def _root_parts(root: RootFilesystem, at: int, *, apart: bool) -> list[tuple[int, Sequence[Piece]]]:

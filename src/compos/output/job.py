@@ -13,7 +13,7 @@ from compos.tree.entries import Entries
 if TYPE_CHECKING:
     from compos.compose.sbom import SbomOptions
     from compos.compose.system import System
-    from compos.config.model import Update
+    from compos.config.model import Slots, Update
     from compos.filesystem.compress import Compression
     from compos.image.model import Image
     from compos.image.store import Store
@@ -52,7 +52,8 @@ class BuildRequest(NamedTuple):
     with, `reference` what an artifact is called in a registry. It is `listed` where an index has
     those of several architectures. `keys` sign UEFI programs, and what a TPM may then expect;
     a `secure` system has nothing that starts it without a signature. `stub` is what UEFI programs
-    are made with. `update` says what an update is called.
+    are made with. With `slots`, disks have room for two versions of the system. `update` says what
+    an update is called.
     """
 
     formats: Sequence[Format]
@@ -68,6 +69,7 @@ class BuildRequest(NamedTuple):
     secure: bool = False
     stub: UefiStub = UefiStub()
     listed: bool = False
+    slots: Slots | None = None
     update: Update | None = None
 
 

@@ -14,7 +14,8 @@ __all__ = ["ENCRYPTIONS", "EXTENSIONS", "FORMATS", "Scenario", "blank", "with_da
 @dataclass(frozen=True, slots=True)
 class Scenario:
     """`options` go to the brick's program, before the disk; sizes are in MiB. What is extended is
-    `maker`'s: `format`, or sfdisk, which leaves less room before the first partition."""
+    `maker`'s: `format`, or sfdisk, which leaves less room before the first partition. What is
+    encrypted was blank, or `unused`: an ext4 without files."""
 
     name: str
     kind: str
@@ -24,6 +25,7 @@ class Scenario:
     grown: int = 0
     mounted: bool = False
     maker: str = "format"
+    unused: bool = False
 
     @property
     def script(self) -> str:
@@ -83,6 +85,8 @@ EXTENSIONS: tuple[Scenario, ...] = (
 ENCRYPTIONS: tuple[Scenario, ...] = (
     Scenario("crypt-plain", "ext4", "", 64),
     Scenario("crypt-luks", "ext4", "", 64, ("-l",)),
+    Scenario("crypt-plain-unused", "ext4", "", 64, unused=True),
+    Scenario("crypt-luks-unused", "ext4", "", 64, ("-l",), unused=True),
 )
 
 

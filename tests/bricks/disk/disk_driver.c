@@ -49,8 +49,8 @@ static int driver_signature(const struct disk *disk, struct failure *failure)
     const struct region region = {disk->descriptor, 0, disk->size};
     int found = signature_read(&region, &signature, failure);
     if (found > 0)
-        printf("%s|%s|%s|%llu\n", signature.name, signature.label, signature.uuid,
-               (unsigned long long)signature.size);
+        printf("%s|%s|%s|%llu%s\n", signature.name, signature.label, signature.uuid,
+               (unsigned long long)signature.size, signature.unused ? "|unused" : "");
     return found;
 }
 

@@ -77,6 +77,20 @@ static void signature_uuid(char *text, const uint8_t *bytes)
     }
 }
 
+/*
+ * Nothing but what mkfs makes: the inodes up to lost+found, and an orphan file's. All fields are in
+ * the superblock's first sector, which a disk writes as a whole.
+ */
+static bool signature_ext_unused(const uint8_t *super)
+{
+    enum { LOST_FOUND = 11, CLEAN = 1 };
+    uint32_t used = little32(super) - little32(super + 0x10);
+    uint32_t made = LOST_FOUND + (little32(super + 0x5c) & 0x1000 ? 1 : 0);
+    uint32_t mounted = little32(super + 0x2c), mounts = little16(super + 0x34);
+    return mounted == 0 && mounts == 0 && little16(super + 0x3a) == CLEAN && super[0x88] == 0 &&
+           used <= made;
+}
+
 /* ext2, ext3 and ext4 differ by the features of the superblock at 1024. */
 static bool signature_ext(struct signature *signature, const uint8_t *super)
 {
@@ -97,6 +111,7 @@ static bool signature_ext(struct signature *signature, const uint8_t *super)
         signature->name = "ext4";
     else
         signature->name = compatible & 0x4 ? "ext3" : "ext2";
+    signature->unused = signature_ext_unused(super);
     return true;
 }
 
@@ -160,6 +175,17 @@ static int signature_read_tail(const struct region *region, struct signature *si
     return 0;
 }
 
+/* Whether a second magic number is there: what was here before is seen beside what is. */
+static bool signature_is_alone(const uint8_t *head)
+{
+    int found = 0;
+    for (size_t index = 0; index < sizeof signature_magics / sizeof *signature_magics; index++) {
+        const struct magic *magic = &signature_magics[index];
+        found += memcmp(head + magic->offset, magic->bytes, magic->length) == 0;
+    }
+    return found == 1;
+}
+
 int signature_read(const struct region *region, struct signature *signature,
                    struct failure *failure)
 {
@@ -176,6 +202,7 @@ int signature_read(const struct region *region, struct signature *signature,
     const size_t count = sizeof signature_magics / sizeof *signature_magics;
     for (size_t index = 0; found == 0 && index < count; index++)
         found = signature_match(signature, head->bytes, &signature_magics[index]);
+    signature->unused = signature->unused && signature_is_alone(head->bytes);
     free(head);
     if (found == 0)
         *signature = (struct signature){0};

@@ -25,6 +25,7 @@ struct signature {
     char uuid[41];    /* as blkid prints it; empty: none */
     uint64_t size;    /* bytes that a file system covers; 0: not known */
     bool mountable;
+    bool unused; /* an ext2, ext3 or ext4, never mounted, without a file, and nothing else */
 };
 
 /*

@@ -10,6 +10,7 @@
 #include "containers/oci.h"
 #include "containers/spec.h"
 #include "log/log.h"
+#include "slots/trial.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -213,9 +214,13 @@ static int oneshot_run(const struct bundle *bundle, const char *label, int64_t d
     return result;
 }
 
-/* What the plan says of a failure: nothing, or the end. */
-static void oneshot_answer_failure(const char *what)
+/* What the plan says of a failure: nothing, or the end; on trial, the other slot is better. */
+static void oneshot_answer_failure(const char *what, const char *id, const struct failure *failure)
 {
+    char reason[sizeof failure->text + 64];
+    snprintf(reason, sizeof reason, "%.48s: %s", id, failure->text);
+    if (strcmp(what, "continue") != 0 && trial_give_up(reason))
+        return;
     if (strcmp(what, "halt") == 0)
         process_request(POWER_HALT);
     else if (strcmp(what, "reboot") == 0)
@@ -235,7 +240,7 @@ static void oneshot_run_container(const struct plan *plan, size_t index, size_t 
         result = oneshot_run(&bundle, label, limits.deadline, &failure);
         umount2(bundle.rootfs, MNT_DETACH);
         if (result < 0)
-            oneshot_answer_failure(limits.failure);
+            oneshot_answer_failure(limits.failure, id, &failure);
     }
     if (result < 0)
         say("%s %s: %s", label, id, failure.text);

@@ -9,6 +9,7 @@
 #include "machine/measure.h"
 #include "machine/mount.h"
 #include "machine/verity.h"
+#include "slots/trial.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -241,6 +242,9 @@ static int finder_mount_source(const char *source, const struct root_description
                                  : finder_mount_verified(source, source, wanted, failure);
 }
 
+/* What was last wrong with a device that has the root. */
+static char finder_reason[256];
+
 static int finder_mount_root(const char *path, int device, const struct root_description *wanted,
                              const struct root_place *place)
 {
@@ -262,6 +266,7 @@ static int finder_mount_root(const char *path, int device, const struct root_des
         close(loop);
     if (result < 0) {
         say("root: %s: %s", path, failure.text);
+        snprintf(finder_reason, sizeof finder_reason, "%.64s: %.160s", path, failure.text);
         return -1;
     }
     say("root: %s on %s%s", wanted->filesystem, path, wanted->is_verified ? ", verified" : "");
@@ -352,6 +357,7 @@ static void finder_find(const struct root_description *wanted)
                 *seen ? seen : " none (no driver for this machine's disks?)");
             reported = finder_seconds();
         }
+        trial_miss_root(finder_reason);
         nanosleep(&interval, NULL);
     }
 }
@@ -409,6 +415,7 @@ void finder(void)
     extra_take(RUN);
     extra_provide(RUN);
     finder_load_tpms();
+    trial_enter_initrd();
     measure_phase("enter-initrd");
     finder_find(&wanted);
     /* Only a root whose every byte is verified may still be in the initrd. */

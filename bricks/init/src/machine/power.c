@@ -8,6 +8,7 @@
 #include "machine/machine.h"
 #include "machine/measure.h"
 #include "services/services.h"
+#include "slots/trial.h"
 
 #include <errno.h>
 #include <linux/reboot.h>
@@ -122,6 +123,7 @@ _Noreturn void power_down(const struct plan *plan, enum power power)
         [POWER_OFF] = "power off", [POWER_HALT] = "halt", [POWER_REBOOT] = "reboot"};
     process_ignore_power();
     say("%s: shutting down", names[power]);
+    trial_end();
     power_measure("shutdown");
     services_stop();
     oneshot_stage(plan, STAGE_SHUTDOWN, "shutdown");

@@ -141,6 +141,53 @@ static int services_open_reports(struct failure *failure)
     return 0;
 }
 
+static bool services_started, services_impossible;
+
+bool services_have_started(void)
+{
+    return services_started;
+}
+
+static enum verdict services_judge_one(const struct service *service)
+{
+    switch (service->state) {
+    case STATE_RUNNING:
+        return service->health == UNHEALTHY         ? VERDICT_FAILED
+               : service->health == HEALTH_STARTING ? VERDICT_PENDING
+                                                    : VERDICT_WELL;
+    case STATE_EXITED:
+        return service_succeeded(service) ? VERDICT_WELL : VERDICT_FAILED;
+    case STATE_BLOCKED:
+    case STATE_BROKEN:
+        return VERDICT_FAILED;
+    default:
+        return VERDICT_PENDING;
+    }
+}
+
+enum verdict services_judge(char *reason, size_t size)
+{
+    enum verdict worst = VERDICT_WELL;
+    if (services_impossible) {
+        snprintf(reason, size, "no service could be started");
+        return VERDICT_FAILED;
+    }
+    for (size_t i = 0; i < supervision.count; i++) {
+        const struct service *service = &supervision.services[i];
+        enum verdict verdict = services_judge_one(service);
+        if (verdict == VERDICT_WELL || (worst != VERDICT_WELL && verdict != VERDICT_FAILED))
+            continue;
+        worst = verdict;
+        const char *health = service_health(service);
+        snprintf(reason, size, "service %s is %s", service->bundle.id,
+                 service->state == STATE_RUNNING && *health != '-' ? health
+                                                                   : service_state(service));
+        if (verdict == VERDICT_FAILED)
+            break;
+    }
+    return worst;
+}
+
 static void services_report_started(void)
 {
     char what[64];
@@ -157,11 +204,13 @@ static void services_run_services(void)
     struct failure failure;
     if (!containerd_daemon_is_present() && access(oci_program(), X_OK) < 0) {
         say("services: neither containerd nor %s, none started", oci_program());
+        services_impossible = true;
         return;
     }
     services_read_services();
     if (directory_make("/run/compos") < 0 || services_open_reports(&failure) < 0) {
         say("services: %s", strerror(errno));
+        services_impossible = true;
         return;
     }
     supervision.helpers.socket = containerd_daemon_socket();
@@ -193,6 +242,7 @@ void services_stage(const struct plan *given)
         timer_add(&services_timer);
         process_after(services_step_all);
     }
+    services_started = true;
 }
 
 void services_stop(void)

@@ -25,4 +25,16 @@ void services_stop(void);
  */
 const char *services_request(const char *action, const char *name);
 
+/* What becomes of the services, all of them together. */
+enum verdict { VERDICT_PENDING, VERDICT_WELL, VERDICT_FAILED };
+
+/* Whether the stage has done what it does by itself. */
+bool services_have_started(void);
+
+/*
+ * Whether all services run, or have ended as they should, and those with health checks are healthy.
+ * Unless they are well, `reason` names the first one that is not.
+ */
+enum verdict services_judge(char *reason, size_t size);
+
 #endif

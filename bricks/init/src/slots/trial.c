@@ -1,0 +1,301 @@
+/* trial.c: see trial.h. */
+#include "slots/trial.h"
+
+#include "base/cmdline.h"
+#include "base/console.h"
+#include "base/failure.h"
+#include "base/files.h"
+#include "base/process.h"
+#include "machine/coldplug.h"
+#include "services/services.h"
+#include "slots/entries.h"
+#include "slots/panic.h"
+#include "slots/record.h"
+#include "slots/table.h"
+#include "slots/variables.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/reboot.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define WORD "compos.slots="
+#define VERSION "/etc/compos/version"
+#define LINKS "/dev/disk/by-partlabel"
+
+enum {
+    LOOK = 1000,          /* milliseconds between looks at disks and services */
+    SETTLE = 5000,        /* for so long all services must have been well */
+    DISK_PATIENCE = 60000 /* after that, a missing disk is worth a word */
+};
+
+static struct timer trial_timer;
+static struct table trial_table;
+static bool trial_found, trial_on, trial_watches, trial_missed;
+static int64_t trial_deadline, trial_well_since, trial_begun;
+
+/* Firmware's variables may need a driver, and the plan may have mounted them already. */
+static void trial_mount_variables(void)
+{
+    struct failure failure;
+    char guid[RECORD_ID];
+    if (table_booted(guid) == 0)
+        return;
+    coldplug_load_module("efivarfs", &failure);
+    mount("efivarfs", variables_folder, "efivarfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
+}
+
+/* Whether the record says that the slot which firmware has started is on trial. */
+static bool trial_is_on(const struct record *record)
+{
+    char guid[RECORD_ID];
+    return record->trial != SLOT_NONE && table_booted(guid) == 0 &&
+           strcmp(record->slots[record->trial].boot, guid) == 0;
+}
+
+static void trial_save(const struct record *record)
+{
+    if (record_save(record) < 0)
+        say("slots: firmware keeps no record: %s", strerror(errno));
+}
+
+static void trial_keep_stage(struct record *record, const char *stage)
+{
+    record_set(record->stage, sizeof record->stage, stage);
+    trial_save(record);
+}
+
+void trial_enter_initrd(void)
+{
+    struct record record;
+    struct failure failure;
+    int seconds = cmdline_number(WORD);
+    if (seconds <= 0)
+        return;
+    trial_mount_variables();
+    record_load(&record);
+    trial_on = trial_is_on(&record);
+    if (!trial_on)
+        return;
+    trial_deadline = process_now() + seconds * 1000L / 2;
+    coldplug_load_module("efi_pstore", &failure);
+    trial_keep_stage(&record, "it stopped before it had found its root");
+}
+
+void trial_miss_root(const char *reason)
+{
+    struct record record;
+    char text[RECORD_TEXT];
+    if (!trial_on || process_now() < trial_deadline)
+        return;
+    snprintf(text, sizeof text, "it did not find its root%s%s", *reason ? ": " : "", reason);
+    record_load(&record);
+    trial_keep_stage(&record, text);
+    say("slots: %s; starting the other slot", text);
+    sync();
+    reboot(RB_AUTOBOOT);
+}
+
+/* What the other slot's trial has come to. */
+static void trial_report(struct record *record)
+{
+    struct record_slot *tried = &record->slots[record->trial];
+    char reason[2 * RECORD_TEXT + 2], panic[RECORD_TEXT];
+    snprintf(reason, sizeof reason, "%s", record->stage);
+    if (panic_take(panic, sizeof panic) == 0)
+        snprintf(reason, sizeof reason, "%s: %s", record->stage, panic);
+    tried->good = false;
+    record_set(tried->reason, sizeof tried->reason, reason);
+    say("slots: slot %c was tried and failed: %s", record_letter(record->trial), tried->reason);
+    record->trial = SLOT_NONE;
+    trial_save(record);
+}
+
+/* The names by which others find the partitions; whoever links them anew must not be in the way. */
+static void trial_link(const struct table_partition *partition, const char *name)
+{
+    char path[128], target[TABLE_DEVICE + 8];
+    if (!partition->number)
+        return;
+    snprintf(path, sizeof path, LINKS "/%s", name);
+    snprintf(target, sizeof target, "../../%s", partition->device);
+    if (symlink(target, path) < 0 && errno != EEXIST)
+        say("slots: %s: %s", path, strerror(errno));
+}
+
+static void trial_link_all(void)
+{
+    directory_make(LINKS);
+    trial_link(&trial_table.boot[SLOT_A], "boot-a");
+    trial_link(&trial_table.boot[SLOT_B], "boot-b");
+    trial_link(&trial_table.system[SLOT_A], "system-a");
+    trial_link(&trial_table.system[SLOT_B], "system-b");
+}
+
+/* The slot that runs is the one that starts from now on. */
+static void trial_make_good(void)
+{
+    struct failure failure;
+    struct record record;
+    int slot = trial_table.current;
+    if (entries_order(&trial_table, slot, &failure) < 0) {
+        say("slots: slot %c is well, but %s", record_letter(slot), failure.text);
+        return;
+    }
+    record_load(&record);
+    char version[RECORD_VERSION] = "";
+    file_line(VERSION, version, sizeof version);
+    for (int i = 0; i < SLOT_COUNT; i++)
+        table_print_guid(trial_table.boot[i].guid, record.slots[i].boot);
+    record.slots[slot].good = true;
+    record.slots[slot].reason[0] = '\0';
+    record_set(record.slots[slot].version, RECORD_VERSION, version);
+    if (record.trial == slot)
+        record.trial = SLOT_NONE;
+    trial_save(&record);
+    trial_on = false;
+    say("slots: slot %c is good", record_letter(slot));
+}
+
+/* Whether the record is about the partitions of this disk. */
+static bool trial_knows_disk(const struct record *record)
+{
+    char guid[RECORD_ID];
+    table_print_guid(trial_table.boot[trial_table.current].guid, guid);
+    return strcmp(record->slots[trial_table.current].boot, guid) == 0;
+}
+
+/* The disk is there. What was decided before this boot is carried out to its end. */
+static void trial_take_disk(void)
+{
+    struct failure failure;
+    struct record record;
+    int slot = trial_table.current;
+    trial_link_all();
+    if (slot == SLOT_NONE) {
+        say("slots: firmware does not say from which slot it has started");
+        trial_watches = false;
+        return;
+    }
+    bool known = record_load(&record) == 0 && trial_knows_disk(&record);
+    if (!known) {
+        /* Another disk's, or the firmware has forgotten everything. */
+        record = (struct record){.trial = SLOT_NONE};
+        trial_save(&record);
+        return;
+    }
+    if (trial_on && entries_first(&trial_table) == slot)
+        trial_make_good(); /* the power was cut when it had been found good */
+    if (!trial_on && record.slots[slot].good) {
+        trial_watches = false;
+        if (entries_first(&trial_table) != slot && entries_order(&trial_table, slot, &failure) < 0)
+            say("slots: %s", failure.text);
+    }
+}
+
+static void trial_look_for_disk(void)
+{
+    struct failure failure;
+    trial_found = table_find(&trial_table, &failure) == 0;
+    if (trial_found)
+        trial_take_disk();
+    else if (!trial_missed && process_now() > trial_begun + DISK_PATIENCE) {
+        trial_missed = true;
+        say("slots: %s", failure.text);
+    }
+}
+
+static void trial_judge(void)
+{
+    char reason[RECORD_TEXT] = "";
+    enum verdict verdict = services_judge(reason, sizeof reason);
+    if (verdict != VERDICT_WELL)
+        trial_well_since = 0;
+    else if (trial_well_since == 0)
+        trial_well_since = process_now();
+    else if (process_now() - trial_well_since >= SETTLE) {
+        trial_watches = false;
+        trial_make_good();
+    }
+    if (verdict == VERDICT_FAILED && !trial_give_up(reason)) {
+        /* There is no other slot to go to, and what is there goes on. */
+        trial_watches = false;
+        say("slots: slot %c is not good: %s", record_letter(trial_table.current), reason);
+    }
+}
+
+static void trial_check_deadline(void)
+{
+    char reason[RECORD_TEXT] = "", text[2 * RECORD_TEXT];
+    if (!trial_on || process_now() < trial_deadline)
+        return;
+    services_judge(reason, sizeof reason);
+    snprintf(text, sizeof text, "it was not good in time%s%s", *reason ? ": " : "", reason);
+    trial_give_up(text);
+}
+
+static void trial_due(struct timer *timer)
+{
+    static bool services_started;
+    services_started = services_started || services_have_started();
+    if (!trial_found)
+        trial_look_for_disk();
+    if (trial_found && trial_watches && services_started)
+        trial_judge();
+    trial_check_deadline();
+    if (!trial_found || trial_watches || trial_on)
+        timer->at = process_now() + LOOK;
+}
+
+void trial_begin(void)
+{
+    struct record record;
+    struct failure failure;
+    int seconds = cmdline_number(WORD);
+    if (seconds <= 0)
+        return;
+    trial_mount_variables();
+    char guid[RECORD_ID];
+    if (table_booted(guid) < 0)
+        return; /* not from a slot, such as from a CD or by a BIOS */
+    record_load(&record);
+    trial_on = trial_is_on(&record);
+    trial_begun = process_now();
+    trial_deadline = trial_begun + seconds * 1000L;
+    trial_watches = true;
+    if (trial_on) {
+        say("slots: slot %c is on trial for %d s", record_letter(record.trial), seconds);
+        coldplug_load_module("efi_pstore", &failure);
+        trial_keep_stage(&record, "it stopped before it was good (a panic, a hang or a power cut)");
+    } else if (record.trial != SLOT_NONE)
+        trial_report(&record);
+    trial_timer = (struct timer){.at = trial_begun, .due = trial_due};
+    timer_add(&trial_timer);
+}
+
+bool trial_give_up(const char *reason)
+{
+    struct record record;
+    if (!trial_on)
+        return false;
+    trial_on = false;
+    trial_watches = false;
+    record_load(&record);
+    trial_keep_stage(&record, reason);
+    say("slots: %s; starting the other slot", reason);
+    process_request(POWER_REBOOT);
+    return true;
+}
+
+void trial_end(void)
+{
+    struct record record;
+    if (!trial_on)
+        return;
+    trial_on = false;
+    record_load(&record);
+    trial_keep_stage(&record, "it was shut down before it was good");
+}

@@ -1,0 +1,91 @@
+"""A disk with two slots, for two versions of the system: what each partition holds, and how large
+it is (docs/update.md).
+
+May touch: the store, for its parts.
+
+Slot A has the system that is built, slot B nothing. Each slot is a boot partition, and one for the
+root where that lies on the medium. Both are written as wholes, so an update is the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+from uuid import UUID
+
+from compos.arithmetic import align_up, ceil_div
+from compos.config.model import Slots
+from compos.config.slot_keys import slot_sizes
+from compos.disk.discoverable import ROOTS
+from compos.disk.gpt import ESP, GptPartition
+from compos.disk.mbr import SECTOR
+from compos.errors import OutputError
+from compos.output.boot_files import boot_files, boot_partition
+from compos.output.job import Job, identity
+from compos.output.payload import finder_initrd, payload
+from compos.tree.contents import piece_size
+from compos.tree.node import Piece
+
+__all__ = ["SlotDisk", "slot_disk"]
+
+MIB = 1 << 20
+UNIT = 4 * MIB
+"""Slots begin and end at such places: whole erase blocks of the flash memory of most devices."""
+GROWTH = 2
+"""How many times larger a slot is than the first version, unless the YAML gives its size."""
+
+
+class SlotDisk(NamedTuple):
+    """A disk's contents: `parts` as (offset in bytes, pieces) in order, the table's `partitions`,
+    the disk's id, and where the last partition ends, in bytes."""
+
+    parts: list[tuple[int, Sequence[Piece]]]
+    partitions: list[GptPartition]
+    disk: UUID
+    end: int
+
+
+def slot_disk(job: Job, slots: Slots) -> SlotDisk:
+    """Slot A with the system, slot B without one. Raises `OutputError` (`slot-too-small`), and what
+    its parts raise."""
+    made = payload(job)
+    if made.root:
+        # A slot's partition begins where its root does, with the hash tree behind it.
+        made = made._replace(initrd=finder_initrd(job, made.root, (0, 0)))
+    files = boot_files(job, made, bios=False, uefi=True)
+    name = identity("slots", files.files)
+    boot_size, system_size = slot_sizes(slots)
+    boot = tuple(boot_partition(files).pieces)
+    classes = [("boot", ESP, boot, _size("boot", boot, boot_size))]
+    if made.root:
+        root = tuple(made.root.pieces)
+        kind = ROOTS[job.request.architecture].data
+        classes.append(("system", kind, root, _size("system", root, system_size)))
+    parts: list[tuple[int, Sequence[Piece]]] = []
+    partitions = []
+    at = UNIT
+    for purpose, kind, contents, size in classes:
+        for slot in ("a", "b"):
+            label = f"{purpose}-{slot}"
+            own = identity(label, name)
+            partitions.append(GptPartition(at // SECTOR, size // SECTOR, kind, own, label))
+            if slot == "a":
+                parts.append((at, contents))
+            at += size
+    return SlotDisk(parts, partitions, name, at)
+
+
+def _size(purpose: str, contents: Sequence[Piece], wanted: int) -> int:
+    """The size of a partition with `contents`, in bytes."""
+    needed = sum(map(piece_size, contents))
+    if not wanted:
+        return align_up(needed * GROWTH, UNIT)
+    if wanted < needed:
+        raise OutputError(
+            "slot-too-small",
+            f"the system needs {ceil_div(needed, MIB):,} MiB of a {purpose} partition, and "
+            f"slots.{purpose} gives it {wanted // MIB:,}",
+            hint=f"Write at least `slots: {{{purpose}: {ceil_div(needed, MIB)}m}}`; later versions "
+            "may need more.",
+        )
+    return align_up(wanted, UNIT)

@@ -1,0 +1,80 @@
+"""Disks with two slots: sgdisk and mtools see the system in slot A and room in slot B."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.compose.systems import World
+from tests.output.bootable import YAML, filled
+from tests.output.test_formats import build, refused
+from tests.output.test_verified_disks import SECTOR, part, partitions
+
+MIB = 1 << 20
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return filled(World(tmp_path))
+
+
+def with_slots(text: str) -> str:
+    return f"{YAML}slots: {text}\n"
+
+
+def listed(partition: Path) -> str:
+    line = ["mdir", "-i", str(partition), "-b", "-/", "::"]
+    return subprocess.run(line, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.parametrize("form", ["raw", "raw-efi"])
+def test_slot_a_has_the_system(form: str, world: World) -> None:
+    yaml = with_slots("{boot: 8m, system: 4m}")
+    options = ("-f", form, "--root", "erofs-verity-appended")
+    (disk,) = build(world, *options, yaml=yaml).iterdir()
+    subprocess.run(["sgdisk", "--verify", disk], check=True, capture_output=True)
+    _, found = partitions(disk)
+    assert [one["name"] for one in found] == ["boot-a", "boot-b", "system-a", "system-b"]
+    assert [one["size"] * SECTOR // MIB for one in found] == [8, 8, 4, 4]
+    assert len({one["uuid"] for one in found}) == 4
+    boot_a, boot_b, system_a, system_b = (part(disk, one, one["name"]) for one in found)
+    assert listed(boot_a).splitlines()[-1] == "::/EFI/BOOT/BOOTX64.EFI"
+    assert not boot_b.read_bytes().strip(b"\0")
+    assert not system_b.read_bytes().strip(b"\0")
+    # Linux finds the tree behind the file system, by what the initrd says of it.
+    assert system_a.read_bytes()[1024:1028] == (0xE0F5E1E2).to_bytes(4, "little")
+    tree = system_a.read_bytes().index(b"verity\0\0")
+    dumped = ["veritysetup", "dump", f"--hash-offset={tree}", str(system_a)]
+    said = subprocess.run(dumped, capture_output=True, text=True, check=True).stdout
+    assert f"Data blocks:     \t{tree // 4096}" in said
+
+
+def test_a_root_in_the_initrd_needs_no_partition(world: World) -> None:
+    (disk,) = build(world, "-f", "raw-efi", "--root", "initrd", yaml=with_slots("{}")).iterdir()
+    _, found = partitions(disk)
+    assert [one["name"] for one in found] == ["boot-a", "boot-b"]
+    used = len(part(disk, found[0], "boot-a").read_bytes().rstrip(b"\0"))
+    assert found[0]["size"] * SECTOR >= 2 * used, "later versions may be larger"
+
+
+def test_disks_are_the_same_wherever_they_are_built(tmp_path: Path) -> None:
+    made = []
+    for name in ("a", "deeper/b"):
+        (tmp_path / name).mkdir(parents=True)
+        world = filled(World(tmp_path / name))
+        (disk,) = build(world, "-f", "raw-efi", yaml=with_slots("{}")).iterdir()
+        made.append(disk.read_bytes())
+    assert made[0] == made[1]
+
+
+@pytest.mark.parametrize("purpose", ["boot", "system"])
+def test_a_slot_that_is_too_small(
+    purpose: str, world: World, capfd: pytest.CaptureFixture[str]
+) -> None:
+    yaml = with_slots(f"{{{purpose}: 4k}}")
+    options = ("-f", "raw-efi", "--root", "erofs-verity")
+    said = refused(world, capfd, *options, yaml=yaml)
+    assert "slot-too-small" in said
+    assert f"slots.{purpose} gives it 0" in said
