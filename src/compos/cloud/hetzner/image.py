@@ -9,12 +9,13 @@ Actions" (enable_rescue, poweron, poweroff, create_image), "Actions" (get), "SSH
 
 from __future__ import annotations
 
-import platform
+import os
 import uuid
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from compos.cloud.attempts import has_ended, this_host
 from compos.cloud.hetzner.project import ended, listed, selected
 from compos.cloud.hetzner.writer import Key, Writer, new_key
 from compos.cloud.machine import ATTEMPT
@@ -26,7 +27,7 @@ __all__ = ["HetznerImages", "HetznerOptions"]
 
 LABEL = 63
 """Characters of a label's value: one fewer than a digest has."""
-HOST = "compos-host"
+HOST, PROCESS = "compos-host", "compos-process"
 ACTION_SECONDS, SNAPSHOT_SECONDS = 600, 7200
 PAUSE = 3
 _TYPES = {"amd64": "cx23", "arm64": "cax11"}
@@ -62,7 +63,7 @@ class HetznerImages:
         """Write the disk to a machine, and make a snapshot of it."""
         self.abandon(image)
         attempt = uuid.uuid4().hex
-        labels = {**_labels(image), ATTEMPT: attempt, HOST: _host()}
+        labels = {**_labels(image), ATTEMPT: attempt, HOST: this_host(), PROCESS: str(os.getpid())}
         with new_key(dry=self._rest.calls.dry) as key:
             key_id = self._key(key, labels)
             server, address = self._machine(image, key_id, labels)
@@ -83,8 +84,9 @@ class HetznerImages:
         return _pushed(first)
 
     def abandon(self, image: Image) -> None:
-        """Remove the machines and keys of this machine's attempts: they cost money."""
-        self._remove_helpers({DIGEST: image.digest[:LABEL], HOST: _host()})
+        """Remove the machines and keys of this machine's attempts that do not go on: they cost
+        money."""
+        self._remove_helpers({DIGEST: image.digest[:LABEL], HOST: this_host()})
 
     def made(self) -> Iterator[Made]:
         """Snapshots, and machines and keys that a push has left."""
@@ -195,7 +197,9 @@ class HetznerImages:
     def _remove_helpers(self, labels: Mapping[str, str]) -> None:
         for kind, path in (("server", "servers"), ("ssh_key", "ssh_keys")):
             for one in listed(self._rest, path, selected(kind, labels)):
-                delete(self._rest, f"/{path}/{one['id']}")
+                own = one["labels"]
+                if has_ended(own[HOST], int(own.get(PROCESS, 0) or 0)):
+                    delete(self._rest, f"/{path}/{one['id']}")
 
     def _first(self, path: str, query: Mapping[str, str], dry: dict[str, Any]) -> dict[str, Any]:
         found = next(listed(self._rest, path, query), dry if self._rest.calls.dry else None)
@@ -210,10 +214,6 @@ _KINDS = (("image", "images", True), ("server", "servers", False), ("ssh_key", "
 
 def _labels(image: Image) -> dict[str, str]:
     return {DIGEST: image.digest[:LABEL], NAME: resource_name(image.name)}
-
-
-def _host() -> str:
-    return resource_name(platform.node())
 
 
 def _pushed(found: Mapping[str, Any]) -> Pushed:

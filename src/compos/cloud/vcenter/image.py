@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import platform
 import re
 import uuid
 from collections.abc import Iterator
@@ -21,7 +20,8 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
-from compos.cloud.model import Image, Made, Pushed, resource_name
+from compos.cloud.attempts import has_ended, this_host
+from compos.cloud.model import Image, Made, Pushed
 from compos.cloud.rest import Answer, Rest
 from compos.errors import CloudConflict, CloudError, CloudImport, CloudMissing
 from compos.progress import task
@@ -78,7 +78,7 @@ class VcenterImages:
             "library_id": library,
             "name": self._full_name(image),
             "type": "ovf",
-            "description": f"compos sha256:{image.digest} by:{_host()}/{os.getpid()} "
+            "description": f"compos sha256:{image.digest} by:{this_host()}/{os.getpid()} "
             f"name:{image.name}",
         }
         item = self._created(ITEM, body)
@@ -231,23 +231,9 @@ def _is_of(found: dict[str, Any], image: Image) -> bool:
 
 
 def _is_left(found: dict[str, Any]) -> bool:
-    """Whether this process has made an item, or one of this machine that has ended."""
+    """Whether nobody is about to fill an item."""
     match = _DESCRIPTION.fullmatch(found.get("description") or "")
-    if match is None or match[2] != _host():
-        return False
-    if (process := int(match[3])) == os.getpid():
-        return True
-    try:
-        os.kill(process, 0)
-    except (ProcessLookupError, OverflowError):
-        return True
-    except PermissionError:
-        return False
-    return False
-
-
-def _host() -> str:
-    return resource_name(platform.node())
+    return match is not None and has_ended(match[2], int(match[3]))
 
 
 def _time(text: str) -> datetime:
