@@ -13,7 +13,7 @@ import pytest
 
 from tests.guest import Guest
 
-pytestmark = [pytest.mark.boot, pytest.mark.xdist_group("boot")]
+pytestmark = [pytest.mark.boot, pytest.mark.xdist_group("boot-disks")]
 
 HEAD = """
 kernel:

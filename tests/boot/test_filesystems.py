@@ -30,7 +30,7 @@ from compos.tree.node import (
 from tests.filesystem.trees import blob
 from tests.guest import Guest
 
-pytestmark = [pytest.mark.boot, pytest.mark.xdist_group("boot")]
+pytestmark = [pytest.mark.boot, pytest.mark.xdist_group("boot-disks")]
 
 SYSTEM = """
 kernel:

@@ -16,7 +16,7 @@ from compos.cli.main import main
 from tests.boot.conftest import ROOT
 from tests.guest import Guest, free_port
 
-pytestmark = pytest.mark.xdist_group("boot")
+pytestmark = pytest.mark.xdist_group("boot-disks")
 
 SYSTEM = """
 kernel: {image: compos/kernel:v1, cmdline: console=ttyS0 quiet, modules: auto}

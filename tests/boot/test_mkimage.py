@@ -9,7 +9,7 @@ import pytest
 from compos.cli.main import main
 from tests.guest import Guest
 
-pytestmark = [pytest.mark.boot, pytest.mark.xdist_group("boot")]
+pytestmark = [pytest.mark.boot, pytest.mark.xdist_group("boot-disks")]
 
 SYSTEM = """
 kernel: {image: "compos/kernel:v1", cmdline: "console=ttyS0 panic=-1", modules: auto}

@@ -23,7 +23,7 @@ from tests.boot.sealed import (
     in_root,
 )
 
-pytestmark = pytest.mark.xdist_group("boot")
+pytestmark = pytest.mark.xdist_group("boot-disks")
 
 LATE = """
   - name: late

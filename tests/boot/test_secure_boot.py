@@ -19,7 +19,7 @@ from compos.run.firmware import SECURE, SHARE
 from tests.boot.conftest import ROOT
 from tests.guest import Guest
 
-pytestmark = pytest.mark.xdist_group("boot")
+pytestmark = pytest.mark.xdist_group("boot-disks")
 
 GLOBAL = "8be4df61-93ca-11d2-aa0d-00e098032b8c"
 IMAGE_SECURITY = "d719b2cb-3d3a-4596-a3bc-dad00e67656f"

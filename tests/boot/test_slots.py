@@ -9,7 +9,7 @@ import pytest
 
 from tests.boot.slot_versions import PANICS, Versions, boot
 
-pytestmark = pytest.mark.xdist_group("boot")
+pytestmark = pytest.mark.xdist_group("boot-disks")
 
 
 def test_a_version_that_panics_is_taken_back(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from compos.api.keys import new_keys
 from compos.cli.main import main
 from tests.guest import Guest
 
-pytestmark = pytest.mark.xdist_group("boot")
+pytestmark = pytest.mark.xdist_group("boot-disks")
 
 YAML = """
 kernel:
