@@ -197,6 +197,26 @@ def test_what_means_nothing(
     assert sorted(machine.variables.iterdir()) == before
 
 
+def test_failures_are_those_of_a_version(machine: Machine) -> None:
+    machine.slot("set-version", "B", "2.0.0")
+    text = (machine.variables / RECORD).read_text()
+    line = f"slot\tB\tbad\t{IDS['B']}\t2.0.0\t"
+    assert f"{line}0\t\n" in text
+    (machine.variables / RECORD).write_text(text.replace(f"{line}0\t", f"{line}3\tit panicked"))
+    assert machine.slot("get-failures", "B") == "3\n"
+    assert "it panicked" in machine.slot("status")
+    # Written again, it is the same version.
+    machine.slot("set-version", "B", "2.0.0")
+    assert machine.slot("get-failures", "B") == "3\n"
+    assert "it panicked" not in machine.slot("status")
+    machine.slot("set-version", "B", "2.0.1")
+    assert machine.slot("get-failures", "B") == "0\n"
+    assert machine.slot("get-version", "B") == "2.0.1\n"
+    (machine.variables / RECORD).write_text(text.replace(f"{line}0\t", f"{line}9999999999999\t"))
+    assert machine.slot("get-failures", "B") == "99\n"
+    assert "slot A runs" in machine.slot("set-version", "A", "2.0.0", status=1)
+
+
 def test_an_empty_slot_is_not_tried(machine: Machine) -> None:
     (machine.folder / "dev" / "sda2").write_bytes(bytes(4096))
     assert "slot B has no system" in machine.slot("set-primary", "B", status=1)
@@ -215,7 +235,7 @@ HOSTILE = {
     "noise": ATTRIBUTES + b"\xff" * 4000,
     "long": ATTRIBUTES + b"\xff" * 70000,
     "few fields": ATTRIBUTES + b"compos-slots\t1\n" + b"slot\tA\tgood\n" * 100,
-    "control": ATTRIBUTES + b"compos-slots\t1\nslot\tA\tgood\t" + b"x" * 1500 + b"\t\t\x1b[2J\n",
+    "control": ATTRIBUTES + b"compos-slots\t1\nslot\tA\tgood\t" + b"x" * 1500 + b"\t\t0\t\x1b[2J\n",
     "tabs": ATTRIBUTES + b"compos-slots\t1\ntrial\tB\t" + b"\t" * 500,
     "zeros": ATTRIBUTES + bytes(100),
 }

@@ -44,6 +44,20 @@ def test_what_is_a_version() -> None:
     assert asked(*wrong) == ["0"] * len(wrong)
 
 
+SLOT = """#!/bin/sh
+case $1 in
+get-current) echo A;;
+get-primary) echo ${NEXT:-A};;
+get-version) echo ${WRITTEN:-1.3.0};;
+get-failures) echo ${FAILURES:-0};;
+set-version) echo "slot $2 has $3" >&2;;
+esac
+"""
+"""What the handler asks, answered by variables."""
+
+UNASKED = {"UPDATE_NEWER": "1", "WRITTEN": "1.4.1"}
+
+
 @pytest.mark.root
 @pytest.mark.parametrize(
     ("bundle", "more", "reason"),
@@ -56,6 +70,12 @@ def test_what_is_a_version() -> None:
         ("version\t1.3.9\ndowngrade\n", {}, "the update is older"),
         ("version\t1.4.0\n", {"UPDATE_NEWER": "1"}, "it is this version already: 1.4.0"),
         ("version\t1.4.1\n", {"UPDATE_NEWER": "1"}, ""),
+        ("version\t1.4.1\n", {**UNASKED, "FAILURES": "2"}, ""),
+        ("version\t1.4.1\n", {**UNASKED, "FAILURES": "3"}, "its trials have failed: 1.4.1"),
+        ("version\t1.4.1\n", {"WRITTEN": "1.4.1", "FAILURES": "3"}, ""),
+        ("version\t1.4.2\n", {**UNASKED, "FAILURES": "3"}, ""),
+        ("version\t1.4.1\n", {**UNASKED, "NEXT": "B"}, "it is tried at the next start: 1.4.1"),
+        ("version\t1.4.2\n", {**UNASKED, "NEXT": "B"}, ""),
         ("version\tlatest\n", {}, "has no version"),
         ("downgrade\tyes\n", {}, "has no version"),
         ("", {}, "has no version"),
@@ -73,7 +93,12 @@ def test_what_may_be_installed(
         (mounted / "terms").write_text(bundle)
     handler = tmp_path / "update-check"
     handler.symlink_to(compile_brick("update"))
-    script = "mount -t tmpfs none /etc && mkdir /etc/update && cp $0 /etc/update/ && exec $1"
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    (programs / "slot").write_text(SLOT)
+    (programs / "slot").chmod(0o755)
+    script = f"mount -t overlay -o lowerdir={programs}:/usr/bin none /usr/bin && "
+    script += "mount -t tmpfs none /etc && mkdir /etc/update && cp $0 /etc/update/ && exec $1"
     done = subprocess.run(
         ["unshare", "--mount", "sh", "-c", script, str(terms), str(handler)],
         env={"PATH": "/usr/bin:/bin", "RAUC_BUNDLE_MOUNT_POINT": str(mounted), **more},
@@ -83,3 +108,4 @@ def test_what_may_be_installed(
     )
     assert (done.returncode == 0) is (not reason), done.stderr
     assert reason in done.stderr
+    assert ("slot B has 1." in done.stderr) is (not reason), "recorded before it is written"

@@ -25,7 +25,11 @@
 /* Set in the environment of all that is started, when nobody asked for this update. */
 #define MAIN_NEWER "UPDATE_NEWER"
 
-enum { LINE = 4096, NAME = 64 };
+enum {
+    LINE = 4096,
+    NAME = 64,
+    TRIALS = 3 /* a power cut may have been to blame, but not always */
+};
 
 /* What the system was built with: its version, and where updates come from, if that is said. */
 struct main_terms {
@@ -80,6 +84,42 @@ static int main_refuse(const char *reason, const char *version)
     return 1;
 }
 
+/* The slot that does not run, for the slots' program; -1. */
+static int main_other(char *name)
+{
+    static const char *const current[] = {MAIN_SLOT, "get-current", NULL};
+    if (engine_line(current, name, NAME) < 0 ||
+        (strcmp(name, "A") != 0 && strcmp(name, "B") != 0)) {
+        fprintf(stderr, "update: this system has no slots\n");
+        return -1;
+    }
+    name[0] = name[0] == 'A' ? 'B' : 'A';
+    return 0;
+}
+
+/* Why nobody who was not asked for this version takes it: NULL if somebody does. */
+static const char *main_known(const char *slot, const char *version)
+{
+    char written[LINE], failures[NAME], next[NAME];
+    const char *const get_version[] = {MAIN_SLOT, "get-version", slot, NULL};
+    const char *const get_failures[] = {MAIN_SLOT, "get-failures", slot, NULL};
+    const char *const get_primary[] = {MAIN_SLOT, "get-primary", NULL};
+    if (engine_line(get_version, written, LINE) < 0 || strcmp(written, version) != 0)
+        return NULL;
+    if (engine_line(get_primary, next, NAME) == 0 && strcmp(next, slot) == 0)
+        return "it is tried at the next start:";
+    if (engine_line(get_failures, failures, NAME) == 0 && strtoul(failures, NULL, 10) >= TRIALS)
+        return "its trials have failed:";
+    return NULL;
+}
+
+/* RAUC goes on to write this version. */
+static int main_accept(const char *slot, const char *version)
+{
+    const char *arguments[] = {MAIN_SLOT, "set-version", slot, version, NULL};
+    return engine_run(arguments) == 0 ? 0 : 1;
+}
+
 /*
  * RAUC has verified the bundle's signature and mounted it; whatever is read of it is verified, too.
  * Nothing is written yet.
@@ -87,7 +127,7 @@ static int main_refuse(const char *reason, const char *version)
 static int main_check(void)
 {
     struct main_terms own, new;
-    char path[LINE];
+    char path[LINE], slot[NAME];
     const char *folder = getenv("RAUC_BUNDLE_MOUNT_POINT");
     snprintf(path, sizeof path, "%s/terms", folder ? folder : "");
     if (main_terms(&own) < 0 || main_terms_of(&new, path) < 0)
@@ -95,10 +135,16 @@ static int main_check(void)
     int order = version_compare(new.version, own.version);
     if (order == 0 && getenv(MAIN_NEWER))
         return main_refuse("it is this version already:", new.version);
-    if (order >= 0 || new.downgrade)
-        return 0;
-    fprintf(stderr, "update: this system has version %s\n", own.version);
-    return main_refuse("the update is older:", new.version);
+    if (order < 0 && !new.downgrade) {
+        fprintf(stderr, "update: this system has version %s\n", own.version);
+        return main_refuse("the update is older:", new.version);
+    }
+    if (main_other(slot) < 0)
+        return 1;
+    const char *reason = getenv(MAIN_NEWER) ? main_known(slot, new.version) : NULL;
+    if (reason)
+        return main_refuse(reason, new.version);
+    return main_accept(slot, new.version);
 }
 
 static int main_now(const char *source)
@@ -116,19 +162,6 @@ static int main_now(const char *source)
         return 1;
     printf("update: installed; it is tried at the next start\n");
     fflush(stdout);
-    return 0;
-}
-
-/* The slot that does not run, for the slots' program; -1. */
-static int main_other(char *name)
-{
-    static const char *const current[] = {MAIN_SLOT, "get-current", NULL};
-    if (engine_line(current, name, NAME) < 0 ||
-        (strcmp(name, "A") != 0 && strcmp(name, "B") != 0)) {
-        fprintf(stderr, "update: this system has no slots\n");
-        return -1;
-    }
-    name[0] = name[0] == 'A' ? 'B' : 'A';
     return 0;
 }
 

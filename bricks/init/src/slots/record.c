@@ -5,12 +5,13 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define NAME "ComposSlots"
 #define HEADER "compos-slots\t1"
 
-enum { FIELDS = 6 };
+enum { FIELDS = 7 };
 
 char record_letter(int slot)
 {
@@ -54,7 +55,9 @@ static void record_read_line(struct record *record, char *line)
     one->good = strcmp(fields[2], "good") == 0;
     record_set(one->boot, sizeof one->boot, fields[3]);
     record_set(one->version, sizeof one->version, fields[4]);
-    record_set(one->reason, sizeof one->reason, fields[5]);
+    unsigned long failures = strtoul(fields[5], NULL, 10);
+    one->failures = failures < RECORD_MAX_FAILURES ? (unsigned)failures : RECORD_MAX_FAILURES;
+    record_set(one->reason, sizeof one->reason, fields[6]);
 }
 
 int record_parse(struct record *record, char *text)
@@ -78,9 +81,10 @@ size_t record_print(const struct record *record, char *text)
     size_t length = (size_t)snprintf(text, RECORD_SIZE, HEADER "\n");
     for (int slot = 0; slot < SLOT_COUNT; slot++) {
         const struct record_slot *one = &record->slots[slot];
-        length += (size_t)snprintf(
-            text + length, RECORD_SIZE - length, "slot\t%c\t%s\t%s\t%s\t%s\n", record_letter(slot),
-            one->good ? "good" : "bad", one->boot, one->version, one->reason);
+        length +=
+            (size_t)snprintf(text + length, RECORD_SIZE - length, "slot\t%c\t%s\t%s\t%s\t%u\t%s\n",
+                             record_letter(slot), one->good ? "good" : "bad", one->boot,
+                             one->version, one->failures, one->reason);
     }
     if (record->trial != SLOT_NONE)
         length += (size_t)snprintf(text + length, RECORD_SIZE - length, "trial\t%c\t%s\n",

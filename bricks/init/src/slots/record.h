@@ -3,7 +3,7 @@
  * between them. What cannot be read is as if nothing was known.
  *
  *     compos-slots 1
- *     slot   A|B   good|bad   BOOT-PARTITION   VERSION   REASON
+ *     slot   A|B   good|bad   BOOT-PARTITION   VERSION   FAILURES   REASON
  *     trial  A|B   STAGE
  */
 #ifndef COMPOS_RECORD_H
@@ -13,12 +13,19 @@
 #include <stddef.h>
 
 enum { SLOT_NONE = -1, SLOT_A, SLOT_B, SLOT_COUNT };
-enum { RECORD_ID = 37, RECORD_VERSION = 65, RECORD_TEXT = 257, RECORD_SIZE = 2048 };
+enum {
+    RECORD_ID = 37,
+    RECORD_VERSION = 65,
+    RECORD_TEXT = 257,
+    RECORD_SIZE = 2048,
+    RECORD_MAX_FAILURES = 99
+};
 
 struct record_slot {
     bool good;
     char boot[RECORD_ID]; /* the GUID of its boot partition, in small letters */
     char version[RECORD_VERSION];
+    unsigned failures;        /* how often a trial of this version has failed */
     char reason[RECORD_TEXT]; /* why its last trial failed; empty if it has not */
 };
 

@@ -19,6 +19,9 @@ static const char slot_usage[] = "usage: slot get-primary\n"
                                  "       slot set-primary A|B\n"
                                  "       slot get-state A|B\n"
                                  "       slot set-state A|B good|bad\n"
+                                 "       slot set-version A|B VERSION\n"
+                                 "       slot get-version A|B\n"
+                                 "       slot get-failures A|B\n"
                                  "       slot get-current\n"
                                  "       slot status\n";
 
@@ -111,6 +114,21 @@ static int slot_set_state(struct slot_view *view, int slot, bool good, struct fa
     return slot_save(view, failure);
 }
 
+/* The version that is about to be written. How often it has failed before stays known. */
+static int slot_set_version(struct slot_view *view, int slot, const char *version,
+                            struct failure *failure)
+{
+    struct record_slot *one = &view->record.slots[slot];
+    if (slot == view->table.current)
+        return failed(failure, "slot %c runs", record_letter(slot));
+    if (strcmp(one->version, version) != 0)
+        one->failures = 0;
+    one->good = false;
+    one->reason[0] = '\0';
+    record_set(one->version, RECORD_VERSION, version);
+    return slot_save(view, failure);
+}
+
 static void slot_print_status(const struct slot_view *view)
 {
     int primary = entries_primary(&view->table);
@@ -161,6 +179,16 @@ static int slot_run(struct slot_view *view, int count, char *const arguments[],
         puts(view->record.slots[slot].good ? "good" : "bad");
         return 0;
     }
+    if (count == 3 && strcmp(verb, "get-version") == 0) {
+        puts(view->record.slots[slot].version);
+        return 0;
+    }
+    if (count == 3 && strcmp(verb, "get-failures") == 0) {
+        printf("%u\n", view->record.slots[slot].failures);
+        return 0;
+    }
+    if (count == 4 && strcmp(verb, "set-version") == 0)
+        return slot_set_version(view, slot, arguments[3], failure);
     if (count == 4 && strcmp(verb, "set-state") == 0 && (good || strcmp(arguments[3], "bad") == 0))
         return slot_set_state(view, slot, good, failure);
     return 1;

@@ -108,6 +108,8 @@ static void trial_report(struct record *record)
     if (panic_take(panic, sizeof panic) == 0)
         snprintf(reason, sizeof reason, "%s: %s", record->stage, panic);
     tried->good = false;
+    if (tried->failures < RECORD_MAX_FAILURES)
+        tried->failures++;
     record_set(tried->reason, sizeof tried->reason, reason);
     say("slots: slot %c was tried and failed: %s", record_letter(record->trial), tried->reason);
     record->trial = SLOT_NONE;
@@ -152,6 +154,7 @@ static void trial_make_good(void)
         table_print_guid(trial_table.boot[i].guid, record.slots[i].boot);
     record.slots[slot].good = true;
     record.slots[slot].reason[0] = '\0';
+    record.slots[slot].failures = 0;
     record_set(record.slots[slot].version, RECORD_VERSION, version);
     if (record.trial == slot)
         record.trial = SLOT_NONE;
