@@ -298,7 +298,7 @@
       ["shares the machine's", (row) => row[3]],
       ["system calls", (row) => row[4] ? ["filtered", "short"] : ["all", "strong short"]],
       ["no new privileges", (row) => [yes(row[5]), "short"]], ["read-only", (row) => [yes(row[6]), "short"]],
-      ["masked paths", (row) => number(row[7]), "number"], ["devices", (row) => row[8]], ["binds", (row) => row[9]],
+      ["masked paths", (row) => number(row[7]), "number"], ["devices", (row) => row[8]], ["binds", (row) => [row[9], "paths"]],
     ], data.powers), rest("powers"));
   }
   if (data.compared) {

@@ -18,7 +18,6 @@ from typing import Any
 from compos.report.document import Report
 from compos.report.facts import Powers
 from compos.report.map import map_of
-from compos.tree.node import FILE
 
 __all__ = ["MAX_PAGE", "report_json", "report_page"]
 
@@ -116,7 +115,7 @@ def _shortened(report: Report) -> dict[str, Any]:
         "name": _text(report.name),
         "architecture": report.architecture,
         "cmdline": _text(report.cmdline),
-        "files": sum(fact.kind == FILE for fact in report.files.values()),
+        "files": sum(one.files for one in report.parts),
         "map": map_of(report.files, sources, _text, _MAP_BYTES),
     }
     sections: dict[str, Iterable[Sequence[Any]]] = {
