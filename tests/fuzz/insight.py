@@ -80,8 +80,9 @@ def _tar() -> bytes:
     return buffer.getvalue()
 
 
-def _squashfs() -> bytes:
-    """With and without compression, fragments, links, a device."""
+def _file_system(program: list[str], behind: list[str], magic: bytes) -> bytes:
+    """Small files, a folder and a link in an image that `program` makes, with the options `behind`
+    the names of folder and image, which it takes in this order if there are any."""
     folder = Path(tempfile.mkdtemp(dir="/dev/shm"))
     try:
         root = folder / "root"
@@ -90,22 +91,25 @@ def _squashfs() -> bytes:
         (root / "folder").mkdir()
         (root / "folder" / "b").write_bytes(b"b")
         (root / "link").symlink_to("a")
-        line = [
-            "mksquashfs",
-            str(root),
-            str(folder / "image"),
-            "-quiet",
-            "-no-progress",
-            "-b",
-            "4096",
-        ]
-        line += ["-noI", "-p", "null c 666 0 0 1 3", "-nopad"]
+        names = [str(root), str(folder / "image")]
+        line = [*program, *(names if behind else names[::-1]), *behind]
         subprocess.run(line, check=True, capture_output=True)
         return (folder / "image").read_bytes()
     except FileNotFoundError:
-        return b"hsqs"
+        return magic
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _squashfs() -> bytes:
+    """With and without compression, fragments, a device."""
+    behind = ["-quiet", "-no-progress", "-b", "4096", "-noI", "-p", "null c 666 0 0 1 3", "-nopad"]
+    return _file_system(["mksquashfs"], behind, b"hsqs")
+
+
+def _erofs() -> bytes:
+    """Blocks, and ends of files beside their inodes."""
+    return _file_system(["mkfs.erofs"], [], bytes(1024) + b"\xe2\xe1\xf5\xe0")
 
 
 def _run_output(data: bytes) -> None:
@@ -150,6 +154,8 @@ WORDS = (
     b".initrd\0", b"ffffffff", b"\x28\xb5\x2f\xfd", b"compos: boot done at 1.5 s\n", b'"CONTAINS"',
 )  # fmt: skip
 TARGETS = (
-    Target("outputs", _run_output, [INITRD, _program(INITRD), _tar(), _squashfs()], WORDS),
+    Target(
+        "outputs", _run_output, [INITRD, _program(INITRD), _tar(), _squashfs(), _erofs()], WORDS
+    ),
     Target("page", _run_page, [SPEC, INITRD, b"compos: service a started at 2 s\n" * 3], WORDS),
 )

@@ -17,7 +17,7 @@ from compos.api.outputs import facts_of_output
 from compos.cli.main import main
 from compos.errors import ComposError, OutputError
 from compos.report.archives import initramfs_files, tar_files
-from compos.report.facts import described, flattened, part_of
+from compos.report.facts import FileFact, described, flattened, part_of
 from tests.compose.systems import World
 from tests.images import Member, layer_tar, make_image
 from tests.output.bootable import YAML, bzimage, filled
@@ -31,6 +31,7 @@ FORMATS = {
     "qcow2-efi": "os-efi.qcow2",
     "raw-bios": "os-bios.img",
     "kernel+squashfs": "os-squashfs.img",
+    "kernel+erofs": "os-erofs.img",
 }
 
 
@@ -257,37 +258,25 @@ def test_what_is_no_output(tmp_path: Path, built: World) -> None:
         facts_of_output(tmp_path / "kernel")
     with pytest.raises(FileNotFoundError):
         facts_of_output(tmp_path / "none")
-    build(built, "os.yml", "kernel+erofs")
-    with pytest.raises(OutputError, match="output-unreadable"):
-        facts_of_output(built.folder / "os-erofs.img")
 
 
 @pytest.mark.parametrize("format", ["raw-efi", "raw-bios", "qcow2-efi"])
 def test_a_disk_with_its_root_on_a_partition(built: World, tmp_path: Path, format: str) -> None:
-    for root in ("squashfs", "erofs"):
+    roots = ["squashfs", "erofs"]
+    if format != "raw-bios":
+        roots += ["erofs-verity", "squashfs-verity"]
+    for root in roots:
         line = ["build", *built.flags, "--dir", str(tmp_path), "-f", format, "--root", root]
         assert main([*line, str(built.folder / "os.yml")]) == 0
-        if root == "squashfs":
-            status, found = differs(built, "os.yml", str(tmp_path / FORMATS[format]))
-            changed = {one["path"] for one in found["files"]}
-            # Its initrd has to know where the root is.
-            assert changed <= {"boot/cmdline"}, (status, found)
-        else:
-            with pytest.raises(OutputError, match="is not read"):
-                facts_of_output(tmp_path / FORMATS[format])
+        status, found = differs(built, "os.yml", str(tmp_path / FORMATS[format]))
+        changed = {one["path"] for one in found["files"]}
+        # Its initrd has to know where the root is.
+        assert changed <= {"boot/cmdline"}, (root, status, found)
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        ["-comp", "gzip"], ["-comp", "xz"], ["-comp", "zstd"],
-        ["-noI", "-noD", "-noF"], ["-no-fragments", "-b", "4096"],
-        ["-always-use-fragments", "-b", "1M"], ["-noI", "-comp", "zstd", "-nopad"],
-    ],
-    ids=" ".join,
-)  # fmt: skip
-def test_what_mksquashfs_makes(folder: Path, tmp_path: Path, options: list[str]) -> None:
-    """Files of all sizes around a block's, holes, many names, devices, extended inodes."""
+@pytest.fixture
+def varied(folder: Path) -> Path:
+    """Files of all sizes around a block's, holes, many names, a pipe."""
     noise = random.Random(7)
     for size in (0, 1, 4095, 4096, 4097, 131072, 131073, 1 << 20, 3_000_001):
         (folder / f"size-{size}").write_bytes(noise.randbytes(size // 2) + bytes(size - size // 2))
@@ -299,22 +288,14 @@ def test_what_mksquashfs_makes(folder: Path, tmp_path: Path, options: list[str])
     for number in range(700):
         (folder / "many" / f"{number:03}-{'n' * (number % 200)}").touch()
     os.mkfifo(folder / "pipe")
-    image = tmp_path / "image"
-    extra = ["-p", "null c 666 0 0 1 3", "-p", "disk b 640 3 4 8 1000"]
-    line = [
-        "mksquashfs",
-        str(folder),
-        str(image),
-        "-quiet",
-        "-no-progress",
-        "-all-root",
-        *extra,
-        *options,
-    ]
-    subprocess.run(line, check=True, capture_output=True)
+    return folder
+
+
+def require_same(image: Path, folder: Path, devices: set[str]) -> dict[str, FileFact]:
+    """The image has what is in the folder, all of it root's, and these devices."""
     found = facts_of_output(image).files
     for path, fact in found.items():
-        if path in ("null", "disk"):
+        if path in devices:
             continue
         real = folder / path
         assert fact.mode == real.lstat().st_mode & 0o7777, path
@@ -323,10 +304,50 @@ def test_what_mksquashfs_makes(folder: Path, tmp_path: Path, options: list[str])
             assert fact.size == real.stat().st_size
             assert fact.digest == hashlib.sha256(real.read_bytes()).hexdigest(), path
         assert fact.link == (str(real.readlink()) if real.is_symlink() else "")
+    expected = {str(path.relative_to(folder)) for path in folder.rglob("*")}
+    assert {*found} == expected | devices
+    return dict(found)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["-comp", "gzip"], ["-comp", "xz"], ["-comp", "zstd"],
+        ["-noI", "-noD", "-noF"], ["-no-fragments", "-b", "4096"],
+        ["-always-use-fragments", "-b", "1M"], ["-noI", "-comp", "zstd", "-nopad"],
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_what_mksquashfs_makes(varied: Path, tmp_path: Path, options: list[str]) -> None:
+    image = tmp_path / "image"
+    line = ["mksquashfs", str(varied), str(image), "-quiet", "-no-progress", "-all-root"]
+    line += ["-p", "null c 666 0 0 1 3", "-p", "disk b 640 3 4 8 1000", *options]
+    subprocess.run(line, check=True, capture_output=True)
+    found = require_same(image, varied, {"null", "disk"})
     assert (found["null"].kind, found["null"].device, found["null"].mode) == ("c", (1, 3), 0o666)
     assert (found["disk"].mode, found["disk"].device) == (0o640, (8, 1000))
-    expected = {str(path.relative_to(folder)) for path in folder.rglob("*")}
-    assert {*found} == expected | {"null", "disk"}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        [], ["-Eforce-inode-compact"], ["-Eforce-inode-extended"], ["-Enoinline_data"],
+        ["--chunksize=4096"], ["--chunksize=65536"], ["-Eforce-chunk-indexes", "--chunksize=4096"],
+        ["-x-1"],
+    ],
+    ids=lambda options: " ".join(options) or "plain",
+)  # fmt: skip
+def test_what_mkfs_erofs_makes(varied: Path, tmp_path: Path, options: list[str]) -> None:
+    line = ["mkfs.erofs", "--all-root", *options, str(tmp_path / "image"), str(varied)]
+    subprocess.run(line, check=True, capture_output=True)
+    require_same(tmp_path / "image", varied, set())
+
+
+def test_an_erofs_that_is_compressed_otherwise(varied: Path, tmp_path: Path) -> None:
+    line = ["mkfs.erofs", "-zlz4hc", str(tmp_path / "image"), str(varied)]
+    subprocess.run(line, check=True, capture_output=True)
+    with pytest.raises(OutputError, match="not read"):
+        facts_of_output(tmp_path / "image")
 
 
 def test_on_a_terminal(built: World, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

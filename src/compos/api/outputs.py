@@ -1,5 +1,5 @@
-"""What a build wrote, read again: archives, initrds, UKIs, squashfs, disks with a root in one of
-these.
+"""What a build wrote, read again: archives, initrds, UKIs, squashfs, EROFS, and disks that have a
+root in one of these.
 
 Reads the files, which may come from anybody.
 """
@@ -23,8 +23,7 @@ from compos.cloud.contents import (
 )
 from compos.cloud.disk_file import Disk, open_disk
 from compos.errors import CloudUnfit, OutputError
-from compos.filesystem.squashfs_reader import MAGIC
-from compos.report.archives import Files, initramfs_files, squashfs_files, tar_files
+from compos.report.archives import Files, erofs_files, initramfs_files, squashfs_files, tar_files
 from compos.report.facts import MAX_DOCUMENT, Facts, FileFact, described
 from compos.tree.gate import GateError
 from compos.tree.node import FILE
@@ -35,8 +34,11 @@ if TYPE_CHECKING:
 __all__ = ["facts_of_output"]
 
 CHUNK = 1 << 20
-_FILE_SYSTEMS = ((1024, b"\xe2\xe1\xf5\xe0"), (1080, b"\x53\xef"))
-"""Magic numbers of other file systems that a root may be, EROFS and ext4, and where they are."""
+_HEAD = 2048
+_READERS = ((0, b"hsqs", squashfs_files), (1024, b"\xe2\xe1\xf5\xe0", erofs_files))
+"""File systems of roots: where their magic numbers are, and what reads them."""
+
+_EXT4 = (1080, b"\x53\xef")
 
 _KERNEL, _CMDLINE = "boot/kernel", "boot/cmdline"
 _LACKS = ("boot/",)
@@ -52,14 +54,15 @@ def facts_of_output(path: Path) -> Facts:
         if not path.exists() and initrd.is_file():
             return _beside(path, initrd)
         with path.open("rb") as stream:
-            head = stream.read(512)
+            head = stream.read(_HEAD)
         if head[257:262] == b"ustar":
             return _facts(path, tar_files(path))
         if head[:2] == b"MZ":
             return _unified(path)
-        if head.startswith(MAGIC):
-            with path.open("rb") as stream:
-                return _facts(path, squashfs_files(_File(stream).read), lacks=_LACKS)
+        for at, magic, read in _READERS:
+            if head[at:].startswith(magic):
+                with path.open("rb") as stream:
+                    return _facts(path, read(_File(stream).read), lacks=_LACKS)
         if head.startswith(_INITRDS):
             with path.open("rb") as stream:
                 files = initramfs_files(_chunks(stream))
@@ -76,8 +79,9 @@ def _unreadable(path: Path, reason: str) -> OutputError:
         "output-unreadable",
         f"what is in this file cannot be read: {reason}",
         place=str(path),
-        hint="Name YAML, or an output of one of the formats tar, kernel+initrd, uki and "
-        "kernel+squashfs, or a raw or qcow2 disk that keeps its root in an initrd or a squashfs.",
+        hint="Name YAML, or an output of one of the formats tar, kernel+initrd, uki, "
+        "kernel+squashfs and kernel+erofs, or a raw or qcow2 disk with its root in an initrd, "
+        "squashfs or EROFS.",
     )
 
 
@@ -158,9 +162,10 @@ def _disk(path: Path) -> Facts:
 def _root(disk: Disk, parts: list[Partition]) -> Files | None:
     """The root on a partition of its own; None where it is in the initrd."""
     for start in (one.start for one in parts if not one.is_fat):
-        if disk.read(start, len(MAGIC)) == MAGIC:
-            return squashfs_files(partial(_within, disk, start))
-        if any(disk.read(start + at, len(magic)) == magic for at, magic in _FILE_SYSTEMS):
+        for at, magic, read in _READERS:
+            if disk.read(start + at, len(magic)) == magic:
+                return read(partial(_within, disk, start))
+        if disk.read(start + _EXT4[0], len(_EXT4[1])) == _EXT4[1]:
             raise ValueError("its root is a file system that is not read")
     return None
 

@@ -5,7 +5,7 @@ inodes; Linux reads these images since 5.4 (with large holes since 5.15). Compre
 which Linux reads since 6.10, two threads compress.
 
 Source: Linux, Documentation/filesystems/erofs.rst and the on-disk structures of
-fs/erofs/erofs_fs.h, cited as [FS].
+fs/erofs/erofs_fs.h; the structures are in `erofs_tables`.
 """
 
 from __future__ import annotations
@@ -20,6 +20,39 @@ from compos.arithmetic import align_up, ceil_div
 from compos.errors import OutputError
 from compos.filesystem.compress import zstd_block
 from compos.filesystem.crc32c import crc32c
+from compos.filesystem.erofs_tables import (
+    ACLS,
+    BIG_CLUSTERS,
+    BLOCK_BITS,
+    BLOCK_SIZE,
+    CHECKSUM,
+    CHUNKED,
+    CHUNKS,
+    COMPRESSED,
+    CONFIGURED,
+    COUNT,
+    DIRENT,
+    HEAD,
+    INLINE,
+    INODE,
+    MAGIC,
+    MAP_HEADER,
+    MTIME,
+    NOT_HEAD,
+    NULL_BLOCK,
+    PLAIN,
+    SLOT,
+    SUPER,
+    SUPER_AT,
+    TYPE_HEAD,
+    TYPE_NOT_HEAD,
+    TYPE_PLAIN,
+    XATTR_ENTRY,
+    XATTR_HEADER,
+    ZERO_PADDING,
+    ZSTD,
+    ZSTD_CONFIG,
+)
 from compos.filesystem.inodes import (
     FILE_TYPES,
     PREFIXES,
@@ -49,101 +82,18 @@ from compos.tree.runs import Front, blocks_of
 
 __all__ = ["BLOCK_SIZE", "erofs_pieces", "write_erofs"]
 
-BLOCK_SIZE = 4096
-_BITS = 12
-MAGIC = 0xE0F5E1E2
-_SUPER_AT = 1024
-
-# [FS] erofs_super_block, at offset 1024 of the image. Offset, size, field:
-#     0    4  magic
-#     4    4  CRC-32C
-#     8    4  compatible features
-#    12    1  block bits
-#    13    1  extension slots
-#    14    2  root's nid
-#    16    8  inodes
-#    24    8  build time, seconds
-#    32    4  nanoseconds
-#    36    4  blocks
-#    40    4  metadata's block
-#    44    4  shared xattrs' block
-#    48   16  UUID
-#    64   16  volume name
-#    80    4  incompatible features
-#    84    2  compression algorithms
-#    86    2  extra devices
-#    88    2  their slot
-#    90    1  directory block bits
-#    91    1  xattr prefixes
-#    92    4  their place
-#    96    8  packed inode
-#   104   24  reserved
-_SUPER = struct.Struct("<IIIBBHQQIIII16s16sIHHHBBIQ24s")
-CHECKSUM, MTIME = 0x1, 0x2
-"""feature_compat."""
-ZERO_PADDING, CONFIGURED, CHUNKED = 0x1, 0x2, 0x4
-"""feature_incompat; CONFIGURED also allows clusters of several blocks."""
-
-# [FS] erofs_inode_extended. Offset, size, field:
-#     0    2  format
-#     2    2  xattr count
-#     4    2  mode
-#     6    2  reserved
-#     8    8  size
-#    16    4  first block, device or chunk format
-#    20    4  inode number
-#    24    4  uid
-#    28    4  gid
-#    32    8  mtime, seconds
-#    40    4  nanoseconds
-#    44    4  links
-#    48   16  reserved
-_INODE = struct.Struct("<HHHHQIIIIQII16s")
-PLAIN, COMPRESSED, INLINE, CHUNKS = 0, 1, 2, 4
-"""[FS] data layouts; bit 0 of the format says that the inode is an extended one."""
-_SLOT = 32
-"""An inode's number is its offset in slots."""
-
-# [FS] erofs_dirent. Offset, size, field:
-#     0    8  nid
-#     8    2  offset of the name
-#    10    1  type
-#    11    1  reserved
-_DIRENT = struct.Struct("<QHBB")
-_XATTR_HEADER = struct.Struct("<IB7s")
-_XATTR_ENTRY = struct.Struct("<BBH")
-"""[FS] erofs_xattr_ibody_header (filter, shared ones, reserved) and erofs_xattr_entry (name length,
-prefix, value size)."""
-_ACLS = {"system.posix_acl_access": 2, "system.posix_acl_default": 3}
-"""[FS] Their names are a prefix each, with nothing behind it."""
 MAX_XATTR_VALUE = 0xFFFF
 MAX_XATTRS = 0xFFFE * 4
 """Bytes of one value, and of all attributes of an inode: each is counted with 16 bits, the second
 in words of four bytes, and one more."""
 
-ZSTD = 3
-_ZSTD_CONFIG = struct.Struct("<HBB4s")
-"""[FS] z_erofs_zstd_cfgs with its length in front: format, window (as a power of two, less 10),
-reserved."""
 CLUSTER_BITS = 17
 CLUSTER = 1 << CLUSTER_BITS
 """Bytes that are compressed at once."""
-_MAP_HEADER = struct.Struct("<IHBB8x")
-"""[FS] z_erofs_map_header: fragment, advice, algorithm, cluster bits; and the gap behind it."""
-BIG_CLUSTERS = 0x2
-_HEAD = struct.Struct("<HHI")
-_NOT_HEAD = struct.Struct("<HHHH")
-"""[FS] z_erofs_lcluster_index: type, offset in the block, then a block address, or the distances to
-this and the next head."""
-TYPE_PLAIN, TYPE_HEAD, TYPE_NOT_HEAD = 0, 1, 2
-COUNT = 1 << 11
-"""The distance of the second block says how many blocks the compressed cluster has instead."""
 
 HOLE_WORTH = 64 << 10
 """A file with a hole of this size gets a map of chunks; smaller holes are zeros."""
 _MAX_CHUNKS = 16384
-_NULL = 0xFFFFFFFF
-"""[FS] EROFS_NULL_ADDR."""
 _MAX_BLOCKS = 0xFFFFFFFF
 
 MAX_FILE = 16 << 40
@@ -163,7 +113,7 @@ class _Metadata:
 
     def place(self, size: int) -> int:
         """Where `size` bytes go, in bytes: within one block if they fit into one."""
-        size = align_up(size, _SLOT)
+        size = align_up(size, SLOT)
         if size > BLOCK_SIZE:
             block = len(self._used)
             whole, rest = divmod(size, BLOCK_SIZE)
@@ -244,11 +194,11 @@ def _indexed(length: int, stored: int, at: int) -> tuple[bytes, int]:
     its blocks."""
     logical, blocks = ceil_div(length, BLOCK_SIZE), stored // BLOCK_SIZE
     if blocks == logical:
-        return b"".join(_HEAD.pack(TYPE_PLAIN, 0, at + number) for number in range(blocks)), blocks
-    parts = [_HEAD.pack(TYPE_HEAD, 0, at)]
+        return b"".join(HEAD.pack(TYPE_PLAIN, 0, at + number) for number in range(blocks)), blocks
+    parts = [HEAD.pack(TYPE_HEAD, 0, at)]
     for number in range(1, logical):
         back = COUNT | blocks if number == 1 else number
-        parts.append(_NOT_HEAD.pack(TYPE_NOT_HEAD, 0, back, logical - number))
+        parts.append(NOT_HEAD.pack(TYPE_NOT_HEAD, 0, back, logical - number))
     return b"".join(parts), blocks
 
 
@@ -265,7 +215,7 @@ def _xattrs(path: str, node: Node) -> bytes:
     """The attributes behind an inode, with their header."""
     parts = []
     for name, value in node.xattrs:
-        split = (_ACLS[name], b"") if name in _ACLS else split_name(name, PREFIXES)
+        split = (ACLS[name], b"") if name in ACLS else split_name(name, PREFIXES)
         if split is None:
             raise OutputError(
                 "xattr-unknown", f"EROFS does not support the extended attribute {name}", place=path
@@ -278,7 +228,7 @@ def _xattrs(path: str, node: Node) -> bytes:
                 place=path,
             )
         index, short = split
-        part = _XATTR_ENTRY.pack(len(short), index, len(value)) + short + value
+        part = XATTR_ENTRY.pack(len(short), index, len(value)) + short + value
         parts.append(part + bytes(-len(part) % 4))
     body = b"".join(parts)
     if len(body) > MAX_XATTRS:
@@ -287,7 +237,7 @@ def _xattrs(path: str, node: Node) -> bytes:
             f"the extended attributes have {len(body):,} bytes; the maximum is {MAX_XATTRS:,}",
             place=path,
         )
-    return _XATTR_HEADER.pack(0, 0, b"") + body if body else b""
+    return XATTR_HEADER.pack(0, 0, b"") + body if body else b""
 
 
 def _has_hole(node: Node) -> bool:
@@ -297,7 +247,7 @@ def _has_hole(node: Node) -> bool:
 def _stored_blocks(index: bytes | bytearray) -> int:
     """Blocks that a compressed file takes."""
     count = 0
-    for kind, _, low, _ in _NOT_HEAD.iter_unpack(index):
+    for kind, _, low, _ in NOT_HEAD.iter_unpack(index):
         if kind == TYPE_NOT_HEAD:
             count += (low & ~COUNT) - 1 if low & COUNT else 0
         else:
@@ -310,7 +260,7 @@ def _groups(names: Iterable[tuple[bytes, int]]) -> Iterator[list[tuple[bytes, in
     group: list[tuple[bytes, int]] = []
     used = 0
     for name in names:
-        size = _DIRENT.size + len(name[0])
+        size = DIRENT.size + len(name[0])
         if used + size > BLOCK_SIZE:
             yield group
             group, used = [], 0
@@ -349,7 +299,7 @@ class _Image:
         metadata = _Metadata()
         for number, (path, node) in enumerate(inodes):
             at = metadata.place(self._lay(number, path, node))
-            self.nids[number] = at // _SLOT
+            self.nids[number] = at // SLOT
         self.base = metadata.blocks
         """Blocks of metadata, in front of the data."""
         self.end = self.base + self._data
@@ -364,7 +314,7 @@ class _Image:
                 path,
                 f"the file has {node.size:,} bytes; the maximum is {MAX_FILE:,}",
             )
-        head = _INODE.size + len(_xattrs(path or "/", node))
+        head = INODE.size + len(_xattrs(path or "/", node))
         size = self.sizes[number] = self._size(number, node)
         if node.kind in (CHARACTER, BLOCK, FIFO) or not size:
             return head
@@ -376,7 +326,7 @@ class _Image:
                 first = self._known.setdefault(node.content, number)
                 if first != number:
                     self.same[number] = first
-            return head + head % 8 + _MAP_HEADER.size + 8 * ceil_div(size, BLOCK_SIZE)
+            return head + head % 8 + MAP_HEADER.size + 8 * ceil_div(size, BLOCK_SIZE)
         whole, rest = divmod(size, BLOCK_SIZE)
         inline = rest and head + rest <= BLOCK_SIZE
         self.layouts[number] = INLINE if inline else PLAIN
@@ -388,7 +338,7 @@ class _Image:
     def _size(self, number: int, node: Node) -> int:
         if node.kind == DIRECTORY:
             *full, last = _groups(self._names(number))
-            return len(full) * BLOCK_SIZE + sum(_DIRENT.size + len(name) for name, _ in last)
+            return len(full) * BLOCK_SIZE + sum(DIRENT.size + len(name) for name, _ in last)
         return len(_link(node)) if node.kind == SYMLINK else node.size
 
     def _names(self, number: int) -> list[tuple[bytes, int]]:
@@ -421,7 +371,7 @@ class _Image:
             if (hole := rest.hole()) >= length:
                 # Many chunks of a hole at once.
                 count = max(hole // chunk, 1)
-                chunks += [_NULL] * count
+                chunks += [NULL_BLOCK] * count
                 length = min(count * chunk, remaining)
                 rest.take(length)
             else:
@@ -456,7 +406,7 @@ class _Image:
         yield _superblock(nids[0], len(nids), blocks, uuid, compressed=self.compressed)
         at = BLOCK_SIZE
         for number in array("I", sorted(range(len(nids)), key=nids.__getitem__)):
-            if (offset := nids[number] * _SLOT) > at:
+            if (offset := nids[number] * SLOT) > at:
                 yield bytes(offset - at)
             at = offset
             for piece in self._inode_pieces(number):
@@ -496,17 +446,18 @@ class _Image:
             field = _stored_blocks(index)
         elif not size:
             field = 0
-        count = (len(xattrs) - _XATTR_HEADER.size) // 4 + 1 if xattrs else 0
-        yield _INODE.pack(
+        count = (len(xattrs) - XATTR_HEADER.size) // 4 + 1 if xattrs else 0
+        yield INODE.pack(
             1 | layout << 1, count, st_mode(node), 0, size, field,
             number,
             node.uid, node.gid, seconds, nanoseconds, self.inodes.links[number], b"",
         ) + xattrs  # fmt: skip
         if layout == COMPRESSED:
-            yield bytes(len(xattrs) % 8) + _MAP_HEADER.pack(0, BIG_CLUSTERS, ZSTD, 0) + index
+            yield bytes(len(xattrs) % 8) + MAP_HEADER.pack(0, BIG_CLUSTERS, ZSTD, 0) + index
         elif chunks:
             yield struct.pack(
-                f"<{len(chunks)}I", *(_NULL if one == _NULL else one + self.base for one in chunks)
+                f"<{len(chunks)}I",
+                *(NULL_BLOCK if one == NULL_BLOCK else one + self.base for one in chunks),
             )
         elif layout == INLINE and node.kind == DIRECTORY:
             yield self._directory(number)[1]
@@ -517,11 +468,11 @@ class _Image:
         """A directory's whole blocks, and what stands beside its inode."""
         blocks = []
         for group in _groups(self._names(number)):
-            at = len(group) * _DIRENT.size
+            at = len(group) * DIRENT.size
             entries = []
             for name, child in group:
                 kind = FILE_TYPES[self.inodes.kind(child)]
-                entries.append(_DIRENT.pack(self.nids[child], at, kind, 0))
+                entries.append(DIRENT.pack(self.nids[child], at, kind, 0))
                 at += len(name)
             blocks.append(b"".join((*entries, *(name for name, _ in group))))
         inline = blocks.pop() if self.layouts[number] == INLINE else b""
@@ -533,16 +484,16 @@ def _superblock(root: int, inodes: int, blocks: int, uuid: bytes, *, compressed:
 
     features = CHUNKED | (ZERO_PADDING | CONFIGURED if compressed else 0)
     configuration = (
-        _ZSTD_CONFIG.pack(_ZSTD_CONFIG.size - 2, 0, CLUSTER_BITS - 10, b"") if compressed else b""
+        ZSTD_CONFIG.pack(ZSTD_CONFIG.size - 2, 0, CLUSTER_BITS - 10, b"") if compressed else b""
     )
 
     def packed(checksum: int) -> bytes:
-        fixed = _SUPER.pack(
-            MAGIC, checksum, CHECKSUM | MTIME, _BITS, 0, root, inodes, *divmod(EPOCH, 10**9),
+        fixed = SUPER.pack(
+            MAGIC, checksum, CHECKSUM | MTIME, BLOCK_BITS, 0, root, inodes, *divmod(EPOCH, 10**9),
             blocks, 0, 0,
             uuid, b"", features, 1 << ZSTD if compressed else 0, 0, 0, 0, 0, 0, 0, b"",
         )  # fmt: skip
-        return (fixed + configuration).ljust(BLOCK_SIZE - _SUPER_AT, b"\0")
+        return (fixed + configuration).ljust(BLOCK_SIZE - SUPER_AT, b"\0")
 
     # The kernel's crc32c does not invert at the end; it covers the block from the superblock on.
-    return bytes(_SUPER_AT) + packed(crc32c(packed(0)))
+    return bytes(SUPER_AT) + packed(crc32c(packed(0)))

@@ -32,6 +32,7 @@ __all__ = [
     "Inodes",
     "new_device",
     "repeated_contents",
+    "split_device",
     "split_name",
     "st_mode",
 ]
@@ -64,6 +65,11 @@ def new_device(major: int, minor: int) -> int:
     """A device number in 32 bits (Linux, include/linux/kdev_t.h, new_encode_dev): 12 bits of
     major, 20 of minor, whose low 8 stand below."""
     return minor & 0xFF | major << 8 | (minor & ~0xFF) << 12
+
+
+def split_device(number: int) -> tuple[int, int]:
+    """Major and minor of such a number (new_decode_dev)."""
+    return (number & 0xFFF00) >> 8, number & 0xFF | (number >> 12) & 0xFFF00
 
 
 def split_name(name: str, prefixes: Mapping[str, int]) -> tuple[int, bytes] | None:

@@ -19,6 +19,7 @@ from typing import NamedTuple, TypeVar
 
 from compos.decompressors import Damaged, zstd
 from compos.filesystem.initramfs import Member
+from compos.filesystem.inodes import split_device
 
 __all__ = ["MAGIC", "SquashfsError", "read_squashfs"]
 
@@ -219,9 +220,7 @@ class _Image:
             return made._replace(target=take(size))
         if kind in (_BLOCK, _CHARACTER):
             _, device = struct.unpack("<II", take(8))
-            # new_encode_dev (include/linux/kdev_t.h).
-            major, minor = (device & 0xFFF00) >> 8, (device & 0xFF) | ((device >> 12) & 0xFFF00)
-            return made._replace(device=(major, minor))
+            return made._replace(device=split_device(device))
         return made
 
     def _folder(self, made: _Inode, take: Callable[[int], bytes], *, extended: bool) -> _Inode:

@@ -1,4 +1,5 @@
-"""Files of a system, read from what a build wrote: a tar, an initramfs, a squashfs. Reads only.
+"""Files of a system, read from what a build wrote: a tar, an initramfs, a squashfs, an EROFS. Reads
+only.
 
 Archives may come from anybody: a path that leads out of the root, or that Linux cannot have, is an
 error, and so is an archive that says more than it has.
@@ -11,6 +12,7 @@ import stat
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from compos.filesystem.erofs_reader import read_erofs
 from compos.filesystem.initramfs import Member, read_initramfs
 from compos.filesystem.inodes import KINDS
 from compos.filesystem.squashfs_reader import read_squashfs
@@ -20,7 +22,7 @@ from compos.tree.gate import admitted
 from compos.tree.node import BLOCK, CHARACTER, FILE, HARD_LINK, SYMLINK, Node
 from compos.tree.tar import read_members
 
-__all__ = ["Files", "initramfs_files", "squashfs_files", "stored_fact", "tar_files"]
+__all__ = ["Files", "erofs_files", "initramfs_files", "squashfs_files", "stored_fact", "tar_files"]
 
 MAX_FILES = 4_000_000
 MICROCODE = "kernel/x86"
@@ -112,6 +114,11 @@ def initramfs_files(chunks: Iterator[bytes]) -> Files:
 def squashfs_files(read: Callable[[int, int], bytes]) -> Files:
     """The files of a squashfs of which `read` gives the bytes at an offset. Raises `ValueError`."""
     return _member_files(read_squashfs(read), microcode=False)
+
+
+def erofs_files(read: Callable[[int, int], bytes]) -> Files:
+    """The same of an EROFS."""
+    return _member_files(read_erofs(read), microcode=False)
 
 
 def _member_files(members: Iterator[Member], *, microcode: bool) -> Files:
