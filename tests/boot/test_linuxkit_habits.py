@@ -25,14 +25,12 @@ SOURCE = Path(__file__).resolve().parent / "programs" / "memlogd.c"
 FOLDERS = ("/etc/ssl/certs", "/home", "/opt", "/srv")
 """What LinuxKit's init image has, and containers bind (reference: Alpine's base layout)."""
 
+INIT = "linuxkit/init:8eea386739975a43af558eec757a7dcb3a3d2e7b"
+
 SYSTEM = """
 bricks: linuxkit
 kernel: {image: compos/kernel:v1, cmdline: "console=ttyS0 panic=-1", modules: auto}
-init:
-  - linuxkit/init:8eea386739975a43af558eec757a7dcb3a3d2e7b
-  - RUNTIME
-  - compos/busybox:v1
-  - oci:MEMLOGD
+init: [INIT, RUNTIME, "compos/busybox:v1", "oci:MEMLOGD"]
 onboot:
   - {name: sysctl, image: linuxkit/sysctl:5a374e4bf3e5a7deeacff6571d0f30f7ea8f56db}
   - name: binds
@@ -92,7 +90,11 @@ def memlogd(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_memlogd_gets_all_that_containers_say(
     runtime: str, memlogd: Path, built: Callable[[str], Path], tmp_path: Path
 ) -> None:
-    text = SYSTEM.replace("RUNTIME", RUNTIMES[runtime]).replace("MEMLOGD", str(memlogd))
+    text = (
+        SYSTEM.replace("INIT", INIT)
+        .replace("RUNTIME", RUNTIMES[runtime])
+        .replace("MEMLOGD", str(memlogd))
+    )
     text = text.replace("BINDS", ", ".join(f"'{path}:{path}'" for path in FOLDERS)).replace(
         "FOLDERS", " ".join(FOLDERS)
     )
