@@ -20,6 +20,7 @@ ELSEWHERE = {
     "tar": "the root as files",
     "docker": "the root as files",
     "tar-kernel-initrd": "a file of its own",
+    "update": "the boot partition of raw-efi, compressed",
 }
 """Formats without an initrd that has it, and why."""
 

@@ -50,13 +50,14 @@ def test_formats(form: str, keys: str, world: World, capfd: pytest.CaptureFixtur
         return
     signed = form not in (
         *("kernel+initrd", "kernel+squashfs", "kernel+erofs", "kernel+iso", "tar-kernel-initrd"),
-        *("iso-bios", "raw-bios", "qcow2-bios", "firecracker", "oci"),
+        *("iso-bios", "raw-bios", "qcow2-bios", "firecracker", "oci", "bootc"),
     )
     options = ("-f", form, "--keys", keys, "--size", "64M")
     if not signed:
         assert "error[secure-format]" in refused(world, capfd, *options, yaml=SECURE)
         return
-    (image,) = build(world, *options, yaml=SECURE).iterdir()
+    named = "update: {compatible: gateway, version: 1.0.0}\n" if form == "update" else ""
+    (image,) = build(world, *options, yaml=SECURE + named).iterdir()
     if form == "ova":
         with tarfile.open(image) as archive:
             description = archive.extractfile(archive.getmembers()[0])
