@@ -77,6 +77,7 @@ static void create_process(struct service *service)
         sigemptyset(&none);
         sigprocmask(SIG_SETMASK, &none, NULL);
         signal(SIGTERM, deaf ? SIG_IGN : SIG_DFL);
+        signal(SIGHUP, SIG_DFL); /* nohup(1) ignores it */
         (void)!write(ready[1], &byte, 1);
         for (;;)
             pause();

@@ -120,6 +120,7 @@ def test_machines_of_others_are_left_alone(programs: Path) -> None:
     assert verbs.index("unregistervm") < verbs.index("createvm")
 
 
+@pytest.mark.usefixtures("default_signals")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_ends_the_machine(programs: Path, number: signal.Signals) -> None:
     process = subprocess.Popen(
