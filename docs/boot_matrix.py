@@ -26,8 +26,8 @@ HEAD = """\
 
 The time from power-on until nginx, in a container, answers over HTTP, for every bootable format
 under each firmware and on each medium that it supports. Measured in QEMU without hardware
-acceleration. Written by `make matrix`; each row but those of the example `web` is also a test
-(`tests/boot/test_matrix.py`).
+acceleration. Written by `make matrix`. `make test` boots every format, and every firmware with each
+medium, root and architecture that it has here (`tests/boot/test_matrix.py`).
 
 Machine: {machine}; {qemu}. The system: kernel, init, runc, containerd, dhcpcd, nginx; or the
 example that is named. The column "root" shows where the root file system is: `initrd` is unpacked

@@ -6,6 +6,7 @@ from __future__ import annotations
 import subprocess
 import tarfile
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -19,7 +20,7 @@ from compos.run.virtual_machine import Drive, VirtualMachine, arguments
 from hatch_build import PROGRAMS, compile_program
 from tests.guest import fetch, free_port
 
-__all__ = ["ROWS", "SYSTEM", "WEB", "Row", "boot", "build"]
+__all__ = ["ROWS", "SAMPLE", "SYSTEM", "WEB", "Row", "boot", "build"]
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -110,7 +111,21 @@ def _rows() -> list[Row]:
     return rows
 
 
+def _sample(rows: Sequence[Row]) -> list[Row]:
+    seen: set[tuple[str, str]] = set()
+    found = []
+    for row in rows:
+        ways = {(row.firmware, what) for what in (row.medium, row.root, row.architecture)}
+        ways.add(("format", row.format))
+        if not ways <= seen:
+            found.append(row)
+            seen |= ways
+    return found
+
+
 ROWS = _rows()
+SAMPLE = _sample(ROWS)
+"""Every format, and every firmware with each medium, root and architecture."""
 
 WEB = [
     Row("kernel+initrd", "", "direct", "none", architecture=arch, example="web", kernel=kernel)
