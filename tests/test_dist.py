@@ -72,6 +72,7 @@ def test_the_version_of_a_tree(tmp_path: Path) -> None:
     assert version(tmp_path) == "7.0"
 
 
+@pytest.mark.slow
 def test_the_source_distribution_is_reproducible_and_keeps_its_version(tmp_path: Path) -> None:
     environment = {**os.environ, "SOURCE_DATE_EPOCH": commit_time()}
     made = []

@@ -75,6 +75,7 @@ def test_a_dry_run_of_a_machine(provider: str, capsys: pytest.CaptureFixture[str
     assert "10" in out
 
 
+@pytest.mark.slow
 def test_a_push_prints_ids(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

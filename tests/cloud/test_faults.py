@@ -25,6 +25,8 @@ from tests.cloud.disks import small_image
 from tests.cloud.proxy import Fault, Proxy
 from tests.cloud.worlds import OPENERS, World, chosen_worlds, require
 
+pytestmark = pytest.mark.slow
+
 ONE_PUSH = 3 * (512 << 10) + 20_000
 """Bytes: of the 64 MiB, three blocks of half a MiB have data; documents are small."""
 

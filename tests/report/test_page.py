@@ -88,6 +88,7 @@ def test_nothing_comes_from_elsewhere() -> None:
     assert not re.search(r"innerHTML|outerHTML|insertAdjacent|document\.write|eval\(", page)
 
 
+@pytest.mark.slow
 def test_a_thousand_services_fit() -> None:
     report = large(1000)
     start = time.process_time()

@@ -69,6 +69,7 @@ def test_control(guest: Guest, tmp_path: Path) -> None:
     assert not guest.folder.exists()
 
 
+@pytest.mark.slow
 def test_one_that_does_not_power_off(guest: Guest) -> None:
     """Firmware without a system does not heed the power button."""
     assert stop(guest, timeout=0.2) is False

@@ -27,6 +27,8 @@ from tests.trust.cosign import Cosign
 from tests.trust.pairs import require_cryptography
 from tests.trust.team import Team
 
+pytestmark = pytest.mark.slow
+
 UNSIGNED = "error[image-signature]"
 
 
