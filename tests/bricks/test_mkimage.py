@@ -14,6 +14,8 @@ import pytest
 from compos.boot import bios
 from tests.bricks.compiler import compile_brick
 
+pytestmark = pytest.mark.slow
+
 MIB = 1 << 20
 
 

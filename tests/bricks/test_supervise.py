@@ -10,6 +10,8 @@ import pytest
 
 from tests.bricks.compiler import compile_driver
 
+pytestmark = pytest.mark.slow
+
 PARTS = (
     *("services/supervise", "services/service", "services/state", "containers/bundle"),
     *("boot/plan", "machine/link", "machine/machine", "machine/mount"),

@@ -17,6 +17,8 @@ from compos.image.store import Store
 from tests.images import Member, layer_tar, make_image
 from tests.registry import FakeRegistry
 
+pytestmark = pytest.mark.slow
+
 KERNEL_TAR = layer_tar([Member("lib", "dir", 0o755), Member("lib/modules/m.ko", content="module")])
 YAML = """
 kernel: {image: "HOST/kernel:1", cmdline: console=ttyS0}

@@ -17,6 +17,8 @@ from tests.cloud.disks import small_image
 from tests.cloud.proxy import Fault, Refusal
 from tests.cloud.worlds import OPENERS, World, require
 
+pytestmark = pytest.mark.slow
+
 
 def xml(name: str, inner: str) -> Refusal:
     text = f"<{name}Response><requestId>1</requestId>{inner}</{name}Response>"

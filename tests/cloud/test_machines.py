@@ -13,6 +13,8 @@ from compos.errors import CloudConflict, CloudError, CloudMissing
 from tests.cloud.machine_worlds import MACHINE_WORLDS, MachineWorld, request_for
 from tests.cloud.worlds import require
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(params=MACHINE_WORLDS)
 def world(

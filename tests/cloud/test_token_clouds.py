@@ -16,6 +16,8 @@ from compos.cloud.push import push_image
 from tests.cloud.disks import small_disk, small_image
 from tests.cloud.worlds import FAKES, OPENERS, World, require
 
+pytestmark = pytest.mark.slow
+
 DRY = {
     "digitalocean": ("s3 PutObject", "POST /v2/images", "GET /v2/images/0", "s3 DeleteObject"),
     "hetzner": ("POST /ssh_keys", "POST /servers", "enable_rescue", "ssh root@", "create_image"),

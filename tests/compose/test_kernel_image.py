@@ -18,6 +18,8 @@ from hypothesis import strategies as st
 from compos.compose.kernel_image import KernelImageError, plain_kernel
 from compos.compose.lz import LzError, lz4_legacy, lzop
 
+pytestmark = pytest.mark.slow
+
 TOOLS = {
     # scripts/Makefile.lib: cmd_gzip, cmd_bzip2, cmd_lzma, cmd_xzmisc, cmd_lzo, cmd_lz4, cmd_zstd22
     "gzip": ["gzip", "-n", "-c", "-9"],
