@@ -24,8 +24,6 @@ ROOT = Path(__file__).resolve().parents[3]
 SCRIPT = f"""#!{sys.executable}
 # A hypervisor's program: notes its arguments; starts a machine that greets and echoes.
 import os, pathlib, socket, sys
-
-pytestmark = pytest.mark.slow
 folder = pathlib.Path(__file__).parent
 words = sys.argv[1:]
 with (folder / "calls").open("a") as calls:
