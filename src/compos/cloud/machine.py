@@ -11,12 +11,12 @@ from contextlib import contextmanager, suppress
 from typing import NamedTuple, Protocol
 
 from compos.cloud.model import Made
-from compos.errors import CloudError
+from compos.errors import CloudError, CloudMissing
 from compos.progress import notice
 
 __all__ = [
-    "ATTEMPT", "MACHINE", "Machine", "MachineRequest", "Machines", "run_machine", "text_of",
-    "undone",
+    "ATTEMPT", "MACHINE", "Machine", "MachineRequest", "Machines", "no_image", "run_machine",
+    "text_of", "undone",
 ]  # fmt: skip
 
 MACHINE = "compos-machine"
@@ -115,6 +115,16 @@ def undone(undo: Callable[[], None]) -> Iterator[None]:
         except CloudError as error:
             notice(f"the machine could not be deleted ({error.message}); see compos clouds list")
         raise
+
+
+def no_image(name: str, cloud: str, place: str | None = None) -> CloudMissing:
+    """That nothing of this id or name can be started at `cloud`, a provider's name."""
+    return CloudMissing(
+        "cloud-missing",
+        f"there is no image called {name}",
+        place=place,
+        hint=f"Push it: compos push {cloud}.",
+    )
 
 
 def text_of(data: bytes, cloud: str, most: int) -> str:

@@ -9,11 +9,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-__all__ = ["DIGEST", "NAME", "Image", "Made", "Provider", "Pushed", "resource_name"]
+__all__ = [
+    "DIGEST",
+    "NAME",
+    "Image",
+    "Made",
+    "Provider",
+    "Pushed",
+    "creation_time",
+    "resource_name",
+]
 
 DIGEST = "compos-digest"
 """The tag (label, property, metadata) that has the SHA-256 of the file that an image is made of, in
@@ -95,6 +104,15 @@ class Provider(Protocol):
 
     def remove(self, made: Made) -> None:
         """Remove one of them; what is gone already is no error."""
+
+
+def creation_time(text: str) -> datetime:
+    """The time that a cloud gives in ISO 8601, in UTC. What does not tell its age counts as new:
+    nothing is removed for it."""
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except ValueError:
+        return datetime.now(UTC)
 
 
 def resource_name(text: str, most: int = 63) -> str:

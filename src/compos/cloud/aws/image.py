@@ -15,14 +15,14 @@ import os
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from compos.arithmetic import ceil_div
 from compos.cloud.aws.session import AT_ONCE, Clients, filters, tags
 from compos.cloud.blocks import Block, data_blocks, send_blocks
-from compos.cloud.model import DIGEST, NAME, Image, Made, Pushed
+from compos.cloud.model import DIGEST, NAME, Image, Made, Pushed, creation_time
 from compos.errors import CloudConflict, CloudDenied, CloudError, CloudMissing
 
 __all__ = ["AwsImages", "AwsOptions"]
@@ -389,13 +389,8 @@ def _made(
 
 
 def _time(text: object) -> datetime:
-    """EC2's times of images: ISO 8601 in UTC."""
-    if isinstance(text, datetime):
-        return text
-    try:
-        return datetime.fromisoformat(str(text).replace("Z", "+00:00")).astimezone(UTC)
-    except ValueError:
-        return datetime.now(UTC)
+    """EC2's times: those of images are texts."""
+    return text if isinstance(text, datetime) else creation_time(str(text))
 
 
 def _gone_is_fine(call: Callable[[], object]) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from compos.cloud.aws.session import Clients, filters, tags
-from compos.cloud.machine import ATTEMPT, MACHINE, Machine, MachineRequest, undone
+from compos.cloud.machine import ATTEMPT, MACHINE, Machine, MachineRequest, no_image, undone
 from compos.cloud.model import NAME, Made
 from compos.errors import CloudError, CloudMissing
 
@@ -114,12 +114,7 @@ class AwsMachines:
             )["Images"]
             if found:
                 return str(max(found, key=lambda one: one.get("CreationDate", ""))["ImageId"])
-        raise CloudMissing(
-            "cloud-missing",
-            f"there is no image called {name}",
-            place=self._clients.region,
-            hint="Push it: compos push aws.",
-        )
+        raise no_image(name, "aws", self._clients.region)
 
     def _listed(self, wanted: list[dict[str, Any]]) -> Iterator[Mapping[str, Any]]:
         token = ""

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from compos.cloud.azure.blob import PageBlob
 from compos.cloud.azure.session import Azure
-from compos.cloud.model import DIGEST, NAME, Image, Made, Pushed
+from compos.cloud.model import DIGEST, NAME, Image, Made, Pushed, creation_time
 from compos.errors import CloudConflict, CloudError, CloudMissing
 
 __all__ = ["AzureImages", "AzureOptions", "provisioned"]
@@ -265,7 +265,7 @@ def provisioned(rest: Any, url: str) -> None:
 def _made(kind: str, one: dict[str, Any]) -> Made:
     tags = one["tags"]
     state = one.get("properties", {}).get("provisioningState")
-    created = _time(tags.get("compos-created", ""))
+    created = creation_time(tags.get("compos-created", ""))
     name, digest = tags.get(NAME, ""), tags[DIGEST]
     return Made(kind, str(one["id"]), name, digest, created, complete=state == "Succeeded")
 
@@ -276,10 +276,3 @@ def _generation(image: Image) -> str:
 
 def _pushed_blob(blob: PageBlob) -> Pushed:
     return Pushed(blob.address, {"blob": blob.address})
-
-
-def _time(text: str) -> datetime:
-    try:
-        return datetime.fromisoformat(text).astimezone(UTC)
-    except ValueError:
-        return datetime.now(UTC)

@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 
 from compos.cloud.azure.image import COMPUTE, provisioned
 from compos.cloud.azure.session import Azure
-from compos.cloud.machine import MACHINE, Machine, MachineRequest, undone
-from compos.cloud.model import NAME, Made, resource_name
+from compos.cloud.machine import MACHINE, Machine, MachineRequest, no_image, undone
+from compos.cloud.model import NAME, Made, creation_time, resource_name
 from compos.errors import CloudConflict, CloudMissing
 
 __all__ = ["AzureMachines", "VmOptions"]
@@ -123,7 +123,14 @@ class AzureMachines:
                     machine = kind.endswith("virtualMachines")
                     word = "machine" if machine else "network"
                     own = one["tags"]
-                    yield Made(word, one["id"], own[MACHINE], "", _time(own), complete=machine)
+                    yield Made(
+                        word,
+                        one["id"],
+                        own[MACHINE],
+                        "",
+                        creation_time(own.get(CREATED, "")),
+                        complete=machine,
+                    )
 
     def _tagged(self, kind: str, version: str) -> Iterator[dict[str, Any]]:
         url = f"{self._azure.subscription}/providers/{kind}?api-version={version}"
@@ -223,11 +230,7 @@ class AzureMachines:
             one for one in listed if one.get("tags", {}).get(NAME) == name
         ]
         if not found:
-            raise CloudMissing(
-                "cloud-missing",
-                f"there is no image called {name}",
-                hint="Push it: compos push azure.",
-            )
+            raise no_image(name, "azure")
         newest = max(found, key=lambda one: one.get("tags", {}).get("compos-created", ""))
         return str(newest["id"])
 
@@ -267,11 +270,3 @@ class AzureMachines:
         }
         document = self._resource(properties, request.name)
         return {**document, **({"zones": [request.zone]} if request.zone else {})}
-
-
-def _time(tags: dict[str, str]) -> datetime:
-    """When a resource was made; one that does not tell counts as new."""
-    try:
-        return datetime.fromisoformat(tags.get(CREATED, "")).astimezone(UTC)
-    except ValueError:
-        return datetime.now(UTC)

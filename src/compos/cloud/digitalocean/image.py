@@ -121,7 +121,7 @@ class DigitalOceanImages:
     def made(self) -> Iterator[Made]:
         """Images with compos's tag."""
         for one in self._pages(OURS):
-            created = datetime.fromisoformat(str(one["created_at"]).replace("Z", "+00:00"))
+            created = datetime.fromisoformat(str(one["created_at"]))
             name, digest = tag_of(one, NAME), tag_of(one, DIGEST)
             complete = one["status"] == "available"
             yield Made("image", str(one["id"]), name, digest, created, complete)

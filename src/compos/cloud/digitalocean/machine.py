@@ -14,7 +14,15 @@ from datetime import datetime
 from typing import Any
 
 from compos.cloud.digitalocean.image import OURS, plain, tag_of
-from compos.cloud.machine import ATTEMPT, MACHINE, Machine, MachineRequest, text_of, undone
+from compos.cloud.machine import (
+    ATTEMPT,
+    MACHINE,
+    Machine,
+    MachineRequest,
+    no_image,
+    text_of,
+    undone,
+)
 from compos.cloud.model import NAME, Made, resource_name
 from compos.cloud.rest import Rest, delete, pages
 from compos.errors import CloudConflict, CloudError, CloudMissing
@@ -114,11 +122,7 @@ class DigitalOceanMachines:
         ]
         ready = [one for one in found if one["status"] == "available"]
         if not ready:
-            raise CloudMissing(
-                "cloud-missing",
-                f"there is no image called {name}",
-                hint="Push it: compos push digitalocean.",
-            )
+            raise no_image(name, "digitalocean")
         return max(ready, key=lambda one: (str(one["created_at"]), int(one["id"])))
 
     def _volume(self, number: int, size: int, region: str, attempt: str, tags: list[str]) -> str:
@@ -207,6 +211,6 @@ def _address(droplet: Mapping[str, Any]) -> str:
 
 
 def _made(kind: str, id: str, one: Mapping[str, Any]) -> Made:
-    created = datetime.fromisoformat(str(one["created_at"]).replace("Z", "+00:00"))
+    created = datetime.fromisoformat(str(one["created_at"]))
     name = tag_of(dict(one), MACHINE)
     return Made(kind, id, name, "", created, complete=kind == "machine")

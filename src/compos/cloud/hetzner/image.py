@@ -92,7 +92,7 @@ class HetznerImages:
         """Snapshots, and machines and keys that a push has left."""
         for kind, path, complete in _KINDS:
             for one in listed(self._rest, path, selected(kind, {DIGEST: ""})):
-                created = datetime.fromisoformat(one["created"].replace("Z", "+00:00"))
+                created = datetime.fromisoformat(one["created"])
                 labels = one["labels"]
                 done = complete and one.get("status") == "available"
                 name, digest = labels.get(NAME, ""), labels[DIGEST]

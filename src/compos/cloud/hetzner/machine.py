@@ -14,7 +14,15 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from compos.cloud.hetzner.project import ended, listed, selected
-from compos.cloud.machine import ATTEMPT, MACHINE, Machine, MachineRequest, text_of, undone
+from compos.cloud.machine import (
+    ATTEMPT,
+    MACHINE,
+    Machine,
+    MachineRequest,
+    no_image,
+    text_of,
+    undone,
+)
 from compos.cloud.model import NAME, Made, resource_name
 from compos.cloud.rest import Rest, delete
 from compos.errors import CloudConflict, CloudError, CloudMissing
@@ -127,11 +135,7 @@ class HetznerMachines:
         ]
         ready = [one for one in found if one["status"] == "available"]
         if not ready:
-            raise CloudMissing(
-                "cloud-missing",
-                f"there is no image called {name}",
-                hint="Push it: compos push hetzner.",
-            )
+            raise no_image(name, "hetzner")
         return str(max(ready, key=lambda one: (one["created"], one["id"]))["id"])
 
     def _volume(self, number: int, size: int, zone: str, labels: Mapping[str, str]) -> int:
@@ -204,5 +208,5 @@ def _address(server: Mapping[str, Any]) -> str:
 
 
 def _made(kind: str, id: str, one: Mapping[str, Any]) -> Made:
-    created = datetime.fromisoformat(one["created"].replace("Z", "+00:00"))
+    created = datetime.fromisoformat(one["created"])
     return Made(kind, id, one["labels"][MACHINE], "", created, complete=kind == "machine")

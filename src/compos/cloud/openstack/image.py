@@ -210,4 +210,4 @@ def _pushed(found: dict[str, Any]) -> Pushed:
 
 
 def _time(text: str) -> datetime:
-    return datetime.fromisoformat(text.replace("Z", "+00:00")).astimezone(UTC)
+    return datetime.fromisoformat(text).astimezone(UTC)

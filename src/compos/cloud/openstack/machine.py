@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
-from compos.cloud.machine import ATTEMPT, MACHINE, Machine, MachineRequest, undone
+from compos.cloud.machine import ATTEMPT, MACHINE, Machine, MachineRequest, no_image, undone
 from compos.cloud.model import NAME, Made
 from compos.cloud.openstack.session import OpenStack
 from compos.errors import CloudError, CloudMissing
@@ -81,7 +81,7 @@ class NovaMachines:
         """Servers with compos's metadata."""
         for one in self._listed():
             if MACHINE in one.get("metadata", {}):
-                created = datetime.fromisoformat(one["created"].replace("Z", "+00:00"))
+                created = datetime.fromisoformat(one["created"])
                 yield Made("machine", one["id"], one["name"], "", created)
 
     def _listed(self) -> Iterator[dict[str, Any]]:
@@ -160,11 +160,7 @@ class NovaMachines:
             found = self._images("GET", f"/images?{query}", answer={"images": [{"id": "IMAGE"}]})
             if found["images"]:
                 return str(found["images"][0]["id"])
-        raise CloudMissing(
-            "cloud-missing",
-            f"there is no image called {name}",
-            hint="Push it: compos push openstack.",
-        )
+        raise no_image(name, "openstack")
 
     def _flavor(self, name: str) -> str:
         found = self._rest("GET", "/flavors", answer={"flavors": [{"id": name, "name": name}]})

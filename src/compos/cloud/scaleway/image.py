@@ -213,6 +213,6 @@ def _pushed(found: dict[str, Any]) -> Pushed:
 
 
 def _made(kind: str, found: dict[str, Any], time: str, complete: bool) -> Made:
-    created = datetime.fromisoformat(str(found[time]).replace("Z", "+00:00"))
+    created = datetime.fromisoformat(str(found[time]))
     name, digest = tag_of(found, NAME), tag_of(found, DIGEST)
     return Made(kind, str(found["id"]), name, digest, created, complete)

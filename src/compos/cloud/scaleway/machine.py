@@ -16,7 +16,7 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
-from compos.cloud.machine import ATTEMPT, MACHINE, Machine, MachineRequest, undone
+from compos.cloud.machine import ATTEMPT, MACHINE, Machine, MachineRequest, no_image, undone
 from compos.cloud.model import NAME, Made
 from compos.cloud.rest import Answer, Rest, delete, pages
 from compos.cloud.scaleway.image import Zone, tag_of
@@ -136,12 +136,7 @@ class ScalewayMachines:
             one for one in images if tag_of(one, NAME) == name
         ]
         if not found:
-            raise CloudMissing(
-                "cloud-missing",
-                f"there is no image called {name}",
-                place=self._zone.name,
-                hint="Push it: compos push scaleway.",
-            )
+            raise no_image(name, "scaleway", self._zone.name)
         return str(max(found, key=lambda one: (one["creation_date"], one["id"]))["id"])
 
     def _volume(self, name: str, size: int, tags: list[str]) -> str:
@@ -284,5 +279,5 @@ def _address(server: Mapping[str, Any]) -> str:
 
 
 def _made(kind: str, id: str, one: Mapping[str, Any], time: str) -> Made:
-    created = datetime.fromisoformat(str(one[time]).replace("Z", "+00:00"))
+    created = datetime.fromisoformat(str(one[time]))
     return Made(kind, id, tag_of(dict(one), MACHINE), "", created, complete=kind == "machine")

@@ -237,4 +237,4 @@ def _is_left(found: dict[str, Any]) -> bool:
 
 
 def _time(text: str) -> datetime:
-    return datetime.fromisoformat(text.replace("Z", "+00:00")).astimezone(UTC)
+    return datetime.fromisoformat(text).astimezone(UTC)

@@ -14,12 +14,12 @@ import json
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 from compos.cloud.machine import MACHINE, Machine, MachineRequest, undone
-from compos.cloud.model import Made
+from compos.cloud.model import Made, creation_time
 from compos.cloud.rest import Rest, delete
 from compos.cloud.vcenter.image import described
 from compos.errors import CloudConflict, CloudError, CloudMissing, CloudUnreachable
@@ -332,8 +332,5 @@ def _guest_info(request: MachineRequest) -> dict[str, str]:
 
 
 def _born(found: Mapping[str, Any]) -> datetime:
-    """When a machine was made: its identity has no time, so it counts as new."""
-    text = str((found.get("identity") or {}).get("creation_time") or "")
-    with suppress(ValueError):
-        return datetime.fromisoformat(text.replace("Z", "+00:00")).astimezone(UTC)
-    return datetime.now(UTC)
+    """When a machine was made, if its identity tells."""
+    return creation_time(str((found.get("identity") or {}).get("creation_time") or ""))
