@@ -45,17 +45,18 @@ from compos.filesystem.erofs_tables import (
     ZERO_PADDING,
     ZSTD,
 )
+from compos.filesystem.image_reader import (
+    MAX_BYTES,
+    MAX_TARGET,
+    ImageError,
+    entry_name,
+    walked,
+)
 from compos.filesystem.initramfs import Member
 from compos.filesystem.inodes import KINDS, split_device
 
-__all__ = ["ErofsError", "read_erofs"]
+__all__ = ["read_erofs"]
 
-MAX_BYTES = 64 << 30
-"""Of all files together."""
-
-MAX_FOLDERS = 1_000_000
-MAX_DEPTH = 2048
-MAX_TARGET = 65536
 MAX_EXTENT = 16 << 20
 """Bytes that are decompressed at once."""
 
@@ -67,10 +68,6 @@ _UNDERSTOOD = ZERO_PADDING | CONFIGURED | CHUNKED
 _CHUNK_BITS, _CHUNK_INDEXES = 0x1F, 0x20
 """Of a chunk format: the chunks' size in blocks, as a power of two; eight bytes for a chunk instead
 of four."""
-
-
-class ErofsError(ValueError):
-    """The image is damaged, or of a kind that is not read."""
 
 
 class _Inode(NamedTuple):
@@ -98,7 +95,7 @@ class _Extent(NamedTuple):
 
 def read_erofs(read: Callable[[int, int], bytes]) -> Iterator[Member]:
     """The files of the image of which `read` gives the bytes at an offset, folders first. Raises
-    `ErofsError`."""
+    `ImageError`."""
     return _Image(read).members()
 
 
@@ -110,35 +107,24 @@ class _Image:
             devices, _, folder_bits, _, _, _, _,
         ) = SUPER.unpack(self._read(SUPER_AT, SUPER.size))  # fmt: skip
         if magic != MAGIC:
-            raise ErofsError("it is no EROFS")
+            raise ImageError("it is no EROFS")
         if bits != BLOCK_BITS or folder_bits or devices or features & ~_UNDERSTOOD:
-            raise ErofsError("it is an EROFS with features that are not read")
+            raise ImageError("it is an EROFS with features that are not read")
         self._metadata = metadata * BLOCK_SIZE
         self._left = MAX_BYTES
 
     def _read(self, at: int, size: int) -> bytes:
         if at >= 1 << 62:
-            raise ErofsError("a place beyond all files")
+            raise ImageError("a place beyond all files")
         data = self._source(at, size)
         if len(data) != size:
-            raise ErofsError("the EROFS ends early")
+            raise ImageError("the EROFS ends early")
         return data
 
     def members(self) -> Iterator[Member]:
         """All files, a folder before what is in it."""
-        waiting = [("", self._root, 0)]
-        seen: set[int] = set()
-        while waiting:
-            path, number, depth = waiting.pop()
-            inode = self._inode(number)
+        for path, inode in walked(self._root, self._inode, self._listed):
             yield self._member(path, inode)
-            if not stat.S_ISDIR(inode.mode):
-                continue
-            if number in seen or depth > MAX_DEPTH or len(seen) > MAX_FOLDERS:
-                raise ErofsError("its folders have no end")
-            seen.add(number)
-            found = [(f"{path}/{name}", inner, depth + 1) for name, inner in self._listed(inode)]
-            waiting += reversed(found)
 
     def _member(self, path: str, inode: _Inode) -> Member:
         kind = stat.S_IFMT(inode.mode)
@@ -147,9 +133,9 @@ class _Image:
         size = inode.size if has_body else 0
         self._left -= size
         if self._left < 0:
-            raise ErofsError(f"its files have more than {MAX_BYTES} bytes")
+            raise ImageError(f"its files have more than {MAX_BYTES} bytes")
         if kind == stat.S_IFLNK and size > MAX_TARGET:
-            raise ErofsError("a symbolic link's target is too long")
+            raise ImageError("a symbolic link's target is too long")
         body = self._contents(inode) if has_body else iter(())
         return Member(
             path or ".",
@@ -174,18 +160,21 @@ class _Image:
             _, count, mode, _, size, _, field, _, uid, gid, _ = fields
         layout = form >> 1 & 7
         if stat.S_IFMT(mode) not in KINDS or layout not in (PLAIN, COMPRESSED, INLINE, CHUNKS):
-            raise ErofsError("an inode is of no kind, or has a layout that is not read")
+            raise ImageError("an inode is of no kind, or has a layout that is not read")
         attributes = XATTR_HEADER.size + 4 * (count - 1) if count else 0
         rest = at + structure.size + attributes
         return _Inode(number, layout, mode, uid, gid, size, field, rest)
 
-    def _listed(self, inode: _Inode) -> Iterator[tuple[str, int]]:
+    def _listed(self, inode: _Inode) -> Iterator[tuple[str, int]] | None:
+        return self._names(inode) if stat.S_ISDIR(inode.mode) else None
+
+    def _names(self, inode: _Inode) -> Iterator[tuple[str, int]]:
         """Names in a folder, each with its inode."""
         if inode.layout not in (PLAIN, INLINE):
-            raise ErofsError("a folder is no list of names")
+            raise ImageError("a folder is no list of names")
         for data in self._contents(inode):
             for at in range(0, len(data), BLOCK_SIZE):
-                yield from _names(data[at : at + BLOCK_SIZE])
+                yield from _names_in(data[at : at + BLOCK_SIZE])
 
     def _contents(self, inode: _Inode) -> Iterator[bytes]:
         """What is in a file, in pieces; all but the last are whole blocks."""
@@ -202,7 +191,7 @@ class _Image:
         if whole < size:
             # Linux refuses what lies across two blocks.
             if inode.rest % BLOCK_SIZE + size - whole > BLOCK_SIZE:
-                raise ErofsError("the end of a file lies across two blocks")
+                raise ImageError("the end of a file lies across two blocks")
             yield self._read(inode.rest, size - whole)
 
     def _blocks(self, block: int, size: int) -> Iterator[bytes]:
@@ -233,7 +222,7 @@ class _Image:
         at = align_up(inode.rest, 8)
         _, advice, algorithm, bits = MAP_HEADER.unpack(self._read(at, MAP_HEADER.size))
         if advice & ~BIG_CLUSTERS or algorithm & 0xF != ZSTD or bits:
-            raise ErofsError("a file is compressed in a way that is not read")
+            raise ImageError("a file is compressed in a way that is not read")
         before: _Extent | None = None
         for extent in self._extents(at + MAP_HEADER.size, inode.size):
             if before:
@@ -250,57 +239,54 @@ class _Image:
             number += 1
             if kind == TYPE_NOT_HEAD:
                 if head is None:
-                    raise ErofsError("a file begins within a cluster")
+                    raise ImageError("a file begins within a cluster")
                 if low & COUNT:
                     head = head._replace(packed=low & ~COUNT)
                 continue
             if kind not in (TYPE_PLAIN, TYPE_HEAD) or start >= BLOCK_SIZE:
-                raise ErofsError("a cluster is of no kind")
+                raise ImageError("a cluster is of no kind")
             begin = number * BLOCK_SIZE + start
             if head:
                 yield head
             elif begin:
-                raise ErofsError("a file begins within a cluster")
+                raise ImageError("a file begins within a cluster")
             head = _Extent(begin, low | high << 16, None if kind == TYPE_PLAIN else 1)
         if head:
             yield head
 
     def _unpacked(self, extent: _Extent, size: int) -> bytes:
         if not 0 < size <= MAX_EXTENT:
-            raise ErofsError("a cluster is too long")
+            raise ImageError("a cluster is too long")
         at = extent.block * BLOCK_SIZE
         if extent.packed is None:
             return self._read(at, size)
         if not extent.packed or extent.packed * BLOCK_SIZE > MAX_EXTENT:
-            raise ErofsError("a cluster is too long")
+            raise ImageError("a cluster is too long")
         # The zeros are in front.
         data = self._read(at, extent.packed * BLOCK_SIZE).lstrip(b"\0")
         try:
             plain = zstd().decompress(data, size)
         except (Damaged, EOFError) as error:
-            raise ErofsError(f"a cluster is damaged: {error}") from error
+            raise ImageError(f"a cluster is damaged: {error}") from error
         if len(plain) != size:
-            raise ErofsError("a cluster has another size than its file needs")
+            raise ImageError("a cluster has another size than its file needs")
         return plain
 
 
-def _names(block: bytes) -> Iterator[tuple[str, int]]:
+def _names_in(block: bytes) -> Iterator[tuple[str, int]]:
     """The names in a block of a folder, each with its inode."""
     if len(block) < DIRENT.size:
-        raise ErofsError("a folder's block is too short")
+        raise ImageError("a folder's block is too short")
     _, end, _, _ = DIRENT.unpack_from(block)
     if not end or end % DIRENT.size or end > len(block):
-        raise ErofsError("a folder's block has no names")
+        raise ImageError("a folder's block has no names")
     entries = list(DIRENT.iter_unpack(block[:end]))
     offsets = [offset for _, offset, _, _ in entries] + [len(block)]
     for (number, start, _, _), following in zip(entries, offsets[1:], strict=True):
         if not end <= start < following <= len(block):
-            raise ErofsError("a folder's names are not in order")
+            raise ImageError("a folder's names are not in order")
         name = block[start:following]
         if following == len(block):
             name = name.rstrip(b"\0")
-        if name in (b".", b".."):
-            continue
-        if not name or b"/" in name or b"\0" in name:
-            raise ErofsError("a folder has a name that is none")
-        yield name.decode("utf-8", "surrogateescape"), number
+        if name not in (b".", b".."):
+            yield entry_name(name), number
