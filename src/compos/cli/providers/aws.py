@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 import click
 
 from compos.cli.providers.options import (
+    PushCommand,
+    RunCommand,
     push_options,
     push_to,
     run_on,
     run_options,
-    show_call,
 )
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ __all__ = ["push", "run"]
 
 
 @click.command("aws")
-@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
 @click.option(
     "--bucket",
     metavar="NAME",
@@ -59,11 +59,9 @@ __all__ = ["push", "run"]
 @click.option("--tpm", is_flag=True, help="Give instances a TPM 2.0; requires UEFI.")
 @push_options
 def push(
-    sources: tuple[str, ...],
     *,
     push: PushOptions,
-    dry_run: bool,
-    as_json: bool,
+    command: PushCommand,
     bucket: str,
     by_bucket: bool,
     timeout: int,
@@ -86,16 +84,9 @@ def push(
         from compos.cloud.aws.session import connect as to_aws
 
         options = AwsOptions(img_name, bucket, by_bucket, ena, sriov, uefi, tpm)
-        return AwsImages(to_aws(show=show_call if dry_run else None), options, notes)
+        return AwsImages(to_aws(show=command.show), options, notes)
 
-    push_to(
-        "aws",
-        sources,
-        push._replace(uefi=uefi or tpm),
-        connect,
-        as_json=as_json,
-        dry_run=dry_run,
-    )
+    push_to("aws", push._replace(uefi=uefi or tpm), command, connect)
 
 
 @click.command("aws")
@@ -121,14 +112,11 @@ def push(
 def run(
     *,
     request: MachineRequest,
+    command: RunCommand,
     disk_size: int,
     disk_type: str,
     security_group: str,
     key: str,
-    until_stopped: bool,
-    remove: bool,
-    dry_run: bool,
-    as_json: bool,
 ) -> None:
     """Run an instance of IMAGE: an AMI's id or name, or the newest that was pushed under a name.
 
@@ -140,12 +128,7 @@ def run(
     disks = (*request.disks, *((disk_size,) if disk_size else ()))
     run_on(
         "aws",
-        AwsMachines(
-            to_aws(show=show_call if dry_run else None), InstanceOptions(disk_type, security_group)
-        ),
+        AwsMachines(to_aws(show=command.show), InstanceOptions(disk_type, security_group)),
         request._replace(disks=disks, key=key),
-        until_stopped=until_stopped,
-        remove=remove,
-        as_json=as_json,
-        dry_run=dry_run,
+        command,
     )

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 import click
 
 from compos.cli.providers.options import (
+    PushCommand,
+    RunCommand,
     push_options,
     push_to,
     run_on,
     run_options,
-    show_call,
 )
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ __all__ = ["push", "run"]
 
 
 @click.command("azure")
-@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
 @click.option(
     "--resource-group", metavar="NAME", required=True, help="Resource group, which exists."
 )
@@ -48,11 +48,9 @@ __all__ = ["push", "run"]
 @click.option("--blob-only", is_flag=True, help="Only upload the blob, as LinuxKit does.")
 @push_options
 def push(
-    sources: tuple[str, ...],
     *,
     push: PushOptions,
-    dry_run: bool,
-    as_json: bool,
+    command: PushCommand,
     resource_group: str,
     storage_account: str,
     container: str,
@@ -85,9 +83,9 @@ def push(
             version,
             blob_only,
         )
-        return AzureImages(to_azure(show=show_call if dry_run else None), options)
+        return AzureImages(to_azure(show=command.show), options)
 
-    push_to("azure", sources, push, connect, as_json=as_json, dry_run=dry_run)
+    push_to("azure", push, command, connect)
 
 
 @click.command("azure")
@@ -110,14 +108,11 @@ def push(
 def run(
     *,
     request: MachineRequest,
+    command: RunCommand,
     group: str,
     location: str,
     account: str | None,
     ssh_key: Path | None,
-    until_stopped: bool,
-    remove: bool,
-    dry_run: bool,
-    as_json: bool,
 ) -> None:
     """Run a machine of IMAGE: an image's id or name, or the newest that was pushed under a name."""
     from compos.cloud.azure.machine import AzureMachines, VmOptions
@@ -125,10 +120,7 @@ def run(
 
     run_on(
         "azure",
-        AzureMachines(to_azure(show=show_call if dry_run else None), VmOptions(group, location)),
+        AzureMachines(to_azure(show=command.show), VmOptions(group, location)),
         request._replace(key=ssh_key.read_text().strip() if ssh_key else ""),
-        until_stopped=until_stopped,
-        remove=remove,
-        as_json=as_json,
-        dry_run=dry_run,
+        command,
     )

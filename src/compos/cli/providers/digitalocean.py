@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 import click
 
 from compos.cli.providers.options import (
+    PushCommand,
+    RunCommand,
     push_options,
     push_to,
     run_on,
     run_options,
-    show_call,
 )
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ __all__ = ["push", "run"]
 
 
 @click.command("digitalocean")
-@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
 @click.option("--region", metavar="REGION", required=True, help="Region, such as fra1.")
 @click.option(
     "--bucket",
@@ -40,11 +40,9 @@ __all__ = ["push", "run"]
 )
 @push_options
 def push(
-    sources: tuple[str, ...],
     *,
     push: PushOptions,
-    dry_run: bool,
-    as_json: bool,
+    command: PushCommand,
     region: str,
     bucket: str,
     img_name: str,
@@ -58,10 +56,9 @@ def push(
     def connect(notes: Path) -> Provider:
         from compos.cloud.digitalocean.session import connect as to_digitalocean
 
-        show = show_call if dry_run else None
-        return to_digitalocean(bucket=bucket, name=img_name, region=region, show=show)
+        return to_digitalocean(bucket=bucket, name=img_name, region=region, show=command.show)
 
-    push_to("digitalocean", sources, push, connect, as_json=as_json, dry_run=dry_run)
+    push_to("digitalocean", push, command, connect)
 
 
 @click.command("digitalocean")
@@ -75,11 +72,8 @@ def push(
 def run(
     *,
     request: MachineRequest,
+    command: RunCommand,
     ssh_key: str,
-    until_stopped: bool,
-    remove: bool,
-    dry_run: bool,
-    as_json: bool,
 ) -> None:
     """Run a Droplet of IMAGE: an image's id or name, or the newest that was pushed under a name.
 
@@ -90,10 +84,7 @@ def run(
 
     run_on(
         "digitalocean",
-        connect_machines(show=show_call if dry_run else None),
+        connect_machines(show=command.show),
         request._replace(key=ssh_key),
-        until_stopped=until_stopped,
-        remove=remove,
-        as_json=as_json,
-        dry_run=dry_run,
+        command,
     )

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 import click
 
 from compos.cli.providers.options import (
+    PushCommand,
+    RunCommand,
     push_options,
     push_to,
     run_on,
     run_options,
-    show_call,
 )
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ __all__ = ["push", "run"]
 
 
 @click.command("gcp")
-@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
 @click.option(
     "--keys",
     metavar="FILE",
@@ -71,11 +71,9 @@ __all__ = ["push", "run"]
 @click.option("--uefi-compatible", is_flag=True, help="UEFI can start the image [if it can].")
 @push_options
 def push(
-    sources: tuple[str, ...],
     *,
     push: PushOptions,
-    dry_run: bool,
-    as_json: bool,
+    command: PushCommand,
     keys: str,
     project: str,
     bucket: str,
@@ -95,11 +93,11 @@ def push(
         from compos.cloud.gcp.image import GcpImages, GcpOptions
         from compos.cloud.gcp.session import connect as to_google
 
-        google = to_google(project=project, keys=keys, show=show_call if dry_run else None)
+        google = to_google(project=project, keys=keys, show=command.show)
         options = GcpOptions(bucket, img_name, family, public, nested_virt, uefi_compatible)
         return GcpImages(google, options)
 
-    push_to("gcp", sources, push, connect, as_json=as_json, dry_run=dry_run)
+    push_to("gcp", push, command, connect)
 
 
 @click.command("gcp")
@@ -126,6 +124,7 @@ def push(
 def run(
     *,
     request: MachineRequest,
+    command: RunCommand,
     keys: str,
     project: str,
     skip_cleanup: bool,
@@ -133,22 +132,15 @@ def run(
     vtpm: bool,
     ssh_key: Path | None,
     ssh_user: str,
-    until_stopped: bool,
-    remove: bool,
-    dry_run: bool,
-    as_json: bool,
 ) -> None:
     """Run an instance of IMAGE: an image's name, or the newest that was pushed under a name."""
     from compos.cloud.gcp.machine import GcpMachines, VmOptions
     from compos.cloud.gcp.session import connect as to_google
 
-    google = to_google(project=project, keys=keys, show=show_call if dry_run else None)
+    google = to_google(project=project, keys=keys, show=command.show)
     run_on(
         "gcp",
         GcpMachines(google, request.zone, VmOptions(nested_virt, vtpm, ssh_user)),
         request._replace(key=ssh_key.read_text().strip() if ssh_key else ""),
-        until_stopped=until_stopped,
-        remove=remove and not skip_cleanup,
-        as_json=as_json,
-        dry_run=dry_run,
+        command._replace(remove=command.remove and not skip_cleanup),
     )

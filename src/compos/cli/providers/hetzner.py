@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 import click
 
 from compos.cli.providers.options import (
+    PushCommand,
+    RunCommand,
     push_options,
     push_to,
     run_on,
     run_options,
-    show_call,
 )
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ __all__ = ["push", "run"]
 
 
 @click.command("hetzner")
-@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
 @click.option(
     "--img-name",
     metavar="NAME",
@@ -46,11 +46,9 @@ __all__ = ["push", "run"]
 )
 @push_options
 def push(
-    sources: tuple[str, ...],
     *,
     push: PushOptions,
-    dry_run: bool,
-    as_json: bool,
+    command: PushCommand,
     img_name: str,
     server_type: str,
     location: str,
@@ -66,9 +64,9 @@ def push(
         from compos.cloud.hetzner.session import connect as to_hetzner
 
         options = HetznerOptions(img_name, server_type, location)
-        return to_hetzner(options, show=show_call if dry_run else None)
+        return to_hetzner(options, show=command.show)
 
-    push_to("hetzner", sources, push, connect, as_json=as_json, dry_run=dry_run)
+    push_to("hetzner", push, command, connect)
 
 
 @click.command("hetzner")
@@ -78,12 +76,9 @@ def push(
 def run(
     *,
     request: MachineRequest,
+    command: RunCommand,
     network: str,
     ssh_key: str,
-    until_stopped: bool,
-    remove: bool,
-    dry_run: bool,
-    as_json: bool,
 ) -> None:
     """Run a server of IMAGE: a snapshot's id or description, or the newest that was pushed under a
     name.
@@ -95,10 +90,7 @@ def run(
 
     run_on(
         "hetzner",
-        connect_machines(ServerOptions(network), show=show_call if dry_run else None),
+        connect_machines(ServerOptions(network), show=command.show),
         request._replace(key=ssh_key),
-        until_stopped=until_stopped,
-        remove=remove,
-        as_json=as_json,
-        dry_run=dry_run,
+        command,
     )

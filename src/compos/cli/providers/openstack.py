@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 import click
 
 from compos.cli.providers.options import (
+    PushCommand,
+    RunCommand,
     push_options,
     push_to,
     run_on,
     run_options,
-    show_call,
 )
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ __all__ = ["push", "run"]
 
 
 @click.command("openstack")
-@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
 @click.option(
     "--img-name",
     metavar="NAME",
@@ -34,11 +34,9 @@ __all__ = ["push", "run"]
 @click.option("--uefi", is_flag=True, help="Have Nova start the image by UEFI.")
 @push_options
 def push(
-    sources: tuple[str, ...],
     *,
     push: PushOptions,
-    dry_run: bool,
-    as_json: bool,
+    command: PushCommand,
     img_name: str,
     uefi: bool,
 ) -> None:
@@ -51,17 +49,10 @@ def push(
         from compos.cloud.openstack.image import GlanceImages, GlanceOptions
         from compos.cloud.openstack.session import connect as to_openstack
 
-        cloud = to_openstack(show=show_call if dry_run else None)
+        cloud = to_openstack(show=command.show)
         return GlanceImages(cloud, GlanceOptions(img_name, uefi))
 
-    push_to(
-        "openstack",
-        sources,
-        push._replace(uefi=uefi),
-        connect,
-        as_json=as_json,
-        dry_run=dry_run,
-    )
+    push_to("openstack", push._replace(uefi=uefi), command, connect)
 
 
 @click.command("openstack")
@@ -79,14 +70,11 @@ def push(
 def run(
     *,
     request: MachineRequest,
+    command: RunCommand,
     instancename: str,
     network: str,
     sec_groups: str,
     keyname: str,
-    until_stopped: bool,
-    remove: bool,
-    dry_run: bool,
-    as_json: bool,
 ) -> None:
     """Run a server of IMAGE: an image's id or name, or the newest that was pushed under a name."""
     from compos.cloud.openstack.machine import NovaMachines, ServerOptions
@@ -95,12 +83,7 @@ def run(
     groups = tuple(part.strip() for part in sec_groups.split(",") if part.strip())
     run_on(
         "openstack",
-        NovaMachines(
-            to_openstack(show=show_call if dry_run else None), ServerOptions(network, groups)
-        ),
+        NovaMachines(to_openstack(show=command.show), ServerOptions(network, groups)),
         request._replace(name=instancename or request.name, key=keyname),
-        until_stopped=until_stopped,
-        remove=remove,
-        as_json=as_json,
-        dry_run=dry_run,
+        command,
     )

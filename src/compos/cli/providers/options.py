@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
@@ -19,11 +19,12 @@ if TYPE_CHECKING:
     from compos.cloud.machine import Machine, MachineRequest, Machines
     from compos.cloud.model import Provider
 
-__all__ = ["push_options", "push_to", "run_on", "run_options", "show_call"]
+__all__ = ["PushCommand", "RunCommand", "push_options", "push_to", "run_on", "run_options"]
 
 Result = TypeVar("Result")
 
 _FLAGS = (
+    click.argument("sources", nargs=-1, required=True, metavar="SOURCE..."),
     click.option(
         "--dir",
         "folder",
@@ -38,8 +39,35 @@ _FLAGS = (
 )
 
 
+class PushCommand(NamedTuple):
+    """What is pushed, and how that is shown."""
+
+    sources: tuple[str, ...]
+    dry_run: bool
+    as_json: bool
+
+    @property
+    def show(self) -> Callable[[str], None] | None:
+        """What prints the calls of a dry run."""
+        return click.echo if self.dry_run else None
+
+
+class RunCommand(NamedTuple):
+    """For how long a machine is wanted, and how that is shown."""
+
+    until_stopped: bool
+    remove: bool
+    dry_run: bool
+    as_json: bool
+
+    @property
+    def show(self) -> Callable[[str], None] | None:
+        """What prints the calls of a dry run."""
+        return click.echo if self.dry_run else None
+
+
 def push_options(function: Callable[..., Result]) -> Callable[..., Result]:
-    """Add the flags of all pushes; the command gets them as `push`, `dry_run` and `as_json`."""
+    """Add what all pushes have; the command gets it as `push` and `command`."""
 
     @wraps(function)
     def command(
@@ -49,6 +77,9 @@ def push_options(function: Callable[..., Result]) -> Callable[..., Result]:
         folder: str,
         size: str | None,
         no_check: bool,
+        sources: tuple[str, ...],
+        dry_run: bool,
+        as_json: bool,
         **others: object,
     ) -> Result:
         from compos.api.build import BuildOptions
@@ -58,36 +89,29 @@ def push_options(function: Callable[..., Result]) -> Callable[..., Result]:
         build = BuildOptions(
             settings.trusted(reading), settings.images, folder=Path(folder), size=disk_size(size)
         )
-        return function(push=PushOptions(build, check=not no_check), **others)
+        push = PushOptions(build, check=not no_check)
+        return function(push=push, command=PushCommand(sources, dry_run, as_json), **others)
 
     return global_options(reading_options(with_flags(command, _FLAGS)))
 
 
-def show_call(text: str) -> None:
-    """One line of a dry run."""
-    click.echo(text)
-
-
 def push_to(
     provider: str,
-    sources: tuple[str, ...],
     push: PushOptions,
+    command: PushCommand,
     connect: Callable[[Path], Provider],
-    *,
-    as_json: bool,
-    dry_run: bool,
 ) -> None:
     """Push, and print the image's id, or all ids as JSON."""
     from compos.api.push import push as push_system
     from compos.progress import notice
 
-    image, outcome = push_system(provider, sources, push, connect)
-    if dry_run:
+    image, outcome = push_system(provider, command.sources, push, connect)
+    if command.dry_run:
         return
     for kind, id in outcome.pushed.ids.items():
         notice(f"{kind}: {id}")
     notice(f"{'found' if outcome.found else 'pushed'} {image.name} sha256:{image.digest}")
-    if as_json:
+    if command.as_json:
         document = {
             "provider": provider,
             "name": image.name,
@@ -110,10 +134,9 @@ def run_options(
     certified: bool = False,
     variables: tuple[str, str] = ("", ""),
 ) -> Callable[[Callable[..., Result]], Callable[..., Result]]:
-    """Add the flags of all machines; the command gets them as `request`, `until_stopped`, `remove`,
-    `dry_run` and `as_json`. `size` and `zone` are defaults, which `variables` override; without a
-    `size_flag` or `zone_flag`, the cloud has no such words. One that is
-    `certified` gets the files of --cert-file as `certificates`."""
+    """Add the flags of all machines; the command gets them as `request` and `command`. `size` and
+    `zone` are defaults, which `variables` override; without a `size_flag` or `zone_flag`, the cloud
+    has no such words. One that is `certified` gets the files of --cert-file as `certificates`."""
     flags = (
         click.argument("image", metavar="IMAGE"),
         click.option("--name", metavar="NAME", help="Name of the machine [the image's]."),
@@ -156,6 +179,10 @@ def run_options(
             data_file: Path | None,
             disks: tuple[str, ...],
             no_public: bool,
+            until_stopped: bool,
+            remove: bool,
+            dry_run: bool,
+            as_json: bool,
             **others: object,
         ) -> Result:
             from compos.cloud.machine import MachineRequest
@@ -175,7 +202,8 @@ def run_options(
             )
             if certified:
                 others["certificates"] = settings.images.certificates
-            return function(request=request, **others)
+            shown = RunCommand(until_stopped, remove, dry_run, as_json)
+            return function(request=request, command=shown, **others)
 
         return global_options(with_flags(command, flags))
 
@@ -220,28 +248,24 @@ def run_on(
     provider: str,
     machines: Machines,
     request: MachineRequest,
-    *,
-    until_stopped: bool,
-    remove: bool,
-    as_json: bool,
-    dry_run: bool,
+    command: RunCommand,
 ) -> None:
     """Run a machine; print its id, or all of it as JSON, and its address."""
     from compos.cloud.machine import run_machine
     from compos.progress import notice
 
     def show(machine: Machine) -> None:
-        if dry_run:
+        if command.dry_run:
             return
         notice(f"{machine.name} runs at {machine.address or 'no address'}")
         document = {"provider": provider, **machine._asdict()}
-        click.echo(json.dumps(document) if as_json else machine.id)
+        click.echo(json.dumps(document) if command.as_json else machine.id)
 
     run_machine(
         machines,
         request,
         show=show,
         print_console=lambda text: click.echo(text, nl=False),
-        until_stopped=until_stopped or remove,
-        remove=remove,
+        until_stopped=command.until_stopped or command.remove,
+        remove=command.remove,
     )

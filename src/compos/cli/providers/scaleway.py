@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 import click
 
 from compos.cli.providers.options import (
+    PushCommand,
+    RunCommand,
     push_options,
     push_to,
     run_on,
     run_options,
-    show_call,
 )
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ __all__ = ["push", "run"]
 
 
 @click.command("scaleway")
-@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
 @click.option(
     "--bucket",
     metavar="NAME",
@@ -42,11 +42,9 @@ __all__ = ["push", "run"]
 @click.option("--project-id", metavar="ID", default="", help="Project [SCW_DEFAULT_PROJECT_ID].")
 @push_options
 def push(
-    sources: tuple[str, ...],
     *,
     push: PushOptions,
-    dry_run: bool,
-    as_json: bool,
+    command: PushCommand,
     bucket: str,
     img_name: str,
     zone: str,
@@ -61,10 +59,11 @@ def push(
     def connect(notes: Path) -> Provider:
         from compos.cloud.scaleway.session import connect as to_scaleway
 
-        show = show_call if dry_run else None
-        return to_scaleway(bucket=bucket, name=img_name, zone=zone, project=project_id, show=show)
+        return to_scaleway(
+            bucket=bucket, name=img_name, zone=zone, project=project_id, show=command.show
+        )
 
-    push_to("scaleway", sources, push, connect, as_json=as_json, dry_run=dry_run)
+    push_to("scaleway", push, command, connect)
 
 
 @click.command("scaleway")
@@ -77,15 +76,12 @@ def push(
 def run(
     *,
     request: MachineRequest,
+    command: RunCommand,
     instance_name: str,
     project_id: str,
     ssh_key: Path | None,
     clean: bool,
     no_attach: bool,
-    until_stopped: bool,
-    remove: bool,
-    dry_run: bool,
-    as_json: bool,
 ) -> None:
     """Run an Instance of IMAGE: an image's id or name, or the newest that was pushed under a name.
 
@@ -94,16 +90,12 @@ def run(
     """
     from compos.cloud.scaleway.session import connect_machines
 
-    show = show_call if dry_run else None
     run_on(
         "scaleway",
-        connect_machines(zone=request.zone, project=project_id, show=show),
+        connect_machines(zone=request.zone, project=project_id, show=command.show),
         request._replace(
             name=instance_name or request.name,
             key=ssh_key.read_text().strip() if ssh_key else "",
         ),
-        until_stopped=until_stopped,
-        remove=remove or clean,
-        as_json=as_json,
-        dry_run=dry_run,
+        command._replace(remove=command.remove or clean),
     )

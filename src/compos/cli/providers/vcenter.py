@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 import click
 
 from compos.cli.providers.options import (
+    PushCommand,
+    RunCommand,
     push_options,
     push_to,
     run_on,
     run_options,
-    show_call,
 )
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ __all__ = ["push", "run"]
 
 
 @click.command("vcenter")
-@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
 @click.option(
     "--url",
     metavar="URL",
@@ -48,11 +48,9 @@ __all__ = ["push", "run"]
 )
 @push_options
 def push(
-    sources: tuple[str, ...],
     *,
     push: PushOptions,
-    dry_run: bool,
-    as_json: bool,
+    command: PushCommand,
     url: str,
     library: str,
     datastore: str,
@@ -63,7 +61,7 @@ def push(
     LinuxKit copies an ISO to a datastore, over SOAP and with any certificate; compos uses the REST
     API of vSphere 7 and later, and trusts the system's certificates and those of --cert-file.
     """
-    if not url and not dry_run:
+    if not url and not command.dry_run:
         raise click.UsageError("missing --url [VCURL]")
 
     def connect(notes: Path) -> Provider:
@@ -74,10 +72,10 @@ def push(
             VcenterOptions(library, datastore, img_name),
             url=url,
             certificates=push.build.images.certificates,
-            show=show_call if dry_run else None,
+            show=command.show,
         )
 
-    push_to("vcenter", sources, push, connect, as_json=as_json, dry_run=dry_run)
+    push_to("vcenter", push, command, connect)
 
 
 @click.command("vcenter")
@@ -125,6 +123,7 @@ def push(
 def run(
     *,
     request: MachineRequest,
+    command: RunCommand,
     url: str,
     library: str,
     datacenter: str,
@@ -137,10 +136,6 @@ def run(
     wait_for_ip: bool,
     power_on: bool,
     certificates: tuple[str, ...],
-    until_stopped: bool,
-    remove: bool,
-    dry_run: bool,
-    as_json: bool,
 ) -> None:
     """Run a machine of IMAGE: an item's name in the content library, or the newest that was pushed
     under a name.
@@ -151,18 +146,14 @@ def run(
     from compos.cloud.vcenter.machine import VmOptions
     from compos.cloud.vcenter.session import connect_machines
 
-    if not url and not dry_run:
+    if not url and not command.dry_run:
         raise click.UsageError("missing --url [VCURL]")
     options = VmOptions(
         library, datacenter, datastore, network, host, vm_folder, cpus or 0, mem or 0, wait_for_ip
     )
-    show = show_call if dry_run else None
     run_on(
         "vcenter",
-        connect_machines(options, url=url, certificates=certificates, show=show),
+        connect_machines(options, url=url, certificates=certificates, show=command.show),
         request,
-        until_stopped=until_stopped,
-        remove=remove,
-        as_json=as_json,
-        dry_run=dry_run,
+        command,
     )
