@@ -45,15 +45,15 @@ from compos.filesystem.erofs_tables import (
     ZERO_PADDING,
     ZSTD,
 )
-from compos.filesystem.image_reader import (
+from compos.filesystem.initramfs import Member
+from compos.filesystem.inodes import KINDS, split_device
+from compos.filesystem.walk import (
     MAX_BYTES,
     MAX_TARGET,
-    ImageError,
+    FilesystemError,
     entry_name,
     walked,
 )
-from compos.filesystem.initramfs import Member
-from compos.filesystem.inodes import KINDS, split_device
 
 __all__ = ["read_erofs"]
 
@@ -95,7 +95,7 @@ class _Extent(NamedTuple):
 
 def read_erofs(read: Callable[[int, int], bytes]) -> Iterator[Member]:
     """The files of the image of which `read` gives the bytes at an offset, folders first. Raises
-    `ImageError`."""
+    `FilesystemError`."""
     return _Image(read).members()
 
 
@@ -107,18 +107,18 @@ class _Image:
             devices, _, folder_bits, _, _, _, _,
         ) = SUPER.unpack(self._read(SUPER_AT, SUPER.size))  # fmt: skip
         if magic != MAGIC:
-            raise ImageError("it is no EROFS")
+            raise FilesystemError("it is no EROFS")
         if bits != BLOCK_BITS or folder_bits or devices or features & ~_UNDERSTOOD:
-            raise ImageError("it is an EROFS with features that are not read")
+            raise FilesystemError("it is an EROFS with features that are not read")
         self._metadata = metadata * BLOCK_SIZE
         self._left = MAX_BYTES
 
     def _read(self, at: int, size: int) -> bytes:
         if at >= 1 << 62:
-            raise ImageError("a place beyond all files")
+            raise FilesystemError("a place beyond all files")
         data = self._source(at, size)
         if len(data) != size:
-            raise ImageError("the EROFS ends early")
+            raise FilesystemError("the EROFS ends early")
         return data
 
     def members(self) -> Iterator[Member]:
@@ -133,9 +133,9 @@ class _Image:
         size = inode.size if has_body else 0
         self._left -= size
         if self._left < 0:
-            raise ImageError(f"its files have more than {MAX_BYTES} bytes")
+            raise FilesystemError(f"its files have more than {MAX_BYTES} bytes")
         if kind == stat.S_IFLNK and size > MAX_TARGET:
-            raise ImageError("a symbolic link's target is too long")
+            raise FilesystemError("a symbolic link's target is too long")
         body = self._contents(inode) if has_body else iter(())
         return Member(
             path or ".",
@@ -160,7 +160,7 @@ class _Image:
             _, count, mode, _, size, _, field, _, uid, gid, _ = fields
         layout = form >> 1 & 7
         if stat.S_IFMT(mode) not in KINDS or layout not in (PLAIN, COMPRESSED, INLINE, CHUNKS):
-            raise ImageError("an inode is of no kind, or has a layout that is not read")
+            raise FilesystemError("an inode is of no kind, or has a layout that is not read")
         attributes = XATTR_HEADER.size + 4 * (count - 1) if count else 0
         rest = at + structure.size + attributes
         return _Inode(number, layout, mode, uid, gid, size, field, rest)
@@ -171,7 +171,7 @@ class _Image:
     def _names(self, inode: _Inode) -> Iterator[tuple[str, int]]:
         """Names in a folder, each with its inode."""
         if inode.layout not in (PLAIN, INLINE):
-            raise ImageError("a folder is no list of names")
+            raise FilesystemError("a folder is no list of names")
         for data in self._contents(inode):
             for at in range(0, len(data), BLOCK_SIZE):
                 yield from _names_in(data[at : at + BLOCK_SIZE])
@@ -191,7 +191,7 @@ class _Image:
         if whole < size:
             # Linux refuses what lies across two blocks.
             if inode.rest % BLOCK_SIZE + size - whole > BLOCK_SIZE:
-                raise ImageError("the end of a file lies across two blocks")
+                raise FilesystemError("the end of a file lies across two blocks")
             yield self._read(inode.rest, size - whole)
 
     def _blocks(self, block: int, size: int) -> Iterator[bytes]:
@@ -222,7 +222,7 @@ class _Image:
         at = align_up(inode.rest, 8)
         _, advice, algorithm, bits = MAP_HEADER.unpack(self._read(at, MAP_HEADER.size))
         if advice & ~BIG_CLUSTERS or algorithm & 0xF != ZSTD or bits:
-            raise ImageError("a file is compressed in a way that is not read")
+            raise FilesystemError("a file is compressed in a way that is not read")
         before: _Extent | None = None
         for extent in self._extents(at + MAP_HEADER.size, inode.size):
             if before:
@@ -239,52 +239,52 @@ class _Image:
             number += 1
             if kind == TYPE_NOT_HEAD:
                 if head is None:
-                    raise ImageError("a file begins within a cluster")
+                    raise FilesystemError("a file begins within a cluster")
                 if low & COUNT:
                     head = head._replace(packed=low & ~COUNT)
                 continue
             if kind not in (TYPE_PLAIN, TYPE_HEAD) or start >= BLOCK_SIZE:
-                raise ImageError("a cluster is of no kind")
+                raise FilesystemError("a cluster is of no kind")
             begin = number * BLOCK_SIZE + start
             if head:
                 yield head
             elif begin:
-                raise ImageError("a file begins within a cluster")
+                raise FilesystemError("a file begins within a cluster")
             head = _Extent(begin, low | high << 16, None if kind == TYPE_PLAIN else 1)
         if head:
             yield head
 
     def _unpacked(self, extent: _Extent, size: int) -> bytes:
         if not 0 < size <= MAX_EXTENT:
-            raise ImageError("a cluster is too long")
+            raise FilesystemError("a cluster is too long")
         at = extent.block * BLOCK_SIZE
         if extent.packed is None:
             return self._read(at, size)
         if not extent.packed or extent.packed * BLOCK_SIZE > MAX_EXTENT:
-            raise ImageError("a cluster is too long")
+            raise FilesystemError("a cluster is too long")
         # The zeros are in front.
         data = self._read(at, extent.packed * BLOCK_SIZE).lstrip(b"\0")
         try:
             plain = zstd().decompress(data, size)
         except (Damaged, EOFError) as error:
-            raise ImageError(f"a cluster is damaged: {error}") from error
+            raise FilesystemError(f"a cluster is damaged: {error}") from error
         if len(plain) != size:
-            raise ImageError("a cluster has another size than its file needs")
+            raise FilesystemError("a cluster has another size than its file needs")
         return plain
 
 
 def _names_in(block: bytes) -> Iterator[tuple[str, int]]:
     """The names in a block of a folder, each with its inode."""
     if len(block) < DIRENT.size:
-        raise ImageError("a folder's block is too short")
+        raise FilesystemError("a folder's block is too short")
     _, end, _, _ = DIRENT.unpack_from(block)
     if not end or end % DIRENT.size or end > len(block):
-        raise ImageError("a folder's block has no names")
+        raise FilesystemError("a folder's block has no names")
     entries = list(DIRENT.iter_unpack(block[:end]))
     offsets = [offset for _, offset, _, _ in entries] + [len(block)]
     for (number, start, _, _), following in zip(entries, offsets[1:], strict=True):
         if not end <= start < following <= len(block):
-            raise ImageError("a folder's names are not in order")
+            raise FilesystemError("a folder's names are not in order")
         name = block[start:following]
         if following == len(block):
             name = name.rstrip(b"\0")

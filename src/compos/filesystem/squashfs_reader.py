@@ -18,15 +18,15 @@ from functools import partial
 from typing import NamedTuple, TypeVar
 
 from compos.decompressors import Damaged, zstd
-from compos.filesystem.image_reader import (
+from compos.filesystem.initramfs import Member
+from compos.filesystem.inodes import split_device
+from compos.filesystem.walk import (
     MAX_BYTES,
     MAX_TARGET,
-    ImageError,
+    FilesystemError,
     entry_name,
     walked,
 )
-from compos.filesystem.initramfs import Member
-from compos.filesystem.inodes import split_device
 
 __all__ = ["MAGIC", "read_squashfs"]
 
@@ -56,7 +56,7 @@ _MODES = {
 
 def read_squashfs(read: Callable[[int, int], bytes]) -> Iterator[Member]:
     """The files of the image of which `read` gives the bytes at an offset, folders first. Raises
-    `ImageError`."""
+    `FilesystemError`."""
     for member in _guarded(lambda: _Image(read).members()):
         yield member._replace(body=_guarded(partial(iter, member.body)))
 
@@ -66,7 +66,7 @@ def _guarded(items: Callable[[], Iterator[Item]]) -> Iterator[Item]:
     try:
         yield from items()
     except (Damaged, zlib.error, lzma.LZMAError, struct.error, EOFError) as error:
-        raise ImageError(f"the squashfs is damaged: {error}") from error
+        raise FilesystemError(f"the squashfs is damaged: {error}") from error
 
 
 def _zlib(data: bytes, most: int) -> bytes:
@@ -110,11 +110,11 @@ class _Image:
             self._used, id_table, _, self._inodes, self._folders, fragment_table, _,
         ) = _SUPERBLOCK.unpack(self._read(0, _SUPERBLOCK.size))  # fmt: skip
         if magic != MAGIC or major != 4:
-            raise ImageError("it is no squashfs 4.0")
+            raise FilesystemError("it is no squashfs 4.0")
         if compression not in _COMPRESSIONS:
-            raise ImageError("its compression is not read")
+            raise FilesystemError("its compression is not read")
         if not 4096 <= self._block <= 1 << 20:
-            raise ImageError(f"it has blocks of {self._block} bytes")
+            raise FilesystemError(f"it has blocks of {self._block} bytes")
         self._decompress = _COMPRESSIONS[compression]
         self._kept: dict[int, tuple[bytes, int]] = {}
         self._last_fragment = (-1, b"")
@@ -124,7 +124,7 @@ class _Image:
 
     def _read(self, at: int, size: int) -> bytes:
         if at >= 1 << 62:
-            raise ImageError("a place beyond all files")
+            raise FilesystemError("a place beyond all files")
         return self._source(at, size)
 
     def members(self) -> Iterator[Member]:
@@ -136,7 +136,7 @@ class _Image:
         size = inode.size if inode.kind == _FILE else len(inode.target)
         self._left -= size
         if self._left < 0:
-            raise ImageError(f"its files have more than {MAX_BYTES} bytes")
+            raise FilesystemError(f"its files have more than {MAX_BYTES} bytes")
         body = self._contents(inode) if inode.kind == _FILE else iter([inode.target])
         mode = inode.mode & 0o7777 | _MODES[inode.kind]
         device = inode.device
@@ -152,7 +152,7 @@ class _Image:
             size = head & 0x7FFF
             data = self._read(at + 2, size)
             if len(data) != size or size > _META:
-                raise ImageError("a block of metadata is not whole")
+                raise FilesystemError("a block of metadata is not whole")
             plain = data if head & 0x8000 else self._decompress(data, _META)
             found = plain, at + 2 + size
             if len(self._kept) >= 256:
@@ -164,7 +164,7 @@ class _Image:
         """Reads on from a place in metadata."""
         block, following = self._metadata(at)
         if offset > len(block):
-            raise ImageError("a place beyond a block of metadata")
+            raise FilesystemError("a place beyond a block of metadata")
         rest = block[offset:]
 
         def take(count: int) -> bytes:
@@ -172,7 +172,7 @@ class _Image:
             while len(rest) < count:
                 block, following = self._metadata(following)
                 if not block:
-                    raise ImageError("an empty block of metadata")
+                    raise FilesystemError("an empty block of metadata")
                 rest += block
             data, rest = rest[:count], rest[count:]
             return data
@@ -182,7 +182,7 @@ class _Image:
     def _table(self, at: int, size: int) -> bytes:
         """A table whose blocks of metadata are named by an index at `at`."""
         if size > MAX_TABLE * 4:
-            raise ImageError("a table is too long")
+            raise FilesystemError("a table is too long")
         blocks = -(-size // _META)
         starts = struct.unpack(f"<{blocks}Q", self._read(at, 8 * blocks))
         return b"".join(self._metadata(start)[0] for start in starts)[:size]
@@ -193,7 +193,7 @@ class _Image:
         extended = kind > _EXTENDED
         kind -= _EXTENDED if extended else 0
         if kind not in _MODES or max(uid, gid) >= len(self._ids):
-            raise ImageError("an inode is of no kind, or of nobody")
+            raise FilesystemError("an inode is of no kind, or of nobody")
         made = _Inode(kind, mode, self._ids[uid], self._ids[gid], number)
         if kind == _DIRECTORY:
             return self._folder(made, take, extended=extended)
@@ -202,7 +202,7 @@ class _Image:
         if kind == _SYMLINK:
             _, size = struct.unpack("<II", take(8))
             if size > MAX_TARGET:
-                raise ImageError("a symbolic link's target is too long")
+                raise FilesystemError("a symbolic link's target is too long")
             return made._replace(target=take(size))
         if kind in (_BLOCK, _CHARACTER):
             _, device = struct.unpack("<II", take(8))
@@ -222,10 +222,10 @@ class _Image:
         else:
             start, fragment, offset, size = struct.unpack("<IIII", take(16))
         if size > self._left:
-            raise ImageError("a file is too large")
+            raise FilesystemError("a file is too large")
         count = size // self._block if fragment != _NONE else -(-size // self._block)
         if count * 4 > self._used:
-            raise ImageError("a file has more blocks than the image has bytes")
+            raise FilesystemError("a file has more blocks than the image has bytes")
         blocks = struct.unpack(f"<{count}I", take(4 * count))
         return made._replace(
             start=start, offset=offset, size=size, fragment=fragment, blocks=blocks
@@ -245,7 +245,7 @@ class _Image:
             count, start, _ = struct.unpack("<III", take(12))
             left -= 12
             if count >= 256:
-                raise ImageError("a folder has a list that is too long")
+                raise FilesystemError("a folder has a list that is too long")
             for _ in range(count + 1):
                 offset, _, _, size = struct.unpack("<HhHH", take(8))
                 name = take(size + 1)
@@ -266,30 +266,30 @@ class _Image:
         if left and inode.fragment != _NONE:
             data = self._fragment(inode.fragment)[inode.offset : inode.offset + left]
             if len(data) != left:
-                raise ImageError("a fragment is too short")
+                raise FilesystemError("a fragment is too short")
             yield data
 
     def _data(self, at: int, word: int, wanted: int) -> bytes:
         size = word & 0xFFFFFF
         if size > self._block:
-            raise ImageError("a block is too long")
+            raise FilesystemError("a block is too long")
         data = self._read(at, size)
         plain = data if word & 0x1000000 else self._decompress(data, self._block)
         if len(plain) != wanted:
-            raise ImageError("a block has another size than its file needs")
+            raise FilesystemError("a block has another size than its file needs")
         return plain
 
     def _fragment(self, number: int) -> bytes:
         if number == self._last_fragment[0]:
             return self._last_fragment[1]
         if number >= self._fragments:
-            raise ImageError("a fragment is not there")
+            raise FilesystemError("a fragment is not there")
         (block,) = struct.unpack("<Q", self._read(self._fragment_table + number // 512 * 8, 8))
         at = number % 512 * 16
         entry = self._metadata(block)[0][at : at + 16]
         start, word, _ = struct.unpack("<QII", entry)
         if word & 0xFFFFFF > self._block:
-            raise ImageError("a fragment is too long")
+            raise FilesystemError("a fragment is too long")
         data = self._read(start, word & 0xFFFFFF)
         plain = data if word & 0x1000000 else self._decompress(data, self._block)
         self._last_fragment = number, plain

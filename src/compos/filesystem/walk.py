@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
-__all__ = ["MAX_BYTES", "MAX_TARGET", "ImageError", "entry_name", "walked"]
+__all__ = ["MAX_BYTES", "MAX_TARGET", "FilesystemError", "entry_name", "walked"]
 
 Inode = TypeVar("Inode")
 
@@ -23,7 +23,7 @@ MAX_FOLDERS = 1_000_000
 MAX_DEPTH = 2048
 
 
-class ImageError(ValueError):
+class FilesystemError(ValueError):
     """The image is damaged, or of a kind that is not read."""
 
 
@@ -35,7 +35,7 @@ def walked(
     """The paths of an image with their inodes, a folder before what is in it; the root's path is
     empty, all others begin with a slash. `inode_at` reads the inode of a number, as `root` is one,
     and `listed` the names in a folder with their numbers, None for anything else. Raises
-    `ImageError`."""
+    `FilesystemError`."""
     waiting = [("", root, 0)]
     seen: set[int] = set()
     while waiting:
@@ -46,14 +46,14 @@ def walked(
         if names is None:
             continue
         if number in seen or depth > MAX_DEPTH or len(seen) > MAX_FOLDERS:
-            raise ImageError("its folders have no end")
+            raise FilesystemError("its folders have no end")
         seen.add(number)
         found = [(f"{path}/{name}", inner, depth + 1) for name, inner in names]
         waiting += reversed(found)
 
 
 def entry_name(name: bytes) -> str:
-    """A name in a folder; bytes that are not UTF-8 as surrogate escapes. Raises `ImageError`."""
+    """A name in a folder; bytes that are not UTF-8 as surrogate escapes. Raises `FilesystemError`."""
     if name in (b"", b".", b"..") or b"/" in name or b"\0" in name:
-        raise ImageError("a folder has a name that is none")
+        raise FilesystemError("a folder has a name that is none")
     return name.decode("utf-8", "surrogateescape")
