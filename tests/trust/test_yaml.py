@@ -129,6 +129,13 @@ def test_keys_in_the_yaml_itself(team: Team) -> None:
             {"match": "r.example", "identities": [{"issuer": "i", "subjectPattern": "("}]},
             "not a regular expression",
         ),
+        (
+            {
+                "match": "r.example",
+                "identities": [{"issuer": "i", "subjectPattern": "(" * 5000 + ")" * 5000}],
+            },
+            "not a regular expression",
+        ),
         ({"match": "r.example", "key": "k"}, "unknown key"),
     ],
 )

@@ -49,6 +49,7 @@ __all__ = [
     "octal",
     "optional_image",
     "platform",
+    "regular_expression",
     "repeated_rlimits",
     "restart",
     "rlimit",
@@ -414,6 +415,20 @@ def duration(text: str) -> Iterator[Complaint]:
             f"{text!r} is not a duration",
             "Write numbers with units, up to 34 years: 30s, 1m30s, 500ms.",
         )
+
+
+def regular_expression(id: str) -> Check:
+    """A check of regular expressions, whose complaints have this id."""
+
+    def check(text: str) -> Iterator[Complaint]:
+        try:
+            re.compile(text)
+        except (re.error, RecursionError, OverflowError) as error:
+            yield Complaint(
+                id, f"this is not a regular expression: {error}", "Correct the pattern."
+            )
+
+    return check
 
 
 def restart(text: str) -> Iterator[Complaint]:

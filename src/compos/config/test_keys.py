@@ -25,6 +25,8 @@ _USERS = {
 }
 """Other keys, and the subjects that they say more of."""
 
+_PATTERN = check.regular_expression("config-test")
+
 
 def _address(text: str) -> Iterator[Complaint]:
     match = PORT_AND_PATH.fullmatch(text)
@@ -33,15 +35,6 @@ def _address(text: str) -> Iterator[Complaint]:
             "config-test",
             f"{text[:100]!r} is not a port with a path",
             "Write the port in the guest, and the path: 80/index.html.",
-        )
-
-
-def _pattern(text: str) -> Iterator[Complaint]:
-    try:
-        re.compile(text)
-    except (re.error, RecursionError, OverflowError) as error:
-        yield Complaint(
-            "config-test", f"this is not a regular expression: {error}", "Correct the pattern."
         )
 
 
@@ -72,13 +65,13 @@ TEST = table(
     key("name", Text(), "What reports call it [its subject]."),
     key("http", Text(_address), "Port in the guest and path, such as 80/index.html."),
     key("exec", Words(), "A command."),
-    key("console", Text(_pattern), "A regular expression that the console comes to show."),
+    key("console", Text(_PATTERN), "A regular expression that the console comes to show."),
     key("file", Text(check.absolute_path), "Path of a file."),
     key("service", Text(), "Name of a service."),
     key("status", Number(0, 999), "Status of the answer [200], or of the command [0]."),
     key(
         "contains",
-        Text(_pattern),
+        Text(_PATTERN),
         "A regular expression that is found in the answer, the output or the file.",
     ),
     key("within", Text(), "Service in whose container the command or file is [the system's root]."),

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from compos.config import model
-from compos.config.check import Complaint
+from compos.config.check import Complaint, regular_expression
 from compos.config.kinds import Flag, ListOf, Text, key, table
 
 __all__ = ["LOCAL_SCHEMES", "TRUST", "is_pem", "trust_files"]
@@ -35,15 +35,6 @@ def _digest(text: str) -> Iterator[Complaint]:
             "config-trust",
             f"{text[:100]!r} is not an image's digest",
             "Write sha256: and 64 hexadecimal digits.",
-        )
-
-
-def _pattern(text: str) -> Iterator[Complaint]:
-    try:
-        re.compile(text)
-    except re.error as error:
-        yield Complaint(
-            "config-trust", f"this is not a regular expression: {error}", "Correct the pattern."
         )
 
 
@@ -87,7 +78,7 @@ IDENTITIES = ListOf(
         key("subject", Text(), "The signer: an address of mail or a URI."),
         key(
             "subjectPattern",
-            Text(_pattern),
+            Text(regular_expression("config-trust")),
             "Likewise, as a regular expression that all of it must match.",
         ),
         complaints=_one_identity,
