@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from compos.cli.debian import DebianMirrors, debian_options
-from compos.cli.reading import reading_options
-from compos.cli.settings import Settings, global_options
+from compos.cli.inspecting import FORMATS, inspect_options
 from compos.cli.text import visible
 
 if TYPE_CHECKING:
-    from compos.api.options import LoadOptions
+    from compos.api.composed import InspectOptions
     from compos.report.difference import Change, Difference, FileChange
 
 __all__ = ["diff"]
@@ -28,43 +26,29 @@ LONG = 240
 @click.command
 @click.argument("before", metavar="A")
 @click.argument("after", metavar="B")
-@click.option(
-    "--format",
-    "-f",
-    "formats",
-    multiple=True,
-    metavar="NAME",
-    help="Formats of the build, which decide the drivers; repeatable.",
-)
+@FORMATS
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with sizes in bytes.")
 @click.option("--all", "everything", is_flag=True, help="Print every file.")
 @click.option("--exit-code", is_flag=True, help="Exit with 2 if the systems differ.")
-@reading_options
-@debian_options
-@global_options
+@inspect_options
 def diff(
     before: str,
     after: str,
     *,
-    settings: Settings,
-    reading: LoadOptions,
-    debian: DebianMirrors,
-    formats: tuple[str, ...],
+    options: InspectOptions,
     as_json: bool,
     everything: bool,
     exit_code: bool,
 ) -> int:
     """Show how system B differs from system A.
 
-    Each is a YAML file, or what a build has written: a tar, an initrd, a UKI, a squashfs, a disk
-    that keeps its root in an initrd or a squashfs (raw, qcow2), or what the names of kernel and
-    initrd begin with. Compared are files, packages (from the SBOM), sizes, the YAML's values and
+    Each is a YAML file, or what a build has written: a tar, an initrd, a UKI, a squashfs, an EROFS,
+    a disk that keeps its root in one of these (raw, qcow2), or what the names of kernel and initrd
+    begin with. Compared are files, packages (from the SBOM), sizes, the YAML's values and
     the kernel's command line, and what containers may do.
     """
-    from compos.api.composed import InspectOptions
     from compos.api.diff import diff as compare
 
-    options = InspectOptions(settings.trusted(reading), debian.over(settings), formats)
     found = compare(before, after, options)
     if as_json:
         _print_json(found)

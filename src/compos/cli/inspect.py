@@ -7,16 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from compos.cli.debian import DebianMirrors, debian_options
-from compos.cli.reading import reading_options
-from compos.cli.settings import Settings, global_options
+from compos.cli.inspecting import FORMATS, inspect_options
 from compos.cli.text import visible
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from compos.api.composed import InspectOptions
     from compos.api.inspect import Inspection, Update
-    from compos.api.options import LoadOptions
     from compos.compose.system import Kept
     from compos.report.facts import Powers
     from compos.report.overview import Duplicate
@@ -33,28 +31,16 @@ USUAL = ("net", "ipc", "uts")
 
 @click.command
 @click.argument("sources", nargs=-1, required=True, metavar="FILE...")
-@click.option(
-    "--format",
-    "-f",
-    "formats",
-    multiple=True,
-    metavar="NAME",
-    help="Formats of the build, which decide the drivers; repeatable.",
-)
+@FORMATS
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with sizes in bytes.")
 @click.option(
     "--updates", is_flag=True, help="Look for security updates that the system's bricks lack."
 )
-@reading_options
-@debian_options
-@global_options
+@inspect_options
 def inspect(
     sources: tuple[str, ...],
     *,
-    settings: Settings,
-    reading: LoadOptions,
-    debian: DebianMirrors,
-    formats: tuple[str, ...],
+    options: InspectOptions,
     as_json: bool,
     updates: bool,
 ) -> None:
@@ -64,10 +50,8 @@ def inspect(
     Modules and firmware files are listed if the YAML has kernel.modules or kernel.firmware. Without
     these keys, all are included.
     """
-    from compos.api.composed import InspectOptions
     from compos.api.inspect import inspect as inspect_system
 
-    options = InspectOptions(settings.trusted(reading), debian.over(settings), formats)
     found = inspect_system(sources, options, updates=updates)
     if as_json:
         _print_json(found)

@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from compos.cli.debian import DebianMirrors, debian_options
-from compos.cli.reading import reading_options
-from compos.cli.settings import Settings, global_options
+from compos.cli.inspecting import FORMATS, inspect_options
 from compos.cli.text import visible
 
 if TYPE_CHECKING:
-    from compos.api.options import LoadOptions
+    from compos.api.composed import InspectOptions
 
 __all__ = ["report"]
 
@@ -40,28 +38,16 @@ __all__ = ["report"]
     default="",
     help="An earlier system, YAML or an output, to show what has changed.",
 )
-@click.option(
-    "--format",
-    "-f",
-    "formats",
-    multiple=True,
-    metavar="NAME",
-    help="Formats of the build, which decide the drivers; repeatable.",
-)
+@FORMATS
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with sizes in bytes.")
-@reading_options
-@debian_options
-@global_options
+@inspect_options
 def report(
     sources: tuple[str, ...],
     *,
-    settings: Settings,
-    reading: LoadOptions,
-    debian: DebianMirrors,
+    options: InspectOptions,
     output: Path | None,
     console: Path | None,
     since: str,
-    formats: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Write a page about a system: a map of its sizes, the timeline of a boot, the services, what
@@ -69,15 +55,13 @@ def report(
 
     The page is one file of at most 500 kB that loads nothing from elsewhere.
     """
-    from compos.api.composed import InspectOptions
     from compos.api.report import ReportOptions
     from compos.api.report import report as describe
     from compos.config.sources import default_name
     from compos.output.place import put_file
     from compos.report.page import report_json, report_page
 
-    inspect = InspectOptions(settings.trusted(reading), debian.over(settings), formats)
-    found = describe(sources, ReportOptions(inspect, console, since))
+    found = describe(sources, ReportOptions(options, console, since))
     if as_json:
         click.echo(report_json(found))
         return

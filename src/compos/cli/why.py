@@ -6,13 +6,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from compos.cli.debian import DebianMirrors, debian_options
-from compos.cli.reading import reading_options
-from compos.cli.settings import Settings, global_options
+from compos.cli.inspecting import FORMATS, inspect_options
 from compos.cli.text import visible
 
 if TYPE_CHECKING:
-    from compos.api.options import LoadOptions
+    from compos.api.composed import InspectOptions
     from compos.report.reasons import Reason
 
 __all__ = ["why"]
@@ -21,26 +19,14 @@ __all__ = ["why"]
 @click.command
 @click.argument("name", metavar="PATH|MODULE|PACKAGE")
 @click.argument("sources", nargs=-1, required=True, metavar="FILE...")
-@click.option(
-    "--format",
-    "-f",
-    "formats",
-    multiple=True,
-    metavar="NAME",
-    help="Formats of the build, which decide the drivers; repeatable.",
-)
+@FORMATS
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@reading_options
-@debian_options
-@global_options
+@inspect_options
 def why(
     name: str,
     sources: tuple[str, ...],
     *,
-    settings: Settings,
-    reading: LoadOptions,
-    debian: DebianMirrors,
-    formats: tuple[str, ...],
+    options: InspectOptions,
     as_json: bool,
 ) -> None:
     """Show why a file, a kernel module or a package is in a system.
@@ -48,10 +34,8 @@ def why(
     What has a slash is a path, in the system or in a container; everything else a module, a
     package, or the name of a file.
     """
-    from compos.api.composed import InspectOptions
     from compos.api.why import why as explain
 
-    options = InspectOptions(settings.trusted(reading), debian.over(settings), formats)
     found = explain(name, sources, options)
     if as_json:
         _print_json(found)

@@ -53,7 +53,8 @@ def walked(
 
 
 def entry_name(name: bytes) -> str:
-    """A name in a folder; bytes that are not UTF-8 as surrogate escapes. Raises `FilesystemError`."""
+    """A name in a folder; bytes that are not UTF-8 as surrogate escapes. Raises
+    `FilesystemError`."""
     if name in (b"", b".", b"..") or b"/" in name or b"\0" in name:
         raise FilesystemError("a folder has a name that is none")
     return name.decode("utf-8", "surrogateescape")
