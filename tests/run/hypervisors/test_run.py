@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import pty
+import select
 import re
 import shlex
 import signal
@@ -137,6 +138,16 @@ def test_a_signal_ends_the_machine(programs: Path, number: signal.Signals) -> No
     assert calls(programs)[-1][1:] == ["controlvm", "os", "poweroff"]
 
 
+def read_until(control: int, wanted: bytes) -> None:
+    """Read what a terminal shows until these bytes have come."""
+    seen = b""
+    deadline = time.monotonic() + 60
+    while wanted not in seen:
+        ready, _, _ = select.select([control], [], [], deadline - time.monotonic())
+        assert ready, seen
+        seen += os.read(control, 1000)
+
+
 def test_a_terminal_is_raw_and_put_back(programs: Path) -> None:
     """Also where the machine is ended by keys."""
     control, terminal = pty.openpty()
@@ -147,13 +158,10 @@ def test_a_terminal_is_raw_and_put_back(programs: Path) -> None:
         stdout=terminal,
         stderr=subprocess.DEVNULL,
     )
-    seen = b""
-    while b"hello" not in seen:
-        seen += os.read(control, 1000)
+    read_until(control, b"hello")
     time.sleep(0.2)
     os.write(control, b"\x03\x01\x01")
-    while b"<\x03\x01>" not in seen:
-        seen += os.read(control, 1000)
+    read_until(control, b"<\x03\x01>")
     os.write(control, b"\x01x")
     assert process.wait(20) == 0
     os.close(terminal)
