@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import os
 import pty
-import select
 import re
+import select
 import shlex
 import signal
 import subprocess
