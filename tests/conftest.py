@@ -50,7 +50,7 @@ REASONS = {
     "boot": "boots a guest",
     "network": "needs Debian's mirror",
     "root": "needs root",
-    "slow": "takes several seconds",
+    "slow": "takes a second or more",
 }
 TOOLS = frozenset(
     (

@@ -143,6 +143,7 @@ def test_many_files_take_little_memory(many: World, form: str, root: str) -> Non
     assert memory < LIMITS[form, root]
 
 
+@pytest.mark.slow
 def test_importing_is_quick() -> None:
     """All that a build of what has not changed imports, in processor time, the best of several
     rounds, above the bare interpreter."""

@@ -51,6 +51,7 @@ def test_what_is_no_log(data: bytes, reason: str) -> None:
         read_log(data)
 
 
+@pytest.mark.slow
 def test_damaged_logs_are_refused_or_read() -> None:
     """By nothing else than ValueError; what is read can be described."""
     choice = random.Random(7)

@@ -173,6 +173,7 @@ def test_enrolled_and_verified(
     assert "private" not in file.read_text()
 
 
+@pytest.mark.slow
 def test_a_certificate_of_the_tpm(tmp_path: Path, expected: Path) -> None:
     file, issuer = tmp_path / "machine.json", tmp_path / "authority" / "cert.pem"
     with machine(tmp_path, certificate=True) as url:

@@ -51,6 +51,7 @@ def passes(data: bytes, certificate: Path, path: Path) -> bool:
     return subprocess.run(line, capture_output=True, check=False).returncode == 0
 
 
+@pytest.mark.slow
 def test_what_is_signed_passes_and_nothing_else(keys: KeySet, tmp_path: Path) -> None:
     data, path = program(keys), tmp_path / "program.efi"
     certificate = keys.folder / "db.crt"
@@ -79,6 +80,7 @@ def test_what_is_signed_passes_and_nothing_else(keys: KeySet, tmp_path: Path) ->
     assert not passes(bytes(unsigned), certificate, path)
 
 
+@pytest.mark.slow
 def test_the_checksum_is_not_signed(keys: KeySet, tmp_path: Path) -> None:
     """Other tools fill it in afterwards."""
     data = bytearray(program(keys))
@@ -86,6 +88,7 @@ def test_the_checksum_is_not_signed(keys: KeySet, tmp_path: Path) -> None:
     assert passes(bytes(data), keys.folder / "db.crt", tmp_path / "program.efi")
 
 
+@pytest.mark.slow
 def test_the_same_key_signs_the_same_bytes(keys: KeySet) -> None:
     assert program(keys) == program(keys)
 

@@ -51,6 +51,7 @@ def test_pcr_11_is_that_of_systemd_measure(tmp_path: Path) -> None:
     assert ours == theirs
 
 
+@pytest.mark.slow
 def test_a_signature_does_not_change_what_is_measured(tmp_path: Path) -> None:
     new_keys(tmp_path / "keys")
     pieces: list[tuple[str, list[Piece]]] = [(name, [data]) for name, data in PARTS]
@@ -66,6 +67,7 @@ def test_a_signature_does_not_change_what_is_measured(tmp_path: Path) -> None:
     assert first.events == unsigned.events[:-1]
 
 
+@pytest.mark.slow
 def test_the_hash_of_a_program_is_that_of_the_signing_tools(tmp_path: Path) -> None:
     """sbsign puts it into its signature."""
     new_keys(tmp_path / "keys")

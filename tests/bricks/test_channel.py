@@ -218,6 +218,7 @@ def test_what_is_no_frame_ends_the_client(driver: Path) -> None:
     assert exchange(driver, HELLO + b"E\xff\xff\xff\xff" + HELLO) == HELLO
 
 
+@pytest.mark.slow
 def test_random_bytes(driver: Path) -> None:
     chance = random.Random(7)
     kinds = b"HEIWK"
@@ -252,6 +253,7 @@ def exchange(driver: Path, data: bytes, *, timeout: float = 20) -> bytes:
     return answers
 
 
+@pytest.mark.slow
 def test_a_guest_that_lies(tmp_path: Path) -> None:
     """What the client takes from a guest: frames that are too long, unknown, or end too soon."""
     for number, answer in enumerate(

@@ -183,6 +183,7 @@ def mutated(data: bytes, seed: int) -> bytes:
     return bytes(changed[: source.randint(1, len(changed))])
 
 
+@pytest.mark.slow
 def test_mutated_answers_never_break_it(driver: Path, tmp_path: Path) -> None:
     whole = [data for data, _ in ANSWERS.values() if len(data) < 1000]
     for number in range(100):

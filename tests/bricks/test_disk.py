@@ -185,6 +185,7 @@ def test_tables_of_sfdisk(driver: Path, image: Path, tmp_path: Path, label: str,
     assert run(driver, "contents", image) == in_one
 
 
+@pytest.mark.slow
 def test_hostile_tables(driver: Path, image: Path) -> None:
     """Whatever a damaged table says: an answer, and never that the disk is blank."""
     tool("sfdisk", image, text="label: gpt\n2048,40960,L\n")

@@ -275,6 +275,7 @@ def test_a_command_whose_output_is_logged(start: Callable[..., Memlogd]) -> None
     )
 
 
+@pytest.mark.slow
 def test_a_memlogd_that_hangs_does_not_stop_a_command(programs: Path, tmp_path: Path) -> None:
     path = str(tmp_path / "log.sock")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as silent:

@@ -42,6 +42,7 @@ def test_both_sides_know_the_same_words() -> None:
     assert limits in made["HEADER"].with_name("plan.h").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["outside", "inside"])
 def test_init_takes_a_word_where_it_may_stand(reader: Path, tmp_path: Path, place: str) -> None:
     before = HEADER + b"stage\tservices\n"
@@ -77,6 +78,7 @@ LINES = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(lines=LINES)
 def test_any_fields_are_read_as_they_were_written(

@@ -110,6 +110,7 @@ SETTINGS = st.builds(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(given=SETTINGS)
 def test_what_the_build_lets_through_init_takes(

@@ -48,6 +48,7 @@ def brick(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_wrong_signature_on_the_index(tmp_path: Path, brick: Path) -> None:
     archive = Archive(tmp_path / "archive", Key())
     archive.add_deb("tool", {"usr/bin/tool": b"x"})

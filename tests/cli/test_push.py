@@ -105,6 +105,7 @@ def test_a_push_prints_ids(
         assert world.everything() == []
 
 
+@pytest.mark.slow
 def test_credentials_that_lack_are_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -65,6 +65,7 @@ def test_a_system_is_pushed_and_fetched(
     assert fetched(name, tmp_path / "second")[0] == manifest
 
 
+@pytest.mark.slow
 def test_an_archive_that_was_built_is_pushed(
     world: World,
     docker_registry: Callable[[], str],

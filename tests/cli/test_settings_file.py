@@ -206,6 +206,7 @@ def test_a_file_that_others_can_write_to_is_refused(
     assert "COMPOS_BUILDER" not in found
 
 
+@pytest.mark.slow
 def test_the_command_line_reads_it(home: Path) -> None:
     """Flags come before variables, and these before the file."""
     write(home / ".config/compos/settings.yml", "cache: {folder: ~/from-file}\n")

@@ -407,6 +407,7 @@ def test_serve_refuses(flags: list[str], error: str, capsys: pytest.CaptureFixtu
     assert f"error[{error}]" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_metadata_is_read_by_xorriso(tmp_path: Path) -> None:
     iso = tmp_path / "data.iso"
     iso.write_bytes(b"x" * 1_000_000)

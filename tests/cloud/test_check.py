@@ -60,6 +60,7 @@ def disks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return built(tmp_path_factory.mktemp("disks") / "all", ALL)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("provider", FILES)
 def test_a_disk_with_drivers_is_taken(disks: Path, provider: str) -> None:
     image = checked_image(provider, disks / FILES[provider])
@@ -152,6 +153,7 @@ def test_firmware_decides(disks: Path) -> None:
     assert checked_image("aws", disks / "os-efi.img", uefi=True).firmware == {"efi"}
 
 
+@pytest.mark.slow
 def test_sizes_are_checked(disks: Path, tmp_path: Path) -> None:
     data = bytearray((disks / "os.vhd").read_bytes()[:4096] + bytes(1000 - 512))
     footer = bytearray(512)

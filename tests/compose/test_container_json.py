@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,6 +19,7 @@ VALUES = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(st.dictionaries(TEXT, VALUES, max_size=4))
 def test_documents_are_indented_as_json_does_it(value: dict[str, object]) -> None:
     expected = json.dumps(value, indent=4, ensure_ascii=False)

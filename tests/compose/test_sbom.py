@@ -19,6 +19,7 @@ from tests.images import AMD64
 pytestmark = pytest.mark.xdist_group("jsonschema")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", BOTH, ids=["spdx", "cyclonedx"])
 def test_a_system_of_silent_images_has_one_too(world: World, options: dict[str, str]) -> None:
     text = raw(world, INIT, SbomOptions(format=options["format"]))

@@ -259,6 +259,7 @@ def test_numbers_of_thousands_of_digits(fields: str, id: str) -> None:
     assert set(ids(fields.replace("NINES", "9" * 5000))) == {id}
 
 
+@pytest.mark.slow
 def test_services_may_wait_for_each_other_in_a_long_row() -> None:
     rows = [
         f"- {{name: s{number}, image: a, depends_on: [s{number + 1}]}}" for number in range(3000)

@@ -438,6 +438,7 @@ def test_merge_keys_and_aliases() -> None:
     assert setting("env", "command: &c [A=b], env: *c") == ("A=b",)
 
 
+@pytest.mark.slow
 def test_what_is_long_is_not_said_at_length() -> None:
     """A key of megabytes, and hundreds of thousands of them: work and words are bounded."""
     (error,) = errors(f"? {'a' * 1_000_000}\n: b\n")

@@ -32,6 +32,7 @@ def moved(value: Any) -> Any:
     )
 
 
+@pytest.mark.slow
 def test_every_value_counts() -> None:
     found: dict[bytes, Config] = {}
     first = next(records(Config))
@@ -45,6 +46,7 @@ def test_every_value_counts() -> None:
     assert len(found) > 500
 
 
+@pytest.mark.slow
 def test_places_do_not_count() -> None:
     for one in records(Config):
         assert digest(moved(one)) == digest(one)

@@ -220,6 +220,7 @@ def normal(value: Any) -> Any:
     )
 
 
+@pytest.mark.slow
 @given(st.dictionaries(TEXT, VALUES.map(normal), min_size=1, max_size=4), st.booleans())
 @settings(max_examples=300, deadline=None)
 def test_other_readers_read_the_same(document: dict[str, Any], indented: bool) -> None:
@@ -230,6 +231,7 @@ def test_other_readers_read_the_same(document: dict[str, Any], indented: bool) -
 WITHOUT_NUL = TEXT.filter(lambda text: "\0" not in text)
 
 
+@pytest.mark.slow
 @given(
     st.lists(WITHOUT_NUL, max_size=4), st.dictionaries(WITHOUT_NUL, WITHOUT_NUL, max_size=3), TEXT
 )

@@ -460,6 +460,7 @@ PIECES = st.lists(st.sampled_from(WORDS.split(" "))).map("".join)
 TEXTS = st.text(max_size=100).map(lambda text: text.encode("utf-8", "replace"))
 
 
+@pytest.mark.slow
 @given(st.one_of(st.binary(max_size=200), PIECES.map(str.encode), TEXTS))
 @settings(max_examples=400, deadline=None)
 def test_whatever_comes_in_there_is_never_a_traceback(data: bytes) -> None:

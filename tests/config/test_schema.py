@@ -122,6 +122,7 @@ def values(kind: Any, depth: int = 0) -> st.SearchStrategy[Any]:
     return st.dictionaries(st.sampled_from(["a", "b"]), st.just("c"), max_size=2)
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(values(CONFIG))
 def test_types_mean_the_same_to_both(document: dict[str, Any]) -> None:

@@ -168,6 +168,7 @@ def test_what_is_left_is_escaped_when_it_is_printed(value: str) -> None:
         assert read(printed) == config
 
 
+@pytest.mark.slow
 def test_values_grow_to_a_bound_together() -> None:
     """A megabyte a use: a short file must not ask for gigabytes."""
     uses = "\n".join("- '${A}x'" for _ in range(100))

@@ -210,6 +210,7 @@ def built(lab: Lab) -> Built:
     return build_cases(lab, CASES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", range(len(CASES)), ids=[case.rule for case in CASES])
 def test_settings(built: Built, number: int) -> None:
     case = CASES[number]

@@ -247,6 +247,7 @@ def built(lab: Lab) -> Built:
     return build_cases(lab, CASES, REST)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", range(len(CASES)), ids=[case.rule for case in CASES])
 def test_settings(built: Built, number: int) -> None:
     assert found(built, number, CASES[number]) == CASES[number].expected

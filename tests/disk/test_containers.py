@@ -130,6 +130,7 @@ def test_qemu_reads_it(name: str, tmp_path: Path) -> None:
         assert told["format-specific"]["data"]["compression-type"] == "zstd"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ALL)
 @settings(
     max_examples=12, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)

@@ -57,6 +57,7 @@ def test_dry_run(
     assert main([*words, *(() if "--dry-run" in words else ("--dry-run",))]) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [one for one in COMMANDS if one.split()[1] == "clouds"])
 def test_listing(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     require("aws")

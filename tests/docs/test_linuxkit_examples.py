@@ -79,6 +79,7 @@ def test_nothing_stands_in_for_other_images(image: str) -> None:
     assert stand_in(image) == ""
 
 
+@pytest.mark.slow
 def test_an_answer_at_a_port_is_waited_for() -> None:
     """The first connection is dropped, as QEMU does before the guest listens."""
     with socket.create_server(("127.0.0.1", 0)) as server:

@@ -86,6 +86,7 @@ def test_what_is_written_is_read_back(
         assert differences(form, entries, form.read(image, folder / form.name), folder) == []
 
 
+@pytest.mark.slow
 @settings(
     max_examples=40,
     deadline=None,

@@ -392,7 +392,12 @@ WRONG: dict[str, tuple[Callable[[Path], str], str]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("case", WRONG)
+MANY = "more files than an image has"
+
+
+@pytest.mark.parametrize(
+    "case", [pytest.param(one, marks=[pytest.mark.slow] * (one == MANY)) for one in WRONG]
+)
 def test_refused(tmp_path: Path, case: str) -> None:
     (tmp_path / "in").mkdir()
     make, error = WRONG[case]

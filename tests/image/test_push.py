@@ -18,6 +18,7 @@ from tests.images import AMD64, ARM64, make_image, make_index, put_image
 FILE = [("a", "file", 0o644, "content")]
 
 
+@pytest.mark.slow
 def test_push_round_trip(docker_registry: StartRegistry, source: Store, store: Store) -> None:
     host = docker_registry()
     big = [("big", "file", 0o644, os.urandom(5 << 20))]

@@ -247,6 +247,7 @@ class TestBound:
         assert caught.value.id == "cache-limit"
 
 
+@pytest.mark.slow
 def test_cleaning_waits_for_a_build(root: Path) -> None:
     derive(root, "a")
     store = Store(root)

@@ -205,6 +205,7 @@ def test_the_file_is_written_anew_when_most_of_it_is_old(tmp_path: Path) -> None
     assert fresh.find("c")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spare", [1 << 20, 3], ids=["added only", "written anew all the time"])
 def test_many_write_at_once(tmp_path: Path, spare: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(seal, "_SPARE", spare)

@@ -142,6 +142,7 @@ def test_one_archive_has_all(folder: Path, tmp_path: Path) -> None:
     assert _platforms(raw(source)) == ["linux/amd64", "linux/arm64"]
 
 
+@pytest.mark.slow
 def test_an_index_is_pushed(
     folder: Path, docker_registry: Callable[[], str], tmp_path: Path
 ) -> None:
@@ -241,6 +242,7 @@ def test_the_library(folder: Path) -> None:
     assert caught.value.id == "architectures-one"
 
 
+@pytest.mark.slow
 def test_remote_caches_have_each(
     folder: Path,
     docker_registry: Callable[[], str],

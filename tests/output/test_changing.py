@@ -93,6 +93,7 @@ def contents(world: World, store: Store) -> set[str]:
     return {word for text in texts for word in text.split()}
 
 
+@pytest.mark.slow
 def test_a_file_that_changes_at_any_point_of_a_build(world: World) -> None:
     put(world, "one")
     asked = Meddler(world.store.root, 0, lambda: None)

@@ -32,6 +32,7 @@ def section(program: Path, name: str) -> bytes:
     return out.read_bytes().rstrip(b"\0")
 
 
+@pytest.mark.slow
 def test_entries_are_added_to_the_stubs(world: World, tmp_path: Path) -> None:
     (tmp_path / "sbat.csv").write_bytes(ENTRY)
     new_keys(tmp_path / "keys")

@@ -149,6 +149,7 @@ def test_what_cannot_be_a_kernel(tmp_path: Path, path: str, node: Node) -> None:
     assert caught.value.id == "brick-kernel"
 
 
+@pytest.mark.slow
 def test_a_module_that_unpacks_to_more_than_a_module_has(tmp_path: Path) -> None:
     bomb = file(lzma.compress(bytes(MAX_MODULE + 1), preset=0), 0o644, 0)
     with pytest.raises(PackageError) as caught:

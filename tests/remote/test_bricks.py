@@ -74,6 +74,7 @@ def build(
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in outputs}, listener
 
 
+@pytest.mark.slow
 def test_packages_are_built_once(tree: Path, docker_registry: StartRegistry) -> None:
     cache = f"{docker_registry()}/team/cache"
     fill = compos.RemoteOptions((), cache, str(tree / "ED25519.pem"))
@@ -99,6 +100,7 @@ def test_packages_are_built_once(tree: Path, docker_registry: StartRegistry) -> 
     assert third == build(tree, "fourth", compos.RemoteOptions())[0]
 
 
+@pytest.mark.slow
 def test_what_the_cache_lacks_is_built(
     tree: Path, docker_registry: StartRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,6 +18,7 @@ __all__ = ["docker_registry"]
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 
+@pytest.mark.slow
 def test_commands(
     docker_registry: StartRegistry,
     tmp_path: Path,

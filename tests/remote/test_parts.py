@@ -39,6 +39,7 @@ RANGES = st.tuples(st.integers(0, SIZE - 1), st.integers(0, 9_000)).map(
 )
 
 
+@pytest.mark.slow
 @given(wanted=st.lists(RANGES, max_size=20), asked=RANGES)
 def test_a_partial_file_has_what_it_says(
     wanted: list[Part], asked: Part, tmp_path_factory: pytest.TempPathFactory

@@ -347,6 +347,7 @@ def test_what_mkfs_erofs_makes(varied: Path, options: list[str]) -> None:
         require_same(image, varied, set())
 
 
+@pytest.mark.slow
 def test_an_erofs_that_is_compressed_otherwise(varied: Path, tmp_path: Path) -> None:
     line = ["mkfs.erofs", "-zlz4hc", str(tmp_path / "image"), str(varied)]
     subprocess.run(line, check=True, capture_output=True)

@@ -42,6 +42,7 @@ def fake(tmp_path: Path, script: str) -> str:
     return str(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("script", "works", "seconds"),
     [

@@ -76,6 +76,7 @@ def test_one_that_does_not_power_off(guest: Guest) -> None:
     assert not guest.is_running()
 
 
+@pytest.mark.slow
 def test_one_that_hangs_is_killed(
     guest: Guest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -56,6 +56,7 @@ def test_none_names_the_package(tmp_path: Path, arch: str, package: str) -> None
         assert package in (caught.value.hint or "")
 
 
+@pytest.mark.slow
 def test_secure_boot_has_firmware_and_variables_of_its_own(tmp_path: Path) -> None:
     new_keys(tmp_path / "keys")
     keys = KeySet(tmp_path / "keys")
@@ -73,6 +74,7 @@ def test_secure_boot_has_firmware_and_variables_of_its_own(tmp_path: Path) -> No
     assert variables.read_bytes() == b"changed"
 
 
+@pytest.mark.slow
 def test_secure_boot_without_what_it_needs(tmp_path: Path) -> None:
     new_keys(tmp_path / "keys")
     keys = KeySet(tmp_path / "keys")

@@ -202,6 +202,7 @@ def test_a_path_that_is_too_long_for_sockets(
         take_slot("web", "web")
 
 
+@pytest.mark.slow
 def test_the_shell_completes_the_names_of_those_that_run(folder: Path) -> None:
     processes = [start("web"), start("worker"), start("db")]
     end(processes.pop())

@@ -301,6 +301,7 @@ def test_a_file_that_shrinks_ends_the_connection(port: int, folder: Path) -> Non
     assert received < 50 << 20
 
 
+@pytest.mark.slow
 def test_slow_clients_are_let_go(ask: Ask, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whether they say nothing, or a byte now and then, or take nothing."""
     monkeypatch.setattr(serve, "REQUEST_SECONDS", 0.5)
@@ -316,6 +317,7 @@ def test_slow_clients_are_let_go(ask: Ask, port: int, monkeypatch: pytest.Monkey
             time.sleep(0.1)
 
 
+@pytest.mark.slow
 def test_clients_that_take_little_are_let_go(
     port: int, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

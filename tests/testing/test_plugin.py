@@ -40,6 +40,7 @@ def run(installed: Path, folder: Path, *arguments: str) -> subprocess.CompletedP
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [(), ("-p", "compos.testing.pytest_plugin")])
 def test_it_is_found(installed: Path, tmp_path: Path, arguments: tuple[str, ...]) -> None:
     """Also where it is named as well."""
@@ -56,6 +57,7 @@ def test_it_is_found(installed: Path, tmp_path: Path, arguments: tuple[str, ...]
     assert 'no system: use @pytest.mark.compos("os.yml")' in done.stdout
 
 
+@pytest.mark.slow
 def test_a_system_with_mistakes(installed: Path, tmp_path: Path) -> None:
     (tmp_path / "os.yml").write_text("services: 7\n")
     (tmp_path / "test_it.py").write_text("def test_it(booted):\n    pass\n")

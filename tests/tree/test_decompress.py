@@ -141,6 +141,7 @@ def exploded(bounds: Bounds) -> tuple[ImageError, int]:
     return caught.value, out.count
 
 
+@pytest.mark.slow
 def test_a_bomb_ends_at_its_ratio() -> None:
     error, written = exploded(Bounds())
     assert "COMPOS_MAX_LAYER_RATIO" in (error.hint or "")
@@ -190,6 +191,7 @@ def test_bounds_that_are_none(value: str) -> None:
     assert (caught.value.id, caught.value.place) == ("layer-bound", "COMPOS_MAX_LAYER_SIZE")
 
 
+@pytest.mark.slow
 def test_many_small_members_take_no_longer_than_their_bytes() -> None:
     one = gzip.compress(b"", mtime=0)
     assert plain_of(one * 50_000 + GZIP) == PLAIN

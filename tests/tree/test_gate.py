@@ -149,6 +149,7 @@ PROPORTIONATE: dict[str, Callable[[], bytes]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", PROPORTIONATE)
 def test_time_is_in_proportion(tmp_path: Path, case: str) -> None:
     """Beside reading as many plain files: hundreds of times as long, if it grew with the square."""

@@ -136,6 +136,7 @@ def long_way() -> Entries:
     yield "l/" + "/".join("n" * 200 for _ in range(19)) + "/x", text("")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "entries",
     [deep(500), chain(5000), long_way(), [("l", symlink("n" * 256, 0)), ("l/x", text(""))]],

@@ -35,6 +35,7 @@ def trees(draw: st.DrawFn) -> Tree:
     return tree
 
 
+@pytest.mark.slow
 @given(trees(), st.lists(st.tuples(NAMES.map("/".join), NODES | st.none()), max_size=5))
 def test_a_changed_tree_is_as_a_dictionary(
     tree: Tree, changes: list[tuple[str, Node | None]]

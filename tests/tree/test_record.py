@@ -36,6 +36,7 @@ def tables(draw: st.DrawFn) -> list[tuple[str, list[Any]]]:
     return [(kind, draw(st.lists(values[kind], max_size=10))) for kind in kinds]
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(tables())
 def test_columns_come_back(
@@ -58,6 +59,7 @@ def test_columns_come_back(
     assert columns.load(path, "x 1", "".join(kind for kind, _ in table) + "s") is None
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(tables(), st.data())
 def test_damaged_columns_are_none(

@@ -163,6 +163,7 @@ def test_indexes(team: Team) -> None:
     assert verdicts() == (True, True)
 
 
+@pytest.mark.slow
 def test_only_the_image_is_signed(team: Team) -> None:
     """Then nobody signed what the index attests of it, and it is left out."""
     team.push_index("team/app")

@@ -371,6 +371,7 @@ def test_a_context_that_fails_ends_the_program(tmp_path: Path) -> None:
     _gone(int(child.read_text()))
 
 
+@pytest.mark.slow
 def test_an_interrupt_ends_the_program(tmp_path: Path) -> None:
     child = tmp_path / "child"
     script = f"sleep 3600 & echo $! >{child}.new; mv {child}.new {child}; wait"

@@ -243,6 +243,7 @@ def valid(chosen: Sequence[Package], wanted: str) -> bool:
     return True
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(UNIVERSES)
 def test_against_all_subsets(lines: list[str]) -> None:

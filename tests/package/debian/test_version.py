@@ -75,6 +75,7 @@ VERSIONS = st.builds(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(VERSIONS, VERSIONS)
 def test_generated(left: str, right: str) -> None:

@@ -245,6 +245,7 @@ def places(value: Any) -> list[tuple[Any, Any]]:
     return own + [one for container, key in own for one in places(container[key])]
 
 
+@pytest.mark.slow
 @given(st.data())
 def test_any_value_in_any_place(tmp_path_factory: pytest.TempPathFactory, data: Any) -> None:
     """It is read, and can then be written, or it is refused with an error of ours."""

@@ -22,6 +22,7 @@ def commands(text: str) -> list[str]:
     return [line for block in blocks for line in block.splitlines() if line]
 
 
+@pytest.mark.slow
 def test_commands(
     team: Team,
     docker_registry: StartRegistry,

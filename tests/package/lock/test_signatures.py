@@ -14,6 +14,7 @@ from tests.trust.team import Team
 REFUSES = ("--debian-mirror", "http://127.0.0.1:1/debian")
 
 
+@pytest.mark.slow
 def test_signatures_travel_with_the_parts(
     tmp_path: Path, docker_registry: StartRegistry, capsys: pytest.CaptureFixture[str]
 ) -> None:

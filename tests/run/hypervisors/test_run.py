@@ -83,6 +83,7 @@ def run(programs: Path, *words: str, typed: bytes = b"") -> subprocess.Completed
     )
 
 
+@pytest.mark.slow
 def test_a_console_and_what_is_left(programs: Path) -> None:
     done = run(programs, "vbox", "os.iso", typed=b"echo this\n; off\n")
     assert done.returncode == 0, done.stderr
@@ -95,6 +96,7 @@ def test_a_console_and_what_is_left(programs: Path) -> None:
     assert state.stat().st_mode & 0o777 == 0o700
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("failing", ["storagectl", "startvm"])
 def test_what_fails_leaves_no_machine(programs: Path, failing: str) -> None:
     (programs / "fails").write_text(failing)
@@ -110,6 +112,7 @@ def test_nothing_is_removed_that_was_not_made(programs: Path) -> None:
     assert [line[1] for line in calls(programs)] == ["showvminfo", "createvm"]
 
 
+@pytest.mark.slow
 def test_machines_of_others_are_left_alone(programs: Path) -> None:
     (programs / "information").write_text('name="os"\ngroups="/"\n')
     done = run(programs, "vbox", "os.iso")
@@ -121,6 +124,7 @@ def test_machines_of_others_are_left_alone(programs: Path) -> None:
     assert verbs.index("unregistervm") < verbs.index("createvm")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("default_signals")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_ends_the_machine(programs: Path, number: signal.Signals) -> None:
@@ -148,6 +152,7 @@ def read_until(control: int, wanted: bytes) -> None:
         seen += os.read(control, 1000)
 
 
+@pytest.mark.slow
 def test_a_terminal_is_raw_and_put_back(programs: Path) -> None:
     """Also where the machine is ended by keys."""
     control, terminal = pty.openpty()
@@ -210,6 +215,7 @@ def test_virtualization_unpacks_the_kernel(programs: Path) -> None:
     assert b"error[kernel-damaged]" in run(programs, "virtualization", "os").stderr
 
 
+@pytest.mark.slow
 def test_hyperv_has_the_paths_of_windows(programs: Path) -> None:
     done = run(programs, "hyperv", "os.iso")
     assert done.returncode == 0, done.stderr
@@ -219,6 +225,7 @@ def test_hyperv_has_the_paths_of_windows(programs: Path) -> None:
     assert text.rstrip().endswith("Remove-VM -Name 'os' -Force")
 
 
+@pytest.mark.slow
 def test_the_commands_of_the_documentation(programs: Path) -> None:
     """Of libvirt's, the guests of `make matrix` are the test."""
     text = (ROOT / "docs" / "running.md").read_text()
