@@ -93,7 +93,7 @@ written from the folder `src`. It becomes `bin/ARCHITECTURE/BRICK` of the brick.
 LOADER = Path(__file__).resolve().parent / "src" / "compos" / "boot" / "loader"
 LOADER_COPY = BRICKS / "mkimage" / "bin" / "amd64"
 """A brick's files lie in its folder."""
-LOADER_ORIGINS = {"mbr": 0x600, "loader": 0x7C00}
+LOADER_ORIGINS = {"mbr": 0x600, "loader": 0x7C00, "slots": 0x7C00}
 """Where in memory each part of the BIOS loader runs. It is 16-bit x86 code, whatever machine
 composes."""
 LOADER_FLAGS = ("-target", "x86-freestanding-none", "-nostdlib", "-static", "-Wl,--build-id=none")
@@ -136,7 +136,7 @@ def assemble_loader() -> None:
     just these sources; and copies of them for the brick that makes disks."""
     _assemble_loader()
     LOADER_COPY.mkdir(parents=True, exist_ok=True)
-    for name in LOADER_ORIGINS:
+    for name in ("mbr", "loader"):
         shutil.copyfile(LOADER / f"{name}.bin", LOADER_COPY / f"{name}.bin")
 
 
@@ -144,8 +144,8 @@ def _assemble_loader() -> None:
     stamp = LOADER / "loader.stamp"
     binaries = [LOADER / f"{name}.bin" for name in LOADER_ORIGINS]
     digest = hashlib.sha256("\0".join([version("ziglang"), *LOADER_FLAGS]).encode())
-    for name in LOADER_ORIGINS:
-        digest.update((LOADER / f"{name}.S").read_bytes())
+    for source in sorted(LOADER.glob("*.S")):
+        digest.update(source.read_bytes())
     key = digest.hexdigest()
     if all(path.exists() for path in binaries) and stamp.exists() and stamp.read_text() == key:
         return

@@ -58,8 +58,9 @@ BROKEN = "broken"
 class Versions:
     """A disk with version 1 in slot A, and others on a disk without a partition table."""
 
-    def __init__(self, folder: Path, others: dict[str, str]) -> None:
+    def __init__(self, folder: Path, others: dict[str, str], *, form: str = "raw-efi") -> None:
         self.folder = folder
+        self.form = form
         self.disk = self._build("1.0", "")
         self.store = folder / "versions.img"
         self._names = list(others)
@@ -79,15 +80,15 @@ class Versions:
     def _build(self, version: str, more: str) -> Path:
         source = self.folder / f"v{version}.yml"
         source.write_text(YAML.format(seconds=TRIAL, version=version, more=more))
-        options = ["-f", "raw-efi", "--root", "erofs-verity-appended", "--size", "256M"]
+        options = ["-f", self.form, "--root", "erofs-verity-appended", "--size", "256M"]
         assert main(["build", *options, "--dir", str(self.folder), str(source)]) == 0
-        return self.folder / f"v{version}-efi.img"
+        return self.folder / f"v{version}{self.form.removeprefix('raw')}.img"
 
     def _images(self, name: str, more: str) -> tuple[bytes, bytes]:
         """What an update would write into the partitions of slot B."""
         disk = self._build(name, "" if more == BROKEN else more)
         _, found = partitions(disk)
-        boot, _, system, _ = (part(disk, one, "part").read_bytes() for one in found)
+        boot, _, system, _ = (part(disk, one, "part").read_bytes() for one in found[:4])
         disk.unlink()
         if more == BROKEN:
             system = system[:1088] + bytes((system[1088] ^ 1,)) + system[1089:]
@@ -110,8 +111,11 @@ class Versions:
 
 
 def boot(versions: Versions) -> Guest:
-    """A guest whose firmware keeps its variables. Whoever calls ends it."""
-    options = ("--uefi", "--state", str(versions.folder / "state"), "--device", "i6300esb")
+    """A guest with the disk; whoever calls ends it. UEFI keeps its variables, and there is a
+    watchdog; with a BIOS there is none but the kernel's."""
+    options = ["--state", str(versions.folder / "state")]
+    if versions.form != "raw-bios":
+        options += ["--uefi", "--device", "i6300esb"]
     stored = ("--disk", f"file={versions.store},format=raw")
     log = versions.folder / f"console-{len(list(versions.folder.glob('console-*')))}"
     return Guest(versions.disk, *options, *stored, log=log)

@@ -26,8 +26,8 @@ PARTS = {
     "process": ("base/process", "base/console", "base/failure", "base/sealed"),
     "sealed": ("base/sealed",),
     "slots": (
-        *("slots/slot", "slots/entries", "slots/record", "slots/table", "slots/variables"),
-        *("base/files", "base/failure"),
+        *("slots/slot", "slots/entries", "slots/record", "slots/order", "slots/block"),
+        *("slots/table", "slots/variables", "base/cmdline", "base/files", "base/failure"),
     ),
     "spec": ("containers/spec", *BUNDLE),
 }

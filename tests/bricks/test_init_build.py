@@ -51,7 +51,7 @@ def test_any_folder_gives_the_same_static_program(tmp_path: Path) -> None:
     assert programs[0][:4] == b"\x7fELF"
     # A static program has no interpreter; the limit is what PID 1 may weigh.
     assert b"ld-musl" not in programs[0]
-    assert len(programs[0]) < 250_000  # 7 of them are the channel for commands, 16 slots
+    assert len(programs[0]) < 255_000  # 7 of them are the channel for commands, 21 slots
     loaders = [
         (tmp_path / name / "src/compos/boot/loader/loader.bin").read_bytes()
         for name in ("a", "much/longer/b")

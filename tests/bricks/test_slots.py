@@ -11,6 +11,7 @@ from uuid import UUID
 
 import pytest
 
+from compos.boot.slot_block import RESERVED
 from compos.disk.gpt import ESP, GptPartition, guid_partition_table
 from tests.bricks.drivers import driver
 
@@ -40,6 +41,7 @@ class Machine:
         partitions = [
             GptPartition(START[slot], 960, ESP, ids[slot], f"boot-{slot.lower()}") for slot in ids
         ]
+        partitions.append(GptPartition(2048, 256, RESERVED, UUID(int=8), "slots"))
         head, _ = guid_partition_table(partitions, SECTORS, UUID(int=7))
         (self.folder / "dev" / name).write_bytes(head)
         for number in range(len(ids)):

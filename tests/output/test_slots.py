@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import struct
 import subprocess
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
+from compos.boot.slot_block import BLOCK_COPIES, BLOCK_SIZE, HEADER_AT, first_block
 from tests.compose.systems import World
-from tests.output.bootable import YAML, filled
+from tests.output.bootable import YAML, bzimage, filled
 from tests.output.test_formats import build, refused
 from tests.output.test_verified_disks import SECTOR, part, partitions
 
@@ -36,10 +39,14 @@ def test_slot_a_has_the_system(form: str, world: World) -> None:
     (disk,) = build(world, *options, yaml=yaml).iterdir()
     subprocess.run(["sgdisk", "--verify", disk], check=True, capture_output=True)
     _, found = partitions(disk)
-    assert [one["name"] for one in found] == ["boot-a", "boot-b", "system-a", "system-b"]
-    assert [one["size"] * SECTOR // MIB for one in found] == [8, 8, 4, 4]
-    assert len({one["uuid"] for one in found}) == 4
-    boot_a, boot_b, system_a, system_b = (part(disk, one, one["name"]) for one in found)
+    names = ["boot-a", "boot-b", "system-a", "system-b", "slots"]
+    assert [one["name"] for one in found] == names + ["BIOS boot"] * (form == "raw")
+    assert [one["size"] * SECTOR // MIB for one in found[:4]] == [8, 8, 4, 4]
+    assert len({one["uuid"] for one in found}) == len(found)
+    boot_a, boot_b, system_a, system_b, block = (part(disk, one, one["name"]) for one in found[:5])
+    ids = [UUID(one["uuid"]) for one in found[:2]]
+    for at in BLOCK_COPIES:
+        assert block.read_bytes()[at : at + BLOCK_SIZE] == first_block(ids)
     assert listed(boot_a).splitlines()[-1] == "::/EFI/BOOT/BOOTX64.EFI"
     assert not boot_b.read_bytes().strip(b"\0")
     assert not system_b.read_bytes().strip(b"\0")
@@ -51,10 +58,46 @@ def test_slot_a_has_the_system(form: str, world: World) -> None:
     assert f"Data blocks:     \t{tree // 4096}" in said
 
 
+@pytest.mark.parametrize("form", ["raw", "raw-bios"])
+def test_a_bios_finds_the_files_of_a_slot(form: str, world: World) -> None:
+    (disk,) = build(world, "-f", form, "--root", "initrd", yaml=with_slots("{}")).iterdir()
+    _, found = partitions(disk)
+    boot = part(disk, found[0], "boot").read_bytes()
+    assert boot[HEADER_AT : HEADER_AT + 8] == b"COMPBOOT"
+    places = struct.unpack_from("<QIQIQI", boot, HEADER_AT + 16)
+    kernel, cmdline, initrd = (
+        boot[start * SECTOR : start * SECTOR + size]
+        for start, size in zip(places[::2], places[1::2], strict=True)
+    )
+    assert kernel == bzimage()
+    assert cmdline.startswith(b'console=ttyS0 quote="a b" compos.slots=300')
+    assert initrd.startswith(b"UCODE")
+    if form == "raw-bios":
+        assert listed(disk.with_name("boot")).split() == [
+            "::/cmdline",
+            "::/initrd.img",
+            "::/kernel",
+        ]
+    # The loader knows where the partitions begin, and the first sector where the loader does.
+    data = disk.read_bytes()[: MIB // 2]
+    assert found[-1]["start"] == struct.unpack_from("<Q", data, 432)[0]
+    loader = data[found[-1]["start"] * SECTOR :]
+    at = [struct.unpack_from("<Q", loader, 88 + 44 * slot)[0] for slot in (0, 1)]
+    assert at == [one["start"] for one in found[:2]]
+
+
+def test_the_words_of_the_loader_need_room(world: World, capfd: pytest.CaptureFixture[str]) -> None:
+    """Linux takes 2047 bytes."""
+    words = 2047 - len(" compos.slots=300 panic=10 compos.watchdog=60")
+    yaml = with_slots("{}").replace("""'console=ttyS0 quote="a b"'""", "x" * words)
+    assert build(world, "-f", "raw-efi", yaml=yaml)
+    assert "cmdline-too-long" in refused(world, capfd, "-f", "raw", yaml=yaml)
+
+
 def test_a_root_in_the_initrd_needs_no_partition(world: World) -> None:
     (disk,) = build(world, "-f", "raw-efi", "--root", "initrd", yaml=with_slots("{}")).iterdir()
     _, found = partitions(disk)
-    assert [one["name"] for one in found] == ["boot-a", "boot-b"]
+    assert [one["name"] for one in found] == ["boot-a", "boot-b", "slots"]
     used = len(part(disk, found[0], "boot-a").read_bytes().rstrip(b"\0"))
     assert found[0]["size"] * SECTOR >= 2 * used, "later versions may be larger"
 

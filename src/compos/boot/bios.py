@@ -8,23 +8,41 @@ Source: Linux, Documentation/arch/x86/boot.rst ("The Linux/x86 Boot Protocol").
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
+from uuid import UUID
 
 from compos.errors import OutputError
 
-__all__ = ["LOADER_SIZE", "Place", "check_kernel", "loader", "mbr_code"]
+__all__ = [
+    "LOADER_SIZE",
+    "SLOT_LOADER_SIZE",
+    "SLOT_WORDS",
+    "Place",
+    "check_kernel",
+    "loader",
+    "mbr_code",
+    "slot_loader",
+]
 
 FOLDER = Path(__file__).parent / "loader"
 LOADER_SIZE = 2048
+SLOT_LOADER_SIZE = 4096
 CD_SECTOR = 2048
 
+_PACKET_COUNT = 424 + 2
+"""mbr.S, `packet`: how many sectors."""
 _PACKET_SECTOR = 424 + 8
 """mbr.S, `packet`: the sector to begin with."""
 _PARAMETERS = struct.Struct("<8sB7sQIQIQI")
 """loader.S, from `signature` on: mark, sector size as a power of two, then place and size of
 kernel, command line, initrd."""
 _PARAMETERS_AT = 16
+_SLOTS = struct.Struct("<QQQ36sQ36s")
+"""slots.S, from `blocks` on: the sectors of both copies of the block; first sector and id of the
+boot partitions of A and B."""
+_SLOTS_AT = 72
 SIGNATURE = b"compos-1"
 
 HEADER_SIZE = 0x268
@@ -42,6 +60,8 @@ FIELDS = {
 LOADED_HIGH = 1
 OUR_CMDLINE = 0x20000 - 0x1E000 - 1
 """loader.S keeps the command line between 0x1e000 and 0x20000."""
+SLOT_WORDS = len(f" compos.slot={UUID(int=0)},trial")
+"""What slots.S adds to the command line."""
 
 
 class Place(NamedTuple):
@@ -51,10 +71,11 @@ class Place(NamedTuple):
     size: int
 
 
-def mbr_code(sector: int) -> bytes:
-    """The code of a master boot record (440 bytes) that starts the loader at `sector` (of 512
-    bytes)."""
+def mbr_code(sector: int, *, size: int = LOADER_SIZE) -> bytes:
+    """The code of a master boot record (440 bytes) that starts the loader of `size` bytes at
+    `sector` (of 512 bytes)."""
     code = bytearray(_binary("mbr"))
+    struct.pack_into("<H", code, _PACKET_COUNT, size // 512)
     struct.pack_into("<Q", code, _PACKET_SECTOR, sector)
     return bytes(code)
 
@@ -68,6 +89,17 @@ def loader(kernel: Place, cmdline: Place, initrd: Place, *, sector_size: int = 5
     _PARAMETERS.pack_into(
         code, _PARAMETERS_AT, SIGNATURE, shift, b"", *(value for place in places for value in place)
     )
+    return bytes(code)
+
+
+def slot_loader(copies: Sequence[int], boot: Sequence[tuple[int, UUID]]) -> bytes:
+    """The loader (4096 bytes) for a disk with slots, whose files are found by the header of a boot
+    partition (`boot.slot_block`). In sectors of 512 bytes: where the `copies` of the block begin,
+    and the boot partitions of A and B, with their ids."""
+    code = bytearray(_binary("slots"))
+    _PARAMETERS.pack_into(code, _PARAMETERS_AT, SIGNATURE, 9, b"", *(0,) * 6)
+    slots = (value for start, own in boot for value in (start, str(own).encode()))
+    _SLOTS.pack_into(code, _SLOTS_AT, *copies, *slots)
     return bytes(code)
 
 

@@ -51,10 +51,12 @@ class Layout(NamedTuple):
     unit: int = MIB
 
     def of(self, job: Job) -> Layout:
-        """That of a system: a secure one is started by UEFI alone, and so is one with slots. A BIOS
-        checks nothing and has no order of boot entries, and an MBR cannot say what is verified."""
-        uefi = job.request.secure or job.request.slots is not None
-        return self._replace(firmware="efi", table="gpt") if uefi else self
+        """That of a system: a secure one is started by UEFI alone, since a BIOS checks nothing, and
+        an MBR cannot say what is verified. Slots are partitions with names, which only a GPT
+        has."""
+        if job.request.secure:
+            return self._replace(firmware="efi", table="gpt")
+        return self._replace(table="gpt") if job.request.slots is not None else self
 
     @property
     def bios(self) -> bool:
@@ -143,9 +145,9 @@ def _with_slots(job: Job, layout: Layout, slots: Slots) -> tuple[Piece, ...]:
     # Not at the top: most systems have no slots.
     from compos.output.slots import slot_disk
 
-    made = slot_disk(job, slots)
+    made = slot_disk(job, slots, bios=layout.bios, uefi=layout.uefi)
     size = _size(job, layout, made.end + TAIL * SECTOR)
-    head, tail = guid_partition_table(made.partitions, size // SECTOR, made.disk)
+    head, tail = guid_partition_table(made.partitions, size // SECTOR, made.disk, code=made.code)
     return tuple(placed([(0, [head]), *made.parts, (size - len(tail), [tail])], size))
 
 

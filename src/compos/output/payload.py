@@ -14,7 +14,7 @@ from compos.boot.uki import pe_machine
 from compos.compose.kernel_image import KernelImageError
 from compos.compose.kernel_modules import PLACES as MODULE_FOLDERS
 from compos.compose.plain_kernel import stored_plain_kernel
-from compos.config.slot_keys import MODULES as SLOT_MODULES
+from compos.config.slot_keys import FIRMWARE_MODULES
 from compos.errors import OutputError
 from compos.output.initrd import initrd_pieces, segment
 from compos.output.job import INIT, Job
@@ -103,12 +103,13 @@ def finder_initrd(
     kind = root.kind
     mark = (root.mark_at, root.mark)
     unseal = job.system.unseals
-    drivers = (*kind.drivers, *(SLOT_MODULES if job.request.slots else ()))
-    place = RootPlace(kind.mount, drivers, *mark, places, root.verity, apart, unseal)
+    # What slots need is loaded by init itself, where firmware has variables.
+    drivers = (*kind.drivers, *(FIRMWARE_MODULES if job.request.slots else ()))
+    place = RootPlace(kind.mount, kind.drivers, *mark, places, root.verity, apart, unseal)
     modules = job.system.all_modules or {
         path: node for folder in MODULE_FOLDERS for path, node, _ in job.system.root.below(folder)
     }
-    trees = finder_tree(job.store, modules, job.tools[INIT], kind.drivers), place_tree(place)
+    trees = finder_tree(job.store, modules, job.tools[INIT], drivers), place_tree(place)
     made = tuple(segment(job, Entries.of(tree)) for tree in trees)
     ucode = job.system.ucode
     return (

@@ -4,7 +4,8 @@ it is (docs/update.md).
 May touch: the store, for its parts.
 
 Slot A has the system that is built, slot B nothing. Each slot is a boot partition, and one for the
-root where that lies on the medium. Both are written as wholes, so an update is the same bytes.
+root where that lies on the medium. Both are written as wholes, so an update is the same bytes. In
+front of them is the block that says which slot starts (`boot.slot_block`).
 """
 
 from __future__ import annotations
@@ -14,13 +15,15 @@ from typing import NamedTuple
 from uuid import UUID
 
 from compos.arithmetic import align_up, ceil_div
+from compos.boot.bios import SLOT_LOADER_SIZE, mbr_code, slot_loader
+from compos.boot.slot_block import BLOCK_COPIES, RESERVED, first_block
 from compos.config.model import Slots
 from compos.config.slot_keys import slot_sizes
 from compos.disk.discoverable import ROOTS
-from compos.disk.gpt import ESP, GptPartition
+from compos.disk.gpt import BIOS_BOOT, ESP, GptPartition
 from compos.disk.mbr import SECTOR
 from compos.errors import OutputError
-from compos.output.boot_files import boot_files, boot_partition
+from compos.output.boot_files import slot_partition
 from compos.output.job import Job, identity
 from compos.output.payload import finder_initrd, payload
 from compos.tree.contents import piece_size
@@ -35,27 +38,33 @@ GROWTH = 2
 """How many times larger a slot is than the first version, unless the YAML gives its size."""
 
 
+LOADER = 64
+BLOCK = 1024
+FIRST = 2048
+"""Sectors of the BIOS loader, of the block, and behind both."""
+
+
 class SlotDisk(NamedTuple):
     """A disk's contents: `parts` as (offset in bytes, pieces) in order, the table's `partitions`,
-    the disk's id, and where the last partition ends, in bytes."""
+    the disk's id, where the last partition ends, in bytes, and the code of its first sector."""
 
     parts: list[tuple[int, Sequence[Piece]]]
     partitions: list[GptPartition]
     disk: UUID
     end: int
+    code: bytes
 
 
-def slot_disk(job: Job, slots: Slots) -> SlotDisk:
-    """Slot A with the system, slot B without one. Raises `OutputError` (`slot-too-small`), and what
-    its parts raise."""
+def slot_disk(job: Job, slots: Slots, *, bios: bool, uefi: bool) -> SlotDisk:
+    """Slot A with the system, slot B without one, for a BIOS, UEFI or both. Raises `OutputError`
+    (`slot-too-small`), and what its parts raise."""
     made = payload(job)
     if made.root:
         # A slot's partition begins where its root does, with the hash tree behind it.
         made = made._replace(initrd=finder_initrd(job, made.root, (0, 0)))
-    files = boot_files(job, made, bios=False, uefi=True)
+    files, boot = slot_partition(job, made, bios=bios, uefi=uefi)
     name = identity("slots", files.files)
     boot_size, system_size = slot_sizes(slots)
-    boot = tuple(boot_partition(files).pieces)
     classes = [("boot", ESP, boot, _size("boot", boot, boot_size))]
     if made.root:
         root = tuple(made.root.pieces)
@@ -72,7 +81,20 @@ def slot_disk(job: Job, slots: Slots) -> SlotDisk:
             if slot == "a":
                 parts.append((at, contents))
             at += size
-    return SlotDisk(parts, partitions, name, at)
+    block = first_block([one.guid for one in partitions[:2]])
+    copies = [BLOCK * SECTOR + offset for offset in BLOCK_COPIES]
+    parts = [*((start, (block,)) for start in copies), *parts]
+    own = identity("slots", name)
+    partitions.append(GptPartition(BLOCK, FIRST - BLOCK, RESERVED, own, "slots"))
+    if not bios:
+        return SlotDisk(parts, partitions, name, at, b"")
+    slot_starts = [(one.start, one.guid) for one in partitions[:2]]
+    loader = slot_loader([start // SECTOR for start in copies], slot_starts)
+    parts.insert(0, (LOADER * SECTOR, (loader,)))
+    own = identity("bios", name)
+    partitions.append(GptPartition(LOADER, BLOCK - LOADER, BIOS_BOOT, own, "BIOS boot"))
+    code = mbr_code(LOADER, size=SLOT_LOADER_SIZE)
+    return SlotDisk(parts, partitions, name, at, code)
 
 
 def _size(purpose: str, contents: Sequence[Piece], wanted: int) -> int:

@@ -18,7 +18,7 @@ from compos.errors import OutputError
 from compos.filesystem.compress import block_compressor_identity
 from compos.filesystem.verity import BLOCK, Verity, hash_tree
 from compos.image.derived_kinds import DerivedKind
-from compos.output.boot_files import boot_files, boot_partition
+from compos.output.boot_files import slot_partition
 from compos.output.cached import cached_file
 from compos.output.job import Job, identity
 from compos.output.payload import finder_initrd, payload
@@ -94,8 +94,7 @@ def _parts(job: Job) -> list[_Part]:
         # A partition of a slot begins with the root, and its hash tree is behind it.
         made = made._replace(initrd=finder_initrd(job, root, (0, 0)))
         parts.append(_Part("system", "system.img", tuple(root.pieces)))
-    files = boot_files(job, made, bios=False, uefi=True)
-    boot = tuple(boot_partition(files).pieces)
+    _, boot = slot_partition(job, made, bios=False, uefi=True)
     # The digests are of whole blocks.
     return [_Part("boot", "boot.img", (*boot, bytes(-total_size(boot) % BLOCK))), *parts]
 

@@ -1,14 +1,10 @@
 /* record.c: see record.h. */
 #include "slots/record.h"
 
-#include "slots/variables.h"
-
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define NAME "ComposSlots"
 #define HEADER "compos-slots\t1"
 
 enum { FIELDS = 7 };
@@ -36,6 +32,15 @@ void record_set(char *field, size_t size, const char *text)
     field[length] = '\0';
 }
 
+void record_clear(struct record *record)
+{
+    *record = (struct record){.trial = SLOT_NONE,
+                              .first = SLOT_NONE,
+                              .next = SLOT_NONE,
+                              .started = SLOT_NONE,
+                              .sent = SLOT_NONE};
+}
+
 static void record_read_line(struct record *record, char *line)
 {
     char *fields[FIELDS] = {line};
@@ -49,6 +54,12 @@ static void record_read_line(struct record *record, char *line)
         record->trial = slot;
         record_set(record->stage, sizeof record->stage, fields[2]);
     }
+    if (count == 3 && strcmp(line, "first") == 0) {
+        record->first = slot;
+        record->sequence = (uint32_t)strtoul(fields[2], NULL, 10);
+    }
+    if (count == 3 && strcmp(line, "sent") == 0)
+        record->sent = slot;
     if (count < FIELDS || strcmp(line, "slot") != 0)
         return;
     struct record_slot *one = &record->slots[slot];
@@ -62,7 +73,7 @@ static void record_read_line(struct record *record, char *line)
 
 int record_parse(struct record *record, char *text)
 {
-    *record = (struct record){.trial = SLOT_NONE};
+    record_clear(record);
     bool known = false;
     for (char *line = text, *next; line; line = next) {
         next = strchr(line, '\n');
@@ -89,24 +100,11 @@ size_t record_print(const struct record *record, char *text)
     if (record->trial != SLOT_NONE)
         length += (size_t)snprintf(text + length, RECORD_SIZE - length, "trial\t%c\t%s\n",
                                    record_letter(record->trial), record->stage);
+    if (record->first != SLOT_NONE)
+        length += (size_t)snprintf(text + length, RECORD_SIZE - length, "first\t%c\t%u\n",
+                                   record_letter(record->first), record->sequence);
+    if (record->sent != SLOT_NONE)
+        length += (size_t)snprintf(text + length, RECORD_SIZE - length, "sent\t%c\tyes\n",
+                                   record_letter(record->sent));
     return length;
-}
-
-int record_load(struct record *record)
-{
-    char text[RECORD_SIZE + 1] = "";
-    ssize_t length = variables_read(NAME, VARIABLES_OURS, text, RECORD_SIZE);
-    int reason = errno;
-    text[length < 0 ? 0 : length] = '\0';
-    if (record_parse(record, text) == 0)
-        return 0;
-    errno = length < 0 ? reason : EINVAL;
-    return -1;
-}
-
-int record_save(const struct record *record)
-{
-    char text[RECORD_SIZE];
-    size_t length = record_print(record, text);
-    return variables_write(NAME, VARIABLES_OURS, text, length);
 }

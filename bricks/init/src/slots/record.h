@@ -1,16 +1,19 @@
 /*
- * record.h: what is known of the slots, in one variable of the firmware: lines of fields with tabs
- * between them. What cannot be read is as if nothing was known.
+ * record.h: what is known of the slots, as text: lines of fields with tabs between them. What
+ * cannot be read is as if nothing was known. order.h keeps it.
  *
  *     compos-slots 1
  *     slot   A|B   good|bad   BOOT-PARTITION   VERSION   FAILURES   REASON
  *     trial  A|B   STAGE
+ *     first  A|B   SEQUENCE
+ *     sent   A|B   yes
  */
 #ifndef COMPOS_RECORD_H
 #define COMPOS_RECORD_H
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 enum { SLOT_NONE = -1, SLOT_A, SLOT_B, SLOT_COUNT };
 enum {
@@ -33,6 +36,11 @@ struct record {
     struct record_slot slots[SLOT_COUNT];
     int trial;               /* the slot that is tried at the next boot, or just now */
     char stage[RECORD_TEXT]; /* why that has failed, if nothing else is said before the next boot */
+    uint32_t sequence;       /* how often it has been kept: the higher, the newer */
+    int first;               /* the slot that starts as long as nothing is tried, or SLOT_NONE */
+    int next;    /* BIOS: the slot that the loader tries at the next boot, or SLOT_NONE */
+    int started; /* BIOS: the slot that the loader has started by a try, or SLOT_NONE */
+    int sent;    /* the slot that was to start in place of the wrong one, or SLOT_NONE */
 };
 
 /* 'A' or 'B' */
@@ -40,6 +48,12 @@ char record_letter(int slot);
 
 /* The slot that is called so, or SLOT_NONE. */
 int record_slot_named(const char *name);
+
+/* Why a trial has failed that has not begun. */
+#define RECORD_UNSTARTED "firmware did not start it"
+
+/* A record that knows nothing. */
+void record_clear(struct record *record);
 
 /* Copies a text for a field: what does not fit or would not be one is left out. */
 void record_set(char *field, size_t size, const char *text);
@@ -49,11 +63,5 @@ int record_parse(struct record *record, char *text);
 
 /* The record as text: its length. `text` has RECORD_SIZE bytes. */
 size_t record_print(const struct record *record, char *text);
-
-/* The firmware's record. -1 with errno if there is none; then it is an empty one. */
-int record_load(struct record *record);
-
-/* Replaces the firmware's record. -1 with errno. */
-int record_save(const struct record *record);
 
 #endif

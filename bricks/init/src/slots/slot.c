@@ -3,7 +3,8 @@
 
 #include "base/failure.h"
 #include "base/files.h"
-#include "slots/entries.h"
+#include "slots/block.h"
+#include "slots/order.h"
 #include "slots/record.h"
 #include "slots/table.h"
 #include "slots/variables.h"
@@ -33,11 +34,11 @@ struct slot_view {
 
 static int slot_open(struct slot_view *view, struct failure *failure)
 {
-    if (access(variables_folder, F_OK) < 0)
-        return failed(failure, "this machine has not been started by UEFI");
+    if (access(variables_folder, F_OK) < 0 && !table_by_bios())
+        return failed(failure, "neither UEFI nor the slots' BIOS loader has started this system");
     if (table_find(&view->table, failure) < 0)
         return -1;
-    record_load(&view->record);
+    order_load(&view->table, &view->record);
     for (int slot = 0; slot < SLOT_COUNT; slot++) {
         char guid[RECORD_ID];
         table_print_guid(view->table.boot[slot].guid, guid);
@@ -52,12 +53,14 @@ static int slot_open(struct slot_view *view, struct failure *failure)
     return 0;
 }
 
-static int slot_save(const struct slot_view *view, struct failure *failure)
+static int slot_save(struct slot_view *view, struct failure *failure)
 {
-    return record_save(&view->record) < 0 ? failed_errno(failure, "firmware keeps no record") : 0;
+    return order_save(&view->table, &view->record) < 0
+               ? failed_errno(failure, "the slots' record cannot be kept")
+               : 0;
 }
 
-/* Whether something that UEFI could start has been written: a FAT file system. */
+/* Whether something has been written that could be started: a FAT file system; by a BIOS, more. */
 static bool slot_is_filled(const struct table_partition *boot)
 {
     unsigned char sector[512] = {0};
@@ -65,7 +68,8 @@ static bool slot_is_filled(const struct table_partition *boot)
     snprintf(path, sizeof path, "%s/%s", table_devices, boot->device);
     int device = open(path, O_RDONLY | O_CLOEXEC);
     bool filled = device >= 0 && pread(device, sector, sizeof sector, 0) == sizeof sector &&
-                  sector[510] == 0x55 && sector[511] == 0xaa;
+                  sector[510] == 0x55 && sector[511] == 0xaa &&
+                  (!table_by_bios() || block_is_startable(sector));
     if (device >= 0)
         close(device);
     return filled;
@@ -74,12 +78,13 @@ static bool slot_is_filled(const struct table_partition *boot)
 /* A slot that runs already needs no trial. */
 static int slot_stay(struct slot_view *view, int slot, struct failure *failure)
 {
-    entries_take_back(&view->table);
-    if (view->record.trial == slot)
-        return 0; /* init is about to find out */
-    view->record.trial = SLOT_NONE;
-    if (entries_order(&view->table, slot, failure) < 0)
-        return -1;
+    order_take_back(&view->table, &view->record);
+    /* Whether a slot on trial stays, init is about to find out. */
+    if (view->record.trial != slot) {
+        view->record.trial = SLOT_NONE;
+        if (order_put_first(&view->table, &view->record, slot, failure) < 0)
+            return -1;
+    }
     return slot_save(view, failure);
 }
 
@@ -87,27 +92,27 @@ static int slot_set_primary(struct slot_view *view, int slot, struct failure *fa
 {
     int current = view->table.current;
     if (!slot_is_filled(&view->table.boot[slot]))
-        return failed(failure, "slot %c has no system", record_letter(slot));
+        return failed(failure, "slot %c has no system%s", record_letter(slot),
+                      table_by_bios() ? " that a BIOS can start" : "");
     if (slot == current)
         return slot_stay(view, slot, failure);
     /* Whatever happens, firmware comes back to what runs now; unless that is on trial itself. */
     if (current != SLOT_NONE && view->record.trial != current &&
-        entries_order(&view->table, current, failure) < 0)
+        order_put_first(&view->table, &view->record, current, failure) < 0)
         return -1;
     view->record.trial = slot;
     view->record.slots[slot].reason[0] = '\0';
-    record_set(view->record.stage, RECORD_TEXT, "firmware did not start it");
-    if (slot_save(view, failure) < 0)
-        return -1;
-    return entries_try(&view->table, slot, failure);
+    record_set(view->record.stage, RECORD_TEXT, RECORD_UNSTARTED);
+    return order_try(&view->table, &view->record, slot, failure);
 }
 
 static int slot_set_state(struct slot_view *view, int slot, bool good, struct failure *failure)
 {
-    if (good && slot == view->table.current && entries_order(&view->table, slot, failure) < 0)
+    if (good && slot == view->table.current &&
+        order_put_first(&view->table, &view->record, slot, failure) < 0)
         return -1;
-    if (!good && slot != view->table.current && entries_primary(&view->table) == slot)
-        entries_take_back(&view->table);
+    if (!good && slot != view->table.current && order_primary(&view->table, &view->record) == slot)
+        order_take_back(&view->table, &view->record);
     view->record.slots[slot].good = good;
     if (view->record.trial == slot)
         view->record.trial = SLOT_NONE;
@@ -131,7 +136,7 @@ static int slot_set_version(struct slot_view *view, int slot, const char *versio
 
 static void slot_print_status(const struct slot_view *view)
 {
-    int primary = entries_primary(&view->table);
+    int primary = order_primary(&view->table, &view->record);
     printf("SLOT  VERSION           STATE  NOW      NEXT   LAST TRIAL\n");
     for (int slot = 0; slot < SLOT_COUNT; slot++) {
         const struct record_slot *one = &view->record.slots[slot];
@@ -162,8 +167,8 @@ static int slot_run(struct slot_view *view, int count, char *const arguments[],
     int slot = count > 2 ? record_slot_named(arguments[2]) : SLOT_NONE;
     bool good = count > 3 && strcmp(arguments[3], "good") == 0;
     if (count == 2 && strcmp(verb, "get-primary") == 0)
-        return slot_print_name(entries_primary(&view->table), "firmware has no slot in its order",
-                               failure);
+        return slot_print_name(order_primary(&view->table, &view->record),
+                               "firmware has no slot in its order", failure);
     if (count == 2 && strcmp(verb, "get-current") == 0)
         return slot_print_name(view->table.current, "firmware does not say which slot runs",
                                failure);

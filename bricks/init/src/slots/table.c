@@ -1,6 +1,7 @@
 /* table.c: see table.h. */
 #include "slots/table.h"
 
+#include "base/cmdline.h"
 #include "base/files.h"
 #include "slots/variables.h"
 
@@ -26,7 +27,8 @@ enum {
     ENTRY_SIZE = 128,
     NAME_LENGTH = 36,
     MAX_ENTRIES = 256,
-    MAX_ENTRY_SIZE = 512
+    MAX_ENTRY_SIZE = 512,
+    TABLE_WORD = 64
 };
 
 const char *table_descriptions = "/sys/class/block";
@@ -60,9 +62,26 @@ void table_print_guid(const unsigned char *guid, char *text)
              guid[13], guid[14], guid[15]);
 }
 
+bool table_by_bios(void)
+{
+    char word[TABLE_WORD];
+    return cmdline_text("compos.slot=", word, sizeof word) == 0;
+}
+
+bool table_tried_by_bios(void)
+{
+    char word[TABLE_WORD];
+    return cmdline_text("compos.slot=", word, sizeof word) == 0 && strstr(word, ",trial");
+}
+
 int table_booted(char *guid)
 {
     unsigned char text[2 * RECORD_ID] = {0};
+    char word[TABLE_WORD];
+    if (cmdline_text("compos.slot=", word, sizeof word) == 0) {
+        snprintf(guid, RECORD_ID, "%.36s", word);
+        return 0;
+    }
     ssize_t size = variables_read("LoaderDevicePartUUID", VARIABLES_LOADER, text, sizeof text);
     if (size < 0)
         return -1;
@@ -94,6 +113,8 @@ static void table_take_entry(struct table *table, const char *disk, unsigned num
         if (table_is_named(entry, table_names[1][slot]))
             table_take(&table->system[slot], disk, number, entry);
     }
+    if (table_is_named(entry, "slots"))
+        table_take(&table->block, disk, number, entry);
 }
 
 /* The kernel has checked the table's checksums: without a good one there are no partitions. */

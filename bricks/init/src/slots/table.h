@@ -25,6 +25,7 @@ struct table_partition {
 struct table {
     struct table_partition boot[SLOT_COUNT];
     struct table_partition system[SLOT_COUNT]; /* without them the root is in the boot partitions */
+    struct table_partition block;              /* what is known of the slots (block.h) */
     int current;                               /* the slot that runs, or SLOT_NONE */
 };
 
@@ -40,7 +41,14 @@ int table_find(struct table *table, struct failure *failure);
 /* A GUID as people write it, in small letters. `text` has RECORD_ID bytes. */
 void table_print_guid(const unsigned char *guid, char *text);
 
-/* Which boot partition firmware has started, as the stub says it; -1 with errno. */
+/*
+ * Which boot partition this system was started from, as the stub or our BIOS loader says it; -1 if
+ * neither does.
+ */
 int table_booted(char *guid);
+
+/* Whether our BIOS loader has started this system; and whether it has used up the slot's try. */
+bool table_by_bios(void);
+bool table_tried_by_bios(void);
 
 #endif

@@ -9,6 +9,7 @@
 #include "machine/coldplug.h"
 #include "services/services.h"
 #include "slots/entries.h"
+#include "slots/order.h"
 #include "slots/panic.h"
 #include "slots/record.h"
 #include "slots/table.h"
@@ -24,6 +25,7 @@
 
 #define WORD "compos.slots="
 #define VERSION "/etc/compos/version"
+#define BEFORE_ROOT "it stopped before it had found its root"
 #define LINKS "/dev/disk/by-partlabel"
 
 enum {
@@ -34,7 +36,7 @@ enum {
 
 static struct timer trial_timer;
 static struct table trial_table;
-static bool trial_found, trial_on, trial_watches, trial_missed;
+static bool trial_found, trial_on, trial_watches, trial_missed, trial_looked;
 static int64_t trial_deadline, trial_well_since, trial_begun;
 
 /* Firmware's variables may need a driver, and the plan may have mounted them already. */
@@ -48,18 +50,25 @@ static void trial_mount_variables(void)
     mount("efivarfs", variables_folder, "efivarfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
 }
 
-/* Whether the record says that the slot which firmware has started is on trial. */
+/* Whether the slot that was started is on trial: the BIOS loader says so, or else the record. */
 static bool trial_is_on(const struct record *record)
 {
     char guid[RECORD_ID];
+    if (table_by_bios())
+        return table_tried_by_bios();
     return record->trial != SLOT_NONE && table_booted(guid) == 0 &&
            strcmp(record->slots[record->trial].boot, guid) == 0;
 }
 
-static void trial_save(const struct record *record)
+static int trial_load(struct record *record)
 {
-    if (record_save(record) < 0)
-        say("slots: firmware keeps no record: %s", strerror(errno));
+    return order_load(trial_found ? &trial_table : NULL, record);
+}
+
+static void trial_save(struct record *record)
+{
+    if (order_save(trial_found ? &trial_table : NULL, record) < 0)
+        say("slots: the record cannot be kept: %s", strerror(errno));
 }
 
 static void trial_keep_stage(struct record *record, const char *stage)
@@ -76,23 +85,25 @@ void trial_enter_initrd(void)
     if (seconds <= 0)
         return;
     trial_mount_variables();
-    record_load(&record);
+    trial_load(&record);
     trial_on = trial_is_on(&record);
     if (!trial_on)
         return;
     trial_deadline = process_now() + seconds * 1000L / 2;
     coldplug_load_module("efi_pstore", &failure);
-    trial_keep_stage(&record, "it stopped before it had found its root");
+    trial_keep_stage(&record, BEFORE_ROOT);
 }
 
 void trial_miss_root(const char *reason)
 {
     struct record record;
+    struct failure failure;
     char text[RECORD_TEXT];
     if (!trial_on || process_now() < trial_deadline)
         return;
     snprintf(text, sizeof text, "it did not find its root%s%s", *reason ? ": " : "", reason);
-    record_load(&record);
+    trial_found = table_find(&trial_table, &failure) == 0;
+    trial_load(&record);
     trial_keep_stage(&record, text);
     say("slots: %s; starting the other slot", text);
     sync();
@@ -104,6 +115,8 @@ static void trial_report(struct record *record)
 {
     struct record_slot *tried = &record->slots[record->trial];
     char reason[2 * RECORD_TEXT + 2], panic[RECORD_TEXT];
+    if (record->started == record->trial && strcmp(record->stage, RECORD_UNSTARTED) == 0)
+        record_set(record->stage, sizeof record->stage, BEFORE_ROOT);
     snprintf(reason, sizeof reason, "%s", record->stage);
     if (panic_take(panic, sizeof panic) == 0)
         snprintf(reason, sizeof reason, "%s: %s", record->stage, panic);
@@ -113,7 +126,21 @@ static void trial_report(struct record *record)
     record_set(tried->reason, sizeof tried->reason, reason);
     say("slots: slot %c was tried and failed: %s", record_letter(record->trial), tried->reason);
     record->trial = SLOT_NONE;
+    record->started = SLOT_NONE;
+    record->next = SLOT_NONE;
     trial_save(record);
+}
+
+/* What was on trial before this system has started, or is so now. */
+static void trial_look_back(struct record *record)
+{
+    trial_looked = true;
+    if (trial_on) {
+        int slot = record->trial != SLOT_NONE ? record->trial : trial_table.current;
+        say("slots: slot %c is on trial for %d s", record_letter(slot), cmdline_number(WORD));
+        trial_keep_stage(record, "it stopped before it was good (a panic, a hang or a power cut)");
+    } else if (record->trial != SLOT_NONE)
+        trial_report(record);
 }
 
 /* The names by which others find the partitions; whoever links them anew must not be in the way. */
@@ -135,6 +162,14 @@ static void trial_link_all(void)
     trial_link(&trial_table.boot[SLOT_B], "boot-b");
     trial_link(&trial_table.system[SLOT_A], "system-a");
     trial_link(&trial_table.system[SLOT_B], "system-b");
+    trial_link(&trial_table.block, "slots");
+}
+
+/* The record is about the partitions of this disk. */
+static void trial_name_disk(struct record *record)
+{
+    for (int i = 0; i < SLOT_COUNT; i++)
+        table_print_guid(trial_table.boot[i].guid, record->slots[i].boot);
 }
 
 /* The slot that runs is the one that starts from now on. */
@@ -143,32 +178,56 @@ static void trial_make_good(void)
     struct failure failure;
     struct record record;
     int slot = trial_table.current;
-    if (entries_order(&trial_table, slot, &failure) < 0) {
+    trial_load(&record);
+    if (order_put_first(&trial_table, &record, slot, &failure) < 0) {
         say("slots: slot %c is well, but %s", record_letter(slot), failure.text);
         return;
     }
-    record_load(&record);
     char version[RECORD_VERSION] = "";
     file_line(VERSION, version, sizeof version);
-    for (int i = 0; i < SLOT_COUNT; i++)
-        table_print_guid(trial_table.boot[i].guid, record.slots[i].boot);
+    trial_name_disk(&record);
     record.slots[slot].good = true;
     record.slots[slot].reason[0] = '\0';
     record.slots[slot].failures = 0;
     record_set(record.slots[slot].version, RECORD_VERSION, version);
     if (record.trial == slot)
         record.trial = SLOT_NONE;
+    record.started = SLOT_NONE;
+    record.sent = SLOT_NONE;
     trial_save(&record);
     trial_on = false;
     say("slots: slot %c is good", record_letter(slot));
 }
 
-/* Whether the record is about the partitions of this disk. */
-static bool trial_knows_disk(const struct record *record)
+/*
+ * Firmware that has forgotten its boot entries starts the first boot partition that it finds. If
+ * that is not the one that should run, it is told again which one is, and the machine starts anew.
+ * Once: where that does not help, what runs goes on. Whether this system is not to be looked after
+ * any further.
+ */
+static bool trial_has_strayed(struct record *record)
 {
-    char guid[RECORD_ID];
-    table_print_guid(trial_table.boot[trial_table.current].guid, guid);
-    return strcmp(record->slots[trial_table.current].boot, guid) == 0;
+    struct failure failure;
+    int right = record->first, slot = trial_table.current;
+    if (trial_on || table_by_bios() || right == SLOT_NONE || right == slot ||
+        !record->slots[right].good || entries_first(&trial_table) == right)
+        return false;
+    bool again = record->sent == right;
+    record->sent = again ? SLOT_NONE : right;
+    trial_save(record);
+    if (again) {
+        say("slots: firmware does not start slot %c; slot %c goes on", record_letter(right),
+            record_letter(slot));
+        return true;
+    }
+    if (entries_order(&trial_table, right, &failure) < 0 ||
+        entries_try(&trial_table, right, &failure) < 0) {
+        say("slots: %s", failure.text);
+        return true;
+    }
+    say("slots: firmware has forgotten that slot %c is in use; starting it", record_letter(right));
+    process_request(POWER_REBOOT);
+    return true;
 }
 
 /* The disk is there. What was decided before this boot is carried out to its end. */
@@ -183,19 +242,30 @@ static void trial_take_disk(void)
         trial_watches = false;
         return;
     }
-    bool known = record_load(&record) == 0 && trial_knows_disk(&record);
-    if (!known) {
-        /* Another disk's, or the firmware has forgotten everything. */
-        record = (struct record){.trial = SLOT_NONE};
+    if (trial_load(&record) < 0) {
+        /* Another disk's record, or nobody has kept one. */
+        record_clear(&record);
+        record.first = slot;
+        trial_name_disk(&record);
         trial_save(&record);
         return;
     }
-    if (trial_on && entries_first(&trial_table) == slot)
+    trial_on = trial_on || (!table_by_bios() && record.trial == slot);
+    if (!trial_looked)
+        trial_look_back(&record);
+    if (trial_has_strayed(&record)) {
+        trial_watches = false;
+        return;
+    }
+    if (trial_on && order_first(&trial_table, &record) == slot)
         trial_make_good(); /* the power was cut when it had been found good */
     if (!trial_on && record.slots[slot].good) {
         trial_watches = false;
-        if (entries_first(&trial_table) != slot && entries_order(&trial_table, slot, &failure) < 0)
+        if (order_first(&trial_table, &record) == slot)
+            return;
+        if (order_put_first(&trial_table, &record, slot, &failure) < 0)
             say("slots: %s", failure.text);
+        trial_save(&record);
     }
 }
 
@@ -263,18 +333,16 @@ void trial_begin(void)
     trial_mount_variables();
     char guid[RECORD_ID];
     if (table_booted(guid) < 0)
-        return; /* not from a slot, such as from a CD or by a BIOS */
-    record_load(&record);
+        return; /* not from a slot, such as from a CD */
+    bool known = trial_load(&record) == 0;
     trial_on = trial_is_on(&record);
     trial_begun = process_now();
     trial_deadline = trial_begun + seconds * 1000L;
     trial_watches = true;
-    if (trial_on) {
-        say("slots: slot %c is on trial for %d s", record_letter(record.trial), seconds);
+    if (trial_on)
         coldplug_load_module("efi_pstore", &failure);
-        trial_keep_stage(&record, "it stopped before it was good (a panic, a hang or a power cut)");
-    } else if (record.trial != SLOT_NONE)
-        trial_report(&record);
+    if (known)
+        trial_look_back(&record);
     trial_timer = (struct timer){.at = trial_begun, .due = trial_due};
     timer_add(&trial_timer);
 }
@@ -286,7 +354,7 @@ bool trial_give_up(const char *reason)
         return false;
     trial_on = false;
     trial_watches = false;
-    record_load(&record);
+    trial_load(&record);
     trial_keep_stage(&record, reason);
     say("slots: %s; starting the other slot", reason);
     process_request(POWER_REBOOT);
@@ -299,6 +367,6 @@ void trial_end(void)
     if (!trial_on)
         return;
     trial_on = false;
-    record_load(&record);
+    trial_load(&record);
     trial_keep_stage(&record, "it was shut down before it was good");
 }

@@ -1,7 +1,8 @@
 /* loader.S: starts Linux on a BIOS: reads kernel, command line and initrd by their places, then jumps into the kernel.
  *
  * At 0:7c00, 2048 bytes long, with the drive's number in %dl; mbr.S puts it there from a disk, the BIOS itself from a CD
- * (El Torito without emulation). No file system is read: the build writes the places into `files`.
+ * (El Torito without emulation). No file system is read: the build writes the places into `files`; with SLOTS, the slot
+ * that is chosen says them (slots.S, and then this program has 4096 bytes).
  *
  *   0x07c00  this program; its stack below
  *   0x10000  the kernel's real-mode part, with its heap and, at 0x1e000, the command line
@@ -43,6 +44,16 @@ initrd:
 	.quad	0
 	.long	0
 
+#ifdef SLOTS
+	.org	72
+	/* The build writes these: the sectors of both copies of the block, first sector and id of each boot partition. */
+blocks:	.quad	0, 0
+boot_a:	.quad	0
+	.space	36
+boot_b:	.quad	0
+	.space	36
+#endif
+
 begin:
 	cli
 	xorw	%ax, %ax
@@ -55,6 +66,12 @@ begin:
 	ljmp	$0, $normal		/* some BIOSes start CDs at 07c0:0000 */
 normal:
 	movb	%dl, drive
+#ifdef SLOTS
+	call	choose
+attempt:
+	call	select_slot
+	movl	$0, initrd_at
+#endif
 	movw	$loading, %si
 	call	print
 	call	open_gate
@@ -87,6 +104,9 @@ normal:
 	pushl	%edi
 	call	load
 	popl	%edi
+#ifdef SLOTS
+	call	tell_slot
+#endif
 	call	flat
 	movb	$0, %al
 	.byte	0x67
@@ -188,8 +208,22 @@ load:
 	jmp	load
 9:	ret
 
-/* One chunk into the buffer; three tries. */
+/* One chunk into the buffer. */
 read:
+	movw	$0x4200, %ax
+	call	transfer
+	jnc	2f
+	movw	$unreadable, %si
+	call	print
+	movzbl	status, %eax
+	call	number
+	movw	$closing, %si
+	jmp	fail_rest
+2:	ret
+
+/* What `packet` says, by the function %ah of INT 13h; three tries. Carry if all fail. */
+transfer:
+	movw	%ax, function
 	movw	packet_count, %ax
 	movw	%ax, packet_wanted
 	movw	$3, tries
@@ -197,7 +231,7 @@ read:
 	movw	%ax, packet_count	/* the BIOS writes what it has read */
 	movw	$packet, %si
 	movb	drive, %dl
-	movb	$0x42, %ah
+	movw	function, %ax
 	pushl	%ebp
 	int	$0x13
 	popl	%ebp
@@ -208,12 +242,7 @@ read:
 	int	$0x13
 	decw	tries
 	jnz	1b
-	movw	$unreadable, %si
-	call	print
-	movzbl	status, %eax
-	call	number
-	movw	$closing, %si
-	jmp	fail_rest
+	stc
 2:	ret
 
 /* The highest place for the initrd: usable, above all that the kernel needs, below what it can address. */
@@ -349,11 +378,19 @@ fail:
 	popw	%si
 fail_rest:
 	call	print
+#ifdef SLOTS
+	jmp	next_slot
+#else
 	movw	$restart, %si
 	call	print
 	xorw	%ax, %ax
 	int	$0x16
 	ljmp	$0xffff, $0
+#endif
+
+#ifdef SLOTS
+#include "choose.S"
+#endif
 
 loading:
 	.asciz	"compos: loading "
@@ -383,12 +420,14 @@ packet:
 	.byte	16, 0
 packet_count:
 	.word	0
+packet_offset:
 	.word	0, buffer_segment
 packet_sector:
 	.quad	0
 packet_wanted:
 	.word	0
 tries:	.word	0
+function: .word	0
 drive:	.byte	0
 status:	.byte	0
 
@@ -401,4 +440,8 @@ floor:	.long	0
 initrd_at: .long 0
 range:	.long	0, 0, 0, 0, 0
 
+#ifdef SLOTS
+	.org	4096
+#else
 	.org	2048
+#endif
