@@ -23,10 +23,15 @@ def kernel_of(folder: Path, kernel: str, slots: str) -> Kernel:
 @pytest.mark.parametrize(
     ("kernel", "slots", "cmdline"),
     [
-        ("", "{}", "compos.slots=300 panic=10"),
-        ("cmdline: 'a=\"b  c\"'", "{timeout: 90s}", 'a="b  c" compos.slots=90 panic=10'),
-        ("cmdline: panic=1 quiet", "{}", "panic=1 quiet compos.slots=300"),
-        ("cmdline: compos.slots=20", "{}", "compos.slots=20 panic=10"),
+        ("", "{}", "compos.slots=300 panic=10 compos.watchdog=60"),
+        (
+            "cmdline: 'a=\"b  c\"'",
+            "{timeout: 90s}",
+            'a="b  c" compos.slots=90 panic=10 compos.watchdog=60',
+        ),
+        ("cmdline: panic=1 quiet", "{}", "panic=1 quiet compos.slots=300 compos.watchdog=60"),
+        ("cmdline: compos.watchdog=5", "{}", "compos.watchdog=5 compos.slots=300 panic=10"),
+        ("cmdline: compos.slots=20", "{}", "compos.slots=20 panic=10 compos.watchdog=60"),
     ],
 )
 def test_the_command_line(kernel: str, slots: str, cmdline: str, tmp_path: Path) -> None:
@@ -36,7 +41,12 @@ def test_the_command_line(kernel: str, slots: str, cmdline: str, tmp_path: Path)
 def test_drivers_are_added_to_a_choice_of_drivers(tmp_path: Path) -> None:
     assert kernel_of(tmp_path, "", "{}").modules is None
     found = kernel_of(tmp_path, "modules: [auto, efivarfs]", "{}").modules
-    assert found == ("auto", "efivarfs", "efi_pstore")
+    assert found
+    assert found[:3] == ("auto", "efivarfs", "efi_pstore")
+    assert found[-1] == "softdog"
+    mine = kernel_of(tmp_path, "modules: [auto, softdog]", "{}").modules
+    assert mine
+    assert mine.count("softdog") == 1
 
 
 def test_the_version_of_updates_is_in_the_system(tmp_path: Path) -> None:

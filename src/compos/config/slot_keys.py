@@ -11,7 +11,7 @@ from compos.config.kinds import Text, key, table
 from compos.config.model import Config, File, Kernel, Slots
 from compos.config.quantities import milliseconds, octets
 
-__all__ = ["MODULES", "SLOTS", "slot_sizes", "with_slots"]
+__all__ = ["FIRMWARE_MODULES", "SLOTS", "slot_sizes", "with_slots"]
 
 TIMEOUT = "5m"
 WORD = "compos.slots"
@@ -19,8 +19,13 @@ WORD = "compos.slots"
 PANIC_SECONDS = 10
 VERSION = "etc/compos/version"
 """Where `slot status` finds the version of the system that runs."""
-MODULES = ("efivarfs", "efi_pstore")
+WATCHDOG = "compos.watchdog"
+WATCHDOG_SECONDS = 60
+FIRMWARE_MODULES = ("efivarfs", "efi_pstore")
 """Firmware's variables as files; and the last messages of a kernel that has panicked in them."""
+WATCHDOGS = ("i6300esb", "iTCO_wdt", "sp5100_tco", "wdat_wdt", "softdog")
+"""Watchdogs of virtual machines, of Intel's and AMD's chipsets, of ACPI; and in their place the
+kernel's own."""
 
 
 def _size(text: str) -> Iterator[Complaint]:
@@ -73,7 +78,8 @@ def with_slots(config: Config) -> Config:
 def _kernel(kernel: Kernel, slots: Slots) -> Kernel:
     words = (kernel.cmdline or "").split()
     seconds = (milliseconds(slots.timeout or TIMEOUT) or 0) // 1000
-    wanted = [f"{WORD}={seconds}", f"panic={PANIC_SECONDS}"]
+    watchdog = f"{WATCHDOG}={WATCHDOG_SECONDS}"
+    wanted = [f"{WORD}={seconds}", f"panic={PANIC_SECONDS}", watchdog]
     # What is there stays as it is written: blanks between quotes count.
     missing = [
         one for one in wanted if not any(word.split("=")[0] == one.split("=")[0] for word in words)
@@ -81,5 +87,6 @@ def _kernel(kernel: Kernel, slots: Slots) -> Kernel:
     cmdline = " ".join(filter(None, (kernel.cmdline, *missing)))
     modules = kernel.modules
     if modules is not None:
-        modules = (*modules, *(name for name in MODULES if name not in modules))
+        added = (*FIRMWARE_MODULES, *WATCHDOGS)
+        modules = (*modules, *(name for name in added if name not in modules))
     return kernel._replace(cmdline=cmdline, modules=modules)

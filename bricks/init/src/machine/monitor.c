@@ -5,6 +5,7 @@
 #include "base/console.h"
 #include "base/files.h"
 #include "base/process.h"
+#include "machine/coldplug.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -67,7 +68,11 @@ static void monitor_arm(int seconds)
 {
     if (seconds < MIN_SECONDS)
         seconds = MIN_SECONDS;
+    struct failure failure;
     monitor_watchdog = open("/dev/watchdog", O_WRONLY | O_CLOEXEC);
+    /* Without the machine's own, the kernel's timer notices at least that this process hangs. */
+    if (monitor_watchdog < 0 && coldplug_load_module("softdog", &failure) == 0)
+        monitor_watchdog = open("/dev/watchdog", O_WRONLY | O_CLOEXEC);
     if (monitor_watchdog < 0) {
         say("watchdog: /dev/watchdog: %s", strerror(errno));
         return;
