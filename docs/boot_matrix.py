@@ -18,7 +18,16 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from tests.boot.matrix import ROWS, WEB, Row, boot, build  # noqa: E402  the tests are not installed
+from tests.boot.matrix import (  # noqa: E402  the tests are not installed
+    ROWS,
+    SAME_KERNEL,
+    WEB,
+    Row,
+    boot,
+    build,
+)
+
+__all__ = ["PAGE", "cells"]
 
 PAGE = ROOT / "docs" / "boot-matrix.md"
 HEAD = """\
@@ -48,6 +57,8 @@ def cells(row: Row) -> str:
 
 def told(row: Row) -> str:
     """The row's line."""
+    if row == SAME_KERNEL:
+        return f"{cells(row)} not booted: the same kernel as `kernel` |"
     with tempfile.TemporaryDirectory() as folder:
         state = Path(folder) / "state"
         state.mkdir()
@@ -65,10 +76,10 @@ def again(words: list[str]) -> None:
     """Boot the rows with all of `words`, and put their lines into the page."""
     head, _, rest = PAGE.read_text().partition("|---|---|---|---|---|---|---|\n")
     lines = {line.rpartition(" | ")[0] + " |": line for line in rest.splitlines()}
-    for row in (*ROWS, *WEB):
+    for row in (*ROWS, *WEB, SAME_KERNEL):
         if all(word in cells(row) for word in words):
             lines[cells(row)] = told(row)
-    kept = [lines[cells(row)] for row in (*ROWS, *WEB) if cells(row) in lines]
+    kept = [lines[cells(row)] for row in (*ROWS, *WEB, SAME_KERNEL) if cells(row) in lines]
     PAGE.write_text(head + "|---|---|---|---|---|---|---|\n" + "\n".join(kept) + "\n")
 
 
@@ -82,7 +93,7 @@ def main() -> None:
     )
     qemu = version.stdout.splitlines()[0].partition("(")[0].strip()
     head = HEAD.format(machine=f"{os.cpu_count()} CPUs, {platform.machine()}", qemu=qemu)
-    lines = [told(row) for row in (*ROWS, *WEB)]
+    lines = [told(row) for row in (*ROWS, *WEB, SAME_KERNEL)]
     PAGE.write_text(head + "\n".join(lines) + "\n")
 
 
