@@ -11,7 +11,7 @@ AZURITE := mkdir -p build/azurite && npm install --prefix build/azurite --no-aud
 DEMO_PACKAGES := qemu-system-x86
 TEST_PACKAGES := $(DEMO_PACKAGES) $(shell sed 's/\#.*//' tests/packages.txt)
 
-.PHONY: demo check test fuzz power-cuts sealed-boots slots clouds report-browser policies graph-kills publish bricks linuxkit-examples packages lint format bench bench-formats bench-boot bench-remote-cache bench-clouds matrix docs dist lock clean
+.PHONY: demo check test fuzz power-cuts sealed-boots slots clouds report-browser policies graph-kills publish bricks linuxkit-examples linuxkit-tests packages lint format bench bench-formats bench-boot bench-remote-cache bench-clouds matrix docs dist lock clean
 
 demo: $(VENV)/ready   ## build examples/web.yml, boot it, fetch its page
 	@scripts/install-packages $(DEMO_PACKAGES)
@@ -33,6 +33,7 @@ fuzz: $(VENV)/ready   ## the nightly run: random inputs, a thousand killed build
 power-cuts: $(VENV)/ready ## cut the power of disks at every moment of a format, an extension, an encryption (a quarter of an hour)
 	@scripts/install-packages $(TEST_PACKAGES)
 	@CI=1 COMPOS_POWER_CUTS=1 $(BIN)/python -m pytest -q -n 2 --dist load -rP --in-memory \
+	  -o faulthandler_timeout=7200 \
 	  tests/boot/test_power_cuts.py tests/boot/test_disk_faults.py tests/boot/partition_cuts.py
 
 sealed-boots: $(VENV)/ready ## what opens a sealed data partition and what does not, what starts and attests of a tampered system, a boot a case (three quarters of an hour)
@@ -73,6 +74,11 @@ linuxkit-examples: $(VENV)/ready ## build and boot the examples of a checkout of
 	@test -d "$(LINUXKIT)/examples" || { echo "usage: make linuxkit-examples LINUXKIT=FOLDER" >&2; exit 2; }
 	@scripts/install-packages $(DEMO_PACKAGES)
 	@$(BIN)/python -m scripts.linuxkit_examples $(LINUXKIT)
+
+linuxkit-tests: $(VENV)/ready ## build and boot the test cases of a checkout of LinuxKit, and write docs/linuxkit-tests.md: LINUXKIT=FOLDER (half an hour)
+	@test -d "$(LINUXKIT)/test/cases" || { echo "usage: make linuxkit-tests LINUXKIT=FOLDER" >&2; exit 2; }
+	@scripts/install-packages $(TEST_PACKAGES)
+	@$(BIN)/python -m scripts.linuxkit_tests $(LINUXKIT)
 
 packages:             ## install the Debian packages that tests use
 	@scripts/install-packages $(TEST_PACKAGES)

@@ -73,6 +73,7 @@ NAVIGATION: dict[str, dict[str, str]] = {
         "docs/library.md": "Python library",
         "docs/linuxkit.md": "LinuxKit compatibility",
         "docs/linuxkit-examples.md": "LinuxKit's examples",
+        "docs/linuxkit-tests.md": "LinuxKit's test cases",
         "docs/layers.md": "Layers",
         "CHANGELOG.md": "Changelog",
     },

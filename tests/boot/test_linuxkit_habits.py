@@ -26,11 +26,12 @@ FOLDERS = ("/etc/ssl/certs", "/home", "/opt", "/srv")
 """What LinuxKit's init image has, and containers bind (reference: Alpine's base layout)."""
 
 INIT = "linuxkit/init:8eea386739975a43af558eec757a7dcb3a3d2e7b"
+AUTHORITIES = "linuxkit/ca-certificates:a4f15fe71bb0ad7560ff78f48504dd2af500a442"
 
 SYSTEM = """
 bricks: linuxkit
 kernel: {image: compos/kernel:v1, cmdline: "console=ttyS0 panic=-1", modules: auto}
-init: [INIT, RUNTIME, "compos/busybox:v1", "oci:MEMLOGD"]
+init: [INIT, RUNTIME, "compos/busybox:v1", "oci:MEMLOGD", AUTHORITIES]
 onboot:
   - {name: sysctl, image: linuxkit/sysctl:5a374e4bf3e5a7deeacff6571d0f30f7ea8f56db}
   - name: binds
@@ -54,6 +55,10 @@ onboot:
     binds.add: ["shared:/volume"]
     command: [/bin/sh, -c, 'echo by addition >> /volume/seen']
   - {name: seen, image: compos/busybox:v1, binds: ["shared:/seen:ro"], command: [/bin/cat, /seen/seen]}
+  - name: authorities
+    image: compos/busybox:v1
+    binds: ["/etc:/host-etc"]
+    command: [/bin/grep, -c, BEGIN CERTIFICATE, /host-etc/ssl/certs/ca-certificates.crt]
 volumes:
   - name: shared
 services:
@@ -92,6 +97,7 @@ def test_memlogd_gets_all_that_containers_say(
 ) -> None:
     text = (
         SYSTEM.replace("INIT", INIT)
+        .replace("AUTHORITIES", AUTHORITIES)
         .replace("RUNTIME", RUNTIMES[runtime])
         .replace("MEMLOGD", str(memlogd))
     )
@@ -116,6 +122,8 @@ def test_memlogd_gets_all_that_containers_say(
     assert group == ["domain", "is there"], "a control group of version 2, made before"
     seen = [line for source, line in said if source == "onboot.006-seen.out"]
     assert seen == ["by binds", "by mounts", "by addition"], "one volume, in three ways"
+    (authorities,) = (line for source, line in said if source == "onboot.007-authorities.out")
+    assert int(authorities) > 100, "the certificates are in the root"
     assert [line for source, line in said if source == "steady.out"] == ["begins", "goes on"]
     assert [line for source, line in said if source == "steady"] == ["complains"]
     restless = [line for source, line in said if source == "restless.out"]
