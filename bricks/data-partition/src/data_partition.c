@@ -11,10 +11,10 @@
 #include "disk/repair.h"
 #include "disk/report.h"
 #include "disk/signature.h"
+#include "disk/terminal.h"
 #include "disk/tool.h"
 #include "place.h"
 #include "platform.h"
-#include "terminal.h"
 #include "volume.h"
 
 #include <fcntl.h>
@@ -69,8 +69,9 @@ static int data_partition_new_pin(char pin[VOLUME_SECRET], struct failure *failu
 {
     char again[VOLUME_SECRET];
     for (;;) {
-        if (terminal_ask("New PIN of the data partition: ", pin, VOLUME_SECRET, failure) < 0 ||
-            terminal_ask("The same PIN again: ", again, sizeof again, failure) < 0)
+        if (terminal_ask_secret("New PIN of the data partition: ", pin, VOLUME_SECRET, failure) <
+                0 ||
+            terminal_ask_secret("The same PIN again: ", again, sizeof again, failure) < 0)
             return -1;
         bool same = *pin && strcmp(pin, again) == 0;
         explicit_bzero(again, sizeof again);
@@ -144,7 +145,7 @@ static int data_partition_unseal(const struct request *request, const char *node
     int status = -1;
     for (int try = 0; try < (request->policy.pin ? TRIES : 1) && status < 0; try++) {
         if (request->policy.pin &&
-            terminal_ask("PIN of the data partition: ", pin, sizeof pin, failure) < 0)
+            terminal_ask_secret("PIN of the data partition: ", pin, sizeof pin, failure) < 0)
             return -1;
         status = volume_open(node, pin, failure);
         explicit_bzero(pin, sizeof pin);
@@ -158,8 +159,8 @@ static void data_partition_seal_again(const struct request *request, const char 
 {
     char answer[16] = "", pin[VOLUME_SECRET] = "";
     struct failure failure;
-    if (terminal_ask("Seal the key to the machine as it is now? Then type yes: ", answer,
-                     sizeof answer, &failure) < 0 ||
+    if (terminal_ask_secret("Seal the key to the machine as it is now? Then type yes: ", answer,
+                            sizeof answer, &failure) < 0 ||
         strcmp(answer, "yes") != 0)
         return;
     int status = platform_check(request->policy.pcrs, &failure);
@@ -180,8 +181,8 @@ static int data_partition_recover(const struct request *request, const char *nod
     char recovery[VOLUME_SECRET];
     int status = -1;
     for (int try = 0; try < TRIES && status < 0; try++) {
-        if (terminal_ask("Recovery key of the data partition: ", recovery, sizeof recovery,
-                         failure) < 0)
+        if (terminal_ask_secret("Recovery key of the data partition: ", recovery, sizeof recovery,
+                                failure) < 0)
             return -1;
         status = volume_open_with(node, recovery, failure);
         if (status == 0)

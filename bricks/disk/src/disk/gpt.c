@@ -210,6 +210,19 @@ int gpt_write(const struct disk *disk, const struct partition *partition, struct
     return gpt_store(disk, header, entries, 0, failure);
 }
 
+int gpt_adopt(const struct disk *disk, const uint8_t *head, struct failure *failure)
+{
+    uint8_t header[512];
+    const uint8_t *entries = head + 2 * sizeof header;
+    memcpy(header, head + sizeof header, sizeof header);
+    if (memcmp(header, "EFI PART", 8) != 0 || little32(header + 12) != HEADER_SIZE ||
+        little32(header + 80) != TABLE_MOST || little32(header + 84) != ENTRY_SIZE)
+        return failed(failure, "the image has no table that can be adopted");
+    if (gpt_store_copy(disk, header, entries, failure) < 0)
+        return -1;
+    return gpt_store_first(disk, header, entries, 2, failure);
+}
+
 static void gpt_fill_entry(uint8_t *entry, const struct disk *disk,
                            const struct partition *partition)
 {

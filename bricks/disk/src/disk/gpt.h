@@ -14,6 +14,13 @@ uint64_t gpt_end(const struct disk *disk);
 int gpt_write(const struct disk *disk, const struct partition *partition, struct failure *failure);
 
 /*
+ * Both copies of an image's table, whose first sectors are `head` (the protective record, the
+ * header, the entries), for a disk of another size; synced in this order: the copy, the entries,
+ * the header.
+ */
+int gpt_adopt(const struct disk *disk, const uint8_t *head, struct failure *failure);
+
+/*
  * The table as it is but for the disk's end and one partition: where its number is free, a new one
  * of `partition`'s name, else the old one with another size. At every moment Linux finds either the
  * old table or the new one.

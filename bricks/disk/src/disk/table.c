@@ -168,6 +168,19 @@ int table_finish(const struct disk *disk, enum table_kind kind, const struct par
     return table_write(disk, sector, sizeof sector, 0, failure);
 }
 
+int table_adopt(const struct disk *disk, const uint8_t *head, struct failure *failure)
+{
+    uint8_t sector[512];
+    uint64_t sectors = disk->size / disk->sector - 1;
+    memcpy(sector, head, sizeof sector);
+    if (sector[MBR_ENTRIES + 4] != TYPE_PROTECTIVE)
+        return failed(failure, "the image has no protective record");
+    put_little32(sector + MBR_ENTRIES + 12, sectors > UINT32_MAX ? UINT32_MAX : (uint32_t)sectors);
+    if (gpt_adopt(disk, head, failure) < 0)
+        return -1;
+    return table_write(disk, sector, sizeof sector, 0, failure);
+}
+
 uint64_t table_room(const struct disk *disk, const struct table *table)
 {
     const struct partition *partition = &table->partitions[0];

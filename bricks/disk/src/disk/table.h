@@ -65,6 +65,15 @@ int table_begin(const struct disk *disk, const struct partition *partition,
 int table_finish(const struct disk *disk, enum table_kind kind, const struct partition *partition,
                  struct failure *failure);
 
+/* What an image of a disk with a GPT begins with, up to the end of its entries; bytes. */
+enum { TABLE_HEAD = 34 * 512 };
+
+/*
+ * Puts the table of an image in place of the mark, for this disk's size. `head` are the image's
+ * first TABLE_HEAD bytes; the rest of the image is on the disk and synced.
+ */
+int table_adopt(const struct disk *disk, const uint8_t *head, struct failure *failure);
+
 /*
  * Gives the last partition of the table all that is behind it. Of a GPT, the copy at the end of the
  * disk is written and synced first; then the first one, so that it is whole

@@ -1,5 +1,5 @@
 /* terminal.c: see terminal.h. */
-#include "terminal.h"
+#include "disk/terminal.h"
 
 #include <fcntl.h>
 #include <stdarg.h>
@@ -41,27 +41,39 @@ static int terminal_read_line(int console, char *answer, size_t size, struct fai
     return 0;
 }
 
-int terminal_ask(const char *question, char *answer, size_t size, struct failure *failure)
+static int terminal_question(const char *question, bool shown, char *answer, size_t size,
+                             struct failure *failure)
 {
-    struct termios before, hidden;
+    struct termios before, wanted;
     int console = open(CONSOLE, O_RDWR | O_NOCTTY | O_CLOEXEC);
     if (console < 0)
         return failed_errno(failure, CONSOLE);
     bool is_terminal = tcgetattr(console, &before) == 0;
     if (is_terminal) {
-        hidden = before;
-        hidden.c_lflag |= ICANON;
-        hidden.c_lflag &= ~(tcflag_t)ECHO;
-        hidden.c_iflag |= ICRNL;
+        wanted = before;
+        wanted.c_lflag |= ICANON | (shown ? ECHO : 0);
+        wanted.c_lflag &= ~(tcflag_t)(shown ? 0 : ECHO);
+        wanted.c_iflag |= ICRNL;
         /* What was typed before the question is no answer to it. */
-        tcsetattr(console, TCSAFLUSH, &hidden);
+        tcsetattr(console, TCSAFLUSH, &wanted);
     }
     /* Behind what has been reported, which init passes on. */
     fputs(question, stderr);
     int status = terminal_read_line(console, answer, size, failure);
     if (is_terminal)
         tcsetattr(console, TCSANOW, &before);
-    fputs("\n", stderr);
+    if (!shown)
+        fputs("\n", stderr);
     close(console);
     return status;
+}
+
+int terminal_ask_secret(const char *question, char *answer, size_t size, struct failure *failure)
+{
+    return terminal_question(question, false, answer, size, failure);
+}
+
+int terminal_ask(const char *question, char *answer, size_t size, struct failure *failure)
+{
+    return terminal_question(question, true, answer, size, failure);
 }
