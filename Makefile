@@ -11,7 +11,7 @@ AZURITE := mkdir -p build/azurite && npm install --prefix build/azurite --no-aud
 DEMO_PACKAGES := qemu-system-x86
 TEST_PACKAGES := $(DEMO_PACKAGES) $(shell sed 's/\#.*//' tests/packages.txt)
 
-.PHONY: demo check test fuzz power-cuts sealed-boots slots clouds report-browser policies graph-kills publish bricks linuxkit-examples linuxkit-tests packages lint format bench bench-formats bench-boot bench-remote-cache bench-clouds matrix docs dist lock clean
+.PHONY: demo check test fuzz power-cuts sealed-boots slots installs clouds report-browser policies graph-kills publish bricks linuxkit-examples linuxkit-tests packages lint format bench bench-formats bench-boot bench-remote-cache bench-clouds matrix docs dist lock clean
 
 demo: $(VENV)/ready   ## build examples/web.yml, boot it, fetch its page
 	@scripts/install-packages $(DEMO_PACKAGES)
@@ -43,6 +43,10 @@ sealed-boots: $(VENV)/ready ## what opens a sealed data partition and what does 
 slots: $(VENV)/ready ## what becomes of new versions in the second slot: each way to fail, power cuts, one that stays (a quarter of an hour)
 	@scripts/install-packages $(TEST_PACKAGES)
 	@CI=1 $(BIN)/python -m pytest -q -n 0 tests/boot/slot_trials.py
+
+installs: $(VENV)/ready ## cut the power while an installer writes a disk (a quarter of an hour)
+	@scripts/install-packages $(TEST_PACKAGES)
+	@CI=1 $(BIN)/python -m pytest -q -n 0 -rP --in-memory tests/boot/install_cuts.py
 
 clouds: $(VENV)/ready ## push to emulators and real services of clouds, and run machines there, with every call failing in every way (half an hour)
 	@scripts/install-packages $(TEST_PACKAGES) $(CLOUD_PACKAGES)

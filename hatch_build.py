@@ -76,6 +76,7 @@ PROGRAMS = {
         *("host-timesync-daemon/src", "vsudd/src/vsock"),
         *("memlogd/src/protocol", "metadata/src/json", "init/src/base"),
     ),
+    "installer": ("disk/src", "init/src/base", "installer/src"),
     "kmsg": ("kmsg/src",),
     "logwrite": ("logwrite/src", "memlogd/src/protocol", "metadata/src/json", "init/src/base"),
     "memlogd": ("memlogd/src", "metadata/src/json", "init/src/base"),

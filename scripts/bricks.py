@@ -44,6 +44,8 @@ CHOSEN = {
     **dict.fromkeys(("efi-stub", "kernel"), "tests/boot/test_matrix.py"),
     "dhcpcd": "tests/boot/test_web.py",
     "docker": "tests/boot/test_docker.py",
+    "installer": "tests/boot/test_installer.py",
+    "nginx": "tests/boot/test_examples.py",
     "redis": "tests/boot/test_examples.py",
     "rpi3": "tests/output/test_formats.py",
 }

@@ -48,6 +48,7 @@ NAVIGATION: dict[str, dict[str, str]] = {
         "docs/trust.md": "Trust in images",
         "docs/ci.md": "Builds in CI",
         "docs/secure.md": "Secured systems",
+        "docs/install.md": "Installing on a disk",
         "docs/update.md": "Updates",
         "docs/clouds.md": "Clouds",
         "docs/secure-boot.md": "Secure Boot",

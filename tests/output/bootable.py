@@ -75,4 +75,7 @@ def filled(world: World) -> World:
     stub = [Member("usr/lib/systemd/boot/efi/linuxx64.efi.stub", content=STUB.read_bytes())]
     tool(world, "docker.io/compos/efi-stub:v1", stub)
     tool(world, "docker.io/compos/init:v1", [Member("init", mode=0o755, content="our init")])
+    tool(world, "docker.io/compos/crun:v1", [Member("usr/bin/crun", mode=0o755, content="crun")])
+    installer = [Member("usr/bin/installer", mode=0o755, content="installer")]
+    tool(world, "docker.io/compos/installer:v1", installer)
     return world

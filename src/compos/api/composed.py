@@ -77,7 +77,8 @@ def composed(
         machines=machines(formats),
     )
     request = BuildRequest(formats, "zstd", described.platform.architecture, sbom=wanted)
-    return Composed(access, config, inputs, Job(access.store, system, request, {}, [], {}))
+    job = Job(access.store, config, inputs.images, system, request, {}, [], {})
+    return Composed(access, config, inputs, job)
 
 
 def facts_of_system(name: str, found: Composed) -> Facts:

@@ -27,6 +27,7 @@ VERBS = {
     "doctor": "Show what this machine can do, and what to install.",
     "exec": "Run a command in a running guest.",
     "inspect": "Show the size of a system's parts, its kernel modules and firmware, and why.",
+    "install": "Put a system on a disk of this machine.",
     "console": "Connect the terminal to a running guest.",
     "config": "Print the merged YAML, with the origin of each value.",
     "help": "Show the help of a verb.",

@@ -10,6 +10,7 @@ from __future__ import annotations
 from compos.config import check, model
 from compos.config.budget_keys import BUDGET
 from compos.config.disk_keys import DISK
+from compos.config.install_keys import INSTALL
 from compos.config.kinds import (
     Flag,
     Identity,
@@ -361,6 +362,7 @@ _SECTIONS = (
     key("disk", DISK, "The data partition (docs/secure.md)."),
     key("slots", SLOTS, "Room for two versions of the system (docs/update.md)."),
     key("update", UPDATE, "What updates of the system are called (docs/update-bundles.md)."),
+    key("install", INSTALL, "Which disk an installer takes (docs/install.md)."),
     key("test", ListOf(TEST), "What `compos test` expects of the booted system (docs/testing.md)."),
     key("budget", BUDGET, "What the system may have at most (docs/insight.md)."),
     key(

@@ -93,6 +93,7 @@ _CONFIG: Mapping[str, Callable[[Any, Any], Any]] = {
     "disk": _unless_absent,
     "slots": _unless_absent,
     "update": _unless_absent,
+    "install": _unless_absent,
     "test": _joined,
     "budget": _budget,
 }

@@ -28,6 +28,7 @@ __all__ = [
     "IdMapping",
     "Identity",
     "ImageEntry",
+    "Install",
     "Interface",
     "Kernel",
     "Logging",
@@ -404,6 +405,18 @@ class Update(NamedTuple):
     mark: Mark = Mark()
 
 
+class Install(NamedTuple):
+    """`install`: which disk an installer takes, and what it does then."""
+
+    disk: str | None = None
+    min_size: str | None = None
+    removable: bool | None = None
+    unattended: bool | None = None
+    erase: str | None = None
+    then: str | None = None
+    mark: Mark = Mark()
+
+
 class Identity(NamedTuple):
     """An entry of `identities`: who was certified as the signer."""
 
@@ -490,5 +503,6 @@ class Config(NamedTuple):
     disk: Disk | None = None
     slots: Slots | None = None
     update: Update | None = None
+    install: Install | None = None
     test: tuple[Expectation, ...] | None = None
     budget: Budget | None = None

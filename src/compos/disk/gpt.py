@@ -21,6 +21,7 @@ __all__ = [
     "TAIL",
     "GptPartition",
     "guid_partition_table",
+    "partitions_end",
 ]
 
 ESP = UUID("c12a7328-f81f-11d2-ba4b-00a0c93ec93b")
@@ -111,3 +112,12 @@ def guid_partition_table(
     head = protective + header(1, last, 2) + entries
     tail = entries + header(last, 1, last - _TABLE_SECTORS)
     return head, tail
+
+
+def partitions_end(head: bytes) -> int:
+    """The sector behind the last partition of a table of which `head` is the head."""
+    ends = [
+        int(_ENTRY.unpack_from(head, 2 * SECTOR + number * ENTRY_SIZE)[3]) + 1
+        for number in range(ENTRIES)
+    ]
+    return max(ends)

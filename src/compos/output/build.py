@@ -154,7 +154,7 @@ def describe_outputs(
         from compos.compose.unchanged import unchanged_sections
 
         findings += unchanged_sections(store, inputs.copies, config, system)
-    job = Job(store, system, request, inputs.tools, findings, {})
+    job = Job(store, config, inputs.images, system, request, inputs.tools, findings, {})
     if require:
         require(job)
     outputs = []

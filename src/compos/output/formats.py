@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from compos.errors import OutputError
-from compos.output.job import EFI_STUB, INIT, RPI3
+from compos.output.job import CRUN, EFI_STUB, INIT, INSTALLER, RPI3
 from compos.output.roots import AUTO, root_named
 from compos.suggestion import did_you_mean
 
@@ -102,6 +102,7 @@ FORMATS = {
         Format("tar-kernel-initrd", "initrd:archive"),
         Format("uki", "unified:program", tools=(EFI_STUB,)),
         Format("update", "update:bundle", tools=_UEFI),
+        Format("installer", "installer:medium", tools=(*_UEFI, CRUN, INSTALLER), own_root=True),
     )
 }
 

@@ -13,7 +13,7 @@ from compos.tree.entries import Entries
 if TYPE_CHECKING:
     from compos.compose.sbom import SbomOptions
     from compos.compose.system import System
-    from compos.config.model import Slots, Update
+    from compos.config.model import Config, Slots, Update
     from compos.filesystem.compress import Compression
     from compos.image.model import Image
     from compos.image.store import Store
@@ -21,13 +21,25 @@ if TYPE_CHECKING:
     from compos.tree.node import Piece
     from compos.trust.key_set import BootKeys
 
-__all__ = ["EFI_STUB", "INIT", "RPI3", "BuildRequest", "Job", "UefiStub", "identity"]
+__all__ = [
+    "CRUN",
+    "EFI_STUB",
+    "INIT",
+    "INSTALLER",
+    "RPI3",
+    "BuildRequest",
+    "Job",
+    "UefiStub",
+    "identity",
+]
 
 EFI_STUB = "compos/efi-stub:v1"
 INIT = "compos/init:v1"
 RPI3 = "compos/rpi3:v1"
+CRUN = "compos/crun:v1"
+INSTALLER = "compos/installer:v1"
 """Images that formats are made with: what UEFI starts, our init for the small initrd, the Raspberry
-Pi's firmware."""
+Pi's firmware; the installer's program and what runs it."""
 
 
 class UefiStub(NamedTuple):
@@ -76,12 +88,14 @@ class BuildRequest(NamedTuple):
 class Job(NamedTuple):
     """What one build's formats share.
 
-    `tools` are the images that the formats named, by their references. `made` has what several
-    formats contain, by what it is; `notes` collects what the user is told of choices that were made
-    for them.
+    `config` and `images` (by their names there) are what the system was composed of; `tools` are
+    the images that the formats named, by their references. `made` has what several formats contain,
+    by what it is; `notes` collects what the user is told of choices that were made for them.
     """
 
     store: Store
+    config: Config
+    images: Mapping[str, Image]
     system: System
     request: BuildRequest
     tools: Mapping[str, Image]

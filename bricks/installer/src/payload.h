@@ -1,0 +1,37 @@
+/*
+ * payload.h: the system on the installer's medium: the parts of its disk that are not zeros, one
+ * behind the other in a file, and a list of where each goes and what its SHA-256 is.
+ */
+#ifndef COMPOS_PAYLOAD_H
+#define COMPOS_PAYLOAD_H
+
+#include "disk/table.h"
+#include "sha256.h"
+
+enum { PAYLOAD_PARTS = 64, PAYLOAD_NAME = 128 };
+
+struct payload_part {
+    uint64_t offset; /* on the disk, bytes */
+    uint64_t length;
+    uint8_t digest[SHA256_SIZE];
+};
+
+struct payload {
+    char name[PAYLOAD_NAME]; /* what the system is called */
+    int descriptor;          /* of the parts */
+    uint64_t size;           /* bytes that the disk must have */
+    uint64_t length;         /* bytes of all parts */
+    size_t count;
+    struct payload_part parts[PAYLOAD_PARTS]; /* in order, the first with the table's head */
+};
+
+/* Reads `folder`/parts and opens `folder`/data. */
+int payload_open(struct payload *payload, const char *folder, struct failure *failure);
+
+/*
+ * Writes the system to an open disk, whose old contents are lost, and syncs it. Until the table is
+ * written, last, the disk has the mark of an unfinished format (table.h).
+ */
+int payload_write(const struct payload *payload, const struct disk *disk, struct failure *failure);
+
+#endif

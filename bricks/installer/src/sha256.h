@@ -1,0 +1,20 @@
+/* sha256.h: SHA-256 (FIPS 180-4), of what is read of the medium. */
+#ifndef COMPOS_SHA256_H
+#define COMPOS_SHA256_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum { SHA256_SIZE = 32, SHA256_BLOCK = 64 };
+
+struct sha256 {
+    uint32_t state[8];
+    uint64_t length; /* bytes */
+    uint8_t block[SHA256_BLOCK];
+};
+
+void sha256_begin(struct sha256 *hash);
+void sha256_add(struct sha256 *hash, const void *bytes, size_t length);
+void sha256_end(struct sha256 *hash, uint8_t digest[SHA256_SIZE]);
+
+#endif
