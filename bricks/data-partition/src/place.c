@@ -11,10 +11,12 @@
 #include "disk/signature.h"
 
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -289,6 +291,12 @@ int place_find(struct place *place, const struct place_wish *wish, struct failur
     if (!table)
         return failed_errno(failure, "no memory");
     int status = place_find_disk(place, wish->device, path, table, failure);
+    /*
+     * What was written through a partition is not in the cache of its disk: whoever asks a second
+     * time would take for blank what has been written since. Not possible on a file.
+     */
+    if (status == 0)
+        ioctl(place->disk.descriptor, BLKFLSBUF, 0);
     if (status == 0)
         status = place_has_mark(&place->disk, &marked, failure);
     if (status == 0 && place_read_table(table, &place->partition, &others, &number))
