@@ -70,7 +70,7 @@ PROGRAMS = {
     "mkimage": ("disk/src", "init/src/base", "mkimage/src"),
     "mount": ("disk/src", "init/src/base", "mount/src"),
     "extend": ("disk/src", "init/src/base", "extend/src"),
-    "data-partition": ("disk/src", "init/src/base", "data-partition/src"),
+    "data-partition": ("disk/src", "init/src/base", "attest/src/tpm", "data-partition/src"),
     "dm-crypt": ("disk/src", "init/src/base", "dm-crypt/src"),
     "host-timesync-daemon": (
         *("host-timesync-daemon/src", "vsudd/src/vsock"),

@@ -70,14 +70,15 @@ def in_root(command: str) -> str:
 class Machine:
     """A virtual machine: keys of Secure Boot in its firmware, a TPM, both with a memory."""
 
-    def __init__(self, folder: Path, keys: Path) -> None:
+    def __init__(self, folder: Path, keys: Path, *, tpm: str = "--tpm") -> None:
         self.state = folder
         self._keys = keys
+        self._tpm = tpm
 
     @contextmanager
     def boot(self, image: Path, log: Path, *options: str) -> Iterator[Guest]:
         """Its guest, which is switched off at the end, halted or not."""
-        given = ("--secure-boot", str(self._keys), "--tpm", "--state", str(self.state), *options)
+        given = ("--secure-boot", str(self._keys), self._tpm, "--state", str(self.state), *options)
         with Guest(image, *given, log=log) as guest:
             try:
                 yield guest

@@ -44,13 +44,14 @@ def test_the_commands_of_the_page(tmp_path: Path) -> None:
     system = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)[0]
     kernel = "kernel: {image: compos/kernel:v1, cmdline: console=ttyS0, modules: auto}\n"
     (tmp_path / "os.yml").write_text(kernel + system)
-    make, start = re.findall(r"```sh\n(.*?)```", page, re.DOTALL)
+    make, start, old = re.findall(r"```sh\n(.*?)```", page, re.DOTALL)
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
     for line in make.splitlines():
         command = line.replace("compos ", f"{sys.executable} -m compos ", 1)
         subprocess.run(["sh", "-ec", command], cwd=tmp_path, env=environment, check=True)
     assert (tmp_path / "os-efi.img").stat().st_size == 1 << 30
     assert start == "compos run qemu --secure-boot keys --tpm os-efi.img\n"
+    assert old == start.replace("--tpm", "--tpm12")
 
 
 def test_a_life(tmp_path: Path) -> None:

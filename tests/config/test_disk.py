@@ -35,8 +35,12 @@ def read(folder: Path, text: str) -> Config:
             "encrypt: tpm\n  strict: true\n  recovery: false",
             ["-type", "ext4", "-encrypt", "-pcrs", "0+1+2+3+4+5+6+7+12", "-fixed"],
         ),
+        (
+            'tpm: "1.2"\n  pcrs: [4, 7]',
+            ["-type", "ext4", "-encrypt", "-pcrs", "4+7+12", "-tpm", "1.2", "-recovery", "-ask"],
+        ),
     ],
-    ids=["plain", "size", "device", "sealed", "by-value", "strict"],
+    ids=["plain", "size", "device", "sealed", "by-value", "strict", "tpm-1.2"],
 )
 def test_what_it_stands_for(section: str, command: list[str], tmp_path: Path) -> None:
     text = f"disk:\n  mountpoint: /var/lib/data\n  {section}\nonboot: [{{name: a, image: a}}]\n"
@@ -87,6 +91,8 @@ def test_keys_of_encryption_ask_for_it(tmp_path: Path) -> None:
         "{mountpoint: /var/x, filesystem: ntfs}",
         "{mountpoint: /var/x, encrypt: none, pin: true}",
         "{mountpoint: /var/x, encrypt: none, strict: true}",
+        "{mountpoint: /var/x, encrypt: none, tpm: '1.2'}",
+        "{mountpoint: /var/x, encrypt: tpm, tpm: '1.1'}",
         "{mountpoint: /var/x, encrypt: tpm, pcrs: []}",
         "{mountpoint: /var/x, encrypt: tpm, pcrs: [0, 11]}",
         "{mountpoint: /var/x, encrypt: tpm, pcrs: [24]}",

@@ -17,17 +17,20 @@ def test_it_is_found() -> None:
         with pytest.raises(RunError) as caught:
             find_swtpm(arch, lambda _: None)
         assert caught.value.id == id
+    with pytest.raises(RunError, match=r"cannot have a TPM 1\.2"):
+        find_swtpm("aarch64", lambda name: name, old=True)
 
 
-def test_it_listens_and_keeps_its_state(tmp_path: Path) -> None:
-    daemon = start_tpm(find_swtpm("x86_64"), tmp_path)
+@pytest.mark.parametrize(("old", "name"), [(False, "tpm"), (True, "tpm12")])
+def test_it_listens_and_keeps_its_state(old: bool, name: str, tmp_path: Path) -> None:
+    daemon = start_tpm(find_swtpm("x86_64", old=old), tmp_path, old=old)
     try:
         assert tpm_socket(tmp_path).is_socket()
         assert daemon.poll() is None
     finally:
         stop_daemons([daemon])
     assert daemon.poll() is not None
-    assert (tmp_path / "tpm").stat().st_mode & 0o777 == 0o700
+    assert (tmp_path / name).stat().st_mode & 0o777 == 0o700
 
 
 def test_one_that_fails_says_why(tmp_path: Path) -> None:

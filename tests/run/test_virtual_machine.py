@@ -76,6 +76,7 @@ DRIVE = Drive(Path("a,b"), "raw", bus="virtio")
                 "-device tpm-crb,tpmdev=tpm "
             ),
         ),
+        (replace(BASE, tpm=Path("a"), tpm12=True), "-device tpm-tis,tpmdev=tpm "),
         (
             replace(BASE, architecture="riscv64", drives=(Drive(Path("d"), index=0),)),
             "-drive file=d,index=0,media=disk,if=virtio ",

@@ -2,7 +2,7 @@
 #ifndef COMPOS_EVIDENCE_H
 #define COMPOS_EVIDENCE_H
 
-#include "tpm.h"
+#include "tpm/tpm.h"
 #include "web/text.h"
 
 /* Where the TPM is, and the firmware's log of events. */

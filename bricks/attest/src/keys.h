@@ -5,9 +5,10 @@
 #ifndef COMPOS_KEYS_H
 #define COMPOS_KEYS_H
 
-#include "tpm.h"
+#include "tpm/tpm.h"
 
-/* The key that signs quotes, ECDSA with P-256, restricted; the endorsement key, RSA 2048. */
+/* The key that signs quotes, ECDSA with P-256, restricted; the endorsement key, RSA 2048
+ * or, where its maker has certified that one alone, ECC with P-256. */
 enum key { KEY_ATTESTATION, KEY_ENDORSEMENT };
 
 /* A key in the TPM, until `keys_drop`, and its TPMT_PUBLIC. */
@@ -28,7 +29,7 @@ int keys_activate(int device, const struct tpm_message *credential,
                   const struct tpm_message *encrypted, unsigned char secret[64],
                   struct failure *failure);
 
-/* The certificate of the RSA endorsement key that its maker has left in the TPM, DER; 0 bytes
+/* The certificate of the endorsement key that its maker has left in the TPM, DER; 0 bytes
  * without one. */
 int keys_certificate(int device, unsigned char *bytes, size_t room, struct failure *failure);
 

@@ -86,14 +86,14 @@ static int data_partition_make_volume(const struct request *request, const char 
                                       struct failure *failure)
 {
     char pin[VOLUME_SECRET] = "", recovery[VOLUME_SECRET] = "";
-    if (platform_check(request->policy.pcrs, failure) < 0)
+    if (platform_check(request->policy.pcrs, request->policy.is_tpm12, failure) < 0)
         return -1;
     if (request->policy.pin && data_partition_new_pin(pin, failure) < 0)
         return -1;
     data_partition_say("%s: sealing a new key to this machine", node);
     int status = volume_make(node, &request->policy, pin, recovery, failure);
     if (status == 0)
-        status = volume_open(node, pin, failure);
+        status = volume_open(node, &request->policy, pin, failure);
     if (status == 0 && *recovery)
         terminal_show("\nThe recovery key of the data partition, shown this once:\n\n    %s\n\n"
                       "Whoever has it can open the partition without this machine.\n\n",
@@ -147,7 +147,7 @@ static int data_partition_unseal(const struct request *request, const char *node
         if (request->policy.pin &&
             terminal_ask_secret("PIN of the data partition: ", pin, sizeof pin, failure) < 0)
             return -1;
-        status = volume_open(node, pin, failure);
+        status = volume_open(node, &request->policy, pin, failure);
         explicit_bzero(pin, sizeof pin);
     }
     return status;
@@ -163,7 +163,7 @@ static void data_partition_seal_again(const struct request *request, const char 
                             sizeof answer, &failure) < 0 ||
         strcmp(answer, "yes") != 0)
         return;
-    int status = platform_check(request->policy.pcrs, &failure);
+    int status = platform_check(request->policy.pcrs, request->policy.is_tpm12, &failure);
     if (status == 0 && request->policy.pin)
         status = data_partition_new_pin(pin, &failure);
     if (status == 0)
@@ -199,12 +199,13 @@ static int data_partition_open(const struct request *request, const char *node,
     uint64_t size;
     if (data_partition_check(node, "LUKS2", &signature, &size, failure) < 0)
         return -1;
-    if (!platform_has_tpm())
-        failed(failure, "no TPM 2.0");
+    bool is_tpm12 = request->policy.is_tpm12;
+    if (!platform_has_tpm(is_tpm12))
+        failed(failure, "no TPM %s", is_tpm12 ? "1.2" : "2.0");
     else if (data_partition_unseal(request, node, failure) == 0)
         return 0;
     data_partition_say("%s: the TPM does not open it: %s", node, failure->text);
-    platform_explain(node);
+    platform_explain(node, is_tpm12);
     return request->ask ? data_partition_recover(request, node, failure) : -1;
 }
 
@@ -251,8 +252,11 @@ static int data_partition_run(const struct request *request, struct place *place
 }
 
 static int data_partition_read(struct request *request, const char *type, const char *size,
-                               struct failure *failure)
+                               const char *tpm, struct failure *failure)
 {
+    request->policy.is_tpm12 = strcmp(tpm, "1.2") == 0;
+    if (!request->policy.is_tpm12 && strcmp(tpm, "2.0") != 0)
+        return failed(failure, "-tpm %s: not one of 1.2, 2.0", tpm);
     for (size_t index = 0; index < sizeof data_partition_makers / sizeof *data_partition_makers;
          index++)
         if (strcmp(type, data_partition_makers[index].type) == 0)
@@ -266,12 +270,13 @@ static int data_partition_read(struct request *request, const char *type, const 
 
 /*
  * PCR 11 is always part of it, so that nothing opens the partition once the system has left the
- * initrd: as what the system's key has signed, else by its value.
+ * initrd: as what the system's key has signed, else by its value. A TPM 1.2 knows no signatures;
+ * the value there is that of the phase alone.
  */
 static void data_partition_complete_policy(struct volume_policy *policy)
 {
     static char pcrs[POLICY_SIZE];
-    policy->is_signed = volume_has_signature();
+    policy->is_signed = !policy->is_tpm12 && volume_has_signature();
     if (policy->is_signed)
         return;
     snprintf(pcrs, sizeof pcrs, "%s+11", policy->pcrs);
@@ -280,7 +285,7 @@ static void data_partition_complete_policy(struct volume_policy *policy)
 
 int main(int count, char *arguments[])
 {
-    const char *type = "ext4", *size = "0";
+    const char *type = "ext4", *size = "0", *tpm = "2.0";
     static struct place place;
     struct request request = {.policy = {.pcrs = "7+12"}};
     struct failure failure;
@@ -290,6 +295,7 @@ int main(int count, char *arguments[])
         {"device", &request.place.device, NULL},
         {"fixed", NULL, &request.place.fixed},
         {"encrypt", NULL, &request.encrypt},
+        {"tpm", &tpm, NULL},
         {"pcrs", &request.policy.pcrs, NULL},
         {"pin", NULL, &request.policy.pin},
         {"recovery", NULL, &request.policy.recovery},
@@ -297,7 +303,7 @@ int main(int count, char *arguments[])
         {NULL, NULL, NULL},
     };
     int rest = flags_read(count, arguments, flags, &failure);
-    if (rest < 0 || data_partition_read(&request, type, size, &failure) < 0) {
+    if (rest < 0 || data_partition_read(&request, type, size, tpm, &failure) < 0) {
         data_partition_say("%s", failure.text);
         return STATUS_USAGE;
     }

@@ -1,14 +1,14 @@
 /*
  * platform.c: see platform.h.
  *
- * Sources: UAPI group, "Linux TPM PCR Registry" (what is measured into which PCR); cryptsetup,
- * docs/on-disk-format-luks2.pdf, 3.6 (tokens).
+ * Source: UAPI group, "Linux TPM PCR Registry" (what is measured into which PCR).
  */
 #include "platform.h"
 
 #include "base/files.h"
 #include "disk/report.h"
-#include "disk/tool.h"
+#include "sealed12.h"
+#include "token.h"
 
 #include <ctype.h>
 #include <fcntl.h>
@@ -18,22 +18,14 @@
 #include <unistd.h>
 
 #define VALUE "/sys/class/tpm/tpm0/pcr-sha256/%u"
-#define TOKEN "/run/data-partition.token"
-#define TOKEN_ID "31"
 #define TOKEN_TYPE "compos-pcrs"
 
 #define EFIVARS "/firmware/efi/efivars/"
 #define MEASURED EFIVARS "StubPcrKernelImage-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"
+#define STUB EFIVARS "StubInfo-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"
 #define SECURE_BOOT EFIVARS "SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
 
-enum {
-    BOOT_PROGRAMS = 4,
-    SYSTEM = 11,
-    PCRS = 16,
-    VALUE_SIZE = 65,
-    MAX_TOKEN = 16 << 10,
-    TOOL_SECONDS = 60
-};
+enum { BOOT_PROGRAMS = 4, SYSTEM = 11, PCRS = 16, VALUE_SIZE = 65, MAX_TOKEN = 4 << 10 };
 
 static const char *const platform_meanings[PCRS] = {
     [0] = "the firmware's code",
@@ -49,9 +41,10 @@ static const char *const platform_meanings[PCRS] = {
     [12] = "a command line or configuration from outside the system",
 };
 
-bool platform_has_tpm(void)
+bool platform_has_tpm(bool is_tpm12)
 {
-    return access("/dev/tpmrm0", R_OK | W_OK) == 0;
+    bool is_tpm20 = access("/dev/tpmrm0", R_OK | W_OK) == 0;
+    return is_tpm12 ? !is_tpm20 && access("/dev/tpm0", R_OK | W_OK) == 0 : is_tpm20;
 }
 
 /* In lower case hexadecimal; empty where the TPM has no such bank. */
@@ -59,54 +52,28 @@ static void platform_value(unsigned pcr, char value[VALUE_SIZE])
 {
     char path[64];
     snprintf(path, sizeof path, VALUE, pcr);
-    if (file_line(path, value, VALUE_SIZE) < 0)
+    if (platform_has_tpm(true))
+        sealed12_pcr(pcr, value, VALUE_SIZE);
+    else if (file_line(path, value, VALUE_SIZE) < 0)
         *value = 0;
     for (char *digit = value; *digit; digit++)
         *digit = (char)tolower((unsigned char)*digit);
 }
 
-static int platform_write_token(const char *pcrs, struct failure *failure)
-{
-    char value[VALUE_SIZE];
-    FILE *file = fopen(TOKEN, "we");
-    if (!file)
-        return failed_errno(failure, TOKEN);
-    fprintf(file, "{\"type\":\"" TOKEN_TYPE "\",\"keyslots\":[],\"bound\":\"%s\"", pcrs);
-    for (unsigned pcr = 0; pcr < PCRS; pcr++) {
-        platform_value(pcr, value);
-        fprintf(file, ",\"pcr%u\":\"%s\"", pcr, value);
-    }
-    fputs("}", file);
-    return fclose(file) == 0 ? 0 : failed_errno(failure, TOKEN);
-}
-
 int platform_record(const char *node, const char *pcrs, struct failure *failure)
 {
-    const char *const arguments[] = {
-        "cryptsetup",      "token",       "import", "--token-id", TOKEN_ID,
-        "--token-replace", "--json-file", TOKEN,    node,         NULL};
-    if (platform_write_token(pcrs, failure) < 0)
-        return -1;
-    int status = tool_run(arguments, -1, TOOL_SECONDS, false, failure);
-    unlink(TOKEN);
-    return status;
-}
-
-/* The text of a JSON member whose value is a string without escapes; false if there is none. */
-static bool platform_member(const char *token, const char *name, char *value, size_t size)
-{
-    char key[32];
-    snprintf(key, sizeof key, "\"%s\":\"", name);
-    const char *found = strstr(token, key);
-    if (!found)
-        return false;
-    found += strlen(key);
-    size_t length = strcspn(found, "\"");
-    if (length >= size)
-        return false;
-    memcpy(value, found, length);
-    value[length] = 0;
-    return true;
+    char token[MAX_TOKEN], value[VALUE_SIZE];
+    size_t length = (size_t)snprintf(
+        token, sizeof token, "{\"type\":\"" TOKEN_TYPE "\",\"keyslots\":[],\"bound\":\"%s\"", pcrs);
+    for (unsigned pcr = 0; pcr < PCRS && length < sizeof token; pcr++) {
+        platform_value(pcr, value);
+        length += (size_t)snprintf(token + length, sizeof token - length, ",\"pcr%u\":\"%s\"", pcr,
+                                   value);
+    }
+    if (length + sizeof "}" > sizeof token)
+        return failed(failure, "the list of PCRs is too long");
+    strcpy(token + length, "}");
+    return token_write(node, TOKEN_PCRS, token, failure);
 }
 
 static bool platform_is_bound(const char *bound, unsigned pcr)
@@ -131,11 +98,13 @@ static int platform_variable(const char *path)
     return length == sizeof bytes ? bytes[4] : -1;
 }
 
-int platform_check(const char *pcrs, struct failure *failure)
+int platform_check(const char *pcrs, bool is_tpm12, struct failure *failure)
 {
-    if (!platform_has_tpm())
-        return failed(failure, "this machine has no TPM 2.0, to which the key can be sealed");
-    if (platform_variable(MEASURED) < 0)
+    if (!platform_has_tpm(is_tpm12))
+        return failed(failure, "this machine has no TPM %s, to which the key can be sealed",
+                      is_tpm12 ? "1.2" : "2.0");
+    /* The stub measures nothing into a TPM 1.2; the firmware has measured it with all its parts. */
+    if (platform_variable(is_tpm12 ? STUB : MEASURED) < 0)
         return failed(failure,
                       "the system was not started as a unified kernel image whose stub has "
                       "measured it: any other system could open the partition");
@@ -153,8 +122,7 @@ static unsigned platform_compare(const char *token, const char *bound)
     for (unsigned pcr = 0; pcr < PCRS; pcr++) {
         snprintf(name, sizeof name, "pcr%u", pcr);
         platform_value(pcr, value);
-        if (!platform_member(token, name, recorded, sizeof recorded) ||
-            strcmp(value, recorded) == 0)
+        if (!token_member(token, name, recorded, sizeof recorded) || strcmp(value, recorded) == 0)
             continue;
         bool counts = platform_is_bound(bound, pcr);
         different += counts;
@@ -167,23 +135,15 @@ static unsigned platform_compare(const char *token, const char *bound)
     return different;
 }
 
-void platform_explain(const char *node)
+void platform_explain(const char *node, bool is_tpm12)
 {
-    struct failure failure;
     char bound[64];
-    size_t length = 0;
-    const char *const arguments[] = {"cryptsetup",  "token", "export", "--token-id", TOKEN_ID,
-                                     "--json-file", TOKEN,   node,     NULL};
-    if (!platform_has_tpm()) {
-        report("data-partition", "this machine has no TPM 2.0");
+    if (!platform_has_tpm(is_tpm12)) {
+        report("data-partition", "this machine has no TPM %s", is_tpm12 ? "1.2" : "2.0");
         return;
     }
-    unlink(TOKEN);
-    char *token = tool_run(arguments, -1, TOOL_SECONDS, false, &failure) == 0
-                      ? file_read(TOKEN, MAX_TOKEN, &length)
-                      : NULL;
-    unlink(TOKEN);
-    if (!token || !platform_member(token, "bound", bound, sizeof bound))
+    char *token = token_read(node, TOKEN_PCRS);
+    if (!token || !token_member(token, "bound", bound, sizeof bound))
         report("data-partition", "no PCRs are recorded");
     else if (platform_compare(token, bound) == 0)
         report("data-partition",

@@ -11,18 +11,19 @@
 
 #include <stdbool.h>
 
-bool platform_has_tpm(void);
+/* `is_tpm12`: a TPM 1.2 is asked for, not a TPM 2.0. */
+bool platform_has_tpm(bool is_tpm12);
 
 /*
  * Whether the PCRs say which system is running: one that the firmware has checked (or measured into
  * a PCR of `pcrs`), and whose stub has measured its parts.
  */
-int platform_check(const char *pcrs, struct failure *failure);
+int platform_check(const char *pcrs, bool is_tpm12, struct failure *failure);
 
 /* Stores the values of now, and which of them ("7+11") the key is bound to by value. */
 int platform_record(const char *node, const char *pcrs, struct failure *failure);
 
 /* Reports in words what differs from what was recorded. */
-void platform_explain(const char *node);
+void platform_explain(const char *node, bool is_tpm12);
 
 #endif

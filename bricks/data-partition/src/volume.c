@@ -4,6 +4,7 @@
 #include "disk/report.h"
 #include "disk/tool.h"
 #include "platform.h"
+#include "sealed12.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -17,7 +18,7 @@
 #define SIGNATURE "/run/systemd/tpm2-pcr-signature.json"
 #define PUBLIC_KEY "/run/systemd/tpm2-pcr-public-key.pem"
 
-enum { KEY_SIZE = 64, MOST_ARGUMENTS = 16, TOOL_SECONDS = 300 };
+enum { KEY_SIZE = TPM12_MOST_SECRET, MOST_ARGUMENTS = 16, TOOL_SECONDS = 300 };
 
 /* systemd's programs take secrets from their environment, and wipe them there. */
 static int volume_run(const char *const arguments[], const char *variable, const char *secret,
@@ -119,15 +120,39 @@ static int volume_remove_key(const char *node, struct failure *failure)
     return tool_run(arguments, -1, TOOL_SECONDS, false, failure);
 }
 
+/* The slot of the key file, which only the TPM 1.2 knows from now on. */
+static int volume_enrol_tpm12(const char *node, const struct volume_policy *policy, const char *pin,
+                              struct failure *failure)
+{
+    unsigned char key[KEY_SIZE];
+    int file = open(KEY, O_RDONLY | O_CLOEXEC);
+    int status = 0;
+    if (file < 0 || read(file, key, sizeof key) != sizeof key)
+        status = failed_errno(failure, KEY);
+    if (file >= 0)
+        close(file);
+    if (status == 0)
+        status = sealed12_store(node, policy->pcrs, pin, key, sizeof key, failure);
+    explicit_bzero(key, sizeof key);
+    return status;
+}
+
+static int volume_enrol(const char *node, const struct volume_policy *policy, const char *pin,
+                        struct failure *failure)
+{
+    return policy->is_tpm12 ? volume_enrol_tpm12(node, policy, pin, failure)
+                            : volume_enrol_tpm(node, policy, pin, NULL, failure);
+}
+
 static int volume_fill(const char *node, const struct volume_policy *policy, const char *pin,
                        char recovery[VOLUME_SECRET], struct failure *failure)
 {
     if (volume_write_key(failure) < 0 || volume_format(node, failure) < 0 ||
-        volume_enrol_tpm(node, policy, pin, NULL, failure) < 0)
+        volume_enrol(node, policy, pin, failure) < 0)
         return -1;
     if (policy->recovery && volume_enrol_recovery(node, recovery, failure) < 0)
         return -1;
-    if (volume_remove_key(node, failure) < 0)
+    if (!policy->is_tpm12 && volume_remove_key(node, failure) < 0)
         return -1;
     return platform_record(node, policy->pcrs, failure);
 }
@@ -141,8 +166,45 @@ int volume_make(const char *node, const struct volume_policy *policy, const char
     return status;
 }
 
-int volume_open(const char *node, const char *pin, struct failure *failure)
+/* Runs a program whose input is a secret, through a pipe, which holds all of it. */
+static int volume_run_with(const char *const arguments[], const void *secret, size_t size,
+                           struct failure *failure)
 {
+    int pipes[2];
+    if (pipe2(pipes, O_CLOEXEC) < 0)
+        return failed_errno(failure, "pipe2");
+    int status = 0;
+    if (write(pipes[1], secret, size) != (ssize_t)size)
+        status = failed_errno(failure, "pipe");
+    close(pipes[1]);
+    if (status == 0)
+        status = tool_run(arguments, pipes[0], TOOL_SECONDS, false, failure);
+    close(pipes[0]);
+    return status;
+}
+
+static int volume_open_slot(const char *node, const void *secret, size_t size,
+                            struct failure *failure)
+{
+    const char *const arguments[] = {"cryptsetup", "open", "--type", "luks2",     "--batch-mode",
+                                     "--key-file", "-",    node,     VOLUME_NAME, NULL};
+    return volume_run_with(arguments, secret, size, failure);
+}
+
+static int volume_open_tpm12(const char *node, const char *pin, struct failure *failure)
+{
+    unsigned char key[TPM12_MOST_SECRET];
+    int size = sealed12_key(node, pin, key, failure);
+    int status = size < 0 ? -1 : volume_open_slot(node, key, (size_t)size, failure);
+    explicit_bzero(key, sizeof key);
+    return status;
+}
+
+int volume_open(const char *node, const struct volume_policy *policy, const char *pin,
+                struct failure *failure)
+{
+    if (policy->is_tpm12)
+        return volume_open_tpm12(node, pin, failure);
     const char *const options = volume_has_signature() ? "luks,headless=1,tries=1,tpm2-device=" TPM
                                                          ",tpm2-signature=" SIGNATURE
                                                        : "luks,headless=1,tries=1,tpm2-device=" TPM;
@@ -152,25 +214,12 @@ int volume_open(const char *node, const char *pin, struct failure *failure)
 }
 
 /*
- * A recovery key is the passphrase of a slot. It goes to cryptsetup through a pipe, which holds all
- * of it: systemd-cryptsetup asks for passwords, and takes none where nobody can be asked.
+ * A recovery key is the passphrase of a slot. It goes to cryptsetup: systemd-cryptsetup asks for
+ * passwords, and takes none where nobody can be asked.
  */
 int volume_open_with(const char *node, const char *recovery, struct failure *failure)
 {
-    const char *const arguments[] = {"cryptsetup", "open", "--type", "luks2",     "--batch-mode",
-                                     "--key-file", "-",    node,     VOLUME_NAME, NULL};
-    int pipes[2];
-    if (pipe2(pipes, O_CLOEXEC) < 0)
-        return failed_errno(failure, "pipe2");
-    size_t length = strlen(recovery);
-    int status = 0;
-    if (write(pipes[1], recovery, length) != (ssize_t)length)
-        status = failed_errno(failure, "pipe");
-    close(pipes[1]);
-    if (status == 0)
-        status = tool_run(arguments, pipes[0], TOOL_SECONDS, false, failure);
-    close(pipes[0]);
-    return status;
+    return volume_open_slot(node, recovery, strlen(recovery), failure);
 }
 
 void volume_close(void)
@@ -181,16 +230,51 @@ void volume_close(void)
         report("data-partition", "%s", failure.text);
 }
 
+/* A new key in the slot of the old one, which only the old TPM could read. */
+static int volume_seal_tpm12(const char *node, const struct volume_policy *policy, const char *pin,
+                             const char *recovery, struct failure *failure)
+{
+    const char *const add[] = {"cryptsetup",
+                               "luksAddKey",
+                               "--batch-mode",
+                               "--key-slot",
+                               "0",
+                               "--pbkdf",
+                               "pbkdf2",
+                               "--pbkdf-force-iterations",
+                               "1000",
+                               "--key-file",
+                               "-",
+                               node,
+                               KEY,
+                               NULL};
+    struct failure ignored;
+    /* Where power was lost in the middle of this, there is none. */
+    volume_remove_key(node, &ignored);
+    int status = volume_write_key(failure);
+    if (status == 0)
+        status = volume_run_with(add, recovery, strlen(recovery), failure);
+    if (status == 0)
+        status = volume_enrol_tpm12(node, policy, pin, failure);
+    unlink(KEY);
+    return status;
+}
+
+static int volume_seal_tpm20(const char *node, const struct volume_policy *policy, const char *pin,
+                             const char *recovery, struct failure *failure)
+{
+    /* To systemd-cryptenroll a key of the same policy is this one, of whatever TPM it is. */
+    const char *const wipe[] = {"systemd-cryptenroll", "--wipe-slot=tpm2", node, NULL};
+    if (tool_run(wipe, -1, TOOL_SECONDS, false, failure) < 0)
+        return -1;
+    return volume_enrol_tpm(node, policy, pin, recovery, failure);
+}
+
 int volume_seal(const char *node, const struct volume_policy *policy, const char *pin,
                 const char *recovery, struct failure *failure)
 {
-    /*
-     * The old key goes first, though power may be lost now and the recovery key be asked for again:
-     * to systemd-cryptenroll a key of the same policy is this one, of whatever TPM it is.
-     */
-    const char *const wipe[] = {"systemd-cryptenroll", "--wipe-slot=tpm2", node, NULL};
-    if (tool_run(wipe, -1, TOOL_SECONDS, false, failure) < 0 ||
-        volume_enrol_tpm(node, policy, pin, recovery, failure) < 0)
-        return -1;
-    return platform_record(node, policy->pcrs, failure);
+    /* The old key goes first: if power is lost now, the recovery key is asked for again. */
+    int status = policy->is_tpm12 ? volume_seal_tpm12(node, policy, pin, recovery, failure)
+                                  : volume_seal_tpm20(node, policy, pin, recovery, failure);
+    return status < 0 ? -1 : platform_record(node, policy->pcrs, failure);
 }

@@ -1,6 +1,7 @@
 /*
  * volume.h: LUKS2 whose key is sealed to the TPM, by systemd's programs and cryptsetup: tokens are
- * of systemd's types, sessions with the TPM are salted and encrypted.
+ * of systemd's types, sessions with the TPM are salted and encrypted. With a TPM 1.2, which systemd
+ * does not know, sealed12.h seals the key; the rest is the same.
  */
 #ifndef COMPOS_VOLUME_H
 #define COMPOS_VOLUME_H
@@ -19,6 +20,7 @@ enum { VOLUME_SECRET = 256 };
 struct volume_policy {
     const char *pcrs; /* by value: "7+11" */
     bool is_signed;   /* PCR 11 by the signature of the system's key as well */
+    bool is_tpm12;
     bool pin;
     bool recovery;
 };
@@ -34,7 +36,8 @@ int volume_make(const char *node, const struct volume_policy *policy, const char
                 char recovery[VOLUME_SECRET], struct failure *failure);
 
 /* Opens it as VOLUME_NODE: by the TPM, or with a recovery key. */
-int volume_open(const char *node, const char *pin, struct failure *failure);
+int volume_open(const char *node, const struct volume_policy *policy, const char *pin,
+                struct failure *failure);
 int volume_open_with(const char *node, const char *recovery, struct failure *failure);
 void volume_close(void);
 

@@ -28,6 +28,7 @@ SAME = (
     "detached",
     "virtiofsd",
     "tpm",
+    "tpm12",
     "vsock",
     "snapshot",
     "name",
@@ -153,6 +154,7 @@ def run() -> None:
 @click.option(
     "--tpm", is_flag=True, help="Add a TPM 2.0 (swtpm); its state is kept with the guest's."
 )
+@click.option("--tpm12", is_flag=True, help="The same with a TPM 1.2, as older machines have it.")
 @click.option("--gui", is_flag=True, help="Open QEMU's window.")
 @click.option("--usb", is_flag=True, help="Add a USB controller.")
 @click.option(

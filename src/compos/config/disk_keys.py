@@ -23,7 +23,7 @@ OUTSIDE = 12
 from SMBIOS even with Secure Boot, and whoever can write it could start the system's own programs in
 place of init."""
 
-_OF_ENCRYPTION = ("pcrs", "strict", "pin", "recovery", "otherwise")
+_OF_ENCRYPTION = ("tpm", "pcrs", "strict", "pin", "recovery", "otherwise")
 
 
 def _mountpoint(text: str) -> Iterator[Complaint]:
@@ -99,8 +99,13 @@ DISK = table(
     key(
         "encrypt",
         Text(choices=("none", "tpm")),
-        "tpm: LUKS2 with a key that only this machine's TPM 2.0 releases [none; tpm if the "
+        "tpm: LUKS2 with a key that only this machine's TPM releases [none; tpm if the "
         "system is secure, or if other keys of encryption are given].",
+    ),
+    key(
+        "tpm",
+        Text(choices=("2.0", "1.2")),
+        "The TPM that the machine must have; what a TPM 1.2 cannot do is in docs/secure.md [2.0].",
     ),
     key(
         "pcrs",
@@ -163,6 +168,8 @@ def _options(disk: Disk) -> Iterator[str]:
         return
     pcrs = sorted({*(disk.pcrs or (FIRMWARE if disk.strict else SECURE_BOOT)), OUTSIDE})
     yield from ("-encrypt", "-pcrs", "+".join(map(str, pcrs)))
+    if disk.tpm == "1.2":
+        yield from ("-tpm", disk.tpm)
     if 5 in pcrs:
         # The partition table is measured: once it is written, it stays.
         yield "-fixed"

@@ -375,6 +375,7 @@ class Disk(NamedTuple):
     size: str | None = None
     device: str | None = None
     encrypt: str | None = None
+    tpm: str | None = None
     pcrs: tuple[int, ...] | None = None
     strict: bool | None = None
     pin: bool | None = None

@@ -84,7 +84,7 @@ def launch(options: Options) -> Machine:
     try:
         daemons = tuple(start_shares(options.virtiofsd, options.shares, options.state))
         if options.swtpm:
-            daemons = (*daemons, start_tpm(options.swtpm, options.state))
+            daemons = (*daemons, start_tpm(options.swtpm, options.state, old=options.tpm12))
         process = subprocess.Popen(command_line(options), pass_fds=locks)
         if options.detached:
             return _detached(process, slot)

@@ -84,6 +84,7 @@ class RunRequest:
     shares: tuple[Path, ...] = ()
     virtiofsd: str = ""
     tpm: bool = False
+    tpm12: bool = False
     networks: tuple[str, ...] = ()
     folders: tuple[Path, ...] = ()
     vsock: int | None = None
@@ -116,7 +117,7 @@ def prepare(request: RunRequest) -> Options:
         )
     program = find_qemu(arch, request.qemu)
     virtiofsd = find_virtiofsd(program, request.virtiofsd) if request.shares else ""
-    swtpm = find_swtpm(arch) if request.tpm else ""
+    swtpm = find_swtpm(arch, old=request.tpm12) if request.tpm or request.tpm12 else ""
     check_free(request.publish)
     state = request.state or boot.prefix.with_name(f"{boot.prefix.name}-state")
     make_state(state)
@@ -153,6 +154,7 @@ def prepare(request: RunRequest) -> Options:
         shares=request.shares,
         virtiofsd=virtiofsd,
         swtpm=swtpm,
+        tpm12=request.tpm12,
         detached=request.detached,
         qemu=program,
         accel=choose_accel(program, boot.kernel, arch, request.store, asked=request.accel),

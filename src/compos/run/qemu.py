@@ -50,9 +50,9 @@ class Options:
     with colons.
 
     `shares` are folders that the guest may mount, served by the program `virtiofsd`; with the
-    program `swtpm` it has a TPM. `folders` are shared by 9p. A `detached` guest goes on without us.
-    In the folder of its `slot` are the sockets by which it is controlled; with `exec` commands can
-    be run in it.
+    program `swtpm` it has a TPM, with `tpm12` one of 1.2. `folders` are shared by 9p. A `detached`
+    guest goes on without us. In the folder of its `slot` are the sockets by which it is controlled;
+    with `exec` commands can be run in it.
     """
 
     boot: Boot
@@ -78,6 +78,7 @@ class Options:
     folders: tuple[HostFolder, ...] = ()
     vsock: int | None = None
     swtpm: str = ""
+    tpm12: bool = False
     snapshot: bool = False
     detached: bool = False
     exec: bool = False
@@ -160,6 +161,7 @@ def virtual_machine(options: Options) -> VirtualMachine:
         vsock=options.vsock,
         shares=tuple(socket_path(options.state, number) for number in range(len(options.shares))),
         tpm=tpm_socket(options.state) if options.swtpm else None,
+        tpm12=options.tpm12,
         console=options.console if options.detached else console,
         console_socket=slot.console if slot and options.detached else None,
         monitor=slot.monitor if slot else None,

@@ -1,4 +1,4 @@
-"""A TPM 2.0 for a guest, by swtpm, whose state lasts as long as the state directory.
+"""A TPM 2.0, or a TPM 1.2, for a guest, by swtpm, whose state lasts as long as the state directory.
 
 May touch: starts swtpm; its state and socket in the state directory.
 """
@@ -12,19 +12,31 @@ from pathlib import Path
 from compos.errors import RunError
 from compos.run.daemons import Daemon, start_daemon, stop_daemons, wait_for
 
-__all__ = ["TPM_DEVICES", "find_swtpm", "start_tpm", "tpm_socket"]
+__all__ = ["find_swtpm", "start_tpm", "tpm_device", "tpm_socket"]
 
 TPM_DEVICES = {"x86_64": "tpm-crb", "aarch64": "tpm-tis-device"}
 """What attaches it, by QEMU's names of architectures; its riscv64 machine has no place for one."""
 
+TPM12_DEVICES = {"x86_64": "tpm-tis"}
+"""For a TPM 1.2, whose interface is the older one; firmware of other architectures knows none."""
 
-def find_swtpm(arch: str, which: Callable[[str], str | None] = shutil.which) -> str:
-    """The program. Raises `RunError` (`tpm-missing`, `tpm-arch`)."""
-    if arch not in TPM_DEVICES:
+
+def tpm_device(arch: str, *, old: bool = False) -> str:
+    """QEMU's device of a TPM 2.0, or of an `old` one of 1.2."""
+    return (TPM12_DEVICES if old else TPM_DEVICES)[arch]
+
+
+def find_swtpm(
+    arch: str, which: Callable[[str], str | None] = shutil.which, *, old: bool = False
+) -> str:
+    """The program, for a TPM 2.0 or an `old` one of 1.2. Raises `RunError` (`tpm-missing`,
+    `tpm-arch`)."""
+    devices = TPM12_DEVICES if old else TPM_DEVICES
+    if arch not in devices:
         raise RunError(
             "tpm-arch",
-            f"a guest of the architecture {arch} cannot have a TPM",
-            hint=f"Use one of {', '.join(TPM_DEVICES)}.",
+            f"a guest of the architecture {arch} cannot have a TPM {'1.2' if old else '2.0'}",
+            hint=f"Use one of {', '.join(devices)}.",
         )
     if found := which("swtpm"):
         return found
@@ -36,12 +48,19 @@ def tpm_socket(state: Path) -> Path:
     return state / "tpm.sock"
 
 
-def start_tpm(program: str, state: Path) -> Daemon:
-    """Start the TPM and wait until it listens; it ends by itself when QEMU does. Raises `RunError`
-    (`daemon-failed`)."""
-    folder, socket = state / "tpm", tpm_socket(state)
+def start_tpm(program: str, state: Path, *, old: bool = False) -> Daemon:
+    """Start the TPM, an `old` one of 1.2, and wait until it listens; it ends by itself when QEMU
+    does. The two kinds have states of their own. Raises `RunError` (`daemon-failed`)."""
+    folder, socket = state / ("tpm12" if old else "tpm"), tpm_socket(state)
     folder.mkdir(mode=0o700, exist_ok=True)
-    command = [program, "socket", "--tpm2", "--terminate", "--flags", "startup-clear"]
+    command = [
+        program,
+        "socket",
+        *([] if old else ["--tpm2"]),
+        "--terminate",
+        "--flags",
+        "startup-clear",
+    ]
     command += ["--tpmstate", f"dir={folder}", "--ctrl", f"type=unixio,path={socket}"]
     try:
         daemon = start_daemon(command, socket)

@@ -15,7 +15,7 @@ from pathlib import Path
 from compos.run.firmware import Firmware
 from compos.run.links import Link
 from compos.run.network import LOOPBACK, Publish, SharedNetwork
-from compos.run.tpm import TPM_DEVICES
+from compos.run.tpm import tpm_device
 
 __all__ = [
     "ARCHITECTURES",
@@ -143,11 +143,11 @@ class VirtualMachine:
     `networking` is user, `tap,NAME`, `bridge,NAME` or none; `publish` forwards ports of the first
     kind, which also tells the BIOS to boot what is at the URL `bootfile`. Each of `links` is one
     more network card, and each of `networks`, which are ports of multicast groups. `shares` are
-    sockets of virtiofsd, `folders` are shared by 9p, `tpm` is a socket of swtpm. `vsock` is the
-    guest's address (CID). Without `defaults` there are no devices but those said here. A `detached`
-    QEMU goes on in the background, its process in `pid_file`; it listens at `monitor` (QMP), and
-    for a console that is a file, at `console_socket`. With `snapshot` no disk is written to.
-    `devices` are more arguments of `-device`.
+    sockets of virtiofsd, `folders` are shared by 9p, `tpm` is a socket of swtpm (`tpm12`: of a TPM
+    1.2). `vsock` is the guest's address (CID). Without `defaults` there are no devices but those
+    said here. A `detached` QEMU goes on in the background, its process in `pid_file`; it listens at
+    `monitor` (QMP), and for a console that is a file, at `console_socket`. With `snapshot` no disk
+    is written to. `devices` are more arguments of `-device`.
     """
 
     architecture: str = "x86_64"
@@ -171,6 +171,7 @@ class VirtualMachine:
     folders: tuple[HostFolder, ...] = ()
     vsock: int | None = None
     tpm: Path | None = None
+    tpm12: bool = False
     console: Console | Path = Console.OUTPUT
     console_socket: Path | None = None
     monitor: Path | None = None
@@ -365,7 +366,7 @@ def _tpm(machine: VirtualMachine) -> list[str]:
     return [
         *("-chardev", f"socket,id=tpmchar,path={_escaped(machine.tpm)}"),
         *("-tpmdev", "emulator,id=tpm,chardev=tpmchar"),
-        *("-device", f"{TPM_DEVICES[machine.architecture]},tpmdev=tpm"),
+        *("-device", f"{tpm_device(machine.architecture, old=machine.tpm12)},tpmdev=tpm"),
     ]
 
 

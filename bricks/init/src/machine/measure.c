@@ -2,8 +2,9 @@
  * measure.c: see measure.h.
  *
  * Sources: TCG, "TPM 2.0 Library", part 3, 22.3 (TPM2_PCR_Event: the TPM itself computes a digest
- * for each bank), part 1, 19.4 (an empty password as authorization); UAPI group, "Linux TPM PCR
- * Registry" (PCR 11).
+ * for each bank), part 1, 19.4 (an empty password as authorization); "TPM Main", 1.2 revision 116,
+ * part 3, 13.1 and 13.4 (the TPM computes SHA-1, and extends a PCR by it); UAPI group, "Linux TPM
+ * PCR Registry" (PCR 11).
  */
 #include "machine/measure.h"
 
@@ -22,6 +23,9 @@ enum {
     TPM_ST_SESSIONS = 0x8002,
     TPM_CC_PCR_EVENT = 0x13C,
     TPM_RS_PW = 0x40000009,
+    TPM12_TAG_COMMAND = 0xC1,
+    TPM12_SHA1_START = 0xA0,
+    TPM12_SHA1_COMPLETE_EXTEND = 0xA3,
     AUTHORIZATION_SIZE = 9,
     HEADER_SIZE = 10,
     MAX_PHASE = 64,
@@ -77,6 +81,24 @@ static int measure_send(int device, const struct measure_command *command, struc
     return code == 0 ? 0 : failed(failure, "TPM: error 0x%x", code);
 }
 
+/* A command without authorization of a TPM 1.2, the phase behind it if there is one. */
+static int measure_send_old(int device, uint32_t ordinal, const char *phase,
+                            struct failure *failure)
+{
+    struct measure_command command = {0};
+    size_t length = phase ? strlen(phase) : 0;
+    measure_put(&command, TPM12_TAG_COMMAND, 2);
+    measure_put(&command, (uint32_t)(HEADER_SIZE + (phase ? 8 + length : 0)), 4);
+    measure_put(&command, ordinal, 4);
+    if (phase) {
+        measure_put(&command, PCR, 4);
+        measure_put(&command, (uint32_t)length, 4);
+        memcpy(command.bytes + command.size, phase, length);
+        command.size += length;
+    }
+    return measure_send(device, &command, failure);
+}
+
 /* Whether what is sealed to the initrd can still be opened. */
 static bool measure_in_initrd;
 
@@ -100,15 +122,19 @@ void measure_phase(const char *phase)
     int device = -1;
     if (strlen(phase) > MAX_PHASE)
         return;
-    for (size_t i = 0; i < sizeof devices / sizeof *devices && device < 0; i++)
-        device = open(devices[i], O_RDWR | O_CLOEXEC);
+    size_t count = 0;
+    while (count < sizeof devices / sizeof *devices && device < 0)
+        device = open(devices[count++], O_RDWR | O_CLOEXEC);
     if (device < 0) {
         if (errno != ENOENT && errno != ENODEV)
             say("phase %s: TPM: %s", phase, strerror(errno));
         return;
     }
     measure_event(&command, phase);
-    if (measure_send(device, &command, &failure) < 0)
+    /* Linux manages the resources of a TPM 2.0 (tpmrm0); without that, it may be a TPM 1.2. */
+    if (measure_send(device, &command, &failure) < 0 &&
+        (count == 1 || measure_send_old(device, TPM12_SHA1_START, NULL, &failure) < 0 ||
+         measure_send_old(device, TPM12_SHA1_COMPLETE_EXTEND, phase, &failure) < 0))
         say("phase %s: %s", phase, failure.text);
     close(device);
 }

@@ -1,9 +1,10 @@
 /*
  * tpm.c: see tpm.h.
  *
- * Sources: TCG, "TPM 2.0 Library", part 1, 18 (commands and responses) and 19.4 (passwords).
+ * Sources: TCG, "TPM 2.0 Library", part 1, 18 (commands and responses) and 19.4 (passwords). Those
+ * of a TPM 1.2 have the same header ("TPM Main", part 3, 3.1).
  */
-#include "tpm.h"
+#include "tpm/tpm.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -116,8 +117,10 @@ int tpm_send(int device, struct tpm_message *message, const char *what, struct f
         return failed_errno(failure, "%s", what);
     message->size = (size_t)length;
     message->at = 2;
-    uint32_t size = tpm_get(message, 4), code = tpm_get(message, 4);
+    uint32_t size = tpm_get(message, 4);
+    message->code = tpm_get(message, 4);
     if (message->bad || size != message->size)
         return failed(failure, "%s: an answer of %zd bytes", what, length);
-    return code == 0 ? 0 : failed(failure, "%s: the TPM's error 0x%x", what, code);
+    return message->code == 0 ? 0
+                              : failed(failure, "%s: the TPM's error 0x%x", what, message->code);
 }

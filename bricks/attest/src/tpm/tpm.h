@@ -1,4 +1,4 @@
-/* tpm.h: commands to a TPM 2.0, and its answers: numbers are big-endian, and every byte counts. */
+/* tpm.h: commands to a TPM, and its answers: numbers are big-endian, and every byte counts. */
 #ifndef COMPOS_TPM_H
 #define COMPOS_TPM_H
 
@@ -18,6 +18,7 @@ struct tpm_message {
     unsigned char bytes[TPM_MAX_MESSAGE];
     size_t size;
     size_t at;
+    uint32_t code; /* of an answer: 0, or the TPM's error */
     bool bad;
 };
 
