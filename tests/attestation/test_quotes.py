@@ -15,9 +15,18 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ec import (
+    SECP256R1,
+    EllipticCurvePublicKey,
+    generate_private_key,
+)
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from compos.api.quote import FIRMWARE, EnrolOptions, enrol, evidence_of, verify_machine
 from compos.boot.tpm_quote import QuoteKey, read_endorsement_key, read_key
@@ -28,6 +37,7 @@ from tests.bricks.compiler import compile_brick
 from tests.guest import free_port
 
 PCR_EXTEND = 0x182
+PLATFORM, ECC_CERTIFICATE = 0x4000000C, 0x01C0000A
 SUCCESS = bytes.fromhex("00000000")
 NONCE = bytes(range(32))
 
@@ -97,11 +107,11 @@ def authority(folder: Path) -> Path:
 
 
 @contextmanager
-def agent(folder: Path, server: Path, entries: list[Entry]) -> Iterator[str]:
+def agent(folder: Path, server: Path, entries: list[Entry], *options: str) -> Iterator[str]:
     (folder / "log").write_bytes(log(entries))
     port = free_port()
     command = [str(compile_brick("attest")), "-port", str(port), "-listen_ip", "127.0.0.1"]
-    command += ["-device", str(server), "-log", str(folder / "log")]
+    command += ["-device", str(server), "-log", str(folder / "log"), *options]
     process = subprocess.Popen(command)
     try:
         deadline = time.monotonic() + 30
@@ -183,6 +193,49 @@ def test_a_certificate_of_the_tpm(tmp_path: Path, expected: Path) -> None:
         root = tmp_path / "authority" / "swtpm-localca-rootca-cert.pem"
         with pytest.raises(AttestationError, match="quote-certificate"):
             enrol(url, file, EnrolOptions([expected], FIRMWARE, [root]))
+
+
+def test_a_tpm_whose_maker_has_certified_an_ecc_key(tmp_path: Path, expected: Path) -> None:
+    """swtpm_setup certifies P-384 only: the certificate of P-256 is ours."""
+    file, issuer = tmp_path / "machine.json", tmp_path / "issuer.pem"
+    with machine(tmp_path) as url:
+        store_certificate(tmp_path / "server", bytes(600))
+        area = base64.b64decode(str(as_dict(get(f"{url}/identity"))["endorsement_key"]))
+        public = read_endorsement_key(area).public
+        assert isinstance(public, EllipticCurvePublicKey)
+        certificate, authority = issued(public)
+        issuer.write_bytes(authority)
+        store_certificate(tmp_path / "server", certificate)
+        record = enrol(url, file, EnrolOptions([expected], FIRMWARE, [issuer]))
+        assert record.certificate == certificate
+        assert verify_machine(url, file, [expected]).differences == ()
+
+
+def issued(public: EllipticCurvePublicKey) -> tuple[bytes, bytes]:
+    """A certificate, and that of who has issued it."""
+    key, now = generate_private_key(SECP256R1()), datetime.now(UTC)
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "maker")])
+    made = []
+    for one in (public, key.public_key()):
+        builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(one)
+        builder = builder.serial_number(x509.random_serial_number()).not_valid_before(now)
+        made.append(builder.not_valid_after(now + timedelta(days=1)).sign(key, SHA256()))
+    return made[0].public_bytes(Encoding.DER), made[1].public_bytes(Encoding.PEM)
+
+
+def store_certificate(server: Path, data: bytes) -> None:
+    """As the maker does: TPM 2.0 Library, part 3, 31 (NV memory), by the platform."""
+    password = bytes.fromhex("00000009 40000009 0000 00 0000")
+    public = struct.pack(">IHIHH", ECC_CERTIFICATE, 0xB, 0x42070001, 0, len(data))
+    define = b"\0\0" + struct.pack(">H", len(public)) + public
+    both = struct.pack(">II", PLATFORM, ECC_CERTIFICATE)
+    write = struct.pack(">H", len(data)) + data + b"\0\0"
+    commands = [(0x122, both, b""), (0x12A, both[:4], define), (0x137, both, write)]
+    with connected(server) as client:
+        for code, handles, parameters in commands:
+            body = handles + password + parameters
+            client.send(struct.pack(">HII", 0x8002, 10 + len(body), code) + body)
+            assert client.recv(4096)[6:10] == SUCCESS or code == commands[0][0]
 
 
 def test_without_a_certificate_none_is_believed(tmp_path: Path, expected: Path) -> None:
@@ -268,6 +321,19 @@ def test_hostile_requests(tmp_path: Path, path: str, status: int) -> None:
             get(f"{url}/{path}")
         assert caught.value.code == status
         assert as_dict(get(f"{url}/quote?nonce={NONCE.hex()}"))["version"] == 1
+
+
+def test_the_tpm_is_not_asked_too_often(tmp_path: Path) -> None:
+    """Twenty at once, then one a minute; what is refused anyway does not count."""
+    statuses = []
+    with tpm(tmp_path) as server, agent(tmp_path, server, usual(), "-rate", "1") as url:
+        for path in ["quote?nonce=00"] * 5 + [f"quote?nonce={NONCE.hex()}"] * 22:
+            try:
+                with urllib.request.urlopen(f"{url}/{path}", timeout=60) as answer:
+                    statuses.append(answer.status)
+            except urllib.error.HTTPError as error:
+                statuses.append(error.code)
+    assert statuses == [400] * 5 + [200] * 20 + [429] * 2
 
 
 def test_answers_that_are_damaged(tmp_path: Path) -> None:

@@ -3,7 +3,8 @@
  *
  * Sources: TCG, "TPM 2.0 Library", part 2 (TPMT_PUBLIC), part 3, 12.5 (TPM2_ActivateCredential),
  * 23.4 (TPM2_PolicySecret), 24.1 (TPM2_CreatePrimary), 31 (NV memory); TCG, "EK Credential
- * Profile", 2.2.1.4 (index of the certificate) and B.3.3 (template L-1).
+ * Profile", 2.2.1.4 and 2.2.1.5 (indexes of the certificates), B.3.3 and B.3.4 (templates L-1 and
+ * L-2).
  */
 #include "keys.h"
 
@@ -34,11 +35,13 @@ enum {
     ENDORSEMENT_ATTRIBUTES = 0x000300B2,
     RSA_BITS = 2048,
     AES_BITS = 128,
-    CERTIFICATE_INDEX = 0x01C00002,
+    RSA_CERTIFICATE = 0x01C00002,
+    ECC_CERTIFICATE = 0x01C0000A,
     PASSWORD_SIZE = 9,
     SESSION_SIZE = 9,
     NONCE_SIZE = 16,
-    NV_CHUNK = 512
+    NV_CHUNK = 512,
+    COORDINATE_SIZE = 32
 };
 
 /* TPM2_PolicySecret of the endorsement hierarchy (PolicyA). */
@@ -61,10 +64,11 @@ static void keys_put_attestation(struct tpm_message *area)
     tpm_put(area, 0, 2); /* an empty point */
 }
 
-static void keys_put_endorsement(struct tpm_message *area)
+/* `kind`: RSA or ECC. */
+static void keys_put_endorsement(struct tpm_message *area, uint32_t kind)
 {
-    static const unsigned char modulus[RSA_BITS / 8];
-    tpm_put(area, TPM_ALG_RSA, 2);
+    static const unsigned char zeros[RSA_BITS / 8];
+    tpm_put(area, kind, 2);
     tpm_put(area, TPM_ALG_SHA256, 2);
     tpm_put(area, ENDORSEMENT_ATTRIBUTES, 4);
     tpm_put_sized(area, endorsement_policy, sizeof endorsement_policy);
@@ -72,9 +76,39 @@ static void keys_put_endorsement(struct tpm_message *area)
     tpm_put(area, AES_BITS, 2);
     tpm_put(area, TPM_ALG_CFB, 2);
     tpm_put(area, TPM_ALG_NULL, 2); /* no scheme */
-    tpm_put(area, RSA_BITS, 2);
-    tpm_put(area, 0, 4); /* the usual exponent */
-    tpm_put_sized(area, modulus, sizeof modulus);
+    if (kind == TPM_ALG_RSA) {
+        tpm_put(area, RSA_BITS, 2);
+        tpm_put(area, 0, 4); /* the usual exponent */
+        tpm_put_sized(area, zeros, sizeof zeros);
+        return;
+    }
+    tpm_put(area, TPM_ECC_NIST_P256, 2);
+    tpm_put(area, TPM_ALG_NULL, 2); /* no key derivation */
+    tpm_put_sized(area, zeros, COORDINATE_SIZE);
+    tpm_put_sized(area, zeros, COORDINATE_SIZE);
+}
+
+/* How long a certificate is; 0 without one. */
+static size_t keys_certificate_size(int device, uint32_t index)
+{
+    struct tpm_message message;
+    struct failure none;
+    const unsigned char *policy;
+    tpm_begin(&message, TPM_ST_NO_SESSIONS, TPM_CC_NV_READ_PUBLIC);
+    tpm_put(&message, index, 4);
+    if (tpm_send(device, &message, "certificate", &none) < 0)
+        return 0;
+    tpm_get_bytes(&message, 2 + 4 + 2 + 4); /* size, index, algorithm, attributes */
+    tpm_get_sized(&message, &policy);
+    size_t size = tpm_get(&message, 2);
+    return message.bad ? 0 : size;
+}
+
+/* The key that the TPM's maker has certified; RSA if both or none. */
+static bool keys_is_rsa(int device)
+{
+    return keys_certificate_size(device, RSA_CERTIFICATE) > 0 ||
+           keys_certificate_size(device, ECC_CERTIFICATE) == 0;
 }
 
 int keys_load(int device, enum key which, struct loaded_key *key, struct failure *failure)
@@ -84,7 +118,7 @@ int keys_load(int device, enum key which, struct loaded_key *key, struct failure
     if (which == KEY_ATTESTATION)
         keys_put_attestation(&area);
     else
-        keys_put_endorsement(&area);
+        keys_put_endorsement(&area, keys_is_rsa(device) ? TPM_ALG_RSA : TPM_ALG_ECC);
     tpm_begin(&message, TPM_ST_SESSIONS, TPM_CC_CREATE_PRIMARY);
     tpm_put(&message, TPM_RH_ENDORSEMENT, 4);
     tpm_put(&message, PASSWORD_SIZE, 4);
@@ -196,34 +230,19 @@ drop_attestation:
     return size;
 }
 
-/* How long the certificate is; 0 without one. */
-static size_t keys_certificate_size(int device)
-{
-    struct tpm_message message;
-    struct failure none;
-    const unsigned char *policy;
-    tpm_begin(&message, TPM_ST_NO_SESSIONS, TPM_CC_NV_READ_PUBLIC);
-    tpm_put(&message, CERTIFICATE_INDEX, 4);
-    if (tpm_send(device, &message, "certificate", &none) < 0)
-        return 0;
-    tpm_get_bytes(&message, 2 + 4 + 2 + 4); /* size, index, algorithm, attributes */
-    tpm_get_sized(&message, &policy);
-    size_t size = tpm_get(&message, 2);
-    return message.bad ? 0 : size;
-}
-
 int keys_certificate(int device, unsigned char *bytes, size_t room, struct failure *failure)
 {
     struct tpm_message message;
     const unsigned char *part;
-    size_t size = keys_certificate_size(device), done = 0;
+    uint32_t index = keys_is_rsa(device) ? RSA_CERTIFICATE : ECC_CERTIFICATE;
+    size_t size = keys_certificate_size(device, index), done = 0;
     if (size > room)
         return failed(failure, "the endorsement certificate has %zu bytes", size);
     while (done < size) {
         size_t length = size - done < NV_CHUNK ? size - done : NV_CHUNK;
         tpm_begin(&message, TPM_ST_SESSIONS, TPM_CC_NV_READ);
-        tpm_put(&message, CERTIFICATE_INDEX, 4);
-        tpm_put(&message, CERTIFICATE_INDEX, 4);
+        tpm_put(&message, index, 4);
+        tpm_put(&message, index, 4);
         tpm_put(&message, PASSWORD_SIZE, 4);
         tpm_put_password(&message);
         tpm_put(&message, (uint32_t)length, 2);

@@ -1,11 +1,12 @@
 /*
- * main.c: attest [-port 8440] [-listen_ip ADDRESS] [-device /dev/tpmrm0] [-log FILE]: what this
- * machine has started, signed by its TPM, over HTTP. Each request has a
- * process of its own.
+ * main.c: attest [-port 8440] [-listen_ip ADDRESS] [-device /dev/tpmrm0] [-log FILE] [-rate 60]:
+ * what this machine has started, signed by its TPM, over HTTP. Each request has a process of its
+ * own.
  *
  * GET /quote?nonce=HEX, /identity, /activate?credential=HEX&secret=HEX
  */
 #include "evidence.h"
+#include "limit.h"
 #include "protocol/options.h"
 #include "web/web.h"
 
@@ -51,6 +52,15 @@ static void main_send(int client, int result, struct text *json, const struct fa
         web_answer(client, "200 OK", "application/json", json);
 }
 
+/* Whether the TPM may be asked once more; if not, the client is told. */
+static bool main_allows(int client)
+{
+    if (limit_allows())
+        return true;
+    web_say(client, "429 Too Many Requests", "the TPM is asked too often: try again in a minute");
+    return false;
+}
+
 static void main_answer(void *context, int client, const char *path, const char *query)
 {
     const struct evidence_places *places = context;
@@ -60,15 +70,16 @@ static void main_answer(void *context, int client, const char *path, const char 
     if (strcmp(path, "quote") == 0) {
         if (!main_field(query, "nonce", &field, MIN_NONCE, MAX_NONCE))
             web_say(client, "400 Bad Request", "nonce: 16 to 32 bytes, in lower-case hex");
-        else
+        else if (main_allows(client))
             main_send(client, evidence_quote(places, &field, &json, &failure), &json, &failure);
     } else if (strcmp(path, "identity") == 0) {
-        main_send(client, evidence_identity(places, &json, &failure), &json, &failure);
+        if (main_allows(client))
+            main_send(client, evidence_identity(places, &json, &failure), &json, &failure);
     } else if (strcmp(path, "activate") == 0) {
         if (!main_field(query, "credential", &field, 1, 256) ||
             !main_field(query, "secret", &secret, 1, 512))
             web_say(client, "400 Bad Request", "credential and secret: bytes in lower-case hex");
-        else
+        else if (main_allows(client))
             main_send(client, evidence_activate(places, &field, &secret, &json, &failure), &json,
                       &failure);
     } else {
@@ -80,15 +91,18 @@ int main(int argument_count, char *arguments[])
 {
     struct evidence_places places = {"/dev/tpmrm0", "/firmware/tpm0/binary_bios_measurements"};
     struct web_place place = {.name = "attest", .ip = "", .port = 8440, .patience = PATIENCE};
+    long rate = 60;
     const struct option options[] = {
         {.name = "port", .number = &place.port, .least = 1, .most = 65535},
         {.name = "listen_ip", .text = &place.ip},
         {.name = "device", .text = &places.device},
         {.name = "log", .text = &places.log},
+        {.name = "rate", .number = &rate, .least = 1, .most = 6000},
     };
-    if (options_read(argument_count, arguments, options, 4) < argument_count) {
+    if (options_read(argument_count, arguments, options, 5) < argument_count) {
         fprintf(stderr, "attest: no arguments are taken, only options\n");
         exit(1);
     }
+    limit_begin(rate);
     web_serve(&place, main_answer, &places);
 }

@@ -100,11 +100,11 @@ def verify_machine(url: str, machine: Path, expected: Sequence[Path]) -> Apprais
     return _closest(_ask(Client(), url, record.key), expected, record.seen)
 
 
-def keylime(expected: Sequence[Path], machine: Path | None = None) -> dict[str, list[str]]:
-    """Keylime's TPM policy for machines that run one of the systems of the files `expected`; with
-    `machine`, also that the firmware is the one of that file. Raises `AttestationError`
+def keylime(expected: Path, machine: Path | None = None) -> dict[str, list[str]]:
+    """Keylime's TPM policy for machines that run the system of the file `expected`; with `machine`,
+    also that the firmware is the one of that file. Raises `AttestationError`
     (`quote-expected`, `quote-machine`)."""
-    policy = keylime_policy([expected_of(path) for path in expected])
+    policy = keylime_policy(expected_of(expected))
     if machine:
         for pcr, value in machine_of(machine).seen.pcrs.items():
             policy[str(pcr)] = [value.hex()]

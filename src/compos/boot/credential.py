@@ -3,8 +3,9 @@ answers with it has both keys in one TPM.
 
 May touch: the system's source of random numbers.
 
-Sources: TCG, "TPM 2.0 Library", part 1, 24 (credential protection), 11.4.10.2 (KDFa), B.10.4
-(secret sharing by RSA, "IDENTITY"), part 2, 12.4.3 (TPM2B_ID_OBJECT).
+Sources: TCG, "TPM 2.0 Library", part 1, 24 (credential protection), 11.4.10.2 (KDFa), 11.4.10.3
+(KDFe), B.10.4 (secret sharing by RSA, "IDENTITY"), C.6.4 (by ECC), part 2, 12.4.3
+(TPM2B_ID_OBJECT).
 """
 
 from __future__ import annotations
@@ -13,15 +14,20 @@ import hashlib
 import hmac
 import secrets
 import struct
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from compos.boot.tpm_quote import EndorsementKey, QuoteKey
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 __all__ = ["Credential", "make_credential"]
 
 SECRET_SIZE = 32
 SEED_SIZE = 32
 AES_SIZE = 16
+COORDINATE_SIZE = 32
 
 
 class Credential(NamedTuple):
@@ -35,12 +41,12 @@ class Credential(NamedTuple):
 
 def make_credential(endorsement: EndorsementKey, key: QuoteKey) -> Credential:
     """A new secret for the TPM with `endorsement`, if it has `key`, too."""
-    from cryptography.hazmat.primitives.asymmetric.padding import MGF1, OAEP
-    from cryptography.hazmat.primitives.hashes import SHA256
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
-    secret, seed = secrets.token_bytes(SECRET_SIZE), secrets.token_bytes(SEED_SIZE)
-    padding = OAEP(MGF1(SHA256()), SHA256(), b"IDENTITY\0")
-    encrypted_seed = endorsement.public.encrypt(seed, padding)
+    secret = secrets.token_bytes(SECRET_SIZE)
+    public = endorsement.public
+    share = _share_by_rsa(public) if isinstance(public, RSAPublicKey) else _share_by_point(public)
+    seed, encrypted_seed = share
     protection = _derive(seed, b"STORAGE", key.name, AES_SIZE)
     encrypted = _encrypt(protection, struct.pack(">H", len(secret)) + secret)
     integrity_key = _derive(seed, b"INTEGRITY", b"", hashlib.sha256().digest_size)
@@ -48,6 +54,28 @@ def make_credential(endorsement: EndorsementKey, key: QuoteKey) -> Credential:
     return Credential(
         struct.pack(">H", len(integrity)) + integrity + encrypted, encrypted_seed, secret
     )
+
+
+def _share_by_rsa(public: RSAPublicKey) -> tuple[bytes, bytes]:
+    """A seed, and what tells it to the TPM alone."""
+    from cryptography.hazmat.primitives.asymmetric.padding import MGF1, OAEP
+    from cryptography.hazmat.primitives.hashes import SHA256
+
+    seed = secrets.token_bytes(SEED_SIZE)
+    return seed, public.encrypt(seed, OAEP(MGF1(SHA256()), SHA256(), b"IDENTITY\0"))
+
+
+def _share_by_point(public: EllipticCurvePublicKey) -> tuple[bytes, bytes]:
+    """The same: the seed is derived of what a new key and the TPM's have in common."""
+    from cryptography.hazmat.primitives.asymmetric.ec import ECDH, generate_private_key
+
+    own = generate_private_key(public.curve)
+    ours, theirs = own.public_key().public_numbers(), public.public_numbers()
+    x, y, their_x = (one.to_bytes(COORDINATE_SIZE, "big") for one in (ours.x, ours.y, theirs.x))
+    common = own.exchange(ECDH(), public)
+    seed = hashlib.sha256(struct.pack(">I", 1) + common + b"IDENTITY\0" + x + their_x).digest()
+    size = struct.pack(">H", COORDINATE_SIZE)
+    return seed, size + x + size + y
 
 
 def _encrypt(key: bytes, data: bytes) -> bytes:

@@ -41,30 +41,29 @@ def _measured(entry: object) -> Measured:
     attempts = entry.get("attempts", []) if isinstance(entry, dict) else None
     if not isinstance(attempts, list) or len(attempts) > MAX_EVENTS:
         raise ValueError("the attempts are no list")
+    kernel = entry.get("kernel", "") if isinstance(entry, dict) else None
+    if not isinstance(kernel, str) or len(kernel) not in (0, 64):
+        raise ValueError("the kernel's digest is not of SHA-256")
     return Measured(
         pcr,
         tuple(_event(one) for one in events),
         attempts=tuple(_attempt(one) for one in attempts),
+        kernel=bytes.fromhex(kernel),
     )
 
 
-def keylime_policy(systems: Sequence[Sequence[Measured]]) -> dict[str, list[str]]:
-    """Keylime's TPM policy: the values that each PCR may have, of machines that have started one of
-    `systems` with Secure Boot, all services started. A value of one system is allowed beside one of
-    another: Keylime takes each PCR by itself."""
-    policy: dict[str, list[str]] = {}
-    for system in systems:
-        by_number = {one.pcr: one for one in system}
-        values = {
-            4: [one.value for one in by_number[4].attempts if one.secure_boot],
-            9: [by_number[9].value],
-            11: [_started(by_number[11].value)],
-            12: [by_number[12].value],
-        }
-        for pcr, allowed in values.items():
-            known = policy.setdefault(str(pcr), [])
-            known += [one.hex() for one in allowed if one.hex() not in known]
-    return policy
+def keylime_policy(system: Sequence[Measured]) -> dict[str, list[str]]:
+    """Keylime's TPM policy: the values that each PCR may have, of machines that have started
+    `system` with Secure Boot, all services started. There is one policy a system: Keylime takes
+    each PCR by itself, and would allow a value of one system beside one of another."""
+    by_number = {one.pcr: one for one in system}
+    values = {
+        4: [one.value for one in by_number[4].attempts if one.secure_boot],
+        9: [by_number[9].value],
+        11: [_started(by_number[11].value)],
+        12: [by_number[12].value],
+    }
+    return {str(pcr): [one.hex() for one in allowed] for pcr, allowed in values.items()}
 
 
 def _started(value: bytes) -> bytes:

@@ -104,7 +104,8 @@ class Attempt(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """A PCR with its events. For PCR 4, `attempts` are its values by what the firmware does. For
+    """A PCR with its events. For PCR 4, `attempts` are its values by what the firmware does, and
+    `kernel` is the digest of the image's kernel, which it starts besides without Secure Boot. For
     PCR 11, `phases` are the values in each phase, by its name; `value` is that before the first.
     `signed` are the phases whose values the image has a signed policy for; whether the signature is
     good is for the TPM to say."""
@@ -114,6 +115,7 @@ class Measured(NamedTuple):
     phases: tuple[tuple[str, bytes], ...] = ()
     signed: tuple[tuple[str, PolicySignature], ...] = ()
     attempts: tuple[Attempt, ...] = ()
+    kernel: bytes = b""
 
     @property
     def value(self) -> bytes:
@@ -226,7 +228,8 @@ def _firmware(image: BinaryIO, kernel: Section) -> Measured:
             before = [calling.digest, separator.digest, *again * (number - 1)]
             attempts.append(Attempt(number, secure, extended([*before, *started])))
     own = () if has_signature(image) else (inner,)
-    return Measured(4, (calling, separator, program, *own), attempts=tuple(attempts))
+    events = (calling, separator, program, *own)
+    return Measured(4, events, attempts=tuple(attempts), kernel=inner.digest)
 
 
 def _kernel_digest(image: BinaryIO, part: Section) -> bytes:

@@ -132,8 +132,6 @@ class QuoteKey(NamedTuple):
 def read_key(area: bytes) -> QuoteKey:
     """The attestation key of a TPMT_PUBLIC. Raises `ValueError` for another kind of key, and for
     one that could sign what its TPM does not say."""
-    from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicNumbers
-
     fields = Fields(area)
     fields.expect(ALG_ECC, 2, "kind")
     fields.expect(ALG_SHA256, 2, "name's hash")
@@ -144,26 +142,24 @@ def read_key(area: bytes) -> QuoteKey:
     fields.expect(ALG_NULL, 2, "cipher")
     fields.expect(ALG_ECDSA, 2, "scheme")
     fields.expect(ALG_SHA256, 2, "scheme's hash")
-    fields.expect(ALG_P256, 2, "curve")
-    fields.expect(ALG_NULL, 2, "key derivation")
-    x, y = (int.from_bytes(fields.sized(), "big") for _ in range(2))
+    public = _point(fields)
     fields.end()
-    return QuoteKey(area, EllipticCurvePublicNumbers(x, y, SECP256R1()).public_key())
+    return QuoteKey(area, public)
 
 
 class EndorsementKey(NamedTuple):
-    """An endorsement key, RSA 2048, of the usual template."""
+    """An endorsement key of one of the usual templates: RSA 2048, or ECC with P-256."""
 
     area: bytes
-    public: RSAPublicKey
+    public: RSAPublicKey | EllipticCurvePublicKey
 
 
 def read_endorsement_key(area: bytes) -> EndorsementKey:
     """The endorsement key of a TPMT_PUBLIC. Raises `ValueError`."""
-    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
-
     fields = Fields(area)
-    fields.expect(ALG_RSA, 2, "kind")
+    kind = fields.number(2)
+    if kind not in (ALG_RSA, ALG_ECC):
+        raise ValueError(f"its kind is {kind:#x}, neither RSA nor ECC")
     fields.expect(ALG_SHA256, 2, "name's hash")
     attributes = fields.number(4)
     policy = fields.sized()
@@ -173,14 +169,30 @@ def read_endorsement_key(area: bytes) -> EndorsementKey:
     fields.expect(128, 2, "cipher's key")
     fields.expect(ALG_CFB, 2, "cipher's mode")
     fields.expect(ALG_NULL, 2, "scheme")
+    public = _rsa(fields) if kind == ALG_RSA else _point(fields)
+    fields.end()
+    return EndorsementKey(area, public)
+
+
+def _rsa(fields: Fields) -> RSAPublicKey:
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
+
     fields.expect(RSA_BITS, 2, "length")
     exponent = fields.number(4) or EXPONENT
     modulus = fields.sized()
-    fields.end()
     if len(modulus) != RSA_BITS // 8:
         raise ValueError("its modulus is cut off")
-    number = int.from_bytes(modulus, "big")
-    return EndorsementKey(area, RSAPublicNumbers(exponent, number).public_key())
+    return RSAPublicNumbers(exponent, int.from_bytes(modulus, "big")).public_key()
+
+
+def _point(fields: Fields) -> EllipticCurvePublicKey:
+    """A curve, no key derivation, and a point on the curve."""
+    from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicNumbers
+
+    fields.expect(ALG_P256, 2, "curve")
+    fields.expect(ALG_NULL, 2, "key derivation")
+    x, y = (int.from_bytes(fields.sized(), "big") for _ in range(2))
+    return EllipticCurvePublicNumbers(x, y, SECP256R1()).public_key()
 
 
 def _statement(data: bytes) -> Quote:

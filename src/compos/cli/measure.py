@@ -63,6 +63,7 @@ def _print_json(found: tuple[Measured, ...]) -> None:
                 if one.attempts
                 else {}
             ),
+            **({"kernel": one.kernel.hex()} if one.kernel else {}),
             **({"phases": {name: value.hex() for name, value in one.phases}} if one.phases else {}),
             **(
                 {

@@ -91,14 +91,20 @@ def verify(url: str, machine: Path, expected: tuple[Path, ...], as_json: bool) -
 
 
 @quote.command
-@expected_option
+@click.option(
+    "--expected",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Expected PCRs of the system, as compos measure --json writes them.",
+)
 @click.option(
     "--machine",
     type=click.Path(path_type=Path),
     metavar="MACHINE",
     help="Enrolled machine whose firmware all of them have.",
 )
-def policy(expected: tuple[Path, ...], machine: Path | None) -> None:
+def policy(expected: Path, machine: Path | None) -> None:
     """Print a TPM policy for Keylime (JSON): the PCRs of machines that have started what was
     expected with Secure Boot, after all services are started.
     """
