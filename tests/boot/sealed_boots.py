@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from compos.api.keys import new_keys
+from compos.api.keys import exchange_pcr_key, new_keys
 from tests.boot.power.cuts import copy
 from tests.boot.sealed import ASKED, OPENED, RECOVERY, STARTED, Machine, build, in_root
 from tests.guest import Guest
@@ -127,6 +127,26 @@ def test_an_update_signed_with_another_pcr_key(sealed: Sealed, tmp_path: Path) -
         shutil.copy(other / name, tmp_path / "keys" / name)
     install(image, build(tmp_path, tmp_path / "keys"))
     console = require_refused(machine, image, tmp_path / "log")
+    assert "not signed for this key" in console
+
+
+def test_versions_that_were_revoked(sealed: Sealed, tmp_path: Path) -> None:
+    """The next version changes over from the old key to the new one; the one after knows the new
+    one alone; the first, whose Secure Boot key is still good, no longer opens the partition."""
+    machine, image = sealed.copy(tmp_path)
+    keys = tmp_path / "keys"
+    shutil.copytree(sealed.keys, keys)
+    exchange_pcr_key(keys)
+    install(image, build(tmp_path, keys, cmdline="version=2"))
+    moved = require_opened(machine, image, tmp_path / "second")
+    assert "sealed to the new key" in moved
+    for path in keys.glob("previous.*"):
+        path.unlink()
+    install(image, build(tmp_path, keys, cmdline="version=3"))
+    assert "sealed to the new key" not in require_opened(machine, image, tmp_path / "third")
+    (tmp_path / "first").mkdir()
+    install(image, build(tmp_path / "first", sealed.keys))
+    console = require_refused(machine, image, tmp_path / "fourth")
     assert "not signed for this key" in console
 
 

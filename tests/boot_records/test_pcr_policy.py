@@ -6,18 +6,20 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from compos.api.keys import new_keys
+from compos.api.keys import exchange_pcr_key, new_keys
 from compos.boot.measurements import PHASES, measured, require_phases, sections_measured
 from compos.boot.pcr_policy import policy_digest, read_policies, signed_policies
 from compos.boot.uki import unified_kernel_image
 from compos.errors import ComposError, OutputError
 from compos.tree.node import Piece
 from compos.trust.key_set import KeySet
+from compos.trust.roles import PREVIOUS
 from tests.boot_records.stub import stub
 from tests.boot_records.test_authenticode import chunks
 from tests.boot_records.test_measurements import PARTS
@@ -40,7 +42,21 @@ def section(folder: Path, *phases: str) -> bytes:
     parts = [*PARTS, (".pcrpkey", key.pem)]
     digests = {name: hashlib.sha256(data).digest() for name, data in parts}
     values = dict(sections_measured(digests).phases)
-    return signed_policies(key, [values[phase] for phase in phases])
+    return signed_policies([key], [values[phase] for phase in phases])
+
+
+def test_a_previous_key_signs_besides(folder: Path, tmp_path: Path) -> None:
+    """Both sign the same policies; what reads them finds the new key."""
+    keys = tmp_path / "keys"
+    shutil.copytree(folder, keys)
+    exchange_pcr_key(keys)
+    new, old = KeySet(keys).policy_key(), KeySet(keys).policy_key(PREVIOUS)
+    assert new
+    assert old
+    found = read_policies(signed_policies([old, new], [bytes(32), b"x" * 32]))
+    assert [one.key for one in found] == [old.fingerprint] * 2 + [new.fingerprint] * 2
+    assert len({one.policy for one in found}) == 2
+    assert len({one.signature for one in found}) == 4
 
 
 @pytest.mark.network

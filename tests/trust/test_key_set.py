@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 import stat
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from compos.api.keys import KeyOptions, new_keys
+from compos.api.keys import KeyOptions, exchange_pcr_key, new_keys
 from compos.cli.main import main
 from compos.errors import ComposError, OutputError
 from compos.trust.key_set import KeySet
@@ -65,6 +66,27 @@ def test_keys_are_never_overwritten(folder: Path, tmp_path: Path) -> None:
             new_keys(taken)
         assert caught.value.id == "keys-folder"
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_another_key_for_policies(folder: Path, tmp_path: Path) -> None:
+    """The old one stays beside it; a third is not made before the old one is removed."""
+    keys = tmp_path / "keys"
+    shutil.copytree(folder, keys)
+    old = {kind: (keys / f"pcr.{kind}").read_bytes() for kind in ("key", "pub")}
+    made = exchange_pcr_key(keys)
+    assert [path.name for path in made] == ["pcr.key", "pcr.pub", "previous.key", "previous.pub"]
+    for kind, data in old.items():
+        assert (keys / f"previous.{kind}").read_bytes() == data
+        assert (keys / f"pcr.{kind}").read_bytes() != data
+    assert stat.S_IMODE((keys / "pcr.key").stat().st_mode) == 0o600
+    with pytest.raises(OutputError) as caught:
+        exchange_pcr_key(keys)
+    assert caught.value.id == "keys-previous"
+    for path in keys.glob("pcr.*"):
+        path.unlink()
+    with pytest.raises(OutputError) as caught:
+        exchange_pcr_key(keys)
+    assert caught.value.id == "keys-missing"
 
 
 def test_a_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -137,6 +137,18 @@ static int data_partition_check(const char *node, const char *wanted, struct sig
     return 0;
 }
 
+/* What it is opened by now is what older versions of the system have no more. */
+static void data_partition_move(const struct request *request, const char *node, const char *pin)
+{
+    struct failure failure;
+    int status = volume_move(node, &request->policy, pin, &failure);
+    if (status < 0)
+        data_partition_say("%s: versions that were revoked still open it: %s", node, failure.text);
+    if (status > 0)
+        data_partition_say(
+            "%s: sealed to the new key: versions that were revoked no longer open it", node);
+}
+
 /* By the TPM, and the PIN if there is one; a few wrong PINs are forgiven. */
 static int data_partition_unseal(const struct request *request, const char *node,
                                  struct failure *failure)
@@ -148,6 +160,8 @@ static int data_partition_unseal(const struct request *request, const char *node
             terminal_ask_secret("PIN of the data partition: ", pin, sizeof pin, failure) < 0)
             return -1;
         status = volume_open(node, &request->policy, pin, failure);
+        if (status == 0)
+            data_partition_move(request, node, pin);
         explicit_bzero(pin, sizeof pin);
     }
     return status;

@@ -5,6 +5,7 @@
 #include "disk/tool.h"
 #include "platform.h"
 #include "sealed12.h"
+#include "signers.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -17,6 +18,8 @@
 #define KEY "/run/data-partition.key"
 #define SIGNATURE "/run/systemd/tpm2-pcr-signature.json"
 #define PUBLIC_KEY "/run/systemd/tpm2-pcr-public-key.pem"
+#define BY_FILE "--unlock-key-file=" KEY
+#define BY_TPM "--unlock-tpm2-device=" TPM
 
 enum { KEY_SIZE = TPM12_MOST_SECRET, MOST_ARGUMENTS = 16, TOOL_SECONDS = 300 };
 
@@ -77,9 +80,12 @@ static int volume_format(const char *node, struct failure *failure)
     return tool_run(arguments, -1, TOOL_SECONDS, false, failure);
 }
 
-/* The volume is opened with `secret`, or where there is none with the key file. */
+/*
+ * The volume is opened with `secret`; where there is none, by `unlock`, an option: with the key
+ * file, or by the TPM.
+ */
 static int volume_enrol_tpm(const char *node, const struct volume_policy *policy, const char *pin,
-                            const char *secret, struct failure *failure)
+                            const char *secret, const char *unlock, struct failure *failure)
 {
     char pcrs[128];
     const char *arguments[MOST_ARGUMENTS] = {"systemd-cryptenroll", "--tpm2-device=" TPM, pcrs};
@@ -93,8 +99,11 @@ static int volume_enrol_tpm(const char *node, const struct volume_policy *policy
         arguments[count++] = "--tpm2-public-key=";
     if (policy->pin)
         arguments[count++] = "--tpm2-with-pin=yes";
-    if (!secret)
-        arguments[count++] = "--unlock-key-file=" KEY;
+    if (unlock)
+        arguments[count++] = unlock;
+    /* Of the TPM, the new key is the only one. */
+    if (unlock && strcmp(unlock, BY_TPM) == 0)
+        arguments[count++] = "--wipe-slot=tpm2";
     arguments[count] = node;
     if (policy->pin)
         setenv("NEWPIN", pin, 1);
@@ -141,7 +150,7 @@ static int volume_enrol(const char *node, const struct volume_policy *policy, co
                         struct failure *failure)
 {
     return policy->is_tpm12 ? volume_enrol_tpm12(node, policy, pin, failure)
-                            : volume_enrol_tpm(node, policy, pin, NULL, failure);
+                            : volume_enrol_tpm(node, policy, pin, NULL, BY_FILE, failure);
 }
 
 static int volume_fill(const char *node, const struct volume_policy *policy, const char *pin,
@@ -222,6 +231,18 @@ int volume_open_with(const char *node, const char *recovery, struct failure *fai
     return volume_open_slot(node, recovery, strlen(recovery), failure);
 }
 
+int volume_move(const char *node, const struct volume_policy *policy, const char *pin,
+                struct failure *failure)
+{
+    if (!policy->is_signed || !signers_are_several(SIGNATURE) || signers_is_own(node, PUBLIC_KEY))
+        return 0;
+    if (policy->pin)
+        setenv("PIN", pin, 1);
+    int status = volume_enrol_tpm(node, policy, pin, NULL, BY_TPM, failure);
+    unsetenv("PIN");
+    return status < 0 ? -1 : 1;
+}
+
 void volume_close(void)
 {
     struct failure failure;
@@ -267,7 +288,7 @@ static int volume_seal_tpm20(const char *node, const struct volume_policy *polic
     const char *const wipe[] = {"systemd-cryptenroll", "--wipe-slot=tpm2", node, NULL};
     if (tool_run(wipe, -1, TOOL_SECONDS, false, failure) < 0)
         return -1;
-    return volume_enrol_tpm(node, policy, pin, recovery, failure);
+    return volume_enrol_tpm(node, policy, pin, recovery, NULL, failure);
 }
 
 int volume_seal(const char *node, const struct volume_policy *policy, const char *pin,

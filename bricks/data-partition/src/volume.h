@@ -41,6 +41,14 @@ int volume_open(const char *node, const struct volume_policy *policy, const char
 int volume_open_with(const char *node, const char *recovery, struct failure *failure);
 void volume_close(void);
 
+/*
+ * Where the system is signed by a previous key as well: a key that is sealed to that one is sealed
+ * to the system's own, so that no version without it opens the volume any more. 1 if it was, 0 if
+ * nothing is to be done. `pin` is empty without one.
+ */
+int volume_move(const char *node, const struct volume_policy *policy, const char *pin,
+                struct failure *failure);
+
 /* Seals the key anew, to the machine as it is now; `recovery` opens the volume. */
 int volume_seal(const char *node, const struct volume_policy *policy, const char *pin,
                 const char *recovery, struct failure *failure);

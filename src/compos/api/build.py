@@ -394,12 +394,20 @@ def _boot_keys(options: BuildOptions, formats: Sequence[Format]) -> BootKeys | N
     from compos.boot.measurements import require_phases
     from compos.trust.key_set import BootKeys, KeySet
     from compos.trust.later import Later
+    from compos.trust.roles import PREVIOUS
 
     require_phases(options.pcr_phases)
     later = Later(options.sign_later) if options.sign_later else None
     keys = KeySet(options.keys, options.sign_command, later)
     update = keys.certified(UPDATE) if any(one.name == UPDATE for one in formats) else None
-    return BootKeys(keys.certified("db"), keys.policy_key(), options.pcr_phases, later, update)
+    return BootKeys(
+        keys.certified("db"),
+        keys.policy_key(),
+        options.pcr_phases,
+        later,
+        update,
+        keys.policy_key(PREVIOUS),
+    )
 
 
 def require_folder(output: Path) -> None:

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from compos.errors import OutputError
 
-__all__ = ["KeyOptions", "new_keys", "sign_later"]
+__all__ = ["KeyOptions", "exchange_pcr_key", "new_keys", "sign_later"]
 
 
 class KeyOptions(NamedTuple):
@@ -59,6 +59,17 @@ def new_keys(folder: Path, options: KeyOptions = DEFAULTS) -> list[Path]:
     for name, data in updates(keys).items():
         put_file(folder / name, data)
     return sorted(folder.iterdir())
+
+
+def exchange_pcr_key(folder: Path) -> list[Path]:
+    """Have a new key sign PCR policies; the old one stays as the previous one, by which machines
+    change over. Returns the files of both. Raises `OutputError` (`keys-missing`,
+    `keys-previous`)."""
+    from compos.trust.key_set import KeySet, exchange_policy_key
+    from compos.trust.roles import PCR, PREVIOUS
+
+    exchange_policy_key(KeySet(folder))
+    return sorted(path for role in (PCR, PREVIOUS) for path in folder.glob(f"{role}.*"))
 
 
 def _others(options: KeyOptions, share: Path = SHARE) -> bytes:

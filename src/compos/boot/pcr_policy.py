@@ -14,7 +14,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import product
 from typing import NamedTuple, Protocol
 
 from compos.image.json_document import canonical_json, parse_json
@@ -73,12 +74,13 @@ def policy_digest(value: bytes, pcr: int = PCR) -> bytes:
     return hashlib.sha256(bytes(32) + extended).digest()
 
 
-def signed_policies(key: PolicyKey, values: Iterable[bytes]) -> bytes:
-    """The contents of `.pcrsig`: that PCR 11 may have one of `values`, signed. Raises
-    `SignatureAwaited` after it has asked for all signatures."""
+def signed_policies(keys: Sequence[PolicyKey], values: Iterable[bytes]) -> bytes:
+    """The contents of `.pcrsig`: that PCR 11 may have one of `values`, signed by each of `keys`.
+    Raises `SignatureAwaited` after it has asked for all signatures."""
     entries = []
     awaited = None
-    for policy in map(policy_digest, values):
+    policies = [policy_digest(value) for value in values]
+    for key, policy in product(keys, policies):
         try:
             signature = key.sign(policy)
         except SignatureAwaited as error:

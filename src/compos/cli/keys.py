@@ -81,3 +81,17 @@ def sign(folder: Path, awaited: Path) -> None:
 
     for path in sign_later(folder, awaited):
         click.echo(path)
+
+
+@keys.command
+@click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
+def revoke(folder: Path) -> None:
+    """Revoke all versions that were built so far: exchange the PCR key of the set in DIR.
+
+    The next version opens what machines have sealed, and seals it to the new key; from then on no
+    earlier version opens it.
+    """
+    from compos.api.keys import exchange_pcr_key
+
+    for path in exchange_pcr_key(folder):
+        click.echo(path)

@@ -118,7 +118,8 @@ def _policies(job: Job, stub: bytes, sections: Sections) -> Sections:
             for section, pieces in sections:
                 digests[section] = bytes.fromhex(contents.digest(pieces))
         values = dict(sections_measured(digests).phases)
-        signed = signed_policies(keys.policy, [values[phase] for phase in keys.phases])
+        signers = [keys.previous, keys.policy] if keys.previous else [keys.policy]
+        signed = signed_policies(signers, [values[phase] for phase in keys.phases])
         job.made[name] = [signed]
     return public, (".pcrsig", job.made[name])
 

@@ -21,8 +21,9 @@ from compos.trust.certified import KEY_SIZES, CertifiedKey, RsaKey, Sign, comman
 from compos.trust.key_sources import signing_key
 from compos.trust.keys import PrivateKey, cryptography_module, read_file
 from compos.trust.later import Later
+from compos.trust.roles import PCR, PREVIOUS
 
-__all__ = ["CERTIFIED", "BootKeys", "KeySet", "make_keys"]
+__all__ = ["CERTIFIED", "BootKeys", "KeySet", "exchange_policy_key", "make_keys"]
 
 CERTIFIED = {
     "PK": "platform key",
@@ -32,8 +33,8 @@ CERTIFIED = {
 }
 """Roles with a certificate, and what it is called in it. The first three are the firmware's (UEFI
 specification 2.10, 32.3)."""
-PCR = "pcr"
-"""The role that signs expected values of PCR 11: a bare key pair."""
+KINDS = ("pub", "key", "uri")
+"""What a bare key can consist of: its public half; the private one, or where that is."""
 OWNER = "owner.guid"
 
 OTHERS = "others.esl"
@@ -81,17 +82,18 @@ class KeySet(NamedTuple):
         command = command_signer(self.command, role) if self.command else None
         return CertifiedKey(certificate, command or self._private(role))
 
-    def policy_key(self) -> RsaKey | None:
-        """The key that signs PCR policies; None if the set has no public key for it. Raises
-        `OutputError` (`keys-missing`, `signing-policy-key`), and `ImageError` (`signature-key`)."""
-        public = self.folder / f"{PCR}.pub"
+    def policy_key(self, role: str = PCR) -> RsaKey | None:
+        """The key that signs PCR policies, or the `PREVIOUS` one; None if the set has no public key
+        for it. Raises `OutputError` (`keys-missing`, `signing-policy-key`), and `ImageError`
+        (`signature-key`)."""
+        public = self.folder / f"{role}.pub"
         if not public.is_file():
             return None
         if self.later:
-            return RsaKey(public, partial(self.later.sign, PCR))
-        here = any((self.folder / f"{PCR}.{kind}").is_file() for kind in ("key", "uri"))
-        command = command_signer(self.command, PCR) if self.command and not here else None
-        return RsaKey(public, command or self._private(PCR))
+            return RsaKey(public, partial(self.later.sign, role))
+        here = any((self.folder / f"{role}.{kind}").is_file() for kind in ("key", "uri"))
+        command = command_signer(self.command, role) if self.command and not here else None
+        return RsaKey(public, command or self._private(role))
 
     def _private(self, role: str) -> Sign:
         """What signs with a private key that is here, or in a token."""
@@ -105,13 +107,15 @@ class KeySet(NamedTuple):
 
 class BootKeys(NamedTuple):
     """Who signs what a machine starts: `program` the UEFI programs, `policy` (if any) that PCR
-    11 may be what is expected in each of `phases`, `update` (if one is made) the update."""
+    11 may be what is expected in each of `phases`, as `previous` does, if machines are to change
+    from that key to the new one; `update` (if one is made) the update."""
 
     program: CertifiedKey
     policy: RsaKey | None
     phases: tuple[str, ...]
     later: Later | None = None
     update: CertifiedKey | None = None
+    previous: RsaKey | None = None
 
     @property
     def identity(self) -> tuple[str, ...]:
@@ -119,7 +123,8 @@ class BootKeys(NamedTuple):
         certificate = hashlib.sha256(self.program.certificate).hexdigest()
         update = hashlib.sha256(self.update.certificate).hexdigest() if self.update else ""
         policy = (self.policy.fingerprint, *self.phases) if self.policy else ()
-        return (certificate, update, *policy)
+        previous = (self.previous.fingerprint,) if self.previous else ()
+        return (certificate, update, *policy, *previous)
 
 
 def make_keys(
@@ -153,6 +158,30 @@ def make_keys(
     if others:
         _put(folder / OTHERS, others)
     return KeySet(folder)
+
+
+def exchange_policy_key(keys: KeySet) -> None:
+    """A new key signs PCR policies from now on; the old one becomes the `PREVIOUS` one. Raises
+    `OutputError` (`keys-missing`, `keys-previous`)."""
+    public, others = keys.folder / f"{PCR}.pub", [f"{PREVIOUS}.{kind}" for kind in KINDS]
+    if not public.is_file():
+        raise _missing(public)
+    if any((keys.folder / name).exists() for name in others):
+        raise OutputError(
+            "keys-previous",
+            "the set of keys has a previous PCR key already",
+            place=str(keys.folder),
+            hint=f"When all machines have started a version that was made since, remove "
+            f"{', '.join(others)}; then exchange the key again.",
+        )
+    rsa = cryptography_module("hazmat.primitives.asymmetric.rsa")
+    key = rsa.generate_private_key(EXPONENT, KEY_SIZES[0])
+    for kind in KINDS:
+        old = keys.folder / f"{PCR}.{kind}"
+        if old.exists():
+            old.rename(keys.folder / f"{PREVIOUS}.{kind}")
+    _put(keys.folder / f"{PCR}.key", _private(key), secret=True)
+    _put(public, _public(key))
 
 
 def _create(folder: Path) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from compos.errors import OutputError
+from compos.trust.roles import PCR, PREVIOUS
 
 if TYPE_CHECKING:
     from compos.trust.key_set import KeySet
@@ -25,7 +26,7 @@ __all__ = ["Later", "SignatureAwaited", "sign_awaited"]
 MAX_SIGNATURE = 2048
 MAX_SIGNED = 4096
 """Bytes; attributes of a program have about a hundred, a policy's digest 32."""
-NAME = re.compile(r"(db|pcr|update)-[0-9a-f]{64}\.tbs")
+NAME = re.compile(r"(db|pcr|previous|update)-[0-9a-f]{64}\.tbs")
 
 
 class SignatureAwaited(Exception):
@@ -106,8 +107,8 @@ def _signed(keys: KeySet, path: Path) -> bytes:
             place=str(path),
             hint="Remove it, and run the build again.",
         )
-    if role == "pcr":
-        key = keys.policy_key()
+    if role in (PCR, PREVIOUS):
+        key = keys.policy_key(role)
         if key is None:
             raise OutputError(
                 "keys-missing",
@@ -128,7 +129,8 @@ DATA_ATTRIBUTES = bytes.fromhex(
 
 _EXPECTED: Mapping[str, Callable[[bytes], bool]] = {
     # A policy's digest; the attributes of a statement about a program; those of a manifest.
-    "pcr": lambda data: len(data) == 32,
+    PCR: lambda data: len(data) == 32,
+    PREVIOUS: lambda data: len(data) == 32,
     "db": lambda data: data[:1] == b"\x31" and INDIRECT_DATA in data,
     "update": lambda data: data[:-32] == DATA_ATTRIBUTES,
 }
