@@ -81,21 +81,21 @@ static int measure_send(int device, const struct measure_command *command, struc
     return code == 0 ? 0 : failed(failure, "TPM: error 0x%x", code);
 }
 
-/* A command without authorization of a TPM 1.2, the phase behind it if there is one. */
-static int measure_send_old(int device, uint32_t ordinal, const char *phase,
-                            struct failure *failure)
+/* What a TPM 1.2 is told: that a hash begins, then, with its end, the phase. */
+static int measure_send_old(int device, const char *phase, struct failure *failure)
 {
-    struct measure_command command = {0};
-    size_t length = phase ? strlen(phase) : 0;
-    measure_put(&command, TPM12_TAG_COMMAND, 2);
-    measure_put(&command, (uint32_t)(HEADER_SIZE + (phase ? 8 + length : 0)), 4);
-    measure_put(&command, ordinal, 4);
-    if (phase) {
-        measure_put(&command, PCR, 4);
-        measure_put(&command, (uint32_t)length, 4);
-        memcpy(command.bytes + command.size, phase, length);
-        command.size += length;
-    }
+    struct measure_command command = {
+        .bytes = {0, TPM12_TAG_COMMAND, [9] = TPM12_SHA1_START, [13] = PCR}};
+    size_t length = strlen(phase);
+    command.bytes[5] = HEADER_SIZE;
+    command.size = HEADER_SIZE;
+    if (measure_send(device, &command, failure) < 0)
+        return -1;
+    command.bytes[9] = TPM12_SHA1_COMPLETE_EXTEND;
+    command.bytes[17] = (unsigned char)length;
+    command.size = HEADER_SIZE + 4 + 4 + length;
+    command.bytes[5] = (unsigned char)command.size;
+    memcpy(command.bytes + HEADER_SIZE + 4 + 4, phase, length);
     return measure_send(device, &command, failure);
 }
 
@@ -133,8 +133,7 @@ void measure_phase(const char *phase)
     measure_event(&command, phase);
     /* Linux manages the resources of a TPM 2.0 (tpmrm0); without that, it may be a TPM 1.2. */
     if (measure_send(device, &command, &failure) < 0 &&
-        (count == 1 || measure_send_old(device, TPM12_SHA1_START, NULL, &failure) < 0 ||
-         measure_send_old(device, TPM12_SHA1_COMPLETE_EXTEND, phase, &failure) < 0))
+        (count == 1 || measure_send_old(device, phase, &failure) < 0))
         say("phase %s: %s", phase, failure.text);
     close(device);
 }
