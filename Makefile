@@ -11,11 +11,15 @@ AZURITE := mkdir -p build/azurite && npm install --prefix build/azurite --no-aud
 DEMO_PACKAGES := qemu-system-x86
 TEST_PACKAGES := $(DEMO_PACKAGES) $(shell sed 's/\#.*//' tests/packages.txt)
 
-.PHONY: demo check test fuzz power-cuts sealed-boots slots installs clouds report-browser policies graph-kills publish bricks linuxkit-examples linuxkit-tests packages lint format bench bench-formats bench-boot bench-remote-cache bench-clouds matrix docs dist lock clean
+.PHONY: demo appliance check test fuzz power-cuts sealed-boots slots updates installs clouds report-browser policies graph-kills publish bricks linuxkit-examples linuxkit-tests packages lint format bench bench-formats bench-boot bench-remote-cache bench-clouds bench-update fleet matrix docs dist lock clean
 
 demo: $(VENV)/ready   ## build examples/web.yml, boot it, fetch its page
 	@scripts/install-packages $(DEMO_PACKAGES)
 	@$(BIN)/python examples/demo.py
+
+appliance: $(VENV)/ready ## a machine that updates itself: builds two versions, boots one, waits for the other (a few minutes)
+	@scripts/install-packages $(DEMO_PACKAGES) ovmf
+	@$(BIN)/python examples/appliance/appliance.py
 
 check: $(VENV)/ready  ## lint, types and the tests that need no root, guest, mirror or much time
 	@$(BIN)/python -m pytest -q -n 4 --dist loadgroup --in-memory --without boot,network,root,slow
@@ -47,6 +51,9 @@ slots: $(VENV)/ready ## what becomes of new versions in the second slot: each wa
 installs: $(VENV)/ready ## cut the power while an installer writes a disk (a quarter of an hour)
 	@scripts/install-packages $(TEST_PACKAGES)
 	@CI=1 $(BIN)/python -m pytest -q -n 0 -rP --in-memory tests/boot/install_cuts.py
+updates: $(VENV)/ready ## update a guest from each source, refuse what must be refused, go back; a sealed one, too; writes the table of docs/update-bundles.md (twenty minutes)
+	@scripts/install-packages $(TEST_PACKAGES)
+	@CI=1 $(BIN)/python -m pytest -q -n 0 tests/boot/update_sources.py
 
 clouds: $(VENV)/ready ## push to emulators and real services of clouds, and run machines there, with every call failing in every way (half an hour)
 	@scripts/install-packages $(TEST_PACKAGES) $(CLOUD_PACKAGES)
@@ -106,7 +113,11 @@ bench-formats: $(VENV)/ready ## measure the writers of file systems and disks ag
 bench-remote-cache: $(VENV)/ready ## measure what a remote cache saves (a quarter of an hour)
 	@mkdir -p build && $(BIN)/python bench/remote_cache.py
 
-bench-clouds: $(VENV)/ready ## measure what pushes send, beside the providers' own tools (a quarter of an hour; npm)
+bench-updates: $(VENV)/ready ## update a guest from each source, refuse what must be refused, go back; a sealed one, too; writes the table of docs/update-bundles.md (twenty minutes)
+	@scripts/install-packages $(TEST_PACKAGES)
+	@CI=1 $(BIN)/python -m pytest -q -n 0 tests/boot/update_sources.py
+
+clouds: $(VENV)/ready ## measure what pushes send, beside the providers' own tools (a quarter of an hour; npm)
 	@scripts/install-packages $(TEST_PACKAGES) $(CLOUD_PACKAGES) python3-openstackclient
 	@$(AZURITE)
 	@$(BIN)/python bench/cloud.py
@@ -114,6 +125,13 @@ bench-clouds: $(VENV)/ready ## measure what pushes send, beside the providers' o
 bench-boot: $(VENV)/ready ## measure from power-on to the first page (five minutes)
 	@scripts/install-packages $(DEMO_PACKAGES)
 	@$(BIN)/python bench/boot.py
+
+bench-update: $(VENV)/ready ## measure what an update sends, writes and takes, and write docs/benchmarks-updates.md (ten minutes)
+	@scripts/install-packages $(TEST_PACKAGES)
+	@$(BIN)/python bench/update.py
+
+fleet: $(VENV)/ready  ## simulate how 100,000 machines take an update, and write docs/fleet.md (half a minute)
+	@$(BIN)/python -m scripts.fleet
 
 matrix: $(VENV)/ready ## boot every format on every firmware and medium, and write docs/boot-matrix.md; the main examples on arm64, UEFI HTTP boot, libvirt (half an hour)
 	@scripts/install-packages $(TEST_PACKAGES) qemu-system-misc opensbi libvirt-daemon-driver-qemu

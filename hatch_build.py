@@ -85,7 +85,7 @@ PROGRAMS = {
     "trim-after-delete": (
         *("trim-after-delete/src", "memlogd/src/protocol", "metadata/src/json", "init/src/base"),
     ),
-    "update": ("update/src",),
+    "update": ("update/src", "metadata/src/json", "init/src/base"),
     "vsudd": ("vsudd/src", "memlogd/src/protocol", "metadata/src/json", "init/src/base"),
 }
 """A brick that has a program in C, and the folders of its sources, below `bricks`: includes are

@@ -9,6 +9,7 @@ import time
 import urllib.request
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from compos.testing.booted import free_port
 from compos.testing.console import Console
@@ -52,7 +53,7 @@ class Guest:
                 stderr=subprocess.STDOUT,
             )
 
-    def __enter__(self) -> Guest:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

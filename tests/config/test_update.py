@@ -46,7 +46,9 @@ def test_a_system_that_takes_updates() -> None:
     assert (service.settings.restart, service.settings.pid) == ("always", "host")
     keyring, system, terms = found.files
     assert (keyring.path, keyring.source) == ("etc/update/keyring.pem", "keys/update.crt")
-    assert terms.contents == f"version\t1.4.0\nsource\t{source}\nevery\t86400\nrestart\tyes\n"
+    assert terms.contents == (
+        f"version\t1.4.0\ncompatible\ta\nsource\t{source}\nevery\t86400\nrestart\tyes\n"
+    )
     parser = ConfigParser()
     parser.read_string(system.contents or "")
     assert parser["system"]["compatible"] == "a"
@@ -70,7 +72,68 @@ def test_what_is_printed_of_it_means_the_same() -> None:
 def test_only_when_asked() -> None:
     found = config(f"update: {{{TAKES}}}")
     assert found.services[0].settings.pid is None
-    assert found.files[2].contents == "version\t1.4.0\n"
+    assert found.files[2].contents == "version\t1.4.0\ncompatible\ta\n"
+    assert found.onboot == ()
+
+
+SOURCES = "[stick, 'oci://registry.example:5000/acme/gateway:stable', /var/lib/data/os.raucb]"
+
+
+def test_several_sources_and_when() -> None:
+    more = f"source: {SOURCES}, every: 1h, window: '23:30-01:00+02:00'"
+    text = f"update: {{{TAKES}, {more}}}\nkernel: {{image: a, modules: [vfat]}}"
+    found = config(text)
+    lines = (found.files[2].contents or "").splitlines()
+    assert [line.split("\t")[1] for line in lines if line.startswith("source")] == [
+        "stick",
+        "oci://registry.example:5000/acme/gateway:stable",
+        "/var/lib/data/os.raucb",
+    ]
+    # 21:30 in UTC, an hour and a half.
+    assert "window\t77400 5400" in lines
+    assert found.kernel is not None
+    assert found.kernel.modules == ("vfat", "nls_cp437", "nls_ascii", "exfat", "isofs")
+
+
+def test_a_stick_may_restart_the_machine() -> None:
+    found = config(f"update: {{{TAKES}, source: stick, restart: true}}")
+    assert found.files[2].contents == (
+        "version\t1.4.0\ncompatible\ta\nsource\tstick\nrestart\tyes\n"
+    )
+
+
+DATA = "data: {folder: /var/lib/data, reads: [1, 2], writes: 2}"
+
+
+def test_versions_of_data() -> None:
+    found = config(f"update: {{{TAKES}, {DATA}}}")
+    assert found.files[2].contents == ("version\t1.4.0\nreads\t1 2\nwrites\t2\ncompatible\ta\n")
+    (check,) = found.onboot
+    assert (check.settings.command, check.settings.on_failure) == (
+        ("/usr/bin/update", "data"),
+        "halt",
+    )
+    assert check.settings.binds_add == found.services[0].settings.binds_add
+    assert check.settings.binds_add == ("/var/lib/data:/srv",)
+    again = config(to_yaml(found))
+    assert (again.onboot, again.update) == (found.onboot, found.update)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        "{folder: /d, reads: [1], writes: 2}",
+        "{folder: /d, reads: [], writes: 1}",
+        f"{{folder: /d, reads: {[*range(1, 18)]}, writes: 1}}",
+        "{folder: 'd', reads: [1], writes: 1}",
+        "{folder: '/d:/e', reads: [1], writes: 1}",
+        "{folder: /, reads: [1], writes: 1}",
+        "{reads: [1], writes: 1}",
+        "{folder: /d, reads: [0], writes: 0}",
+    ],
+)
+def test_mistakes_in_versions_of_data(data: str) -> None:
+    assert errors(f"update: {{compatible: a, version: 1.0.0, data: {data}}}")
 
 
 @pytest.mark.parametrize(
@@ -83,9 +146,18 @@ def test_only_when_asked() -> None:
         "keyring: k, source: 'https://a/b c'",
         'keyring: k, source: "https://a/b\\nevery\\t1"',
         "keyring: k, source: 'https://a/b', every: 59s",
+        "keyring: k, source: 'https://a/b', window: '01:00-02:00'",
+        "keyring: k, source: 'https://a/b', every: 1h, window: '01:00-01:00'",
+        "keyring: k, source: 'https://a/b', every: 1h, window: '1:00-2:00'",
+        "keyring: k, source: 'https://a/b', every: 1h, window: '01:00-24:00'",
+        "keyring: k, source: []",
+        f"keyring: k, source: {['https://a/b'] * 9}",
+        "keyring: k, source: [stick, sticks]",
+        "keyring: k, source: 'oci://a'",
+        "keyring: k, source: 'oci://a/B:c'",
         "keyring: k, source: 'https://a/b', every: sometimes",
     ],
 )
 def test_mistakes(more: str) -> None:
     found = errors(f"update: {{compatible: a, version: 1.4.0, {more}}}")
-    assert [error.id for error in found] in (["config-update"], ["config-duration"])
+    assert [error.id for error in found] in (["config-update"], ["config-duration"]), found

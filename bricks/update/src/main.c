@@ -1,13 +1,19 @@
 /*
  * main.c: update: brings this machine the next version of its system, and takes it back.
  *
- *     update now [SOURCE]     install a bundle from a URL or a path into the slot that does not run
+ *     update now [SOURCE]     install a bundle into the slot that does not run: a URL, a path, a
+ *                             registry's name, or what is on a stick
  *     update status           which slot runs, what is known of both
  *     update back             start the other slot next time
- *     update serve OPTIONS    the service: look for an update now and then
+ *     update serve            the service: look for an update now and then
+ *     update data             before the services start: whether this version can read the data
  *     update check            RAUC's handler, before it writes: whether the version is one to take
  */
+#include "data.h"
 #include "engine.h"
+#include "source.h"
+#include "stick.h"
+#include "terms.h"
 #include "version.h"
 
 #include <errno.h>
@@ -22,60 +28,17 @@
 
 #define MAIN_SLOT "/usr/bin/slot"
 #define MAIN_TERMS "/etc/update/terms"
-/* Set in the environment of all that is started, when nobody asked for this update. */
-#define MAIN_NEWER "UPDATE_NEWER"
 
 enum {
     LINE = 4096,
     NAME = 64,
-    TRIALS = 3 /* a power cut may have been to blame, but not always */
+    TRIALS = 3, /* a power cut may have been to blame, but not always */
+    GLANCE = 5  /* seconds between two looks for sticks */
 };
 
-/* What the system was built with: its version, and where updates come from, if that is said. */
-struct main_terms {
-    char version[LINE];
-    char source[LINE];
-    uint32_t every; /* seconds; 0: only when somebody asks */
-    int restart;    /* whether to start an update at once */
-    int downgrade;  /* of a bundle: whether it may replace a newer version */
-};
-
-static int main_terms_of(struct main_terms *terms, const char *path)
+static int main_terms(struct terms *terms)
 {
-    char line[LINE];
-    memset(terms, 0, sizeof *terms);
-    FILE *file = fopen(path, "re");
-    if (!file) {
-        fprintf(stderr, "update: %s: %s\n", path, strerror(errno));
-        return -1;
-    }
-    while (fgets(line, sizeof line, file)) {
-        line[strcspn(line, "\n")] = '\0';
-        char *value = strchr(line, '\t');
-        if (!value)
-            continue;
-        *value++ = '\0';
-        if (strcmp(line, "version") == 0)
-            snprintf(terms->version, sizeof terms->version, "%s", value);
-        else if (strcmp(line, "source") == 0)
-            snprintf(terms->source, sizeof terms->source, "%s", value);
-        else if (strcmp(line, "every") == 0)
-            terms->every = (uint32_t)strtoul(value, NULL, 10);
-        else if (strcmp(line, "restart") == 0)
-            terms->restart = 1;
-        else if (strcmp(line, "downgrade") == 0)
-            terms->downgrade = 1;
-    }
-    fclose(file);
-    if (version_is(terms->version))
-        return 0;
-    fprintf(stderr, "update: %s has no version\n", path);
-    return -1;
-}
-
-static int main_terms(struct main_terms *terms)
-{
-    return main_terms_of(terms, MAIN_TERMS);
+    return terms_read(terms, MAIN_TERMS);
 }
 
 static int main_refuse(const char *reason, const char *version)
@@ -126,14 +89,16 @@ static int main_accept(const char *slot, const char *version)
  */
 static int main_check(void)
 {
-    struct main_terms own, new;
+    struct terms own, new;
     char path[LINE], slot[NAME];
-    const char *folder = getenv("RAUC_BUNDLE_MOUNT_POINT");
+    const char *folder = getenv("RAUC_BUNDLE_MOUNT_POINT"), *only = getenv(SOURCE_ONLY);
     snprintf(path, sizeof path, "%s/terms", folder ? folder : "");
-    if (main_terms(&own) < 0 || main_terms_of(&new, path) < 0)
+    if (main_terms(&own) < 0 || terms_read(&new, path) < 0)
         return 1;
+    if (only && strcmp(only, new.version) != 0)
+        return main_refuse("another version is being rolled out:", only);
     int order = version_compare(new.version, own.version);
-    if (order == 0 && getenv(MAIN_NEWER))
+    if (order == 0 && getenv(SOURCE_NEWER))
         return main_refuse("it is this version already:", new.version);
     if (order < 0 && !new.downgrade) {
         fprintf(stderr, "update: this system has version %s\n", own.version);
@@ -141,34 +106,37 @@ static int main_check(void)
     }
     if (main_other(slot) < 0)
         return 1;
-    const char *reason = getenv(MAIN_NEWER) ? main_known(slot, new.version) : NULL;
+    const char *reason = getenv(SOURCE_NEWER) ? main_known(slot, new.version) : NULL;
     if (reason)
         return main_refuse(reason, new.version);
+    if (own.data && (data_readable(&own, &new) < 0 || data_remember(&new) < 0))
+        return 1;
     return main_accept(slot, new.version);
 }
 
 static int main_now(const char *source)
 {
-    struct main_terms terms;
+    struct terms terms;
     if (main_terms(&terms) < 0)
         return 1;
-    if (!source)
-        source = terms.source;
-    if (!*source) {
-        fprintf(stderr, "update: there is no source: update now URL|FILE\n");
-        return 1;
-    }
-    if (engine_install(source) < 0)
-        return 1;
-    printf("update: installed; it is tried at the next start\n");
-    fflush(stdout);
-    return 0;
+    if (source)
+        return source_install(&terms, source) < 0 ? 1 : 0;
+    if (!terms.count)
+        fprintf(stderr, "update: there is no source: update now SOURCE\n");
+    for (int i = 0; i < terms.count; i++)
+        if (source_install(&terms, terms.sources[i]) == 0)
+            return 0;
+    return 1;
 }
 
 static int main_back(void)
 {
-    char name[NAME];
-    if (main_other(name) < 0)
+    struct terms terms;
+    char name[NAME], version[LINE];
+    if (main_terms(&terms) < 0 || main_other(name) < 0)
+        return 1;
+    const char *const get_version[] = {MAIN_SLOT, "get-version", name, NULL};
+    if (terms.data && engine_line(get_version, version, LINE) == 0 && data_known(version) < 0)
         return 1;
     const char *arguments[] = {MAIN_SLOT, "set-primary", name, NULL};
     if (engine_run(arguments) != 0)
@@ -180,7 +148,7 @@ static int main_back(void)
 static int main_status(void)
 {
     static const char *const arguments[] = {MAIN_SLOT, "status", NULL};
-    struct main_terms terms;
+    struct terms terms;
     if (main_terms(&terms) < 0)
         return 1;
     printf("version %s\n", terms.version);
@@ -194,18 +162,24 @@ static void main_end(int number)
     _exit(0);
 }
 
-/* A moment in the time between two looks, another one on each machine: a fleet spreads out. */
-static uint32_t main_jitter(uint32_t every)
+static uint32_t main_chance(void)
 {
     uint32_t number = 0;
     if (getrandom(&number, sizeof number, 0) != sizeof number)
         number = (uint32_t)getpid();
-    return number % every;
+    return number;
 }
 
-static void main_sleep(uint32_t seconds)
+static uint64_t main_clock(clockid_t clock)
 {
-    struct timespec rest = {seconds, 0};
+    struct timespec now = {0};
+    clock_gettime(clock, &now);
+    return (uint64_t)now.tv_sec;
+}
+
+static void main_sleep(uint64_t seconds)
+{
+    struct timespec rest = {(time_t)seconds, 0};
     while (nanosleep(&rest, &rest) < 0 && errno == EINTR)
         continue;
 }
@@ -218,23 +192,67 @@ static void main_restart(void)
     kill(1, SIGTERM);
 }
 
+/* Whoever has put a stick in waits for what it does: no window counts. */
+static void main_look_at_sticks(const struct terms *terms, uint64_t *seen)
+{
+    uint64_t present = stick_present();
+    if (present == *seen)
+        return;
+    *seen = present;
+    if (present && source_sticks(terms) == 0 && terms->restart)
+        main_restart();
+}
+
+/* Until the time has come, or for good if that is 0; sticks are seen meanwhile. */
+static void main_rest(const struct terms *terms, uint64_t seconds, bool forever)
+{
+    static uint64_t seen;
+    bool sticks = false;
+    for (int i = 0; i < terms->count; i++)
+        sticks = sticks || strcmp(terms->sources[i], STICK_WORD) == 0;
+    uint64_t end = main_clock(CLOCK_BOOTTIME) + seconds;
+    for (uint64_t now; forever || (now = main_clock(CLOCK_BOOTTIME)) < end;) {
+        if (sticks)
+            main_look_at_sticks(terms, &seen);
+        main_sleep(sticks && (forever || end - now > GLANCE) ? GLANCE
+                   : forever                                 ? UINT32_MAX
+                                                             : end - now);
+    }
+}
+
 static int main_serve(void)
 {
-    struct main_terms terms;
+    struct terms terms;
     struct sigaction action = {.sa_handler = main_end};
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGINT, &action, NULL);
     if (main_terms(&terms) < 0)
         return 1;
-    while (!terms.every || !*terms.source)
-        pause();
-    setenv(MAIN_NEWER, "1", 1);
-    main_sleep(main_jitter(terms.every));
+    setenv(SOURCE_NEWER, "1", 1);
+    if (!terms.every || !terms.count)
+        main_rest(&terms, 0, true);
+    /* Another moment on each machine: a fleet spreads out. */
+    uint64_t wait = main_chance() % terms.every;
     for (;;) {
-        if (main_now(NULL) == 0 && terms.restart)
+        uint64_t now = main_clock(CLOCK_REALTIME);
+        main_rest(&terms, schedule_wait(terms.window, now, wait, main_chance()), false);
+        wait = 0;
+        /* The clock may have been set meanwhile. */
+        if (!schedule_open(terms.window, main_clock(CLOCK_REALTIME)))
+            continue;
+        if (main_now(NULL) == 0 && terms.restart) {
+            main_rest(&terms, schedule_until(terms.window, main_clock(CLOCK_REALTIME)), false);
             main_restart();
-        main_sleep(terms.every);
+        }
+        wait = terms.every;
     }
+}
+
+/* Before the services start: whether this version can read the data. */
+static int main_data(void)
+{
+    struct terms terms;
+    return main_terms(&terms) < 0 || data_start(&terms) < 0;
 }
 
 int main(int count, char *arguments[])
@@ -252,6 +270,8 @@ int main(int count, char *arguments[])
         return main_back();
     if (strcmp(verb, "serve") == 0 && count == 2)
         return main_serve();
-    fprintf(stderr, "usage: update now [URL|FILE] | status | back | serve\n");
+    if (strcmp(verb, "data") == 0 && count == 2)
+        return main_data();
+    fprintf(stderr, "usage: update now [URL|FILE|stick] | status | back | serve | data\n");
     return 2;
 }

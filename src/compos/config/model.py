@@ -393,15 +393,26 @@ class Slots(NamedTuple):
     mark: Mark = Mark()
 
 
+class UpdateData(NamedTuple):
+    """`update.data`: which versions of its data this version of a system knows."""
+
+    folder: str = ""
+    reads: tuple[int, ...] | None = None
+    writes: int | None = None
+    one_way: bool | None = None
+
+
 class Update(NamedTuple):
     """`update`: what this version of a system is called."""
 
     compatible: str = ""
     version: str = ""
     downgrade: bool | None = None
+    data: UpdateData | None = None
     keyring: str | None = None
-    source: str | None = None
+    source: Texts | None = None
     every: str | None = None
+    window: str | None = None
     restart: bool | None = None
     mark: Mark = Mark()
 

@@ -8,12 +8,12 @@ import re
 from collections.abc import Iterator, Sequence
 
 from compos.config import model
-from compos.config.check import Complaint, duration
-from compos.config.kinds import Flag, Text, key, table
-from compos.config.model import Config, File, ImageEntry, Settings, Update
+from compos.config.check import Complaint, absolute_path, duration
+from compos.config.kinds import Flag, ListOf, Number, Text, Words, key, table
+from compos.config.model import Config, File, ImageEntry, Kernel, Settings, Update, UpdateData
 from compos.config.quantities import milliseconds
 
-__all__ = ["UPDATE", "with_updates"]
+__all__ = ["UPDATE", "common_terms", "with_updates"]
 
 IMAGE = "compos/update:v1"
 NAME = "update"
@@ -24,12 +24,27 @@ LEAST_PERIOD = 60_000
 SLOTS = ("boot", "system")
 """Classes of slots; the first one is what firmware starts (docs/update.md)."""
 
+STICK = "stick"
+"""The source that is whatever somebody puts in."""
+STICK_MODULES = ("vfat", "nls_cp437", "nls_ascii", "exfat", "isofs")
+
+DAY = 86_400
+"""Seconds."""
 MAX_NAME = 64
+MAX_SOURCES = 8
+MAX_READS = 16
+MAX_DATA = 9999
+"""These three are also those of bricks/update/src/terms.h."""
 # What stands in the key file of a bundle as it is, and in a file's name.
 _COMPATIBLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 # semver.org, version 2.0.0, items 2, 9 and 10; RAUC takes fewer numbers than three as well.
 _NUMBER = r"(0|[1-9][0-9]{0,8})"
 _WORDS = r"[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*"
+_SOURCE = re.compile(
+    r"(https?://|/)[!-~]+|oci(\+http)?://[A-Za-z0-9.:\[\]-]+(/[a-z0-9._-]+)+(:[A-Za-z0-9_][A-Za-z0-9._-]{0,127})?"
+)
+_TIME = "([01][0-9]|2[0-3]):([0-5][0-9])"
+_WINDOW = re.compile(f"{_TIME}-{_TIME}(?:([+-]){_TIME})?")
 _VERSION = re.compile(rf"{_NUMBER}(\.{_NUMBER}){{0,2}}(-{_WORDS})?(\+{_WORDS})?")
 
 
@@ -51,13 +66,76 @@ def _version(text: str) -> Iterator[Complaint]:
         )
 
 
-def _source(text: str) -> Iterator[Complaint]:
-    # It becomes a line of a file.
-    if not re.fullmatch(r"(https?://|/)[!-~]+", text):
+def _sources(texts: Sequence[str]) -> Iterator[Complaint]:
+    if not texts or len(texts) > MAX_SOURCES:
         yield Complaint(
             "config-update",
-            f"{text[:100]!r} is not where an update can be",
-            "Write the URL of a bundle, or the path of one: https://updates.example/os.raucb.",
+            f"there cannot be {len(texts)} sources of updates",
+            f"Name from 1 to {MAX_SOURCES}.",
+        )
+    for text in texts:
+        # It becomes a line of a file.
+        if text != STICK and not _SOURCE.fullmatch(text):
+            yield Complaint(
+                "config-update",
+                f"{text[:100]!r} is not where an update can be",
+                "Write the URL of a bundle (https://updates.example/os.raucb), its name at a "
+                f"registry (oci://registry.example/os:stable), a path, or {STICK}.",
+            )
+
+
+def _window(text: str) -> Iterator[Complaint]:
+    if _seconds(text) is None:
+        yield Complaint(
+            "config-update",
+            f"{text[:100]!r} is not a part of the day",
+            "Write it in UTC, or with what a clock is ahead of that: 02:00-05:00, "
+            "02:00-05:00+01:00.",
+        )
+
+
+def _seconds(text: str) -> tuple[int, int] | None:
+    """A part of the day: its first second in UTC, and how many; None if it is none."""
+    found = _WINDOW.fullmatch(text)
+    if found is None:
+        return None
+    first, last, ahead = (_of_day(found, number) for number in (1, 3, 6))
+    if found[5] == "-":
+        ahead = -ahead
+    length = (last - first) % DAY
+    return ((first - ahead) % DAY, length) if length else None
+
+
+def _of_day(found: re.Match[str], number: int) -> int:
+    return int(found[number] or 0) * 3600 + int(found[number + 1] or 0) * 60
+
+
+def _folder(text: str) -> Iterator[Complaint]:
+    yield from absolute_path(text)
+    if ":" in text or text.strip("/") == "":
+        yield Complaint(
+            "config-update",
+            f"{text[:100]!r} cannot have the data",
+            "Write the folder where the data partition is mounted: /var/lib/data.",
+        )
+
+
+def _versions(numbers: Sequence[int]) -> Iterator[Complaint]:
+    if not 0 < len(numbers) <= MAX_READS:
+        yield Complaint(
+            "config-update",
+            f"a system cannot read {len(numbers)} versions of its data",
+            f"Name from 1 to {MAX_READS}.",
+        )
+
+
+def _own_data(given: UpdateData) -> Iterator[Complaint]:
+    if given.writes not in (given.reads or ()):
+        yield Complaint(
+            "config-update",
+            f"the system would write data of version {given.writes}, which it cannot read",
+            f"Add {given.writes} to `reads`.",
+            "writes",
         )
 
 
@@ -71,7 +149,10 @@ def _period(text: str) -> Iterator[Complaint]:
 
 def _together(given: Update) -> Iterator[Complaint]:
     """Keys that need another one."""
-    for name, needed in (("source", "keyring"), ("every", "source"), ("restart", "every")):
+    needs = [("source", "keyring"), ("every", "source"), ("window", "every")]
+    # What is on a stick is seen when somebody puts it in.
+    needs.append(("restart", "source" if STICK in (given.source or ()) else "every"))
+    for name, needed in needs:
         if getattr(given, name) and not getattr(given, needed):
             yield Complaint(
                 "config-update",
@@ -80,6 +161,26 @@ def _together(given: Update) -> Iterator[Complaint]:
                 name,
             )
 
+
+DATA = table(
+    UpdateData,
+    "Which versions of the machine's data this version of the system knows "
+    "(docs/update-bundles.md).",
+    key("folder", Text(_folder), "Where the data partition is mounted.", required=True),
+    key(
+        "reads",
+        ListOf(Number(1, MAX_DATA), _versions),
+        "Versions of the data that it can read.",
+        required=True,
+    ),
+    key("writes", Number(1, MAX_DATA), "The version that it writes.", required=True),
+    key(
+        "one_way",
+        Flag(),
+        "It may replace versions that could not read what it writes [false].",
+    ),
+    complaints=_own_data,
+)
 
 UPDATE = table(
     model.Update,
@@ -98,8 +199,15 @@ UPDATE = table(
         "File with the certificates of those who may sign updates of this machine, in PEM; without "
         "one it takes none.",
     ),
-    key("source", Text(_source), "URL or path of the bundle that has the next version."),
+    key("data", DATA, "Which versions of the machine's data it knows."),
+    key(
+        "source",
+        Words((), _sources),
+        "Where the bundle of the next version is: its URL, its name at a registry, its path, or "
+        "`stick`; or several of them, in the order in which they are asked.",
+    ),
     key("every", Text(_period), "How often to look there [only when somebody asks]."),
+    key("window", Text(_window), "The part of the day in which to do that, in UTC [always]."),
     key("restart", Flag(), "Start what was installed at once [false: at the next start]."),
     complaints=_together,
 )
@@ -110,7 +218,12 @@ def with_updates(config: Config) -> Config:
     update = config.update
     if update is None or not update.keyring:
         return config
-    settings = Settings(restart="always", pid="host" if update.restart else None)
+    kept = (f"{update.data.folder}:/srv",) if update.data else None
+    settings = Settings(restart="always", pid="host" if update.restart else None, binds_add=kept)
+    onboot = config.onboot
+    if kept:
+        check = Settings(command=("/usr/bin/update", "data"), binds_add=kept, on_failure="halt")
+        onboot = (*onboot, ImageEntry(f"{NAME}-data", IMAGE, check, update.mark))
     files = (
         File(f"{FOLDER}/keyring.pem", source=update.keyring, mode="0644", mark=update.mark),
         _file("system.conf", _system(update), update),
@@ -118,10 +231,20 @@ def with_updates(config: Config) -> Config:
     )
     return config._replace(
         # What is printed of it can be read again.
-        update=update._replace(keyring=None, source=None, every=None, restart=None),
+        kernel=_with_modules(config.kernel, update),
+        update=update._replace(keyring=None, source=None, every=None, window=None, restart=None),
+        onboot=onboot,
         services=(*config.services, ImageEntry(NAME, IMAGE, settings, update.mark)),
         files=(*config.files, *files),
     )
+
+
+def _with_modules(kernel: Kernel | None, update: Update) -> Kernel | None:
+    """`kernel` with what reads sticks, if there are modules at all."""
+    if kernel is None or kernel.modules is None or STICK not in (update.source or ()):
+        return kernel
+    missing = (name for name in STICK_MODULES if name not in (kernel.modules or ()))
+    return kernel._replace(modules=(*kernel.modules, *missing))
 
 
 def _file(name: str, lines: Sequence[str], update: Update) -> File:
@@ -130,14 +253,26 @@ def _file(name: str, lines: Sequence[str], update: Update) -> File:
 
 
 def _terms(update: Update) -> list[str]:
-    """What `update` reads (bricks/update/src/main.c)."""
+    """What `update` reads (bricks/update/src/terms.c)."""
     seconds = (milliseconds(update.every) or 0) // 1000 if update.every else 0
+    start, length = _seconds(update.window or "") or (0, 0)
     return [
-        f"version\t{update.version}",
-        *([f"source\t{update.source}"] if update.source else []),
+        *common_terms(update),
+        f"compatible\t{update.compatible}",
+        *(f"source\t{source}" for source in update.source or ()),
         *([f"every\t{seconds}"] if seconds else []),
+        *([f"window\t{start} {length}"] if length else []),
         *(["restart\tyes"] if update.restart else []),
     ]
+
+
+def common_terms(update: Update) -> list[str]:
+    """What stands in a machine's terms and in those of its updates."""
+    lines = [f"version\t{update.version}"]
+    if data := update.data:
+        lines.append(f"reads\t{' '.join(map(str, data.reads or ()))}")
+        lines.append(f"writes\t{data.writes}")
+    return lines
 
 
 def _system(update: Update) -> list[str]:

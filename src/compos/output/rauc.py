@@ -11,19 +11,35 @@ Sources: RAUC's reference manual, "Manifest" and "Bundle Formats"; RFC 5652, sec
 from __future__ import annotations
 
 import hashlib
+import os
+import re
 import struct
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from compos.boot.der import octets
 from compos.boot.pkcs7 import DATA, Certified, content_info, signed_data
 from compos.config.model import Update
+from compos.config.update_keys import common_terms
 from compos.filesystem.verity import BLOCK, Verity
 
-__all__ = ["INDEX_SUFFIX", "SlotImage", "block_hash_index", "manifest", "signed_manifest", "terms"]
+__all__ = [
+    "INDEX_SUFFIX",
+    "SlotImage",
+    "block_hash_index",
+    "bundle_version",
+    "manifest",
+    "signed_manifest",
+    "terms",
+]
 
 INDEX_SUFFIX = ".block-hash-index"
 """What RAUC adds to an image's name for the file with the digests of its blocks."""
+
+MAX_SIGNATURE = 64 << 10
+"""Bytes of the signed manifest, RAUC's own limit."""
+
+_MANIFEST_VERSION = re.compile(rb"\[update\]\ncompatible=[!-~]+\nversion=([0-9A-Za-z.+-]{1,64})\n")
 
 # The end of a bundle: bytes of the signed manifest in front of it.
 _LENGTH = struct.Struct(">Q")
@@ -69,7 +85,11 @@ def manifest(update: Update, build: str, images: Sequence[SlotImage], payload: V
 def terms(update: Update) -> bytes:
     """A file of the payload for machines' own check (bricks/update): handlers of RAUC 1.13 are told
     of the manifest no more than where the payload is mounted."""
-    lines = [f"version\t{update.version}", *(["downgrade\tyes"] if update.downgrade else [])]
+    lines = common_terms(update)
+    if update.downgrade:
+        lines.append("downgrade\tyes")
+    if update.data and update.data.one_way:
+        lines.append("one-way\tyes")
     return "".join(f"{line}\n" for line in lines).encode("ascii")
 
 
@@ -78,6 +98,24 @@ def signed_manifest(text: bytes, signer: Certified) -> bytes:
     no time, so that the same key makes the same bytes of it."""
     made = content_info(signed_data(signer, text, (DATA, octets(text))))
     return made + _LENGTH.pack(len(made))
+
+
+def bundle_version(stream: BinaryIO) -> str:
+    """The version of a bundle as it stands there: its signature is not checked. Raises `ValueError`
+    for what is no bundle of ours."""
+    end = stream.seek(0, os.SEEK_END)
+    if end < _LENGTH.size:
+        raise ValueError("it is too short")
+    stream.seek(end - _LENGTH.size)
+    (length,) = _LENGTH.unpack(stream.read(_LENGTH.size))
+    if not 0 < length <= min(MAX_SIGNATURE, end - _LENGTH.size):
+        raise ValueError("it does not end in a signature")
+    stream.seek(end - _LENGTH.size - length)
+    # What is signed stands in one piece in the DER of the signature.
+    found = _MANIFEST_VERSION.search(stream.read(length))
+    if found is None:
+        raise ValueError("its manifest has no version")
+    return found[1].decode("ascii")
 
 
 def block_hash_index(chunks: Iterable[bytes]) -> bytes:

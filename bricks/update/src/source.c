@@ -1,0 +1,113 @@
+/* source.c: see source.h. */
+#include "source.h"
+
+#include "engine.h"
+#include "fetch.h"
+#include "machine.h"
+#include "registry.h"
+#include "schedule.h"
+#include "stick.h"
+#include "version.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MACHINE = 256 };
+
+static int source_bundle(const char *source, const char *header)
+{
+    if (engine_install(source, header) < 0) {
+        fprintf(stderr, "update: not installed; this version stays\n");
+        return -1;
+    }
+    printf("update: installed; it is tried at the next start\n");
+    fflush(stdout);
+    return 0;
+}
+
+static int source_file(const char *path)
+{
+    return source_bundle(path, "");
+}
+
+/*
+ * Whether a rollout has come to this machine: that many machines take the version. What it says is
+ * not signed: whoever can change it can also hold the update back.
+ */
+static bool source_turn(const struct terms *own, const char *text)
+{
+    struct schedule_rollout rollout;
+    char machine[MACHINE];
+    if (schedule_rollout(&rollout, text) < 0) {
+        fprintf(stderr, "update: the rollout is not a version and a percentage\n");
+        return false;
+    }
+    if (version_compare(rollout.version, own->version) == 0)
+        return false;
+    machine_name(machine, sizeof machine);
+    if (!schedule_takes(&rollout, machine)) {
+        printf("update: version %s is not yet for this machine\n", rollout.version);
+        fflush(stdout);
+        return false;
+    }
+    setenv(SOURCE_ONLY, rollout.version, 1);
+    return true;
+}
+
+/* As `source_turn`, by the file beside a bundle at a server; without one it is for all machines. */
+static bool source_turn_beside(const struct terms *own, const char *source)
+{
+    static const char *const none[] = {NULL};
+    struct fetch_answer answer;
+    struct failure failure;
+    char url[TERMS_LINE + 16];
+    if (strchr(source, '?'))
+        return true;
+    snprintf(url, sizeof url, "%s.rollout", source);
+    if (fetch_document(url, none, &answer, &failure) < 0) {
+        fprintf(stderr, "update: %s: %s\n", url, failure.text);
+        return false;
+    }
+    bool turn = answer.status == 200 && source_turn(own, answer.text);
+    free(answer.text);
+    /* Stores of objects do not tell strangers whether there is one. */
+    if (answer.status == 403 || answer.status == 404 || answer.status == 410)
+        return true;
+    if (answer.status != 200)
+        fprintf(stderr, "update: %s: status %d\n", url, answer.status);
+    return turn;
+}
+
+static int source_registry(const struct terms *own, const char *source)
+{
+    struct registry_bundle bundle;
+    struct failure failure;
+    if (registry_find(source, &bundle, &failure) < 0) {
+        fprintf(stderr, "update: %s: %s\n", source, failure.text);
+        return -1;
+    }
+    if (getenv(SOURCE_NEWER) && *bundle.rollout && !source_turn(own, bundle.rollout))
+        return -1;
+    return source_bundle(bundle.url, bundle.header);
+}
+
+int source_sticks(const struct terms *own)
+{
+    unsetenv(SOURCE_ONLY);
+    return stick_install(own, getenv(SOURCE_NEWER), source_file);
+}
+
+int source_install(const struct terms *own, const char *source)
+{
+    bool newer = getenv(SOURCE_NEWER);
+    unsetenv(SOURCE_ONLY);
+    if (strcmp(source, STICK_WORD) == 0)
+        return source_sticks(own);
+    if (registry_is(source))
+        return source_registry(own, source);
+    if (newer && *source != '/' && !source_turn_beside(own, source))
+        return -1;
+    return source_bundle(source, "");
+}
