@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from compos.api.keys import new_keys
 from compos.cli.main import main
 from tests.compose.systems import World
 from tests.image.conftest import HTPASSWD, docker_registry
@@ -158,3 +159,66 @@ def test_a_container_image_with_a_kernel(
 def unpacked(layer: bytes) -> bytes:
     """A layer as pushes compress it."""
     return gzip.decompress(layer) if layer[:2] == b"\x1f\x8b" else layer
+
+
+UPDATE = YAML + "update: {compatible: acme-gateway, version: 1.4.0}\n"
+
+
+@pytest.fixture
+def bundle(world: World) -> Path:
+    new_keys(world.folder / "keys")
+    (world.folder / "os.yml").write_text(UPDATE)
+    flags = ["-f", "update", "--keys", str(world.folder / "keys"), "--dir", str(world.folder)]
+    flags += ["--root", "erofs-verity-appended", str(world.folder / "os.yml")]
+    assert main(["build", *world.flags, *flags]) == 0
+    return world.folder / "os.raucb"
+
+
+def test_an_update_and_how_far_it_is_rolled_out(
+    world: World, bundle: Path, docker_registry: Callable[[], str], tmp_path: Path
+) -> None:
+    name = f"{docker_registry()}/acme/gateway:stable"
+    assert push(world, name, bundle.name) == 0
+    first, layers = fetched(name, tmp_path / "first")
+    assert layers == [bundle.read_bytes()]
+    assert first["artifactType"] == "application/vnd.compos.update.v1"
+    (layer,) = first["layers"]
+    assert layer["mediaType"] == "application/vnd.compos.update.bundle.v1"
+    assert layer["annotations"] == {"org.opencontainers.image.title": "os.raucb"}
+    assert first["annotations"] == {"org.opencontainers.image.version": "1.4.0"}
+    for given, said in (("5", "5"), ("0.5%", "0.5"), ("100", "100")):
+        assert push(world, name, bundle.name, "--rollout", given) == 0
+        wider, _ = fetched(name, tmp_path / said)
+        assert wider["annotations"]["org.compos.update.rollout"] == said
+        assert wider["layers"] == first["layers"]
+
+
+@pytest.mark.parametrize("rollout", ["", "x", "101", "-1", "1.234", "1\n", "1e1"])
+def test_what_is_no_percentage(
+    world: World, rollout: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert push(world, "127.0.0.1:1/a/b:c", "os.raucb", f"--rollout={rollout}") == 1
+    assert "error[rollout]" in capsys.readouterr().err
+
+
+def test_only_updates_are_rolled_out(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    assert push(world, "127.0.0.1:1/a/b:c", "web.yml", "--rollout", "5") == 1
+    assert "only updates are rolled out" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        *(b"", b"x" * 7, bytes(8), b"\xff" * 100, bytes(100) + b"\0\0\0\0\0\0\0\x64"),
+        *(bytes(1 << 17) + b"\0\0\0\0\0\1\0\0", b"[update]\ncompatible=a\nversion=\n" + bytes(8)),
+        None,
+    ],
+    ids=range(8),
+)
+def test_what_is_no_update(
+    world: World, data: bytes | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if data is not None:
+        (world.folder / "no.raucb").write_bytes(data)
+    assert push(world, "127.0.0.1:1/a/b:c", "no.raucb") == 1
+    assert "error[cloud-file]: no.raucb is no update: " in capsys.readouterr().err

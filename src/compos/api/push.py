@@ -22,6 +22,7 @@ from compos.progress import notice
 __all__ = ["PushOptions", "RegistryPush", "image_to_push", "push", "push_to_registry"]
 
 _YAML = (".yml", ".yaml")
+UPDATE = ".raucb"
 
 
 class PushOptions(NamedTuple):
@@ -97,7 +98,8 @@ def _built(provider: str, sources: Sequence[str], options: PushOptions) -> Path:
 
 class RegistryPush(NamedTuple):
     """A push of a system as an OCI artifact called `name`, or, if it is `bootable`, as a container
-    image with a kernel; what is built is put into `folder`."""
+    image with a kernel; what is built is put into `folder`. An update (`.raucb`) is for `rollout`
+    per cent of the machines, or for all."""
 
     images: ImageOptions
     load: LoadOptions
@@ -105,11 +107,14 @@ class RegistryPush(NamedTuple):
     folder: Path
     dry_run: bool = False
     bootable: bool = False
+    rollout: str | None = None
 
 
 def push_to_registry(sources: Sequence[str], request: RegistryPush) -> None:
     """Build YAML and push it, or push the archive that was built before. Raises `ComposError`."""
     target = push_target_of(request.name)
+    if request.rollout is not None:
+        _check_rollout(sources, request.rollout)
     if _is_system(sources):
         form = "bootc" if request.bootable else "oci"
         options = BuildOptions(
@@ -125,11 +130,28 @@ def push_to_registry(sources: Sequence[str], request: RegistryPush) -> None:
             _push_archive(Access(request.images), made[0], target)
     elif len(sources) > 1:
         raise _one_at_a_time(sources)
+    elif not request.dry_run and sources[0].endswith(UPDATE):
+        from compos.api.push_update import push_bundle
+
+        push_bundle(Access(request.images), Path(sources[0]), target, request.rollout)
     elif not request.dry_run:
         suffix = ".bootc.tar" if request.bootable else ".oci.tar"
         _push_archive(Access(request.images), _archive(sources[0], suffix), target)
     if request.dry_run:
         notice(f"would be pushed as {target}")
+
+
+def _check_rollout(sources: Sequence[str], rollout: str) -> None:
+    from compos.api.push_update import require_percentage
+
+    require_percentage(rollout)
+    if not sources[0].endswith(UPDATE):
+        raise CloudUnfit(
+            "rollout",
+            "only updates are rolled out",
+            place=sources[0],
+            hint="Push a bundle, NAME.raucb, or leave --rollout out.",
+        )
 
 
 def _push_archive(access: Access, archive: Path, target: str) -> None:

@@ -30,6 +30,11 @@ __all__ = ["push"]
 @click.option(
     "--bootable", is_flag=True, help="Push a container image with a kernel, as bootc has them."
 )
+@click.option(
+    "--rollout",
+    metavar="PERCENT",
+    help="Of an update (NAME.raucb): how many of the machines take it [100].",
+)
 @click.option("--dry-run", is_flag=True, help="Print what would be pushed.")
 @reading_options
 @global_options
@@ -41,16 +46,24 @@ def push(
     img_name: str,
     folder: str,
     bootable: bool,
+    rollout: str | None,
     dry_run: bool,
 ) -> None:
     """Push a system as an OCI artifact: kernel, initrd and command line.
 
-    SOURCE is YAML, which is built first, or an archive that was built with `-f oci`, or its prefix.
+    SOURCE is YAML, which is built first, or an archive that was built with `-f oci`, or its prefix;
+    or an update, NAME.raucb.
     What the registry has is not sent again. Credentials are those of docker login.
     """
     from compos.api.push import RegistryPush, push_to_registry
 
     request = RegistryPush(
-        settings.images, settings.trusted(reading), img_name, Path(folder), dry_run, bootable
+        settings.images,
+        settings.trusted(reading),
+        img_name,
+        Path(folder),
+        dry_run,
+        bootable,
+        rollout,
     )
     push_to_registry(sources, request)
