@@ -113,11 +113,7 @@ bench-formats: $(VENV)/ready ## measure the writers of file systems and disks ag
 bench-remote-cache: $(VENV)/ready ## measure what a remote cache saves (a quarter of an hour)
 	@mkdir -p build && $(BIN)/python bench/remote_cache.py
 
-bench-updates: $(VENV)/ready ## update a guest from each source, refuse what must be refused, go back; a sealed one, too; writes the table of docs/update-bundles.md (twenty minutes)
-	@scripts/install-packages $(TEST_PACKAGES)
-	@CI=1 $(BIN)/python -m pytest -q -n 0 tests/boot/update_sources.py
-
-clouds: $(VENV)/ready ## measure what pushes send, beside the providers' own tools (a quarter of an hour; npm)
+bench-clouds: $(VENV)/ready ## measure what pushes send, beside the providers' own tools (a quarter of an hour; npm)
 	@scripts/install-packages $(TEST_PACKAGES) $(CLOUD_PACKAGES) python3-openstackclient
 	@$(AZURITE)
 	@$(BIN)/python bench/cloud.py
