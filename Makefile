@@ -44,7 +44,7 @@ sealed-boots: $(VENV)/ready ## what opens a sealed data partition and what does 
 	@scripts/install-packages $(TEST_PACKAGES)
 	@CI=1 $(BIN)/python -m pytest -q -n 0 tests/boot/sealed_boots.py tests/boot/sealed_tpm12_boots.py tests/boot/tampered_boots.py tests/boot/attested_boots.py tests/boot/appliance_walk.py
 
-slots: $(VENV)/ready ## what becomes of new versions in the second slot: each way to fail, power cuts, one that stays (a quarter of an hour)
+slots: $(VENV)/ready ## what becomes of new versions in the second slot: each way to fail, power cuts, one that stays, under UEFI and BIOS (half an hour)
 	@scripts/install-packages $(TEST_PACKAGES)
 	@CI=1 $(BIN)/python -m pytest -q -n 0 tests/boot/slot_trials.py
 

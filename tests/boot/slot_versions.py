@@ -12,13 +12,13 @@ __all__ = ["BROKEN", "HALTS", "HANGS", "PANICS", "UNHEALTHY", "Versions", "boot"
 
 MIB = 1 << 20
 BOOT, SYSTEM = 64 * MIB, 48 * MIB
-TRIAL = 60
+TRIAL = 120
 """Seconds that a version has."""
 
 YAML = """
 kernel:
   image: compos/kernel:v1
-  cmdline: console=ttyS0 quiet compos.watchdog=10
+  cmdline: console=ttyS0 quiet compos.watchdog=30 no_timer_check
   modules: [auto, i6300esb]
 init: [compos/init:v1, compos/crun:v1]
 slots: {{boot: 64m, system: 48m, timeout: {seconds}s}}

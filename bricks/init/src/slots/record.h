@@ -49,8 +49,8 @@ char record_letter(int slot);
 /* The slot that is called so, or SLOT_NONE. */
 int record_slot_named(const char *name);
 
-/* Why a trial has failed that has not begun. */
-#define RECORD_UNSTARTED "firmware did not start it"
+/* Why a trial has failed of which init has seen nothing. */
+#define RECORD_UNSTARTED "firmware did not start it, or it stopped at once"
 
 /* A record that knows nothing. */
 void record_clear(struct record *record);

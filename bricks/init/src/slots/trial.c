@@ -265,6 +265,7 @@ static void trial_take_disk(void)
             return;
         if (order_put_first(&trial_table, &record, slot, &failure) < 0)
             say("slots: %s", failure.text);
+        record.sent = SLOT_NONE;
         trial_save(&record);
     }
 }
