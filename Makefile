@@ -55,6 +55,10 @@ updates: $(VENV)/ready ## update a guest from each source, refuse what must be r
 	@scripts/install-packages $(TEST_PACKAGES)
 	@CI=1 $(BIN)/python -m pytest -q -n 0 tests/boot/update_sources.py
 
+slot-cuts: $(VENV)/ready ## cut the power at 200 random moments of an update under a BIOS: one of two versions starts, whole (a quarter of an hour)
+	@scripts/install-packages $(TEST_PACKAGES)
+	@CI=1 $(BIN)/python -m pytest -q -n 0 -o faulthandler_timeout=0 tests/boot/slot_cuts.py
+
 clouds: $(VENV)/ready ## push to emulators and real services of clouds, and run machines there, with every call failing in every way (half an hour)
 	@scripts/install-packages $(TEST_PACKAGES) $(CLOUD_PACKAGES)
 	@$(AZURITE)

@@ -55,24 +55,27 @@ class Recorded:
     def make(self, cut: Cut, image: Path) -> None:
         """Writes the disk after `cut` to `image`."""
         copy(self.before, image)
-        changes = self.recording.changes()
         descriptor = os.open(image, os.O_RDWR)
         try:
-            if cut.seed is None:
-                for change in changes:
-                    if change.answered <= cut.moment:
-                        _apply(descriptor, change)
-                return
-            draw = random.Random(cut.seed)
-            durable = self.recording.durable_at(cut.moment)
-            pending = set(self.recording.pending_at(cut.moment))
-            for index, change in enumerate(changes):
-                if index in durable:
-                    _apply(descriptor, change)
-                elif index in pending:
-                    _maybe_apply(descriptor, change, draw, cut.block)
+            for change in self.left(cut):
+                _apply(descriptor, change)
         finally:
             os.close(descriptor)
+
+    def left(self, cut: Cut) -> Iterator[Request]:
+        """The changes that are on the disk after `cut`, in their order."""
+        changes = self.recording.changes()
+        if cut.seed is None:
+            yield from (change for change in changes if change.answered <= cut.moment)
+            return
+        draw = random.Random(cut.seed)
+        durable = self.recording.durable_at(cut.moment)
+        pending = set(self.recording.pending_at(cut.moment))
+        for index, change in enumerate(changes):
+            if index in durable:
+                yield change
+            elif index in pending:
+                yield from _maybe(change, draw, cut.block)
 
 
 def _apply(descriptor: int, change: Request) -> None:
@@ -84,19 +87,19 @@ def _apply(descriptor: int, change: Request) -> None:
         os.pwrite(descriptor, change.data, change.offset)
 
 
-def _maybe_apply(descriptor: int, change: Request, draw: random.Random, block: int) -> None:
+def _maybe(change: Request, draw: random.Random, block: int) -> Iterator[Request]:
     """Whole, not at all, up to a block, or any of its blocks."""
     fate = draw.randrange(4)
     start, end = change.offset, change.offset + change.length
     bounds = [start, *range(start - start % block + block, end, block), end]
     if fate == 0:
-        _apply(descriptor, change)
+        yield change
     elif fate == 1:
-        _apply(descriptor, _part(change, start, draw.choice(bounds)))
+        yield _part(change, start, draw.choice(bounds))
     elif fate == 2:
         chosen = sorted(draw.choice(bounds) for _ in range(2 * min(len(bounds), 16)))
         for first, last in zip(chosen[::2], chosen[1::2], strict=True):
-            _apply(descriptor, _part(change, first, last))
+            yield _part(change, first, last)
 
 
 def _part(change: Request, first: int, last: int) -> Request:
