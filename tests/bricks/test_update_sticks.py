@@ -23,8 +23,6 @@ loop=$(losetup -f --show -r "$1/stick.img")
 numbers=$(stat -c '0x%t 0x%T' "$loop")
 mount -t tmpfs none /etc
 mkdir /etc/update
-printf '[system]\\ncompatible=acme-gateway\\nbootloader=noop\\n[keyring]\\npath=keyring.pem\\n' \\
-    > /etc/update/system.conf
 cp "$1/keys/update.crt" /etc/update/keyring.pem
 chmod 644 /etc/update/*
 mount -t tmpfs none /run

@@ -72,11 +72,11 @@ static void engine_value(const char *line, const char *name, char *value, size_t
 
 int engine_info(const char *path, struct engine_bundle *bundle)
 {
+    /* Not with the machine's configuration, whose folder for data is not nobody's. */
     const char *arguments[] = {
         "/usr/bin/rauc",
-        "-c",
-        "/etc/update/system.conf",
         "info",
+        "--keyring=/etc/update/keyring.pem",
         "--output-format=shell",
         "--",
         path,
