@@ -29,13 +29,28 @@ def block(language: str, name: str) -> str:
 FAILING_SERVICE = """
   - {name: fails, image: "compos/busybox:v1", command: [/bin/sh, -c, "echo why it failed; exit 3"]}
 """
+SECOND = """\
+kernel: {image: "compos/kernel:v1", cmdline: "console=ttyS0", modules: auto}
+init: ["compos/init:v1", "compos/crun:v1"]
+services:
+  - {name: only, image: "compos/busybox:v1", command: [/bin/sleep, 1d]}
+test:
+  - {service: only}
+  - {metric: memory_peak, within: only, most: 1k}
+"""
+"""Tested beside the first one."""
 SYSTEM = block("yaml", "os.yml").replace("\nfiles:", f"{FAILING_SERVICE}files:")
 FAILING = "  - {name: goodbye, http: 80/, contains: goodbye, timeout: 2s}"
 
 FAILING_TEST = """
 
+def test_change(booted):
+    booted.exec(["/bin/sh", "-c", "echo goodbye > /srv/www/index.html"], service="web")
+    assert booted.http(80).text == "goodbye\\n"
+
+
 def test_that_fails(booted, compos_boot):
-    assert booted is compos_boot("os.yml", memory=512)
+    assert booted is compos_boot("os.yml", memory=512, snapshots=True)
     with pytest.raises(AssertionError, match="no service nobody"):
         booted.service("nobody").running(timeout=1)
     assert booted.http(80).text == "goodbye"
@@ -51,8 +66,10 @@ def test_the_pages_commands_are_these() -> None:
 
 def test_expectations(tmp_path: Path) -> None:
     (tmp_path / "os.yml").write_text(f"{SYSTEM}{FAILING}\n")
+    (tmp_path / "second.yml").write_text(SECOND)
+    flags = ("--accel", "tcg", "--junit", "junit.xml", "--github", "--parallel", "2")
     done = subprocess.run(
-        [*COMPOS, "test", "--accel", "tcg", "--junit", "junit.xml", "--github", "os.yml"],
+        [*COMPOS, "test", *flags, "os.yml", "second.yml"],
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -60,25 +77,33 @@ def test_expectations(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 1, done.stderr
-    marks = re.findall(r"^(ok|fail) ", done.stdout, re.MULTILINE)
-    assert marks == ["ok"] * 9 + ["fail"], done.stdout
-    assert "9 of 10 as expected" in done.stdout
+    marks = re.findall(r"^(ok|fail) +os\.yml: ", done.stdout, re.MULTILINE)
+    assert marks == ["ok"] * 13 + ["fail"], done.stdout
+    marks = re.findall(r"^(ok|fail) +second\.yml: ", done.stdout, re.MULTILINE)
+    assert marks == ["ok", "fail"], done.stdout
+    assert re.search("memory peak in only at most 1k: it is [0-9,]+\n", done.stdout)
+    assert "14 of 16 as expected" in done.stdout
     assert "'goodbye' is not in: hello from the guest" in done.stdout
     line = len(SYSTEM.splitlines()) + 1
     assert f"::error file=os.yml,line={line},title=goodbye::not within 2 s" in done.stdout
-    assert "\nconsole\n" in done.stdout
+    assert "\nconsole of os\n" in done.stdout
+    assert "\nconsole of second\n" in done.stdout
     assert "why it failed" in done.stdout  # the log of the service that does not run
-    suite = ElementTree.parse(tmp_path / "junit.xml").getroot()[0]
-    assert (suite.get("tests"), suite.get("failures")) == ("10", "1")
+    suite, second = ElementTree.parse(tmp_path / "junit.xml").getroot()
+    assert (suite.get("tests"), suite.get("failures")) == ("14", "1")
+    assert (second.get("name"), second.get("tests"), second.get("failures")) == ("second", "2", "1")
     evidence = suite[-1].findtext("system-out") or ""
     assert "why it failed" in evidence
     assert "compos: services started" in evidence  # the console
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["junit.xml", "os.yml"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        *("junit.xml", "os.yml", "second.yml")
+    ]
 
 
 def test_the_plugin(tmp_path: Path) -> None:
     (tmp_path / "os.yml").write_text(SYSTEM)
     (tmp_path / "test_os.py").write_text(block("python", "test_os.py") + FAILING_TEST)
+    """Two workers, each with a guest that is put back for each test."""
     plugin = ["-p", "compos.testing.pytest_plugin", "-p", "no:cacheprovider"]
     done = subprocess.run(
         [
@@ -89,6 +114,7 @@ def test_the_plugin(tmp_path: Path) -> None:
             "--compos-accel",
             "tcg",
             "--strict-markers",
+            *("-n", "2"),
             "test_os.py",
         ],
         cwd=tmp_path,
@@ -98,7 +124,7 @@ def test_the_plugin(tmp_path: Path) -> None:
         timeout=600,
         check=False,
     )
-    assert "1 failed, 3 passed" in done.stdout, done.stdout + done.stderr
+    assert "1 failed, 5 passed" in done.stdout, done.stdout + done.stderr
     assert "FAILED test_os.py::test_that_fails" in done.stdout
     assert re.search(r"-+ console of os -+\n", done.stdout)
     assert re.search(r"-+ log of fails of os -+\n.*why it failed", done.stdout)

@@ -15,6 +15,8 @@ test:
 - {console: "started at [0-9.]+ s"}
 - {file: /etc/os-release, contains: ID}
 - {name: it lives, service: web, state: healthy}
+- {metric: memory, within: web, most: 16m, fresh: true}
+- {metric: restarts, most: 0}
 """
 
 
@@ -27,8 +29,10 @@ def test_what_an_entry_says() -> None:
         Expectation(console="started at [0-9.]+ s"),
         Expectation(file="/etc/os-release", contains="ID"),
         Expectation(name="it lives", service="web", state="healthy"),
+        Expectation(metric="memory", within="web", most="16m", fresh=True),
+        Expectation(metric="restarts", most=0),
     ]
-    assert [one.mark.line for one in found] == [3, 4, 5, 6, 7]
+    assert [one.mark.line for one in found] == [3, 4, 5, 6, 7, 8, 9]
 
 
 def test_it_is_printed_but_not_in_the_system() -> None:
@@ -57,6 +61,17 @@ def test_it_is_printed_but_not_in_the_system() -> None:
         ("{file: a}", "config-path"),
         ("{http: 80/, status: 1000}", "config-range"),
         ("{http: 80/, timeout: soon}", "config-duration"),
+        ("{metric: mood, most: 1}", "config-value"),
+        ("{metric: memory}", "config-test"),
+        ("{metric: memory, most: much}", "config-test"),
+        ("{metric: memory, most: -1}", "config-range"),
+        ("{metric: processes, most: 1}", "config-test"),
+        ("{metric: boot, most: 1s, within: web}", "config-test"),
+        ("{metric: boot, most: 1}", "config-test"),
+        ("{metric: restarts, most: 1s}", "config-test"),
+        ("{metric: memory, most: 1m, contains: a}", "config-test"),
+        ("{service: a, most: 1}", "config-test"),
+        ("{service: a, fresh: maybe}", "config-type"),
         ("{https: 80/}", "config-unknown-key"),
     ],
 )

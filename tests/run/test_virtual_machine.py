@@ -32,6 +32,10 @@ DRIVE = Drive(Path("a,b"), "raw", bus="virtio")
         (replace(BASE, reboot=False), " -no-reboot"),
         (replace(BASE, pid_file=Path("p")), " -pidfile p "),
         (
+            replace(BASE, state_disk=Path("a,b")),
+            " -blockdev driver=qcow2,node-name=vmstate,file.driver=file,file.filename=a,,b",
+        ),
+        (
             replace(BASE, console=Path("a,b")),
             "-display none -chardev file,id=console,path=a,,b -serial chardev:console",
         ),

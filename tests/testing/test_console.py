@@ -48,3 +48,24 @@ def test_the_last_words_of_a_guest_are_read(log: Path) -> None:
     with pytest.raises(AssertionError, match="the guest ended before"):
         Console(log, alive).expect("never", timeout=1000)
     assert time.monotonic() - started < 100
+
+
+def test_a_console_that_is_put_back(log: Path) -> None:
+    """What came in between is forgotten, also by a second return to the same state."""
+    log.write_bytes(b"boot \xc3\xa9 done\n")
+    console = Console(log, lambda: True)
+    console.expect("boot")
+    mark = console.mark(len(log.read_bytes()))
+    for number in range(2):
+        with log.open("ab") as file:
+            file.write(b"done by test %d\n" % number)
+        assert f"test {number}" in console.text
+        console.expect(f"test {number}")
+        console.restore(mark, log.stat().st_size)
+        assert console.text == "boot é done\n"
+        assert console.expect("done").start() == 7
+        console.restore(mark, log.stat().st_size)
+    with log.open("ab") as file:
+        file.write(b"after\n")
+    assert console.text == "boot é done\nafter\n"
+    assert console.mark(log.stat().st_size).shown == "boot é done\nafter\n".encode()

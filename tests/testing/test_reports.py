@@ -18,8 +18,17 @@ BAD = Outcome(
 )
 
 
+def test_several_suites() -> None:
+    root = ElementTree.fromstring(junit([("a", [GOOD]), ("b", [BAD, GOOD])]))
+    assert [(suite.get("name"), suite.get("tests"), suite.get("failures")) for suite in root] == [
+        ("a", "1", "0"),
+        ("b", "2", "1"),
+    ]
+    assert (root.get("tests"), root.get("failures")) == ("3", "1")
+
+
 def test_junit() -> None:
-    root = ElementTree.fromstring(junit("os", [GOOD, BAD]))
+    root = ElementTree.fromstring(junit([("os", [GOOD, BAD])]))
     (suite,) = root
     assert (suite.get("tests"), suite.get("failures"), suite.get("time")) == ("2", "1", "1.750")
     good, bad = suite

@@ -466,8 +466,7 @@ class Trust(NamedTuple):
 
 
 class Expectation(NamedTuple):
-    """An entry of `test`: one of the fields from `http` to `service`, and what is expected of
-    it."""
+    """An entry of `test`: one of the fields from `http` to `metric`, and what is expected of it."""
 
     name: str | None = None
     http: str | None = None
@@ -475,11 +474,14 @@ class Expectation(NamedTuple):
     console: str | None = None
     file: str | None = None
     service: str | None = None
+    metric: str | None = None
     status: int | None = None
     contains: str | None = None
     within: str | None = None
     state: str | None = None
+    most: str | int | None = None
     timeout: str | None = None
+    fresh: bool | None = None
     mark: Mark = Mark()
 
 

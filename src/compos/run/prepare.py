@@ -32,6 +32,7 @@ from compos.run.network import (
 )
 from compos.run.qemu import Options, find_qemu, guest_arch
 from compos.run.shares import find_virtiofsd
+from compos.run.snapshots import STATE_DISK, make_state_disk
 from compos.run.state import make_state
 from compos.run.tpm import find_swtpm
 from compos.run.virtual_machine import HostFolder
@@ -56,7 +57,8 @@ class RunRequest:
     With a `url` the machine boots from the network, and `path` means nothing. `metadata` goes onto
     a CD. Each of `links` is the folder of a cable to another guest, each of `networks` the name of
     a network of several. `folders` are shared by 9p, `shares` by virtiofs. `name` is what the guest
-    is called while it runs. With `exec` commands can be run in it.
+    is called while it runs. With `exec` commands can be run in it. With `snapshots` its state can
+    be kept and put back; no disk is written to then.
     """
 
     path: Path
@@ -89,6 +91,7 @@ class RunRequest:
     folders: tuple[Path, ...] = ()
     vsock: int | None = None
     snapshot: bool = False
+    snapshots: bool = False
     detached: bool = False
     exec: bool = False
     name: str = ""
@@ -161,10 +164,14 @@ def prepare(request: RunRequest) -> Options:
         networks=_networks(request, state),
         folders=_folders(request.folders),
         vsock=request.vsock,
-        snapshot=request.snapshot,
+        # QEMU keeps states of qcow2 only: each writable disk gets one of those in front.
+        snapshot=request.snapshot or request.snapshots,
+        state_disk=state / STATE_DISK if request.snapshots else None,
         exec=request.exec,
     )
     _check_free_state(state)
+    if options.state_disk:
+        make_state_disk(options.state_disk)
     # Last: what has been taken is given back only by `launch`.
     slot = take_slot(request.name, boot.prefix.name)
     try:

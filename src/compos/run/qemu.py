@@ -80,6 +80,7 @@ class Options:
     swtpm: str = ""
     tpm12: bool = False
     snapshot: bool = False
+    state_disk: Path | None = None
     detached: bool = False
     exec: bool = False
     slot: Slot | None = None
@@ -167,6 +168,7 @@ def virtual_machine(options: Options) -> VirtualMachine:
         monitor=slot.monitor if slot else None,
         channels=_channels(slot) if slot and options.exec else (),
         snapshot=options.snapshot,
+        state_disk=options.state_disk,
         usb=options.usb,
         reboot=not options.no_reboot,
         devices=options.devices,

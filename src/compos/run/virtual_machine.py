@@ -20,6 +20,7 @@ from compos.run.tpm import tpm_device
 __all__ = [
     "ARCHITECTURES",
     "BUSES",
+    "STATE_NODE",
     "Architecture",
     "Channel",
     "Console",
@@ -28,6 +29,9 @@ __all__ = [
     "VirtualMachine",
     "arguments",
 ]
+
+STATE_NODE = "vmstate"
+"""What QEMU calls the file that snapshots of the machine are in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +151,8 @@ class VirtualMachine:
     1.2). `vsock` is the guest's address (CID). Without `defaults` there are no devices but those
     said here. A `detached` QEMU goes on in the background, its process in `pid_file`; it listens at
     `monitor` (QMP), and for a console that is a file, at `console_socket`. With `snapshot` no disk
-    is written to. `devices` are more arguments of `-device`.
+    is written to. Snapshots of the whole machine go to the qcow2 `state_disk` (`run.snapshots`).
+    `devices` are more arguments of `-device`.
     """
 
     architecture: str = "x86_64"
@@ -177,6 +182,7 @@ class VirtualMachine:
     monitor: Path | None = None
     channels: tuple[Channel, ...] = ()
     snapshot: bool = False
+    state_disk: Path | None = None
     defaults: bool = True
     usb: bool = False
     reboot: bool = True
@@ -404,6 +410,14 @@ def _channels(machine: VirtualMachine) -> list[str]:
     return line
 
 
+def _state_disk(machine: VirtualMachine) -> list[str]:
+    """No device of the guest's: QEMU alone writes to it."""
+    if machine.state_disk is None:
+        return []
+    file = f"file.driver=file,file.filename={_escaped(machine.state_disk)}"
+    return ["-blockdev", f"driver=qcow2,node-name={STATE_NODE},{file}"]
+
+
 def _others(machine: VirtualMachine) -> list[str]:
     line = ["-daemonize"] if machine.detached else []
     line += ["-snapshot"] if machine.snapshot else []
@@ -433,6 +447,7 @@ ARGUMENTS: tuple[Callable[[VirtualMachine], list[str]], ...] = (
     _console,
     _monitor,
     _channels,
+    _state_disk,
     _others,
 )
 """The parts of the command line in their order, which is that of devices on the PCI bus."""

@@ -24,14 +24,19 @@ from compos.run.control import screenshot, stop
 from compos.run.guests import Guest, find_guest
 from compos.run.qmp import Monitor
 from compos.run.remote import read_file, run
-from compos.testing.console import Console
+from compos.run.snapshots import load_snapshot, save_snapshot
+from compos.testing.console import Console, Mark
+from compos.testing.metrics import Metrics, measure
 
-__all__ = ["Answer", "Booted", "Command", "Machine", "Service", "boot", "free_port"]
+__all__ = ["Answer", "Booted", "Command", "Machine", "Service", "Snapshot", "boot", "free_port"]
 
 TIMEOUT = 120.0
 """Seconds; an emulated guest on a busy machine takes one or two minutes to boot."""
 POLL = 0.2
 MAX_BODY = 16 << 20
+
+NOT_STARTED = ("waiting", "starting", "backing-off")
+"""States of services (docs/services.md) that are yet to start, or to start again."""
 
 Result = TypeVar("Result")
 
@@ -39,7 +44,8 @@ Result = TypeVar("Result")
 @dataclass(frozen=True, slots=True)
 class Machine:
     """What the system is booted on; empty means: what `compos run qemu` would take. `memory` is in
-    MiB, `options` are further fields of `compos.run.prepare.RunRequest`."""
+    MiB, `options` are further fields of `compos.run.prepare.RunRequest`. With `snapshots` states of
+    it can be kept; what it writes to its disks is gone with it then."""
 
     architecture: str = ""
     accelerator: str = ""
@@ -47,6 +53,7 @@ class Machine:
     cpus: int = 1
     state: Path | None = None
     name: str = ""
+    snapshots: bool = False
     options: Mapping[str, Any] | None = None
 
 
@@ -71,6 +78,15 @@ class Command:
     status: int
     output: str
     error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A state of a guest's, which `Booted.restore` puts it back into. `console` is how far its
+    console was."""
+
+    tag: str
+    console: Mark
 
 
 class Service:
@@ -130,6 +146,7 @@ class Booted:
         self._ports: dict[int, int] = {}
         self._started: set[str] = set()
         """Services that have been seen running; how they are later, the answer says."""
+        self._snapshots = 0
 
     @property
     def name(self) -> str:
@@ -238,6 +255,36 @@ class Booted:
         """A service."""
         return Service(self, name)
 
+    def started(self, timeout: float = TIMEOUT) -> dict[str, dict[str, Any]]:
+        """Wait until every service has been started, of which some may have ended or failed;
+        returns their states. Raises `AssertionError`."""
+
+        def look() -> dict[str, dict[str, Any]]:
+            services = self.services()
+            late = [name for name, one in services.items() if not _has_started(one)]
+            if late or not services:
+                raise AssertionError(f"not started: {', '.join(late) or 'no service'}")
+            return services
+
+        return self.eventually(look, timeout)
+
+    def metrics(self) -> Metrics:
+        """What the system and its services use now. Raises `RunError`."""
+        return measure(self.services(), lambda path: read_file(self.guest, path))
+
+    def snapshot(self) -> Snapshot:
+        """Keep the guest's state: memory, devices, disks. Raises `RunError`
+        (`snapshot-missing`, `snapshot-refused`)."""
+        self._snapshots += 1
+        tag = f"state{self._snapshots}"
+        return Snapshot(tag, self.console.mark(save_snapshot(self.guest, tag)))
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Put the guest back into a state that was kept. Its clock is that of the snapshot, and its
+        console has shown what it had shown then. Raises as `snapshot`."""
+        self.console.restore(snapshot.console, load_snapshot(self.guest, snapshot.tag))
+        self._started.clear()
+
     def screenshot(self, path: Path) -> None:
         """Write what the screen shows, as PNG."""
         screenshot(self.guest, path)
@@ -258,6 +305,11 @@ class Booted:
                     if state["state"] != "running" or state["restarts"]:
                         found[f"log of {name}"] = self.service(name).log()[-4000:]
         return found
+
+
+def _has_started(state: Mapping[str, Any]) -> bool:
+    """One that runs has its process only a moment later."""
+    return state["state"] not in NOT_STARTED and (state["state"] != "running" or state["pid"] > 0)
 
 
 @contextmanager
@@ -299,6 +351,7 @@ def boot(
             name=machine.name,
             detached=True,
             exec=True,
+            snapshots=machine.snapshots,
             **(machine.options or {}),
         )
         options = prepare(request)

@@ -8,11 +8,21 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Console"]
+__all__ = ["Console", "Mark"]
 
 POLL = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """How far a console has come: what it has `shown`, and the characters of that which are not
+    looked at any more."""
+
+    shown: bytes
+    seen: int
 
 
 class Console:
@@ -25,14 +35,31 @@ class Console:
         self._keys = keys
         self._socket: socket.socket | None = None
         self._seen = 0
+        self._before = b""
+        self._start = 0
+        """What was shown before a guest was put back, and where the log goes on from there."""
 
     @property
     def text(self) -> str:
         """Everything that the console has shown so far."""
+        return self._shown().decode(errors="replace")
+
+    def _shown(self, end: int | None = None) -> bytes:
         try:
-            return self.log.read_text(errors="replace")
+            with self.log.open("rb") as log:
+                log.seek(self._start)
+                return self._before + log.read(None if end is None else end - self._start)
         except FileNotFoundError:
-            return ""
+            return self._before
+
+    def mark(self, length: int) -> Mark:
+        """How far the console was when its log had `length` bytes."""
+        return Mark(self._shown(length), self._seen)
+
+    def restore(self, mark: Mark, length: int) -> None:
+        """The console is as far as it was at `mark`, its log has `length` bytes: what comes between
+        is forgotten."""
+        self._before, self._seen, self._start = mark.shown, mark.seen, length
 
     def expect(self, pattern: str, timeout: float = 120) -> re.Match[str]:
         """Wait until the console shows the regular expression `pattern` behind what was expected

@@ -10,6 +10,7 @@ of an environment that has compos: it imports nothing more until a test asks for
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -18,12 +19,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from compos.testing.booted import Booted
+    from compos.testing.booted import Booted, Snapshot
 
 __all__: list[str] = []
 
 _USED = pytest.StashKey[list["Booted"]]()
 """The guests that a test has used."""
+_STATES = pytest.StashKey[dict["Booted", "Snapshot"]]()
+"""The state of each guest of fresh tests after its boot."""
 _FAILED = pytest.StashKey[bool]()
 
 
@@ -44,7 +47,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers",
         "compos(system, **machine): the YAML or built system that the fixture `booted` boots; "
-        "fields of compos.testing.Machine",
+        "fields of compos.testing.Machine; fresh=True puts it back into its state after the boot "
+        "before each test",
     )
 
 
@@ -67,7 +71,10 @@ def compos_boot(request: pytest.FixtureRequest) -> Iterator[Callable[..., Booted
             if key not in guests or not guests[key].guest.is_running():
                 machine.setdefault("accelerator", config.getoption("--compos-accel"))
                 if config.getoption("--compos-keep"):
-                    machine.setdefault("state", path.with_name(f"{path.stem}-test-state"))
+                    # Workers of pytest-xdist have guests of their own.
+                    worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+                    folder = "-".join([path.stem, "test-state", *([worker] if worker else [])])
+                    machine.setdefault("state", path.with_name(folder))
                 guests[key] = stack.enter_context(boot(path, Machine(**machine), keep=keep))
             return guests[key]
 
@@ -76,14 +83,29 @@ def compos_boot(request: pytest.FixtureRequest) -> Iterator[Callable[..., Booted
 
 @pytest.fixture
 def booted(request: pytest.FixtureRequest, compos_boot: Callable[..., Booted]) -> Booted:
-    """The guest of the marker `compos`, or of the setting `compos_system`."""
+    """The guest of the marker `compos`, or of the setting `compos_system`; with `fresh=True` in the
+    state in which it was when all services had been started."""
     marker = request.node.get_closest_marker("compos")
     system = marker.args[0] if marker and marker.args else request.config.getini("compos_system")
     if not system:
         pytest.fail('no system: use @pytest.mark.compos("os.yml"), or set compos_system', False)
-    guest = compos_boot(system, **(marker.kwargs if marker else {}))
+    machine = dict(marker.kwargs) if marker else {}
+    fresh = machine.pop("fresh", False)
+    guest = compos_boot(system, **machine, **({"snapshots": True} if fresh else {}))
+    if fresh:
+        _refresh(request, guest)
     request.node.stash.setdefault(_USED, []).append(guest)
     return guest
+
+
+def _refresh(request: pytest.FixtureRequest, guest: Booted) -> None:
+    """Put a guest back into the state that the first test of it found."""
+    states = request.session.stash.setdefault(_STATES, {})
+    if guest in states:
+        guest.restore(states[guest])
+    else:
+        guest.started()
+        states[guest] = guest.snapshot()
 
 
 @pytest.hookimpl(wrapper=True)

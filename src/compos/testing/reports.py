@@ -17,13 +17,24 @@ _FORBIDDEN = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What XML 1.0 section 2.2 does not allow; consoles have escape sequences."""
 
 
-def junit(suite: str, outcomes: Sequence[Outcome]) -> bytes:
-    """The document: one suite, a case for each outcome."""
+def junit(suites: Sequence[tuple[str, Sequence[Outcome]]]) -> bytes:
+    """The document: suites by their names, a case for each outcome."""
+    root = Element("testsuites", _counts([one for _, outcomes in suites for one in outcomes]))
+    for suite, outcomes in suites:
+        _add(root, suite, outcomes)
+    document: bytes = tostring(root, encoding="utf-8", xml_declaration=True)
+    return document
+
+
+def _counts(outcomes: Sequence[Outcome]) -> dict[str, str]:
     failed = sum(bool(one.reason) for one in outcomes)
-    counts = {"tests": str(len(outcomes)), "failures": str(failed), "errors": "0"}
+    return {"tests": str(len(outcomes)), "failures": str(failed), "errors": "0"}
+
+
+def _add(root: Element, suite: str, outcomes: Sequence[Outcome]) -> None:
     seconds = f"{sum(one.seconds for one in outcomes):.3f}"
-    root = Element("testsuites", counts)
-    element = SubElement(root, "testsuite", {"name": suite, **counts, "time": seconds})
+    counts = {"name": suite, **_counts(outcomes), "time": seconds}
+    element = SubElement(root, "testsuite", counts)
     for one in outcomes:
         where = {"file": one.file, "line": str(one.line)} if one.line else {}
         case = SubElement(
@@ -36,8 +47,6 @@ def junit(suite: str, outcomes: Sequence[Outcome]) -> bytes:
             SubElement(case, "failure", {"message": first}).text = _clean(one.reason)
             texts = [f"== {title} ==\n{text}" for title, text in one.evidence.items()]
             SubElement(case, "system-out").text = _clean("\n\n".join(texts))
-    document: bytes = tostring(root, encoding="utf-8", xml_declaration=True)
-    return document
 
 
 def _clean(text: str) -> str:
