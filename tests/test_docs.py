@@ -136,6 +136,8 @@ def test_references_are_what_their_scripts_write(script: str, page: str) -> None
 def test_the_picture_is_what_its_script_draws() -> None:
     drawn = runpy.run_path(str(ROOT / "docs/picture.py"))["picture"]()
     assert (ROOT / "docs/compose.svg").read_text() == drawn
+    for path, text in runpy.run_path(str(ROOT / "docs/report_pictures.py"))["pictures"]().items():
+        assert path.read_text() == text, f"outdated: run python docs/report_pictures.py ({path})"
 
 
 def test_links_and_paths_exist() -> None:

@@ -112,6 +112,18 @@ def _erofs() -> bytes:
     return _file_system(["mkfs.erofs"], [], bytes(1024) + b"\xe2\xe1\xf5\xe0")
 
 
+def _ext4() -> bytes:
+    """Extents, a target in its inode, a folder's blocks."""
+    program = ["/sbin/mkfs.ext4", "-q", "-F", "-b", "1024", "-N", "16", "-O", "^has_journal", "-d"]
+    return _file_system(program, ["200k"], bytes(1080) + b"\x53\xef")
+
+
+def _iso() -> bytes:
+    """Names, modes and targets of Rock Ridge."""
+    program = ["xorriso", "-as", "mkisofs", "-R", "-quiet", "-o"]
+    return _file_system(program, [], bytes(0x8001) + b"CD001")
+
+
 def _run_output(data: bytes) -> None:
 
     folder = Path(tempfile.mkdtemp(dir="/dev/shm"))
@@ -155,7 +167,10 @@ WORDS = (
 )  # fmt: skip
 TARGETS = (
     Target(
-        "outputs", _run_output, [INITRD, _program(INITRD), _tar(), _squashfs(), _erofs()], WORDS
+        "outputs",
+        _run_output,
+        [INITRD, _program(INITRD), _tar(), _squashfs(), _erofs(), _ext4(), _iso()],
+        WORDS,
     ),
     Target("page", _run_page, [SPEC, INITRD, b"compos: service a started at 2 s\n" * 3], WORDS),
 )

@@ -6,7 +6,7 @@ from compos.compose.system import Kept
 from compos.report.difference import Change, Difference, FileChange, SizeChange
 from compos.report.document import Container, Report
 from compos.report.facts import FileFact, Package, Powers
-from compos.report.overview import Duplicate, ImageUse, Layer
+from compos.report.overview import Duplicate, ImageUse, Layer, Update
 from compos.report.sizes import Part
 from compos.report.timeline import Stage
 from compos.tree.node import FILE
@@ -63,6 +63,7 @@ def hostile() -> Report:
             tuple(Change(name, None, name) for name in names),
             names,
         ),
+        tuple(Update(name, name, name, name) for name in names),
     )
 
 

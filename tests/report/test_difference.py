@@ -33,6 +33,13 @@ FORMATS = {
     "raw-bios": "os-bios.img",
     "kernel+squashfs": "os-squashfs.img",
     "kernel+erofs": "os-erofs.img",
+    "iso-bios": "os.iso",
+    "iso-efi": "os-efi.iso",
+    "vhdx": "os.vhdx",
+    "dynamic-vhd": "os.vhd",
+    "vmdk": "os.vmdk",
+    "ova": "os.ova",
+    "gcp": "os.img.tar.gz",
 }
 
 
@@ -261,10 +268,11 @@ def test_what_is_no_output(tmp_path: Path, built: World) -> None:
         facts_of_output(tmp_path / "none")
 
 
-@pytest.mark.parametrize("format", ["raw-efi", "raw-bios", "qcow2-efi"])
+@pytest.mark.slow
+@pytest.mark.parametrize("format", ["raw-efi", "raw-bios", "qcow2-efi", "iso-bios", "iso-efi"])
 def test_a_disk_with_its_root_on_a_partition(built: World, tmp_path: Path, format: str) -> None:
-    roots = ["squashfs", "erofs"]
-    if format != "raw-bios":
+    roots = ["squashfs", "erofs", "ext4"]
+    if "bios" not in format:
         roots += ["erofs-verity", "squashfs-verity"]
     for root in roots:
         line = ["build", *built.flags, "--dir", str(tmp_path), "-f", format, "--root", root]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import time
 from html.parser import HTMLParser
@@ -153,6 +154,21 @@ def test_the_stages_of_a_boot() -> None:
     assert len(boot_stages("compos: service x started at 1 s\n" * 5000)) == 2000
 
 
+def require_found_boot(world: World, source: str, page: Path) -> None:
+    """The record of the last boot is found without a flag; updates are looked for with one."""
+    flags = ("report", *world.flags, "--updates", "--o", str(page), source)
+    assert main([*flags]) == 0
+    data = data_of(page.read_bytes())
+    assert (data["boot"], data["updates"]) == ([], [])  # these images are no bricks
+    for number, name in enumerate(("os-state", "os-test-state")):
+        place = world.folder / name / "console.log"
+        place.parent.mkdir()
+        place.write_text(CONSOLE.replace("done at 4.00", f"done at 4.{number}0"))
+        os.utime(place, (number + 1, number + 1))
+    assert main([*flags]) == 0
+    assert 4.1 in [stage[2] for stage in data_of(page.read_bytes())["boot"]]
+
+
 def test_a_report_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     world = World(tmp_path)
     (tmp_path / "os.yml").write_text(YAML)
@@ -173,6 +189,7 @@ def test_a_report_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     first = page.read_bytes()
     assert main([*arguments, "--o", str(page)]) == 0
     assert page.read_bytes() == first, "the same system has the same page"
+    require_found_boot(world, arguments[-1], page)
     capsys.readouterr()
     assert main([*arguments, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)

@@ -16,20 +16,10 @@ from compos.progress import Listener, listening
 if TYPE_CHECKING:
     from compos.compose.system import Kept
     from compos.report.facts import Powers
-    from compos.report.overview import Duplicate, ImageUse
+    from compos.report.overview import Duplicate, ImageUse, Update
     from compos.report.sizes import Part
 
-__all__ = ["Inspection", "Update", "inspect", "outstanding"]
-
-
-class Update(NamedTuple):
-    """A security update that a brick of the system lacks: the package, its version in the image,
-    and the version that there is now. `package` is empty if nobody knows what is in the image."""
-
-    image: str
-    package: str
-    version: str
-    now: str
+__all__ = ["Inspection", "inspect", "outstanding"]
 
 
 class Inspection(NamedTuple):
@@ -77,6 +67,7 @@ def outstanding(found: Composed) -> tuple[Update, ...]:
     `NetworkError`."""
     from compos.package.outdated import bricks_of
     from compos.package.outdated import outdated as newer
+    from compos.report.overview import Update
 
     digests = {image.digest for image in found.inputs.images.values()}
     updates = []

@@ -1,12 +1,13 @@
-"""What a build wrote, read again: archives, initrds, UKIs, squashfs, EROFS, and disks that have a
-root in one of these.
+"""What a build wrote, read again: archives, initrds, UKIs, squashfs, EROFS, ext4, ISO 9660, and
+disks that have a root in one of these.
 
 Reads the files, which may come from anybody.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -23,7 +24,17 @@ from compos.cloud.contents import (
 )
 from compos.cloud.disk_file import Disk, open_disk
 from compos.errors import CloudUnfit, OutputError
-from compos.report.archives import Files, erofs_files, initramfs_files, squashfs_files, tar_files
+from compos.filesystem import ext4_reader
+from compos.filesystem.iso9660_reader import IsoImage
+from compos.report.archives import (
+    Files,
+    erofs_files,
+    ext4_files,
+    initramfs_files,
+    iso_files,
+    squashfs_files,
+    tar_files,
+)
 from compos.report.facts import MAX_DOCUMENT, Facts, FileFact, described
 from compos.tree.gate import GateError
 from compos.tree.node import FILE
@@ -35,10 +46,17 @@ __all__ = ["facts_of_output"]
 
 CHUNK = 1 << 20
 _HEAD = 2048
-_READERS = ((0, b"hsqs", squashfs_files), (1024, b"\xe2\xe1\xf5\xe0", erofs_files))
+_READERS = (
+    (0, b"hsqs", squashfs_files),
+    (1024, b"\xe2\xe1\xf5\xe0", erofs_files),
+    (ext4_reader.MAGIC_AT, ext4_reader.MAGIC, ext4_files),
+)
 """File systems of roots: where their magic numbers are, and what reads them."""
 
-_EXT4 = (1080, b"\x53\xef")
+_CD_ROOT, _CD_ESP = "root.", "boot/efi.img"
+"""What an ISO image calls its root, and what UEFI starts."""
+
+_NOTHING = "no partition has what a system starts from"
 
 _KERNEL, _CMDLINE = "boot/kernel", "boot/cmdline"
 _LACKS = ("boot/",)
@@ -55,18 +73,17 @@ def facts_of_output(path: Path) -> Facts:
             return _beside(path, initrd)
         with path.open("rb") as stream:
             head = stream.read(_HEAD)
-        if head[257:262] == b"ustar":
+        if head[257:262] == b"ustar" and not head[:100].rstrip(b"\0").endswith(b".ovf"):
             return _facts(path, tar_files(path))
         if head[:2] == b"MZ":
             return _unified(path)
-        for at, magic, read in _READERS:
-            if head[at:].startswith(magic):
-                with path.open("rb") as stream:
-                    return _facts(path, read(_File(stream).read), lacks=_LACKS)
-        if head.startswith(_INITRDS):
+        if head.startswith(_INITRDS) and not _has_disk(head):
             with path.open("rb") as stream:
                 files = initramfs_files(_chunks(stream))
             return _facts(path, files, lacks=_LACKS)
+        with path.open("rb") as stream:
+            if root := _root_at(_File(stream), 0):
+                return _facts(path, root, lacks=_LACKS)
         return _disk(path)
     except (ValueError, GateError) as error:
         raise _unreadable(path, str(error)) from error
@@ -80,9 +97,16 @@ def _unreadable(path: Path, reason: str) -> OutputError:
         f"what is in this file cannot be read: {reason}",
         place=str(path),
         hint="Name YAML, or an output of one of the formats tar, kernel+initrd, uki, "
-        "kernel+squashfs and kernel+erofs, or a raw or qcow2 disk with its root in an initrd, "
-        "squashfs or EROFS.",
+        "kernel+squashfs, kernel+erofs and kernel+iso, or an ISO or disk (raw, qcow2, VHD, VHDX, "
+        "VMDK, OVA, Google's archive) with its root in an initrd, squashfs, EROFS or ext4.",
     )
+
+
+def _has_disk(head: bytes) -> bool:
+    """Whether what begins so is Google's archive."""
+    with suppress(zlib.error):
+        return zlib.decompressobj(31).decompress(head, 512).startswith(b"disk.raw\0")
+    return False
 
 
 def _chunks(stream: BinaryIO) -> Iterator[bytes]:
@@ -144,30 +168,61 @@ def _program(disk: Disk, extent: Extent) -> Files:
 
 def _disk(path: Path) -> Facts:
     with open_disk(path) as found:
-        if found.disk is None:
-            raise ValueError(f"the contents of a {found.container} are not read")
+        if found.container == "iso":
+            return _facts(path, _cd(found.disk), lacks=_LACKS)
         parts = list(partitions(found.disk, found.disk.read(0, 512)))
         root = _root(found.disk, parts)
         for part in parts:
             inside = boot_files(found.disk, part.start) if part.is_fat else {}
-            for name in LOADERS:
-                if name in inside:
-                    booted = _program(found.disk, inside[name])
-                    return _facts(path, _joined(root, booted), lacks=_LACKS)
-            if "INITRD.IMG" in inside:
-                return _facts(path, _joined(root, _loaded(found.disk, inside)), lacks=_LACKS)
-    raise ValueError("no partition has what a system starts from")
+            if booted := _booted(found.disk, inside):
+                return _facts(path, _joined(root, booted), lacks=_LACKS)
+    raise ValueError(_NOTHING)
 
 
 def _root(disk: Disk, parts: list[Partition]) -> Files | None:
     """The root on a partition of its own; None where it is in the initrd."""
-    for start in (one.start for one in parts if not one.is_fat):
-        for at, magic, read in _READERS:
-            if disk.read(start + at, len(magic)) == magic:
-                return read(partial(_within, disk, start))
-        if disk.read(start + _EXT4[0], len(_EXT4[1])) == _EXT4[1]:
-            raise ValueError("its root is a file system that is not read")
+    for one in parts:
+        if not one.is_fat and (files := _root_at(disk, one.start)):
+            return files
     return None
+
+
+def _root_at(disk: Disk, start: int) -> Files | None:
+    """The root that begins at a place, if one does."""
+    for at, magic, read in _READERS:
+        if disk.read(start + at, len(magic)) == magic:
+            return read(partial(_within, disk, start))
+    return None
+
+
+def _cd(disk: Disk) -> Files:
+    """What an ISO image has: a root, or what firmware starts, perhaps with a root beside it."""
+    image = IsoImage(disk.read)
+    if not image.bootable:
+        return iso_files(image)
+    places = image.places()
+    root = None
+    inside = {}
+    for name, (place, size) in places.items():
+        if name.startswith(_CD_ROOT):
+            root = _root_at(disk, place)
+        elif name.startswith("boot/"):
+            clusters = tuple(range(place, place + size, CHUNK))
+            inside[name.removeprefix("boot/").upper()] = Extent(clusters, CHUNK, size)
+    if _CD_ESP in places:
+        inside = boot_files(disk, places[_CD_ESP].place)
+    booted = _booted(disk, inside)
+    if booted is None:
+        raise ValueError(_NOTHING)
+    return _joined(root, booted)
+
+
+def _booted(disk: Disk, inside: Mapping[str, Extent]) -> Files | None:
+    """What is started, if anything, of the files of a boot partition."""
+    for name in LOADERS:
+        if name in inside:
+            return _program(disk, inside[name])
+    return _loaded(disk, inside) if "INITRD.IMG" in inside else None
 
 
 def _within(disk: Disk, start: int, offset: int, size: int) -> bytes:
@@ -186,7 +241,7 @@ def _joined(root: Files | None, booted: Files) -> Files:
     return root
 
 
-def _loaded(disk: Disk, inside: dict[str, Extent]) -> Files:
+def _loaded(disk: Disk, inside: Mapping[str, Extent]) -> Files:
     """What our loader for BIOS starts."""
     files = initramfs_files(extent_chunks(disk, inside["INITRD.IMG"]))
     for name, path in (("KERNEL", _KERNEL), ("CMDLINE", _CMDLINE)):

@@ -42,10 +42,10 @@ def diff(
 ) -> int:
     """Show how system B differs from system A.
 
-    Each is a YAML file, or what a build has written: a tar, an initrd, a UKI, a squashfs, an EROFS,
-    a disk that keeps its root in one of these (raw, qcow2), or what the names of kernel and initrd
-    begin with. Compared are files, packages (from the SBOM), sizes, the YAML's values and
-    the kernel's command line, and what containers may do.
+    Each is a YAML file, or what a build has written: a tar, an initrd, a UKI, a squashfs, EROFS or
+    ISO, a disk that keeps its root in one of these or in ext4 (raw, qcow2, VHD, VHDX, VMDK, OVA),
+    or what the names of kernel and initrd begin with. Compared are files, packages (from the SBOM),
+    sizes, the YAML's values and the kernel's command line, and what containers may do.
     """
     from compos.api.diff import diff as compare
 

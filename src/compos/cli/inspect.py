@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from compos.api.composed import InspectOptions
-    from compos.api.inspect import Inspection, Update
+    from compos.api.inspect import Inspection
     from compos.compose.system import Kept
     from compos.report.facts import Powers
-    from compos.report.overview import Duplicate
+    from compos.report.overview import Duplicate, Update
     from compos.report.sizes import Part
 
 __all__ = ["inspect"]

@@ -30,13 +30,17 @@ __all__ = ["report"]
     "console",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="What a guest's console has shown (compos logs GUEST), for the timeline of its boot.",
+    help="What a guest's console has shown (compos logs GUEST), for the timeline of its boot "
+    "[NAME-state/console.log, if a detached guest was run beside the YAML].",
 )
 @click.option(
     "--since",
     metavar="A",
     default="",
     help="An earlier system, YAML or an output, to show what has changed.",
+)
+@click.option(
+    "--updates", is_flag=True, help="Look for security updates that the system's bricks lack."
 )
 @FORMATS
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with sizes in bytes.")
@@ -48,6 +52,7 @@ def report(
     output: Path | None,
     console: Path | None,
     since: str,
+    updates: bool,
     as_json: bool,
 ) -> None:
     """Write a page about a system: a map of its sizes, the timeline of a boot, the services, what
@@ -61,7 +66,7 @@ def report(
     from compos.output.place import put_file
     from compos.report.page import report_json, report_page
 
-    found = describe(sources, ReportOptions(options, console, since))
+    found = describe(sources, ReportOptions(options, console, since, updates))
     if as_json:
         click.echo(report_json(found))
         return

@@ -69,8 +69,11 @@ def checked_image(
                 f"the disk has {found.size:,} bytes; {provider} takes multiples of {need.unit:,}, "
                 f"up to {need.largest:,}",
             )
+        # Of a CD nothing is said: what starts it is in its file system.
         contents = (
-            contents_of(found.disk) if found.disk else Contents("", frozenset(), None, whole=False)
+            Contents("", frozenset(), None, whole=False)
+            if found.container == "iso"
+            else contents_of(found.disk)
         )
         if check:
             _require_fit(provider, need, path, contents, uefi=uefi)

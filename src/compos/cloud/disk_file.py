@@ -13,11 +13,13 @@ import os
 import struct
 import tarfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, Protocol
 
+from compos.cloud.sparse_disks import DamagedDisk, SparseDisk, dynamic_vhd, vhdx, vmdk
 from compos.decompressors import Damaged, zstd
 from compos.errors import CloudUnfit
 
@@ -26,6 +28,8 @@ __all__ = ["CONTAINERS", "Disk", "DiskFile", "open_disk"]
 CONTAINERS = ("raw", "vhd", "dynamic-vhd", "vhdx", "qcow2", "vmdk", "gcp", "iso", "ova")
 
 SECTOR = 512
+MAX_MEMBERS = 100
+"""Of an OVA, among which its disk is."""
 MAX_TABLE = 32 << 20
 """Bytes of a qcow2's first table: QEMU's own limit (QCOW_MAX_L1_SIZE)."""
 
@@ -38,12 +42,11 @@ class Disk(Protocol):
 
 
 class DiskFile(NamedTuple):
-    """A file and the disk in it: the kind of container, the disk's size in bytes (0 where it is not
-    known), and its bytes, None for containers that are not read."""
+    """A file and the disk in it: the kind of container, the disk's size in bytes, and its bytes."""
 
     container: str
     size: int
-    disk: Disk | None
+    disk: Disk
 
 
 @contextmanager
@@ -66,24 +69,62 @@ def _recognised(path: Path, raw: _Raw, head: bytes, length: int) -> DiskFile:
         disk = _Qcow2(path, raw, length)
         return DiskFile("qcow2", disk.size, disk)
     if head[:8] == b"vhdxfile":
-        return DiskFile("vhdx", 0, None)
+        return _sparse("vhdx", path, lambda: vhdx(raw.read))
     if head[:4] == b"KDMV":
-        # SparseExtentHeader: the capacity in sectors follows magic, version and flags.
-        return DiskFile("vmdk", struct.unpack_from("<Q", head, 12)[0] * SECTOR, None)
+        return _sparse("vmdk", path, lambda: vmdk(raw.read, length))
     if head[257:262] == b"ustar":
-        return DiskFile("ova", 0, None)
+        return _appliance(path, raw)
     if raw.read(0x8001, 5) == b"CD001":
-        return DiskFile("iso", length, None)
+        return DiskFile("iso", length, raw)
     footer = raw.read(max(length - SECTOR, 0), SECTOR)
     if footer[:8] == b"conectix":
         (size,) = struct.unpack_from(">Q", footer, 48)
         (kind,) = struct.unpack_from(">I", footer, 60)
         if kind == 2 and size == length - SECTOR:
             return DiskFile("vhd", size, raw)
-        return DiskFile("dynamic-vhd", size, None)
+        return _sparse("dynamic-vhd", path, lambda: dynamic_vhd(raw.read, length))
     if head[510:512] == b"\x55\xaa":
         return DiskFile("raw", length, raw)
     raise _unfit(path, "it is no disk that can be recognised")
+
+
+def _sparse(container: str, path: Path, open_: Callable[[], SparseDisk]) -> DiskFile:
+    try:
+        found = open_()
+    except DamagedDisk as error:
+        raise _unfit(path, f"{container}: {error}") from error
+    return DiskFile(container, found.size, _Sparse(found, path))
+
+
+def _appliance(path: Path, raw: _Raw) -> DiskFile:
+    """An OVA: the disk is the first member that is a VMDK."""
+    try:
+        with tarfile.open(path, "r:") as archive:
+            for member in islice(archive, MAX_MEMBERS):
+                if member.isreg() and member.name.endswith(".vmdk"):
+                    start, size = member.offset_data, member.size
+                    break
+            else:
+                raise _unfit(path, "it is a tar without a VMDK")
+    except (EOFError, tarfile.TarError) as error:
+        raise _unfit(path, f"the archive is damaged: {error}") from error
+
+    def read(offset: int, count: int) -> bytes:
+        return raw.read(start + offset, min(count, max(size - offset, 0)))
+
+    return _sparse("ova", path, lambda: vmdk(read, size))
+
+
+class _Sparse:
+    def __init__(self, disk: SparseDisk, path: Path) -> None:
+        self._disk = disk
+        self._path = path
+
+    def read(self, offset: int, size: int) -> bytes:
+        try:
+            return self._disk.read(offset, size)
+        except DamagedDisk as error:
+            raise _unfit(self._path, str(error)) from error
 
 
 class _Raw:
@@ -91,7 +132,8 @@ class _Raw:
         self._descriptor = descriptor
 
     def read(self, offset: int, size: int) -> bytes:
-        return os.pread(self._descriptor, size, offset)
+        # Beyond this the kernel refuses; such places come from damaged files.
+        return os.pread(self._descriptor, size, offset) if 0 <= offset < 1 << 62 else b""
 
 
 class _Member:

@@ -1,5 +1,5 @@
-"""Files of a system, read from what a build wrote: a tar, an initramfs, a squashfs, an EROFS. Reads
-only.
+"""Files of a system, read from what a build wrote: a tar, an initramfs, a squashfs, an EROFS, an
+ext4, an ISO 9660 image. Reads only.
 
 Archives may come from anybody: a path that leads out of the root, or that Linux cannot have, is an
 error, and so is an archive that says more than it has.
@@ -13,8 +13,10 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from compos.filesystem.erofs_reader import read_erofs
+from compos.filesystem.ext4_reader import read_ext4
 from compos.filesystem.initramfs import Member, read_initramfs
 from compos.filesystem.inodes import KINDS
+from compos.filesystem.iso9660_reader import IsoImage
 from compos.filesystem.squashfs_reader import read_squashfs
 from compos.report.facts import DOCUMENTS, MAX_DOCUMENT, FileFact, part_of
 from compos.tree.contents import Contents
@@ -22,12 +24,23 @@ from compos.tree.gate import admitted
 from compos.tree.node import BLOCK, CHARACTER, FILE, HARD_LINK, SYMLINK, Node
 from compos.tree.tar import read_members
 
-__all__ = ["Files", "erofs_files", "initramfs_files", "squashfs_files", "stored_fact", "tar_files"]
+__all__ = [
+    "Files",
+    "erofs_files",
+    "ext4_files",
+    "initramfs_files",
+    "iso_files",
+    "squashfs_files",
+    "stored_fact",
+    "tar_files",
+]
 
 MAX_FILES = 4_000_000
 MICROCODE = "kernel/x86"
 """The folder that processors' microcode has in an initramfs (Linux, Documentation/arch/x86/
 microcode.rst): the file boot/ucode.cpio of a system, in front of its root."""
+
+_FOUND = "lost+found"
 
 MAX_TARGET = 4096
 """Bytes of a symbolic link's target (linux/limits.h: PATH_MAX)."""
@@ -119,6 +132,19 @@ def squashfs_files(read: Callable[[int, int], bytes]) -> Files:
 def erofs_files(read: Callable[[int, int], bytes]) -> Files:
     """The same of an EROFS."""
     return _member_files(read_erofs(read), microcode=False)
+
+
+def ext4_files(read: Callable[[int, int], bytes]) -> Files:
+    """The same of an ext4, without the empty folder that e2fsck puts what it finds into."""
+    files = _member_files(read_ext4(read), microcode=False)
+    if not any(path.startswith(f"{_FOUND}/") for path in files.facts):
+        files.facts.pop(_FOUND, None)
+    return files
+
+
+def iso_files(image: IsoImage) -> Files:
+    """The same of an ISO 9660 image."""
+    return _member_files(image.members(), microcode=False)
 
 
 def _member_files(members: Iterator[Member], *, microcode: bool) -> Files:

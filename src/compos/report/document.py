@@ -10,7 +10,7 @@ from compos.config.images import SECTIONS
 from compos.config.model import Config
 from compos.report.difference import Difference
 from compos.report.facts import FileFact, Package, Powers
-from compos.report.overview import Duplicate, ImageUse
+from compos.report.overview import Duplicate, ImageUse, Update
 from compos.report.sizes import Part
 from compos.report.timeline import Stage
 
@@ -29,7 +29,8 @@ class Container(NamedTuple):
 
 class Report(NamedTuple):
     """A system: its parts with their sizes, its files, containers, packages and so on; `boot` is
-    empty without a record of one, `since` is None without an earlier system to compare with."""
+    empty without a record of one, `since` is None without an earlier system to compare with,
+    `updates` unless they were looked for."""
 
     name: str
     architecture: str
@@ -44,6 +45,7 @@ class Report(NamedTuple):
     kept: tuple[Kept, ...]
     boot: tuple[Stage, ...] = ()
     since: Difference | None = None
+    updates: tuple[Update, ...] | None = None
 
 
 def containers_of(config: Config) -> Iterator[Container]:

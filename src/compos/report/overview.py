@@ -13,7 +13,7 @@ from compos.report.facts import FileFact
 from compos.report.sizes import entry_names
 from compos.tree.node import FILE
 
-__all__ = ["Duplicate", "ImageUse", "Layer", "duplicates", "image_uses"]
+__all__ = ["Duplicate", "ImageUse", "Layer", "Update", "duplicates", "image_uses"]
 
 
 class Layer(NamedTuple):
@@ -21,6 +21,16 @@ class Layer(NamedTuple):
 
     digest: str
     size: int
+
+
+class Update(NamedTuple):
+    """A security update that a brick of the system lacks: the package, its version in the image,
+    and the version that there is now. `package` is empty if nobody knows what is in the image."""
+
+    image: str
+    package: str
+    version: str
+    now: str
 
 
 class ImageUse(NamedTuple):

@@ -315,6 +315,10 @@
     ], files), rest("changed files"));
     section("changes", "What has changed", ...(parts.length ? parts : [make("p", {}, "Nothing.")]));
   }
+  if (data.updates) section("updates", "Security updates", ...(data.updates.length ? [table([
+    ["image", (row) => row[0]], ["package", (row) => row[1] || ["not known what is in it", "strong"]],
+    ["version", (row) => row[2]], ["now there is", (row) => row[3]],
+  ], data.updates), rest("updates")] : [make("p", {}, "None is outstanding.")]));
   if (data.packages.length) section("packages", "Packages", ...packages(data.packages), rest("packages"));
   if (data.duplicates.length) section("duplicates", "There more than once", table([
     ["file", (row) => `/${row[3]}`], ["and", (row) => `/${row[4]}`], ["times", (row) => number(row[2]), "number"],

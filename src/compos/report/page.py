@@ -81,6 +81,8 @@ def report_json(report: Report) -> str:
         {**one._asdict(), "layers": [layer._asdict() for layer in one.layers]}
         for one in report.images
     ]
+    if report.updates is not None:
+        values["updates"] = [one._asdict() for one in report.updates]
     if report.since is not None:
         values["since"] = {
             key: list(found) if key == "notes" else [one._asdict() for one in found]
@@ -145,6 +147,8 @@ def _shortened(report: Report) -> dict[str, Any]:
         ),
         "boot": ((one.name, one.start, one.end) for one in report.boot),
     }
+    if report.updates is not None:
+        sections["updates"] = report.updates
     if report.since is not None:
         since = report.since
         sections["changed files"] = (
