@@ -24,6 +24,7 @@ LANDING = "README.md"
 NAVIGATION: dict[str, dict[str, str]] = {
     "Tutorials": {
         "docs/tutorials/README.md": "Before you begin",
+        "docs/tutorials/first-hour.md": "The first hour",
         "docs/tutorials/web-server.md": "A web server in ten minutes",
         "docs/tutorials/dockerfile.md": "From Dockerfile to disk image",
         "docs/tutorials/edge-device.md": "An edge device with a data disk",

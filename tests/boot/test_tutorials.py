@@ -31,6 +31,7 @@ PAGES = {
     "brick": (),
     "dockerfile": ("buildah", "curl"),
     "edge-device": (),
+    "first-hour": (),
     "netboot": ("curl", "dnsmasq"),
     "web-server": ("curl",),
 }
@@ -145,9 +146,11 @@ def _environment(folder: Path) -> dict[str, str]:
     `folder`."""
     programs = folder / "bin"
     programs.mkdir()
-    command = programs / "compos"
-    command.write_text(f'#!/bin/sh\nexec {sys.executable} -m compos "$@"\n')
-    command.chmod(0o755)
+    plugin = "-p compos.testing.pytest_plugin"  # wherever this checkout is not installed
+    for name, module in (("compos", "compos"), ("pytest", f"pytest {plugin}")):
+        command = programs / name
+        command.write_text(f'#!/bin/sh\nexec {sys.executable} -m {module} "$@"\n')
+        command.chmod(0o755)
     storage = folder / "storage.conf"
     storage.write_text(
         f'[storage]\ndriver = "vfs"\ngraphroot = "{folder}/graph"\nrunroot = "{folder}/run"\n'
