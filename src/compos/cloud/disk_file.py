@@ -97,7 +97,7 @@ def _sparse(container: str, path: Path, open_: Callable[[], SparseDisk]) -> Disk
 
 
 def _appliance(path: Path, raw: _Raw) -> DiskFile:
-    """An OVA: the disk is the first member that is a VMDK."""
+    """An OVA: the disk is the first member that is a VMDK; without one it has no bytes."""
     try:
         with tarfile.open(path, "r:") as archive:
             for member in islice(archive, MAX_MEMBERS):
@@ -105,7 +105,7 @@ def _appliance(path: Path, raw: _Raw) -> DiskFile:
                     start, size = member.offset_data, member.size
                     break
             else:
-                raise _unfit(path, "it is a tar without a VMDK")
+                return DiskFile("ova", 0, SparseDisk(0, SECTOR, lambda *_: b""))
     except (EOFError, tarfile.TarError) as error:
         raise _unfit(path, f"the archive is damaged: {error}") from error
 
