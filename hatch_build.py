@@ -71,6 +71,7 @@ PROGRAMS = {
     "mount": ("disk/src", "init/src/base", "mount/src"),
     "extend": ("disk/src", "init/src/base", "extend/src"),
     "data-partition": ("disk/src", "init/src/base", "attest/src/tpm", "data-partition/src"),
+    "dev": ("init/src/base", "dev/src"),
     "dm-crypt": ("disk/src", "init/src/base", "dm-crypt/src"),
     "host-timesync-daemon": (
         *("host-timesync-daemon/src", "vsudd/src/vsock"),

@@ -42,6 +42,7 @@ LINUXKIT = (
 CHOSEN = {
     **dict.fromkeys(("containerd", "init", "runc"), "tests/boot/test_services.py"),
     **dict.fromkeys(("efi-stub", "kernel"), "tests/boot/test_matrix.py"),
+    "dev": "tests/boot/test_dev.py",
     "dhcpcd": "tests/boot/test_web.py",
     "docker": "tests/boot/test_docker.py",
     "installer": "tests/boot/test_installer.py",

@@ -123,3 +123,27 @@ def test_all_end_at_shutdown_each_after_those_that_need_it(run: Run) -> None:
     commands = ("stubborn web", "shutdown", "kill web")
     assert run(FOLLOWER, *commands) == ["running running", "running stopping", "stopped stopped"]
     assert run(ALWAYS, "begin", "shutdown") == ["running", "stopped"]
+
+
+@pytest.mark.parametrize("before", ["begin", "stubborn web", "stop web", "end web"])
+def test_a_service_becomes_what_another_plan_says(run: Run, tmp_path: Path, before: str) -> None:
+    """Wherever it stands; then it has the other's restart policy."""
+    (tmp_path / "plan.next").write_text(HEADER + ALWAYS)
+    commands = ("begin", before, "replace web", "replace web", "kill web", "end web")
+    assert run(WEB, *commands)[-1] == "running"
+
+
+BROKEN = {
+    "no plan": "",
+    "no service": HEADER,
+    "a line that is none": HEADER + service("web", "nonsense"),
+    "a container of another stage": "compos-plan\t1\nstage\tonboot\n" + WEB,
+    "a line in front": HEADER + "disks\n" + WEB,
+    "a bad value": HEADER + service("web", "restart\tsometimes\t0"),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_it_stays_what_it_is_if_that_cannot_be_used(run: Run, tmp_path: Path, case: str) -> None:
+    (tmp_path / "plan.next").write_text(BROKEN[case])
+    assert run(WEB, "begin", "replace web", "end web") == ["running", "running", "failed"]

@@ -5,8 +5,8 @@
  *
  * begin: as at boot. start|stop|restart NAME: what somebody asks for, and `follow NAME`: what NAME
  * follows is restarted. stubborn NAME: its next process ignores SIGTERM. fail NAME: its helpers
- * fail, until `mend NAME`. end|kill NAME: its process ends by itself, or is killed. shutdown: all
- * are to end.
+ * fail, until `mend NAME`. replace NAME: it is restarted as PLAN.next has it, if that can be used.
+ * end|kill NAME: its process ends by itself, or is killed. shutdown: all are to end.
  */
 #include "base/files.h"
 #include "base/process.h"
@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 static const char *stubborn = "", *failing = "";
+static char next_plan[4096];
 
 int service_helper_start(const struct helpers *helpers, const struct service *service,
                          uint32_t position)
@@ -152,6 +153,12 @@ static void carry_out(const char *command, const char *name)
     for (size_t i = 0; i < REQUEST_COUNT; i++)
         if (strcmp(command, requests[i]) == 0)
             supervise_request(service, (enum request)i);
+    if (strcmp(command, "replace") == 0) {
+        struct replacement *next = service_read_replacement(next_plan);
+        service_free_replacement(service->next);
+        service->next = next;
+        supervise_request(service, next ? REQUEST_RESTART : REQUEST_START);
+    }
     if (strcmp(command, "stubborn") == 0)
         stubborn = name;
     if (strcmp(command, "fail") == 0)
@@ -174,6 +181,7 @@ int main(int count, char *arguments[])
     char *text = count > 1 ? file_read(arguments[1], 1 << 20, &length) : NULL;
     if (!text || plan_read(&plan, text, length, problem) < 0 || process_start(&failure) < 0)
         return 2;
+    snprintf(next_plan, sizeof next_plan, "%s.next", arguments[1]);
     read_services(&plan);
     for (int i = 2; i < count; i++) {
         const char *name = strchr(arguments[i], ' ');
@@ -182,6 +190,10 @@ int main(int count, char *arguments[])
         carry_out(command, name ? name + 1 : "");
         settle();
         print_states(arguments[i]);
+    }
+    for (size_t i = 0; i < supervision.count; i++) {
+        service_free_replacement(supervision.services[i].next);
+        service_free_replacement(supervision.services[i].used);
     }
     free(supervision.services);
     plan_free(&plan);

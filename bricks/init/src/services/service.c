@@ -1,7 +1,10 @@
 /* service.c: see service.h. */
 #include "services/service.h"
 
+#include "base/files.h"
+
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 
@@ -108,6 +111,58 @@ int service_read(struct service *service, const struct plan *plan, size_t index,
             return failed(failure, "plan line %u: invalid argument",
                           service->bundle.lines[i].number);
     return 0;
+}
+
+static void service_pass_over(unsigned number, const char *what)
+{
+    (void)number;
+    (void)what;
+}
+
+struct replacement *service_read_replacement(const char *path)
+{
+    enum { MAX_REPLACEMENT = 1 << 20 };
+    struct replacement *made = calloc(1, sizeof *made);
+    struct failure failure;
+    size_t length;
+    if (made && (made->text = file_read(path, MAX_REPLACEMENT, &length)) != NULL &&
+        plan_read(&made->plan, made->text, length, service_pass_over) == 0) {
+        size_t begin = made->plan.begin[STAGE_SERVICES], end = made->plan.end[STAGE_SERVICES];
+        if (begin < end && made->plan.lines[begin].word == WORD_CONTAINER &&
+            service_read(&made->service, &made->plan, begin, end, &failure) == 0)
+            return made;
+    }
+    service_free_replacement(made);
+    return NULL;
+}
+
+void service_free_replacement(struct replacement *replacement)
+{
+    if (!replacement)
+        return;
+    plan_free(&replacement->plan);
+    free(replacement->text);
+    free(replacement);
+}
+
+void service_take_replacement(struct service *service)
+{
+    if (!service->next)
+        return;
+    const struct service *other = &service->next->service;
+    /* The logger knows it by the first one's name. */
+    const char *id = service->bundle.id;
+    service->bundle = other->bundle;
+    service->bundle.id = id;
+    service->restart = other->restart;
+    service->max_restarts = other->max_restarts;
+    service->stop_signal = other->stop_signal;
+    service->grace = other->grace;
+    service->check = other->check;
+    service->prepared = false;
+    service_free_replacement(service->used);
+    service->used = service->next;
+    service->next = NULL;
 }
 
 const char *service_state(const struct service *service)

@@ -1,6 +1,6 @@
 /*
  * service.h: one service: what the plan says of it, and where it stands. Touches nothing but
- * memory.
+ * memory, and the plan of a service that takes another one's place.
  */
 #ifndef COMPOS_SERVICE_H
 #define COMPOS_SERVICE_H
@@ -38,6 +38,8 @@ struct health_settings {
     unsigned retries;
 };
 
+struct replacement;
+
 struct service {
     struct bundle bundle;
     enum restart restart;
@@ -58,8 +60,16 @@ struct service {
     unsigned failures, probes; /* in a row; failed health checks in a row */
     int64_t since, deadline, probe_at, probe_end;
     struct child main, helper, probe;
-    struct child shim; /* containerd's, which the container does not outlive */
-    struct watch end;  /* the pidfd of a process that is not our child */
+    struct child shim;               /* containerd's, which the container does not outlive */
+    struct watch end;                /* the pidfd of a process that is not our child */
+    struct replacement *next, *used; /* what its next start takes; what it has been started from */
+};
+
+/* A service as another plan has it, whose lines and text are its own. */
+struct replacement {
+    struct service service;
+    struct plan plan;
+    char *text;
 };
 
 /*
@@ -67,6 +77,16 @@ struct service {
  */
 int service_read(struct service *service, const struct plan *plan, size_t index, size_t end,
                  struct failure *failure);
+
+/*
+ * Reads the first service of the plan in the file `path`; NULL if there is none that can be used.
+ * It is freed by `service_free_replacement`, as NULL may be.
+ */
+struct replacement *service_read_replacement(const char *path);
+void service_free_replacement(struct replacement *replacement);
+
+/* Makes `service`, which does not run, what its replacement says, if it has one. */
+void service_take_replacement(struct service *service);
 
 /* Whether it has not been started, or has ended for good. */
 bool service_is_down(const struct service *service);

@@ -20,6 +20,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#define REPLACEMENT "/run/compos/replacement"
+
 static const struct plan *services_plan;
 static struct watch services_reports;
 static void services_due(struct timer *unused);
@@ -272,6 +274,21 @@ static void services_restart_followers(const char *name)
         }
 }
 
+/* A service becomes what another plan says of it: `compos dev` replaces it, its root included. */
+static const char *services_replace(struct service *service)
+{
+    struct replacement *next = service_read_replacement(REPLACEMENT);
+    if (!next)
+        return "its new plan cannot be used";
+    if (strcmp(next->service.bundle.id, service->bundle.id) != 0) {
+        service_free_replacement(next);
+        return "the new plan is another service's";
+    }
+    service_free_replacement(service->next);
+    service->next = next;
+    return NULL;
+}
+
 const char *services_request(const char *action, const char *name)
 {
     static const char *const actions[] = {
@@ -281,6 +298,12 @@ const char *services_request(const char *action, const char *name)
         return "no such service";
     if (service->state == STATE_BROKEN)
         return "its lines in the plan cannot be used";
+    if (strcmp(action, "replace") == 0) {
+        const char *wrong = services_replace(service);
+        if (wrong)
+            return wrong;
+        action = "restart";
+    }
     for (size_t i = 0; i < sizeof actions / sizeof *actions; i++) {
         if (strcmp(action, actions[i]) != 0)
             continue;

@@ -224,6 +224,7 @@ static void supervise_start(struct service *service)
 static void supervise_step_waiting(struct service *service, bool ready)
 {
     bool never = false;
+    service_take_replacement(service);
     if (service->goal == GOAL_STOP || supervision.stopping) {
         service->cause = CAUSE_REQUEST;
         supervise_enter(service, EVENT_REST);
