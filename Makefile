@@ -11,7 +11,7 @@ AZURITE := mkdir -p build/azurite && npm install --prefix build/azurite --no-aud
 DEMO_PACKAGES := qemu-system-x86
 TEST_PACKAGES := $(DEMO_PACKAGES) $(shell sed 's/\#.*//' tests/packages.txt)
 
-.PHONY: demo appliance check test fuzz power-cuts sealed-boots slots updates installs clouds report-browser policies graph-kills publish bricks linuxkit-examples linuxkit-tests packages lint format bench bench-formats bench-boot bench-remote-cache bench-clouds bench-update fleet matrix docs dist lock clean
+.PHONY: demo appliance check test fuzz power-cuts sealed-boots slots updates installs dev-edits clouds report-browser policies graph-kills publish bricks linuxkit-examples linuxkit-tests packages lint format bench bench-formats bench-boot bench-remote-cache bench-clouds bench-update fleet bench-dev matrix docs dist lock clean
 
 demo: $(VENV)/ready   ## build examples/web.yml, boot it, fetch its page
 	@scripts/install-packages $(DEMO_PACKAGES)
@@ -58,6 +58,10 @@ updates: $(VENV)/ready ## update a guest from each source, refuse what must be r
 slot-cuts: $(VENV)/ready ## cut the power at 200 random moments of an update under a BIOS: one of two versions starts, whole (a quarter of an hour)
 	@scripts/install-packages $(TEST_PACKAGES)
 	@CI=1 $(BIN)/python -m pytest -q -n 0 -o faulthandler_timeout=0 tests/boot/slot_cuts.py
+
+dev-edits: $(VENV)/ready ## 200 edits under compos dev leave no process, file, mount or memory behind (a quarter of an hour)
+	@scripts/install-packages $(TEST_PACKAGES)
+	@CI=1 COMPOS_DEV_EDITS=200 $(BIN)/python -m pytest -q -n 0 -o faulthandler_timeout=0 tests/boot/test_dev.py
 
 clouds: $(VENV)/ready ## push to emulators and real services of clouds, and run machines there, with every call failing in every way (half an hour)
 	@scripts/install-packages $(TEST_PACKAGES) $(CLOUD_PACKAGES)
@@ -132,6 +136,10 @@ bench-update: $(VENV)/ready ## measure what an update sends, writes and takes, a
 
 fleet: $(VENV)/ready  ## simulate how 100,000 machines take an update, and write docs/fleet.md (half a minute)
 	@$(BIN)/python -m scripts.fleet
+
+bench-dev: $(VENV)/ready ## measure from a save to its effect in the guest of compos dev, and write docs/benchmarks-dev.md (five minutes)
+	@scripts/install-packages $(DEMO_PACKAGES)
+	@$(BIN)/python bench/dev.py
 
 matrix: $(VENV)/ready ## boot every format on every firmware and medium, and write docs/boot-matrix.md; the main examples on arm64, UEFI HTTP boot, libvirt (half an hour)
 	@scripts/install-packages $(TEST_PACKAGES) qemu-system-misc opensbi libvirt-daemon-driver-qemu

@@ -47,6 +47,7 @@ CHOSEN = {
     "docker": "tests/boot/test_docker.py",
     "installer": "tests/boot/test_installer.py",
     "nginx": "tests/boot/test_examples.py",
+    "ip": "tests/boot/test_networks.py",
     "redis": "tests/boot/test_examples.py",
     "rpi3": "tests/output/test_formats.py",
 }

@@ -100,6 +100,8 @@ def test_yaml_fragments_build(
     text: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    # The page that docs/dev.md edits.
+    (tmp_path / "index.html").write_text("first")
     for other, other_number, other_text in fragments():
         if other == page:
             (tmp_path / file_name(other_number, other_text)).write_text(other_text)

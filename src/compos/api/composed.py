@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from compos.api.access import Access
-from compos.api.load import load
+from compos.api.load import Description, load
 from compos.api.options import ImageOptions, LoadOptions
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from compos.output.job import Job
     from compos.report.facts import Facts
 
-__all__ = ["Composed", "InspectOptions", "composed", "facts_of_system"]
+__all__ = ["Composed", "InspectOptions", "compose_described", "composed", "facts_of_system"]
 
 
 class InspectOptions(NamedTuple):
@@ -44,20 +44,35 @@ def composed(
 ) -> Composed:
     """Compose the system that `sources` describe, with an SBOM if asked for. Raises as
     `compos.build` does, except for outputs."""
+    return compose_described(load(sources, options.load), options, sbom=sbom)
+
+
+def compose_described(
+    described: Description, options: InspectOptions, *, sbom: bool = False
+) -> Composed:
+    """As `composed`, for YAML that has been read. Raises likewise."""
     from compos.compose.host_files import read_sources
     from compos.compose.sbom import SbomOptions
     from compos.compose.system import compose_system
     from compos.config.dump import metadata_document
-    from compos.config.images import registry_of_bricks
+    from compos.config.images import image_references, registry_of_bricks
     from compos.image.source import canonical_name
     from compos.output.build import resolve_inputs
     from compos.output.formats import choose, machines
     from compos.output.job import BuildRequest, Job
+    from compos.package.bricks import current_bricks
 
     formats = choose(options.formats, to_file=False)
-    described = load(sources, options.load)
     config = described.config
     access = Access(options.images, bricks=registry_of_bricks(config), trust=config.trust)
+    packages = described.packages
+    names = [
+        name
+        for name in dict.fromkeys(image_references(config))
+        if canonical_name(name) not in packages.recipes
+    ]
+    # As a build does, which forgets bricks of other recipes.
+    current_bricks(access.store, names, described.platform, packages.recipes)
     source = access.images_of(described)
     inputs = resolve_inputs(source, config, described.platform)
     wanted = SbomOptions() if sbom else None

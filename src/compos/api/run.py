@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from compos.api.build import BuildOptions, build
 from compos.api.options import ImageOptions, LoadOptions
 
-__all__ = ["build_to_run"]
+if TYPE_CHECKING:
+    from compos.output.job import Job
+
+__all__ = ["build_to_run", "write_to_run"]
 
 
 GO_NAMES = {"x86_64": "amd64", "aarch64": "arm64", "riscv64": "riscv64"}
@@ -33,3 +37,16 @@ def build_to_run(
     options = BuildOptions(load, images, folder=state, compression="none", name=source.stem)
     build([str(source)], options)
     return state / source.stem
+
+
+def write_to_run(job: Job, state: Path, name: str) -> Path:
+    """As `build_to_run`, for a composed system whose files are to be called `name`. Raises
+    `OutputError`."""
+    from compos.output.formats import make
+    from compos.output.write import Output, update_outputs
+
+    state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    request = job.request._replace(compression="none")
+    made = make(job._replace(request=request), request.formats)
+    update_outputs(job.store, state / name, [Output(suffix, pieces) for suffix, pieces in made])
+    return state / name

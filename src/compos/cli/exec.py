@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
 from compos.cli.guests import complete_guest
 from compos.cli.settings import Settings, global_options
 
-__all__ = ["exec"]
+if TYPE_CHECKING:
+    from compos.run.guests import Guest
+
+__all__ = ["exec", "run_in_guest"]
 
 
 @click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
@@ -35,13 +39,22 @@ def exec(
 
     The exit status is the command's, or 128 and the number of the signal that ended it.
     """
-    from compos.run.attach import raw_terminal
     from compos.run.guests import find_guest
-    from compos.run.remote import Request, execute
 
     guest = find_guest(name)
     keys = sys.stdin.fileno()
     terminal = (os.isatty(keys) and sys.stdout.isatty()) if tty is None else tty
+    return run_in_guest(guest, command, service=service, folder=cwd, terminal=terminal)
+
+
+def run_in_guest(
+    guest: Guest, command: tuple[str, ...], *, service: str, folder: str = "", terminal: bool
+) -> int:
+    """Run `command` with this process's standard streams; returns its exit status."""
+    from compos.run.attach import raw_terminal
+    from compos.run.remote import Request, execute
+
+    keys = sys.stdin.fileno()
 
     def size() -> tuple[int, int]:
         try:
@@ -54,7 +67,7 @@ def exec(
         while data:
             data = data[os.write(descriptor, data) :]
 
-    request = Request(command, service, cwd, size() if terminal else None)
+    request = Request(command, service, folder, size() if terminal else None)
     if not terminal:
         return execute(
             guest,

@@ -23,6 +23,7 @@ VERBS = {
     "clouds": "List and remove what compos has made in clouds.",
     "cache": "List, fill and clean the store of images and derived results.",
     "completion": "Print the completion script for a shell.",
+    "dev": "Boot a system, and keep it as its YAML says while you edit.",
     "diff": "Show how two systems differ: files, packages, sizes, settings, powers.",
     "doctor": "Show what this machine can do, and what to install.",
     "exec": "Run a command in a running guest.",

@@ -277,9 +277,10 @@ def run(
     timeout: float | None = 60.0,
     patience: float = PATIENCE,
     read: bool = False,
+    source: int | None = None,
 ) -> Completed:
-    """Run a command to its end, and keep what it writes. Raises as `execute`; `RunError`
-    (`exec-output`) for more than `MAX_OUTPUT`."""
+    """Run a command to its end, and keep what it writes; it reads what the descriptor `source` has.
+    Raises as `execute`; `RunError` (`exec-output`) for more than `MAX_OUTPUT`."""
     output, error = bytearray(), bytearray()
 
     def keep(into: bytearray) -> Callable[[bytes], None]:
@@ -296,6 +297,7 @@ def run(
         request,
         output=keep(output),
         error=keep(error),
+        source=source,
         timeout=timeout,
         patience=patience,
     )

@@ -1,0 +1,1 @@
+"""`compos dev`: a running guest follows what its YAML says (docs/dev.md)."""

@@ -1,0 +1,1 @@
+"""Tests of `compos dev` without a guest."""
