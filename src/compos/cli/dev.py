@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from compos.cli.machines.options import CPUS, MEM
+from compos.cli.machines.options import ACCEL, CPUS, MEM
 from compos.cli.reading import reading_options
 from compos.cli.settings import Settings, global_options
 
@@ -63,13 +63,7 @@ POLL = 0.2
 @click.option(
     "--name", default="", metavar="NAME", help="The guest's name, for compos ps, exec and others."
 )
-@click.option(
-    "--accel",
-    default="",
-    metavar="NAME",
-    envvar="LINUXKIT_QEMU_ACCEL",
-    help="QEMU's accelerator, as for compos run qemu.",
-)
+@ACCEL
 @reading_options
 @global_options
 def dev(

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from compos.cli.machines import MACHINES, machine_command
-from compos.cli.machines.options import CPUS, DATA, MEM, VIRTIOFS
+from compos.cli.machines.options import ACCEL, CPUS, DATA, MEM, VIRTIOFS
 from compos.cli.providers import CLOUDS, provider_command
 from compos.cli.settings import Settings, global_options
 
@@ -120,14 +120,7 @@ def run() -> None:
     help="One more network card, in a network with all guests of yours that are started with the "
     "same NAME; it does not leave this machine; repeatable.",
 )
-@click.option(
-    "--accel",
-    default="",
-    metavar="NAME",
-    envvar="LINUXKIT_QEMU_ACCEL",
-    help="QEMU's accelerator [LINUXKIT_QEMU_ACCEL; kvm or hvf if a guest really runs with it, else "
-    "tcg].",
-)
+@ACCEL
 @click.option(
     "--arch",
     default="",

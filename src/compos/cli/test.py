@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from compos.cli.machines.options import MEM
+from compos.cli.machines.options import ACCEL, CPUS, MEM
 from compos.cli.reading import reading_options
 from compos.cli.settings import Settings, global_options
 from compos.cli.text import visible
@@ -49,16 +49,8 @@ __all__ = ["test"]
 )
 @click.option("--keep", is_flag=True, help="Leave the guests running, to look around.")
 @MEM
-@click.option(
-    "--cpus", type=click.IntRange(1), default=1, show_default=True, help="Number of CPUs."
-)
-@click.option(
-    "--accel",
-    default="",
-    metavar="NAME",
-    envvar="LINUXKIT_QEMU_ACCEL",
-    help="QEMU's accelerator, as for compos run qemu.",
-)
+@CPUS
+@ACCEL
 @reading_options
 @global_options
 def test(

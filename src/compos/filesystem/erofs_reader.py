@@ -48,9 +48,9 @@ from compos.filesystem.erofs_tables import (
 from compos.filesystem.initramfs import Member
 from compos.filesystem.inodes import KINDS, split_device
 from compos.filesystem.walk import (
-    MAX_BYTES,
     MAX_TARGET,
     FilesystemError,
+    Quota,
     entry_name,
     walked,
 )
@@ -111,7 +111,7 @@ class _Image:
         if bits != BLOCK_BITS or folder_bits or devices or features & ~_UNDERSTOOD:
             raise FilesystemError("it is an EROFS with features that are not read")
         self._metadata = metadata * BLOCK_SIZE
-        self._left = MAX_BYTES
+        self._quota = Quota()
 
     def _read(self, at: int, size: int) -> bytes:
         if at >= 1 << 62:
@@ -131,9 +131,7 @@ class _Image:
         has_body = kind in (stat.S_IFREG, stat.S_IFLNK)
         device = split_device(inode.field) if kind in (stat.S_IFBLK, stat.S_IFCHR) else (0, 0)
         size = inode.size if has_body else 0
-        self._left -= size
-        if self._left < 0:
-            raise FilesystemError(f"its files have more than {MAX_BYTES} bytes")
+        self._quota.take(size)
         if kind == stat.S_IFLNK and size > MAX_TARGET:
             raise FilesystemError("a symbolic link's target is too long")
         body = self._contents(inode) if has_body else iter(())

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from compos.filesystem.initramfs import Member
 from compos.filesystem.inodes import split_device
-from compos.filesystem.walk import MAX_BYTES, MAX_TARGET, FilesystemError, entry_name, walked
+from compos.filesystem.walk import MAX_TARGET, FilesystemError, Quota, entry_name, walked
 
 __all__ = ["MAGIC", "MAGIC_AT", "read_ext4"]
 
@@ -110,7 +110,7 @@ class _Image:
         if log > 5 or not sizes or not 0 < self._per_group <= 1 << 20 or not blocks:
             raise FilesystemError("its superblock says what cannot be")
         self._block = 1024 << log
-        self._left = MAX_BYTES
+        self._quota = Quota()
 
     def members(self) -> Iterator[Member]:
         """All files, a folder before what is in it."""
@@ -149,9 +149,7 @@ class _Image:
         size = inode.size if kind in (stat.S_IFREG, stat.S_IFLNK) else 0
         if kind == stat.S_IFLNK and size > MAX_TARGET:
             raise FilesystemError("a symbolic link's target is too long")
-        self._left -= size
-        if self._left < 0:
-            raise FilesystemError(f"its files have more than {MAX_BYTES} bytes")
+        self._quota.take(size)
         device = (0, 0)
         if kind in (stat.S_IFCHR, stat.S_IFBLK):
             old, new = struct.unpack_from("<II", inode.blocks)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from compos.filesystem.initramfs import Member
-from compos.filesystem.walk import MAX_BYTES, MAX_TARGET, FilesystemError, entry_name, walked
+from compos.filesystem.walk import MAX_TARGET, FilesystemError, Quota, entry_name, walked
 
 __all__ = ["MAGIC", "MAGIC_AT", "IsoImage"]
 
@@ -101,7 +101,7 @@ class IsoImage:
             raise FilesystemError("it has no Rock Ridge, without which files have no modes")
         self._skip = fields[6]
         self._root = root
-        self._left = MAX_BYTES
+        self._quota = Quota()
 
     def members(self) -> Iterator[Member]:
         """All files, a folder before what is in it."""
@@ -132,9 +132,7 @@ class IsoImage:
     def _member(self, path: str, entry: _Entry) -> Member:
         is_file = stat.S_ISREG(entry.mode)
         size = entry.size if is_file else len(entry.target)
-        self._left -= size
-        if self._left < 0:
-            raise FilesystemError(f"its files have more than {MAX_BYTES} bytes")
+        self._quota.take(size)
         body = self._contents(entry) if is_file else iter([entry.target])
         inode = (0, 0, 0, 0)
         return Member(

@@ -21,9 +21,9 @@ from compos.decompressors import Damaged, zstd
 from compos.filesystem.initramfs import Member
 from compos.filesystem.inodes import split_device
 from compos.filesystem.walk import (
-    MAX_BYTES,
     MAX_TARGET,
     FilesystemError,
+    Quota,
     entry_name,
     walked,
 )
@@ -120,7 +120,7 @@ class _Image:
         self._last_fragment = (-1, b"")
         self._ids = struct.unpack(f"<{ids}I", self._table(id_table, ids * 4))
         self._fragment_table = fragment_table
-        self._left = MAX_BYTES
+        self._quota = Quota()
 
     def _read(self, at: int, size: int) -> bytes:
         if at >= 1 << 62:
@@ -134,9 +134,7 @@ class _Image:
 
     def _member(self, path: str, inode: _Inode) -> Member:
         size = inode.size if inode.kind == _FILE else len(inode.target)
-        self._left -= size
-        if self._left < 0:
-            raise FilesystemError(f"its files have more than {MAX_BYTES} bytes")
+        self._quota.take(size)
         body = self._contents(inode) if inode.kind == _FILE else iter([inode.target])
         mode = inode.mode & 0o7777 | _MODES[inode.kind]
         device = inode.device
@@ -221,7 +219,7 @@ class _Image:
             start, size, _, _, fragment, offset, _ = struct.unpack("<QQQIIII", take(40))
         else:
             start, fragment, offset, size = struct.unpack("<IIII", take(16))
-        if size > self._left:
+        if size > self._quota.left:
             raise FilesystemError("a file is too large")
         count = size // self._block if fragment != _NONE else -(-size // self._block)
         if count * 4 > self._used:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
-__all__ = ["MAX_BYTES", "MAX_TARGET", "FilesystemError", "entry_name", "walked"]
+__all__ = ["MAX_TARGET", "FilesystemError", "Quota", "entry_name", "walked"]
 
 Inode = TypeVar("Inode")
 
@@ -25,6 +25,19 @@ MAX_DEPTH = 2048
 
 class FilesystemError(ValueError):
     """The image is damaged, or of a kind that is not read."""
+
+
+class Quota:
+    """How many bytes all files of an image may still have together."""
+
+    def __init__(self) -> None:
+        self.left = MAX_BYTES
+
+    def take(self, size: int) -> None:
+        """Count a file of `size` bytes. Raises `FilesystemError` if that is too much."""
+        self.left -= size
+        if self.left < 0:
+            raise FilesystemError(f"its files have more than {MAX_BYTES} bytes")
 
 
 def walked(

@@ -14,7 +14,18 @@ from compos.cli.settings import global_options, with_flags
 if TYPE_CHECKING:
     from compos.run.hypervisors.prepare import Wanted
 
-__all__ = ["CPUS", "DATA", "GUI", "KEEP", "MEM", "NAME", "UEFI", "VIRTIOFS", "machine_options"]
+__all__ = [
+    "ACCEL",
+    "CPUS",
+    "DATA",
+    "GUI",
+    "KEEP",
+    "MEM",
+    "NAME",
+    "UEFI",
+    "VIRTIOFS",
+    "machine_options",
+]
 
 Result = TypeVar("Result")
 
@@ -28,6 +39,14 @@ MEM = click.option(
     show_default=True,
     metavar="MB",
     help="Memory in MiB.",
+)
+ACCEL = click.option(
+    "--accel",
+    default="",
+    metavar="NAME",
+    envvar="LINUXKIT_QEMU_ACCEL",
+    help="QEMU's accelerator [LINUXKIT_QEMU_ACCEL; kvm or hvf if a guest really runs with it, else "
+    "tcg].",
 )
 VIRTIOFS = click.option(
     "--virtiofs",
