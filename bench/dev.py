@@ -85,7 +85,7 @@ def modules(dev: Dev, number: int) -> None:
 CASES: tuple[tuple[str, Edit, int, str], ...] = (
     ("a page", page, ROUNDS, "put in place, its service restarted"),
     ("the command of a service", settings, ROUNDS, "the service replaced"),
-    ("the image of a service, 4 MB", image, ROUNDS + 1, "the service replaced"),
+    ("the image of a service, 13.6 MB", image, ROUNDS + 1, "the service replaced"),
     ("the kernel's command line", command_line, BOOTS, "boot"),
     ("the kernel's modules", modules, BOOTS + 1, "boot"),
 )
