@@ -1,0 +1,253 @@
+"""What verity, the TPM and encryption cost: seconds of a boot, bytes a second of the root and of
+the data partition, and the time that a hash tree takes beside veritysetup.
+
+A command: `make bench-secure`. Prints tables and writes them to docs/benchmarks-secure.md. The
+machine is QEMU's q35 without hardware acceleration, with OVMF, Secure Boot and swtpm; systems and
+programs take turns, so what counts are ratios.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from compos.api.keys import new_keys  # noqa: E402
+from compos.cli.main import main as compos  # noqa: E402
+from compos.filesystem.verity import hash_tree  # noqa: E402
+from tests.boot.sealed import OPENED, STARTED, in_root  # noqa: E402
+from tests.guest import Guest  # noqa: E402
+
+PAGE = ROOT / "docs" / "benchmarks-secure.md"
+ROUNDS = 4
+MIB = 1 << 20
+LARGE = 2 << 30
+"""Bytes over which hash trees are made."""
+
+SALT, UUID = bytes(range(32)), bytes(16)
+SECONDS = 300
+"""Until a guest has started its services."""
+
+SYSTEM = """
+kernel: {{image: compos/kernel:v1, cmdline: "console=ttyS0 quiet", modules: auto}}
+init: [compos/init:v1, compos/crun:v1]
+{disk}
+services:
+  - name: getty
+    image: compos/getty:v1
+    env: [INSECURE=true]
+"""
+DISK = "disk: {mountpoint: /var/lib/data, encrypt: tpm}"
+
+HEAD = """\
+# What security costs
+
+`make bench-secure` boots disks under OVMF with Secure Boot, in QEMU without hardware acceleration
+(2 CPUs, 1 GiB), {rounds} rounds that alternate between the systems. All are signed by the same
+keys; crun alone, one service.
+
+## The boot
+
+From the start of QEMU until all services run.
+
+| system | median | lowest | highest |
+|---|---|---|---|
+"""
+
+READING = """
+The TPM is swtpm; what it costs is mostly the firmware, which measures what it starts. The first
+boot, which makes the data partition and seals its key, took {first:.1f} s.
+
+## Reading
+
+{mib} MiB of the root, and of the data partition, read by `dd` in the guest with nothing in its
+memory, in MB/s: what verifies or decrypts beside the partition below it.
+
+| device | through it | the partition below | ratio |
+|---|---|---|---|
+"""
+
+TREES = """
+QEMU emulates the processor, and not its instructions for AES and SHA-256: on a real machine both
+cost less.
+
+## The build
+
+The hash tree over {gib} GiB of random bytes, on this machine, {rounds} rounds in turns.
+
+| program | median | lowest | highest | ratio |
+|---|---|---|---|---|
+"""
+
+
+class Case(NamedTuple):
+    """A system, its root, and what its machine has."""
+
+    name: str
+    title: str
+    root: str
+    disk: str = ""
+    machine: tuple[str, ...] = ()
+
+
+PLAIN = Case("plain", "EROFS", "erofs")
+SEALED = Case(
+    "sealed", "verity, TPM, data partition in LUKS2, sealed", "erofs-verity", DISK, ("--tpm",)
+)
+CASES = (
+    PLAIN,
+    Case("verity", "EROFS with verity", "erofs-verity"),
+    Case("measured", "verity, TPM", "erofs-verity", "", ("--tpm",)),
+    SEALED,
+)
+
+
+@contextmanager
+def guest(case: Case, folder: Path) -> Iterator[Guest]:
+    """A boot of the system, on the machine that it had before; it is powered off at the end."""
+    flags = ("--secure-boot", str(folder / "keys"), "--state", str(folder / f"{case.name}-state"))
+    log = folder / f"{case.name}.log"
+    with Guest(folder / f"{case.name}-efi.img", *flags, *case.machine, log=log) as one:
+        yield one
+        one.prompt()
+        if one.power_off() != 0:
+            raise SystemExit(f"{case.name} does not end: {one.text()[-2000:]}")
+
+
+def build(case: Case, folder: Path) -> None:
+    """Its disk."""
+    source = folder / f"{case.name}.yml"
+    source.write_text(SYSTEM.format(disk=case.disk))
+    flags = ["-f", "raw-efi", "--keys", str(folder / "keys"), "--root", case.root, "--size", "512M"]
+    if compos(["build", "--quiet", *flags, "--dir", str(folder), str(source)]) != 0:
+        raise SystemExit(f"{case.name} cannot be built")
+
+
+def booted(case: Case, folder: Path) -> float:
+    """Seconds until its services run."""
+    begin = time.monotonic()
+    with guest(case, folder) as one:
+        one.expect(STARTED, SECONDS)
+        seconds = time.monotonic() - begin
+    print(f"{case.title}: {seconds:.1f} s", flush=True)
+    return seconds
+
+
+def readings(folder: Path) -> tuple[str, int]:
+    """Rows of what is read through dm-verity and dm-crypt, and how many MiB of each were."""
+    with guest(SEALED, folder) as one:
+        one.expect(OPENED, SECONDS)
+        one.expect(STARTED)
+        one.prompt()
+        found = _mapped(one)
+        sizes = {
+            name: int(one.run(f"cat /sys/block/{name}/size").split()[-1]) // 2048
+            for name in found.values()
+        }
+        count = min(*sizes.values(), 64)
+        rows = ""
+        for title, kind in (("the root, dm-verity", "VERITY"), ("the data, dm-crypt", "CRYPT")):
+            name = found[kind]
+            below = one.run(f"ls /sys/block/{name}/slaves").split()
+            partition = min(word for word in below if re.fullmatch(r"[a-z]+\d+", word))
+            speeds: dict[str, list[float]] = {name: [], partition: []}
+            for _ in range(ROUNDS):
+                for device, own in speeds.items():
+                    own.append(_speed(one, device, count))
+            through, plain = (statistics.median(own) for own in speeds.values())
+            rows += f"| {title} | {through:.0f} | {plain:.0f} | {through / plain:.2f} |\n"
+    return rows, count
+
+
+def _mapped(one: Guest) -> dict[str, str]:
+    """The names of the mapped devices by their kinds, as device mapper has them."""
+    found = {}
+    text = one.run("cd /sys/block; for d in dm-*; do echo $d $(cat $d/dm/uuid) .; done")
+    for name, kind in re.findall(r"(dm-\d+) (\S*)", text):
+        found["CRYPT" if "CRYPT" in kind else "VERITY"] = name
+    return found
+
+
+def _speed(one: Guest, device: str, count: int) -> float:
+    """MB a second."""
+    read = f"dd if=/dev/{device} of=/dev/null bs=1M count={count} 2>&1"
+    text = one.run(in_root(f"sh -c 'echo 3 > /proc/sys/vm/drop_caches; {read}'"))
+    seconds = re.search(r"copied, ([\d.]+) s", text)
+    if seconds is None:
+        raise SystemExit(f"dd of {device}: {text}")
+    return count * MIB / 1e6 / float(seconds[1])
+
+
+def trees(folder: Path) -> str:
+    """Rows of what a hash tree over `LARGE` bytes takes."""
+    data, tree = folder / "data", folder / "tree"
+    noise = os.urandom(MIB)
+    with data.open("wb") as stream:
+        for number in range(LARGE // MIB):
+            stream.write(number.to_bytes(8, "little") + noise[8:])
+
+    def ours() -> bytes:
+        with data.open("rb") as stream:
+            made = hash_tree(iter(lambda: stream.read(MIB), b""), salt=SALT, uuid=UUID)
+        tree.write_bytes(made.data)
+        return made.root
+
+    def theirs() -> bytes:
+        line = ["veritysetup", "format", str(data), str(tree), f"--salt={SALT.hex()}"]
+        text = subprocess.run(line, check=True, capture_output=True, text=True).stdout
+        return bytes.fromhex(text.partition("Root hash:")[2].split()[0])
+
+    if ours() != theirs():
+        raise SystemExit("the two have different root hashes")
+    times: dict[Callable[[], bytes], list[float]] = {ours: [], theirs: []}
+    for _ in range(ROUNDS):
+        for make, own in times.items():
+            begin = time.monotonic()
+            make()
+            own.append(time.monotonic() - begin)
+    rows = ""
+    floor = statistics.median(times[theirs])
+    for title, own in zip(("compos", "veritysetup"), times.values(), strict=True):
+        median = statistics.median(own)
+        rows += f"| {title} | {_row(own)} | {median / floor:.2f} |\n"
+    return rows
+
+
+def _row(times: list[float]) -> str:
+    return f"{statistics.median(times):.1f} s | {min(times):.1f} s | {max(times):.1f} s"
+
+
+def main() -> None:
+    """Measure all, and write the page."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as name:
+        folder = Path(name)
+        new_keys(folder / "keys")
+        for case in CASES:
+            build(case, folder)
+        first = booted(SEALED, folder)
+        times: dict[Case, list[float]] = {case: [] for case in CASES}
+        for _ in range(ROUNDS):
+            for case, own in times.items():
+                own.append(booted(case, folder))
+        read, count = readings(folder)
+        page = HEAD.format(rounds=ROUNDS)
+        page += "".join(f"| {case.title} | {_row(own)} |\n" for case, own in times.items())
+        page += READING.format(first=first, mib=count) + read
+        page += TREES.format(gib=LARGE >> 30, rounds=ROUNDS) + trees(folder)
+    print(page)
+    PAGE.write_text(page)
+
+
+if __name__ == "__main__":
+    main()
