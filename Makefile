@@ -12,7 +12,7 @@ AZURE_CLI := test -x build/az/bin/az || { $(PYTHON) -m venv build/az && build/az
 DEMO_PACKAGES := qemu-system-x86
 TEST_PACKAGES := $(DEMO_PACKAGES) $(shell sed 's/\#.*//' tests/packages.txt)
 
-.PHONY: demo appliance check test fuzz power-cuts sealed-boots slots updates installs dev-edits clouds report-browser policies graph-kills publish bricks linuxkit-examples linuxkit-tests packages lint format bench bench-formats bench-boot bench-secure bench-remote-cache bench-clouds bench-update fleet bench-dev matrix docs dist lock clean
+.PHONY: demo appliance check test fuzz power-cuts sealed-boots slots updates installs dev-edits clouds report-browser policies graph-kills publish bricks linuxkit-examples linuxkit-tests packages lint format bench bench-formats bench-boot bench-testing bench-secure bench-remote-cache bench-clouds bench-update fleet bench-dev matrix docs dist lock clean
 
 demo: $(VENV)/ready   ## build examples/web.yml, boot it, fetch its page
 	@scripts/install-packages $(DEMO_PACKAGES)
@@ -127,6 +127,10 @@ bench-clouds: $(VENV)/ready ## measure what pushes send, beside the providers' o
 	@$(AZURITE)
 	@$(AZURE_CLI)
 	@$(BIN)/python bench/cloud.py
+
+bench-testing: $(VENV)/ready ## measure ten expectations of a system beside pytest with pexpect (ten minutes)
+	@scripts/install-packages $(DEMO_PACKAGES) curl
+	@$(BIN)/python bench/testing.py
 
 bench-secure: $(VENV)/ready ## measure what verity, the TPM and encryption cost (ten minutes)
 	@scripts/install-packages $(TEST_PACKAGES)
