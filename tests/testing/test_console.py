@@ -69,3 +69,9 @@ def test_a_console_that_is_put_back(log: Path) -> None:
         file.write(b"after\n")
     assert console.text == "boot é done\nafter\n"
     assert console.mark(log.stat().st_size).shown == "boot é done\nafter\n".encode()
+
+
+def test_lines_end_as_in_python(log: Path) -> None:
+    """Terminals get a carriage return before each line feed; kernels end lines in both ways."""
+    log.write_bytes(b"one\r\ntwo\nthree\r\n")
+    assert Console(log, lambda: True).text == "one\ntwo\nthree\n"

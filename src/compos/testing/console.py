@@ -41,8 +41,9 @@ class Console:
 
     @property
     def text(self) -> str:
-        """Everything that the console has shown so far."""
-        return self._shown().decode(errors="replace")
+        """Everything that the console has shown so far, with line ends of Python's."""
+        text = self._shown().decode(errors="replace")
+        return text.replace("\r\n", "\n").replace("\r", "\n")
 
     def _shown(self, end: int | None = None) -> bytes:
         try:
