@@ -109,7 +109,7 @@ def test_every_flag_is_tried() -> None:
     tried = {word for flags in FLAGS for word in flags.split() if word.startswith("--")}
     elsewhere = {
         # Their daemons are started: test_shares, test_tpm, tests/boot.
-        *("--virtiofs", "--virtiofsd", "--tpm", "--secure-boot"),
+        *("--virtiofs", "--virtiofsd", "--tpm", "--tpm12", "--secure-boot"),
         *("--qemu", "--detach"),
     }
     everywhere = {

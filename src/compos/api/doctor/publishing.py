@@ -14,6 +14,7 @@ __all__ = ["EXTRAS", "PUBLISHING"]
 AREA = "publish"
 EXTRAS = {
     "signatures": (("cryptography", "rfc3161_client"), "signing and verifying"),
+    "dev": (("textual", "watchfiles"), "compos dev"),
     "aws": (("boto3",), "push aws"),
     "azure": (("azure.identity", "azure.mgmt.core", "azure.storage.blob"), "push azure"),
     "gcp": (("google.auth", "requests"), "push gcp"),
