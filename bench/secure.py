@@ -1,5 +1,5 @@
-"""What verity, the TPM and encryption cost: seconds of a boot, bytes a second of the root and of
-the data partition, and the time that a hash tree takes beside veritysetup.
+"""What verity, the TPM and encryption cost: seconds of a boot, and the time that a hash tree takes
+beside veritysetup.
 
 A command: `make bench-secure`. Prints tables and writes them to docs/benchmarks-secure.md. The
 machine is QEMU's q35 without hardware acceleration, with OVMF, Secure Boot and swtpm; systems and
@@ -9,7 +9,6 @@ programs take turns, so what counts are ratios.
 from __future__ import annotations
 
 import os
-import re
 import statistics
 import subprocess
 import sys
@@ -26,7 +25,7 @@ sys.path.insert(0, str(ROOT))
 from compos.api.keys import new_keys  # noqa: E402
 from compos.cli.main import main as compos  # noqa: E402
 from compos.filesystem.verity import hash_tree  # noqa: E402
-from tests.boot.sealed import OPENED, STARTED, in_root  # noqa: E402
+from tests.boot.sealed import STARTED  # noqa: E402
 from tests.guest import Guest  # noqa: E402
 
 PAGE = ROOT / "docs" / "benchmarks-secure.md"
@@ -65,23 +64,13 @@ From the start of QEMU until all services run.
 |---|---|---|---|
 """
 
-READING = """
-The TPM is swtpm; what it costs is mostly the firmware, which measures what it starts. The first
-boot, which makes the data partition and seals its key, took {first:.1f} s.
-
-## Reading
-
-{mib} MiB of the root, and of the data partition, read by `dd` in the guest with nothing in its
-memory, in MB/s: what verifies or decrypts beside the partition below it.
-
-| device | through it | the partition below | ratio |
-|---|---|---|---|
+FIRST = """
+The TPM is swtpm, and the processor is emulated, without instructions for AES and SHA-256: on a
+real machine both cost less. The first boot, which makes the data partition and seals its key, took
+{first:.1f} s.
 """
 
 TREES = """
-QEMU emulates the processor, and not its instructions for AES and SHA-256: on a real machine both
-cost less.
-
 ## The build
 
 The hash tree over {gib} GiB of random bytes, on this machine, {rounds} rounds in turns.
@@ -144,51 +133,6 @@ def booted(case: Case, folder: Path) -> float:
     return seconds
 
 
-def readings(folder: Path) -> tuple[str, int]:
-    """Rows of what is read through dm-verity and dm-crypt, and how many MiB of each were."""
-    with guest(SEALED, folder) as one:
-        one.expect(OPENED, SECONDS)
-        one.expect(STARTED)
-        one.prompt()
-        found = _mapped(one)
-        sizes = {
-            name: int(one.run(f"cat /sys/block/{name}/size").split()[-1]) // 2048
-            for name in found.values()
-        }
-        count = min(*sizes.values(), 64)
-        rows = ""
-        for title, kind in (("the root, dm-verity", "VERITY"), ("the data, dm-crypt", "CRYPT")):
-            name = found[kind]
-            below = one.run(f"ls /sys/block/{name}/slaves").split()
-            partition = min(word for word in below if re.fullmatch(r"[a-z]+\d+", word))
-            speeds: dict[str, list[float]] = {name: [], partition: []}
-            for _ in range(ROUNDS):
-                for device, own in speeds.items():
-                    own.append(_speed(one, device, count))
-            through, plain = (statistics.median(own) for own in speeds.values())
-            rows += f"| {title} | {through:.0f} | {plain:.0f} | {through / plain:.2f} |\n"
-    return rows, count
-
-
-def _mapped(one: Guest) -> dict[str, str]:
-    """The names of the mapped devices by their kinds, as device mapper has them."""
-    found = {}
-    text = one.run("cd /sys/block; for d in dm-*; do echo $d $(cat $d/dm/uuid) .; done")
-    for name, kind in re.findall(r"(dm-\d+) (\S*)", text):
-        found["CRYPT" if "CRYPT" in kind else "VERITY"] = name
-    return found
-
-
-def _speed(one: Guest, device: str, count: int) -> float:
-    """MB a second."""
-    read = f"dd if=/dev/{device} of=/dev/null bs=1M count={count} 2>&1"
-    text = one.run(in_root(f"sh -c 'echo 3 > /proc/sys/vm/drop_caches; {read}'"))
-    seconds = re.search(r"copied, ([\d.]+) s", text)
-    if seconds is None:
-        raise SystemExit(f"dd of {device}: {text}")
-    return count * MIB / 1e6 / float(seconds[1])
-
-
 def trees(folder: Path) -> str:
     """Rows of what a hash tree over `LARGE` bytes takes."""
     data, tree = folder / "data", folder / "tree"
@@ -240,10 +184,9 @@ def main() -> None:
         for _ in range(ROUNDS):
             for case, own in times.items():
                 own.append(booted(case, folder))
-        read, count = readings(folder)
         page = HEAD.format(rounds=ROUNDS)
         page += "".join(f"| {case.title} | {_row(own)} |\n" for case, own in times.items())
-        page += READING.format(first=first, mib=count) + read
+        page += FIRST.format(first=first)
         page += TREES.format(gib=LARGE >> 30, rounds=ROUNDS) + trees(folder)
     print(page)
     PAGE.write_text(page)

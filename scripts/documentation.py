@@ -92,6 +92,7 @@ NAVIGATION: dict[str, dict[str, str]] = {
         "docs/benchmarks-updates.md": "Benchmarks: updates",
         "docs/benchmarks-clouds.md": "Benchmarks: clouds",
         "docs/benchmarks-dev.md": "Benchmarks: dev",
+        "docs/benchmarks-secure.md": "Benchmarks: security",
         "CONTRIBUTING.md": "Contributing",
         "docs/releasing.md": "Releasing",
     },
