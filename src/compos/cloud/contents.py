@@ -15,6 +15,7 @@ import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from compos.arithmetic import ceil_div
 from compos.cloud.disk_file import Disk
 from compos.cloud.initramfs import modules_of
 
@@ -183,7 +184,8 @@ class _Fat:
     def extent(self, first: int, length: int) -> Extent:
         """A file by its first cluster."""
         offsets = tuple(
-            self._offset(cluster) for cluster in self._chain(first, -(-length // self.cluster_size))
+            self._offset(cluster)
+            for cluster in self._chain(first, ceil_div(length, self.cluster_size))
         )
         return Extent(offsets, self.cluster_size, length)
 

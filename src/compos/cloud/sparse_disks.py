@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 from uuid import UUID
 
+from compos.arithmetic import align_up, ceil_div
 from compos.disk.vhdx import BAT, METADATA
 
 __all__ = ["DamagedDisk", "SparseDisk", "dynamic_vhd", "vhdx", "vmdk"]
@@ -87,7 +88,7 @@ def dynamic_vhd(read: Read, length: int) -> SparseDisk:
     except struct.error as error:
         raise DamagedDisk(f"it is damaged: {error}") from error
     # In front of a block is a bit for each of its sectors, in whole sectors.
-    bitmap = -(-block // SECTOR // 8 // SECTOR) * SECTOR
+    bitmap = align_up(ceil_div(block // SECTOR, 8), SECTOR)
 
     def part(number: int, inside: int, count: int) -> bytes:
         place = table[number]
@@ -122,7 +123,7 @@ def vhdx(read: Read) -> SparseDisk:
         (sector,) = struct.unpack("<I", items[_SECTOR_SIZE][:4])
         if flags & _HAS_PARENT or sector not in (512, 4096):
             raise DamagedDisk("it depends on another file, or has odd sectors")
-        blocks = -(-size // block) if block else 0
+        blocks = ceil_div(size, block) if block else 0
         _checked(size, block, blocks, 8)
         # 2.5: behind the entries of so many blocks is one of another kind.
         ratio = (sector << 23) // block
@@ -207,7 +208,7 @@ def vmdk(read: Read, length: int) -> SparseDisk:
     try:
         flags, capacity, grain, width, directory = _vmdk_header(read, length)
         size, block = capacity * SECTOR, grain * SECTOR
-        entries = -(-capacity // (grain * width)) if grain else 0
+        entries = ceil_div(capacity, grain * width) if grain else 0
         _checked(size, block, entries * width, 4)
         if block > MAX_GRAIN:
             raise DamagedDisk("its grains are too large")

@@ -48,10 +48,10 @@ from compos.filesystem.erofs_tables import (
 from compos.filesystem.initramfs import Member
 from compos.filesystem.inodes import KINDS, split_device
 from compos.filesystem.walk import (
-    MAX_TARGET,
     FilesystemError,
     Quota,
     entry_name,
+    require_target,
     walked,
 )
 
@@ -132,8 +132,8 @@ class _Image:
         device = split_device(inode.field) if kind in (stat.S_IFBLK, stat.S_IFCHR) else (0, 0)
         size = inode.size if has_body else 0
         self._quota.take(size)
-        if kind == stat.S_IFLNK and size > MAX_TARGET:
-            raise FilesystemError("a symbolic link's target is too long")
+        if kind == stat.S_IFLNK:
+            require_target(size)
         body = self._contents(inode) if has_body else iter(())
         return Member(
             path or ".",

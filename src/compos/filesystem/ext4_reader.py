@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from compos.filesystem.initramfs import Member
 from compos.filesystem.inodes import split_device
-from compos.filesystem.walk import MAX_TARGET, FilesystemError, Quota, entry_name, walked
+from compos.filesystem.walk import FilesystemError, Quota, entry_name, require_target, walked
 
 __all__ = ["MAGIC", "MAGIC_AT", "read_ext4"]
 
@@ -147,8 +147,8 @@ class _Image:
     def _member(self, path: str, inode: _Inode) -> Member:
         kind = stat.S_IFMT(inode.mode)
         size = inode.size if kind in (stat.S_IFREG, stat.S_IFLNK) else 0
-        if kind == stat.S_IFLNK and size > MAX_TARGET:
-            raise FilesystemError("a symbolic link's target is too long")
+        if kind == stat.S_IFLNK:
+            require_target(size)
         self._quota.take(size)
         device = (0, 0)
         if kind in (stat.S_IFCHR, stat.S_IFBLK):

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from compos.arithmetic import align_up
 from compos.filesystem.initramfs import Member
 from compos.filesystem.walk import MAX_TARGET, FilesystemError, Quota, entry_name, walked
 
@@ -170,7 +171,7 @@ class IsoImage:
         while flags & MULTI_EXTENT:
             at = entry.end
             if self._read(at, 1) == b"\0":  # the next record did not fit into this sector
-                at = -(-at // SECTOR) * SECTOR
+                at = align_up(at, SECTOR)
             record = self._record(at)
             entry.extents.append(_extent(record))
             entry.end, flags = at + len(record), record[25]

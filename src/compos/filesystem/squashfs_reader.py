@@ -17,14 +17,15 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import NamedTuple, TypeVar
 
+from compos.arithmetic import ceil_div
 from compos.decompressors import Damaged, zstd
 from compos.filesystem.initramfs import Member
 from compos.filesystem.inodes import split_device
 from compos.filesystem.walk import (
-    MAX_TARGET,
     FilesystemError,
     Quota,
     entry_name,
+    require_target,
     walked,
 )
 
@@ -181,7 +182,7 @@ class _Image:
         """A table whose blocks of metadata are named by an index at `at`."""
         if size > MAX_TABLE * 4:
             raise FilesystemError("a table is too long")
-        blocks = -(-size // _META)
+        blocks = ceil_div(size, _META)
         starts = struct.unpack(f"<{blocks}Q", self._read(at, 8 * blocks))
         return b"".join(self._metadata(start)[0] for start in starts)[:size]
 
@@ -199,8 +200,7 @@ class _Image:
             return self._file(made, take, extended=extended)
         if kind == _SYMLINK:
             _, size = struct.unpack("<II", take(8))
-            if size > MAX_TARGET:
-                raise FilesystemError("a symbolic link's target is too long")
+            require_target(size)
             return made._replace(target=take(size))
         if kind in (_BLOCK, _CHARACTER):
             _, device = struct.unpack("<II", take(8))
@@ -221,7 +221,7 @@ class _Image:
             start, fragment, offset, size = struct.unpack("<IIII", take(16))
         if size > self._quota.left:
             raise FilesystemError("a file is too large")
-        count = size // self._block if fragment != _NONE else -(-size // self._block)
+        count = size // self._block if fragment != _NONE else ceil_div(size, self._block)
         if count * 4 > self._used:
             raise FilesystemError("a file has more blocks than the image has bytes")
         blocks = struct.unpack(f"<{count}I", take(4 * count))

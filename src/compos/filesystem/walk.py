@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
-__all__ = ["MAX_TARGET", "FilesystemError", "Quota", "entry_name", "walked"]
+__all__ = ["MAX_TARGET", "FilesystemError", "Quota", "entry_name", "require_target", "walked"]
 
 Inode = TypeVar("Inode")
 
@@ -63,6 +63,12 @@ def walked(
         seen.add(number)
         found = [(f"{path}/{name}", inner, depth + 1) for name, inner in names]
         waiting += reversed(found)
+
+
+def require_target(size: int) -> None:
+    """Raise `FilesystemError` for a symbolic link whose target has so many bytes."""
+    if size > MAX_TARGET:
+        raise FilesystemError("a symbolic link's target is too long")
 
 
 def entry_name(name: bytes) -> str:

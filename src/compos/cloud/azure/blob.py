@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+from compos.arithmetic import ceil_div
 from compos.cloud.blocks import Block, data_runs, send_blocks
 from compos.cloud.calls import Calls
 from compos.cloud.extras import sdk
@@ -163,7 +164,7 @@ class PageBlob:
         found: set[int] = set()
         for start, end in listed:
             # The last page of a file may be a short one.
-            found.update(range(-(-start // PAGE), -(-(end + 1) // PAGE)))
+            found.update(range(ceil_div(start, PAGE), ceil_div(end + 1, PAGE)))
         return found
 
     def _put(self, run: Block) -> None:
@@ -176,5 +177,5 @@ class PageBlob:
 
 
 def _has(have: set[int], run: Block) -> bool:
-    count = -(-len(run.data) // PAGE)
+    count = ceil_div(len(run.data), PAGE)
     return bool(have) and all(number in have for number in range(run.number, run.number + count))

@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
+from compos.arithmetic import ceil_div
 from compos.cloud.model import DIGEST, NAME, Image, Made, Pushed
 from compos.cloud.openstack.session import OpenStack
 from compos.cloud.rest import Answer
@@ -129,7 +130,7 @@ class GlanceImages:
             "container_format": "bare",
             "disk_format": _FORMATS[image.container],
             "visibility": "private",
-            "min_disk": -(-image.size // GIB),
+            "min_disk": ceil_div(image.size, GIB),
             "architecture": _ARCHITECTURES[image.architecture],
             "os_type": "linux",
             "hw_disk_bus": "virtio",

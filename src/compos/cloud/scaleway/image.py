@@ -16,6 +16,7 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from compos.arithmetic import align_up
 from compos.cloud.machine import ATTEMPT
 from compos.cloud.model import DIGEST, NAME, Image, Made, Pushed
 from compos.cloud.object_storage import Bucket
@@ -148,7 +149,7 @@ class ScalewayImages:
                 "name": self._full_name(image),
                 "project_id": self._zone.project,
                 "tags": [*_tags(image), f"{ATTEMPT}={attempt}"],
-                "size": -(-image.size // GB) * GB,
+                "size": align_up(image.size, GB),
             },
             answer={"id": "SNAPSHOT"},
         )
