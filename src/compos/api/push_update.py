@@ -12,7 +12,7 @@ from pathlib import Path
 
 from compos.api.access import Access
 from compos.errors import CloudUnfit
-from compos.image.model import MANIFEST, Descriptor
+from compos.image.model import EMPTY, MANIFEST, TITLE, Descriptor
 from compos.image.store import Store
 from compos.output.rauc import bundle_version
 from compos.progress import notice
@@ -22,8 +22,6 @@ __all__ = ["push_bundle", "require_percentage"]
 ARTIFACT = "application/vnd.compos.update.v1"
 BUNDLE = "application/vnd.compos.update.bundle.v1"
 """bricks/update/src/registry.c knows this one."""
-EMPTY = "application/vnd.oci.empty.v1+json"
-TITLE = "org.opencontainers.image.title"
 VERSION = "org.opencontainers.image.version"
 ROLLOUT = "org.compos.update.rollout"
 

@@ -20,6 +20,7 @@ from compos.image.platform import Platform
 __all__ = [
     "ATTESTATION",
     "CONFIG",
+    "EMPTY",
     "INDEX",
     "INDEX_TYPES",
     "LAYER_GZIP",
@@ -29,6 +30,7 @@ __all__ = [
     "MANIFEST_TYPES",
     "REFERENCE_DIGEST",
     "REFERENCE_TYPE",
+    "TITLE",
     "Descriptor",
     "Image",
     "ImageConfig",
@@ -48,6 +50,11 @@ CONFIG = f"{_OCI}config.v1+json"
 LAYER_TAR = f"{_OCI}layer.v1.tar"
 LAYER_GZIP = f"{LAYER_TAR}+gzip"
 LAYER_ZSTD = f"{LAYER_TAR}+zstd"
+
+EMPTY = "application/vnd.oci.empty.v1+json"
+"""The config of artifacts, which is `{}` ("Guidance for an Empty Descriptor")."""
+TITLE = "org.opencontainers.image.title"
+"""The annotation with a file's name, for clients that unpack artifacts."""
 
 MANIFEST_TYPES = (MANIFEST, f"{_DOCKER}distribution.manifest.v2+json")
 INDEX_TYPES = (INDEX, f"{_DOCKER}distribution.manifest.list.v2+json")

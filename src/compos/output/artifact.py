@@ -15,7 +15,7 @@ from typing import Any
 from compos.filesystem.tar import TarEntry, tar_pieces
 from compos.image.attestation import SPDX, attestation_blobs, put_attestation
 from compos.image.digest import digest_of
-from compos.image.model import INDEX, MANIFEST, Descriptor
+from compos.image.model import EMPTY, INDEX, MANIFEST, TITLE, Descriptor
 from compos.image.platform import Platform
 from compos.image.store import REF_NAME, Store
 from compos.output.initrd import initrd_pieces
@@ -28,9 +28,6 @@ from compos.tree.node import EPOCH, Node, Piece, Slice, directory, file
 __all__ = ["archive", "is_listed", "joined_archive", "layout"]
 
 ARTIFACT = "application/vnd.compos.system.v1"
-EMPTY = "application/vnd.oci.empty.v1+json"
-TITLE = "org.opencontainers.image.title"
-"""The file's name, for clients that unpack artifacts."""
 
 CYCLONEDX = "https://cyclonedx.org/bom"
 """The predicate type of in-toto's attestation framework."""

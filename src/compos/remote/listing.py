@@ -18,7 +18,7 @@ from compos.errors import CacheError, ImageError
 from compos.image.derived_kinds import FOLDER, DerivedKind
 from compos.image.digest import Digest, digest_of
 from compos.image.json_document import canonical_json, parse_json
-from compos.image.model import MANIFEST, Descriptor
+from compos.image.model import EMPTY, MANIFEST, Descriptor
 from compos.trust.keys import PublicKey, SigningKey
 
 __all__ = ["BRICK", "EMPTY_CONFIG", "MAX_AGE", "Entry", "signed", "verified"]
@@ -113,9 +113,7 @@ class Entry(NamedTuple):
 def signed(entries: Iterable[Entry], key: SigningKey) -> bytes:
     """The manifest of `entries`, the most recently used, signed with `key`."""
     newest = sorted(entries, key=lambda entry: (-entry.used, entry.name))[:MAX_ENTRIES]
-    config = Descriptor(
-        "application/vnd.oci.empty.v1+json", digest_of(EMPTY_CONFIG), len(EMPTY_CONFIG)
-    )
+    config = Descriptor(EMPTY, digest_of(EMPTY_CONFIG), len(EMPTY_CONFIG))
     document: dict[str, Any] = {
         "schemaVersion": 2,
         "mediaType": MANIFEST,

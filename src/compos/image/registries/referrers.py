@@ -23,6 +23,7 @@ from compos.http.client import Answer
 from compos.image.digest import Digest
 from compos.image.json_document import canonical_json, parse_json
 from compos.image.model import (
+    EMPTY,
     INDEX,
     INDEX_TYPES,
     MANIFEST,
@@ -39,7 +40,6 @@ from compos.image.store import Store
 
 __all__ = ["attach", "record_referrer", "referrers"]
 
-EMPTY = "application/vnd.oci.empty.v1+json"
 """The config of a manifest that needs none: `{}`."""
 
 MAX_PAGES = 16

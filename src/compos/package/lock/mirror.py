@@ -16,7 +16,15 @@ from compos.errors import ImageError, ImageNotFound, PackageError, WrongContent
 from compos.image.attestation import attestation_blobs
 from compos.image.digest import Digest
 from compos.image.json_document import canonical_json
-from compos.image.model import MANIFEST, REFERENCE_DIGEST, Descriptor, Manifest, parse_document
+from compos.image.model import (
+    EMPTY,
+    MANIFEST,
+    REFERENCE_DIGEST,
+    TITLE,
+    Descriptor,
+    Manifest,
+    parse_document,
+)
 from compos.image.reference import Reference, is_local
 from compos.image.store import Store
 from compos.package.lock.model import Lock, Locked
@@ -35,9 +43,6 @@ DEBIAN_PACKAGE = "application/vnd.debian.binary-package"
 SIGNATURES = "application/vnd.compos.signatures.v1+json"
 SIGNED = "org.compos.signed"
 """The annotation of signatures: the digest of the image's root that they are kept under."""
-
-_EMPTY = "application/vnd.oci.empty.v1+json"
-_TITLE = "org.opencontainers.image.title"
 
 MAX_MANIFEST = 4 << 20
 """Bytes of a manifest that registries take at least."""
@@ -145,7 +150,7 @@ class LockMirror:
 
         store = self._store
         lock_blob = store.put(text.encode(), ARTIFACT)
-        layers = {lock_blob.digest: lock_blob._replace(annotations={_TITLE: "lock.json"})}
+        layers = {lock_blob.digest: lock_blob._replace(annotations={TITLE: "lock.json"})}
         for name, locked in lock.images.items():
             for blob in () if is_local(name) else _parts(store, locked):
                 layers.setdefault(blob.digest, blob.plain)
@@ -156,16 +161,16 @@ class LockMirror:
                     layers.setdefault(blob.digest, blob._replace(annotations={SIGNED: signed}))
         for url, blob in lock.sources.items():
             title = url.rpartition("/")[2]
-            layers.setdefault(blob.digest, blob._replace(annotations={_TITLE: title}))
+            layers.setdefault(blob.digest, blob._replace(annotations={TITLE: title}))
         for package, path in files:
             blob = _stored(store, path, Digest(f"sha256:{package.sha256}"))
             name = package.filename.rpartition("/")[2]
-            layers.setdefault(blob.digest, blob._replace(annotations={_TITLE: name}))
+            layers.setdefault(blob.digest, blob._replace(annotations={TITLE: name}))
         manifest = {
             "schemaVersion": 2,
             "mediaType": MANIFEST,
             "artifactType": ARTIFACT,
-            "config": store.put(b"{}", _EMPTY).to_json(),
+            "config": store.put(b"{}", EMPTY).to_json(),
             "layers": [blob.to_json() for blob in layers.values()],
         }
         data = canonical_json(manifest)
