@@ -92,17 +92,16 @@ def _below(folder: str) -> Iterator[str]:
         yield from (f"{place}/{name}" for name in (*folders, *files))
 
 
-def _places(watched: Watched) -> set[str]:
+def _places(watched: Watched, known: Signature) -> set[str]:
     """Folders in which something that is watched can appear, change or go: where one does not
-    exist, the nearest that does."""
-    places = set()
+    exist, the nearest that does. `known` is what there is."""
+    places = {path for path, state in known.items() if len(state) == 1}
     for path in watched.files:
         places.add(_nearest(path.parent))
         if path.is_symlink():
             places.add(_nearest(Path(os.path.realpath(path)).parent))
     for folder in watched.folders:
         places.add(_nearest(folder.parent))
-        places.update(path for path in _below(str(folder)) if os.path.isdir(path))  # noqa: PTH112
     return places
 
 
@@ -148,15 +147,13 @@ class Watcher:
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            watched = self._watched
-            places = _places(watched)
-            with suppress(FileNotFoundError):
-                self._wait(watched, places)
             self._look()
+            watched, known = self._watched, self._known
+            with suppress(FileNotFoundError):
+                self._wait(watched, _places(watched, known))
 
     def _wait(self, watched: Watched, places: set[str]) -> None:
         """Look whenever something has happened in `places`, until others are to be watched."""
-        self._look()
         for _ in self._watchfiles.watch(
             *sorted(places),
             watch_filter=None,
@@ -170,7 +167,7 @@ class Watcher:
             ignore_permission_denied=True,
         ):
             self._look()
-            if self._watched is not watched or _places(watched) != places:
+            if self._watched is not watched or _places(watched, self._known) != places:
                 return
 
     def _look(self) -> None:
