@@ -27,7 +27,8 @@ PARTS = {
     "sealed": ("base/sealed",),
     "slots": (
         *("slots/slot", "slots/entries", "slots/record", "slots/order", "slots/block"),
-        *("slots/table", "slots/variables", "base/cmdline", "base/files", "base/failure"),
+        *("slots/table", "slots/variables"),
+        *("base/cmdline", "base/crc32", "base/files", "base/failure"),
     ),
     "spec": ("containers/spec", *BUNDLE),
 }

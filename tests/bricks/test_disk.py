@@ -23,7 +23,7 @@ SIZE = 64 << 20
 def driver() -> Path:
     base = BRICKS / "init/src"
     sources = [DRIVERS / "disk/disk_driver.c", *(SOURCES / f"disk/{part}.c" for part in PARTS)]
-    sources.append(base / "base/failure.c")
+    sources += [base / "base/failure.c", base / "base/crc32.c"]
     return compile_sources(
         "disk", sources, [f"-I{SOURCES}", f"-I{base}"], link=["-Wl,--wrap=pwrite"]
     )

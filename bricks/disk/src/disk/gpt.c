@@ -1,6 +1,7 @@
 /* gpt.c: the GUID partition table (UEFI 2.10, 5.3). */
 #include "disk/gpt.h"
 
+#include "base/crc32.h"
 #include "disk/bytes.h"
 
 #include <stdlib.h>
@@ -17,17 +18,6 @@ enum {
 /* 0fc63daf-8483-4772-8e79-3d69d8477de4, Linux filesystem data, as it stands on disk. */
 static const uint8_t gpt_linux_data[16] = {0xaf, 0x3d, 0xc6, 0x0f, 0x83, 0x84, 0x72, 0x47,
                                            0x8e, 0x79, 0x3d, 0x69, 0xd8, 0x47, 0x7d, 0xe4};
-
-static uint32_t gpt_crc(const uint8_t *bytes, size_t length)
-{
-    uint32_t crc = UINT32_MAX;
-    while (length-- > 0) {
-        crc ^= *bytes++;
-        for (int bit = 0; bit < 8; bit++)
-            crc = crc >> 1 ^ (crc & 1 ? UINT32_C(0xedb88320) : 0);
-    }
-    return ~crc;
-}
 
 static uint64_t gpt_entry_sectors(const struct disk *disk)
 {
@@ -57,12 +47,12 @@ static int gpt_load(const struct disk *disk, uint64_t place, uint8_t *header, ui
         count > TABLE_MOST || start > gpt_last(disk))
         return 0;
     put_little32(header + 16, 0);
-    if (gpt_crc(header, HEADER_SIZE) != crc)
+    if (crc32_of(header, HEADER_SIZE) != crc)
         return 0;
     memset(entries, 0, ENTRIES_SIZE);
     if (read_at(disk->descriptor, entries, count * ENTRY_SIZE, start * disk->sector) < 0)
         return 0;
-    return gpt_crc(entries, count * ENTRY_SIZE) == little32(header + 88);
+    return crc32_of(entries, count * ENTRY_SIZE) == little32(header + 88);
 }
 
 /* The first copy, else that at the end of the disk. */
@@ -124,9 +114,9 @@ static void gpt_seal(const struct disk *disk, uint8_t *header, const uint8_t *en
     put_little64(header + 48, gpt_last(disk) - gpt_entry_sectors(disk) - 1);
     put_little64(header + 72, array);
     put_little32(header + 80, TABLE_MOST);
-    put_little32(header + 88, gpt_crc(entries, ENTRIES_SIZE));
+    put_little32(header + 88, crc32_of(entries, ENTRIES_SIZE));
     put_little32(header + 16, 0);
-    put_little32(header + 16, gpt_crc(header, HEADER_SIZE));
+    put_little32(header + 16, crc32_of(header, HEADER_SIZE));
 }
 
 static int gpt_store_copy(const struct disk *disk, uint8_t *header, const uint8_t *entries,

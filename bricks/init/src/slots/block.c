@@ -1,6 +1,7 @@
 /* block.c: see block.h. */
 #include "slots/block.h"
 
+#include "base/crc32.h"
 #include "base/files.h"
 
 #include <errno.h>
@@ -31,17 +32,6 @@ enum {
     BOOT_PLACES_SIZE = 36
 };
 
-static uint32_t block_checksum(const unsigned char *bytes, size_t size)
-{
-    uint32_t sum = UINT32_MAX;
-    for (size_t i = 0; i < size; i++) {
-        sum ^= bytes[i];
-        for (int bit = 0; bit < 8; bit++)
-            sum = sum & 1 ? sum >> 1 ^ 0xedb88320 : sum >> 1;
-    }
-    return ~sum;
-}
-
 static uint32_t block_number(const unsigned char *bytes)
 {
     return bytes[0] | (uint32_t)bytes[1] << 8 | (uint32_t)bytes[2] << 16 | (uint32_t)bytes[3] << 24;
@@ -56,7 +46,7 @@ static void block_put(unsigned char *bytes, uint32_t value)
 static bool block_is_whole(const unsigned char *bytes)
 {
     return memcmp(bytes, MARK, MARK_SIZE) == 0 &&
-           block_number(bytes + CHECKSUM) == block_checksum(bytes, CHECKSUM) && bytes[FIRST] <= 1 &&
+           block_number(bytes + CHECKSUM) == crc32_of(bytes, CHECKSUM) && bytes[FIRST] <= 1 &&
            block_number(bytes + LENGTH) < RECORD_SIZE;
 }
 
@@ -133,7 +123,7 @@ int block_save(const struct table *table, struct record *record)
     bytes[TRIES] = record->next != SLOT_NONE;
     bytes[STARTED] = record->started == SLOT_NONE ? NONE : (unsigned char)record->started;
     block_put(bytes + LENGTH, (uint32_t)record_print(record, (char *)bytes + TEXT));
-    block_put(bytes + CHECKSUM, block_checksum(bytes, CHECKSUM));
+    block_put(bytes + CHECKSUM, crc32_of(bytes, CHECKSUM));
     bool written =
         pwrite(device, bytes, SIZE, newest == 0 ? DISTANCE : 0) == SIZE && fdatasync(device) == 0;
     int reason = errno;
@@ -146,5 +136,5 @@ bool block_is_startable(const unsigned char *sector)
 {
     return memcmp(sector + BOOT_HEADER, BOOT_MARK, MARK_SIZE) == 0 &&
            block_number(sector + BOOT_HEADER + MARK_SIZE) ==
-               block_checksum(sector + BOOT_PLACES, BOOT_PLACES_SIZE);
+               crc32_of(sector + BOOT_PLACES, BOOT_PLACES_SIZE);
 }

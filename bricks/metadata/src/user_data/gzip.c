@@ -1,6 +1,7 @@
 /* gzip.c: see gzip.h. */
 #include "user_data/gzip.h"
 
+#include "base/crc32.h"
 #include "user_data/inflate.h"
 
 #include <stdint.h>
@@ -13,17 +14,6 @@ enum { HEADER = 10, TRAILER = 8, CHECKSUM = 2, EXTRA = 4, NAME = 8, COMMENT = 16
 bool gzip_is(const char *bytes, size_t length)
 {
     return length > 2 && memcmp(bytes, "\x1f\x8b\x08", 3) == 0;
-}
-
-static uint32_t gzip_checksum(const unsigned char *bytes, size_t length)
-{
-    uint32_t sum = 0xffffffff;
-    for (size_t i = 0; i < length; i++) {
-        sum ^= bytes[i];
-        for (int bit = 0; bit < 8; bit++)
-            sum = sum >> 1 ^ (0xedb88320 & (0 - (sum & 1)));
-    }
-    return ~sum;
 }
 
 static uint32_t gzip_number(const unsigned char *bytes)
@@ -67,7 +57,7 @@ static long gzip_member(const unsigned char *data, size_t size, unsigned char *o
     size_t end = begin + (size_t)taken;
     if (size - end < TRAILER)
         return failed(failure, "gzip, cut at its end");
-    if (gzip_number(data + end) != gzip_checksum(out + *made, length) ||
+    if (gzip_number(data + end) != crc32_of(out + *made, length) ||
         gzip_number(data + end + 4) != (uint32_t)length)
         return failed(failure, "gzip whose checksum is another");
     *made += length;
