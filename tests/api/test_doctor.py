@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,6 @@ from compos.api.doctor.machines import MACHINES, firmware, helpers, kvm, qemu
 from compos.api.doctor.publishing import EXTRAS, extras, tokens
 from compos.api.options import ImageOptions
 
-tomllib = pytest.importorskip("tomllib")
 ROOT = Path(__file__).resolve().parents[2]
 
 
