@@ -37,6 +37,7 @@ echo 7 > diskseq; echo 1000 > size; printf 'PARTNAME=%s\\n' "$3" > uevent
 mount --bind "$1/class" /sys/class/block
 "$4" $5 && status=0 || status=$?
 grep -c /run/update/stick /proc/mounts || true
+cd /
 umount /dev
 losetup -d "$loop"
 exit $status
