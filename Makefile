@@ -6,7 +6,8 @@ BIN := $(VENV)/bin
 DOCS_VENV := build/docs-venv
 PROGRAM_SOURCES := $(wildcard bricks/*/src/*.[ch] bricks/*/src/*/*.[ch] src/compos/boot/loader/*.S) hatch_build.py
 
-CLOUD_PACKAGES := python3-keystone python3-glance nodejs npm
+# Node may be there from another source than Debian, whose npm would conflict with it.
+CLOUD_PACKAGES := python3-keystone python3-glance $(shell command -v npm >/dev/null || echo nodejs npm)
 AZURITE := mkdir -p build/azurite && npm install --prefix build/azurite --no-audit --no-fund --loglevel=error azurite@3.37.0
 AZURE_CLI := test -x build/az/bin/az || { $(PYTHON) -m venv build/az && build/az/bin/pip install -q azure-cli==2.91.0; }
 DEMO_PACKAGES := qemu-system-x86
@@ -22,8 +23,8 @@ appliance: $(VENV)/ready ## a machine that updates itself: builds two versions, 
 	@scripts/install-packages $(DEMO_PACKAGES) ovmf
 	@$(BIN)/python examples/appliance/appliance.py
 
-check: $(VENV)/ready  ## lint, types and the tests that need no root, guest, mirror or much time
-	@$(BIN)/python -m pytest -q -n 4 --dist loadgroup --in-memory --without boot,network,root,slow
+check: $(VENV)/ready  ## lint, types and the tests that need no root, guest, mirror, whole build or much time
+	@$(BIN)/python -m pytest -q -n 3 --dist loadgroup --in-memory --without boot,build,network,root,slow
 
 test: $(VENV)/ready   ## lint, types, layering contract and all tests
 	@scripts/install-packages $(TEST_PACKAGES)
@@ -52,6 +53,7 @@ slots: $(VENV)/ready ## what becomes of new versions in the second slot: each wa
 installs: $(VENV)/ready ## cut the power while an installer writes a disk (a quarter of an hour)
 	@scripts/install-packages $(TEST_PACKAGES)
 	@CI=1 $(BIN)/python -m pytest -q -n 0 -rP --in-memory tests/boot/install_cuts.py
+
 updates: $(VENV)/ready ## update a guest from each source, refuse what must be refused, go back; a sealed one, too; writes the table of docs/update-bundles.md (twenty minutes)
 	@scripts/install-packages $(TEST_PACKAGES)
 	@CI=1 $(BIN)/python -m pytest -q -n 0 tests/boot/update_sources.py

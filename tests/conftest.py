@@ -1,8 +1,9 @@
 """What becomes of a test whose privilege or tool is missing,
 and of tiers that are left out on purpose.
 
-A test says what it needs by markers (`pyproject.toml`): `root`, `boot`, `network`, `slow`; folders
-that are all of one kind are marked here. What is left out is reported as skipped, with the reason.
+A test says what it needs by markers (`pyproject.toml`): `root`, `boot`, `build`, `network`, `slow`;
+folders that are all of one kind are marked here. What is left out is reported as skipped, with the
+reason.
 Where `CI` is set, as `make test` does, only `--without` leaves anything out: what is missing fails.
 """
 
@@ -39,7 +40,7 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 os.environ["COMPOS_SETTINGS"] = ""
 
 TESTS = Path(__file__).resolve().parent
-FOLDERS = {"boot": "boot", "fuzz": "slow"}
+FOLDERS = {"boot": "boot", "cli": "build", "fuzz": "slow", "output": "build", "report": "build"}
 """Folders all of whose tests have a marker."""
 
 SHARED_WITH_OTHERS = frozenset(("boot", "network"))
@@ -48,6 +49,7 @@ have races of their own, and a machine of a CI is busy. The summary names each a
 
 REASONS = {
     "boot": "boots a guest",
+    "build": "builds systems, or starts compos for each case",
     "network": "needs Debian's mirror",
     "root": "needs root",
     "slow": "takes a second or more",
