@@ -67,7 +67,7 @@ a proxy that counts bytes of bodies and requests. Memory is the most that the pr
 |---|---|---|---|---|---|---|
 """  # noqa: E501
 TOOLS = """
-The processor time of large disks is that of reading the whole file for its SHA-256.
+The processor time of large disks is that of their SHA-256, holes included.
 
 ## Beside the providers' own tools
 

@@ -3,6 +3,8 @@ by compos and wrapped by qemu-img; damaged ones."""
 
 from __future__ import annotations
 
+import hashlib
+import os
 import random
 import shutil
 import subprocess
@@ -218,3 +220,18 @@ def test_damage_is_unknown_or_refused(disks: Path, tmp_path: Path) -> None:
                 contents_of(found.disk)
         except CloudUnfit:
             continue
+
+
+@pytest.mark.parametrize("data", [[], [3 << 20], [(1 << 20) - 1, 5 << 20], [(6 << 20) + 4]])
+@pytest.mark.parametrize("length", [(6 << 20) + 512, 8 << 20])
+def test_the_digest_is_that_of_the_file_with_its_holes(
+    tmp_path: Path, data: list[int], length: int
+) -> None:
+    path = tmp_path / "os.raw"
+    with path.open("wb") as stream:
+        stream.truncate(length)
+        os.pwrite(stream.fileno(), b"\x55\xaa", 510)
+        for at in data:
+            os.pwrite(stream.fileno(), b"x", at)
+    image = checked_image("aws", path, check=False)
+    assert image.digest == hashlib.sha256(path.read_bytes()).hexdigest()
