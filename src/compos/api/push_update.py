@@ -6,12 +6,12 @@ May touch: the bundle (reading), the store, the network. Source: OCI image speci
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 
 from compos.api.access import Access
 from compos.errors import CloudUnfit
+from compos.image.json_document import canonical_json
 from compos.image.model import EMPTY, MANIFEST, TITLE, Descriptor
 from compos.image.store import Store
 from compos.output.rauc import bundle_version
@@ -80,4 +80,4 @@ def _artifact(store: Store, bundle: Path, rollout: str | None) -> Descriptor:
         "layers": [{**layer.to_json(), "annotations": {TITLE: bundle.name}}],
         "annotations": annotations,
     }
-    return store.put(json.dumps(manifest).encode(), MANIFEST)
+    return store.put(canonical_json(manifest), MANIFEST)
