@@ -50,9 +50,9 @@ slots: $(VENV)/ready ## what becomes of new versions in the second slot: each wa
 	@scripts/install-packages $(TEST_PACKAGES)
 	@CI=1 $(BIN)/python -m pytest -q -n 0 tests/boot/slot_trials.py
 
-installs: $(VENV)/ready ## cut the power while an installer writes a disk (a quarter of an hour)
+installs: $(VENV)/ready ## cut the power while an installer writes a disk; install from the network, and a secure system with its keys (half an hour)
 	@scripts/install-packages $(TEST_PACKAGES)
-	@CI=1 $(BIN)/python -m pytest -q -n 0 -rP --in-memory tests/boot/install_cuts.py
+	@CI=1 $(BIN)/python -m pytest -q -n 0 -rP --in-memory -o faulthandler_timeout=0 tests/boot/install_cuts.py tests/boot/install_boots.py
 
 updates: $(VENV)/ready ## update a guest from each source, refuse what must be refused, go back; a sealed one, too; writes the table of docs/update-bundles.md (twenty minutes)
 	@scripts/install-packages $(TEST_PACKAGES)

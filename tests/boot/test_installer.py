@@ -116,6 +116,6 @@ def test_by_hand(tmp_path: Path) -> None:
         guest.expect("type sda to install")
         guest.type("sda\n")
         guest.expect("os is installed on /dev/sda", 900)
-        guest.expect("remove the medium; the machine starts again when you press Enter")
+        guest.expect("not from the installer; it starts again when you press Enter")
     require_page(target, tmp_path)
     shutil.rmtree(tmp_path)

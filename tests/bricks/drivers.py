@@ -27,7 +27,7 @@ PARTS = {
     "sealed": ("base/sealed",),
     "slots": (
         *("slots/slot", "slots/entries", "slots/record", "slots/order", "slots/block"),
-        *("slots/table", "slots/variables"),
+        *("slots/table", "base/variables"),
         *("base/cmdline", "base/crc32", "base/files", "base/failure"),
     ),
     "spec": ("containers/spec", *BUNDLE),

@@ -15,11 +15,14 @@ import pytest
 from hatch_build import compile_program
 from tests.compose.systems import World
 from tests.output.bootable import YAML, filled
+from tests.output.test_build import unpacked as unpacked_initrd
 from tests.output.test_formats import build
 
 pytestmark = pytest.mark.slow
 
 MIB = 1 << 20
+ZSTD = b"\x28\xb5\x2f\xfd"
+"""The magic number."""
 SLOTS = YAML + "slots: {boot: 8m, system: 4m}\n"
 INSTALL = "install: {disk: smallest, min_size: 40m, unattended: true, then: poweroff}\n"
 
@@ -32,6 +35,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 def unpacked(iso: Path, folder: Path) -> Path:
     """The installer's root."""
     data = iso.read_bytes()
+    folder.mkdir(exist_ok=True)
     (at,) = (found.start() for found in re.finditer(b"hsqs", data) if found.start() % 2048 == 0)
     out = folder / "root"
     command = ["unsquashfs", "-no-progress", "-offset", str(at), "-d", str(out), str(iso)]
@@ -207,6 +211,28 @@ def test_command_lines_that_are_refused(
     done = install(root, disk(tmp_path, 64 * MIB), cmdline=line)
     assert done.returncode == 1
     assert message in done.stderr
+
+
+def test_from_the_network(root: Path, world: World, tmp_path: Path) -> None:
+    """The same files, in an initrd; the program starts with the same kernel and initrd."""
+    options = ("-f", "installer-netboot", "--root", "erofs-verity")
+    made = build(world, *options, yaml=YAML + INSTALL)
+    names = {path.name for path in made.iterdir()}
+    assert names == {f"os-installer{end}" for end in (".efi", "-kernel", "-initrd.img", "-cmdline")}
+    initrd = (made / "os-installer-initrd.img").read_bytes()
+    # The world's microcode stands in front.
+    files = unpacked_initrd(initrd[initrd.index(ZSTD) :], tmp_path / "initrd")
+    for name in ("payload/parts", "payload/data", "etc/install/rules"):
+        assert files[name][1] == (root / name).read_bytes()
+    assert initrd in (made / "os-installer.efi").read_bytes()
+
+
+def test_another_name_is_in_another_installer(root: Path, world: World, tmp_path: Path) -> None:
+    made = build(world, "-f", "installer", "--root", "erofs-verity", yaml=YAML + INSTALL)
+    assert "name\tos\n" in (root / "payload/parts").read_text()
+    options = ("-f", "installer", "--root", "erofs-verity", "--name", "gateway")
+    made = build(world, *options, yaml=YAML + INSTALL) / "gateway-installer.iso"
+    assert "name\tgateway\n" in (unpacked(made, tmp_path) / "payload/parts").read_text()
 
 
 def test_its_rules(root: Path) -> None:

@@ -4,6 +4,7 @@ without a signature."""
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import tarfile
 from pathlib import Path
@@ -18,6 +19,7 @@ from tests.compose.systems import World
 from tests.images import Member, make_image
 from tests.output.bootable import YAML, filled
 from tests.output.test_formats import build, refused
+from tests.output.test_installer import unpacked
 
 pytestmark = pytest.mark.slow
 
@@ -80,6 +82,79 @@ def test_a_disk(keys: str, world: World) -> None:
     assert state(disk) == {"signature": True, "root": True, "policies": True}
     program = build(world, "-f", "uki", "--keys", keys, yaml=SECURE) / "os.efi"
     assert state(program) == {"signature": True, "root": True, "policies": True}
+
+
+@pytest.fixture(scope="module")
+def installer(keys: str, world: World) -> set[str]:
+    """Files of the installer's root that its program gives to firmware."""
+    made = build(world, "-f", "installer", "--keys", keys, yaml=SECURE) / "os-installer.iso"
+    return payload(made, world.folder / "enrols")
+
+
+def payload(iso: Path, folder: Path) -> set[str]:
+    root = unpacked(iso, folder)
+    return {path.name for path in (root / "payload").iterdir()}
+
+
+def test_an_installer_has_keys_for_the_firmware(
+    installer: set[str], keys: str, world: World
+) -> None:
+    """What anybody may have of the set, as it is there, and nothing else."""
+    public = {"db.auth", "KEK.auth", "PK.auth"}
+    assert installer == {"parts", "data", "db.der", *public}
+    found = world.folder / "enrols/root/payload"
+    for name in public:
+        assert (found / name).read_bytes() == (Path(keys) / name).read_bytes()
+    line = ["openssl", "x509", "-inform", "DER", "-in", str(found / "db.der")]
+    pem = subprocess.run(line, capture_output=True, check=True).stdout
+    assert pem.split() == (Path(keys) / "db.crt").read_bytes().split()
+    files = [path for path in (world.folder / "enrols/root").rglob("*") if path.is_file()]
+    assert not any(b"PRIVATE KEY" in path.read_bytes() for path in files)
+
+
+def test_an_installer_without_keys(keys: str, world: World, tmp_path: Path) -> None:
+    """Not wanted; or not there, on a machine that only signs."""
+    yaml = SECURE + "install: {enrol: false}\n"
+    made = build(world, "-f", "installer", "--keys", keys, yaml=yaml) / "os-installer.iso"
+    assert payload(made, tmp_path / "unwanted") == {"parts", "data"}
+    signer = copied(keys, tmp_path)
+    for name in ("db.auth", "KEK.auth", "PK.auth"):
+        (signer / name).unlink()
+    made = build(world, "-f", "installer", "--keys", str(signer), yaml=SECURE) / "os-installer.iso"
+    assert payload(made, tmp_path / "without") == {"parts", "data", "db.der"}
+
+
+def copied(keys: str, folder: Path) -> Path:
+    shutil.copytree(keys, folder / "keys")
+    return folder / "keys"
+
+
+@pytest.mark.parametrize("name", ["db.auth", "KEK.auth", "PK.auth"])
+def test_updates_that_no_installer_gets(
+    name: str, keys: str, world: World, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = copied(keys, tmp_path)
+    whole = (folder / name).read_bytes()
+    options = ("-f", "installer", "--keys", str(folder))
+    for data in (b"", whole[:30], whole[:500], whole[:-1], bytes(2000)):
+        (folder / name).write_bytes(data)
+        said = refused(world, capfd, *options, yaml=SECURE)
+        assert "error[keys-update]" in said
+        assert name in said
+    (folder / name).unlink()
+    assert "error[keys-missing]" in refused(world, capfd, *options, yaml=SECURE)
+
+
+def test_an_update_for_another_certificate(
+    keys: str, world: World, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Firmware with it would not start what is installed."""
+    folder = copied(keys, tmp_path)
+    new_keys(tmp_path / "other")
+    shutil.copy(tmp_path / "other/db.auth", folder)
+    said = refused(world, capfd, "-f", "installer", "--keys", str(folder), yaml=SECURE)
+    assert "error[keys-update]" in said
+    assert "does not have the certificate in db.crt" in said
 
 
 def state(file: Path) -> dict[str, bool]:

@@ -1,15 +1,18 @@
 /*
  * main.c: puts the system of the installer's medium on a disk: one that a rule or somebody at the
- * console chooses. No disk with data on it is taken unless it was named for that.
+ * console chooses. No disk with data on it is taken unless it was named for that. Keys of Secure
+ * Boot go into the firmware first: with them there, the installer starts again and goes on.
  *
  * Whatever interrupts it, the disk's first sector says that its installation is unfinished
  * (table.h), or the system is complete on it; in the first case the next start takes the same disk
  * again.
  */
+#include "base/variables.h"
 #include "candidate.h"
 #include "disk/flags.h"
 #include "disk/report.h"
 #include "disk/terminal.h"
+#include "firmware.h"
 #include "menu.h"
 #include "payload.h"
 #include "rules.h"
@@ -89,26 +92,37 @@ static void main_end(enum rules_then then)
     char answer[8];
     struct failure failure;
     sync();
-    main_say("remove the medium; the machine %s", then == RULES_POWER_OFF ? "powers off"
-                                                  : then == RULES_REBOOT
-                                                      ? "starts again"
-                                                      : "starts again when you press Enter");
+    main_say("let the machine start from this disk next, not from the installer; it %s",
+             then == RULES_POWER_OFF ? "powers off"
+             : then == RULES_REBOOT  ? "starts again"
+                                     : "starts again when you press Enter");
     if (then == RULES_WAIT && terminal_ask("", answer, sizeof answer, &failure) < 0)
         return;
     reboot(then == RULES_POWER_OFF ? RB_POWER_OFF : RB_AUTOBOOT);
 }
 
-static enum status main_machine(const struct payload *payload, const struct rules *rules)
+static enum status main_machine(const struct payload *payload, const struct rules *rules,
+                                const char *folder)
 {
+    static struct firmware firmware;
     static struct candidates list;
     const struct candidate *chosen = NULL;
     struct failure failure;
     struct rules again = *rules;
     main_say("this installs %s (%llu MiB) on a disk of this machine", payload->name,
              (unsigned long long)(payload->size + MIB - 1) / MIB);
+    variables_folder = "/firmware/efi/efivars";
+    if (firmware_look(&firmware, folder, &failure) < 0) {
+        main_say("%s; nothing is changed", failure.text);
+        return STATUS_REFUSED;
+    }
     for (;;) {
         if (main_choose(&list, payload, &again, &chosen, &failure) < 0)
             break;
+        if (firmware_enrol(&firmware, &failure) < 0) {
+            main_say("%s; nothing is written to %s", failure.text, chosen->path);
+            return STATUS_REFUSED;
+        }
         if (main_install(payload, chosen, &failure) == 0) {
             main_end(rules->then);
             return STATUS_DONE;
@@ -167,6 +181,7 @@ int main(int count, char *arguments[])
         main_say("%s", failure.text);
         return STATUS_REFUSED;
     }
+    /* Whoever names a disk, or a file, may do so on another machine than the one it is for. */
     return (int)(rest < count ? main_path(&payload, &rules, arguments[rest])
-                              : main_machine(&payload, &rules));
+                              : main_machine(&payload, &rules, folder));
 }

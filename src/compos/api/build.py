@@ -21,7 +21,7 @@ from compos.errors import CacheIncomplete, OutputError
 from compos.image.source import canonical_name
 from compos.output.build import describe_outputs, resolve_inputs
 from compos.output.formats import Format, choose, require, tools
-from compos.output.job import EFI_STUB, BuildRequest, UefiStub
+from compos.output.job import EFI_STUB, INSTALLER, BuildRequest, UefiStub
 from compos.output.write import Output, update_outputs, write_stream
 from compos.package.bricks import current_bricks, is_shipped
 from compos.progress import Listener, listening, notice
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from compos.config.model import Config
     from compos.output.job import Job
     from compos.trust.guard import Guard
-    from compos.trust.key_set import BootKeys
+    from compos.trust.key_set import BootKeys, KeySet
 
 __all__ = ["COMPRESSIONS", "BuildOptions", "Buildable", "build", "require_buildable"]
 
@@ -217,7 +217,7 @@ def _describe(
         from compos.api.secure import secured
 
         options = secured(config, formats, options)
-    keys = _boot_keys(options, formats)
+    keys = _boot_keys(options, formats, config)
     named = dict.fromkeys(
         (*image_references(config), *(image for _, image in layout_volumes(config)))
     )
@@ -377,7 +377,7 @@ def _stub(options: BuildOptions, architecture: str) -> UefiStub:
     return read_stub(options.efi_stub, options.sbat, architecture)
 
 
-def _boot_keys(options: BuildOptions, formats: Sequence[Format]) -> BootKeys | None:
+def _boot_keys(options: BuildOptions, formats: Sequence[Format], config: Config) -> BootKeys | None:
     """Who signs UEFI programs. Raises `OutputError`: `keys-unused` when no format has one."""
     if options.keys is None:
         return None
@@ -407,7 +407,20 @@ def _boot_keys(options: BuildOptions, formats: Sequence[Format]) -> BootKeys | N
         later,
         update,
         keys.policy_key(PREVIOUS),
+        _enrolment(keys, config) if any(INSTALLER in one.tools for one in formats) else (),
     )
+
+
+def _enrolment(keys: KeySet, config: Config) -> tuple[tuple[str, bytes], ...]:
+    """What an installer of this system has for the machine's firmware."""
+    if not config.secure or (config.install and config.install.enrol is False):
+        return ()
+    from compos.boot.enrolment import prepared_updates
+
+    updates = prepared_updates(keys)
+    if not updates:
+        notice(f"The installer enrols no keys: {keys.folder} has no db.auth, KEK.auth and PK.auth.")
+    return (("db.der", keys.certified("db").certificate), *updates.items())
 
 
 def require_folder(output: Path) -> None:

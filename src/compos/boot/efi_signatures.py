@@ -24,6 +24,7 @@ __all__ = [
     "certificates_of",
     "efi_time",
     "signature_list",
+    "signed_contents",
     "signed_update",
 ]
 
@@ -123,3 +124,16 @@ def signed_update(variable: Variable, data: bytes, time: datetime, signer: Certi
     length = _CERTIFICATE.size + len(signature)
     header = _CERTIFICATE.pack(length, REVISION, EFI_GUID, PKCS7.bytes_le)
     return stamp + header + signature + data
+
+
+def signed_contents(update: bytes) -> bytes:
+    """The new contents in what `signed_update` makes. Raises `ValueError` for anything else."""
+    start = _TIME.size
+    if start + _CERTIFICATE.size > len(update):
+        raise ValueError("it is cut off")
+    length, revision, kind, content = _CERTIFICATE.unpack_from(update, start)
+    if (revision, kind, content) != (REVISION, EFI_GUID, PKCS7.bytes_le):
+        raise ValueError("it is no signed update of a variable")
+    if length <= _CERTIFICATE.size or start + length >= len(update):
+        raise ValueError("it is cut off")
+    return update[start + length :]

@@ -12,13 +12,16 @@ from compos.boot.efi_signatures import (
     KEK,
     PK,
     Variable,
+    certificates_of,
     signature_list,
+    signed_contents,
     signed_update,
 )
 from compos.boot.variable_store import CUSTOM_MODE, SECURE_BOOT_ENABLE, Stored, with_variables
+from compos.errors import OutputError
 from compos.trust.key_set import KeySet
 
-__all__ = ["enrolled", "updates"]
+__all__ = ["enrolled", "prepared_updates", "updates"]
 
 ROLES: tuple[tuple[Variable, str], ...] = ((DB, "KEK"), (KEK, "PK"), (PK, "PK"))
 """Variables in the order in which they are enrolled, and who signs their contents. The last one
@@ -36,6 +39,35 @@ def updates(keys: KeySet) -> dict[str, bytes]:
         data = _contents(variable, own.certificate, keys)
         made[f"{variable.name}.auth"] = signed_update(variable, data, own.begins, signer)
     return made
+
+
+def prepared_updates(keys: KeySet) -> dict[str, bytes]:
+    """What `updates` has made, as the set's folder has it: all three, or none where there are none.
+    With them, firmware starts what the set's `db` signs.
+
+    Raises `OutputError` (`keys-missing`, `keys-update`), and as `KeySet.certified` does.
+    """
+    made = keys.prepared([f"{variable.name}.auth" for variable, _ in ROLES])
+    for name, data in made.items():
+        variable = name.removesuffix(".auth")
+        try:
+            held = [certificate for _, certificate in certificates_of(signed_contents(data))]
+        except ValueError as error:
+            raise _unfit(keys, name, f"the update of a variable cannot be used: {error}") from error
+        if variable == DB.name and keys.certified(variable).certificate not in held:
+            raise _unfit(keys, name, "the update does not have the certificate in db.crt")
+    return made
+
+
+def _unfit(keys: KeySet, name: str, message: str) -> OutputError:
+    return OutputError(
+        "keys-update",
+        message,
+        place=str(keys.folder / name),
+        hint="Take the file from where `compos keys new` has made it, or remove all three: "
+        + ", ".join(f"{variable.name}.auth" for variable, _ in ROLES)
+        + ". Nothing is enrolled then.",
+    )
 
 
 def enrolled(template: bytes, keys: KeySet) -> bytes:

@@ -73,6 +73,12 @@ INSTALL = table(
         "What follows: start again when Enter is pressed (wait), power off, or start again at "
         "once [wait].",
     ),
+    key(
+        "enrol",
+        Flag(),
+        "Whether the installer of a secure system looks at the keys of the machine's firmware, and "
+        "enrols its own in setup mode [true].",
+    ),
     complaints=_together,
 )
 

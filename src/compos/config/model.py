@@ -426,6 +426,7 @@ class Install(NamedTuple):
     unattended: bool | None = None
     erase: str | None = None
     then: str | None = None
+    enrol: bool | None = None
     mark: Mark = Mark()
 
 

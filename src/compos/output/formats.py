@@ -53,6 +53,7 @@ Recipe: TypeAlias = "Callable[[Job], list[Output]]"
 
 _X86 = ("amd64",)
 _UEFI = (INIT, EFI_STUB)
+_INSTALLER = (*_UEFI, CRUN, INSTALLER)
 
 FORMATS = {
     format.name: format
@@ -102,7 +103,14 @@ FORMATS = {
         Format("tar-kernel-initrd", "initrd:archive"),
         Format("uki", "unified:program", tools=(EFI_STUB,)),
         Format("update", "update:bundle", tools=_UEFI),
-        Format("installer", "installer:medium", tools=(*_UEFI, CRUN, INSTALLER), own_root=True),
+        Format("installer", "installer:medium", tools=_INSTALLER, named=True, own_root=True),
+        Format(
+            "installer-netboot",
+            "installer:netboot",
+            tools=_INSTALLER,
+            named=True,
+            own_root=True,
+        ),
     )
 }
 

@@ -1,18 +1,20 @@
-"""`installer`: a CD, or USB stick, that puts the system on a machine's disk (docs/install.md).
+"""`installer`: a CD, or USB stick, that puts the system on a machine's disk; and the same for
+machines that boot from the network (docs/install.md).
 
 May touch: the store.
 
-The medium is a system of its own, with the kernel of the one that it installs: our init, a runtime,
-and the brick `installer`. The disk that it writes lies in its root as a payload: what of the disk
-is not zeros, and a list of where each part goes, with its SHA-256. So the root's kind says how the
-payload is compressed, and whether Linux verifies it.
+The installer is a system of its own, with the kernel of the one that it installs: our init, a
+runtime, and the brick `installer`. The disk that it writes lies in its root as a payload: what of
+the disk is not zeros, and a list of where each part goes, with its SHA-256. So the root's kind says
+how the payload is compressed, and whether Linux verifies it. From the network all of it comes in
+one piece: the root is the initrd.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from compos.compose.host_files import HostFile
 from compos.compose.inputs import Inputs
@@ -23,13 +25,18 @@ from compos.config.slot_keys import WORD as SLOTS_WORD
 from compos.disk.mbr import SECTOR
 from compos.errors import OutputError
 from compos.output.disks import Layout, any_firmware, disk
+from compos.output.initrd import files
 from compos.output.isos import iso
 from compos.output.job import CRUN, INIT, INSTALLER, Job
+from compos.output.unified import program
 from compos.output.write import Output
 from compos.tree.contents import Contents, piece_size
 from compos.tree.node import Hole, Piece
 
-__all__ = ["Part", "disk_parts", "exact_disk", "medium"]
+if TYPE_CHECKING:
+    from compos.trust.key_set import BootKeys
+
+__all__ = ["Part", "disk_parts", "exact_disk", "medium", "netboot"]
 
 FOLDER = "payload"
 RULES = "etc/install/rules"
@@ -48,20 +55,47 @@ class Part(NamedTuple):
 
 def medium(job: Job) -> list[Output]:
     """`-installer.iso`. Raises what its parts raise, and `OutputError` (`install-parts`)."""
+    (image,) = iso(_installer(job, "squashfs-verity" if job.request.secure else "squashfs"))
+    return [Output("-installer.iso", image.pieces)]
+
+
+def netboot(job: Job) -> list[Output]:
+    """`-installer.efi` and, unless all must be signed, `-installer-kernel`, `-installer-initrd.img`
+    and `-installer-cmdline`: what `compos serve --boot` serves. Raises as `medium` does."""
+    installer = _installer(job, "initrd")
+    outputs = [*program(installer)]
+    if not job.request.secure:
+        outputs += files(installer)
+    return [Output(f"-installer{output.suffix}", output.pieces) for output in outputs]
+
+
+def _installer(job: Job, root: str) -> Job:
+    """The installer of what is made in `job`, with its root where `root` says."""
     target = job._replace(request=job.request._replace(size=None))
     pieces = _disk(target)
+    # The copy of the table is made for the disk that is found.
+    sources = {
+        **_payload(job, (*pieces[:-1], Hole(piece_size(pieces[-1])))),
+        **_enrolment(job.request.keys),
+    }
     system = compose_system(
         job.store,
-        _config(job.config),
+        _config(job.config, sources),
         Inputs({**job.images, **job.tools}),
         lambda _: b"",
-        # The copy of the table is made for the disk that is found.
-        sources=_payload(job, (*pieces[:-1], Hole(piece_size(pieces[-1])))),
+        sources=sources,
     )
-    root = "squashfs-verity" if job.request.secure else "squashfs"
     request = job.request._replace(root=root, slots=None, update=None)
-    (image,) = iso(job._replace(system=system, request=request))
-    return [Output("-installer.iso", image.pieces)]
+    # What is kept in `made` may be of the other system.
+    return job._replace(system=system, request=request, made={})
+
+
+def _enrolment(keys: BootKeys | None) -> dict[str, HostFile]:
+    """What the machine's firmware is given."""
+    return {
+        name: HostFile(hashlib.sha256(data).hexdigest(), len(data), (data,))
+        for name, data in (keys.enrolment if keys else ())
+    }
 
 
 def exact_disk(job: Job) -> list[Output]:
@@ -74,8 +108,8 @@ def _disk(job: Job) -> tuple[Piece, ...]:
     return disk(job, Layout(any_firmware(job), "gpt", unit=SECTOR))
 
 
-def _config(config: Config) -> Config:
-    """The installer's system, beside the one that is `config`."""
+def _config(config: Config, payload: Iterable[str]) -> Config:
+    """The installer's system, beside the one that is `config`, with files of the payload."""
     rules = install_rules(config.install or Install())
     return Config(
         kernel=_kernel(config.kernel) if config.kernel else None,
@@ -83,7 +117,7 @@ def _config(config: Config) -> Config:
         onboot=(ImageEntry("installer", INSTALLER),),
         files=(
             File(RULES, contents=rules, mode="0644"),
-            *(File(f"{FOLDER}/{name}", source=name, mode="0644") for name in ("parts", "data")),
+            *(File(f"{FOLDER}/{name}", source=name, mode="0644") for name in payload),
         ),
     )
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -71,6 +72,15 @@ class KeySet(NamedTuple):
         except FileNotFoundError:
             return b""
 
+    def prepared(self, names: Sequence[str]) -> dict[str, bytes]:
+        """Public files of the set that belong together, by their names: all of them, or none where
+        none is there. Raises `OutputError` (`keys-missing`), and `ImageError` (`signature-key`)."""
+        paths = {name: self.folder / name for name in names}
+        there = [path for path in paths.values() if path.is_file()]
+        if there and len(there) < len(paths):
+            raise _missing(next(path for path in paths.values() if path not in there))
+        return {name: read_file(path) for name, path in paths.items()} if there else {}
+
     def certified(self, role: str) -> CertifiedKey:
         """The key of a role of `CERTIFIED`. Raises `OutputError` (`keys-missing`,
         `signing-certificate`), and `ImageError` (`signature-key`)."""
@@ -108,7 +118,8 @@ class KeySet(NamedTuple):
 class BootKeys(NamedTuple):
     """Who signs what a machine starts: `program` the UEFI programs, `policy` (if any) that PCR
     11 may be what is expected in each of `phases`, as `previous` does, if machines are to change
-    from that key to the new one; `update` (if one is made) the update."""
+    from that key to the new one; `update` (if one is made) the update. `enrolment` are files that
+    an installer gives to firmware: the certificate `db.der`, and signed updates of variables."""
 
     program: CertifiedKey
     policy: RsaKey | None
@@ -116,6 +127,7 @@ class BootKeys(NamedTuple):
     later: Later | None = None
     update: CertifiedKey | None = None
     previous: RsaKey | None = None
+    enrolment: tuple[tuple[str, bytes], ...] = ()
 
     @property
     def identity(self) -> tuple[str, ...]:
@@ -124,7 +136,8 @@ class BootKeys(NamedTuple):
         update = hashlib.sha256(self.update.certificate).hexdigest() if self.update else ""
         policy = (self.policy.fingerprint, *self.phases) if self.policy else ()
         previous = (self.previous.fingerprint,) if self.previous else ()
-        return (certificate, update, *policy, *previous)
+        enrolment = (hashlib.sha256(data).hexdigest() for _, data in self.enrolment)
+        return (certificate, update, *policy, *previous, *enrolment)
 
 
 def make_keys(

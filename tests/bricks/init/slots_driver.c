@@ -3,9 +3,9 @@
  * is known of devices, `dev` the devices, `cmdline` the kernel's command line.
  */
 #include "base/cmdline.h"
+#include "base/variables.h"
 #include "slots/slot.h"
 #include "slots/table.h"
-#include "slots/variables.h"
 
 #include <stdio.h>
 

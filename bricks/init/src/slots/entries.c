@@ -1,7 +1,7 @@
 /* entries.c: see entries.h. */
 #include "slots/entries.h"
 
-#include "slots/variables.h"
+#include "base/variables.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -30,6 +30,7 @@ enum {
     SIGNATURE_GUID = 2,
     OPTION_HEADER = 6,
     OPTION_LIMIT = 1024,
+    OTHERS_LIMIT = 4096,
     ORDER_LIMIT = 256,
     NUMBERS = 0x10000
 };
@@ -137,7 +138,7 @@ static int entries_look(struct entries_known *known, const struct table *table, 
     if (!folder)
         return -1;
     for (const struct dirent *entry; (entry = readdir(folder)) != NULL;) {
-        unsigned char bytes[VARIABLES_LIMIT];
+        unsigned char bytes[OTHERS_LIMIT];
         char name[16];
         int number = entries_number(entry->d_name);
         if (number < 0)

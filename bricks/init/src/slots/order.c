@@ -1,9 +1,9 @@
 /* order.c: see order.h. */
 #include "slots/order.h"
 
+#include "base/variables.h"
 #include "slots/block.h"
 #include "slots/entries.h"
-#include "slots/variables.h"
 
 #include <errno.h>
 #include <string.h>

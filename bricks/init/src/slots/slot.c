@@ -3,11 +3,11 @@
 
 #include "base/failure.h"
 #include "base/files.h"
+#include "base/variables.h"
 #include "slots/block.h"
 #include "slots/order.h"
 #include "slots/record.h"
 #include "slots/table.h"
-#include "slots/variables.h"
 
 #include <fcntl.h>
 #include <stdbool.h>

@@ -3,7 +3,7 @@
 
 #include "base/cmdline.h"
 #include "base/files.h"
-#include "slots/variables.h"
+#include "base/variables.h"
 
 #include <ctype.h>
 #include <dirent.h>

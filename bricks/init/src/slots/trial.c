@@ -6,6 +6,7 @@
 #include "base/failure.h"
 #include "base/files.h"
 #include "base/process.h"
+#include "base/variables.h"
 #include "machine/coldplug.h"
 #include "services/services.h"
 #include "slots/entries.h"
@@ -13,7 +14,6 @@
 #include "slots/panic.h"
 #include "slots/record.h"
 #include "slots/table.h"
-#include "slots/variables.h"
 
 #include <errno.h>
 #include <stdio.h>
