@@ -215,7 +215,8 @@ def build(example: Example, checkout: Path) -> Path | None:
     except yaml.YAMLError:
         pass  # compos says so, too
     target = ["--dir", str(WORK), "--name", example.name, "--arch", example.arch]
-    options = ["--bricks-for", "linuxkit", "--allow-local-files"]
+    # An emulated processor takes longest to decompress all of Debian's modules.
+    options = ["--bricks-for", "linuxkit", "--allow-local-files", "--compress", "none"]
     status = compos(["build", *options, *target, *(str(source) for source in sources)])
     return WORK / example.name if status == 0 else None
 

@@ -55,6 +55,9 @@ ENCRYPTIONS_IN_GUESTS = (*ENCRYPTIONS, *(one for one in ENCRYPTIONS if not one.o
 
 PER_GUEST = 60
 
+SECONDS = 3000 if SEEDS else 900
+"""Of a guest without hardware acceleration: with every disk, and other work on the machine."""
+
 KEPT = "written at the boot after the power cut"
 
 
@@ -93,7 +96,7 @@ def recorded(guest: Path, folder: Path) -> Recordings:
         copy(before, image)
         disks.append(Disk(image))
         script += f"unit {number}\n{scenario.script}"
-    result = run_script(guest, folder, disks, script)
+    result = run_script(guest, folder, disks, script, seconds=SECONDS)
     for (_, program), answers in result.answers.items():
         assert [answer.status for answer in answers] == [0], (program, answers)
     found = {
@@ -222,7 +225,7 @@ def run_in_guest(guest: Path, folder: Path, chosen: list[Chosen], script: str) -
         lines.append(f"unit {number}; options='{words}' type={one.scenario.kind}\n{script}")
     disks = [Disk(path) for path in (*(one.image for one in chosen), *others)]
     last = f"brick {len(chosen)} format -label none\n"
-    result = run_script(guest, folder, disks, "".join(lines) + last, seconds=900)
+    result = run_script(guest, folder, disks, "".join(lines) + last, seconds=SECONDS)
     (said,) = result.answers[len(chosen), "format"]
     assert "No eligible disks found" in said.text
     assert [digest(path) for path in others] == before

@@ -113,7 +113,7 @@ def test_a_container_that_will_not_go(driver: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("drip", [b"", frame(6, 1, 0, b"12345678")])
 def test_no_call_outlives_its_time(tmp_path: Path, drip: bytes) -> None:
-    """Half a second here, a minute in an image: whether the server is silent, or says nothing that
+    """Half a second here, five minutes in an image: whether the server is silent, or says nothing that
     helps."""
     program = compile_driver("containerd", parts=PARTS, defines=("-DWIRE_TIMEOUT_MS=500",))
 

@@ -107,6 +107,23 @@ def test_directories_come_before_what_is_in_them(
     } <= set(found)
 
 
+def test_small_systems_are_compressed_more(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As much as the C tool's level 9, and larger ones as its level 3."""
+    sources = [*Path(subprocess.__file__).parent.glob("*.py")][:120]
+    members = [Member(f"lib/{one.name}", content=one.read_bytes()) for one in sources]
+    world.image("acme/app:1", [[Member("bin/app", content="app", mode=0o755), *members]])
+    small = build(world)["os-initrd.img"]
+    monkeypatch.setattr("compos.output.initrd.SMALL_SYSTEM", 1 << 20)
+    large = build(world, yaml=WEB.replace("hello", "howdy"))["os-initrd.img"]
+    for initrd, level in ((small, 9), (large, 3)):
+        sizes = [
+            len(subprocess.run(["zstd", f"-{level}", "-c"], input=one, capture_output=True).stdout)
+            for one in archives(initrd)
+        ]
+        assert abs(len(initrd) / sum(sizes) - 1) < 0.01, level
+    assert len(small) < 0.95 * len(large)
+
+
 def test_tar_has_everything_once_with_its_source(world: World) -> None:
     outputs = build(world, "--format", "tar")
     with tarfile.open(fileobj=io.BytesIO(outputs["os.tar"])) as archive:

@@ -66,7 +66,7 @@ def test_formats(form: str, keys: str, world: World, capfd: pytest.CaptureFixtur
             assert description is not None
             assert b'firmware" vmw:value="efi"' in description.read()
     elif image.suffix == ".iso":
-        line = ["xorriso", "-indev", str(image), "-report_el_torito", "plain"]
+        line = ["xorriso", "-indev", f"stdio:{image}", "-report_el_torito", "plain"]
         said = subprocess.run(line, capture_output=True, text=True, check=True).stdout
         assert "UEFI" in said
         assert "BIOS" not in said

@@ -39,14 +39,19 @@ Compression: TypeAlias = Literal["zstd", "gzip", "none", "max"]
 COMPRESSIONS: tuple[Compression, ...] = ("zstd", "gzip", "none", "max")
 """What users choose; `max` is as small as initrds get at bearable time."""
 
-Encoding: TypeAlias = Literal["zstd", "gzip", "gzip-part", "none", "xz", "xz-x86"]
-"""What a stream is; a `gzip-part` is one of several that are joined (`filesystem.gzip_parts`);
+Encoding: TypeAlias = Literal["zstd", "zstd-small", "gzip", "gzip-part", "none", "xz", "xz-x86"]
+"""What a stream is; `zstd-small` is that of small systems, with a higher level; a `gzip-part` is
+one of several that are joined (`filesystem.gzip_parts`);
 `xz-x86` has the filter for that machine's code, which saves a twelfth of it. Filters for others are
 too new for many kernels."""
 
 ZSTD_LEVEL = 3
 """0.88 of the size of gzip -6 on a whole system, at ten times its speed (ecosystem survey, section
 4)."""
+
+ZSTD_SMALL_LEVEL = 9
+"""0.93 of the size, in three times the time: a second of a processor for the largest system that is
+small (`output.initrd.SMALL_SYSTEM`)."""
 
 ZSTD_WINDOW = 26
 """Logarithm of the window, bytes. A system's programs have much in common, far apart: against the
@@ -156,10 +161,13 @@ def _size(path: Path | None) -> int | None:
     return size if magic == MAGIC and size == end else None
 
 
-def encoding(compression: Compression, architecture: str) -> Encoding:
-    """What an initrd for a machine is compressed with."""
+def encoding(compression: Compression, architecture: str, *, small: bool = False) -> Encoding:
+    """What an initrd for a machine is compressed with, that of a `small` system possibly with
+    another level."""
     if compression == "max":
         return "xz-x86" if architecture == "amd64" else "xz"
+    if compression == "zstd" and small:
+        return "zstd-small"
     return compression
 
 
@@ -172,7 +180,11 @@ def identity(compression: Encoding) -> str:
         return f"{compression}{deflater_identity()}"
     if compression in ("xz", "xz-x86"):
         return f"{compression}{XZ_PRESET}w{XZ_WINDOW}-{_python_version()}"
-    return f"zstd{ZSTD_LEVEL}w{ZSTD_WINDOW}-{_zstd().zstd_version}"
+    return f"zstd{_level(compression)}w{ZSTD_WINDOW}-{_zstd().zstd_version}"
+
+
+def _level(compression: Encoding) -> int:
+    return ZSTD_SMALL_LEVEL if compression == "zstd-small" else ZSTD_LEVEL
 
 
 def _compressor(compression: Encoding, *, large: bool) -> _Compressor:
@@ -184,12 +196,12 @@ def _compressor(compression: Encoding, *, large: bool) -> _Compressor:
         from compos.filesystem.gzip_parts import PartCompressor
 
         return PartCompressor()
-    if compression != "zstd":
+    if compression in ("xz", "xz-x86"):
         return _xz(machine_code=compression == "xz-x86")
     zstd = _zstd()
     parameter = zstd.CompressionParameter
     options = {
-        parameter.compression_level: ZSTD_LEVEL,
+        parameter.compression_level: _level(compression),
         parameter.checksum_flag: 1,
     }
     if large:

@@ -213,7 +213,11 @@ def _key(
         names,
         layouts,
         [one.name for one in request.formats],
-        identity(encoding(request.compression, request.architecture)),
+        # Which of the two depends on what else is named here.
+        [
+            identity(encoding(request.compression, request.architecture, small=small))
+            for small in (False, True)
+        ],
         request.architecture,
         request.root,
         request.size,

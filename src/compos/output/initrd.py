@@ -27,7 +27,7 @@ from compos.image.store import Store
 from compos.output.job import Job
 from compos.output.write import Output
 from compos.tree import absent, record
-from compos.tree.contents import Contents, file_of
+from compos.tree.contents import Contents, file_of, piece_size
 from compos.tree.entries import Entries
 from compos.tree.node import EPOCH, FILE, Node, Piece, Slice, Tree
 from compos.tree.packed_tree import PackedRange
@@ -44,6 +44,10 @@ KIND = DerivedKind.CONTENTS
 
 MAX_EARLIER = 16
 """Records of earlier systems that digests are looked for in."""
+
+SMALL_SYSTEM = 48 << 20
+"""Bytes of all that is in the initrd, uncompressed. Up to this size a higher level takes no time
+that anyone would notice."""
 
 SMALL = ("files", SBOM)
 """Locations of what changes most; besides, the build's own, which is said to be in `init`."""
@@ -103,7 +107,7 @@ def _initrd(job: Job) -> list[Piece]:
 
 def _made(job: Job, segments: Sequence[Entries]) -> list[Piece]:
     """The segments' archives, or one of all."""
-    chosen = _encoding(job)
+    chosen = _encoding(job, small=_is_small(segments))
     if chosen not in ("gzip", "none"):
         wanted = [_Archive(_key(nodes), nodes) for nodes in segments]
         if job.request.compression == "max":
@@ -118,6 +122,16 @@ def _made(job: Job, segments: Sequence[Entries]) -> list[Piece]:
 
     with Contents(job.store.root) as contents:
         return [*joined(contents, parts, end)]
+
+
+def _is_small(segments: Sequence[Entries]) -> bool:
+    """Whether all of it is: looks no further than it must."""
+    left = SMALL_SYSTEM
+    for piece in chain.from_iterable(map(cpio_pieces, segments)):
+        left -= piece_size(piece)
+        if left < 0:
+            return False
+    return True
 
 
 class _Archive(NamedTuple):
@@ -284,5 +298,5 @@ def _key(nodes: Entries, first: int = 0) -> str:
     return hasher.hexdigest()
 
 
-def _encoding(job: Job) -> Encoding:
-    return encoding(job.request.compression, job.request.architecture)
+def _encoding(job: Job, *, small: bool = False) -> Encoding:
+    return encoding(job.request.compression, job.request.architecture, small=small)
