@@ -50,6 +50,7 @@ CHOSEN = {
     "ip": "tests/boot/test_networks.py",
     "redis": "tests/boot/test_examples.py",
     "rpi3": "tests/output/test_formats.py",
+    "update": "tests/boot/test_updates.py",
 }
 """Tests of bricks that most systems name, or none: formats name the tools of the build."""
 

@@ -62,10 +62,11 @@ HEAD = """\
 # LinuxKit's examples
 
 Every YAML of LinuxKit's `examples` and its `linuxkit.yml`, built with the text untouched by `compos
-build --bricks-for linuxkit`, then booted in QEMU without hardware acceleration (`--mem 2048`) until
-the console shows, its shell answers, or a published port sends what the last column says. Written
-by `make linuxkit-examples LINUXKIT=FOLDER`, FOLDER being a checkout of LinuxKit; its files are no
-part of compos. Hashes in the names of LinuxKit's packages have no effect.
+build --bricks-for linuxkit`, then booted in QEMU without hardware acceleration (`--mem 2048`, and
+built with `--compress none`, for an emulated processor decompresses slowly) until the console
+shows, its shell answers, or a published port sends what the last column says. Written by `make
+linuxkit-examples LINUXKIT=FOLDER`, FOLDER being a checkout of LinuxKit; its files are no part of
+compos. Hashes in the names of LinuxKit's packages have no effect.
 
 No registry was used. LinuxKit's packages are our bricks, and images of others have Debian's
 programs under their names: nginx, redis and docker, and busybox for alpine and busybox. Where there
