@@ -24,7 +24,7 @@ COMPOS = [sys.executable, "-m", "compos"]
 
 EXPECTED = """\
 test:
-  - {{console: services started{fresh}}}
+  - {{console: services started, timeout: 600s{fresh}}}
   - {{service: nginx{fresh}}}
   - {{service: rngd{fresh}}}
   - {{http: 80/, contains: Hello from a Linux{fresh}}}
@@ -50,7 +50,7 @@ PORT = {port}
 
 @pytest.fixture(scope="{scope}")
 def guest():
-    child = pexpect.spawn(COMMAND[0], COMMAND[1:], timeout=300, encoding="utf-8",
+    child = pexpect.spawn(COMMAND[0], COMMAND[1:], timeout=600, encoding="utf-8",
                           codec_errors="replace")
     child.expect("services started")
     child.sendline("")

@@ -162,6 +162,7 @@ def _wanted(
         disks=tuple(map(parse_disk, machine["disk"])),
         publish=tuple(map(parse_publish, machine["publish"])),
         detached=True,
+        tied=True,
         exec=True,
         name=machine["name"] or source.stem,
     )

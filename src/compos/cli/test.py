@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import signal
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from compos.cli.interruption import end_by_the_first_signal
 from compos.cli.machines.options import ACCEL, CPUS, MEM
 from compos.cli.reading import reading_options
 from compos.cli.settings import Settings, global_options
@@ -88,8 +87,8 @@ def test(
     def told(suite: Suite, one: Outcome) -> None:
         _show(one, f"{suite.source}: " if len(found) > 1 else "", annotated=annotated)
 
-    # A job of CI's that is cancelled leaves no guest behind.
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    # A job of CI's that is cancelled leaves neither a guest nor its files behind.
+    end_by_the_first_signal()
     suites = Suites(machine, told, settings.images, options, keep, parallel)
     outcomes = suites.run(found)
     if junit:

@@ -18,7 +18,7 @@ from compos.errors import ComposError, RunError
 from compos.image.json_document import parse_json
 from compos.run.control import stop
 from compos.run.guests import Guest, find_guest
-from compos.run.machine import launch
+from compos.run.machine import Machine, launch
 from compos.run.prepare import RunRequest, prepare
 from compos.run.remote import read_file, run
 from compos.tree.contents import Contents
@@ -72,6 +72,7 @@ class DevGuest:
     def __init__(self, request: RunRequest, store: Path) -> None:
         self._request = request
         self._store = store
+        self._machine: Machine | None = None
         self._guest: Guest | None = None
         self._numbers: dict[str, int] = {}
         """Which place each service has that has been replaced."""
@@ -95,15 +96,8 @@ class DevGuest:
         console = (self._request.state or path) / "console.log"
         console.unlink(missing_ok=True)
         options = prepare(replace(self._request, path=path))
-        status = launch(options).process.returncode
-        if status or options.slot is None:
-            raise RunError(
-                "qemu-failed",
-                f"QEMU ended with status {status}",
-                place=options.qemu,
-                hint="See the message from QEMU above.",
-            )
-        self._guest = find_guest(options.slot.name)
+        self._machine = launch(options)
+        self._guest = find_guest(options.slot.name if options.slot else "")
         self._numbers.clear()
 
     def end(self) -> None:
@@ -111,6 +105,9 @@ class DevGuest:
         if self._guest is not None:
             stop(self._guest, timeout=FLUSH if self._request.disks else 0)
             self._guest = None
+        if self._machine is not None:
+            self._machine.stop()
+            self._machine = None
 
     def console(self, start: int = 0) -> bytes:
         """What its console has shown behind the first `start` bytes."""

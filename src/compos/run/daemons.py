@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from compos.errors import RunError
@@ -21,12 +21,14 @@ MAX_START = 10.0
 """Seconds until a daemon listens."""
 
 
-def start_daemon(command: Sequence[str], socket: Path) -> Daemon:
-    """Start `command`, which listens on `socket`; what it says goes into a log beside it. Raises
-    `OSError`."""
+def start_daemon(
+    command: Sequence[str], socket: Path, start: Callable[..., Daemon] = subprocess.Popen
+) -> Daemon:
+    """Start `command`, which listens on `socket`, by `start`; what it says goes into a log beside
+    the socket. Raises `OSError`."""
     socket.unlink(missing_ok=True)
     with _log(socket).open("wb") as output:
-        return subprocess.Popen(
+        return start(
             command,
             stdin=subprocess.DEVNULL,
             stdout=output,

@@ -6,36 +6,43 @@ settings of the terminal.
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
 import termios
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType, TracebackType
 
 from compos.errors import RunError
-from compos.run.daemons import Daemon, stop_daemons
+from compos.run.guard import Guard
 from compos.run.guests import Slot
 from compos.run.qemu import Options, command_line
+from compos.run.qmp import Monitor, listening_process
 from compos.run.shares import start_shares
 from compos.run.tpm import start_tpm
 
 __all__ = ["Machine", "launch"]
 
 PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+MAX_START = 60.0
+"""Seconds until QEMU's monitor answers; on a busy machine it takes one or two."""
+POLL = 0.02
+ABOVE = "See the message from QEMU above."
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
     """A running guest; its console is this process's standard input and output. Left as a context,
-    it is ended."""
+    it is ended; it ends with this process, too, unless it is `detached` and not `tied`."""
 
     process: subprocess.Popen[bytes]
-    daemons: tuple[Daemon, ...] = ()
-    """What serves it: they end with it."""
+    guard: Guard
+    """What QEMU, and all that serves it, was started by."""
     slot: Slot | None = None
     """What says that it runs; None for a detached guest, whose slot goes on."""
 
@@ -60,63 +67,91 @@ class Machine:
             return self.process.wait()
 
     def stop(self) -> None:
-        """End QEMU now, if it still runs."""
-        if self.process.poll() is None:
-            self.process.terminate()
-            self.process.wait()
-        stop_daemons(self.daemons)
+        """End QEMU now, if it still runs, and what serves it."""
+        self.guard.close()
         if self.slot:
             self.slot.give_up()
+
+    def leave(self) -> None:
+        """Let a detached guest go on when this process has ended."""
+        self.guard.release()
 
 
 def launch(options: Options) -> Machine:
     """Start QEMU, what serves its shares, and its TPM. Raises `RunError` (`qemu-failed`, and what
     `start_shares` and `start_tpm` raise).
 
-    The process of a detached guest ends, with status 0, as soon as the guest runs; the guest goes
-    on.
+    A detached guest is waited for until it runs. QEMU's process has ended then, with status 0, and
+    the guest goes on without it; the process of one that is tied to this one is the guest's own.
     """
     locks = [link.lock for link in options.links if link.lock >= 0]
     slot = options.slot
     if slot:
         locks.append(slot.lock)
-    daemons: tuple[Daemon, ...] = ()
+    guard = Guard()
     try:
-        daemons = tuple(start_shares(options.virtiofsd, options.shares, options.state))
+        start_shares(options.virtiofsd, options.shares, options.state, start=guard.start)
         if options.swtpm:
-            daemons = (*daemons, start_tpm(options.swtpm, options.state, old=options.tpm12))
-        process = subprocess.Popen(command_line(options), pass_fds=locks)
-        if options.detached:
-            return _detached(process, slot)
-        return Machine(process, daemons, slot)
-    except RunError:
-        stop_daemons(daemons)
-        _give_up(slot)
+            start_tpm(options.swtpm, options.state, old=options.tpm12, start=guard.start)
+        if slot and options.detached and options.tied:
+            process = _tied(options, slot, guard, locks)
+        else:
+            process = guard.start(command_line(options), pass_fds=locks)
+        if not options.detached:
+            return Machine(process, guard, slot)
+        if not options.tied and process.wait():
+            raise _failed(options, f"ended with status {process.returncode}", ABOVE)
+    except BaseException as error:
+        _end(guard, slot)
+        if isinstance(error, OSError):
+            raise _failed(options, f"cannot be started: {error.strerror}", "") from error
         raise
-    except OSError as error:
-        stop_daemons(daemons)
-        _give_up(slot)
-        raise RunError(
-            "qemu-failed", f"QEMU cannot be started: {error.strerror}", place=options.qemu
-        ) from error
     finally:
         for link in options.links:
             link.release()
-
-
-def _detached(process: subprocess.Popen[bytes], slot: Slot | None) -> Machine:
-    """Wait until the guest runs by itself, or cannot."""
-    failed = process.wait() != 0
-    if failed:
-        _give_up(slot)
-    elif slot:
-        slot.release()
-    return Machine(process)
-
-
-def _give_up(slot: Slot | None) -> None:
     if slot:
+        slot.release()
+    if not options.tied:
+        guard.release()
+    return Machine(process, guard)
+
+
+def _end(guard: Guard, slot: Slot | None) -> None:
+    """End what has been started, as far as it has come."""
+    guard.close()
+    if slot:
+        # A QEMU that has gone into the background has left its first process.
+        if number := listening_process(slot.monitor):
+            os.kill(number, signal.SIGKILL)
         slot.give_up()
+
+
+def _tied(options: Options, slot: Slot, guard: Guard, locks: list[int]) -> subprocess.Popen[bytes]:
+    """A QEMU that stays a child of this process, and answers at its monitor."""
+    log = options.state / "qemu.log"
+    with log.open("wb") as output:
+        process = guard.start(
+            command_line(options),
+            pass_fds=locks,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            # A ctrl-c at the terminal is not for the guest.
+            start_new_session=True,
+        )
+    deadline = time.monotonic() + MAX_START
+    while process.poll() is None and time.monotonic() < deadline:
+        with suppress(RunError):
+            Monitor(slot.monitor).close()
+            return process
+        time.sleep(POLL)
+    ended = f"ended with status {process.returncode}" if process.returncode else "does not answer"
+    *_, said = ("", *log.read_text(errors="replace").splitlines())
+    raise _failed(options, f"{ended}: {said}" if said else ended, f"See {log}.")
+
+
+def _failed(options: Options, reason: str, hint: str) -> RunError:
+    return RunError("qemu-failed", f"QEMU {reason}", place=options.qemu, hint=hint)
 
 
 @contextmanager

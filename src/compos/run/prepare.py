@@ -58,7 +58,8 @@ class RunRequest:
     a CD. Each of `links` is the folder of a cable to another guest, each of `networks` the name of
     a network of several. `folders` are shared by 9p, `shares` by virtiofs. `name` is what the guest
     is called while it runs. With `exec` commands can be run in it. With `snapshots` its state can
-    be kept and put back; no disk is written to then.
+    be kept and put back; no disk is written to then. A `detached` guest goes on when this process
+    has ended, unless it is `tied` to it.
     """
 
     path: Path
@@ -93,6 +94,7 @@ class RunRequest:
     snapshot: bool = False
     snapshots: bool = False
     detached: bool = False
+    tied: bool = False
     exec: bool = False
     name: str = ""
 
@@ -159,6 +161,7 @@ def prepare(request: RunRequest) -> Options:
         swtpm=swtpm,
         tpm12=request.tpm12,
         detached=request.detached,
+        tied=request.tied,
         qemu=program,
         accel=choose_accel(program, boot.kernel, arch, request.store, asked=request.accel),
         networks=_networks(request, state),

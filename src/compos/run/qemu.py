@@ -51,8 +51,8 @@ class Options:
 
     `shares` are folders that the guest may mount, served by the program `virtiofsd`; with the
     program `swtpm` it has a TPM, with `tpm12` one of 1.2. `folders` are shared by 9p. A `detached`
-    guest goes on without us. In the folder of its `slot` are the sockets by which it is controlled;
-    with `exec` commands can be run in it.
+    guest runs in the background, and goes on without us unless it is `tied`. In the folder of its
+    `slot` are the sockets by which it is controlled; with `exec` commands can be run in it.
     """
 
     boot: Boot
@@ -82,6 +82,7 @@ class Options:
     snapshot: bool = False
     state_disk: Path | None = None
     detached: bool = False
+    tied: bool = False
     exec: bool = False
     slot: Slot | None = None
     qemu: str = ""
@@ -172,7 +173,7 @@ def virtual_machine(options: Options) -> VirtualMachine:
         usb=options.usb,
         reboot=not options.no_reboot,
         devices=options.devices,
-        detached=options.detached,
+        detached=options.detached and not options.tied,
         pid_file=options.pid_file,
     )
 

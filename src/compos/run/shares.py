@@ -8,6 +8,7 @@ directory. Reference: cli.md 4.2. Share N has the tag `virtiofsN`: `mount -t vir
 from __future__ import annotations
 
 import shutil
+import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -43,13 +44,19 @@ def socket_path(state: Path, number: int) -> Path:
     return state / f"virtiofs{number}"
 
 
-def start_shares(program: str, folders: Sequence[Path], state: Path) -> list[Daemon]:
-    """Start a daemon for each folder and wait until all listen. Each ends by itself when QEMU goes.
-    Raises `RunError`."""
+def start_shares(
+    program: str,
+    folders: Sequence[Path],
+    state: Path,
+    *,
+    start: Callable[..., Daemon] = subprocess.Popen,
+) -> list[Daemon]:
+    """Start a daemon for each folder by `start`, and wait until all listen. Each ends by itself
+    when QEMU goes. Raises `RunError`."""
     daemons: list[Daemon] = []
     try:
         for number, folder in enumerate(folders):
-            daemons.append(_start(program, folder, socket_path(state, number)))
+            daemons.append(_start(program, folder, socket_path(state, number), start))
         for number, (daemon, folder) in enumerate(zip(daemons, folders, strict=True)):
             _wait(daemon, folder, socket_path(state, number))
     except BaseException:
@@ -58,7 +65,7 @@ def start_shares(program: str, folders: Sequence[Path], state: Path) -> list[Dae
     return daemons
 
 
-def _start(program: str, folder: Path, socket: Path) -> Daemon:
+def _start(program: str, folder: Path, socket: Path, start: Callable[..., Daemon]) -> Daemon:
     if not folder.is_dir():
         raise RunError("share-missing", "the folder to share does not exist", place=str(folder))
     if "," in str(folder):
@@ -70,9 +77,8 @@ def _start(program: str, folder: Path, socket: Path) -> Daemon:
             place=str(folder),
         )
     try:
-        return start_daemon(
-            [program, f"--socket-path={socket}", "-o", f"source={folder.resolve()}"], socket
-        )
+        command = [program, f"--socket-path={socket}", "-o", f"source={folder.resolve()}"]
+        return start_daemon(command, socket, start)
     except OSError as error:
         raise RunError(
             "share-failed", f"virtiofsd cannot be started: {error.strerror}", place=program

@@ -6,6 +6,7 @@ May touch: starts swtpm; its state and socket in the state directory.
 from __future__ import annotations
 
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -48,9 +49,15 @@ def tpm_socket(state: Path) -> Path:
     return state / "tpm.sock"
 
 
-def start_tpm(program: str, state: Path, *, old: bool = False) -> Daemon:
-    """Start the TPM, an `old` one of 1.2, and wait until it listens; it ends by itself when QEMU
-    does. The two kinds have states of their own. Raises `RunError` (`daemon-failed`)."""
+def start_tpm(
+    program: str,
+    state: Path,
+    *,
+    old: bool = False,
+    start: Callable[..., Daemon] = subprocess.Popen,
+) -> Daemon:
+    """Start the TPM, an `old` one of 1.2, by `start`, and wait until it listens; it ends by itself
+    when QEMU does. The two kinds have states of their own. Raises `RunError` (`daemon-failed`)."""
     folder, socket = state / ("tpm12" if old else "tpm"), tpm_socket(state)
     folder.mkdir(mode=0o700, exist_ok=True)
     command = [
@@ -63,7 +70,7 @@ def start_tpm(program: str, state: Path, *, old: bool = False) -> Daemon:
     ]
     command += ["--tpmstate", f"dir={folder}", "--ctrl", f"type=unixio,path={socket}"]
     try:
-        daemon = start_daemon(command, socket)
+        daemon = start_daemon(command, socket, start)
     except OSError as error:
         raise RunError(
             "daemon-failed", f"swtpm cannot be started: {error.strerror}", place=program

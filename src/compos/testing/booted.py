@@ -350,21 +350,25 @@ def boot(
             state=state,
             name=machine.name,
             detached=True,
+            tied=True,
             exec=True,
             snapshots=machine.snapshots,
             **(machine.options or {}),
         )
         options = prepare(request)
-        status = launch(options).process.returncode
-        if status or options.slot is None:
-            raise RunError("qemu-failed", f"QEMU ended with status {status}", place=options.qemu)
-        booted = Booted(find_guest(options.slot.name))
+        running = launch(options)
         try:
-            yield booted
+            booted = Booted(find_guest(options.slot.name if options.slot else ""))
+            try:
+                yield booted
+            finally:
+                booted.console.close()
+                if keep():
+                    running.leave()
+                else:
+                    stop(booted.guest, timeout=0)
         finally:
-            booted.console.close()
-            if not keep():
-                stop(booted.guest, timeout=0)
+            running.stop()
 
 
 def free_port() -> int:

@@ -43,7 +43,7 @@ def check_all(booted: Booted, expectations: Iterable[Expectation]) -> Iterator[O
         try:
             # Before anything could have changed it.
             if number == 0 and any(each.fresh for each in expectations):
-                booted.started()
+                booted.started(_timeout(one))
                 state = booted.snapshot()
             if one.fresh and state:
                 booted.restore(state)
@@ -103,8 +103,12 @@ def name_of(one: Expectation) -> str:
     return f"console {one.console}"
 
 
+def _timeout(one: Expectation) -> float:
+    return (milliseconds(one.timeout) or 0) / 1000 if one.timeout else TIMEOUT
+
+
 def _check(booted: Booted, one: Expectation) -> None:
-    timeout = (milliseconds(one.timeout) or 0) / 1000 if one.timeout else TIMEOUT
+    timeout = _timeout(one)
     if one.console:
         try:
             booted.console.wait(re.compile(one.console), timeout)
