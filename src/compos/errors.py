@@ -65,6 +65,7 @@ __all__ = [
     "ConnectError",
     "ConnectionBroken",
     "DiskFull",
+    "ExtraMissing",
     "ImageError",
     "ImageNotFound",
     "Interrupted",
@@ -233,6 +234,10 @@ class OutputError(ComposError):
 
 class RunError(ComposError):
     """A built system cannot be started."""
+
+
+class ExtraMissing(ComposError):
+    """A library of an extra of the Python package is not installed (`extra-missing`)."""
 
 
 class AttestationError(ComposError):

@@ -82,9 +82,9 @@ def dev(
     an error it goes on as it was.
     """
     from compos.develop.session import Session
-    from compos.develop.watch import require_watchfiles
+    from compos.extras import load_extra
 
-    require_watchfiles()
+    load_extra("watchfiles", "dev")
     options, request = _wanted(source, settings, reading, machine)
     if not plain and sys.stdin.isatty() and sys.stdout.isatty():
         return _screen(source, request, lambda tell: Session(source, request, options, tell, also))
@@ -120,16 +120,11 @@ def _lines(session: Session) -> int:
 
 
 def _screen(source: Path, request: RunRequest, start: Callable[[Any], Any]) -> int:
-    from compos.errors import RunError
+    from compos.extras import load_extra
 
-    try:
-        from compos.cli.dev_screen import DevScreen
-    except ImportError as error:
-        raise RunError(
-            "dev-extra",
-            f"what the screen of compos dev needs is not installed: {error}",
-            hint="Run `pip install 'compos-linux[dev]'`, or use --plain.",
-        ) from error
+    load_extra("textual", "dev", otherwise="use --plain")
+    from compos.cli.dev_screen import DevScreen
+
     address = next(
         (f"http://127.0.0.1:{one.host}/" for one in request.publish if one.protocol == "tcp"), ""
     )

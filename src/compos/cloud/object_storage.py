@@ -13,9 +13,9 @@ from compos.arithmetic import ceil_div
 from compos.cloud.aws.session import Clients, s3_clients
 from compos.cloud.blocks import Block, send_blocks
 from compos.cloud.calls import Calls
-from compos.cloud.extras import sdk
 from compos.cloud.model import Image
 from compos.errors import CloudMissing
+from compos.extras import load_extra
 
 __all__ = ["Bucket", "bucket_at"]
 
@@ -120,8 +120,8 @@ def bucket_at(
     wait: Callable[[float], None] | None = None,
 ) -> Bucket:
     """The bucket `name` at `endpoint`, with an access key and its secret; without a name, one that
-    nothing is sent to. Raises `CloudError` (`cloud-extra`)."""
+    nothing is sent to. Raises `ExtraMissing`."""
     if not name:
         return Bucket(Clients(Calls(lambda error: None, show=show), region, {}), name)
-    sdk("boto3", extra)
+    load_extra("boto3", extra)
     return Bucket(s3_clients(endpoint, region, keys, show=show, wait=wait), name)

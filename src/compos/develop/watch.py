@@ -13,13 +13,12 @@ import stat
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from importlib import import_module
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
-from compos.errors import RunError
+from compos.extras import load_extra
 
-__all__ = ["Watched", "Watcher", "require_watchfiles", "signature"]
+__all__ = ["Watched", "Watcher", "signature"]
 
 QUIET = 30
 """Milliseconds without an event after which a save is over."""
@@ -46,19 +45,6 @@ class Watched(NamedTuple):
     def joined(self, other: Watched) -> Watched:
         """Both."""
         return Watched(self.files | other.files, self.folders | other.folders)
-
-
-def require_watchfiles() -> Any:
-    """The library watchfiles. Raises `RunError` (`dev-extra`)."""
-    try:
-        return import_module("watchfiles")
-    except ImportError as error:
-        raise RunError(
-            "dev-extra",
-            f"what compos dev needs is not installed: {error}",
-            hint="Run `pip install 'compos-linux[dev]'`, which has watchfiles, and textual for the "
-            "screen.",
-        ) from error
 
 
 def signature(watched: Watched) -> Signature:
@@ -118,7 +104,7 @@ class Watcher:
 
     def __init__(self, changed: Callable[[list[str]], None]) -> None:
         self._changed = changed
-        self._watchfiles = require_watchfiles()
+        self._watchfiles = load_extra("watchfiles", "dev")
         self._lock = threading.Lock()
         self._watched = Watched()
         self._known: Signature = {}

@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, cast
 
 from compos.cloud.calls import Calls
-from compos.cloud.extras import sdk
 from compos.cloud.failure import Problem
 from compos.errors import CloudDenied, CloudError, ComposError
+from compos.extras import load_extra
 
 __all__ = ["Clients", "connect", "filters", "s3_clients", "tags"]
 
@@ -55,10 +55,10 @@ def connect(
 ) -> Clients:
     """Clients in the user's region, with the user's credentials, as boto3 finds them.
 
-    Raises `CloudError`: `cloud-extra`, `cloud-region`.
+    Raises `CloudError` (`cloud-region`) and `ExtraMissing`.
     """
-    boto3 = sdk("boto3", "aws")
-    config = sdk("botocore.config", "aws").Config(
+    boto3 = load_extra("boto3", "aws")
+    config = load_extra("botocore.config", "aws").Config(
         retries={"total_max_attempts": 1},
         max_pool_connections=AT_ONCE,
         connect_timeout=20,
@@ -106,7 +106,7 @@ def s3_clients(
     calls = Calls(_explain, show=show, **({"wait": wait} if wait else {}))
     if show:
         return Clients(calls, region, {})
-    config = sdk("botocore.config", "aws").Config(
+    config = load_extra("botocore.config", "aws").Config(
         retries={"total_max_attempts": 1},
         signature_version="s3v4",
         connect_timeout=20,
@@ -116,7 +116,7 @@ def s3_clients(
         response_checksum_validation="when_required",
     )
     client = (
-        sdk("boto3", "aws")
+        load_extra("boto3", "aws")
         .session.Session()
         .client(
             "s3",
@@ -137,7 +137,7 @@ def _environment_region() -> str:
 
 
 def _explain(error: Exception) -> Problem | ComposError | None:
-    exceptions = sdk("botocore.exceptions", "aws")
+    exceptions = load_extra("botocore.exceptions", "aws")
     if isinstance(error, exceptions.ClientError):
         return _of_answer(cast("Any", error).response)
     if isinstance(error, (exceptions.NoCredentialsError, exceptions.PartialCredentialsError)):

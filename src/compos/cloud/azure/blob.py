@@ -15,9 +15,9 @@ from typing import Any
 from compos.arithmetic import ceil_div
 from compos.cloud.blocks import Block, data_runs, send_blocks
 from compos.cloud.calls import Calls
-from compos.cloud.extras import sdk
 from compos.cloud.model import DIGEST, NAME, Image
 from compos.errors import CloudConflict, CloudError, CloudMissing
+from compos.extras import load_extra
 
 __all__ = ["COMPLETE", "PageBlob"]
 
@@ -46,7 +46,7 @@ class PageBlob:
         self._client: Any = None
         self._container: Any = None
         if not calls.dry:
-            blob = sdk("azure.storage.blob", "azure")
+            blob = load_extra("azure.storage.blob", "azure")
             service = blob.BlobServiceClient(
                 endpoint, credential=key, retry_total=0, connection_timeout=20, read_timeout=120
             )
@@ -135,7 +135,7 @@ class PageBlob:
             self.delete()
 
         def put() -> None:
-            missing = sdk("azure.core", "azure").MatchConditions.IfMissing
+            missing = load_extra("azure.core", "azure").MatchConditions.IfMissing
             self._client.create_page_blob(image.length, metadata=metadata, match_condition=missing)
 
         with suppress(CloudConflict):

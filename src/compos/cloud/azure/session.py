@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from compos.cloud.calls import Calls
-from compos.cloud.extras import sdk
 from compos.cloud.failure import Problem
 from compos.cloud.rest import Answer, Rest
 from compos.errors import CloudDenied, CloudError, ComposError
+from compos.extras import load_extra
 
 __all__ = ["Azure", "connect", "explain"]
 
@@ -40,8 +40,8 @@ class Azure(NamedTuple):
 def connect(
     *, show: Callable[[str], None] | None = None, wait: Callable[[float], None] | None = None
 ) -> Azure:
-    """The Resource Manager of AZURE_SUBSCRIPTION_ID. Raises `CloudError`: `cloud-extra`,
-    `cloud-option`.
+    """The Resource Manager of AZURE_SUBSCRIPTION_ID. Raises `CloudError`
+    (`cloud-option`) and `ExtraMissing`.
 
     Credentials are those that azure-identity finds: LinuxKit's variables, a managed identity, `az
     login`. AZURE_RESOURCE_MANAGER_ENDPOINT names another cloud's Resource Manager, as sovereign
@@ -65,15 +65,14 @@ def _never(*_: object) -> Answer:
 
 
 def _transport(base: str) -> Callable[..., Answer]:
-    pipeline = sdk("azure.mgmt.core", "azure")
-    request_class = sdk("azure.core.rest", "azure").HttpRequest
-    policies = sdk("azure.core.pipeline.policies", "azure")
-    credential = sdk("azure.identity", "azure").DefaultAzureCredential(
+    pipeline = load_extra("azure.mgmt.core", "azure")
+    request_class = load_extra("azure.core.rest", "azure").HttpRequest
+    policies = load_extra("azure.core.pipeline.policies", "azure")
+    credential = load_extra("azure.identity", "azure").DefaultAzureCredential(
         exclude_interactive_browser_credential=True
     )
-    authentication: Any = sdk("azure.mgmt.core.policies", "azure").ARMChallengeAuthenticationPolicy(
-        credential, f"{base}/.default"
-    )
+    own = load_extra("azure.mgmt.core.policies", "azure")
+    authentication: Any = own.ARMChallengeAuthenticationPolicy(credential, f"{base}/.default")
     if base.startswith("http://"):
         # Tokens are not sent in the clear: what answers there is an emulator.
         authentication = policies.HeadersPolicy()
@@ -102,7 +101,7 @@ def _transport(base: str) -> Callable[..., Answer]:
 
 def explain(error: Exception) -> Problem | ComposError | None:
     """What an exception of Azure's SDK means."""
-    exceptions = sdk("azure.core.exceptions", "azure")
+    exceptions = load_extra("azure.core.exceptions", "azure")
     if isinstance(error, exceptions.ClientAuthenticationError):
         return CloudDenied(
             "cloud-credentials",

@@ -31,7 +31,7 @@ def connect(
 ) -> DigitalOceanImages:
     """Images in `region`, where the Space `bucket` is; what lists
     and removes needs neither. Raises `CloudError`: `cloud-credentials`,
-    `cloud-option`, `cloud-extra`."""
+    `cloud-option`; `ExtraMissing`."""
     if bucket and not re.fullmatch(r"[a-z]{3}[0-9]", region):
         raise CloudError(
             "cloud-option", f"{region!r} is no region", hint="Name one with --region, as fra1."

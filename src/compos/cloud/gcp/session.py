@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from compos.cloud.calls import Calls
-from compos.cloud.extras import sdk
 from compos.cloud.failure import Problem
 from compos.cloud.rest import Answer, Rest, Transport
 from compos.errors import CloudDenied, CloudError, ComposError
+from compos.extras import load_extra
 
 __all__ = ["Google", "connect"]
 
@@ -44,7 +44,7 @@ def connect(
     wait: Callable[[float], None] | None = None,
 ) -> Google:
     """Requests in `project`, with the service account in the file `keys`, else with the application
-    default credentials. Raises `CloudError`: `cloud-extra`, `cloud-credentials`, `cloud-option`.
+    default credentials. Raises `CloudError`: `cloud-credentials`, `cloud-option`; `ExtraMissing`.
 
     The variables that name emulators are Google's own: STORAGE_EMULATOR_HOST for storage,
     CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE as gcloud has it; they get no credentials.
@@ -73,16 +73,17 @@ def _never(*_: object) -> Answer:
 
 def _transport(keys: str, *, anonymous: bool) -> tuple[Transport, str]:
     """What sends requests, and the project that belongs to the credentials."""
-    requests = sdk("google.auth.transport.requests", "gcp")
+    requests = load_extra("google.auth.transport.requests", "gcp")
     try:
         if anonymous:
-            credentials, project = sdk("google.auth.credentials", "gcp").AnonymousCredentials(), ""
+            nobody = load_extra("google.auth.credentials", "gcp").AnonymousCredentials()
+            credentials, project = nobody, ""
         elif keys:
-            account = sdk("google.oauth2.service_account", "gcp").Credentials
+            account = load_extra("google.oauth2.service_account", "gcp").Credentials
             credentials = account.from_service_account_file(keys, scopes=SCOPES)
             project = credentials.project_id or ""
         else:
-            credentials, project = sdk("google.auth", "gcp").default(scopes=SCOPES)
+            credentials, project = load_extra("google.auth", "gcp").default(scopes=SCOPES)
     except ComposError:
         raise
     except Exception as error:
@@ -111,7 +112,7 @@ def _transport(keys: str, *, anonymous: bool) -> tuple[Transport, str]:
 
 
 def _explain(error: Exception) -> Problem | ComposError | None:
-    exceptions = sdk("google.auth.exceptions", "gcp")
+    exceptions = load_extra("google.auth.exceptions", "gcp")
     # The second is raised for credentials of a kind that has no refreshing.
     if isinstance(error, (exceptions.RefreshError, exceptions.InvalidOperation)):
         return Problem(401, "", "the credentials cannot be refreshed: they have expired or ended")

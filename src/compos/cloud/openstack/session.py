@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, cast
 
 from compos.cloud.calls import Calls
-from compos.cloud.extras import sdk
 from compos.cloud.failure import Problem
 from compos.cloud.rest import Answer, Rest
 from compos.errors import CloudDenied, ComposError
+from compos.extras import load_extra
 
 __all__ = ["OpenStack", "connect"]
 
@@ -29,12 +29,12 @@ class OpenStack(NamedTuple):
 def connect(
     *, show: Callable[[str], None] | None = None, wait: Callable[[float], None] | None = None
 ) -> OpenStack:
-    """The cloud that OS_CLOUD, OS_… or clouds.yaml name. Raises `CloudError`: `cloud-extra`,
-    `cloud-credentials`."""
+    """The cloud that OS_CLOUD, OS_… or clouds.yaml name. Raises `CloudError`
+    (`cloud-credentials`) and `ExtraMissing`."""
     calls = Calls(_explain, show=show, **({"wait": wait} if wait else {}))
     if show:
         return OpenStack(Rest(calls, _never), Rest(calls, _never))
-    openstack = sdk("openstack", "openstack")
+    openstack = load_extra("openstack", "openstack")
     try:
         connection = openstack.connect(app_name="compos")
         adapters = connection.image, connection.compute
@@ -86,8 +86,8 @@ def _transport(adapter: object) -> Callable[..., Answer]:
 
 
 def _explain(error: Exception) -> Problem | ComposError | None:
-    exceptions = sdk("keystoneauth1.exceptions", "openstack")
-    config = sdk("openstack.exceptions", "openstack")
+    exceptions = load_extra("keystoneauth1.exceptions", "openstack")
+    config = load_extra("openstack.exceptions", "openstack")
     if isinstance(error, (exceptions.Unauthorized, exceptions.AuthorizationFailure)):
         return Problem(401, "", "Keystone does not accept the credentials")
     unusable = (

@@ -45,7 +45,7 @@ def connect(
 ) -> ScalewayImages:
     """Images in `zone` and `project`, else those of the user's configuration; `bucket` is in the
     zone's region; what lists and removes needs none. Raises `CloudError`: `cloud-credentials`,
-    `cloud-option`, `cloud-extra`."""
+    `cloud-option`; `ExtraMissing`."""
     place, keys = _account(zone, project, dry=show is not None)
     region = place.name.rpartition("-")[0]
     storage = os.environ.get("AWS_ENDPOINT_URL_S3") or f"https://s3.{region}.scw.cloud"
