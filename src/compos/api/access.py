@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from compos.api.options import ImageOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
     from compos.api.load import Description
@@ -204,6 +204,20 @@ class Access:
 
             build_first(self, description)
         return self.images(packages=description.packages)
+
+    def current_bricks(
+        self, names: Iterable[str], description: Description, *, packages: bool = False
+    ) -> set[str]:
+        """Which of `names`, the images of a system, are bricks of ours in the store as today's
+        recipes make them; those of other recipes are forgotten. The system's own packages are
+        judged when they are built, unless an earlier build's copies may stand for them: then here
+        (`packages`)."""
+        from compos.image.source import canonical_name
+        from compos.package.bricks import current_bricks
+
+        recipes = description.packages.recipes
+        judged = [name for name in names if packages or canonical_name(name) not in recipes]
+        return current_bricks(self.store, judged, description.platform, recipes)
 
     @cached_property
     def trust(self) -> Guard | None:

@@ -23,7 +23,7 @@ from compos.output.build import describe_outputs, resolve_inputs
 from compos.output.formats import Format, choose, require, tools
 from compos.output.job import EFI_STUB, INSTALLER, BuildRequest, UefiStub
 from compos.output.write import Output, update_outputs, write_stream
-from compos.package.bricks import current_bricks, is_shipped
+from compos.package.bricks import is_shipped
 from compos.progress import Listener, listening, notice
 
 if TYPE_CHECKING:
@@ -228,16 +228,12 @@ def _describe(
 
         named_packages(access, buildable.description)
     pins = locked.pins(access, packages) if locked else None
-    # Packages are judged when they are built, unless an earlier build's copies may stand for them.
-    judged = [
-        name
-        for name in (*named, *needed)
-        if options.input_tar or canonical_name(name) not in packages.recipes
-    ]
     current = (
         {name for name in (*named, *needed) if pins.is_built(name)}
         if pins
-        else current_bricks(access.store, judged, platform, packages.recipes)
+        else access.current_bricks(
+            (*named, *needed), buildable.description, packages=bool(options.input_tar)
+        )
     )
     source = access.images(
         pull=options.pull,

@@ -60,19 +60,11 @@ def compose_described(
     from compos.output.build import resolve_inputs
     from compos.output.formats import choose, machines
     from compos.output.job import BuildRequest, Job
-    from compos.package.bricks import current_bricks
 
     formats = choose(options.formats, to_file=False)
     config = described.config
     access = Access(options.images, bricks=registry_of_bricks(config), trust=config.trust)
-    packages = described.packages
-    names = [
-        name
-        for name in dict.fromkeys(image_references(config))
-        if canonical_name(name) not in packages.recipes
-    ]
-    # As a build does, which forgets bricks of other recipes.
-    current_bricks(access.store, names, described.platform, packages.recipes)
+    access.current_bricks(dict.fromkeys(image_references(config)), described)
     source = access.images_of(described)
     inputs = resolve_inputs(source, config, described.platform)
     wanted = SbomOptions() if sbom else None
