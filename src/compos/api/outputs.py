@@ -22,8 +22,8 @@ from compos.cloud.contents import (
     partitions,
     program_sections,
 )
-from compos.cloud.disk_file import Disk, open_disk
-from compos.errors import CloudUnfit, OutputError
+from compos.disk.disk_file import Disk, open_disk
+from compos.errors import OutputError
 from compos.filesystem import ext4_reader
 from compos.filesystem.iso9660_reader import IsoImage
 from compos.report.archives import (
@@ -87,8 +87,6 @@ def facts_of_output(path: Path) -> Facts:
         return _disk(path)
     except (ValueError, GateError) as error:
         raise _unreadable(path, str(error)) from error
-    except CloudUnfit as error:
-        raise _unreadable(path, error.message.rpartition(": ")[2]) from error
 
 
 def _unreadable(path: Path, reason: str) -> OutputError:

@@ -6,13 +6,16 @@ Reads the disk.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from compos.cloud.blocks import data_blocks
 from compos.cloud.contents import Contents, contents_of
-from compos.cloud.disk_file import open_disk
 from compos.cloud.model import Image
 from compos.cloud.needs import NEEDS, Need
+from compos.disk.disk_file import DiskFile, open_disk
+from compos.disk.sparse_disks import DamagedDisk
 from compos.errors import CloudUnfit
 from compos.progress import notice, task
 
@@ -58,7 +61,7 @@ def checked_image(
     Raises `CloudUnfit`: `cloud-file`, `cloud-unfit`.
     """
     need = NEEDS[provider]
-    with open_disk(path) as found:
+    with _opened(path) as found:
         if found.container not in need.containers:
             raise _unfit(
                 path,
@@ -154,6 +157,20 @@ def _name(path: Path, need: Need) -> str:
 
 def _words(firmware: frozenset[str]) -> str:
     return " or ".join({"bios": "a BIOS", "efi": "UEFI"}[one] for one in sorted(firmware))
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[DiskFile]:
+    try:
+        with open_disk(path) as found:
+            yield found
+    except DamagedDisk as error:
+        raise CloudUnfit(
+            "cloud-file",
+            f"{path.name} cannot be pushed: {error}",
+            place=str(path),
+            hint="Let compos build the right one: compos push PROVIDER FILE.yml.",
+        ) from error
 
 
 def _unfit(path: Path, reason: str, hint: str | None = None) -> CloudUnfit:

@@ -16,8 +16,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from compos.arithmetic import ceil_div
-from compos.cloud.disk_file import Disk
 from compos.cloud.initramfs import modules_of
+from compos.disk.disk_file import Disk
 
 __all__ = [
     "LOADERS",

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from compos.cloud.disk_file import open_disk
-from compos.errors import CloudUnfit
+from compos.disk.disk_file import open_disk
+from compos.disk.sparse_disks import DamagedDisk
 
 MIB = 1 << 20
 SIZE = 40 * MIB
@@ -115,7 +115,7 @@ def test_what_cannot_be(
     data = bytearray(path.read_bytes())
     damage(data)
     path.write_bytes(data)
-    with pytest.raises(CloudUnfit), open_disk(path) as found:
+    with pytest.raises(DamagedDisk), open_disk(path) as found:
         found.disk.read(0, SIZE)
 
 
@@ -136,5 +136,5 @@ def test_damage_anywhere_ends_in_an_error_or_other_bytes(
         try:
             with open_disk(path) as found:
                 assert len(found.disk.read(0, 4 * MIB)) <= 4 * MIB
-        except CloudUnfit:
+        except DamagedDisk:
             pass

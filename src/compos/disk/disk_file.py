@@ -1,4 +1,4 @@
-"""Files that clouds are given: which kind of container each is, and the disk in it.
+"""Files with a disk in them: which kind of container each is, and the bytes of the disk.
 
 Reads the file. It may come from anybody: every number in it is checked before it is used.
 
@@ -19,9 +19,8 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, Protocol
 
-from compos.cloud.sparse_disks import DamagedDisk, SparseDisk, dynamic_vhd, vhdx, vmdk
 from compos.decompressors import Damaged, zstd
-from compos.errors import CloudUnfit
+from compos.disk.sparse_disks import DamagedDisk, SparseDisk, dynamic_vhd, vhdx, vmdk
 
 __all__ = ["CONTAINERS", "Disk", "DiskFile", "open_disk"]
 
@@ -51,14 +50,14 @@ class DiskFile(NamedTuple):
 
 @contextmanager
 def open_disk(path: Path) -> Iterator[DiskFile]:
-    """The disk in the file at `path`. Raises `CloudUnfit` (`cloud-file`) for a file that is no
-    disk, or a damaged one, and `OSError`."""
+    """The disk in the file at `path`. Raises `DamagedDisk`, also where it is read, for a
+    file that is no disk, or a damaged one, and `OSError`."""
     with path.open("rb", buffering=0) as stream:
         length = os.fstat(stream.fileno()).st_size
         raw = _Raw(stream.fileno())
         head = raw.read(0, 4096)
         if head[:2] == b"\x1f\x8b":
-            with _archived(path, stream) as found:
+            with _archived(stream) as found:
                 yield found
             return
         yield _recognised(path, raw, head, length)
@@ -66,12 +65,12 @@ def open_disk(path: Path) -> Iterator[DiskFile]:
 
 def _recognised(path: Path, raw: _Raw, head: bytes, length: int) -> DiskFile:
     if head[:4] == b"QFI\xfb":
-        disk = _Qcow2(path, raw, length)
+        disk = _Qcow2(raw, length)
         return DiskFile("qcow2", disk.size, disk)
     if head[:8] == b"vhdxfile":
-        return _sparse("vhdx", path, lambda: vhdx(raw.read))
+        return _sparse("vhdx", lambda: vhdx(raw.read))
     if head[:4] == b"KDMV":
-        return _sparse("vmdk", path, lambda: vmdk(raw.read, length))
+        return _sparse("vmdk", lambda: vmdk(raw.read, length))
     if head[257:262] == b"ustar":
         return _appliance(path, raw)
     if raw.read(0x8001, 5) == b"CD001":
@@ -82,18 +81,18 @@ def _recognised(path: Path, raw: _Raw, head: bytes, length: int) -> DiskFile:
         (kind,) = struct.unpack_from(">I", footer, 60)
         if kind == 2 and size == length - SECTOR:
             return DiskFile("vhd", size, raw)
-        return _sparse("dynamic-vhd", path, lambda: dynamic_vhd(raw.read, length))
+        return _sparse("dynamic-vhd", lambda: dynamic_vhd(raw.read, length))
     if head[510:512] == b"\x55\xaa":
         return DiskFile("raw", length, raw)
-    raise _unfit(path, "it is no disk that can be recognised")
+    raise DamagedDisk("it is no disk that can be recognised")
 
 
-def _sparse(container: str, path: Path, open_: Callable[[], SparseDisk]) -> DiskFile:
+def _sparse(container: str, open_: Callable[[], SparseDisk]) -> DiskFile:
     try:
         found = open_()
     except DamagedDisk as error:
-        raise _unfit(path, f"{container}: {error}") from error
-    return DiskFile(container, found.size, _Sparse(found, path))
+        raise DamagedDisk(f"{container}: {error}") from error
+    return DiskFile(container, found.size, found)
 
 
 def _appliance(path: Path, raw: _Raw) -> DiskFile:
@@ -107,24 +106,12 @@ def _appliance(path: Path, raw: _Raw) -> DiskFile:
             else:
                 return DiskFile("ova", 0, SparseDisk(0, SECTOR, lambda *_: b""))
     except (EOFError, tarfile.TarError) as error:
-        raise _unfit(path, f"the archive is damaged: {error}") from error
+        raise DamagedDisk(f"the archive is damaged: {error}") from error
 
     def read(offset: int, count: int) -> bytes:
         return raw.read(start + offset, min(count, max(size - offset, 0)))
 
-    return _sparse("ova", path, lambda: vmdk(read, size))
-
-
-class _Sparse:
-    def __init__(self, disk: SparseDisk, path: Path) -> None:
-        self._disk = disk
-        self._path = path
-
-    def read(self, offset: int, size: int) -> bytes:
-        try:
-            return self._disk.read(offset, size)
-        except DamagedDisk as error:
-            raise _unfit(self._path, str(error)) from error
+    return _sparse("ova", lambda: vmdk(read, size))
 
 
 class _Raw:
@@ -137,38 +124,37 @@ class _Raw:
 
 
 class _Member:
-    def __init__(self, stream: BinaryIO, path: Path) -> None:
+    def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
-        self._path = path
 
     def read(self, offset: int, size: int) -> bytes:
         try:
             self._stream.seek(offset)
             return self._stream.read(size)
         except (EOFError, zlib.error, tarfile.TarError) as error:
-            raise _unfit(self._path, f"the archive is damaged: {error}") from error
+            raise DamagedDisk(f"the archive is damaged: {error}") from error
 
 
 @contextmanager
-def _archived(path: Path, stream: BinaryIO) -> Iterator[DiskFile]:
+def _archived(stream: BinaryIO) -> Iterator[DiskFile]:
     """Google's archive: `disk.raw` in a compressed tar, and nothing else."""
     try:
         archive = tarfile.open(fileobj=stream, mode="r:gz")  # noqa: SIM115 (closed below)
         member = archive.next()
         found = archive.extractfile(member) if member and member.name == "disk.raw" else None
     except (EOFError, zlib.error, tarfile.TarError, OSError) as error:
-        raise _unfit(path, f"it is no compressed tar: {error}") from error
+        raise DamagedDisk(f"it is no compressed tar: {error}") from error
     if found is None or member is None:
-        raise _unfit(path, "it is no disk: a compressed tar without disk.raw")
+        raise DamagedDisk("it is no disk: a compressed tar without disk.raw")
     with archive, found:
-        yield DiskFile("gcp", member.size, _Member(found, path))  # type: ignore[arg-type]
+        yield DiskFile("gcp", member.size, _Member(found))  # type: ignore[arg-type]
 
 
 class _Qcow2:
     """Clusters of a qcow2 without backing file, encryption, or data elsewhere."""
 
-    def __init__(self, path: Path, raw: _Raw, length: int) -> None:
-        self._path, self._raw, self._length = path, raw, length
+    def __init__(self, raw: _Raw, length: int) -> None:
+        self._raw, self._length = raw, length
         # Header: magic, version, backing file's offset and size, cluster bits, size, crypt method,
         # L1 size, L1 offset; from version 3 on incompatible features at 72, compression at 104.
         head = raw.read(0, 112).ljust(112, b"\0")
@@ -180,9 +166,9 @@ class _Qcow2:
         )
         # Dirty, and another compression: all others change how clusters are found.
         if version not in (2, 3) or backing or crypt or features & ~0b1001:
-            raise _unfit(path, "it is a qcow2 that depends on other files, or is encrypted")
+            raise DamagedDisk("it is a qcow2 that depends on other files, or is encrypted")
         if not 9 <= bits <= 21 or entries * 8 > MAX_TABLE:
-            raise _unfit(path, "it is a damaged qcow2")
+            raise DamagedDisk("it is a damaged qcow2")
         self.size = size
         self._bits = bits
         self._zstd = zstd_used and bool(features & 0b1000)
@@ -234,13 +220,4 @@ class _Qcow2:
                 return zstd().decompress(packed, size)
             return zlib.decompressobj(-15).decompress(packed, size)
         except (zlib.error, Damaged) as error:
-            raise _unfit(self._path, f"a cluster is damaged: {error}") from error
-
-
-def _unfit(path: Path, reason: str) -> CloudUnfit:
-    return CloudUnfit(
-        "cloud-file",
-        f"{path.name} cannot be pushed: {reason}",
-        place=str(path),
-        hint="Let compos build the right one: compos push PROVIDER FILE.yml.",
-    )
+            raise DamagedDisk(f"a cluster is damaged: {error}") from error
