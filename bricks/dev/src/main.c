@@ -10,6 +10,7 @@
 #include "archive.h"
 #include "base/failure.h"
 #include "base/files.h"
+#include "base/request.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -17,39 +18,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
-#include <sys/socket.h>
-#include <sys/time.h>
-#include <sys/un.h>
 #include <unistd.h>
 
-/* Of init's: services/control.h, services/services.c. */
-#define CONTROL "/run/compos/control"
-#define REPLACEMENT "/run/compos/replacement"
-
-enum { MESSAGE = 512, MAX_MOUNTS = 1 << 20 };
-
-static int main_request(const char *action, const char *name, struct failure *failure)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = CONTROL};
-    const struct timeval timeout = {.tv_sec = 30};
-    char text[MESSAGE];
-    int length = snprintf(text, sizeof text, "%s %s", action, name);
-    if ((size_t)length >= sizeof text)
-        return failed(failure, "%.100s...: the name is too long", name);
-    int channel = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-    setsockopt(channel, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout);
-    ssize_t count = -1;
-    if (connect(channel, (struct sockaddr *)&address, sizeof address) == 0 &&
-        send(channel, text, (size_t)length, MSG_NOSIGNAL) >= 0)
-        count = recv(channel, text, sizeof text - 1, 0);
-    int reason = errno;
-    close(channel);
-    errno = reason;
-    if (count < 0)
-        return failed_errno(failure, CONTROL);
-    text[count] = '\0';
-    return count > 0 ? failed(failure, "%s: %s", name, text) : 0;
-}
+enum { MAX_MOUNTS = 1 << 20 };
 
 /* The mount point on a line of mountinfo(5), if it is `place` or below it; NULL otherwise. */
 static char *main_point_below(char *line, const char *place)
@@ -111,8 +82,8 @@ static int main_unpack_service(const char *place, const char *lower, struct fail
     if (archive_unpack(stdin, place, false, failure) < 0 || main_try(place, lower, failure) < 0)
         return -1;
     snprintf(plan, sizeof plan, "%s/plan", place);
-    unlink(REPLACEMENT);
-    return symlink(plan, REPLACEMENT) < 0 ? failed_errno(failure, REPLACEMENT) : 0;
+    unlink(REQUEST_REPLACEMENT);
+    return symlink(plan, REQUEST_REPLACEMENT) < 0 ? failed_errno(failure, REQUEST_REPLACEMENT) : 0;
 }
 
 static int main_service(const char *name, const char *place, const char *lower,
@@ -120,7 +91,7 @@ static int main_service(const char *name, const char *place, const char *lower,
 {
     struct failure ignored;
     if (main_unpack_service(place, lower, failure) == 0 &&
-        main_request("replace", name, failure) == 0)
+        request_send("replace", name, failure) == 0)
         return 0;
     main_remove(place, &ignored);
     return -1;
@@ -135,7 +106,7 @@ static int main_files(char *services[], struct failure *failure)
     if (archive_unpack(stdin, "", true, failure) < 0)
         return -1;
     for (; *services; services++)
-        if (main_request("restart", *services, failure) < 0)
+        if (request_send("restart", *services, failure) < 0)
             return -1;
     return 0;
 }

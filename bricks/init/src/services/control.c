@@ -6,6 +6,7 @@
 
 #include "base/console.h"
 #include "base/process.h"
+#include "base/request.h"
 #include "services/services.h"
 
 #include <errno.h>
@@ -44,7 +45,7 @@ static void control_leave(struct watch *client)
 
 static void control_serve(struct watch *client)
 {
-    char request[CONTROL_MESSAGE];
+    char request[REQUEST_SIZE];
     ssize_t length = recv(client->descriptor, request, sizeof request - 1, MSG_DONTWAIT);
     if (length < 0 && errno == EAGAIN)
         return;
@@ -78,14 +79,14 @@ static void control_accept_one(struct watch *watch)
 
 void control_start(void)
 {
-    struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = CONTROL_SOCKET};
+    struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = REQUEST_SOCKET};
     int channel = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    unlink(CONTROL_SOCKET);
+    unlink(REQUEST_SOCKET);
     mode_t mask = umask(0177);
     int result = channel < 0 ? -1 : bind(channel, (struct sockaddr *)&address, sizeof address);
     umask(mask);
     if (result < 0 || listen(channel, 16) < 0) {
-        say(CONTROL_SOCKET ": %s", strerror(errno));
+        say(REQUEST_SOCKET ": %s", strerror(errno));
         if (channel >= 0)
             close(channel);
         return;

@@ -5,6 +5,7 @@
 #include "base/failure.h"
 #include "base/files.h"
 #include "base/process.h"
+#include "base/request.h"
 #include "boot/stage.h"
 #include "containerd/containerd_daemon.h"
 #include "containers/oci.h"
@@ -19,8 +20,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#define REPLACEMENT "/run/compos/replacement"
 
 static const struct plan *services_plan;
 static struct watch services_reports;
@@ -277,7 +276,7 @@ static void services_restart_followers(const char *name)
 /* A service becomes what another plan says of it: `compos dev` replaces it, its root included. */
 static const char *services_replace(struct service *service)
 {
-    struct replacement *next = service_read_replacement(REPLACEMENT);
+    struct replacement *next = service_read_replacement(REQUEST_REPLACEMENT);
     if (!next)
         return "its new plan cannot be used";
     if (strcmp(next->service.bundle.id, service->bundle.id) != 0) {

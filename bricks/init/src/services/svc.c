@@ -2,7 +2,7 @@
 #include "services/svc.h"
 
 #include "base/files.h"
-#include "services/control.h"
+#include "base/request.h"
 #include "services/status.h"
 
 #include <errno.h>
@@ -11,9 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -108,33 +106,15 @@ static int svc_json(void)
     return 0;
 }
 
-static int svc_request(const char *action, const char *name)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = CONTROL_SOCKET};
-    const struct timeval timeout = {.tv_sec = 30};
-    char text[CONTROL_MESSAGE];
-    int length = snprintf(text, sizeof text, "%s %s", action, name);
-    if (length < 0 || (size_t)length >= sizeof text)
-        return svc_complain(name, "the name is too long");
-    int channel = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-    setsockopt(channel, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout);
-    ssize_t count = -1;
-    if (connect(channel, (struct sockaddr *)&address, sizeof address) == 0 &&
-        send(channel, text, (size_t)length, MSG_NOSIGNAL) >= 0)
-        count = recv(channel, text, sizeof text - 1, 0);
-    int reason = errno;
-    close(channel);
-    if (count < 0)
-        return svc_complain(CONTROL_SOCKET, strerror(reason));
-    text[count] = '\0';
-    return count > 0 ? svc_complain(name, text) : 0;
-}
-
 static int svc_request_all(const char *action, int count, char *names[])
 {
+    struct failure failure;
     int result = 0;
     for (int i = 0; i < count; i++)
-        result |= svc_request(action, names[i]);
+        if (request_send(action, names[i], &failure) < 0) {
+            fprintf(stderr, "svc: %s\n", failure.text);
+            result = 1;
+        }
     return result;
 }
 
