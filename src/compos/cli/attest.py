@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from compos.cli.complete import complete_file
 from compos.cli.outputs import format_option, root_option
 from compos.cli.reading import reading_options
 from compos.cli.settings import Settings, global_options
@@ -19,7 +20,9 @@ __all__ = ["attest"]
 
 
 @click.command
-@click.argument("names", nargs=-1, required=True, metavar="NAME|FILE...")
+@click.argument(
+    "names", nargs=-1, required=True, metavar="NAME|FILE...", shell_complete=complete_file
+)
 @key_option
 @click.option(
     "--predicate", type=click.Path(path_type=Path), metavar="FILE", help="JSON that is attested."

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from compos.cli.complete import complete_file
 from compos.cli.debian import DebianMirrors, debian_options, snapshot_option
 from compos.cli.outputs import format_option, root_option
 from compos.cli.reading import reading_options
@@ -30,7 +31,7 @@ SBOM_FORMATS = ("spdx", "cyclonedx")
 
 
 @click.command(cls=Command)
-@click.argument("sources", nargs=-1, required=True, metavar="FILE...")
+@click.argument("sources", nargs=-1, required=True, metavar="FILE...", shell_complete=complete_file)
 @format_option("Output formats, separated by commas; repeatable [kernel+initrd].")
 @click.option(
     "--name", metavar="NAME", help="Base name of the outputs [the last file's, without extension]."

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from compos.api.access import Access
+from compos.cli.complete import complete_image
 from compos.cli.debian import DebianMirrors, debian_options
 from compos.cli.settings import Settings, global_options
 from compos.cli.switches import Group
@@ -49,7 +50,7 @@ def list_images(*, settings: Settings) -> None:
 
 
 @cache.command("rm")
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=complete_image)
 @click.option(
     "--published-only", is_flag=True, help="Keep images that their registry does not have."
 )
@@ -119,7 +120,7 @@ def clean(*, settings: Settings, published_only: bool, older: str | None, keep: 
 
 
 @cache.command("pull")
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=complete_image)
 @click.option(
     "--platform",
     "platforms",
@@ -165,7 +166,7 @@ def pull(
 
 
 @cache.command("export")
-@click.argument("name", metavar="NAME")
+@click.argument("name", metavar="NAME", shell_complete=complete_image)
 @click.argument("ignored", nargs=-1, expose_value=False, metavar="")
 @click.option("--outfile", required=True, metavar="FILE|-", help="File for the tar.")
 @click.option(
@@ -285,7 +286,7 @@ def import_(file: str, *, settings: Settings, allow_brick_names: bool) -> None:
 
 
 @cache.command("push")
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=complete_image)
 @click.option("--remote-name", metavar="NAME", help="Push under this name [its own].")
 @click.option("--with-arch-tags", is_flag=True, help="Also push NAME-ARCH for each platform.")
 @click.option(

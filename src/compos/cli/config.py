@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from compos.cli.complete import complete_file
 from compos.cli.debian import DebianMirrors, debian_options
 from compos.cli.reading import reading_options
 from compos.cli.settings import Settings, global_options
@@ -17,7 +18,7 @@ __all__ = ["config"]
 
 
 @click.command
-@click.argument("sources", nargs=-1, required=True, metavar="FILE...")
+@click.argument("sources", nargs=-1, required=True, metavar="FILE...", shell_complete=complete_file)
 @reading_options
 @click.option(
     "--format",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from compos.cli.complete import complete_file
 from compos.cli.inspecting import FORMATS, inspect_options
 from compos.cli.text import visible
 
@@ -24,8 +25,8 @@ LONG = 240
 
 
 @click.command
-@click.argument("before", metavar="A")
-@click.argument("after", metavar="B")
+@click.argument("before", metavar="A", shell_complete=complete_file)
+@click.argument("after", metavar="B", shell_complete=complete_file)
 @FORMATS
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with sizes in bytes.")
 @click.option("--all", "everything", is_flag=True, help="Print every file.")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from compos.cli.guests import complete_guest
+from compos.cli.complete import complete_guest, complete_service
 from compos.cli.settings import Settings, global_options
 
 if TYPE_CHECKING:
@@ -19,7 +19,12 @@ __all__ = ["exec", "run_in_guest"]
 
 @click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 @click.option(
-    "--service", "-s", default="", metavar="NAME", help="Run it in the container of this service."
+    "--service",
+    "-s",
+    default="",
+    metavar="NAME",
+    shell_complete=complete_service,
+    help="Run it in the container of this service.",
 )
 @click.option("--cwd", default="", metavar="DIR", help="Working directory in the guest.")
 @click.option("--tty/--no-tty", "-t/-T", default=None, help="Use a terminal [if there is one].")

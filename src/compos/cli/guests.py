@@ -9,24 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from compos.cli.complete import complete_guest
 from compos.cli.settings import Settings, global_options
 from compos.cli.text import visible
 
 if TYPE_CHECKING:
     from compos.run.guests import Guest
 
-__all__ = ["complete_guest", "console", "logs", "ps", "screenshot", "stop"]
-
-
-def complete_guest(context: click.Context, parameter: click.Parameter, typed: str) -> list[str]:
-    """The names of running guests that begin with `typed`, for the shell."""
-    from compos.run.guests import guests
-
-    return [
-        guest.record.name
-        for guest in guests()
-        if guest.runs and guest.record.name.startswith(typed)
-    ]
+__all__ = ["console", "logs", "ps", "screenshot", "stop"]
 
 
 guest_argument = click.argument(

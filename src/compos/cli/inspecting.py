@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from compos.cli.complete import complete_format
 from compos.cli.debian import DebianMirrors, debian_options
 from compos.cli.reading import reading_options
 from compos.cli.settings import Settings, global_options
@@ -25,6 +26,7 @@ FORMATS = click.option(
     "formats",
     multiple=True,
     metavar="NAME",
+    shell_complete=complete_format,
     help="Formats of the build, which decide the drivers; repeatable.",
 )
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from compos.cli.build import disk_size
+from compos.cli.complete import complete_file
 from compos.cli.debian import DebianMirrors, debian_options
 from compos.cli.outputs import root_option
 from compos.cli.reading import reading_options
@@ -24,7 +25,7 @@ __all__ = ["install"]
 
 @click.command
 @click.argument("disk", type=click.Path(path_type=Path), metavar="DISK")
-@click.argument("sources", nargs=-1, required=True, metavar="FILE...")
+@click.argument("sources", nargs=-1, required=True, metavar="FILE...", shell_complete=complete_file)
 @click.option("--erase", is_flag=True, help="Take the disk whatever is on it, unless it is in use.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--size", metavar="SIZE", help="Make a disk image of this size: 512M, 2 or 2G.")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from compos.cli.complete import complete_file
 from compos.cli.debian import DebianMirrors, debian_options, snapshot_option
 from compos.cli.outputs import format_option, root_option
 from compos.cli.reading import reading_options
@@ -32,7 +33,7 @@ class _Lock(click.Command):
 
 
 @click.command(cls=_Lock)
-@click.argument("sources", nargs=-1, required=True, metavar="FILE...")
+@click.argument("sources", nargs=-1, required=True, metavar="FILE...", shell_complete=complete_file)
 @click.option(
     "--lock",
     "path",

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import click
 
+from compos.cli.complete import complete_format
 from compos.output.roots import AUTO, ROOTS
 
 __all__ = ["format_option", "root_option"]
@@ -17,7 +18,15 @@ Result = TypeVar("Result")
 
 def format_option(help: str) -> Callable[[Callable[..., Result]], Callable[..., Result]]:
     """`--format`, which a command gets as `formats`: names, several of them with commas."""
-    return click.option("-f", "--format", "formats", multiple=True, metavar="LIST", help=help)
+    return click.option(
+        "-f",
+        "--format",
+        "formats",
+        multiple=True,
+        metavar="LIST",
+        shell_complete=complete_format,
+        help=help,
+    )
 
 
 def root_option(help: str) -> Callable[[Callable[..., Result]], Callable[..., Result]]:

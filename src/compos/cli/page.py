@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from compos.cli.complete import complete_file
 from compos.cli.inspecting import FORMATS, inspect_options
 from compos.cli.text import visible
 
@@ -17,7 +18,7 @@ __all__ = ["report"]
 
 
 @click.command
-@click.argument("sources", nargs=-1, required=True, metavar="FILE...")
+@click.argument("sources", nargs=-1, required=True, metavar="FILE...", shell_complete=complete_file)
 @click.option(
     "--o",
     "output",

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from compos.cli.complete import complete_file
 from compos.cli.machines import MACHINES, machine_command
 from compos.cli.machines.options import ACCEL, CPUS, DATA, MEM, VIRTIOFS
 from compos.cli.providers import CLOUDS, provider_command
@@ -75,7 +76,7 @@ def run() -> None:
 
 
 @run.command
-@click.argument("path", metavar="PATH")
+@click.argument("path", metavar="PATH", shell_complete=complete_file)
 @click.option("--kernel", is_flag=True, help="Boot PATH-kernel and PATH-initrd.img.")
 @click.option(
     "--squashfs", is_flag=True, help="Boot PATH-kernel with PATH-squashfs.img as root disk."

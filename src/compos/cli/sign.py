@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from compos.cli.complete import complete_file
 from compos.cli.settings import Settings, global_options
 
 __all__ = ["key_option", "sign"]
@@ -20,7 +21,9 @@ key_option = click.option(
 
 
 @click.command
-@click.argument("names", nargs=-1, required=True, metavar="NAME|FILE...")
+@click.argument(
+    "names", nargs=-1, required=True, metavar="NAME|FILE...", shell_complete=complete_file
+)
 @key_option
 @click.option(
     "--bundle",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from compos.cli.complete import complete_file
 from compos.cli.settings import Settings, global_options
 
 if TYPE_CHECKING:
@@ -18,7 +19,9 @@ __all__ = ["verify"]
 
 
 @click.command
-@click.argument("names", nargs=-1, required=True, metavar="NAME|FILE...")
+@click.argument(
+    "names", nargs=-1, required=True, metavar="NAME|FILE...", shell_complete=complete_file
+)
 @click.option(
     "--key",
     "keys",

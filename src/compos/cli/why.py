@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from compos.cli.complete import complete_file
 from compos.cli.inspecting import FORMATS, inspect_options
 from compos.cli.text import visible
 
@@ -18,7 +19,7 @@ __all__ = ["why"]
 
 @click.command
 @click.argument("name", metavar="PATH|MODULE|PACKAGE")
-@click.argument("sources", nargs=-1, required=True, metavar="FILE...")
+@click.argument("sources", nargs=-1, required=True, metavar="FILE...", shell_complete=complete_file)
 @FORMATS
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @inspect_options

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
+from compos.cli.complete import complete_file
 from compos.cli.reading import reading_options
 from compos.cli.settings import Settings, global_options, with_flags
 
@@ -24,7 +25,9 @@ __all__ = ["PushCommand", "RunCommand", "push_options", "push_to", "run_on", "ru
 Result = TypeVar("Result")
 
 _FLAGS = (
-    click.argument("sources", nargs=-1, required=True, metavar="SOURCE..."),
+    click.argument(
+        "sources", nargs=-1, required=True, metavar="SOURCE...", shell_complete=complete_file
+    ),
     click.option(
         "--dir",
         "folder",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from compos.cli.complete import complete_file
 from compos.cli.reading import reading_options
 from compos.cli.settings import Settings, global_options
 
@@ -17,7 +18,9 @@ __all__ = ["push"]
 
 
 @click.command("registry")
-@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
+@click.argument(
+    "sources", nargs=-1, required=True, metavar="SOURCE...", shell_complete=complete_file
+)
 @click.option(
     "--img-name",
     metavar="NAME",
