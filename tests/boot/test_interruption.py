@@ -25,8 +25,8 @@ pytestmark = [
 
 EXPECTED = """\
 test:
-  - {service: clock}
-  - {console: never, timeout: 300s}
+  - {service: clock, timeout: 600s}
+  - {console: never, timeout: 600s}
 """
 INTERRUPT, TERMINATE, KILL = signal.SIGINT, signal.SIGTERM, signal.SIGKILL
 STATUS = {INTERRUPT: 130, TERMINATE: 143, KILL: -KILL}
@@ -67,7 +67,7 @@ def interrupted(
             stdout=output,
             stderr=subprocess.STDOUT,
         )
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + 900
     while not (
         any("qemu-system" in line for line in running(folder / "run").values())
         if until == "qemu"
