@@ -112,7 +112,11 @@ def text(options: Options) -> str:
         ),
         (
             replace(BASE, slot=SLOT),
-            "-nographic -serial mon:stdio -qmp unix:run/web/qmp.sock,server=on,wait=off",
+            (
+                "-nographic -chardev stdio,id=console,mux=on,signal=off,logfile=state/console.log "
+                "-serial chardev:console -mon chardev=console "
+                "-qmp unix:run/web/qmp.sock,server=on,wait=off"
+            ),
         ),
         (
             replace(BASE, slot=SLOT, exec=True),
@@ -232,8 +236,9 @@ def test_qemu_accepts_it(tmp_path: Path) -> None:
         "-serial",
         "null",
     ]
-    for word in ("-nographic", "-serial", "mon:stdio"):
-        line.remove(word)
+    line.remove("-nographic")
+    start = next(at for at, word in enumerate(line) if word.startswith("stdio,id=console,")) - 1
+    del line[start : line.index("-mon") + 2]  # the terminal
     done = subprocess.run(line, input=b"quit\n", capture_output=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
 

@@ -32,7 +32,7 @@ __all__ = ["report"]
     type=click.Path(path_type=Path),
     metavar="FILE",
     help="What a guest's console has shown (compos logs GUEST), for the timeline of its boot "
-    "[NAME-state/console.log, if a detached guest was run beside the YAML].",
+    "[NAME-state/console.log, if a guest was run beside the YAML].",
 )
 @click.option(
     "--since",

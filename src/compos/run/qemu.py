@@ -89,7 +89,7 @@ class Options:
 
     @property
     def console(self) -> Path:
-        """Where the console of a detached guest goes."""
+        """Where the console goes, of a guest on the terminal besides that."""
         return self.state / "console.log"
 
     @property
@@ -165,6 +165,7 @@ def virtual_machine(options: Options) -> VirtualMachine:
         tpm=tpm_socket(options.state) if options.swtpm else None,
         tpm12=options.tpm12,
         console=options.console if options.detached else console,
+        console_log=None if options.detached or options.gui else options.console,
         console_socket=slot.console if slot and options.detached else None,
         monitor=slot.monitor if slot else None,
         channels=_channels(slot) if slot and options.exec else (),

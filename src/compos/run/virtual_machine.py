@@ -148,7 +148,8 @@ class VirtualMachine:
     kind, which also tells the BIOS to boot what is at the URL `bootfile`. Each of `links` is one
     more network card, and each of `networks`, which are ports of multicast groups. `shares` are
     sockets of virtiofsd, `folders` are shared by 9p, `tpm` is a socket of swtpm (`tpm12`: of a TPM
-    1.2). `vsock` is the guest's address (CID). Without `defaults` there are no devices but those
+    1.2). `vsock` is the guest's address (CID). What a console on the terminal shows goes to
+    `console_log`, too. Without `defaults` there are no devices but those
     said here. A `detached` QEMU goes on in the background, its process in `pid_file`; it listens at
     `monitor` (QMP), and for a console that is a file, at `console_socket`. With `snapshot` no disk
     is written to. Snapshots of the whole machine go to the qcow2 `state_disk` (`run.snapshots`).
@@ -178,6 +179,7 @@ class VirtualMachine:
     tpm: Path | None = None
     tpm12: bool = False
     console: Console | Path = Console.OUTPUT
+    console_log: Path | None = None
     console_socket: Path | None = None
     monitor: Path | None = None
     channels: tuple[Channel, ...] = ()
@@ -383,8 +385,13 @@ def _console(machine: VirtualMachine) -> list[str]:
             place = f"path={_escaped(machine.console_socket)},server=on,wait=off"
             file = f"socket,id=console,{place},logfile={_escaped(machine.console)}"
         return ["-display", "none", "-chardev", file, "-serial", "chardev:console"]
-    # With a monitor of our own, QEMU would not put one behind the terminal's ctrl-a by itself.
-    terminal = ["-serial", "mon:stdio"] if machine.monitor else []
+    terminal = []
+    if machine.console_log:
+        log = f"stdio,id=console,mux=on,signal=off,logfile={_escaped(machine.console_log)}"
+        terminal = ["-chardev", log, "-serial", "chardev:console", "-mon", "chardev=console"]
+    elif machine.monitor:
+        # With a monitor of our own, QEMU would not put one behind the terminal's ctrl-a by itself.
+        terminal = ["-serial", "mon:stdio"]
     return {
         Console.TERMINAL: ["-nographic", *terminal],
         # Without graphics SeaBIOS, too, speaks on the serial port.
