@@ -11,12 +11,12 @@ import re
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import cast
 
 from compos.cli.dev_screen import DevScreen
 from compos.develop import session as events
 from compos.develop.decision import Decision
 from compos.develop.guest import DevGuest, ServiceState
+from compos.errors import RunError
 
 __all__ = ["EVENTS", "PICTURE", "Player", "picture"]
 
@@ -69,7 +69,7 @@ class Player:
     @property
     def guest(self) -> DevGuest:
         """There is none."""
-        return cast(DevGuest, None)
+        raise RunError("guest-ended", "this is played without a guest")
 
     def run(self) -> None:
         """Tell all of it, and wait."""

@@ -34,15 +34,25 @@ def on_screen(
 
         screen = DevScreen(Path("os.yml"), start)
         async with screen.run_test(size=(128, 30)) as pilot:
-            for _ in range(200):
-                await pilot.pause(0.05)
-                if screen.selected:
-                    break
-            await look(screen, players[0], pilot)
-            await pilot.press("q")
-            await pilot.pause(0.1)
+            try:
+                await until(pilot, lambda: bool(screen.selected))
+                await look(screen, players[0], pilot)
+                await pilot.press("q")
+                await pilot.pause(0.1)
+            finally:
+                # Its thread would be waited for, without an end.
+                for player in players:
+                    player.close()
 
     asyncio.run(run())
+
+
+async def until(pilot: Pilot[Any], holds: Callable[[], bool]) -> None:
+    """Wait until something holds, as long as a busy machine may take."""
+    for _ in range(600):
+        if holds():
+            return
+        await pilot.pause(0.05)
 
 
 def shown(screen: DevScreen) -> str:
@@ -54,6 +64,7 @@ def test_keys_ask_the_session() -> None:
     async def look(screen: DevScreen, player: Player, pilot: Pilot[Any]) -> None:
         assert screen.selected == "web"
         await pilot.press("r", "down", "r", "b")
+        await until(pilot, lambda: len(player.asked) == 3)
         assert player.asked == ["restart web", "restart clock", "rebuild"]
 
     on_screen(EVENTS, look)
@@ -76,6 +87,7 @@ def test_what_the_guest_says_is_text() -> None:
             text = shown(screen)
             for letter in ("\x1b", "\x07", "\x9b", "\u202e"):
                 assert letter not in text
+        await until(pilot, lambda: "[red]not" in shown(screen).replace("&#160;", " "))
         assert "[red]not" in shown(screen).replace("&#160;", " ")
         for widget in screen.query("RichLog"):
             for line in widget.lines:  # type: ignore[attr-defined]
