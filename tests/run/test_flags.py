@@ -9,6 +9,8 @@ import pytest
 
 from compos.cli.main import main
 from compos.cli.run import qemu
+from tests.run.test_shares import LISTENS
+from tests.run.test_shares import program as daemon
 
 LINUXKIT = (
     *("accel", "arch", "cpus", "data", "data-file", "detached", "device", "disk", "fw", "gui"),
@@ -55,6 +57,15 @@ FLAGS = {
     "--link cable": "-netdev dgram,id=t1,local.type=unix,local.path=",
     "--network lan --network wan": ",mcast=239.192.",
     "--9p .": "mount_tag=9p0",
+    "--virtiofs . --virtiofsd ./virtiofsd": (
+        "-chardev socket,id=char0,path=os-state/virtiofs0 "
+        "-device vhost-user-fs-pci,chardev=char0,tag=virtiofs0"
+    ),
+    "--tpm": (
+        "-chardev socket,id=tpmchar,path=os-state/tpm.sock "
+        "-tpmdev emulator,id=tpm,chardev=tpmchar -device tpm-crb,tpmdev=tpm"
+    ),
+    "--tpm12": "-device tpm-tis,tpmdev=tpm",
     "--vsock 5": "-device vhost-vsock-pci,guest-cid=5",
     "--snapshot": " -snapshot",
     "--exec": "-append quiet compos.exec",
@@ -78,6 +89,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         '#!/bin/sh\necho "$*" > arguments\nmkdir -p os-state\necho 1 > os-state/qemu.pid\n'
     )
     program.chmod(0o755)
+    daemon(tmp_path, LISTENS)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LINUXKIT_QEMU_ACCEL", "tcg")
     return tmp_path
@@ -108,8 +120,8 @@ def test_every_flag_is_tried() -> None:
     ours = {name for parameter in qemu.params for name in parameter.opts if name.startswith("--")}
     tried = {word for flags in FLAGS for word in flags.split() if word.startswith("--")}
     elsewhere = {
-        # Their daemons are started: test_shares, test_tpm, tests/boot.
-        *("--virtiofs", "--virtiofsd", "--tpm", "--tpm12", "--secure-boot"),
+        # Firmware is prepared for it: test_firmware, tests/boot/test_secure_boot.
+        "--secure-boot",
         *("--qemu", "--detach"),
     }
     everywhere = {
