@@ -24,16 +24,16 @@ COMPOS = [sys.executable, "-m", "compos"]
 
 EXPECTED = """\
 test:
-  - {{console: services started, timeout: 600s{fresh}}}
-  - {{service: nginx{fresh}}}
-  - {{service: rngd{fresh}}}
-  - {{http: 80/, contains: Hello from a Linux{fresh}}}
-  - {{http: 80/missing, status: 404{fresh}}}
-  - {{exec: [svc, ps], contains: nginx +running{fresh}}}
-  - {{exec: [/bin/cat, /etc/resolv.conf], within: getty, contains: nameserver{fresh}}}
-  - {{exec: [/bin/sh, -c, "exit 3"], within: getty, status: 3{fresh}}}
-  - {{file: /srv/www/index.html, contains: title{fresh}}}
-  - {{file: /proc/sys/kernel/ostype, contains: Linux{fresh}}}
+  - {{console: services started{fresh}, timeout: 600s}}
+  - {{service: nginx{fresh}, timeout: 600s}}
+  - {{service: rngd{fresh}, timeout: 600s}}
+  - {{http: 80/, contains: Hello from a Linux{fresh}, timeout: 600s}}
+  - {{http: 80/missing, status: 404{fresh}, timeout: 600s}}
+  - {{exec: [svc, ps], contains: nginx +running{fresh}, timeout: 600s}}
+  - {{exec: [/bin/cat, /etc/resolv.conf], within: getty, contains: server{fresh}, timeout: 600s}}
+  - {{exec: [/bin/sh, -c, "exit 3"], within: getty, status: 3{fresh}, timeout: 600s}}
+  - {{file: /srv/www/index.html, contains: title{fresh}, timeout: 600s}}
+  - {{file: /proc/sys/kernel/ostype, contains: Linux{fresh}, timeout: 600s}}
 """
 
 # What one would write without compos: QEMU on a pseudo-terminal, the prompt of getty, curl.
