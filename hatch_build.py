@@ -70,7 +70,10 @@ PROGRAMS = {
     "mkimage": ("disk/src", "init/src/base", "mkimage/src"),
     "mount": ("disk/src", "init/src/base", "mount/src"),
     "extend": ("disk/src", "init/src/base", "extend/src"),
-    "data-partition": ("disk/src", "init/src/base", "attest/src/tpm", "data-partition/src"),
+    "data-partition": (
+        *("data-partition/src", "attest/src/tpm"),
+        *("disk/src", "metadata/src/json", "init/src/base"),
+    ),
     "dev": ("init/src/base", "dev/src"),
     "dm-crypt": ("disk/src", "init/src/base", "dm-crypt/src"),
     "host-timesync-daemon": (

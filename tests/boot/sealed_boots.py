@@ -21,6 +21,7 @@ from tests.guest import Guest
 
 MIB = 1 << 20
 REFUSED = "the TPM does not open it"
+PIN = "13579"
 
 
 class Sealed:
@@ -246,24 +247,57 @@ def test_without_secure_boot(tmp_path: Path) -> None:
         guest.expect("System halted")
 
 
+def first_boot_with_pin(machine: Machine, image: Path, log: Path) -> None:
+    with machine.boot(image, log) as guest:
+        for answer in ("1234", "4321", PIN, PIN):
+            guest.expect("New PIN|The same PIN", 300)
+            guest.type(f"{answer}\n")
+        guest.expect(RECOVERY)
+        write(guest)
+
+
+def require_opened_by_pin(machine: Machine, image: Path, log: Path, *answers: str) -> str:
+    """After these answers it opens, with what was left there; the console."""
+    with machine.boot(image, log) as guest:
+        for answer in answers:
+            guest.expect("PIN of the data partition: ", 300)
+            guest.type(f"{answer}\n")
+        guest.expect(OPENED, 120)
+        guest.expect(STARTED)
+        guest.prompt()
+        assert "kept" in guest.run(in_root("cat /var/lib/data/file"))
+        assert guest.power_off() == 0
+    assert PIN not in guest.text()
+    return guest.text()
+
+
 def test_a_pin(tmp_path: Path) -> None:
     keys = tmp_path / "keys"
     new_keys(keys)
     image = build(tmp_path, keys, disk="pin: true")
     machine = Machine(tmp_path / "state", keys)
-    with machine.boot(image, tmp_path / "first") as guest:
-        for answer in ("1234", "4321", "13579", "13579"):
-            guest.expect("New PIN|The same PIN", 300)
-            guest.type(f"{answer}\n")
-        guest.expect(RECOVERY)
-        write(guest)
-    with machine.boot(image, tmp_path / "second") as guest:
-        for answer in ("1234", "13579"):
-            guest.expect("PIN of the data partition: ", 300)
-            guest.type(f"{answer}\n")
-        guest.expect(OPENED, 120)
-        guest.expect(STARTED)
-    assert "13579" not in guest.text()
+    first_boot_with_pin(machine, image, tmp_path / "first")
+    console = require_opened_by_pin(machine, image, tmp_path / "second", "1234", PIN)
+    assert "the PIN is not the right one" in console
+
+
+def test_versions_that_were_revoked_with_a_pin(tmp_path: Path) -> None:
+    """The PIN stays what it was."""
+    keys = tmp_path / "keys"
+    new_keys(keys)
+    image = build(tmp_path, keys, disk="pin: true")
+    machine = Machine(tmp_path / "state", keys)
+    first_boot_with_pin(machine, image, tmp_path / "first")
+    (tmp_path / "new").mkdir()
+    exchange_pcr_key(keys)
+    install(image, build(tmp_path / "new", keys, disk="pin: true", cmdline="version=2"))
+    moved = require_opened_by_pin(machine, image, tmp_path / "second", PIN)
+    assert "sealed to the new key" in moved
+    for path in keys.glob("previous.*"):
+        path.unlink()
+    install(image, build(tmp_path / "new", keys, disk="pin: true", cmdline="version=3"))
+    last = require_opened_by_pin(machine, image, tmp_path / "third", PIN)
+    assert "sealed to the new key" not in last
 
 
 def test_strict(tmp_path: Path) -> None:

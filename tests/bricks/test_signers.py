@@ -10,6 +10,7 @@ import pytest
 
 from tests.bricks.compiler import BRICKS, DRIVERS, compile_sources
 
+FOLDERS = ("data-partition/src", "attest/src", "disk/src", "metadata/src", "init/src")
 ONE, OTHER = "ab" * 32, "ab" * 31 + "ac"
 
 
@@ -32,11 +33,13 @@ def entry(key: str) -> str:
 )
 def test_keys(text: str, expected: str, tmp_path: Path) -> None:
     (tmp_path / "signatures").write_text(text)
-    names = ["data-partition/src/signers", "data-partition/src/token", "disk/src/disk/tool"]
+    names = ["data-partition/src/signers", "data-partition/src/base64"]
+    names += ["disk/src/disk/sha256", "disk/src/disk/bytes"]
+    names += ["metadata/src/json/json", "metadata/src/json/utf8"]
     names += ["init/src/base/failure", "init/src/base/files"]
     sources = [DRIVERS / "data-partition" / "signers_driver.c"]
     sources += [BRICKS / f"{name}.c" for name in names]
-    folders = [f"-I{BRICKS / name}" for name in ("data-partition/src", "disk/src", "init/src")]
+    folders = [f"-I{BRICKS / name}" for name in FOLDERS]
     program = compile_sources("signers", sources, folders)
     command = [str(program), str(tmp_path / "signatures")]
     told = subprocess.run(command, capture_output=True, text=True, check=True).stdout

@@ -25,9 +25,10 @@ ORD_PRESENCE = 0x4000000A
 
 
 def driver() -> Path:
-    folders = [BRICKS / name for name in ("data-partition/src", "attest/src", "init/src")]
-    names = ["data-partition/src/sha1", "data-partition/src/tpm12", "data-partition/src/owner"]
-    names += ["attest/src/tpm/tpm", "init/src/base/failure"]
+    folders = [BRICKS / f"{name}/src" for name in ("data-partition", "attest", "disk", "init")]
+    names = [f"data-partition/src/{name}" for name in ("sha1", "tpm12", "owner", "rsa2048")]
+    names += ["attest/src/tpm/tpm", "disk/src/disk/bytes", "disk/src/disk/sha256"]
+    names += ["init/src/base/failure"]
     sources = [DRIVERS / "data-partition" / "tpm12_driver.c"]
     sources += [BRICKS / f"{name}.c" for name in names]
     return compile_sources("tpm12", sources, [f"-I{folder}" for folder in folders])

@@ -162,6 +162,8 @@ static int data_partition_unseal(const struct request *request, const char *node
         status = volume_open(node, &request->policy, pin, failure);
         if (status == 0)
             data_partition_move(request, node, pin);
+        else if (request->policy.pin)
+            data_partition_say("%s: %s", node, failure->text);
         explicit_bzero(pin, sizeof pin);
     }
     return status;
@@ -325,8 +327,6 @@ int main(int count, char *arguments[])
         data_partition_say("usage: data-partition [OPTION...] MOUNTPOINT");
         return STATUS_USAGE;
     }
-    /* Its warnings would stand in front of what systemd's programs say. */
-    setenv("TSS2_LOG", "all+none", 1);
     request.point = arguments[rest];
     data_partition_complete_policy(&request.policy);
     int status = data_partition_run(&request, &place, &failure);

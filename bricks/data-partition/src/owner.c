@@ -8,6 +8,7 @@
  */
 #include "owner.h"
 
+#include "rsa2048.h"
 #include "tpm12.h"
 
 #include <string.h>
@@ -29,87 +30,9 @@ enum {
     SCHEME_NO_SIGNATURE = 1,
     SCHEME_OAEP = 3,
     KEY_BITS = 2048,
-    KEY_SIZE = KEY_BITS / 8,
-    WORDS = KEY_SIZE / 4,
+    KEY_SIZE = RSA2048_SIZE,
     EXPONENT = 65537
 };
-
-struct owner_number {
-    uint32_t words[WORDS]; /* the least significant first */
-};
-
-static void owner_read_number(struct owner_number *number, const unsigned char bytes[KEY_SIZE])
-{
-    for (size_t i = 0; i < WORDS; i++) {
-        const unsigned char *at = bytes + KEY_SIZE - 4 * (i + 1);
-        number->words[i] =
-            (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
-    }
-}
-
-static void owner_write_number(const struct owner_number *number, unsigned char bytes[KEY_SIZE])
-{
-    for (size_t i = 0; i < KEY_SIZE; i++)
-        bytes[KEY_SIZE - 1 - i] = (unsigned char)(number->words[i / 4] >> 8 * (i % 4));
-}
-
-static bool owner_is_less(const struct owner_number *one, const struct owner_number *other)
-{
-    for (size_t i = WORDS; i > 0; i--)
-        if (one->words[i - 1] != other->words[i - 1])
-            return one->words[i - 1] < other->words[i - 1];
-    return false;
-}
-
-/* sum = one + other modulo `modulus`, all below it. */
-static void owner_add(struct owner_number *sum, const struct owner_number *one,
-                      const struct owner_number *other, const struct owner_number *modulus)
-{
-    uint64_t carry = 0;
-    for (size_t i = 0; i < WORDS; i++) {
-        carry += (uint64_t)one->words[i] + other->words[i];
-        sum->words[i] = (uint32_t)carry;
-        carry >>= 32;
-    }
-    if (carry == 0 && owner_is_less(sum, modulus))
-        return;
-    int64_t borrow = 0;
-    for (size_t i = 0; i < WORDS; i++) {
-        borrow += (int64_t)sum->words[i] - modulus->words[i];
-        sum->words[i] = (uint32_t)borrow;
-        borrow >>= 32;
-    }
-}
-
-/* By doubling and adding: a machine does this once in its life. */
-static void owner_multiply(struct owner_number *product, const struct owner_number *one,
-                           const struct owner_number *other, const struct owner_number *modulus)
-{
-    struct owner_number result = {{0}};
-    for (size_t i = KEY_BITS; i > 0; i--) {
-        owner_add(&result, &result, &result, modulus);
-        if (other->words[(i - 1) / 32] >> (i - 1) % 32 & 1)
-            owner_add(&result, &result, one, modulus);
-    }
-    *product = result;
-}
-
-/* bytes = bytes ^ EXPONENT modulo the key. */
-static int owner_encrypt_raw(const unsigned char key[KEY_SIZE], unsigned char bytes[KEY_SIZE],
-                             struct failure *failure)
-{
-    struct owner_number modulus, base, power;
-    owner_read_number(&modulus, key);
-    owner_read_number(&base, bytes);
-    if (!(key[0] & 0x80) || !owner_is_less(&base, &modulus))
-        return failed(failure, "the TPM's endorsement key has not %d bits", KEY_BITS);
-    power = base;
-    for (unsigned square = 0; square < 16; square++)
-        owner_multiply(&power, &power, &power, &modulus);
-    owner_multiply(&power, &power, &base, &modulus);
-    owner_write_number(&power, bytes);
-    return 0;
-}
 
 /* Exclusive or with the mask that MGF1 makes of a seed. */
 static void owner_mask(unsigned char *bytes, size_t size, const unsigned char *seed,
@@ -143,7 +66,7 @@ static int owner_encrypt(const unsigned char key[KEY_SIZE], const unsigned char 
     memcpy(data + size - SHA1_SIZE, secret, SHA1_SIZE);
     owner_mask(data, size, seed, SHA1_SIZE);
     owner_mask(seed, SHA1_SIZE, data, size);
-    return owner_encrypt_raw(key, block, failure);
+    return rsa2048_encrypt(key, block, failure);
 }
 
 /* TPM_KEY_PARMS of a key that encrypts. */

@@ -3,9 +3,13 @@
 
 #include "disk/report.h"
 #include "disk/tool.h"
+#include "header.h"
 #include "platform.h"
+#include "recovery.h"
 #include "sealed12.h"
+#include "sealed20.h"
 #include "signers.h"
+#include "token.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -14,165 +18,22 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-#define TPM "/dev/tpmrm0"
 #define KEY "/run/data-partition.key"
 #define SIGNATURE "/run/systemd/tpm2-pcr-signature.json"
 #define PUBLIC_KEY "/run/systemd/tpm2-pcr-public-key.pem"
-#define BY_FILE "--unlock-key-file=" KEY
-#define BY_TPM "--unlock-tpm2-device=" TPM
+#define RECOVERY_TOKEN "{\"type\":\"systemd-recovery\",\"keyslots\":[\"1\"]}"
 
-enum { KEY_SIZE = TPM12_MOST_SECRET, MOST_ARGUMENTS = 16, TOOL_SECONDS = 300 };
+enum { TPM_SLOT = 0, RECOVERY_SLOT = 1, TOOL_SECONDS = 300 };
 
-/* systemd's programs take secrets from their environment, and wipe them there. */
-static int volume_run(const char *const arguments[], const char *variable, const char *secret,
-                      char *output, size_t size, struct failure *failure)
-{
-    if (variable)
-        setenv(variable, secret, 1);
-    int status = output ? tool_capture(arguments, TOOL_SECONDS, output, size, failure)
-                        : tool_run(arguments, -1, TOOL_SECONDS, false, failure);
-    if (variable)
-        unsetenv(variable);
-    return status;
-}
+/* What opens a slot. */
+struct volume_key {
+    unsigned char bytes[TPM12_MOST_SECRET];
+    size_t size;
+};
 
 bool volume_has_signature(void)
 {
     return access(SIGNATURE, R_OK) == 0 && access(PUBLIC_KEY, R_OK) == 0;
-}
-
-/* A passphrase of random bytes, which no longer opens anything when the volume is made. */
-static int volume_write_key(struct failure *failure)
-{
-    unsigned char key[KEY_SIZE];
-    int file = open(KEY, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    if (file < 0)
-        return failed_errno(failure, KEY);
-    int status = 0;
-    if (getrandom(key, sizeof key, 0) != sizeof key ||
-        write(file, key, sizeof key) != (ssize_t)sizeof key)
-        status = failed_errno(failure, KEY);
-    explicit_bzero(key, sizeof key);
-    close(file);
-    return status;
-}
-
-static int volume_format(const char *node, struct failure *failure)
-{
-    /* The key is random: deriving it slowly would protect nothing. */
-    const char *const arguments[] = {"cryptsetup",
-                                     "luksFormat",
-                                     "--batch-mode",
-                                     "--type",
-                                     "luks2",
-                                     "--pbkdf",
-                                     "pbkdf2",
-                                     "--pbkdf-force-iterations",
-                                     "1000",
-                                     "--cipher",
-                                     "aes-xts-plain64",
-                                     "--key-size",
-                                     "512",
-                                     "--key-file",
-                                     KEY,
-                                     node,
-                                     NULL};
-    return tool_run(arguments, -1, TOOL_SECONDS, false, failure);
-}
-
-/*
- * The volume is opened with `secret`; where there is none, by `unlock`, an option: with the key
- * file, or by the TPM.
- */
-static int volume_enrol_tpm(const char *node, const struct volume_policy *policy, const char *pin,
-                            const char *secret, const char *unlock, struct failure *failure)
-{
-    char pcrs[128];
-    const char *arguments[MOST_ARGUMENTS] = {"systemd-cryptenroll", "--tpm2-device=" TPM, pcrs};
-    size_t count = 3;
-    snprintf(pcrs, sizeof pcrs, "--tpm2-pcrs=%s", policy->pcrs);
-    if (policy->is_signed) {
-        arguments[count++] = "--tpm2-public-key=" PUBLIC_KEY;
-        arguments[count++] = "--tpm2-public-key-pcrs=11";
-        arguments[count++] = "--tpm2-signature=" SIGNATURE;
-    } else
-        arguments[count++] = "--tpm2-public-key=";
-    if (policy->pin)
-        arguments[count++] = "--tpm2-with-pin=yes";
-    if (unlock)
-        arguments[count++] = unlock;
-    /* Of the TPM, the new key is the only one. */
-    if (unlock && strcmp(unlock, BY_TPM) == 0)
-        arguments[count++] = "--wipe-slot=tpm2";
-    arguments[count] = node;
-    if (policy->pin)
-        setenv("NEWPIN", pin, 1);
-    int status = volume_run(arguments, secret ? "PASSWORD" : NULL, secret, NULL, 0, failure);
-    unsetenv("NEWPIN");
-    return status;
-}
-
-static int volume_enrol_recovery(const char *node, char recovery[VOLUME_SECRET],
-                                 struct failure *failure)
-{
-    const char *const arguments[] = {"systemd-cryptenroll", "--recovery-key",
-                                     "--unlock-key-file=" KEY, node, NULL};
-    if (volume_run(arguments, NULL, NULL, recovery, VOLUME_SECRET, failure) < 0)
-        return -1;
-    recovery[strcspn(recovery, "\n")] = 0;
-    return *recovery ? 0 : failed(failure, "systemd-cryptenroll made no recovery key");
-}
-
-static int volume_remove_key(const char *node, struct failure *failure)
-{
-    const char *const arguments[] = {"cryptsetup", "luksKillSlot", "--batch-mode", node, "0", NULL};
-    return tool_run(arguments, -1, TOOL_SECONDS, false, failure);
-}
-
-/* The slot of the key file, which only the TPM 1.2 knows from now on. */
-static int volume_enrol_tpm12(const char *node, const struct volume_policy *policy, const char *pin,
-                              struct failure *failure)
-{
-    unsigned char key[KEY_SIZE];
-    int file = open(KEY, O_RDONLY | O_CLOEXEC);
-    int status = 0;
-    if (file < 0 || read(file, key, sizeof key) != sizeof key)
-        status = failed_errno(failure, KEY);
-    if (file >= 0)
-        close(file);
-    if (status == 0)
-        status = sealed12_store(node, policy->pcrs, pin, key, sizeof key, failure);
-    explicit_bzero(key, sizeof key);
-    return status;
-}
-
-static int volume_enrol(const char *node, const struct volume_policy *policy, const char *pin,
-                        struct failure *failure)
-{
-    return policy->is_tpm12 ? volume_enrol_tpm12(node, policy, pin, failure)
-                            : volume_enrol_tpm(node, policy, pin, NULL, BY_FILE, failure);
-}
-
-static int volume_fill(const char *node, const struct volume_policy *policy, const char *pin,
-                       char recovery[VOLUME_SECRET], struct failure *failure)
-{
-    if (volume_write_key(failure) < 0 || volume_format(node, failure) < 0 ||
-        volume_enrol(node, policy, pin, failure) < 0)
-        return -1;
-    if (policy->recovery && volume_enrol_recovery(node, recovery, failure) < 0)
-        return -1;
-    if (!policy->is_tpm12 && volume_remove_key(node, failure) < 0)
-        return -1;
-    return platform_record(node, policy->pcrs, failure);
-}
-
-int volume_make(const char *node, const struct volume_policy *policy, const char *pin,
-                char recovery[VOLUME_SECRET], struct failure *failure)
-{
-    *recovery = 0;
-    int status = volume_fill(node, policy, pin, recovery, failure);
-    unlink(KEY);
-    return status;
 }
 
 /* Runs a program whose input is a secret, through a pipe, which holds all of it. */
@@ -192,6 +53,137 @@ static int volume_run_with(const char *const arguments[], const void *secret, si
     return status;
 }
 
+/* Keys are random: deriving them slowly would protect nothing. */
+static int volume_format(const char *node, const struct volume_key *key, struct failure *failure)
+{
+    const char *const arguments[] = {"cryptsetup",
+                                     "luksFormat",
+                                     "--batch-mode",
+                                     "--type",
+                                     "luks2",
+                                     "--pbkdf",
+                                     "pbkdf2",
+                                     "--pbkdf-force-iterations",
+                                     "1000",
+                                     "--cipher",
+                                     "aes-xts-plain64",
+                                     "--key-size",
+                                     "512",
+                                     "--key-file",
+                                     "-",
+                                     node,
+                                     NULL};
+    return volume_run_with(arguments, key->bytes, key->size, failure);
+}
+
+/* One more slot; `secret` opens the volume. Two secrets are too many for a pipe. */
+static int volume_add_slot(const char *node, int slot, const void *secret, size_t size,
+                           const void *key, size_t key_size, struct failure *failure)
+{
+    char number[16];
+    const char *const arguments[] = {"cryptsetup",
+                                     "luksAddKey",
+                                     "--batch-mode",
+                                     "--key-slot",
+                                     number,
+                                     "--pbkdf",
+                                     "pbkdf2",
+                                     "--pbkdf-force-iterations",
+                                     "1000",
+                                     "--key-file",
+                                     "-",
+                                     node,
+                                     KEY,
+                                     NULL};
+    snprintf(number, sizeof number, "%d", slot);
+    int file = open(KEY, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (file < 0)
+        return failed_errno(failure, KEY);
+    int status = 0;
+    if (write(file, key, key_size) != (ssize_t)key_size)
+        status = failed_errno(failure, KEY);
+    close(file);
+    if (status == 0)
+        status = volume_run_with(arguments, secret, size, failure);
+    unlink(KEY);
+    return status;
+}
+
+static int volume_remove_slot(const char *node, const char *slot, struct failure *failure)
+{
+    const char *const arguments[] = {"cryptsetup", "luksKillSlot", "--batch-mode",
+                                     node,         slot,           NULL};
+    return tool_run(arguments, -1, TOOL_SECONDS, false, failure);
+}
+
+static int volume_new_key(struct volume_key *key, struct failure *failure)
+{
+    key->size = sizeof key->bytes;
+    if (getrandom(key->bytes, key->size, 0) != (ssize_t)key->size)
+        return failed_errno(failure, "getrandom");
+    return 0;
+}
+
+/* A new passphrase of that slot, and its token, to be freed. */
+static char *volume_seal_new(const struct volume_policy *policy, const char *pin, int slot,
+                             struct volume_key *key, struct failure *failure)
+{
+    char passphrase[SEALED20_PASSPHRASE];
+    char *token =
+        sealed20_make(SEALED20_DEVICE, policy->pcrs, policy->is_signed ? PUBLIC_KEY : NULL, pin,
+                      slot, passphrase, failure);
+    if (token) {
+        key->size = strlen(passphrase);
+        memcpy(key->bytes, passphrase, key->size);
+    }
+    explicit_bzero(passphrase, sizeof passphrase);
+    return token;
+}
+
+static int volume_format_tpm12(const char *node, const struct volume_policy *policy,
+                               const char *pin, struct volume_key *key, struct failure *failure)
+{
+    if (volume_new_key(key, failure) < 0 || volume_format(node, key, failure) < 0)
+        return -1;
+    return sealed12_store(node, policy->pcrs, pin, key->bytes, key->size, failure);
+}
+
+static int volume_format_tpm20(const char *node, const struct volume_policy *policy,
+                               const char *pin, struct volume_key *key, struct failure *failure)
+{
+    char *token = volume_seal_new(policy, pin, TPM_SLOT, key, failure);
+    if (!token)
+        return -1;
+    int status = volume_format(node, key, failure);
+    if (status == 0)
+        status = token_write(node, "0", token, failure);
+    free(token);
+    return status;
+}
+
+static int volume_add_recovery(const char *node, const struct volume_key *key,
+                               char recovery[VOLUME_SECRET], struct failure *failure)
+{
+    if (recovery_make(recovery, failure) < 0 ||
+        volume_add_slot(node, RECOVERY_SLOT, key->bytes, key->size, recovery, strlen(recovery),
+                        failure) < 0)
+        return -1;
+    return token_write(node, "1", RECOVERY_TOKEN, failure);
+}
+
+int volume_make(const char *node, const struct volume_policy *policy, const char *pin,
+                char recovery[VOLUME_SECRET], struct failure *failure)
+{
+    struct volume_key key;
+    *recovery = 0;
+    int status = policy->is_tpm12 ? volume_format_tpm12(node, policy, pin, &key, failure)
+                                  : volume_format_tpm20(node, policy, pin, &key, failure);
+    if (status == 0 && policy->recovery)
+        status = volume_add_recovery(node, &key, recovery, failure);
+    explicit_bzero(&key, sizeof key);
+    return status < 0 ? -1 : platform_record(node, policy->pcrs, failure);
+}
+
 static int volume_open_slot(const char *node, const void *secret, size_t size,
                             struct failure *failure)
 {
@@ -200,102 +192,163 @@ static int volume_open_slot(const char *node, const void *secret, size_t size,
     return volume_run_with(arguments, secret, size, failure);
 }
 
-static int volume_open_tpm12(const char *node, const char *pin, struct failure *failure)
+static int volume_unseal_tpm12(const char *node, const char *pin, struct volume_key *key,
+                               struct failure *failure)
 {
-    unsigned char key[TPM12_MOST_SECRET];
-    int size = sealed12_key(node, pin, key, failure);
-    int status = size < 0 ? -1 : volume_open_slot(node, key, (size_t)size, failure);
-    explicit_bzero(key, sizeof key);
+    int size = sealed12_key(node, pin, key->bytes, failure);
+    key->size = size < 0 ? 0 : (size_t)size;
+    return size < 0 ? -1 : 0;
+}
+
+/* By the first token that the TPM releases. */
+static int volume_unseal_tpm20(const struct header *header, const char *pin, struct volume_key *key,
+                               struct failure *failure)
+{
+    char passphrase[SEALED20_PASSPHRASE];
+    const struct json *token = NULL;
+    int status = failed(failure, "no key is sealed to a TPM 2.0");
+    while (status < 0 && (token = header_token(header, token, SEALED20_TYPE)))
+        status = sealed20_open(SEALED20_DEVICE, token, SIGNATURE, pin, passphrase, failure);
+    if (status < 0)
+        return -1;
+    key->size = strlen(passphrase);
+    memcpy(key->bytes, passphrase, key->size);
+    explicit_bzero(passphrase, sizeof passphrase);
+    return 0;
+}
+
+static int volume_unseal(const char *node, const struct volume_policy *policy, const char *pin,
+                         struct volume_key *key, struct failure *failure)
+{
+    struct header header;
+    if (policy->is_tpm12)
+        return volume_unseal_tpm12(node, pin, key, failure);
+    if (header_read(node, &header, failure) < 0)
+        return -1;
+    int status = volume_unseal_tpm20(&header, pin, key, failure);
+    header_free(&header);
     return status;
 }
 
 int volume_open(const char *node, const struct volume_policy *policy, const char *pin,
                 struct failure *failure)
 {
-    if (policy->is_tpm12)
-        return volume_open_tpm12(node, pin, failure);
-    const char *const options = volume_has_signature() ? "luks,headless=1,tries=1,tpm2-device=" TPM
-                                                         ",tpm2-signature=" SIGNATURE
-                                                       : "luks,headless=1,tries=1,tpm2-device=" TPM;
-    const char *const arguments[] = {
-        "systemd-cryptsetup", "attach", VOLUME_NAME, node, "-", options, NULL};
-    return volume_run(arguments, *pin ? "PIN" : NULL, pin, NULL, 0, failure);
+    struct volume_key key;
+    int status = volume_unseal(node, policy, pin, &key, failure);
+    if (status == 0)
+        status = volume_open_slot(node, key.bytes, key.size, failure);
+    explicit_bzero(&key, sizeof key);
+    return status;
 }
 
-/*
- * A recovery key is the passphrase of a slot. It goes to cryptsetup: systemd-cryptsetup asks for
- * passwords, and takes none where nobody can be asked.
- */
 int volume_open_with(const char *node, const char *recovery, struct failure *failure)
 {
     return volume_open_slot(node, recovery, strlen(recovery), failure);
 }
 
+/* A token of the TPM's, and the slots that it is for. */
+static int volume_remove_token(const char *node, const struct json *token, struct failure *failure)
+{
+    const char *const arguments[] = {"cryptsetup", "token", "remove", "--token-id",
+                                     token->key,   node,    NULL};
+    const struct json *slots = json_member(token, "keyslots");
+    const struct json *slot = slots && slots->type == JSON_ARRAY ? slots->first : NULL;
+    for (; slot; slot = slot->next)
+        if (slot->type == JSON_STRING && volume_remove_slot(node, slot->text, failure) < 0)
+            return -1;
+    return tool_run(arguments, -1, TOOL_SECONDS, false, failure);
+}
+
+static int volume_replace_keys(const char *node, const struct volume_policy *policy,
+                               const char *pin, const struct header *header, const void *secret,
+                               size_t size, struct failure *failure)
+{
+    struct volume_key key;
+    char id[16];
+    int slot = header_unused(header, "keyslots");
+    snprintf(id, sizeof id, "%d", header_unused(header, "tokens"));
+    char *token = volume_seal_new(policy, pin, slot, &key, failure);
+    if (!token)
+        return -1;
+    int status = volume_add_slot(node, slot, secret, size, key.bytes, key.size, failure);
+    explicit_bzero(&key, sizeof key);
+    if (status == 0)
+        status = token_write(node, id, token, failure);
+    free(token);
+    const struct json *old = NULL;
+    while (status == 0 && (old = header_token(header, old, SEALED20_TYPE)))
+        status = volume_remove_token(node, old, failure);
+    return status;
+}
+
+/*
+ * A new key of the TPM's, and then none of those before. If power is lost between the two, the new
+ * one opens the volume, and the old ones go with the next that is made.
+ */
+static int volume_renew(const char *node, const struct volume_policy *policy, const char *pin,
+                        const void *secret, size_t size, struct failure *failure)
+{
+    struct header header;
+    if (header_read(node, &header, failure) < 0)
+        return -1;
+    int status = volume_replace_keys(node, policy, pin, &header, secret, size, failure);
+    header_free(&header);
+    return status;
+}
+
+/* Whether some key of the TPM's is sealed to another than the system's own. */
+static bool volume_is_outdated(const struct header *header)
+{
+    const struct json *token = NULL;
+    while ((token = header_token(header, token, SEALED20_TYPE)))
+        if (!sealed20_is_of(token, PUBLIC_KEY))
+            return true;
+    return false;
+}
+
 int volume_move(const char *node, const struct volume_policy *policy, const char *pin,
                 struct failure *failure)
 {
-    if (!policy->is_signed || !signers_are_several(SIGNATURE) || signers_is_own(node, PUBLIC_KEY))
+    struct header header;
+    struct volume_key key;
+    if (!policy->is_signed || !signers_are_several(SIGNATURE))
         return 0;
-    if (policy->pin)
-        setenv("PIN", pin, 1);
-    int status = volume_enrol_tpm(node, policy, pin, NULL, BY_TPM, failure);
-    unsetenv("PIN");
+    if (header_read(node, &header, failure) < 0)
+        return -1;
+    bool is_outdated = volume_is_outdated(&header);
+    header_free(&header);
+    if (!is_outdated)
+        return 0;
+    int status = volume_unseal(node, policy, pin, &key, failure);
+    if (status == 0)
+        status = volume_renew(node, policy, pin, key.bytes, key.size, failure);
+    explicit_bzero(&key, sizeof key);
     return status < 0 ? -1 : 1;
-}
-
-void volume_close(void)
-{
-    struct failure failure;
-    const char *const arguments[] = {"cryptsetup", "close", VOLUME_NAME, NULL};
-    if (tool_run(arguments, -1, TOOL_SECONDS, false, &failure) < 0)
-        report("data-partition", "%s", failure.text);
 }
 
 /* A new key in the slot of the old one, which only the old TPM could read. */
 static int volume_seal_tpm12(const char *node, const struct volume_policy *policy, const char *pin,
                              const char *recovery, struct failure *failure)
 {
-    const char *const add[] = {"cryptsetup",
-                               "luksAddKey",
-                               "--batch-mode",
-                               "--key-slot",
-                               "0",
-                               "--pbkdf",
-                               "pbkdf2",
-                               "--pbkdf-force-iterations",
-                               "1000",
-                               "--key-file",
-                               "-",
-                               node,
-                               KEY,
-                               NULL};
+    struct volume_key key;
     struct failure ignored;
     /* Where power was lost in the middle of this, there is none. */
-    volume_remove_key(node, &ignored);
-    int status = volume_write_key(failure);
+    volume_remove_slot(node, "0", &ignored);
+    int status = volume_new_key(&key, failure);
     if (status == 0)
-        status = volume_run_with(add, recovery, strlen(recovery), failure);
+        status = volume_add_slot(node, TPM_SLOT, recovery, strlen(recovery), key.bytes, key.size,
+                                 failure);
     if (status == 0)
-        status = volume_enrol_tpm12(node, policy, pin, failure);
-    unlink(KEY);
+        status = sealed12_store(node, policy->pcrs, pin, key.bytes, key.size, failure);
+    explicit_bzero(&key, sizeof key);
     return status;
-}
-
-static int volume_seal_tpm20(const char *node, const struct volume_policy *policy, const char *pin,
-                             const char *recovery, struct failure *failure)
-{
-    /* To systemd-cryptenroll a key of the same policy is this one, of whatever TPM it is. */
-    const char *const wipe[] = {"systemd-cryptenroll", "--wipe-slot=tpm2", node, NULL};
-    if (tool_run(wipe, -1, TOOL_SECONDS, false, failure) < 0)
-        return -1;
-    return volume_enrol_tpm(node, policy, pin, recovery, NULL, failure);
 }
 
 int volume_seal(const char *node, const struct volume_policy *policy, const char *pin,
                 const char *recovery, struct failure *failure)
 {
-    /* The old key goes first: if power is lost now, the recovery key is asked for again. */
-    int status = policy->is_tpm12 ? volume_seal_tpm12(node, policy, pin, recovery, failure)
-                                  : volume_seal_tpm20(node, policy, pin, recovery, failure);
+    int status = policy->is_tpm12
+                     ? volume_seal_tpm12(node, policy, pin, recovery, failure)
+                     : volume_renew(node, policy, pin, recovery, strlen(recovery), failure);
     return status < 0 ? -1 : platform_record(node, policy->pcrs, failure);
 }

@@ -1,7 +1,6 @@
 /*
- * volume.h: LUKS2 whose key is sealed to the TPM, by systemd's programs and cryptsetup: tokens are
- * of systemd's types, sessions with the TPM are salted and encrypted. With a TPM 1.2, which systemd
- * does not know, sealed12.h seals the key; the rest is the same.
+ * volume.h: LUKS2 by cryptsetup, whose key is sealed to the TPM: to a TPM 2.0 by sealed20.h, with
+ * tokens of systemd's types, to a TPM 1.2, which systemd does not know, by sealed12.h.
  */
 #ifndef COMPOS_VOLUME_H
 #define COMPOS_VOLUME_H
@@ -39,7 +38,6 @@ int volume_make(const char *node, const struct volume_policy *policy, const char
 int volume_open(const char *node, const struct volume_policy *policy, const char *pin,
                 struct failure *failure);
 int volume_open_with(const char *node, const char *recovery, struct failure *failure);
-void volume_close(void);
 
 /*
  * Where the system is signed by a previous key as well: a key that is sealed to that one is sealed

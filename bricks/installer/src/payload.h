@@ -5,8 +5,8 @@
 #ifndef COMPOS_PAYLOAD_H
 #define COMPOS_PAYLOAD_H
 
+#include "disk/sha256.h"
 #include "disk/table.h"
-#include "sha256.h"
 
 enum { PAYLOAD_PARTS = 64, PAYLOAD_NAME = 128 };
 

@@ -1,8 +1,8 @@
 /*
  * tpm.c: see tpm.h.
  *
- * Sources: TCG, "TPM 2.0 Library", part 1, 18 (commands and responses) and 19.4 (passwords). Those
- * of a TPM 1.2 have the same header ("TPM Main", part 3, 3.1).
+ * Sources: TCG, "TPM 2.0 Library", part 1, 18 (commands and responses) and 19.4 (passwords); part 2,
+ * 6.6.3 (codes). Those of a TPM 1.2 have the same header ("TPM Main", part 3, 3.1).
  */
 #include "tpm/tpm.h"
 
@@ -13,7 +13,11 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { TPM_RS_PW = 0x40000009 };
+enum {
+    TPM_RS_PW = 0x40000009,
+    TPM_RC_RETRY = 0x922, /* it has written down that passwords will be tried, and done no more */
+    TRIES = 5
+};
 
 static int tpm_connect(const char *path)
 {
@@ -104,12 +108,10 @@ size_t tpm_get_sized(struct tpm_message *message, const unsigned char **bytes)
     return *bytes ? size : 0;
 }
 
-int tpm_send(int device, struct tpm_message *message, const char *what, struct failure *failure)
+/* One command and its answer. */
+static int tpm_exchange(int device, struct tpm_message *message, const char *what,
+                        struct failure *failure)
 {
-    if (message->bad)
-        return failed(failure, "%s: too long for a TPM", what);
-    for (size_t i = 0; i < 4; i++)
-        message->bytes[2 + i] = (unsigned char)(message->size >> 8 * (3 - i));
     ssize_t length = write(device, message->bytes, message->size);
     if (length == (ssize_t)message->size)
         length = read(device, message->bytes, sizeof message->bytes);
@@ -121,6 +123,24 @@ int tpm_send(int device, struct tpm_message *message, const char *what, struct f
     message->code = tpm_get(message, 4);
     if (message->bad || size != message->size)
         return failed(failure, "%s: an answer of %zd bytes", what, length);
-    return message->code == 0 ? 0
-                              : failed(failure, "%s: the TPM's error 0x%x", what, message->code);
+    return 0;
+}
+
+int tpm_send(int device, struct tpm_message *message, const char *what, struct failure *failure)
+{
+    struct tpm_message command;
+    if (message->bad)
+        return failed(failure, "%s: too long for a TPM", what);
+    for (size_t i = 0; i < 4; i++)
+        message->bytes[2 + i] = (unsigned char)(message->size >> 8 * (3 - i));
+    command = *message;
+    int status = tpm_exchange(device, message, what, failure);
+    for (int more = TRIES; status == 0 && message->code == TPM_RC_RETRY && more > 0; more--) {
+        *message = command;
+        status = tpm_exchange(device, message, what, failure);
+    }
+    explicit_bzero(&command, sizeof command);
+    if (status < 0 || message->code == 0)
+        return status;
+    return failed(failure, "%s: the TPM's error 0x%x", what, message->code);
 }

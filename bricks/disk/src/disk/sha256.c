@@ -1,5 +1,5 @@
 /* sha256.c: FIPS 180-4, 4.1.2 (functions), 5.1.1 (padding), 6.2.2 (the schedule and the rounds). */
-#include "sha256.h"
+#include "disk/sha256.h"
 
 #include "disk/bytes.h"
 

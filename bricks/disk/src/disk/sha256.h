@@ -1,6 +1,6 @@
-/* sha256.h: SHA-256 (FIPS 180-4), of what is read of the medium. */
-#ifndef COMPOS_SHA256_H
-#define COMPOS_SHA256_H
+/* sha256.h: SHA-256 (FIPS 180-4). */
+#ifndef COMPOS_DISK_SHA256_H
+#define COMPOS_DISK_SHA256_H
 
 #include <stddef.h>
 #include <stdint.h>
