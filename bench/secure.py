@@ -54,7 +54,7 @@ OPEN_DISK = "disk: {mountpoint: /var/lib/data, encrypt: none}"
 
 MEGABYTES = 64
 """Of a file that is read from the root, and of one on the data partition, without their caches."""
-FILES = "files: [{path: large, source: large, mode: '0644'}]"
+FILES = "files: [{{path: large, source: {folder}/large, mode: '0644'}}]"
 
 HEAD = """\
 # What security costs
@@ -147,7 +147,7 @@ def guest(case: Case, folder: Path) -> Iterator[Guest]:
 def build(case: Case, folder: Path) -> None:
     """Its disk."""
     source = folder / f"{case.name}.yml"
-    source.write_text(SYSTEM.format(disk=case.disk, files=case.files))
+    source.write_text(SYSTEM.format(disk=case.disk, files=case.files.format(folder=folder)))
     flags = ["-f", "raw-efi", "--keys", str(folder / "keys"), "--root", case.root, "--size", "512M"]
     if compos(["build", "--quiet", *flags, "--dir", str(folder), str(source)]) != 0:
         raise SystemExit(f"{case.name} cannot be built")
