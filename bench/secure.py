@@ -125,6 +125,7 @@ STREAMS = (
     Case("closed", "EROFS with verity, data in LUKS2", "erofs-verity", DISK, ("--tpm",), FILES),
 )
 DATA = "/var/lib/data/large"
+CLOCK = "cat /proc/uptime"
 COMMANDS = {
     "read from the root": "dd if=/large of=/dev/null bs=1M",
     "written to the data partition": f"dd if=/large of={DATA} bs=1M conv=fsync",
@@ -174,11 +175,12 @@ def speeds(case: Case, folder: Path) -> dict[str, float]:
                 forget = "sync; echo 3 > /proc/sys/vm/drop_caches"
                 if what.startswith("written"):
                     forget += "; cat /large > /dev/null"
-                shown = one.run(in_root(f"sh -c '{forget}; {command} 2>&1'"), SECONDS)
-                found = re.search(r"copied, ([0-9.]+) seconds", shown)
-                if not found:
+                line = f"{forget}; {CLOCK}; {command} 2> /dev/null && {CLOCK}"
+                shown = one.run(in_root(f"sh -c '{line}'"), SECONDS)
+                times = re.findall(r"^([0-9.]+) [0-9.]+\r?$", shown, re.MULTILINE)
+                if len(times) != 2:
                     raise SystemExit(f"{what}: {shown}")
-                seconds[what].append(float(found[1]))
+                seconds[what].append(float(times[1]) - float(times[0]))
     rates = {what: MEGABYTES * MIB / 1e6 / statistics.median(own) for what, own in seconds.items()}
     print(f"{case.title}: {rates}", flush=True)
     return rates

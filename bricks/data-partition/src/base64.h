@@ -10,8 +10,10 @@
 
 void base64_write(const void *bytes, size_t size, char *text);
 
-/* How many bytes; -1 if they are more than `most`. Reads until what is no letter of it; line ends do
- * not count. */
+/*
+ * How many bytes; -1 if they are more than `most`. Reads until what is no letter of it; line ends
+ * do not count.
+ */
 ssize_t base64_read(const char *text, size_t length, void *bytes, size_t most);
 
 #endif

@@ -1,9 +1,9 @@
 /*
  * session.c: see session.h.
  *
- * Sources: TCG, "TPM 2.0 Library", part 1, 16.8 (hashes of commands and answers), 19.6 (sessions and
- * their codes), 21 (encryption of parameters), 11.4.10.3 (KDFe), B.10.2 and C.6 (salts); part 3, 11.1
- * (TPM2_StartAuthSession), 28.4 (TPM2_FlushContext).
+ * Sources: TCG, "TPM 2.0 Library", part 1, 16.8 (hashes of commands and answers), 19.6 (sessions
+ * and their codes), 21 (encryption of parameters), 11.4.10.3 (KDFe), B.10.2 and C.6 (salts); part
+ * 3, 11.1 (TPM2_StartAuthSession), 28.4 (TPM2_FlushContext).
  */
 #include "session.h"
 

@@ -1,6 +1,6 @@
 /*
- * session.h: sessions with a TPM 2.0, whose key only the owner of a key in the TPM can know (salted):
- * secrets cross the line encrypted, and nobody changes anything on the way.
+ * session.h: sessions with a TPM 2.0 that are salted: only the owner of a key in the TPM can know
+ * their own key. Secrets cross the line encrypted, and nobody changes anything on the way.
  */
 #ifndef COMPOS_SESSION_H
 #define COMPOS_SESSION_H

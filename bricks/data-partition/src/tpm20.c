@@ -3,9 +3,9 @@
  *
  * Sources: TCG, "TPM 2.0 Library": part 2, 10.6 (selections of PCRs), 12.2 (public areas); part 3,
  * 12.1 to 12.7 (objects), 20.1 (TPM2_VerifySignature), 22.4 (TPM2_PCR_Read), 23.7, 23.16, 23.17
- * (policies by PCRs, signatures and passwords), 24.1 (TPM2_CreatePrimary), 28.5 (TPM2_EvictControl);
- * part 1, 16 (names); "TPM v2.0 Provisioning Guidance", 7.5.1 (the storage root key). systemd,
- * src/shared/tpm2-util.c (what of all that its tokens mean).
+ * (policies by PCRs, signatures and passwords), 24.1 (TPM2_CreatePrimary), 28.5
+ * (TPM2_EvictControl); part 1, 16 (names); "TPM v2.0 Provisioning Guidance", 7.5.1 (the storage
+ * root key). systemd, src/shared/tpm2-util.c (what of all that its tokens mean).
  */
 #include "tpm20.h"
 

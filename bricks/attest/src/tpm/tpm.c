@@ -1,8 +1,8 @@
 /*
  * tpm.c: see tpm.h.
  *
- * Sources: TCG, "TPM 2.0 Library", part 1, 18 (commands and responses) and 19.4 (passwords); part 2,
- * 6.6.3 (codes). Those of a TPM 1.2 have the same header ("TPM Main", part 3, 3.1).
+ * Sources: TCG, "TPM 2.0 Library", part 1, 18 (commands and responses) and 19.4 (passwords); part
+ * 2, 6.6.3 (codes). Those of a TPM 1.2 have the same header ("TPM Main", part 3, 3.1).
  */
 #include "tpm/tpm.h"
 
