@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from scripts.linuxkit_dockerfiles import Package, packages
 from scripts.linuxkit_judges import (
     Judge,
     booted,
@@ -34,7 +35,9 @@ class Case(NamedTuple):
     cases: int = 1
 
 
-DOCKERFILE = "the base images of its Dockerfiles come from a registry"
+DOCKERFILE = "its Dockerfiles take images of a registry for which there is no stand-in"
+CHAINED = "its Dockerfiles name packages by the hashes of LinuxKit's own git"
+HASHES = "its scripts make repositories of packages, and compare hashes"
 MAC = "macOS's hypervisor"
 NO_SHELL = "its script runs in the image that it tries, and the brick has no shell"
 OTHERS_KERNEL = "Debian's kernels are built otherwise"
@@ -96,20 +99,25 @@ _BUILDS = (
         why=NO_SHELL,
     ),
     Case(
-        "030_build_args, 031_fixed_build_args",
-        "arguments of builds, ours and its own",
+        "030_build_args",
+        "arguments of builds",
+        (f"{BUILDERS}::test_arguments_and_chained_builds",),
+        packages(Package(passes=1)),
+    ),
+    Case(
+        "031_fixed_build_args",
+        "the builder's own arguments: source, revision, Go's version of the package",
         (
             f"{BUILDERS}::test_arguments_and_chained_builds",
             "package/test_arguments.py::test_presets",
         ),
-        why=DOCKERFILE,
-        cases=2,
+        packages(Package(passes=3)),
     ),
     Case(
         "040…042_chained_builds…",
         "a package that is built from another",
         (f"{BUILDERS}::test_arguments_and_chained_builds", f"{BUILDERS}::test_both_architectures"),
-        why=DOCKERFILE,
+        why=CHAINED,
         cases=3,
     ),
     Case(
@@ -125,7 +133,12 @@ _BUILDS = (
         "055_dockerfiles/…",
         "which Dockerfile is taken: build.yml's, the flag's, the usual one",
         ("package/test_arguments.py::test_another_dockerfile",),
-        why=DOCKERFILE,
+        packages(
+            Package("000_missing_in_yml", builds=False),
+            Package("001_missing_in_yml_found_cli", ("--dockerfile", "Dockerfile")),
+            Package("002_found_in_yml_missing_cli", ("--dockerfile", "nosuchfile"), builds=False),
+            Package("003_default"),
+        ),
         cases=4,
     ),
     Case(
@@ -135,14 +148,18 @@ _BUILDS = (
             "package/test_arguments.py::test_precedence",
             "package/test_arguments.py::test_names_of_packages",
         ),
-        why=DOCKERFILE,
+        why=HASHES,
         cases=6,
     ),
     Case(
         "057_pkg_tag/…",
         "a tag from build.yml and from the flag",
         (f"{BUILDERS}::test_tags_and_image_names", "package/test_tag.py::test_flags"),
-        why=DOCKERFILE,
+        packages(
+            Package("000_tag_yaml", tagged="file"),
+            Package("001_tag_cli", ("--tag", "cli"), tagged="cli"),
+            Package("002_tag_cli_over_yaml", ("--tag", "cli"), tagged="cli", untagged="file-new"),
+        ),
         cases=3,
     ),
     Case(

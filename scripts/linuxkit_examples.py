@@ -39,6 +39,8 @@ __all__ = [
     "STAND_INS",
     "Example",
     "answer_at",
+    "build_stand_in",
+    "build_stand_ins",
     "images",
     "main",
     "sights",
@@ -189,22 +191,27 @@ def stand_in(image: str) -> str:
 def build_stand_ins(source: Path, arch: str) -> None:
     """Have an image for each name that is no brick's."""
     for image in sorted({*images(yaml.safe_load(source.read_text()))}):
-        text = stand_in(image)
-        folder = WORK / "recipes" / re.sub(r"\W", "-", image)
-        if not text or (folder / arch).exists():
-            continue
-        brick = ROOT / "bricks" / STAND_INS[image.partition(":")[0].rpartition("/")[2]]
-        folder.mkdir(parents=True, exist_ok=True)
-        for file in brick.iterdir():
-            if file.is_file():
-                (folder / file.name).write_bytes(file.read_bytes())
-        (folder / "build.yml").write_text(text)
-        assert compos(["pkg", "build", "--platforms", f"linux/{arch}", str(folder)]) == 0, image
-        if ":" not in image:  # another name, which has no tag
-            store = Store(Path(os.environ["COMPOS_CACHE"]))
-            name = f"docker.io/library/{image}"
-            store.tag(name, store.named(f"{name}:latest"))
-        (folder / arch).touch()
+        build_stand_in(image, arch)
+
+
+def build_stand_in(image: str, arch: str) -> None:
+    """Have an image of this name, unless it is a brick's."""
+    text = stand_in(image)
+    folder = WORK / "recipes" / re.sub(r"\W", "-", image)
+    if not text or (folder / arch).exists():
+        return
+    brick = ROOT / "bricks" / STAND_INS[image.partition(":")[0].rpartition("/")[2]]
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in brick.iterdir():
+        if file.is_file():
+            (folder / file.name).write_bytes(file.read_bytes())
+    (folder / "build.yml").write_text(text)
+    assert compos(["pkg", "build", "--platforms", f"linux/{arch}", str(folder)]) == 0, image
+    if ":" not in image:  # another name, which has no tag
+        store = Store(Path(os.environ["COMPOS_CACHE"]))
+        name = f"docker.io/library/{image}"
+        store.tag(name, store.named(f"{name}:latest"))
+    (folder / arch).touch()
 
 
 def build(example: Example, checkout: Path) -> Path | None:

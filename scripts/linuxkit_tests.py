@@ -31,9 +31,10 @@ HEAD = """\
 LinuxKit has {total} test cases (`test/cases`). This table says of each what it looks for, and
 which of our tests shows the same. The last column is another test: the case's own YAML, its text
 untouched, built with `--bricks-for linuxkit` and booted in QEMU without hardware acceleration until
-the containers in it have said that they passed; of those that only build, the files are looked at.
-Written by `make linuxkit-tests LINUXKIT=FOLDER`, FOLDER being a checkout of LinuxKit; its files are
-no part of compos.
+the containers in it have said that they passed; of those that only build, the files are looked at,
+and of packages with a Dockerfile, which buildah builds on a base image of Debian's BusyBox, the
+image. Written by `make linuxkit-tests LINUXKIT=FOLDER`, FOLDER being a checkout of LinuxKit; its
+files are no part of compos.
 
 Success is judged more strictly than by LinuxKit's scripts, for which one container that prints
 `suite PASSED` is enough: here each has to, none may print `FAILED`, and the system must power

@@ -18,7 +18,7 @@ import pytest
 
 from tests.boot.power.cuts import BLOCKS, Cut, Recorded, copy
 from tests.boot.power.guests import Disk, Result, run_script, system
-from tests.boot.power.host import attached, digest, hide_links, mounted, run
+from tests.boot.power.host import attached, brick, digest, hide_links, mounted, run
 from tests.boot.power.judges import (
     check_extended,
     check_formatted,
@@ -133,6 +133,32 @@ def test_a_table_before_its_file_system_is_noticed(recorded: Recordings, folder:
     Recorded(disk.before, Recording(tables, last)).make(Cut(last), image)
     with pytest.raises(AssertionError):
         judge_format(FORMATS[0], image)
+
+
+def test_a_journal_is_replayed_before_the_kernel_mounts(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Linux counts the groups of an ext4 before it replays a journal that may have more of them,
+    and stops at a BUG when it grows further."""
+    image, cut, log = folder / "replayed.img", folder / "replayed-cut.img", folder / "e2fsck.log"
+    with attached(blank(image, 128)) as disk:
+        assert brick("format", "-type", "ext4", disk).status == 0
+        with mounted(f"{disk}p1", folder / "point"):
+            (folder / "point/file").write_text(KEPT)
+            os.sync()
+            copy(image, cut)
+    with cut.open("r+b") as stream:
+        stream.truncate(256 << 20)
+    fake = folder / "bin/e2fsck"
+    fake.parent.mkdir()
+    fake.write_text(f'#!/bin/sh\necho "$@" >> {log}\nexec /usr/sbin/e2fsck "$@"\n')
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{fake.parent}:{os.environ['PATH']}")
+    with attached(cut) as disk:
+        brick("extend", disk)
+        assert log.read_text().splitlines()[0] == f"-p {disk}p1"
+        with mounted(f"{disk}p1", folder / "point"):
+            assert (folder / "point/file").read_text() == KEPT
 
 
 def every_cut(recorded: Recorded) -> Iterator[Cut]:

@@ -24,7 +24,9 @@ enum {
     BLOCKS_PER_GROUP = 0x20,
     MAGIC = 0x38,
     STATE = 0x3a,
-    STATE_ERRORS = 2
+    STATE_ERRORS = 2,
+    INCOMPATIBLE = 0x60,
+    INCOMPATIBLE_RECOVER = 4
 };
 
 static int repair_check(const char *const arguments[], struct failure *failure)
@@ -174,9 +176,26 @@ static int repair_btrfs_node(const char *node, struct failure *failure)
     return status;
 }
 
+/*
+ * Replays the journal of ext4 that was not unmounted. The kernel counts groups before it does that:
+ * if the journal has a superblock with more of them, Linux 6.12 stops at a BUG when the file system
+ * grows further (ext4_flex_group_add). If e2fsck fails, the kernel has its turn, and says why.
+ */
+static void repair_replay(const char *node)
+{
+    const char *const arguments[] = {"e2fsck", "-p", node, NULL};
+    struct failure failure;
+    uint8_t super[SUPER];
+    if (repair_read_super(node, super, &failure) == 0 && little16(super + MAGIC) == 0xef53 &&
+        (little32(super + INCOMPATIBLE) & INCOMPATIBLE_RECOVER))
+        (void)repair_check(arguments, &failure);
+}
+
 int repair_mount(const char *node, const char *point, const char *type, unsigned long flags,
                  struct failure *failure)
 {
+    if (strcmp(type, "ext4") == 0 && !(flags & MS_RDONLY))
+        repair_replay(node);
     if (mount(node, point, type, flags, NULL) == 0)
         return 0;
     int error = errno;

@@ -9,7 +9,8 @@
  * before the descriptors of the new groups, and on a disk that writes single sectors half of a
  * superblock: the kernel refuses both before it has looked into the journal. e2fsck, through PATH,
  * replays the journal and does what is safe without questions (-p). Half of a superblock of btrfs
- * is replaced by its copy. Then it is tried again.
+ * is replaced by its copy. Then it is tried again. A journal that has to be replayed, e2fsck replays
+ * first: the kernel would not see that the file system has grown.
  */
 int repair_mount(const char *node, const char *point, const char *type, unsigned long flags,
                  struct failure *failure);
