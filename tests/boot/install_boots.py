@@ -115,6 +115,26 @@ def test_from_the_network(firmware: str, tmp_path: Path) -> None:
     shutil.rmtree(tmp_path)
 
 
+def test_from_the_network_under_secure_boot(tmp_path: Path) -> None:
+    """The signed program, in a machine that has the keys."""
+    keys = tmp_path / "keys"
+    new_keys(keys)
+    yaml = "secure: true\n" + YAML + UNATTENDED
+    prefix = build(tmp_path, yaml, "-f", "installer-netboot", "--keys", str(keys))
+    target = disk(tmp_path / "disk.img", 200)
+    drive = ("--disk", f"file={target},format=raw", "--state", str(tmp_path / "boot"))
+    enforced = ("--secure-boot", str(keys))
+    with (
+        served(prefix.with_name("os-installer"), tmp_path / "requests") as url,
+        Guest(f"{url}/boot.efi", *drive, *enforced, log=tmp_path / "console.log") as guest,
+    ):
+        guest.expect("firmware has the key of this system, and enforces Secure Boot", 600)
+        guest.expect("os is installed on /dev/sda", 900)
+        assert guest.process.wait(300) == 0
+    require_page(target, tmp_path, *enforced, "--state", str(tmp_path / "state"))
+    shutil.rmtree(tmp_path)
+
+
 def test_what_a_bios_has_installed_takes_an_update(tmp_path: Path) -> None:
     """Version 2.0 is written into slot B, tried and kept."""
     versions = Versions(tmp_path, {"2.0": ""}, form="raw")
