@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -41,6 +44,16 @@ def boot_id(dev: Dev) -> str:
     return seen(dev, "/proc/sys/kernel/random/boot_id")
 
 
+def says(dev: Dev, service: str, wanted: str) -> None:
+    """Wait until a service has said something, which it does some time after its start."""
+    deadline = time.monotonic() + 120
+    text = ""
+    while wanted not in text:
+        assert time.monotonic() < deadline, text
+        with suppress(subprocess.CalledProcessError):  # it has said nothing yet
+            text = dev.exec("svc", "logs", service)
+
+
 def test_a_page(dev: Dev) -> None:
     dev.page("first")
     before = boot_id(dev)
@@ -75,6 +88,29 @@ def test_an_image_of_a_service(dev: Dev) -> None:
     dev.edit("image: compos/ip:v1", "image: compos/busybox:v1")
     dev.expect(r"clock runs as its new version: \d+ bytes sent")
     assert dev.exec("/bin/busybox", "echo", "back", service="clock") == "back\n"
+    assert boot_id(dev) == before
+
+
+def test_services_come_and_go(dev: Dev) -> None:
+    """With what they need of a new root, and of their order; and back."""
+    before = boot_id(dev)
+    more = """\
+  - name: more
+    image: compos/ip:v1
+    command: [/bin/sh, -c, "ip -V; exec sleep 1000000"]
+    depends_on: [clock]
+files:"""
+    dev.edit("files:", more)
+    dev.expect(r"start more: it is new")
+    dev.expect(r"more runs as its new version: [\d.]+ MB sent")
+    says(dev, "more", "iproute2")
+    dev.edit("ip -V;", "echo edited;")
+    dev.expect(r"more runs as its new version")
+    says(dev, "more", "edited")
+    dev.edit(more.replace("ip -V;", "echo edited;"), "files:")
+    dev.expect(r"stop more: it is gone")
+    dev.expect(r"more has ended")
+    assert "more" not in dev.exec("svc", "ps")
     assert boot_id(dev) == before
 
 

@@ -147,3 +147,28 @@ BROKEN = {
 def test_it_stays_what_it_is_if_that_cannot_be_used(run: Run, tmp_path: Path, case: str) -> None:
     (tmp_path / "plan.next").write_text(BROKEN[case])
     assert run(WEB, "begin", "replace web", "end web") == ["running", "running", "failed"]
+
+
+def test_services_come_and_go(run: Run, tmp_path: Path) -> None:
+    """What is gone is not found, and comes back in its old place; there is room for one more."""
+    (tmp_path / "plan.next").write_text(HEADER + service("db"))
+    commands = ("begin", "add db", "drop db", "start db", "add db", "end db", "drop web", "drop db")
+    assert run(ALWAYS, *commands) == [
+        *("running", "running running", "running", "running", "running running"),
+        *("running failed", "failed", ""),
+    ]
+
+
+def test_one_that_is_added_is_replaced_and_waits_as_others(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "plan.next").write_text(HEADER + service("db", "after\tweb\tcompleted\t"))
+    commands = ("begin", "add db", "replace db", "end web", "drop web", "restart db", "drop db")
+    assert run(WEB, *commands) == [
+        *("running", "running waiting", "running waiting", "failed waiting"),
+        *("running", "running", ""),
+    ]
+
+
+@pytest.mark.parametrize("before", ["begin", "stubborn web", "stop web", "end web", "fail web"])
+def test_a_service_is_dropped_wherever_it_stands(run: Run, before: str) -> None:
+    states = run(ALWAYS, "begin", before, "drop web", "kill web", "shutdown")
+    assert states[-1] in ("", "stopped")

@@ -104,6 +104,7 @@ def test_lines_are_text() -> None:
         events.Decided(Decision((HOSTILE,)), 1.0),
         events.FilesPut((HOSTILE,), (HOSTILE,), 1.0),
         events.Replaced(HOSTILE, 1, 1.0),
+        events.Removed(HOSTILE, 1.0),
         events.Services((ServiceState(HOSTILE, HOSTILE, HOSTILE, 1, 2, 3, 4.0),)),
     )
     for event in told:

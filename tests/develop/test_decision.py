@@ -69,15 +69,15 @@ BOOTS = {
     ),
     "an onshutdown container": ("name: last,", "name: last, env: [A=b],", "shutdown"),
     "a volume": ('name: data, image: "acme/app', 'name: data, image: "acme/web', "volumes data"),
-    "a new service": (
+    "modules that a new service needs": (
         "volumes:",
-        '  - {name: more, image: "acme/app:1"}\nvolumes:',
-        "service more is new",
+        '  - {name: more, image: "acme/modules:1"}\nvolumes:',
+        "service more: kernel modules fuse",
     ),
-    "a service less": (
-        '  - {name: other, image: "acme/app:1", binds: ["/etc/both:/etc/both"]}\n',
-        "",
-        "service other is gone",
+    "an onboot container more": (
+        "onshutdown:",
+        '  - {name: second, image: "acme/app:1"}\nonshutdown:',
+        "onboot 001-second is new",
     ),
     "where its log goes": (
         WEB,
@@ -121,6 +121,26 @@ def test_the_guest_boots(world: PictureWorld, case: str) -> None:
     assert reason in ", ".join(decision.boot), decision
     assert not decision.services
     assert not decision.files
+
+
+MORE = SYSTEM.replace("volumes:", '  - {name: more, image: "acme/app:1"}\nvolumes:')
+
+
+def test_services_come_and_go(world: PictureWorld) -> None:
+    assert decided(world, SYSTEM, MORE) == Decision(added=("more",))
+    assert decided(world, MORE, SYSTEM) == Decision(removed=("more",))
+    waits = MORE.replace(WEB, f"{WEB}, depends_on: [more]")
+    decision = decided(world, SYSTEM, waits)
+    assert (decision.boot, decision.added, [*decision.services]) == ((), ("more",), ["web"])
+    renamed = SYSTEM.replace("name: other", "name: another")
+    assert decided(world, SYSTEM, renamed) == Decision(added=("another",), removed=("other",))
+
+
+def test_the_first_service_boots(world: PictureWorld) -> None:
+    """init listens for requests when there is one."""
+    start, end = SYSTEM.index("services:"), SYSTEM.index("volumes:")
+    none = SYSTEM[:start] + SYSTEM[end:]
+    assert decided(world, none, SYSTEM).boot
 
 
 def test_files_are_put_and_who_sees_them_restarts(world: PictureWorld) -> None:

@@ -114,6 +114,31 @@ def test_only_what_is_new_is_sent(world: PictureWorld, tmp_path: Path) -> None:
     assert "share/same" not in names
 
 
+def test_a_new_service_lies_over_the_root_that_has_most_of_it(
+    world: PictureWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    more = SYSTEM.replace("volumes:", '  - {name: more, image: "acme/web:2"}\nvolumes:')
+    with Contents(world.store.root) as contents:
+        archive, lower = service_archive(
+            world.picture(), world.picture(more), "more", PLACE, same_nodes(contents)
+        )
+    assert lower == "/containers/services/web/lower"
+    unpacked(world, archive, tmp_path / "sent")
+    assert not (tmp_path / "sent/root/share/same").exists()
+    assert (tmp_path / "sent/root/bin/web").read_text() == "web 2"
+    monkeypatch.setattr("compos.develop.delta.MOST", 0)
+    world.image("acme/else:1", [[Member("alone", content="1")]], {"Entrypoint": ["/alone"]})
+    other = SYSTEM.replace("volumes:", '  - {name: more, image: "acme/else:1"}\nvolumes:')
+    with Contents(world.store.root) as contents:
+        archive, lower = service_archive(
+            world.picture(), world.picture(other), "more", PLACE, same_nodes(contents)
+        )
+    assert lower == f"{PLACE}/lower"
+    unpacked(world, archive, tmp_path / "other")
+    assert (tmp_path / "other/lower").is_dir()
+    assert files(tmp_path / "other/root")["alone"] == "1"
+
+
 def test_the_plan_is_the_services_in_its_place(world: PictureWorld, tmp_path: Path) -> None:
     edited = SYSTEM.replace('"acme/web:1"', '"acme/web:1", env: [A=b], readonly: true')
     archive, _ = sent(world, world.picture(), world.picture(edited))

@@ -2,10 +2,12 @@
  * main.c: what `compos dev` asks for in a guest, through init's channel for commands. An archive is
  * on standard input.
  *
- *   dev service NAME PLACE LOWER  the new root and plan of a service: unpacked into memory, tried
- *                                 over the old root LOWER, and handed to init
+ *   dev replace NAME PLACE LOWER  the new root and plan of a service: unpacked into memory, tried
+ *                                 over the root LOWER, and handed to init
+ *   dev add NAME PLACE LOWER      the same for a service that the system has not had
+ *   dev drop NAME                 init stops a service that the system has no more
  *   dev files [SERVICE...]        files of the system's root; services that see them are restarted
- *   dev remove PLACE              what `dev service` has unpacked, which no service uses any more
+ *   dev remove PLACE              what has been unpacked for a service, and is not used any more
  */
 #include "archive.h"
 #include "base/failure.h"
@@ -86,12 +88,11 @@ static int main_unpack_service(const char *place, const char *lower, struct fail
     return symlink(plan, REQUEST_REPLACEMENT) < 0 ? failed_errno(failure, REQUEST_REPLACEMENT) : 0;
 }
 
-static int main_service(const char *name, const char *place, const char *lower,
+static int main_service(const char *action, const char *name, const char *place, const char *lower,
                         struct failure *failure)
 {
     struct failure ignored;
-    if (main_unpack_service(place, lower, failure) == 0 &&
-        request_send("replace", name, failure) == 0)
+    if (main_unpack_service(place, lower, failure) == 0 && request_send(action, name, failure) == 0)
         return 0;
     main_remove(place, &ignored);
     return -1;
@@ -116,14 +117,18 @@ int main(int count, char *arguments[])
     const char *action = count > 1 ? arguments[1] : "";
     struct failure failure;
     int result;
-    if (strcmp(action, "service") == 0 && count == 5)
-        result = main_service(arguments[2], arguments[3], arguments[4], &failure);
+    if ((strcmp(action, "replace") == 0 || strcmp(action, "add") == 0) && count == 5)
+        result = main_service(action, arguments[2], arguments[3], arguments[4], &failure);
+    else if (strcmp(action, "drop") == 0 && count == 3)
+        result = request_send("drop", arguments[2], &failure);
     else if (strcmp(action, "files") == 0)
         result = main_files(arguments + 2, &failure);
     else if (strcmp(action, "remove") == 0 && count == 3)
         result = main_remove(arguments[2], &failure);
     else {
-        fputs("usage: dev service NAME PLACE LOWER | files [SERVICE...] | remove PLACE\n", stderr);
+        fputs("usage: dev replace|add NAME PLACE LOWER | drop NAME | files [SERVICE...] |\n"
+              "       remove PLACE\n",
+              stderr);
         return 2;
     }
     if (result < 0)

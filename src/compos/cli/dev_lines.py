@@ -78,6 +78,8 @@ def _said(event: Event, folder: Path) -> list[str]:
             ]
         case events.Replaced(service, size, seconds):
             return [f"{service} runs as its new version: {_bytes(size)} sent ({seconds:.2f} s)"]
+        case events.Removed(service, seconds):
+            return [f"{service} has ended ({seconds:.2f} s)"]
         case events.Booting(sizes):
             told = ", ".join(f"{name} {_bytes(size)}" for name, size in sizes.items())
             return [f"booting: {told}"]
@@ -98,6 +100,8 @@ def _decided(decision: object, seconds: float) -> list[str]:
     if decision.boot:
         return [f"boot: {_listed(list(decision.boot))} ({seconds:.2f} s)"]
     found = [f"replace {name}: {', '.join(reasons)}" for name, reasons in decision.services.items()]
+    found += [f"start {name}: it is new" for name in decision.added]
+    found += [f"stop {name}: it is gone" for name in decision.removed]
     found += [
         f"restart {name}: sees {', '.join(paths)}" for name, paths in decision.restarts.items()
     ]

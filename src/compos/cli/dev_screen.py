@@ -44,6 +44,7 @@ MARKS = {
     events.Failed: "red",
     events.Decided: "yellow",
     events.Replaced: "green",
+    events.Removed: "green",
     events.FilesPut: "green",
     events.Booted: "green",
 }

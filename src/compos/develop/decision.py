@@ -1,5 +1,5 @@
-"""The least that makes a running system what its new version is: nothing, new files, new services,
-or a boot. Pure, but for what `same` reads.
+"""The least that makes a running system what its new version is: nothing, new files, services that
+are replaced, started or stopped, or a boot. Pure, but for what `same` reads.
 
 Whatever is not known to be less is a boot: the result is always what a boot of the new version
 would give, but for what services and volumes in memory have written.
@@ -31,18 +31,20 @@ SHOWN = 3
 class Decision(NamedTuple):
     """What is to be done, and why.
 
-    If there are reasons to `boot`, that is all. `services` are replaced, each with its reasons.
-    `files` are paths of the system's root, which are put in place; `restarts` are the services that
-    see them.
+    If there are reasons to `boot`, that is all. `services` are replaced, each with its reasons;
+    those `added` are new, those `removed` are gone. `files` are paths of the system's root, which
+    are put in place; `restarts` are the services that see them.
     """
 
     boot: tuple[str, ...] = ()
     services: Mapping[str, tuple[str, ...]] = {}
     files: tuple[str, ...] = ()
     restarts: Mapping[str, tuple[str, ...]] = {}
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.boot or self.services or self.files)
+        return bool(self.boot or self.services or self.files or self.added or self.removed)
 
 
 def decide(old: Picture, new: Picture, same: Same) -> Decision:
@@ -73,11 +75,16 @@ def decide(old: Picture, new: Picture, same: Same) -> Decision:
     if reasons:
         return Decision(boot=tuple(dict.fromkeys(reasons)))
     services = dict(_replaced(old, new, same))
+    added = tuple(name for name in new.services if name not in old.services)
+    removed = tuple(name for name in old.services if name not in new.services)
+    others = {*services, *added, *removed}
     return Decision(
         (),
         services,
         tuple(files),
-        {name: _short(paths) for name, paths in restarts.items() if name not in services},
+        {name: _short(paths) for name, paths in restarts.items() if name not in others},
+        added,
+        removed,
     )
 
 
@@ -90,7 +97,7 @@ def _of_plans(old: Picture, new: Picture) -> Iterator[str]:
         one, two = old.containers.get(key), new.containers.get(key)
         what = f"{'service' if key[0] == 'services' else key[0]} {key[1]}"
         if one is None or two is None:
-            yield f"{what} is {'new' if one is None else 'gone'}"
+            yield from _of_one(old, what, key, two)
         elif key[0] != "services":
             if one._replace(root="") != two._replace(root=""):
                 yield f"{what}: settings"
@@ -99,8 +106,24 @@ def _of_plans(old: Picture, new: Picture) -> Iterator[str]:
                 yield f"{what}: where its log goes"
             if more := _modules(two) - _modules(one):
                 yield f"{what}: kernel modules {' '.join(sorted(more))}"
-    if [*old.containers] != [*new.containers] and set(old.containers) == set(new.containers):
+    both = set(old.containers) & set(new.containers)
+    if [one for one in old.containers if one in both] != [
+        one for one in new.containers if one in both
+    ]:
         yield "the order of containers"
+
+
+def _of_one(old: Picture, what: str, key: tuple[str, str], new: Contained | None) -> Iterator[str]:
+    """Why a container that is `new`, or gone, takes a boot: all but services do."""
+    if key[0] != "services":
+        yield f"{what} is {'new' if new else 'gone'}"
+    elif new and not old.services:
+        # Without any service init does not listen.
+        yield f"{what} is the first"
+    elif new:
+        loaded = {name for one in old.services.values() for name in _modules(one)}
+        if more := _modules(new) - loaded:
+            yield f"{what}: kernel modules {' '.join(sorted(more))}"
 
 
 def _lines(container: Contained, word: str) -> list[tuple[str, ...]]:

@@ -32,6 +32,12 @@ WHITEOUT = Node(CHARACTER, 0o600)
 """Device 0:0: what overlayfs takes for "there is nothing", and `dev files` for "remove it"."""
 
 
+HEAD = 200
+"""Bytes of an archive's entry besides its contents."""
+MOST = 16
+"""Roots of other containers that the one of a new service is compared with."""
+
+
 class Archive(NamedTuple):
     """What is sent: the pieces of a cpio archive, and how many bytes its files have."""
 
@@ -43,11 +49,21 @@ def service_archive(
     booted: Picture, new: Picture, name: str, place: str, same: Same
 ) -> tuple[Archive, str]:
     """The service `name` as `new` has it, for the guest's folder `place`, and the folder that its
-    root lies over: the one that it has in the system that was `booted`."""
-    old, service = booted.services[name], new.services[name]
+    root lies over: the one that it has in the system that was `booted`, or, for a service that that
+    has not had, the one with which the least is sent."""
+    old, service = booted.services.get(name), new.services[name]
     root = new.system.root.entries.get(service.root)
     entries: dict[str, Node] = {"root": root or directory(0o755, EPOCH)}
-    changes = _changes([*below(booted, old.root)], dict(below(new, service.root)), same)
+    wanted = dict(below(new, service.root))
+    if old is not None:
+        lower, changes = f"/{old.root}", _changes([*below(booted, old.root)], wanted, same)
+    else:
+        lower, changes = f"{place}/lower", wanted
+        entries["lower"] = directory(0o755, EPOCH)
+        for folder in [*dict.fromkeys(one.root for one in booted.containers.values())][:MOST]:
+            found = _changes([*below(booted, folder)], wanted, same)
+            if _cost(found) < _cost(changes):
+                lower, changes = f"/{folder}", found
     entries.update((f"root/{path}", node) for path, node in changes.items())
     lines: list[tuple[str, ...]] = []
     for line in service.lines:
@@ -57,7 +73,6 @@ def service_archive(
                 entries["seccomp.json"] = profile
                 line = (*line[:2], f"{place}/seccomp.json")
         lines.append(line)
-    lower = f"/{old.root}"
     entries["config.json"] = file(service.config, 0o644, EPOCH)
     entries["plan"] = file(_plan(service, place, lower, tuple(lines)), 0o644, EPOCH)
     return _archive(sorted(entries.items())), lower
@@ -73,7 +88,16 @@ def files_archive(new: Picture, paths: Iterable[str]) -> Archive:
 
 
 def _archive(entries: list[tuple[str, Node]]) -> Archive:
-    return Archive(cpio_pieces(entries), sum(node.size for _, node in entries))
+    return Archive(cpio_pieces(entries), _size(dict(entries)))
+
+
+def _cost(entries: Mapping[str, Node]) -> int:
+    """Bytes that are sent, about."""
+    return _size(entries) + HEAD * len(entries)
+
+
+def _size(entries: Mapping[str, Node]) -> int:
+    return sum(node.size for node in entries.values())
 
 
 def _changes(

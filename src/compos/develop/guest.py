@@ -141,17 +141,30 @@ class DevGuest:
         """Where the next version of a service is to be unpacked."""
         return f"{PLACES}/{self._count + 1}"
 
-    def replace(self, service: str, archive: Archive, lower: str) -> None:
-        """Replace a service by the contents of `archive`, which is made for `next_place`;
-        what was there for the one before is removed. Raises `RunError`."""
+    def replace(self, service: str, archive: Archive, lower: str, *, new: bool = False) -> None:
+        """Replace a service by the contents of `archive`, which is made for `next_place`, or start
+        a `new` one; what was there for the one before is removed. Raises `RunError`."""
         place = self.next_place
         self._count += 1
         seen = self._shown()
-        self._send(["service", service, place, lower], archive)
+        self._send(["add" if new else "replace", service, place, lower], archive)
         before = self._numbers.get(service)
         self._numbers[service] = self._count
         self._await(service, seen)
         if before is not None:
+            self._run([PROGRAM, "remove", f"{PLACES}/{before}"])
+
+    def drop(self, service: str) -> None:
+        """Stop a service that the system has no more. Raises `RunError`."""
+        self._run([PROGRAM, "drop", service])
+        deadline = time.monotonic() + START
+        while any(one.name == service for one in self.services()):
+            if time.monotonic() > deadline:
+                raise RunError(
+                    "dev-guest", f"the service {service} does not end", place=self.guest.record.name
+                )
+            time.sleep(POLL)
+        if (before := self._numbers.pop(service, None)) is not None:
             self._run([PROGRAM, "remove", f"{PLACES}/{before}"])
 
     def put(self, archive: Archive, services: list[str]) -> None:

@@ -40,6 +40,7 @@ __all__ = [
     "Event",
     "Failed",
     "FilesPut",
+    "Removed",
     "Replaced",
     "Services",
     "Session",
@@ -100,6 +101,13 @@ class Replaced(NamedTuple):
     seconds: float
 
 
+class Removed(NamedTuple):
+    """A service that the YAML has no more has ended, `seconds` after the change was seen."""
+
+    service: str
+    seconds: float
+
+
 class Booting(NamedTuple):
     """A guest starts; `sizes` are its files' bytes by their names."""
 
@@ -137,6 +145,7 @@ Event: TypeAlias = (
     | Decided
     | FilesPut
     | Replaced
+    | Removed
     | Booting
     | Booted
     | ConsoleLines
@@ -284,7 +293,8 @@ class Session:
                 self.guest.put(files_archive(new, decision.files), restarts)
                 taken = time.monotonic() - seen
                 self._tell(FilesPut(decision.files, tuple(restarts), taken))
-            for name in decision.services:
+            # What others may wait for comes first, and goes last.
+            for name in (*decision.added, *decision.services):
                 place = self.guest.next_place
                 archive, lower = service_archive(booted, new, name, place, same)
                 if archive.size > self._request.mem * MIB // SHARE:
@@ -295,8 +305,11 @@ class Session:
                         place=f"service {name}",
                         hint="Give the guest more with --mem.",
                     )
-                self.guest.replace(name, archive, lower)
+                self.guest.replace(name, archive, lower, new=name in decision.added)
                 self._tell(Replaced(name, archive.size, time.monotonic() - seen))
+            for name in decision.removed:
+                self.guest.drop(name)
+                self._tell(Removed(name, time.monotonic() - seen))
         except RunError as error:
             self._tell(Failed(error))
             return False

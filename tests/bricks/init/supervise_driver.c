@@ -5,7 +5,8 @@
  *
  * begin: as at boot. start|stop|restart NAME: what somebody asks for, and `follow NAME`: what NAME
  * follows is restarted. stubborn NAME: its next process ignores SIGTERM. fail NAME: its helpers
- * fail, until `mend NAME`. replace NAME: it is restarted as PLAN.next has it, if that can be used.
+ * fail, until `mend NAME`. replace NAME: it is restarted as PLAN.next has it, if that can be used;
+ * add NAME: the system has one more, that of PLAN.next. drop NAME: it has one less.
  * end|kill NAME: its process ends by itself, or is killed. shutdown: all are to end.
  */
 #include "base/files.h"
@@ -124,7 +125,8 @@ static void print_states(const char *command)
 {
     printf("%s:", command);
     for (size_t i = 0; i < supervision.count; i++)
-        printf(" %s", service_state(&supervision.services[i]));
+        if (!service_is_gone(&supervision.services[i]))
+            printf(" %s", service_state(&supervision.services[i]));
     printf("\n");
     fflush(stdout);
 }
@@ -133,13 +135,14 @@ static void read_services(const struct plan *plan)
 {
     size_t end = plan->end[STAGE_SERVICES];
     struct failure failure;
-    supervision.services = calloc(plan->count, sizeof *supervision.services);
+    supervision.services = calloc(plan->count + 1, sizeof *supervision.services);
     for (size_t i = plan->begin[STAGE_SERVICES]; i < end; i = plan_container_end(plan, i, end)) {
         struct service *service = &supervision.services[supervision.count++];
         if (service_read(service, plan, i, end, &failure) < 0)
             supervise_break(service);
         service->end.descriptor = -1;
     }
+    supervision.room = supervision.count + 1;
 }
 
 static void carry_out(const char *command, const char *name)
@@ -148,6 +151,13 @@ static void carry_out(const char *command, const char *name)
     struct service *service = supervise_find(name);
     if (strcmp(command, "shutdown") == 0)
         supervision.stopping = true;
+    if (strcmp(command, "add") == 0) {
+        struct replacement *next = service_read_replacement(next_plan);
+        if (!supervise_add(next)) {
+            puts("no room");
+            service_free_replacement(next);
+        }
+    }
     if (!service)
         return;
     for (size_t i = 0; i < REQUEST_COUNT; i++)
@@ -159,6 +169,8 @@ static void carry_out(const char *command, const char *name)
         service->next = next;
         supervise_request(service, next ? REQUEST_RESTART : REQUEST_START);
     }
+    if (strcmp(command, "drop") == 0)
+        supervise_drop(service);
     if (strcmp(command, "stubborn") == 0)
         stubborn = name;
     if (strcmp(command, "fail") == 0)
@@ -194,6 +206,7 @@ int main(int count, char *arguments[])
     for (size_t i = 0; i < supervision.count; i++) {
         service_free_replacement(supervision.services[i].next);
         service_free_replacement(supervision.services[i].used);
+        service_free_replacement(supervision.services[i].first);
     }
     free(supervision.services);
     plan_free(&plan);

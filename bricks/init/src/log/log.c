@@ -27,7 +27,7 @@
 static struct stream *log_streams;
 static size_t log_stream_count;
 static struct child log_process;
-static bool log_running;
+static bool log_running, log_renewed;
 
 static void log_fifo_path(char *path, size_t size, const char *id, const char *suffix)
 {
@@ -84,6 +84,23 @@ void log_start(const struct service *services, size_t count)
     log_begin();
 }
 
+void log_add(const struct service *service)
+{
+    struct stream *streams =
+        log_streams ? realloc(log_streams, (log_stream_count + 2) * sizeof *streams) : NULL;
+    if (!streams) {
+        say("log %s: %s", service->bundle.id, strerror(errno));
+        return;
+    }
+    log_streams = streams;
+    log_add_stream(service->bundle.id, LOG_OUT, &service->log);
+    log_add_stream(service->bundle.id, LOG_ERROR, &service->log);
+    if (log_running) {
+        log_renewed = true;
+        kill(log_process.pid, SIGTERM);
+    }
+}
+
 void log_check(void)
 {
     char text[64];
@@ -91,7 +108,9 @@ void log_check(void)
         return;
     child_forget(&log_process);
     describe_status(log_process.status, text, sizeof text);
-    say("logs: %s; restarting", text);
+    if (!log_renewed)
+        say("logs: %s; restarting", text);
+    log_renewed = false;
     log_begin();
 }
 

@@ -18,6 +18,9 @@
  */
 void log_start(const struct service *services, size_t count);
 
+/* One more service: the process begins again, and loses nothing. */
+void log_add(const struct service *service);
+
 /* Starts it again if it has died. */
 void log_check(void);
 

@@ -192,6 +192,11 @@ bool service_has_ended(const struct service *service)
     return service->state == STATE_EXITED || service->state == STATE_BROKEN;
 }
 
+bool service_is_gone(const struct service *service)
+{
+    return service->dropped && service_has_ended(service);
+}
+
 bool service_is_down(const struct service *service)
 {
     return service_has_ended(service) || service->state == STATE_WAITING ||

@@ -63,6 +63,8 @@ struct service {
     struct child shim;               /* containerd's, which the container does not outlive */
     struct watch end;                /* the pidfd of a process that is not our child */
     struct replacement *next, *used; /* what its next start takes; what it has been started from */
+    struct replacement *first;       /* what it was added with, which has its name */
+    bool dropped;                    /* the system has it no more */
 };
 
 /* A service as another plan has it, whose lines and text are its own. */
@@ -93,6 +95,9 @@ bool service_is_down(const struct service *service);
 
 /* Whether nothing but a request starts it again. */
 bool service_has_ended(const struct service *service);
+
+/* Whether the system has it no more, and nothing of it runs. */
+bool service_is_gone(const struct service *service);
 
 /* "waiting", "running" ... as in the status file. */
 const char *service_state(const struct service *service);

@@ -21,6 +21,9 @@
 #include <string.h>
 #include <unistd.h>
 
+/* Services that can be added while the system runs; their places in memory never change. */
+enum { MORE = 32 };
+
 static const struct plan *services_plan;
 static struct watch services_reports;
 static void services_due(struct timer *unused);
@@ -68,6 +71,8 @@ static void services_step_all(void)
     if (services_stepping)
         return;
     services_stepping = true;
+    if (supervision.changed)
+        status_write(supervision.services, supervision.count);
     bool under = containerd_daemon_is_present();
     bool ready = !under || containerd_daemon_step(services_plan);
     log_check();
@@ -111,7 +116,8 @@ static void services_read_services(void)
 {
     size_t begin = services_plan->begin[STAGE_SERVICES], end = services_plan->end[STAGE_SERVICES];
     struct failure failure;
-    supervision.services = calloc(end - begin + 1, sizeof *supervision.services);
+    supervision.room = end - begin + MORE;
+    supervision.services = calloc(supervision.room, sizeof *supervision.services);
     for (size_t i = begin; supervision.services && i < end;
          i = plan_container_end(services_plan, i, end)) {
         if (services_plan->lines[i].word != WORD_CONTAINER)
@@ -175,6 +181,8 @@ enum verdict services_judge(char *reason, size_t size)
     }
     for (size_t i = 0; i < supervision.count; i++) {
         const struct service *service = &supervision.services[i];
+        if (service_is_gone(service))
+            continue;
         enum verdict verdict = services_judge_one(service);
         if (verdict == VERDICT_WELL || (worst != VERDICT_WELL && verdict != VERDICT_FAILED))
             continue;
@@ -273,16 +281,42 @@ static void services_restart_followers(const char *name)
         }
 }
 
+/* What the new plan says of the service `name`; NULL, with what is `wrong`, if that is no use. */
+static struct replacement *services_read_new(const char *name, const char **wrong)
+{
+    struct replacement *next = service_read_replacement(REQUEST_REPLACEMENT);
+    *wrong = next ? "the new plan is another service's" : "its new plan cannot be used";
+    if (next && strcmp(next->service.bundle.id, name) == 0)
+        return next;
+    service_free_replacement(next);
+    return NULL;
+}
+
+static const char *services_add(const char *name)
+{
+    const char *wrong;
+    if (supervise_find(name))
+        return "there is a service of this name";
+    struct replacement *next = services_read_new(name, &wrong);
+    if (!next)
+        return wrong;
+    struct service *service = supervise_add(next);
+    if (!service) {
+        service_free_replacement(next);
+        return "there is no room for one more service";
+    }
+    if (service->first == next)
+        log_add(service);
+    return NULL;
+}
+
 /* A service becomes what another plan says of it: `compos dev` replaces it, its root included. */
 static const char *services_replace(struct service *service)
 {
-    struct replacement *next = service_read_replacement(REQUEST_REPLACEMENT);
+    const char *wrong;
+    struct replacement *next = services_read_new(service->bundle.id, &wrong);
     if (!next)
-        return "its new plan cannot be used";
-    if (strcmp(next->service.bundle.id, service->bundle.id) != 0) {
-        service_free_replacement(next);
-        return "the new plan is another service's";
-    }
+        return wrong;
     service_free_replacement(service->next);
     service->next = next;
     return NULL;
@@ -292,9 +326,15 @@ const char *services_request(const char *action, const char *name)
 {
     static const char *const actions[] = {
         [REQUEST_START] = "start", [REQUEST_STOP] = "stop", [REQUEST_RESTART] = "restart"};
+    if (strcmp(action, "add") == 0)
+        return services_add(name);
     struct service *service = supervise_find(name);
     if (!service)
         return "no such service";
+    if (strcmp(action, "drop") == 0) {
+        supervise_drop(service);
+        return NULL;
+    }
     if (service->state == STATE_BROKEN)
         return "its lines in the plan cannot be used";
     if (strcmp(action, "replace") == 0) {

@@ -21,7 +21,8 @@ void services_stop(void);
 
 /*
  * What somebody asks for with `svc`: "start", "stop" or "restart", and a name. A message, or NULL
- * when it is done. "replace" restarts it as the plan /run/compos/replacement has it (docs/dev.md).
+ * when it is done. "replace" restarts it as the plan /run/compos/replacement has it, "add" starts
+ * one that the system has not had, "drop" stops one that it has no more (docs/dev.md).
  */
 const char *services_request(const char *action, const char *name);
 

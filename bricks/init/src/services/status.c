@@ -91,8 +91,12 @@ void status_write(const struct service *services, size_t count)
         return;
     }
     fputs("[", json);
+    const char *before = "";
     for (size_t i = 0; i < count; i++) {
-        fputs(i > 0 ? ",\n " : "", json);
+        if (service_is_gone(&services[i]))
+            continue;
+        fputs(before, json);
+        before = ",\n ";
         status_put_service(lines, json, &services[i]);
     }
     fputs("]\n", json);

@@ -25,9 +25,46 @@ struct supervision supervision = {.helpers = {.reports = -1}};
 struct service *supervise_find(const char *name)
 {
     for (size_t i = 0; i < supervision.count; i++)
-        if (strcmp(supervision.services[i].bundle.id, name) == 0)
+        if (!supervision.services[i].dropped &&
+            strcmp(supervision.services[i].bundle.id, name) == 0)
             return &supervision.services[i];
     return NULL;
+}
+
+/* One that was dropped is there again, with its logs. */
+static void supervise_bring_back(struct service *service, struct replacement *next)
+{
+    service->dropped = false;
+    service_free_replacement(service->next);
+    service->next = next;
+    supervise_request(service, REQUEST_RESTART);
+}
+
+struct service *supervise_add(struct replacement *next)
+{
+    supervision.changed = true;
+    for (size_t i = 0; i < supervision.count; i++) {
+        struct service *service = &supervision.services[i];
+        if (service->dropped && strcmp(service->bundle.id, next->service.bundle.id) == 0) {
+            supervise_bring_back(service, next);
+            return service;
+        }
+    }
+    if (supervision.count == supervision.room)
+        return NULL;
+    struct service *service = &supervision.services[supervision.count++];
+    *service = next->service;
+    service->first = next;
+    service->end.descriptor = -1;
+    service->since = process_now();
+    return service;
+}
+
+void supervise_drop(struct service *service)
+{
+    service->dropped = true;
+    supervision.changed = true;
+    supervise_request(service, REQUEST_STOP);
 }
 
 /* Something has happened: where it stands now. */

@@ -10,7 +10,7 @@
 
 struct supervision {
     struct service *services;
-    size_t count;
+    size_t count, room; /* of those that there are, and that there can be */
     struct helpers helpers;
     bool changed;  /* something is different from what the status files say */
     bool stopping; /* all are to end, in the reverse order */
@@ -18,7 +18,17 @@ struct supervision {
 
 extern struct supervision supervision;
 
+/* The service of a name, unless it has been dropped. */
 struct service *supervise_find(const char *name);
+
+/*
+ * One more service, as `next` has it, which is its own from now on: it is started when it can be.
+ * NULL: there is no room for it.
+ */
+struct service *supervise_add(struct replacement *next);
+
+/* The system has a service no more: it is stopped, and not found again. */
+void supervise_drop(struct service *service);
 
 /*
  * Somebody asks for something, or another service does; nothing for a service that cannot be
