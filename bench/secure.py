@@ -80,9 +80,9 @@ real machine both cost less. The first boot, which makes the data partition and 
 THROUGHPUT = """
 ## Throughput
 
-In the guest, a file of {megabytes} MB that is not in memory, by `dd`, {rounds} rounds; of the
-processor that is emulated, without its instructions for AES and SHA-256, a real machine has many
-times more.
+A file of {megabytes} MB that is not in memory, read and written by `dd` in the guest, the median of
+{rounds} rounds. The processor is emulated, without instructions for AES and SHA-256: what counts
+are ratios, and those of a real machine are smaller.
 
 | what | EROFS, data not encrypted | EROFS with verity, data in LUKS2 |
 |---|---|---|
@@ -194,7 +194,7 @@ def throughput(folder: Path) -> str:
     plain, closed = (speeds(case, folder) for case in STREAMS)
     section = THROUGHPUT.format(megabytes=MEGABYTES, rounds=ROUNDS)
     for what, rate in plain.items():
-        section += f"| {what} | {rate:.0f} MB/s | {closed[what]:.0f} MB/s |\n"
+        section += f"| {what} | {rate:.1f} MB/s | {closed[what]:.1f} MB/s |\n"
     return section
 
 
