@@ -2,8 +2,8 @@
 and of tiers that are left out on purpose.
 
 A test says what it needs by markers (`pyproject.toml`): `root`, `boot`, `build`, `network`, `slow`;
-folders that are all of one kind are marked here. What is left out is reported as skipped, with the
-reason.
+folders that are all of one kind are marked here. What is missing is reported as skipped, and the
+summary counts what was left out, with the reasons.
 Where `CI` is set, as `make test` does, only `--without` leaves anything out: what is missing fails.
 """
 
@@ -15,6 +15,7 @@ import shutil
 import signal
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Generator, Iterator
 from itertools import count
 from pathlib import Path
@@ -46,6 +47,9 @@ FOLDERS = {"boot": "boot", "cli": "build", "fuzz": "slow", "output": "build", "r
 SHARED_WITH_OTHERS = frozenset(("boot", "network"))
 """Tests with a guest, an engine or the mirror, which run once more where they fail: their programs
 have races of their own, and a machine of a CI is busy. The summary names each as RERUN."""
+
+LEFT_OUT = pytest.StashKey[dict[str, int]]()
+"""The number of tests that were left out, by their tier."""
 
 REASONS = {
     "boot": "boots a guest",
@@ -152,17 +156,42 @@ def _no_sync() -> Iterator[None]:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark by folder; skip the tiers of `--without`."""
+    """Mark by folder; deselect the tiers of `--without`."""
     without = _left_out(config)
+    kept, others = list[pytest.Item](), Counter[str]()
     for item in items:
         folder = item.path.relative_to(TESTS).parts[0]
         if folder in FOLDERS:
             item.add_marker(FOLDERS[folder])
-        if not SHARED_WITH_OTHERS.isdisjoint(mark.name for mark in item.iter_markers()):
+        markers = {mark.name for mark in item.iter_markers()}
+        if markers & SHARED_WITH_OTHERS:
             item.add_marker(pytest.mark.flaky(reruns=1))
-        if without:
-            for tier in sorted(without.intersection(mark.name for mark in item.iter_markers())):
-                item.add_marker(pytest.mark.skip(f"{tier}: {REASONS[tier]} (--without {tier})"))
+        if tiers := sorted(markers & without):
+            others[tiers[0]] += 1
+        else:
+            kept.append(item)
+    items[:] = kept
+    config.stash[LEFT_OUT] = dict(others)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """What a worker of pytest-xdist left out, all have left out."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["left_out"] = session.config.stash.get(LEFT_OUT, {})
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """A worker of pytest-xdist has ended."""
+    node.config.stash[LEFT_OUT] = getattr(node, "workeroutput", {}).get("left_out", {})
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Nothing is left out silently."""
+    for tier, number in sorted(config.stash.get(LEFT_OUT, {}).items()):
+        terminalreporter.line(f"LEFT OUT [{number}] {tier}: {REASONS[tier]} (--without {tier})")
 
 
 @pytest.fixture(scope="session", autouse=True)

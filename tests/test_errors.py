@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
+
+import pytest
 
 from compos import errors
 from compos.errors import CombinedError, ComposError
 
+# One worker parses the source.
+pytestmark = pytest.mark.xdist_group("errors")
+
 SOURCE = Path(errors.__file__).parent
+FAMILY = frozenset(errors.__all__)
 
 
 def test_all_are_one_family() -> None:
@@ -38,6 +45,7 @@ def test_every_id_in_the_source_is_kebab_case() -> None:
     assert {id for id in found if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", id)} == set()
 
 
+@cache
 def raised() -> list[tuple[str, str]]:
     """Every literal id in the source and the class that it is raised with."""
     found = []
@@ -45,7 +53,7 @@ def raised() -> list[tuple[str, str]]:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.args:
                 value = node.args[0]
-                known = node.func.id in errors.__all__
+                known = node.func.id in FAMILY
                 if known and isinstance(value, ast.Constant) and isinstance(value.value, str):
                     found.append((value.value, node.func.id))
     return found

@@ -25,16 +25,20 @@ class Sink(bytearray):
     write = bytearray.extend
 
 
+LAST = b"Connection: close\r\n"
+"""As the server does after each answer: a client would otherwise try its connection once more."""
+
+
 def whole(data: bytes, length: int | None = None) -> bytes:
     said = len(data) if length is None else length
-    return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (said, data)
+    return b"HTTP/1.1 200 OK\r\n%bContent-Length: %d\r\n\r\n%b" % (LAST, said, data)
 
 
 def part(start: int, data: bytes, length: int | None = None, span: bytes | None = None) -> bytes:
     said = len(data) if length is None else length
     span = span or b"bytes %d-%d/100" % (start, start + said - 1)
-    head = b"HTTP/1.1 206 Partial Content\r\nContent-Range: %b\r\nContent-Length: %d\r\n\r\n"
-    return head % (span, said) + data
+    head = b"HTTP/1.1 206 Partial Content\r\n%bContent-Range: %b\r\nContent-Length: %d\r\n\r\n"
+    return head % (LAST, span, said) + data
 
 
 UNMEASURED = b"HTTP/1.1 200 OK\r\n\r\n"
