@@ -108,7 +108,10 @@ FILES = 25_000
 """A twentieth of the system in docs/large-systems.md."""
 
 LIMITS = {
-    ("kernel+initrd", "initrd"): 44,
+    (
+        "kernel+initrd",
+        "initrd",
+    ): 48,  # as a small system's, with the larger tables of zstd's level 9
     ("kernel+erofs", "erofs"): 52,
     ("kernel+squashfs", "squashfs"): 52,
     ("firecracker", "ext4"): 56,

@@ -45,10 +45,11 @@ def psql(port: int, *commands: str, password: str = "for-trying-out") -> str:
 
 
 def cut_power(guest: Guest) -> None:
-    """QEMU is the child of our child."""
+    """QEMU is a child of our child, beside the guard that would end it."""
     pid = guest.process.pid
-    (child,) = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    os.kill(int(child), signal.SIGKILL)
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    (qemu,) = (one for one in children if "qemu" in Path(f"/proc/{one}/comm").read_text())
+    os.kill(int(qemu), signal.SIGKILL)
     guest.process.wait(30)
 
 
