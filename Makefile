@@ -56,7 +56,7 @@ installs: $(VENV)/ready ## cut the power while an installer writes a disk; insta
 
 updates: $(VENV)/ready ## update a guest from each source, refuse what must be refused, go back; a sealed one, too; writes the table of docs/update-bundles.md (twenty minutes)
 	@scripts/install-packages $(TEST_PACKAGES)
-	@CI=1 $(BIN)/python -m pytest -q -n 0 tests/boot/update_sources.py
+	@CI=1 $(BIN)/python -m pytest -q -n 0 tests/boot/update_sources.py tests/boot/update_kexec.py
 
 slot-cuts: $(VENV)/ready ## cut the power at 200 random moments of an update under a BIOS: one of two versions starts, whole (a quarter of an hour)
 	@scripts/install-packages $(TEST_PACKAGES)

@@ -35,12 +35,14 @@ def test_no_version(version: str) -> None:
     assert error.id == "config-update"
 
 
+SLOTS = "slots: {}\n"
 TAKES = "compatible: a, version: 1.4.0, keyring: keys/update.crt"
 
 
 def test_a_system_that_takes_updates() -> None:
     source = "https://updates.example/os.raucb"
-    found = config(f"update: {{{TAKES}, source: '{source}', every: 24h, restart: true}}")
+    keys = f"{TAKES}, source: '{source}', every: 24h, restart: true"
+    found = config(f"{SLOTS}update: {{{keys}}}")
     (service,) = found.services
     assert (service.name, service.image) == ("update", "compos/update:v1")
     assert (service.settings.restart, service.settings.pid) == ("always", "host")
@@ -62,6 +64,18 @@ def test_a_system_that_takes_updates() -> None:
     }
 
 
+def test_without_slots_the_next_version_goes_to_memory() -> None:
+    (_, system, terms) = config(f"update: {{{TAKES}}}").files
+    assert (terms.contents or "").splitlines()[-1] == "kexec\tyes"
+    parser = ConfigParser()
+    parser.read_string(system.contents or "")
+    assert parser["handlers"]["bootloader-custom-backend"] == "/usr/bin/update-kexec"
+    assert [name for name in parser if name.startswith("slot.")] == ["slot.boot.0", "slot.boot.1"]
+    for more, added in (("", ("CAP_SYS_BOOT",)), (SLOTS, None)):
+        (service,) = config(f"{more}update: {{{TAKES}}}").services
+        assert service.settings.capabilities_add == added
+
+
 def test_what_is_printed_of_it_means_the_same() -> None:
     once = config(f"update: {{{TAKES}}}")
     assert once.update == Update("a", "1.4.0")
@@ -70,7 +84,7 @@ def test_what_is_printed_of_it_means_the_same() -> None:
 
 
 def test_only_when_asked() -> None:
-    found = config(f"update: {{{TAKES}}}")
+    found = config(f"{SLOTS}update: {{{TAKES}}}")
     assert found.services[0].settings.pid is None
     assert found.files[2].contents == "version\t1.4.0\ncompatible\ta\n"
     assert found.onboot == ()
@@ -96,7 +110,7 @@ def test_several_sources_and_when() -> None:
 
 
 def test_a_stick_may_restart_the_machine() -> None:
-    found = config(f"update: {{{TAKES}, source: stick, restart: true}}")
+    found = config(f"{SLOTS}update: {{{TAKES}, source: stick, restart: true}}")
     assert found.files[2].contents == (
         "version\t1.4.0\ncompatible\ta\nsource\tstick\nrestart\tyes\n"
     )
@@ -106,7 +120,7 @@ DATA = "data: {folder: /var/lib/data, reads: [1, 2], writes: 2}"
 
 
 def test_versions_of_data() -> None:
-    found = config(f"update: {{{TAKES}, {DATA}}}")
+    found = config(f"{SLOTS}update: {{{TAKES}, {DATA}}}")
     assert found.files[2].contents == ("version\t1.4.0\nreads\t1 2\nwrites\t2\ncompatible\ta\n")
     (check,) = found.onboot
     assert (check.settings.command, check.settings.on_failure) == (

@@ -8,9 +8,11 @@
  *     update serve            the service: look for an update now and then
  *     update data             before the services start: whether this version can read the data
  *     update check            RAUC's handler, before it writes: whether the version is one to take
+ *     update-kexec COMMAND    the program for slots of a system without them (memory.h)
  */
 #include "data.h"
 #include "engine.h"
+#include "memory.h"
 #include "source.h"
 #include "stick.h"
 #include "terms.h"
@@ -26,7 +28,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define MAIN_SLOT "/usr/bin/slot"
 #define MAIN_TERMS "/etc/update/terms"
 
 enum {
@@ -36,9 +37,15 @@ enum {
     GLANCE = 5  /* seconds between two looks for sticks */
 };
 
+/* The program for slots, when the terms are known. */
+static const char *main_slot = "/usr/bin/slot";
+
 static int main_terms(struct terms *terms)
 {
-    return terms_read(terms, MAIN_TERMS);
+    int result = terms_read(terms, MAIN_TERMS);
+    if (result == 0 && terms->kexec)
+        main_slot = MEMORY_PROGRAM;
+    return result;
 }
 
 static int main_refuse(const char *reason, const char *version)
@@ -50,7 +57,7 @@ static int main_refuse(const char *reason, const char *version)
 /* The slot that does not run, for the slots' program; -1. */
 static int main_other(char *name)
 {
-    static const char *const current[] = {MAIN_SLOT, "get-current", NULL};
+    const char *const current[] = {main_slot, "get-current", NULL};
     if (engine_line(current, name, NAME) < 0 ||
         (strcmp(name, "A") != 0 && strcmp(name, "B") != 0)) {
         fprintf(stderr, "update: this system has no slots\n");
@@ -64,9 +71,9 @@ static int main_other(char *name)
 static const char *main_known(const char *slot, const char *version)
 {
     char written[LINE], failures[NAME], next[NAME];
-    const char *const get_version[] = {MAIN_SLOT, "get-version", slot, NULL};
-    const char *const get_failures[] = {MAIN_SLOT, "get-failures", slot, NULL};
-    const char *const get_primary[] = {MAIN_SLOT, "get-primary", NULL};
+    const char *const get_version[] = {main_slot, "get-version", slot, NULL};
+    const char *const get_failures[] = {main_slot, "get-failures", slot, NULL};
+    const char *const get_primary[] = {main_slot, "get-primary", NULL};
     if (engine_line(get_version, written, LINE) < 0 || strcmp(written, version) != 0)
         return NULL;
     if (engine_line(get_primary, next, NAME) == 0 && strcmp(next, slot) == 0)
@@ -79,7 +86,7 @@ static const char *main_known(const char *slot, const char *version)
 /* RAUC goes on to write this version. */
 static int main_accept(const char *slot, const char *version)
 {
-    const char *arguments[] = {MAIN_SLOT, "set-version", slot, version, NULL};
+    const char *arguments[] = {main_slot, "set-version", slot, version, NULL};
     return engine_run(arguments) == 0 ? 0 : 1;
 }
 
@@ -111,6 +118,8 @@ static int main_check(void)
         return main_refuse(reason, new.version);
     if (own.data && (data_readable(&own, &new) < 0 || data_remember(&new) < 0))
         return 1;
+    if (own.kexec && memory_fit(folder ? folder : "") < 0)
+        return 1;
     return main_accept(slot, new.version);
 }
 
@@ -135,10 +144,14 @@ static int main_back(void)
     char name[NAME], version[LINE];
     if (main_terms(&terms) < 0 || main_other(name) < 0)
         return 1;
-    const char *const get_version[] = {MAIN_SLOT, "get-version", name, NULL};
+    if (terms.kexec) {
+        fprintf(stderr, "update: the version before is not kept\n");
+        return 1;
+    }
+    const char *const get_version[] = {main_slot, "get-version", name, NULL};
     if (terms.data && engine_line(get_version, version, LINE) == 0 && data_known(version) < 0)
         return 1;
-    const char *arguments[] = {MAIN_SLOT, "set-primary", name, NULL};
+    const char *arguments[] = {main_slot, "set-primary", name, NULL};
     if (engine_run(arguments) != 0)
         return 1;
     printf("update: slot %s is tried at the next start\n", name);
@@ -147,10 +160,10 @@ static int main_back(void)
 
 static int main_status(void)
 {
-    static const char *const arguments[] = {MAIN_SLOT, "status", NULL};
     struct terms terms;
     if (main_terms(&terms) < 0)
         return 1;
+    const char *const arguments[] = {main_slot, "status", NULL};
     printf("version %s\n", terms.version);
     fflush(stdout);
     return engine_run(arguments) == 0 ? 0 : 1;
@@ -260,8 +273,11 @@ int main(int count, char *arguments[])
     const char *verb = count > 1 ? arguments[1] : "";
     const char *name = strrchr(arguments[0], '/');
     /* RAUC calls a handler without arguments. */
-    if (strcmp(name ? name + 1 : arguments[0], "update-check") == 0)
+    name = name ? name + 1 : arguments[0];
+    if (strcmp(name, "update-check") == 0)
         return main_check();
+    if (strcmp(name, "update-kexec") == 0)
+        return memory_slot(count, arguments);
     if (strcmp(verb, "now") == 0 && count <= 3)
         return main_now(count == 3 ? arguments[2] : NULL);
     if (strcmp(verb, "status") == 0 && count == 2)

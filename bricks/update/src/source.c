@@ -4,6 +4,7 @@
 #include "engine.h"
 #include "fetch.h"
 #include "machine.h"
+#include "memory.h"
 #include "registry.h"
 #include "schedule.h"
 #include "stick.h"
@@ -13,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { MACHINE = 256 };
 
@@ -93,21 +95,31 @@ static int source_registry(const struct terms *own, const char *source)
     return source_bundle(bundle.url, bundle.header);
 }
 
-int source_sticks(const struct terms *own)
-{
-    unsetenv(SOURCE_ONLY);
-    return stick_install(own, getenv(SOURCE_NEWER), source_file);
-}
-
-int source_install(const struct terms *own, const char *source)
+static int source_any(const struct terms *own, const char *source)
 {
     bool newer = getenv(SOURCE_NEWER);
-    unsetenv(SOURCE_ONLY);
     if (strcmp(source, STICK_WORD) == 0)
-        return source_sticks(own);
+        return stick_install(own, newer, source_file);
     if (registry_is(source))
         return source_registry(own, source);
     if (newer && *source != '/' && !source_turn_beside(own, source))
         return -1;
     return source_bundle(source, "");
+}
+
+int source_install(const struct terms *own, const char *source)
+{
+    int room = own->kexec ? memory_open() : -1;
+    if (own->kexec && room < 0)
+        return -1;
+    unsetenv(SOURCE_ONLY);
+    int result = source_any(own, source);
+    if (room >= 0)
+        close(room);
+    return result;
+}
+
+int source_sticks(const struct terms *own)
+{
+    return source_install(own, STICK_WORD);
 }

@@ -50,6 +50,8 @@ static int terms_line(struct terms *terms, const char *word, const char *value)
         terms_window(terms, value);
     else if (strcmp(word, "restart") == 0)
         terms->restart = true;
+    else if (strcmp(word, "kexec") == 0)
+        terms->kexec = true;
     else if (strcmp(word, "downgrade") == 0)
         terms->downgrade = true;
     else if (strcmp(word, "one-way") == 0)

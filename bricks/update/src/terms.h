@@ -20,6 +20,7 @@ struct terms {
     uint32_t every; /* seconds; 0: only when somebody asks */
     struct schedule_window window;
     bool restart;   /* whether to start an update at once */
+    bool kexec;     /* whether there are no slots, and the next version goes to memory */
     bool downgrade; /* of a bundle: whether it may replace a newer version */
     bool data;      /* whether it says anything of the data's versions */
     /* Versions of the data that it reads, and the one that it writes; 1 where nothing is said. */

@@ -219,15 +219,22 @@ def with_updates(config: Config) -> Config:
     if update is None or not update.keyring:
         return config
     kept = (f"{update.data.folder}:/srv",) if update.data else None
-    settings = Settings(restart="always", pid="host" if update.restart else None, binds_add=kept)
+    slots = config.slots is not None
+    settings = Settings(
+        restart="always",
+        pid="host" if update.restart else None,
+        binds_add=kept,
+        # The kernel takes the next version from it, without a slot.
+        capabilities_add=None if slots else ("CAP_SYS_BOOT",),
+    )
     onboot = config.onboot
     if kept:
         check = Settings(command=("/usr/bin/update", "data"), binds_add=kept, on_failure="halt")
         onboot = (*onboot, ImageEntry(f"{NAME}-data", IMAGE, check, update.mark))
     files = (
         File(f"{FOLDER}/keyring.pem", source=update.keyring, mode="0644", mark=update.mark),
-        _file("system.conf", _system(update), update),
-        _file("terms", _terms(update), update),
+        _file("system.conf", _system(update, slots=slots), update),
+        _file("terms", _terms(update, slots=slots), update),
     )
     return config._replace(
         # What is printed of it can be read again.
@@ -252,7 +259,7 @@ def _file(name: str, lines: Sequence[str], update: Update) -> File:
     return File(f"{FOLDER}/{name}", contents=text, mode="0644", mark=update.mark)
 
 
-def _terms(update: Update) -> list[str]:
+def _terms(update: Update, *, slots: bool) -> list[str]:
     """What `update` reads (bricks/update/src/terms.c)."""
     seconds = (milliseconds(update.every) or 0) // 1000 if update.every else 0
     start, length = _seconds(update.window or "") or (0, 0)
@@ -263,6 +270,7 @@ def _terms(update: Update) -> list[str]:
         *([f"every\t{seconds}"] if seconds else []),
         *([f"window\t{start} {length}"] if length else []),
         *(["restart\tyes"] if update.restart else []),
+        *([] if slots else ["kexec\tyes"]),
     ]
 
 
@@ -275,8 +283,9 @@ def common_terms(update: Update) -> list[str]:
     return lines
 
 
-def _system(update: Update) -> list[str]:
+def _system(update: Update, *, slots: bool) -> list[str]:
     """RAUC's system.conf: its reference manual, "System Configuration File"."""
+    backend = "/usr/bin/slot" if slots else "/usr/bin/update-kexec"
     lines = [
         "[system]",
         f"compatible={update.compatible}",
@@ -287,15 +296,23 @@ def _system(update: Update) -> list[str]:
         "[keyring]",
         "path=keyring.pem",
         "[handlers]",
-        "bootloader-custom-backend=/usr/bin/slot",
+        f"bootloader-custom-backend={backend}",
         "pre-install=/usr/bin/update-check",
     ]
+    for name, letter, kind, device in _slots() if slots else _memory():
+        lines += [f"[slot.{kind}.{name}]", f"device={device}", "type=raw"]
+        lines.append(f"bootname={letter}" if kind == SLOTS[0] else f"parent={SLOTS[0]}.{name}")
+    return lines
+
+
+def _slots() -> Iterator[tuple[int, str, str, str]]:
+    """Number, letter, class and device of each partition of a slot."""
     for number, slot in enumerate("ab"):
         for kind in SLOTS:
-            lines += [
-                f"[slot.{kind}.{number}]",
-                f"device=/dev/disk/by-partlabel/{kind}-{slot}",
-                "type=raw",
-                f"bootname={slot.upper()}" if kind == SLOTS[0] else f"parent={SLOTS[0]}.{number}",
-            ]
-    return lines
+            yield number, slot.upper(), kind, f"/dev/disk/by-partlabel/{kind}-{slot}"
+
+
+def _memory() -> Iterator[tuple[int, str, str, str]]:
+    """Likewise, of a system without slots (bricks/update/src/memory.c): what runs has no device."""
+    yield 0, "A", SLOTS[0], "/run/update/current"
+    yield 1, "B", SLOTS[0], "/run/update/next"
