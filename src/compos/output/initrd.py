@@ -107,7 +107,9 @@ def _initrd(job: Job) -> list[Piece]:
 
 def _made(job: Job, segments: Sequence[Entries]) -> list[Piece]:
     """The segments' archives, or one of all."""
-    chosen = _encoding(job, small=_is_small(segments))
+    # Only zstd has a level for small systems: for others nothing is added up.
+    small = job.request.compression == "zstd" and _is_small(segments)
+    chosen = _encoding(job, small=small)
     if chosen not in ("gzip", "none"):
         wanted = [_Archive(_key(nodes), nodes) for nodes in segments]
         if job.request.compression == "max":
