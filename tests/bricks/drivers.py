@@ -28,7 +28,7 @@ PARTS = {
     "slots": (
         *("slots/slot", "slots/entries", "slots/record", "slots/order", "slots/block"),
         *("slots/table", "base/variables"),
-        *("base/cmdline", "base/crc32", "base/files", "base/failure"),
+        *("base/boot_header", "base/cmdline", "base/crc32", "base/files", "base/failure"),
     ),
     "spec": ("containers/spec", *BUNDLE),
 }

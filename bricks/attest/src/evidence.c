@@ -180,7 +180,7 @@ int evidence_quote(const struct evidence_places *places, const struct tpm_messag
     int result = keys_load(device, KEY_ATTESTATION, &key, failure);
     if (result == 0) {
         result = evidence_take(device, key.handle, nonce, &pcrs, &quote, failure);
-        keys_drop(device, key.handle);
+        tpm_flush(device, key.handle);
     }
     close(device);
     if (result < 0)
@@ -200,7 +200,7 @@ static int evidence_add_key(int device, enum key which, const char *name, struct
     struct loaded_key key;
     if (keys_load(device, which, &key, failure) < 0)
         return -1;
-    keys_drop(device, key.handle);
+    tpm_flush(device, key.handle);
     evidence_base64(json, name, key.public_area, key.public_size);
     return 0;
 }

@@ -15,7 +15,6 @@ enum {
     TPM_CC_ACTIVATE_CREDENTIAL = 0x147,
     TPM_CC_NV_READ = 0x14E,
     TPM_CC_POLICY_SECRET = 0x151,
-    TPM_CC_FLUSH_CONTEXT = 0x165,
     TPM_CC_NV_READ_PUBLIC = 0x169,
     TPM_CC_START_AUTH_SESSION = 0x176,
     TPM_RH_NULL = 0x40000007,
@@ -139,15 +138,6 @@ int keys_load(int device, enum key which, struct loaded_key *key, struct failure
     return 0;
 }
 
-void keys_drop(int device, uint32_t handle)
-{
-    struct tpm_message message;
-    struct failure ignored;
-    tpm_begin(&message, TPM_ST_NO_SESSIONS, TPM_CC_FLUSH_CONTEXT);
-    tpm_put(&message, handle, 4);
-    tpm_send(device, &message, "dropping a key", &ignored);
-}
-
 /* A session that may use the endorsement key. */
 static int keys_start_session(int device, uint32_t *session, struct failure *failure)
 {
@@ -176,7 +166,7 @@ static int keys_start_session(int device, uint32_t *session, struct failure *fai
     tpm_put(&message, 0, 4);
     if (tpm_send(device, &message, "the endorsement key's policy", failure) == 0)
         return 0;
-    keys_drop(device, *session);
+    tpm_flush(device, *session);
     return -1;
 }
 
@@ -222,11 +212,11 @@ int keys_activate(int device, const struct tpm_message *credential,
     tpm_put_sized(&message, encrypted->bytes, encrypted->size);
     size = keys_activate_by(device, &message, secret, failure);
     if (size < 0)
-        keys_drop(device, session);
+        tpm_flush(device, session);
 drop_endorsement:
-    keys_drop(device, endorsement.handle);
+    tpm_flush(device, endorsement.handle);
 drop_attestation:
-    keys_drop(device, attestation.handle);
+    tpm_flush(device, attestation.handle);
     return size;
 }
 

@@ -11,7 +11,7 @@
  * or, where its maker has certified that one alone, ECC with P-256. */
 enum key { KEY_ATTESTATION, KEY_ENDORSEMENT };
 
-/* A key in the TPM, until `keys_drop`, and its TPMT_PUBLIC. */
+/* A key in the TPM, until `tpm_flush`, and its TPMT_PUBLIC. */
 struct loaded_key {
     uint32_t handle;
     unsigned char public_area[1024];
@@ -19,7 +19,6 @@ struct loaded_key {
 };
 
 int keys_load(int device, enum key which, struct loaded_key *key, struct failure *failure);
-void keys_drop(int device, uint32_t handle);
 
 /*
  * The secret that somebody has encrypted for this endorsement key and this attestation key: the

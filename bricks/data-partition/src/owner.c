@@ -34,39 +34,25 @@ enum {
     EXPONENT = 65537
 };
 
-/* Exclusive or with the mask that MGF1 makes of a seed. */
-static void owner_mask(unsigned char *bytes, size_t size, const unsigned char *seed,
-                       size_t seed_size)
+static void owner_digest(const void *first, size_t first_size, const void *second,
+                         size_t second_size, unsigned char *digest)
 {
-    unsigned char digest[SHA1_SIZE];
-    for (size_t i = 0; i < size; i++) {
-        if (i % SHA1_SIZE == 0) {
-            const unsigned char count[4] = {0, 0, 0, (unsigned char)(i / SHA1_SIZE)};
-            struct sha1 hash;
-            sha1_begin(&hash);
-            sha1_add(&hash, seed, seed_size);
-            sha1_add(&hash, count, sizeof count);
-            sha1_end(&hash, digest);
-        }
-        bytes[i] ^= digest[i % SHA1_SIZE];
-    }
+    struct sha1 hash;
+    sha1_begin(&hash);
+    sha1_add(&hash, first, first_size);
+    sha1_add(&hash, second, second_size);
+    sha1_end(&hash, digest);
 }
 
-/* A secret of SHA1_SIZE bytes for the TPM alone (RSAES-OAEP). */
+/* A secret of SHA1_SIZE bytes for the TPM alone. */
 static int owner_encrypt(const unsigned char key[KEY_SIZE], const unsigned char secret[SHA1_SIZE],
                          unsigned char block[KEY_SIZE], struct failure *failure)
 {
-    unsigned char *seed = block + 1, *data = seed + SHA1_SIZE;
-    const size_t size = KEY_SIZE - 1 - SHA1_SIZE;
-    memset(block, 0, KEY_SIZE);
-    if (tpm12_random(seed, SHA1_SIZE, failure) < 0)
+    static const struct rsa2048_hash hash = {SHA1_SIZE, owner_digest};
+    unsigned char seed[SHA1_SIZE];
+    if (tpm12_random(seed, sizeof seed, failure) < 0)
         return -1;
-    sha1_digest("TCPA", 4, data);
-    data[size - SHA1_SIZE - 1] = 1;
-    memcpy(data + size - SHA1_SIZE, secret, SHA1_SIZE);
-    owner_mask(data, size, seed, SHA1_SIZE);
-    owner_mask(seed, SHA1_SIZE, data, size);
-    return rsa2048_encrypt(key, block, failure);
+    return rsa2048_encrypt_secret(key, &hash, "TCPA", 4, seed, secret, block, failure);
 }
 
 /* TPM_KEY_PARMS of a key that encrypts. */

@@ -1,18 +1,14 @@
 /*
  * rsa2048.c: see rsa2048.h.
  *
- * Sources: IETF, RFC 8017, 5.1.1 (RSAEP), 7.1.1 (RSAES-OAEP) and B.2.1 (MGF1); TCG, "TPM 2.0
- * Library", part 1, B.4 (the label ends with a zero byte).
+ * Sources: IETF, RFC 8017, 5.1.1 (RSAEP), 7.1.1 (RSAES-OAEP) and B.2.1 (MGF1).
  */
 #include "rsa2048.h"
-
-#include "disk/sha256.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
-#include <sys/random.h>
 
 enum { BITS = 8 * RSA2048_SIZE, WORDS = RSA2048_SIZE / 4 };
 
@@ -96,39 +92,32 @@ int rsa2048_encrypt(const unsigned char key[RSA2048_SIZE], unsigned char bytes[R
 }
 
 /* Exclusive or with the mask that MGF1 makes of a seed. */
-static void rsa2048_mask(unsigned char *bytes, size_t size, const unsigned char *seed,
-                         size_t seed_size)
+static void rsa2048_mask(const struct rsa2048_hash *hash, unsigned char *bytes, size_t size,
+                         const unsigned char *seed, size_t seed_size)
 {
-    unsigned char digest[SHA256_SIZE];
+    unsigned char digest[RSA2048_MAX_HASH];
     for (size_t i = 0; i < size; i++) {
-        if (i % SHA256_SIZE == 0) {
-            const unsigned char count[4] = {0, 0, 0, (unsigned char)(i / SHA256_SIZE)};
-            struct sha256 hash;
-            sha256_begin(&hash);
-            sha256_add(&hash, seed, seed_size);
-            sha256_add(&hash, count, sizeof count);
-            sha256_end(&hash, digest);
+        if (i % hash->size == 0) {
+            const unsigned char count[4] = {0, 0, 0, (unsigned char)(i / hash->size)};
+            hash->digest(seed, seed_size, count, sizeof count, digest);
         }
-        bytes[i] ^= digest[i % SHA256_SIZE];
+        bytes[i] ^= digest[i % hash->size];
     }
 }
 
-int rsa2048_encrypt_secret(const unsigned char key[RSA2048_SIZE],
-                           const unsigned char secret[RSA2048_SECRET],
-                           unsigned char block[RSA2048_SIZE], struct failure *failure)
+int rsa2048_encrypt_secret(const unsigned char key[RSA2048_SIZE], const struct rsa2048_hash *hash,
+                           const void *label, size_t label_size, const unsigned char *seed,
+                           const unsigned char *secret, unsigned char block[RSA2048_SIZE],
+                           struct failure *failure)
 {
-    unsigned char *seed = block + 1, *data = seed + SHA256_SIZE;
-    const size_t size = RSA2048_SIZE - 1 - SHA256_SIZE;
-    struct sha256 label;
+    unsigned char *masked = block + 1, *data = masked + hash->size;
+    const size_t size = RSA2048_SIZE - 1 - hash->size;
     memset(block, 0, RSA2048_SIZE);
-    if (getrandom(seed, SHA256_SIZE, 0) != SHA256_SIZE)
-        return failed_errno(failure, "getrandom");
-    sha256_begin(&label);
-    sha256_add(&label, "SECRET", sizeof "SECRET");
-    sha256_end(&label, data);
-    data[size - RSA2048_SECRET - 1] = 1;
-    memcpy(data + size - RSA2048_SECRET, secret, RSA2048_SECRET);
-    rsa2048_mask(data, size, seed, SHA256_SIZE);
-    rsa2048_mask(seed, SHA256_SIZE, data, size);
+    memcpy(masked, seed, hash->size);
+    hash->digest(label, label_size, NULL, 0, data);
+    data[size - hash->size - 1] = 1;
+    memcpy(data + size - hash->size, secret, hash->size);
+    rsa2048_mask(hash, data, size, masked, hash->size);
+    rsa2048_mask(hash, masked, hash->size, data, size);
     return rsa2048_encrypt(key, block, failure);
 }

@@ -2,22 +2,20 @@
  * session.c: see session.h.
  *
  * Sources: TCG, "TPM 2.0 Library", part 1, 16.8 (hashes of commands and answers), 19.6 (sessions
- * and their codes), 21 (encryption of parameters), 11.4.10.3 (KDFe), B.10.2 and C.6 (salts); part
- * 3, 11.1 (TPM2_StartAuthSession), 28.4 (TPM2_FlushContext).
+ * and their codes), 21 (encryption of parameters), 11.4.10.3 (KDFe), B.4, B.10.2 and C.6 (salts);
+ * part 3, 11.1 (TPM2_StartAuthSession).
  */
 #include "session.h"
 
 #include "aes128.h"
 #include "hmac256.h"
 #include "p256.h"
-#include "rsa2048.h"
 
 #include <string.h>
 #include <sys/random.h>
 
 enum {
     START_AUTH_SESSION = 0x176,
-    FLUSH_CONTEXT = 0x165,
     RH_NULL = 0x40000007,
     ALG_AES = 0x06,
     ALG_SHA256 = 0x0B,
@@ -67,6 +65,31 @@ static int session_put_point(struct tpm_message *message, const struct session_k
     return 0;
 }
 
+/* Of two pieces, as OAEP wants it; of a command's number and name, or an answer's code and number,
+ * and its parameters. */
+static void session_digest(const void *first, size_t first_size, const void *second,
+                           size_t second_size, unsigned char *digest)
+{
+    struct sha256 hash;
+    sha256_begin(&hash);
+    sha256_add(&hash, first, first_size);
+    sha256_add(&hash, second, second_size);
+    sha256_end(&hash, digest);
+}
+
+int session_encrypt_salt(const unsigned char number[RSA2048_SIZE],
+                         const unsigned char salt[SHA256_SIZE], unsigned char block[RSA2048_SIZE],
+                         struct failure *failure)
+{
+    static const struct rsa2048_hash hash = {SHA256_SIZE, session_digest};
+    unsigned char seed[SHA256_SIZE];
+    if (session_random(seed, failure) < 0)
+        return -1;
+    /* The label ends with a zero byte. */
+    return rsa2048_encrypt_secret(number, &hash, "SECRET", sizeof "SECRET", seed, salt, block,
+                                  failure);
+}
+
 static int session_put_salt(struct tpm_message *message, const struct session_key *key,
                             unsigned char salt[SHA256_SIZE], struct failure *failure)
 {
@@ -74,7 +97,7 @@ static int session_put_salt(struct tpm_message *message, const struct session_ke
     if (!key->is_rsa)
         return session_put_point(message, key, salt, failure);
     if (session_random(salt, failure) < 0 ||
-        rsa2048_encrypt_secret(key->number, salt, block, failure) < 0)
+        session_encrypt_salt(key->number, salt, block, failure) < 0)
         return -1;
     tpm_put_sized(message, block, sizeof block);
     return 0;
@@ -168,18 +191,6 @@ static int session_crypt(const struct session *session, const struct session_com
     return 0;
 }
 
-/* `head`: a command's number and name; an answer's code and number. */
-static void session_digest(const unsigned char *head, size_t head_size,
-                           const unsigned char *parameters, size_t size,
-                           unsigned char digest[SHA256_SIZE])
-{
-    struct sha256 hash;
-    sha256_begin(&hash);
-    sha256_add(&hash, head, head_size);
-    sha256_add(&hash, parameters, size);
-    sha256_end(&hash, digest);
-}
-
 static void session_put_command(struct session *session, const struct session_command *command,
                                 const struct tpm_message *parameters, struct tpm_message *message)
 {
@@ -246,17 +257,8 @@ int session_send(int device, struct session *session, const struct session_comma
     if (status == 0)
         status = session_get_answer(session, command, &message, parameters, failure);
     else
-        session_flush(device, session->handle);
+        tpm_flush(device, session->handle);
     explicit_bzero(session->key, sizeof session->key);
     explicit_bzero(&message, sizeof message);
     return status;
-}
-
-void session_flush(int device, uint32_t handle)
-{
-    struct tpm_message message;
-    struct failure ignored;
-    tpm_begin(&message, TPM_ST_NO_SESSIONS, FLUSH_CONTEXT);
-    tpm_put(&message, handle, 4);
-    tpm_send(device, &message, "TPM2_FlushContext", &ignored);
 }

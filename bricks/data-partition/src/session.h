@@ -6,6 +6,7 @@
 #define COMPOS_SESSION_H
 
 #include "disk/sha256.h"
+#include "rsa2048.h"
 #include "tpm/tpm.h"
 
 enum {
@@ -41,14 +42,16 @@ struct session_command {
     unsigned char encrypts;      /* the first field of the command or of the answer */
 };
 
+/* A salt for the owner of a key of RSA alone (RSAES-OAEP, SHA-256). */
+int session_encrypt_salt(const unsigned char number[RSA2048_SIZE],
+                         const unsigned char salt[SHA256_SIZE], unsigned char block[RSA2048_SIZE],
+                         struct failure *failure);
+
 int session_start(int device, const struct session_key *key, uint8_t kind, struct session *session,
                   struct failure *failure);
 
 /* Sends `parameters`, and has those of the answer in their place. Ends the session. */
 int session_send(int device, struct session *session, const struct session_command *command,
                  struct tpm_message *parameters, struct failure *failure);
-
-/* A session or an object that is no longer needed. */
-void session_flush(int device, uint32_t handle);
 
 #endif

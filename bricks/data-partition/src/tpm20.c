@@ -165,7 +165,7 @@ static int tpm20_make_root(int device, struct failure *failure)
     tpm_put_password(&message);
     tpm_put(&message, ROOT_HANDLE, 4);
     int status = tpm20_send(device, &message, "TPM2_EvictControl", failure);
-    session_flush(device, handle);
+    tpm_flush(device, handle);
     return status;
 }
 
@@ -396,7 +396,7 @@ static int tpm20_verify(int device, const struct tpm20_policy *policy, unsigned 
     tpm_put(&message, ALG_SHA256, 2);
     tpm_put_sized(&message, policy->signature->bytes, policy->signature->size);
     int status = tpm20_send(device, &message, "TPM2_VerifySignature", failure);
-    session_flush(device, handle);
+    tpm_flush(device, handle);
     if (status < 0)
         return -1;
     size_t size = message.size - message.at;
@@ -483,7 +483,7 @@ static int tpm20_unseal_loaded(int device, const struct tpm20_parent *parent,
     if (session_start(device, &parent->key, SESSION_POLICY, &session, failure) < 0)
         return -1;
     if (tpm20_satisfy(device, session.handle, policy, failure) < 0) {
-        session_flush(device, session.handle);
+        tpm_flush(device, session.handle);
         return -1;
     }
     int status = session_send(device, &session, &command, &parameters, failure);
@@ -505,6 +505,6 @@ int tpm20_unseal(int device, const struct tpm20_parent *parent, const struct tpm
     if (tpm20_load(device, parent, blob, &handle, name, failure) < 0)
         return -1;
     int status = tpm20_unseal_loaded(device, parent, policy, handle, name, secret, failure);
-    session_flush(device, handle);
+    tpm_flush(device, handle);
     return status;
 }

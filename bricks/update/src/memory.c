@@ -5,8 +5,9 @@
  */
 #include "memory.h"
 
-#include "base/crc32.h"
+#include "base/boot_header.h"
 #include "base/files.h"
+#include "base/loop.h"
 #include "engine.h"
 
 #include <errno.h>
@@ -31,23 +32,9 @@
 
 enum {
     SECTOR = 512,
-    HEADER_AT = 128,
     CMDLINE = 4096, /* with its NUL; more than kernels take */
     CHUNK = 1 << 20,
     UNIT = 4096
-};
-
-enum memory_part { PART_KERNEL, PART_CMDLINE, PART_INITRD, PART_COUNT };
-
-/* As it is in the sector: little-endian, as all machines are that have such a header. */
-struct __attribute__((packed)) memory_header {
-    char mark[8];
-    uint32_t version;
-    uint32_t checksum; /* CRC-32 of the places */
-    struct __attribute__((packed)) {
-        uint64_t sector; /* from the partition's first one */
-        uint32_t size;   /* bytes */
-    } places[PART_COUNT];
 };
 
 static int memory_complain(const char *what, const char *reason)
@@ -59,27 +46,16 @@ static int memory_complain(const char *what, const char *reason)
 /* A device whose file takes memory only where something is written. */
 static int memory_attach(int file, char *path, size_t size)
 {
-    int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
-    int number = control < 0 ? -1 : ioctl(control, LOOP_CTL_GET_FREE);
-    if (control >= 0)
-        close(control);
-    if (number < 0)
-        return -1;
-    snprintf(path, size, "/dev/loop%d", number);
-    int device = open(path, O_RDWR | O_CLOEXEC);
-    struct loop_config config = {.fd = (uint32_t)file};
-    config.info.lo_flags = LO_FLAGS_AUTOCLEAR;
-    if (device >= 0 && ioctl(device, LOOP_CONFIGURE, &config) < 0) {
-        close(device);
-        return -1;
-    }
-    return device;
+    struct loop_config config = {.fd = (uint32_t)file, .info = {.lo_flags = LO_FLAGS_AUTOCLEAR}};
+    return loop_attach(&config, O_RDWR, path, size);
 }
 
 int memory_open(void)
 {
     char path[32];
     struct sysinfo machine;
+    mkdir(ENGINE_FOLDER, 0755);
+    unlink(MEMORY_DEVICE);
     int device = -1, file = memfd_create("next", MFD_CLOEXEC);
     if (file >= 0 && sysinfo(&machine) == 0) {
         uint64_t room = (uint64_t)machine.totalram * machine.mem_unit;
@@ -88,8 +64,6 @@ int memory_open(void)
     }
     if (file >= 0)
         close(file);
-    mkdir(ENGINE_FOLDER, 0755);
-    unlink(MEMORY_DEVICE);
     if (device < 0 || symlink(path, MEMORY_DEVICE) < 0) {
         memory_complain("no memory for the next version", strerror(errno));
         if (device >= 0)
@@ -120,18 +94,17 @@ int memory_fit(const char *folder)
 }
 
 /* Where the parts are; -1 with a message if nobody says so. */
-static int memory_places(int device, struct memory_header *header)
+static int memory_places(int device, struct boot_header *header)
 {
-    if (pread(device, header, sizeof *header, HEADER_AT) != (ssize_t)sizeof *header)
+    if (pread(device, header, sizeof *header, BOOT_HEADER_AT) != (ssize_t)sizeof *header)
         return memory_complain(MEMORY_DEVICE, "it cannot be read");
-    if (memcmp(header->mark, "COMPBOOT", sizeof header->mark) != 0 || header->version != 1 ||
-        crc32_of(header->places, sizeof header->places) != header->checksum)
+    if (!boot_header_is_whole(header))
         return memory_complain(MEMORY_DEVICE, "it does not say where its kernel is");
     return 0;
 }
 
 /* A part as a file that nobody writes to, as the kernel wants it; -1 with errno. */
-static int memory_part(int device, const struct memory_header *header, enum memory_part part)
+static int memory_part(int device, const struct boot_header *header, enum boot_part part)
 {
     char path[32], *chunk = malloc(CHUNK);
     int file = memfd_create("part", MFD_CLOEXEC), result = -1;
@@ -157,18 +130,18 @@ static int memory_part(int device, const struct memory_header *header, enum memo
     return result;
 }
 
-static int memory_take(int device, const struct memory_header *header)
+static int memory_take(int device, const struct boot_header *header)
 {
     char line[CMDLINE] = "";
-    size_t length = header->places[PART_CMDLINE].size;
-    off_t at = (off_t)(header->places[PART_CMDLINE].sector * SECTOR);
+    size_t length = header->places[BOOT_CMDLINE].size;
+    off_t at = (off_t)(header->places[BOOT_CMDLINE].sector * SECTOR);
     if (length >= sizeof line)
         return memory_complain("the next version", "its command line is too long");
     if (pread(device, line, length, at) != (ssize_t)length)
         return memory_complain("the next version's command line", "it cannot be read");
     errno = 0;
-    int kernel = memory_part(device, header, PART_KERNEL);
-    int initrd = kernel < 0 ? -1 : memory_part(device, header, PART_INITRD);
+    int kernel = memory_part(device, header, BOOT_KERNEL);
+    int initrd = kernel < 0 ? -1 : memory_part(device, header, BOOT_INITRD);
     long result =
         initrd < 0 ? -1 : syscall(SYS_kexec_file_load, kernel, initrd, strlen(line) + 1, line, 0L);
     int reason = errno;
@@ -199,7 +172,7 @@ static int memory_drop(void)
 
 static int memory_load(void)
 {
-    struct memory_header header;
+    struct boot_header header;
     int device = open(MEMORY_DEVICE, O_RDONLY | O_CLOEXEC);
     if (device < 0)
         return memory_complain("there is no next version", strerror(errno));

@@ -9,6 +9,7 @@
 #include "recovery.h"
 #include "rsa2048.h"
 #include "sealed20.h"
+#include "session.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -88,7 +89,7 @@ static int driver_encrypt(char *arguments[], struct failure *failure)
     unsigned char key[MOST_BYTES], secret[MOST_BYTES], block[RSA2048_SIZE];
     driver_read(arguments[0], key);
     driver_read(arguments[1], secret);
-    if (rsa2048_encrypt_secret(key, secret, block, failure) < 0)
+    if (session_encrypt_salt(key, secret, block, failure) < 0)
         return -1;
     return driver_show(block, sizeof block);
 }

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 enum {
+    FLUSH_CONTEXT = 0x165,
     TPM_RS_PW = 0x40000009,
     TPM_RC_RETRY = 0x922, /* it has written down that passwords will be tried, and done no more */
     TRIES = 5
@@ -80,6 +81,15 @@ void tpm_put_password(struct tpm_message *message)
     tpm_put(message, 0, 2); /* nonce */
     tpm_put(message, 0, 1); /* attributes */
     tpm_put(message, 0, 2); /* password */
+}
+
+void tpm_flush(int device, uint32_t handle)
+{
+    struct tpm_message message;
+    struct failure ignored;
+    tpm_begin(&message, TPM_ST_NO_SESSIONS, FLUSH_CONTEXT);
+    tpm_put(&message, handle, 4);
+    tpm_send(device, &message, "TPM2_FlushContext", &ignored);
 }
 
 uint32_t tpm_get(struct tpm_message *message, size_t size)

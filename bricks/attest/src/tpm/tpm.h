@@ -38,6 +38,9 @@ void tpm_put_password(struct tpm_message *message);
 /* Sends it, and has the answer in its place, behind the header. Names `what` in a failure. */
 int tpm_send(int device, struct tpm_message *message, const char *what, struct failure *failure);
 
+/* A TPM 2.0 forgets a session or an object that is no longer needed (TPM2_FlushContext). */
+void tpm_flush(int device, uint32_t handle);
+
 uint32_t tpm_get(struct tpm_message *message, size_t size);
 
 /* The next `size` bytes, or NULL. */

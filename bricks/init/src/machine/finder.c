@@ -4,6 +4,7 @@
 #include "base/console.h"
 #include "base/failure.h"
 #include "base/files.h"
+#include "base/loop.h"
 #include "machine/coldplug.h"
 #include "machine/extra.h"
 #include "machine/measure.h"
@@ -14,13 +15,11 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/loop.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -176,22 +175,7 @@ static int finder_loop_over(int device, const struct root_place *place, char *pa
                  .lo_sizelimit = place->size,
                  .lo_flags = LO_FLAGS_READ_ONLY | LO_FLAGS_AUTOCLEAR},
     };
-    int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
-    int number = control < 0 ? -1 : ioctl(control, LOOP_CTL_GET_FREE);
-    if (control >= 0)
-        close(control);
-    if (number < 0)
-        return -1;
-    snprintf(path, size, "/dev/loop%d", number);
-    int loop = open(path, O_RDONLY | O_CLOEXEC);
-    if (loop < 0)
-        return -1;
-    if (ioctl(loop, LOOP_CONFIGURE, &config) == 0)
-        return loop;
-    int reason = errno;
-    close(loop);
-    errno = reason;
-    return -1;
+    return loop_attach(&config, O_RDONLY, path, size);
 }
 
 static int finder_mount_plain(const char *source, const struct root_description *wanted,

@@ -1,6 +1,7 @@
 /* block.c: see block.h. */
 #include "slots/block.h"
 
+#include "base/boot_header.h"
 #include "base/crc32.h"
 #include "base/files.h"
 
@@ -11,7 +12,6 @@
 #include <unistd.h>
 
 #define MARK "COMPSLOT\1\0\0"
-#define BOOT_MARK "COMPBOOT\1\0\0"
 
 enum {
     COPIES = 2,
@@ -26,10 +26,7 @@ enum {
     TEXT = 24,
     CHECKSUM = SIZE - 4,
     NONE = 255,
-    MARK_SIZE = 12,
-    BOOT_HEADER = 128,
-    BOOT_PLACES = BOOT_HEADER + 16,
-    BOOT_PLACES_SIZE = 36
+    MARK_SIZE = 12
 };
 
 static uint32_t block_number(const unsigned char *bytes)
@@ -134,7 +131,7 @@ int block_save(const struct table *table, struct record *record)
 
 bool block_is_startable(const unsigned char *sector)
 {
-    return memcmp(sector + BOOT_HEADER, BOOT_MARK, MARK_SIZE) == 0 &&
-           block_number(sector + BOOT_HEADER + MARK_SIZE) ==
-               crc32_of(sector + BOOT_PLACES, BOOT_PLACES_SIZE);
+    struct boot_header header;
+    memcpy(&header, sector + BOOT_HEADER_AT, sizeof header);
+    return boot_header_is_whole(&header);
 }
