@@ -22,6 +22,7 @@ from compos.progress import notice, task
 __all__ = ["checked_image", "find_file"]
 
 CHUNK = 1 << 20
+BUILD_IT = "Let compos build the right one: compos push PROVIDER FILE.yml."
 
 
 def find_file(provider: str, text: str) -> Path:
@@ -169,7 +170,7 @@ def _opened(path: Path) -> Iterator[DiskFile]:
             "cloud-file",
             f"{path.name} cannot be pushed: {error}",
             place=str(path),
-            hint="Let compos build the right one: compos push PROVIDER FILE.yml.",
+            hint=BUILD_IT,
         ) from error
 
 
@@ -178,5 +179,5 @@ def _unfit(path: Path, reason: str, hint: str | None = None) -> CloudUnfit:
         "cloud-unfit",
         f"{path.name} would not run there: {reason}",
         place=str(path),
-        hint=hint or "Let compos build the right one: compos push PROVIDER FILE.yml.",
+        hint=hint or BUILD_IT,
     )
