@@ -71,12 +71,13 @@ class Calls:
                 attempts.failed(reason)
 
     def until(self, ready: Callable[[], bool], *, seconds: float, pause: float) -> bool:
-        """Ask `ready` every `pause` seconds, for as many `seconds`; returns its last answer. A dry
-        run asks once."""
-        waited = 0.0
+        """Ask `ready` for as many `seconds`, soon at first: what is small is ready soon; in the
+        end every `pause` seconds. Returns its last answer. A dry run asks once."""
+        waited, next_pause = 0.0, pause / 8
         while not (answer := ready()) and waited < seconds and not self.dry:
-            self.wait(pause)
-            waited += pause
+            self.wait(next_pause)
+            waited += next_pause
+            next_pause = min(2 * next_pause, pause)
         return answer or self.dry
 
 
