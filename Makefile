@@ -13,7 +13,7 @@ AZURE_CLI := test -x build/az/bin/az || { $(PYTHON) -m venv build/az && build/az
 DEMO_PACKAGES := qemu-system-x86
 TEST_PACKAGES := $(DEMO_PACKAGES) $(shell sed 's/\#.*//' tests/packages.txt)
 
-.PHONY: demo appliance check test fuzz power-cuts sealed-boots slots updates installs dev-edits clouds report-browser policies graph-kills publish bricks linuxkit-examples linuxkit-tests packages lint format bench bench-formats bench-boot bench-testing bench-secure bench-remote-cache bench-clouds bench-update fleet bench-dev matrix docs dist lock clean
+.PHONY: demo appliance check test wide fuzz power-cuts sealed-boots slots updates installs dev-edits clouds report-browser policies graph-kills publish bricks linuxkit-examples linuxkit-tests packages lint format bench bench-formats bench-boot bench-testing bench-secure bench-remote-cache bench-clouds bench-update fleet bench-dev matrix docs dist lock clean
 
 demo: $(VENV)/ready   ## build examples/web.yml, boot it, fetch its page
 	@scripts/install-packages $(DEMO_PACKAGES)
@@ -26,9 +26,13 @@ appliance: $(VENV)/ready ## a machine that updates itself: builds two versions, 
 check: $(VENV)/ready  ## lint, types and the tests that need no root, guest, mirror, whole build or much time
 	@$(BIN)/python -m pytest -q -n 3 --dist loadgroup --in-memory --without boot,build,network,root,slow
 
-test: $(VENV)/ready   ## lint, types, layering contract and all tests
+test: $(VENV)/ready   ## lint, types, layering contract and all tests but those of `make wide`
 	@scripts/install-packages $(TEST_PACKAGES)
-	@CI=1 $(BIN)/python -m pytest -n 3 --dist loadgroup
+	@CI=1 $(BIN)/python -m pytest -n 3 --dist loadgroup --without wide
+
+wide: $(VENV)/ready   ## the tests that `make test` leaves out: longer ones, of which it runs shorter kin (half an hour)
+	@scripts/install-packages $(TEST_PACKAGES)
+	@CI=1 $(BIN)/python -m pytest -n 2 --dist loadgroup -m wide tests/boot
 
 fuzz: $(VENV)/ready   ## the nightly run: random inputs, a thousand killed builds (an hour)
 	@scripts/install-packages $(TEST_PACKAGES)

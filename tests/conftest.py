@@ -1,7 +1,7 @@
 """What becomes of a test whose privilege or tool is missing,
 and of tiers that are left out on purpose.
 
-A test says what it needs by markers (`pyproject.toml`): `root`, `boot`, `build`, `network`, `slow`;
+A test says what it needs by markers (`pyproject.toml`): `root`, `boot`, `build`, `network`, `slow`, `wide`;
 folders that are all of one kind are marked here. What is missing is reported as skipped, and the
 summary counts what was left out, with the reasons.
 Where `CI` is set, as `make test` does, only `--without` leaves anything out: what is missing fails.
@@ -57,6 +57,7 @@ REASONS = {
     "network": "needs Debian's mirror",
     "root": "needs root",
     "slow": "takes a second or more",
+    "wide": "shows in minutes what shorter tests show in part",
 }
 TOOLS = frozenset(
     (

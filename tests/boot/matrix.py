@@ -43,13 +43,18 @@ services:
     capabilities: [CAP_NET_BIND_SERVICE, CAP_CHOWN, CAP_SETUID, CAP_SETGID, CAP_DAC_OVERRIDE]
 """
 
+WITHOUT_CONTAINERD = SYSTEM.replace(
+    "  - compos/runc:v1\n  - compos/containerd:v1\n", "  - compos/crun:v1\n"
+)
+"""Reaches its page in 0.6 of the time: what is in common with `SYSTEM` is the way to its root."""
+
 CONSOLES = {"amd64": "ttyS0", "arm64": "ttyAMA0", "riscv64": "ttyS0"}
 
 
 class Row(NamedTuple):
     """One way to boot: `suffix` is the file's, `firmware` direct, SeaBIOS, OVMF or AAVMF; `root`
-    where the root is; `example` what is booted if it is not `SYSTEM`; `kernel` the kernel's
-    brick."""
+    where the root is; `system` what is booted, as YAML with the place of its console, or else
+    `example` is; `kernel` the kernel's brick."""
 
     format: str
     suffix: str
@@ -57,6 +62,7 @@ class Row(NamedTuple):
     medium: str
     root: str = "initrd"
     architecture: str = "amd64"
+    system: str = SYSTEM
     example: str = ""
     kernel: str = "kernel"
 
@@ -132,13 +138,16 @@ def _ways(row: Row) -> set[tuple[str, str]]:
 
 
 def _sample(rows: Sequence[Row]) -> list[Row]:
-    """A few rows that show what all of them do: first those that show the most."""
+    """A few rows that show what all of them do: first those that show the most. Containerd is in
+    the first of each architecture."""
     found = list[Row]()
     missing = {way for row in rows for way in _ways(row)}
     while missing:
         found.append(max(rows, key=lambda row: len(_ways(row) & missing)))
         missing -= _ways(found[-1])
-    return sorted(found, key=rows.index)
+    found.sort(key=rows.index)
+    first = {row.architecture: row for row in reversed(found)}.values()
+    return [row if row in first else row._replace(system=WITHOUT_CONTAINERD) for row in found]
 
 
 ROWS = _rows()
@@ -224,7 +233,7 @@ def build(row: Row, folder: Path) -> Path:
         # An installation from a checkout has this machine's only.
         compile_program(brick, row.architecture)
     path = folder / "system.yml"
-    text = (ROOT / "examples" / f"{row.example}.yml").read_text() if row.example else SYSTEM
+    text = (ROOT / "examples" / f"{row.example}.yml").read_text() if row.example else row.system
     text = text.replace("compos/kernel:", f"compos/{row.kernel}:")
     path.write_text(text.replace("{console}", CONSOLES[row.architecture]))
     root = row.root if row.root in ROOTS else "auto"

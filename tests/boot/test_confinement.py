@@ -160,7 +160,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(scope="module", params=sorted(RUNTIMES))
+@pytest.fixture(scope="module", params=["crun", pytest.param("containerd", marks=pytest.mark.wide)])
 def console(
     request: pytest.FixtureRequest,
     built: Callable[[str], Path],

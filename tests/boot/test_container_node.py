@@ -17,6 +17,7 @@ IMAGE = "docker.io/compos/busybox:v1"
 SERVE = "mkdir /www; echo from the first pod > /www/index.html; httpd -f -h /www"
 
 
+@pytest.mark.wide
 def test_pods_have_a_network(built: Callable[[str], Path], tmp_path: Path) -> None:
     options = ("--mem", "1536", "--state", f"{tmp_path}/state")
     with (

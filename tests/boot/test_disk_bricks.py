@@ -222,6 +222,7 @@ def expect_encrypted(guest: Guest) -> None:
         assert re.search(rf" /var/{point} ext4 rw", mounts), guest.text()[-5000:]
 
 
+@pytest.mark.wide
 def test_encrypted_disks(built: Callable[[str], Path], tmp_path: Path) -> None:
     disk = encrypted_disk(tmp_path / "disk.img")
     others = foreign(disk)

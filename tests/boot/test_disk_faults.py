@@ -80,6 +80,7 @@ def answer_of(result: Result, number: int, program: str) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize("program", CASES if ALL else ["all"])
+@pytest.mark.wide
 def test_faults(built: Callable[[str], Path], folder: Path, program: str) -> None:
     chosen = CASES[program] if ALL else [case for one in CASES.values() for case in one]
     images, kept, script = [], [], ""

@@ -101,6 +101,7 @@ def expect_metrics(port: int, identifier: str) -> None:
     assert samples.value(received, **root, interface="eth0") > 1000000, "the image"
 
 
+@pytest.mark.wide
 def test_docker(built: Callable[[str], Path], tmp_path: Path, served: str) -> None:
     port, metrics = free_port(), free_port()
     options = ["--publish", f"{port}:80", "--publish", f"{metrics}:8080"]

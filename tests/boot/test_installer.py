@@ -64,6 +64,7 @@ def require_page(image: Path, folder: Path, *options: str) -> None:
         assert "nginx" in fetch(port, 900)
 
 
+@pytest.mark.wide
 def test_a_rule_takes_the_right_disk(tmp_path: Path) -> None:
     """The smallest one is too small, and the next one has data on it."""
     root = ("--root", "erofs-verity-appended")

@@ -1,5 +1,5 @@
 """A sample of the boot matrix, a test a row: the format reaches its service under this firmware, on
-this medium. `make matrix` boots all rows."""
+this medium. `make matrix` boots all rows, with containerd."""
 
 from __future__ import annotations
 

@@ -27,6 +27,7 @@ MADE = SYSTEM.replace(
 )
 
 
+@pytest.mark.wide
 def test_a_disk_made_in_a_guest_boots(tmp_path: Path) -> None:
     for name, text in (("maker", MAKER), ("made", MADE)):
         source = tmp_path / f"{name}.yml"

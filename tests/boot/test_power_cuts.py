@@ -2,7 +2,7 @@
 
 A guest runs the bricks on disks that record each write and each flush. Of that, the disk is made as
 a power cut leaves it at any moment, and given to the brick again: on this machine, and in guests,
-many disks at a time. A sample is part of every run; `make power-cuts` takes every moment.
+many disks at a time. A sample is part of every run, with guests of `make wide`; `make power-cuts` takes every moment.
 """
 
 from __future__ import annotations
@@ -276,6 +276,7 @@ umount $mountie/mnt/$n
 """
 
 
+@pytest.mark.wide
 def test_format_in_a_guest(recorded: Recordings, guest: Path, folder: Path) -> None:
     """What is not complete is mounted by nobody; then it is made, mounted and written to."""
     seen: Counter[str] = Counter()
@@ -304,6 +305,7 @@ umount $mountie/mnt/$n
 """
 
 
+@pytest.mark.wide
 def test_extension_in_a_guest(recorded: Recordings, guest: Path, folder: Path) -> None:
     seen: Counter[str] = Counter()
     for chosen in batches(recorded, EXTENSIONS, IN_GUESTS["extend"], folder):
@@ -345,6 +347,7 @@ chroot $crypto cryptsetup close c$n
 """
 
 
+@pytest.mark.wide
 def test_encryption_in_a_guest(recorded: Recordings, guest: Path, folder: Path) -> None:
     """It is made and opened, and opened with what was written at the boot after that."""
     for chosen in batches(recorded, ENCRYPTIONS_IN_GUESTS, IN_GUESTS["crypt"], folder):

@@ -1,6 +1,6 @@
 """A data partition that a TPM 1.2 opens: the first boot takes ownership and seals, the second opens
-by itself, and the TPM refuses root in the running system. `make sealed-boots` has what else may
-change."""
+by itself, and the TPM refuses root in the running system. In `make wide`; `make sealed-boots` has
+what else may change."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ AGAIN = """
 """Root in the running system, with what the data partition was opened by."""
 
 
+@pytest.mark.wide
 def test_a_life(tmp_path: Path) -> None:
     keys = tmp_path / "keys"
     new_keys(keys)

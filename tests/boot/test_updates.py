@@ -39,6 +39,7 @@ update:
 """
 
 
+@pytest.mark.wide
 def test_a_machine_updates_itself(tmp_path: Path, docker_registry: Callable[[], str]) -> None:
     registry = docker_registry()
     workshop = Workshop(tmp_path, YAML, "--size", "512M", registry=registry.rpartition(":")[2])
