@@ -1,6 +1,6 @@
 """`make updates`: one machine that is updated by HTTP, from a registry and from a stick, that refuses
-what it must not install, goes back, and starts without help each time; and a sealed one whose data
-opens by itself through three updates and a way back.
+what it must not install, goes back, and starts without help each time; a sealed one whose data
+opens by itself through three updates and a way back; and one that a hawkBit server gives orders.
 
 What runs afterwards, and what is told, is written into docs/update-bundles.md.
 """
@@ -8,6 +8,7 @@ What runs afterwards, and what is told, is written into docs/update-bundles.md.
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -17,6 +18,7 @@ import pytest
 from compos.cli.main import main
 from tests.boot.conftest import ROOT
 from tests.boot.updating import Updating, Workshop, serving
+from tests.hawkbit import FakeHawkbit, Feedback
 
 pytestmark = pytest.mark.xdist_group("boot-disks")
 
@@ -39,7 +41,7 @@ services:
     command: [/bin/sleep, "1000000"]
     pid: host
     capabilities: [all]
-    binds: [/var/lib/data:/var/lib/data]
+    binds: [/var/lib/data:/var/lib/data]{services}
 slots: {{boot: 48m, system: 160m}}
 disk: {{mountpoint: /var/lib/data{disk}}}
 {more}
@@ -47,10 +49,18 @@ update:
   compatible: gateway
   version: {version}
   keyring: {keys}/update.crt
-  source: [oci+http://10.0.2.2:{registry}/acme/gateway:stable, stick]
+  {source}
   restart: true
   data: {{folder: /var/lib/data, reads: {reads}, writes: {writes}}}
 """
+
+
+PLAIN = {"disk": "", "more": "", "services": ""}
+
+
+def named(registry: str) -> str:
+    """The sources of a machine: a registry on loopback, and sticks."""
+    return f"source: [oci+http://10.0.2.2:{registry.rpartition(':')[2]}/acme/gateway:stable, stick]"
 
 
 _SAYS = re.compile(r"(?:# )?(?:update: refused: |update: |LastError: )(.*)")
@@ -124,7 +134,7 @@ def rows() -> Iterator[list[Row]]:
 
 def test_sources(tmp_path: Path, docker_registry: Callable[[], str], rows: list[Row]) -> None:
     registry = docker_registry()
-    fields = {"registry": registry.rpartition(":")[2], "disk": "", "more": ""}
+    fields = {"source": named(registry), **PLAIN}
     one = Workshop(tmp_path, YAML, "--size", "1G", reads=[1, 2], writes=1, **fields)
     disk = one.build("1.0.0", "raw-efi,update", reads=[1])
     one.build("1.1.0", "update")
@@ -186,14 +196,14 @@ def test_sources(tmp_path: Path, docker_registry: Callable[[], str], rows: list[
     rows += story.rows
 
 
-SEALED = {"disk": ", encrypt: tpm", "more": "secure: true", "reads": [1], "writes": 1}
+SEALED = {**PLAIN, "disk": ", encrypt: tpm", "more": "secure: true", "reads": [1], "writes": 1}
 
 
 def test_a_sealed_machine(
     tmp_path: Path, docker_registry: Callable[[], str], rows: list[Row]
 ) -> None:
     registry = docker_registry()
-    fields = {"registry": registry.rpartition(":")[2], **SEALED}
+    fields = {"source": named(registry), **SEALED}
     one = Workshop(tmp_path, YAML, "--size", "1G", **fields)
     disk = one.build("1.0.0", "raw-efi")
     for number in (1, 2, 3):
@@ -216,3 +226,64 @@ def test_a_sealed_machine(
         assert guest.shell("cat /var/lib/data/file") == "kept\n"
         assert "Recovery key of the data partition: " not in guest.text()
     rows += story.rows
+
+
+HAWKBIT = """every: 60s
+  hawkbit:
+    server: http://10.0.2.2:{port}
+    controller: gateway-7
+    target_token: /var/lib/data/hawkbit-token
+    folder: /var/lib/data"""
+
+FAILING = """
+  - name: web
+    image: compos/busybox:v1
+    command: [/bin/false]"""
+
+
+def ended(server: FakeHawkbit, action: str) -> Feedback:
+    """How an action has ended, when the machine has said so."""
+    deadline = time.monotonic() + 900
+    while time.monotonic() < deadline:
+        for one in server.feedback:
+            if (one.action, one.execution) == (action, "closed"):
+                return one
+        time.sleep(1)
+    raise AssertionError(server.feedback)
+
+
+def test_hawkbit(tmp_path: Path, rows: list[Row]) -> None:
+    with FakeHawkbit("TargetToken secret") as server:
+        server.sleep = "00:00:30"
+        source = HAWKBIT.format(port=server.port)
+        fields = {**PLAIN, "source": source, "reads": [1], "writes": 1}
+        one = Workshop(tmp_path, YAML, "--size", "1G", **fields)
+        disk = one.build("1.0.0", "raw-efi")
+        for version, services in (("1.1.0", ""), ("1.2.0", FAILING)):
+            path = one.build(version, "update", services=services)
+            server.artifacts[path.name] = path.read_bytes()
+        with Updating(disk, tmp_path / "state", log=tmp_path / "console") as guest:
+            story = Story(guest)
+            guest.expect("slots: slot A is good", 1200)
+            guest.shell("echo secret > /var/lib/data/hawkbit-token; sync")
+            server.deploy("17", "v1.1.0.raucb")
+            guest.expect("slot B is on trial", 1200)
+            assert not any(one.execution == "closed" for one in server.feedback)
+            guest.expect("slot B is good", 1200)
+            said = ended(server, "17")
+            assert said.finished == "success"
+            assert story.version() == "1.1.0"
+            rows.append(Row("1.1.0, ordered by hawkBit", f"success: {said.detail}", "1.1.0"))
+            server.deploy("18", "v1.2.0.raucb")
+            guest.expect("slot A was tried and failed", 1200)
+            said = ended(server, "18")
+            assert said.finished == "failure"
+            assert story.version() == "1.1.0"
+            tried = "1.2.0, ordered by hawkBit; one of its services fails"
+            rows.append(Row(tried, f"failure: {said.detail}", "1.1.0"))
+            assert "secret" not in guest.text()
+            logs = guest.shell("cat /proc/1/root/var/log/update*.log")
+            assert "TargetToken (hidden)" in logs
+            assert "secret" not in logs
+            assert server.attributes is not None
+            assert server.attributes["version"] == "1.0.0"

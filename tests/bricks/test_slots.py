@@ -206,6 +206,7 @@ def test_failures_are_those_of_a_version(machine: Machine) -> None:
     assert f"{line}0\t\n" in text
     (machine.variables / RECORD).write_text(text.replace(f"{line}0\t", f"{line}3\tit panicked"))
     assert machine.slot("get-failures", "B") == "3\n"
+    assert machine.slot("get-reason", "B") == "it panicked\n"
     assert "it panicked" in machine.slot("status")
     # Written again, it is the same version.
     machine.slot("set-version", "B", "2.0.0")
@@ -214,6 +215,7 @@ def test_failures_are_those_of_a_version(machine: Machine) -> None:
     machine.slot("set-version", "B", "2.0.1")
     assert machine.slot("get-failures", "B") == "0\n"
     assert machine.slot("get-version", "B") == "2.0.1\n"
+    assert machine.slot("get-reason", "B") == "\n"
     (machine.variables / RECORD).write_text(text.replace(f"{line}0\t", f"{line}9999999999999\t"))
     assert machine.slot("get-failures", "B") == "99\n"
     assert "slot A runs" in machine.slot("set-version", "A", "2.0.0", status=1)

@@ -116,6 +116,59 @@ def test_a_stick_may_restart_the_machine() -> None:
     )
 
 
+HAWKBIT = "server: 'https://hawkbit.example', folder: /var/lib/data"
+TARGET = "target_token: /var/lib/data/hawkbit-token"
+
+
+def test_hawkbit() -> None:
+    found = config(f"{SLOTS}update: {{{TAKES}, hawkbit: {{{HAWKBIT}, {TARGET}}}, restart: true}}")
+    assert found.files[2].contents == (
+        "version\t1.4.0\ncompatible\ta\nsource\thawkbit\n"
+        "hawkbit\thttps://hawkbit.example/DEFAULT\n"
+        "hawkbit-scheme\tTargetToken\nhawkbit-token\thawkbit-token\nrestart\tyes\n"
+    )
+    assert found.services[0].settings.binds_add == (
+        "/var/lib/data:/var/lib/hawkbit",
+        "/var/lib/data:/etc/hawkbit:ro",
+    )
+    again = config(to_yaml(found))
+    assert (again.services, again.update) == (found.services, found.update)
+    more = "tenant: acme, controller: 'gw:7', gateway_token: /run/config/token"
+    text = f"{SLOTS}update: {{{TAKES}, source: stick, {DATA}, hawkbit: {{{HAWKBIT}, {more}}}}}"
+    lines = (config(text).files[2].contents or "").splitlines()
+    assert "hawkbit\thttps://hawkbit.example/acme" in lines
+    assert "hawkbit-controller\tgw:7" in lines
+    assert "hawkbit-scheme\tGatewayToken" in lines
+    assert [line for line in lines if line.startswith("source")] == [
+        "source\thawkbit",
+        "source\tstick",
+    ]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        HAWKBIT,
+        f"{HAWKBIT}, {TARGET}, gateway_token: /a/b",
+        f"folder: /d, {TARGET}",
+        f"server: 'https://h', {TARGET}",
+        f"server: 'https://h/path', folder: /d, {TARGET}",
+        f"server: 'ftp://h', folder: /d, {TARGET}",
+        f"server: 'https://user@h', folder: /d, {TARGET}",
+        f'server: "https://h\\nsource\\tx", folder: /d, {TARGET}',
+        f"{HAWKBIT}, target_token: token",
+        f"{HAWKBIT}, target_token: /token",
+        f"{HAWKBIT}, target_token: '/a/b c'",
+        f"{HAWKBIT}, target_token: '/a:b/c'",
+        f"{HAWKBIT}, {TARGET}, tenant: 'a/b'",
+        f"{HAWKBIT}, {TARGET}, controller: '../x'",
+        f"{HAWKBIT}, {TARGET}, controller: {'x' * 201}",
+    ],
+)
+def test_mistakes_about_hawkbit(given: str) -> None:
+    assert errors(f"update: {{{TAKES}, hawkbit: {{{given}}}}}")
+
+
 DATA = "data: {folder: /var/lib/data, reads: [1, 2], writes: 2}"
 
 

@@ -5,19 +5,19 @@
 #include "data.h"
 
 #include "base/files.h"
+#include "base/keep.h"
+#include "verdict.h"
 #include "version.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 /* Where the data partition is in the container. */
 #define DATA_FOLDER "/srv"
-#define DATA_FILE DATA_FOLDER "/.compos-data-versions"
-#define DATA_NEW DATA_FILE ".new"
+#define DATA_NAME ".compos-data-versions"
+#define DATA_FILE DATA_FOLDER "/" DATA_NAME
 #define DATA_WORD "data"
 
 enum { MAX_FILE = 65536, MAX_VERSIONS = 32 };
@@ -69,9 +69,7 @@ static int data_fits(int version, const char *name, const int *reads, int count)
 {
     if (data_has(reads, count, version))
         return 0;
-    fprintf(stderr, "update: refused: version %s cannot read the data, which has version %d\n",
-            name, version);
-    return -1;
+    return verdict_refuse("version %s cannot read the data, which has version %d", name, version);
 }
 
 /* The file's lines again, with that of one version new, and the data's version. */
@@ -97,21 +95,16 @@ static void data_print(FILE *out, const char *text, const struct terms *terms, i
 /* Replaces the file as a whole; on the disk before anything else happens. */
 static int data_save(const char *text, const struct terms *terms, int version)
 {
-    FILE *out = fopen(DATA_NEW, "we");
-    if (out) {
+    char *lines = NULL;
+    size_t length;
+    FILE *out = open_memstream(&lines, &length);
+    if (out)
         data_print(out, text, terms, version);
-        bool failed = fflush(out) != 0 || fsync(fileno(out)) < 0;
-        if (fclose(out) == 0 && !failed && rename(DATA_NEW, DATA_FILE) == 0) {
-            int folder = open(DATA_FOLDER, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-            failed = folder < 0 || fsync(folder) < 0;
-            if (folder >= 0)
-                close(folder);
-            if (!failed)
-                return 0;
-        }
-    }
-    fprintf(stderr, "update: " DATA_FILE ": %s\n", strerror(errno));
-    return -1;
+    int result = out && fclose(out) == 0 ? keep_replace(DATA_FOLDER, DATA_NAME, lines) : -1;
+    if (result < 0)
+        fprintf(stderr, "update: " DATA_FILE ": %s\n", strerror(errno));
+    free(lines);
+    return result;
 }
 
 int data_start(const struct terms *own)
@@ -136,11 +129,9 @@ int data_readable(const struct terms *own, const struct terms *update)
     free(text);
     if (result < 0 || update->one_way || data_has(own->reads, own->readable, update->writes))
         return result;
-    fprintf(stderr,
-            "update: refused: version %s writes data of version %d, which this one could not read "
-            "if it had to start again\n",
-            update->version, update->writes);
-    return -1;
+    return verdict_refuse("version %s writes data of version %d, which this one could not read if "
+                          "it had to start again",
+                          update->version, update->writes);
 }
 
 int data_remember(const struct terms *other)

@@ -1,9 +1,11 @@
 /* engine.c: see engine.h. */
 #include "engine.h"
 
+#include "verdict.h"
+#include "web/web.h"
+
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <linux/dm-ioctl.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -20,11 +22,12 @@
 
 #define ENGINE_SOCKET ENGINE_FOLDER "/bus"
 #define ENGINE_LOCK ENGINE_FOLDER "/lock"
+#define ENGINE_WORD "LastError: "
 
-enum { WAITS = 600, WAIT = 100, NOBODY = 65534, LINE = 4096, ENGINE_HEADER = 16384 + 16 };
+enum { WAITS = 600, LAST_WAITS = 50, WAIT = 100, LINE = 4096, ENGINE_HEADER = 16384 + 16 };
 
 /* A process of its own group, so that what it starts ends with it. */
-static pid_t engine_start(const char *const arguments[], int output)
+static pid_t engine_start(const char *const arguments[], int output, int errors)
 {
     pid_t pid = fork();
     if (pid != 0)
@@ -32,31 +35,17 @@ static pid_t engine_start(const char *const arguments[], int output)
     setpgid(0, 0);
     if (output >= 0)
         dup2(output, STDOUT_FILENO);
+    if (errors >= 0)
+        dup2(errors, STDERR_FILENO);
     execv(arguments[0], (char *const *)arguments);
     fprintf(stderr, "update: %s: %s\n", arguments[0], strerror(errno));
     _exit(127);
 }
 
-int engine_nobody(void)
-{
-    if (setgroups(0, NULL) < 0 || setresgid(NOBODY, NOBODY, NOBODY) < 0)
-        return -1;
-    return setresuid(NOBODY, NOBODY, NOBODY);
-}
-
-int engine_wait(pid_t pid)
-{
-    int status;
-    while (waitpid(pid, &status, 0) < 0)
-        if (errno != EINTR)
-            return -1;
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-}
-
 int engine_run(const char *const arguments[])
 {
-    pid_t pid = engine_start(arguments, -1);
-    return pid < 0 ? -1 : engine_wait(pid);
+    pid_t pid = engine_start(arguments, -1, -1);
+    return pid < 0 ? -1 : web_wait(pid);
 }
 
 /* A line of a shell: NAME='value'. */
@@ -90,7 +79,7 @@ int engine_info(const char *path, struct engine_bundle *bundle)
     pid_t pid = fork();
     if (pid == 0) {
         dup2(ends[1], STDOUT_FILENO);
-        if (engine_nobody() == 0)
+        if (web_nobody() == 0)
             execv(arguments[0], (char *const *)arguments);
         _exit(127);
     }
@@ -102,7 +91,7 @@ int engine_info(const char *path, struct engine_bundle *bundle)
     }
     if (stream)
         fclose(stream);
-    return pid > 0 && engine_wait(pid) == 0 && *bundle->version ? 0 : -1;
+    return pid > 0 && web_wait(pid) == 0 && *bundle->version ? 0 : -1;
 }
 
 int engine_line(const char *const arguments[], char *line, int size)
@@ -110,7 +99,7 @@ int engine_line(const char *const arguments[], char *line, int size)
     int ends[2];
     if (pipe2(ends, O_CLOEXEC) < 0)
         return -1;
-    pid_t pid = engine_start(arguments, ends[1]);
+    pid_t pid = engine_start(arguments, ends[1], -1);
     close(ends[1]);
     FILE *stream = fdopen(ends[0], "r");
     if (!stream) {
@@ -121,17 +110,65 @@ int engine_line(const char *const arguments[], char *line, int size)
     fclose(stream);
     if (found)
         line[strcspn(line, "\n")] = '\0';
-    return pid > 0 && engine_wait(pid) == 0 && found ? 0 : -1;
+    return pid > 0 && web_wait(pid) == 0 && found ? 0 : -1;
+}
+
+/* In the child. What the service says, without the secret. */
+static _Noreturn void engine_pass(int input, const char *secret)
+{
+    char *line = NULL;
+    size_t size = 0;
+    FILE *stream = fdopen(input, "r");
+    while (stream && getline(&line, &size, stream) > 0) {
+        const char *rest = line;
+        for (const char *at; (at = strstr(rest, secret)); rest = at + strlen(secret))
+            fprintf(stderr, "%.*s(hidden)", (int)(at - rest), rest);
+        fputs(rest, stderr);
+    }
+    _exit(0);
+}
+
+/* RAUC's service says of each request which headers it has: where it says so, or -1. */
+static int engine_hide(const char *secret, pid_t *filter)
+{
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC) < 0)
+        return -1;
+    *filter = fork();
+    if (*filter == 0) {
+        close(ends[1]);
+        engine_pass(ends[0], secret);
+    }
+    close(ends[0]);
+    if (*filter > 0)
+        return ends[1];
+    close(ends[1]);
+    return -1;
+}
+
+/* The service ends soon after its bus; nobody waits longer for its last words. */
+static void engine_end(pid_t filter)
+{
+    struct timespec pause = {0, WAIT * 1000000L};
+    if (filter <= 0)
+        return;
+    for (int i = 0; i < LAST_WAITS; i++) {
+        if (waitpid(filter, NULL, WNOHANG) != 0)
+            return;
+        nanosleep(&pause, NULL);
+    }
+    kill(filter, SIGKILL);
+    web_wait(filter);
 }
 
 /* The bus, when it takes connections: its process, or -1. It starts RAUC's service on demand. */
-static pid_t engine_bus(void)
+static pid_t engine_bus(int output)
 {
     static const char *const arguments[] = {"/usr/bin/dbus-daemon",
                                             "--config-file=/usr/share/update/bus.conf", "--nofork",
                                             "--nopidfile", NULL};
     unlink(ENGINE_SOCKET);
-    pid_t pid = engine_start(arguments, -1);
+    pid_t pid = engine_start(arguments, output, output);
     if (pid < 0)
         return -1;
     struct timespec pause = {0, WAIT * 1000000L};
@@ -141,7 +178,7 @@ static pid_t engine_bus(void)
         nanosleep(&pause, NULL);
     }
     kill(-pid, SIGKILL);
-    engine_wait(pid);
+    web_wait(pid);
     return -1;
 }
 
@@ -176,9 +213,34 @@ static void engine_tidy(void)
     close(control);
 }
 
-int engine_install(const char *source, const char *header)
+/* Runs RAUC's client, passes on what it says, and keeps its last word on what went wrong. */
+static int engine_listen(const char *const arguments[], struct failure *reason)
+{
+    char line[LINE];
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC) < 0)
+        return -1;
+    pid_t pid = engine_start(arguments, ends[1], -1);
+    close(ends[1]);
+    FILE *stream = fdopen(ends[0], "r");
+    while (stream && fgets(line, sizeof line, stream)) {
+        fputs(line, stdout);
+        fflush(stdout);
+        if (strncmp(line, ENGINE_WORD, strlen(ENGINE_WORD)) == 0)
+            failed(reason, "%.*s", (int)strcspn(line + strlen(ENGINE_WORD), "\n"),
+                   line + strlen(ENGINE_WORD));
+    }
+    if (stream)
+        fclose(stream);
+    else
+        close(ends[0]);
+    return pid < 0 ? -1 : web_wait(pid);
+}
+
+int engine_install(const char *source, const char *header, struct failure *reason)
 {
     char option[ENGINE_HEADER];
+    failed(reason, "RAUC has not installed it");
     const char *plain[] = {
         "/usr/bin/rauc", "-c", "/etc/update/system.conf", "install", "--progress", "--",
         source,          NULL,
@@ -195,21 +257,27 @@ int engine_install(const char *source, const char *header)
     setenv("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=" ENGINE_SOCKET, 1);
     int lock = engine_lock();
     if (lock < 0) {
-        fprintf(stderr, "update: %s\n",
-                errno == EBUSY ? "an update is being installed" : strerror(errno));
+        failed(reason, "%s", errno == EBUSY ? "an update is being installed" : strerror(errno));
+        fprintf(stderr, "update: %s\n", reason->text);
         return -1;
     }
+    verdict_clear();
     engine_tidy();
-    pid_t bus = engine_bus();
+    pid_t filter = 0;
+    int output = *header ? engine_hide(strrchr(header, ' ') + 1, &filter) : -1;
+    pid_t bus = *header && output < 0 ? -1 : engine_bus(output);
+    if (output >= 0)
+        close(output);
     int status = -1;
     if (bus < 0)
         fprintf(stderr, "update: the bus does not start\n");
     else
-        status = engine_run(arguments);
+        status = engine_listen(arguments, reason);
     if (bus > 0) {
         kill(-bus, SIGTERM);
-        engine_wait(bus);
+        web_wait(bus);
     }
+    engine_end(filter);
     close(lock);
     return status == 0 ? 0 : -1;
 }

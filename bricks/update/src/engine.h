@@ -5,7 +5,7 @@
 #ifndef COMPOS_ENGINE_H
 #define COMPOS_ENGINE_H
 
-#include <sys/types.h>
+#include "base/failure.h"
 
 /* Where RAUC mounts, and where the bus has its socket; on a file system in memory. */
 #define ENGINE_FOLDER "/run/update"
@@ -13,18 +13,12 @@
 /*
  * Installs the bundle of a URL or a path into the slot that does not run; `header` goes with each
  * request for it, unless it is empty. Its progress goes to standard output. 0, or -1 with a message
- * on standard error.
+ * on standard error and the reason, as far as it is known.
  */
-int engine_install(const char *source, const char *header);
+int engine_install(const char *source, const char *header, struct failure *reason);
 
 /* Runs a program with its own output, and waits: its exit status, or -1 with errno. */
 int engine_run(const char *const arguments[]);
-
-/* Waits for a process: its exit status, 128 and the signal's number, or -1. */
-int engine_wait(pid_t pid);
-
-/* Becomes nobody, in a process that is to read what strangers have written. -1 with errno. */
-int engine_nobody(void);
 
 /* The first line that a program writes, without the newline; -1 if it fails or writes none. */
 int engine_line(const char *const arguments[], char *line, int size);

@@ -11,11 +11,13 @@
  *     update-kexec COMMAND    the program for slots of a system without them (memory.h)
  */
 #include "data.h"
-#include "engine.h"
+#include "hawkbit.h"
 #include "memory.h"
+#include "slots.h"
 #include "source.h"
 #include "stick.h"
 #include "terms.h"
+#include "verdict.h"
 #include "version.h"
 
 #include <errno.h>
@@ -31,63 +33,37 @@
 #define MAIN_TERMS "/etc/update/terms"
 
 enum {
-    LINE = 4096,
-    NAME = 64,
-    TRIALS = 3, /* a power cut may have been to blame, but not always */
-    GLANCE = 5  /* seconds between two looks for sticks */
+    TRIALS = 3,       /* a power cut may have been to blame, but not always */
+    GLANCE = 5,       /* seconds between two looks for sticks */
+    USUAL_SLEEP = 300 /* between two looks at a hawkBit server that does not say how often */
 };
-
-/* The program for slots, when the terms are known. */
-static const char *main_slot = "/usr/bin/slot";
 
 static int main_terms(struct terms *terms)
 {
     int result = terms_read(terms, MAIN_TERMS);
-    if (result == 0 && terms->kexec)
-        main_slot = MEMORY_PROGRAM;
+    if (result == 0)
+        slots_use(terms);
     return result;
 }
 
 static int main_refuse(const char *reason, const char *version)
 {
-    fprintf(stderr, "update: refused: %s %.64s\n", reason, version);
+    verdict_refuse("%s %.64s", reason, version);
     return 1;
-}
-
-/* The slot that does not run, for the slots' program; -1. */
-static int main_other(char *name)
-{
-    const char *const current[] = {main_slot, "get-current", NULL};
-    if (engine_line(current, name, NAME) < 0 ||
-        (strcmp(name, "A") != 0 && strcmp(name, "B") != 0)) {
-        fprintf(stderr, "update: this system has no slots\n");
-        return -1;
-    }
-    name[0] = name[0] == 'A' ? 'B' : 'A';
-    return 0;
 }
 
 /* Why nobody who was not asked for this version takes it: NULL if somebody does. */
 static const char *main_known(const char *slot, const char *version)
 {
-    char written[LINE], failures[NAME], next[NAME];
-    const char *const get_version[] = {main_slot, "get-version", slot, NULL};
-    const char *const get_failures[] = {main_slot, "get-failures", slot, NULL};
-    const char *const get_primary[] = {main_slot, "get-primary", NULL};
-    if (engine_line(get_version, written, LINE) < 0 || strcmp(written, version) != 0)
+    char written[SLOTS_LINE], failures[SLOTS_NAME], next[SLOTS_NAME];
+    if (slots_ask("get-version", slot, written, SLOTS_LINE) < 0 || strcmp(written, version) != 0)
         return NULL;
-    if (engine_line(get_primary, next, NAME) == 0 && strcmp(next, slot) == 0)
+    if (slots_ask("get-primary", NULL, next, SLOTS_NAME) == 0 && strcmp(next, slot) == 0)
         return "it is tried at the next start:";
-    if (engine_line(get_failures, failures, NAME) == 0 && strtoul(failures, NULL, 10) >= TRIALS)
+    if (slots_ask("get-failures", slot, failures, SLOTS_NAME) == 0 &&
+        strtoul(failures, NULL, 10) >= TRIALS)
         return "its trials have failed:";
     return NULL;
-}
-
-/* RAUC goes on to write this version. */
-static int main_accept(const char *slot, const char *version)
-{
-    const char *arguments[] = {main_slot, "set-version", slot, version, NULL};
-    return engine_run(arguments) == 0 ? 0 : 1;
 }
 
 /*
@@ -97,11 +73,12 @@ static int main_accept(const char *slot, const char *version)
 static int main_check(void)
 {
     struct terms own, new;
-    char path[LINE], slot[NAME];
+    char path[SLOTS_LINE], slot[SLOTS_NAME];
     const char *folder = getenv("RAUC_BUNDLE_MOUNT_POINT"), *only = getenv(SOURCE_ONLY);
     snprintf(path, sizeof path, "%s/terms", folder ? folder : "");
     if (main_terms(&own) < 0 || terms_read(&new, path) < 0)
         return 1;
+    verdict_note(new.version);
     if (only && strcmp(only, new.version) != 0)
         return main_refuse("another version is being rolled out:", only);
     int order = version_compare(new.version, own.version);
@@ -111,7 +88,7 @@ static int main_check(void)
         fprintf(stderr, "update: this system has version %s\n", own.version);
         return main_refuse("the update is older:", new.version);
     }
-    if (main_other(slot) < 0)
+    if (slots_other(slot) < 0)
         return 1;
     const char *reason = getenv(SOURCE_NEWER) ? main_known(slot, new.version) : NULL;
     if (reason)
@@ -120,7 +97,8 @@ static int main_check(void)
         return 1;
     if (own.kexec && memory_fit(folder ? folder : "") < 0)
         return 1;
-    return main_accept(slot, new.version);
+    /* RAUC goes on to write it. */
+    return slots_tell("set-version", slot, new.version) == 0 ? 0 : 1;
 }
 
 static int main_now(const char *source)
@@ -141,18 +119,17 @@ static int main_now(const char *source)
 static int main_back(void)
 {
     struct terms terms;
-    char name[NAME], version[LINE];
-    if (main_terms(&terms) < 0 || main_other(name) < 0)
+    char name[SLOTS_NAME], version[SLOTS_LINE];
+    if (main_terms(&terms) < 0 || slots_other(name) < 0)
         return 1;
     if (terms.kexec) {
         fprintf(stderr, "update: the version before is not kept\n");
         return 1;
     }
-    const char *const get_version[] = {main_slot, "get-version", name, NULL};
-    if (terms.data && engine_line(get_version, version, LINE) == 0 && data_known(version) < 0)
+    if (terms.data && slots_ask("get-version", name, version, SLOTS_LINE) == 0 &&
+        data_known(version) < 0)
         return 1;
-    const char *arguments[] = {main_slot, "set-primary", name, NULL};
-    if (engine_run(arguments) != 0)
+    if (slots_tell("set-primary", name, NULL) != 0)
         return 1;
     printf("update: slot %s is tried at the next start\n", name);
     return 0;
@@ -163,10 +140,9 @@ static int main_status(void)
     struct terms terms;
     if (main_terms(&terms) < 0)
         return 1;
-    const char *const arguments[] = {main_slot, "status", NULL};
     printf("version %s\n", terms.version);
     fflush(stdout);
-    return engine_run(arguments) == 0 ? 0 : 1;
+    return slots_tell("status", NULL, NULL) == 0 ? 0 : 1;
 }
 
 static void main_end(int number)
@@ -233,6 +209,16 @@ static void main_rest(const struct terms *terms, uint64_t seconds, bool forever)
     }
 }
 
+/* Seconds between two looks: a hawkBit server says how often it wants to be asked. */
+static uint32_t main_period(const struct terms *terms)
+{
+    if (!*terms->hawkbit.server)
+        return terms->every;
+    if (hawkbit_sleep())
+        return hawkbit_sleep();
+    return terms->every ? terms->every : USUAL_SLEEP;
+}
+
 static int main_serve(void)
 {
     struct terms terms;
@@ -242,10 +228,11 @@ static int main_serve(void)
     if (main_terms(&terms) < 0)
         return 1;
     setenv(SOURCE_NEWER, "1", 1);
-    if (!terms.every || !terms.count)
+    uint32_t every = main_period(&terms);
+    if (!every || !terms.count)
         main_rest(&terms, 0, true);
     /* Another moment on each machine: a fleet spreads out. */
-    uint64_t wait = main_chance() % terms.every;
+    uint64_t wait = main_chance() % every;
     for (;;) {
         uint64_t now = main_clock(CLOCK_REALTIME);
         main_rest(&terms, schedule_wait(terms.window, now, wait, main_chance()), false);
@@ -257,7 +244,7 @@ static int main_serve(void)
             main_rest(&terms, schedule_until(terms.window, main_clock(CLOCK_REALTIME)), false);
             main_restart();
         }
-        wait = terms.every;
+        wait = main_period(&terms);
     }
 }
 

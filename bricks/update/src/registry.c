@@ -1,9 +1,9 @@
 /* registry.c: see registry.h. */
 #include "registry.h"
 
-#include "fetch.h"
 #include "json/json.h"
 #include "json/json_value.h"
+#include "web/fetch.h"
 
 #include <stdio.h>
 #include <stdlib.h>

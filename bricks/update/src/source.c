@@ -2,13 +2,14 @@
 #include "source.h"
 
 #include "engine.h"
-#include "fetch.h"
+#include "hawkbit.h"
 #include "machine.h"
 #include "memory.h"
 #include "registry.h"
 #include "schedule.h"
 #include "stick.h"
 #include "version.h"
+#include "web/fetch.h"
 
 #include <stdbool.h>
 #include <stdio.h>
@@ -18,15 +19,21 @@
 
 enum { MACHINE = 256 };
 
-static int source_bundle(const char *source, const char *header)
+static int source_order(const char *source, const char *header, struct failure *reason)
 {
-    if (engine_install(source, header) < 0) {
+    if (engine_install(source, header, reason) < 0) {
         fprintf(stderr, "update: not installed; this version stays\n");
         return -1;
     }
     printf("update: installed; it is tried at the next start\n");
     fflush(stdout);
     return 0;
+}
+
+static int source_bundle(const char *source, const char *header)
+{
+    struct failure reason;
+    return source_order(source, header, &reason);
 }
 
 static int source_file(const char *path)
@@ -100,6 +107,8 @@ static int source_any(const struct terms *own, const char *source)
     bool newer = getenv(SOURCE_NEWER);
     if (strcmp(source, STICK_WORD) == 0)
         return stick_install(own, newer, source_file);
+    if (strcmp(source, HAWKBIT_WORD) == 0)
+        return hawkbit_look(own, source_order);
     if (registry_is(source))
         return source_registry(own, source);
     if (newer && *source != '/' && !source_turn_beside(own, source))

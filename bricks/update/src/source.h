@@ -10,8 +10,8 @@
 #define SOURCE_ONLY "UPDATE_ONLY"
 
 /*
- * Installs what a source has: a URL, a path, a name at a registry or the word for sticks. 0, or -1
- * with a message on standard error, or where there is nothing for this machine.
+ * Installs what a source has: a URL, a path, a name at a registry, or the word for sticks or
+ * hawkBit. 0, or -1 with a message on standard error, or where there is nothing for this machine.
  */
 int source_install(const struct terms *own, const char *source);
 

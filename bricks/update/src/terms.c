@@ -35,9 +35,26 @@ static void terms_window(struct terms *terms, const char *value)
         terms->window = (struct schedule_window){start, length};
 }
 
+static bool terms_hawkbit(struct terms_hawkbit *hawkbit, const char *word, const char *value)
+{
+    if (strcmp(word, "hawkbit") == 0)
+        snprintf(hawkbit->server, sizeof hawkbit->server, "%s", value);
+    else if (strcmp(word, "hawkbit-controller") == 0)
+        snprintf(hawkbit->controller, sizeof hawkbit->controller, "%s", value);
+    else if (strcmp(word, "hawkbit-scheme") == 0)
+        snprintf(hawkbit->scheme, sizeof hawkbit->scheme, "%s", value);
+    else if (strcmp(word, "hawkbit-token") == 0)
+        snprintf(hawkbit->token, sizeof hawkbit->token, "%s", value);
+    else
+        return false;
+    return true;
+}
+
 static int terms_line(struct terms *terms, const char *word, const char *value)
 {
     int writes[MAX_READS];
+    if (terms_hawkbit(&terms->hawkbit, word, value))
+        return 0;
     if (strcmp(word, "version") == 0)
         snprintf(terms->version, sizeof terms->version, "%s", value);
     else if (strcmp(word, "compatible") == 0)

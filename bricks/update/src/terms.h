@@ -10,13 +10,22 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { TERMS_LINE = 4096, MAX_SOURCES = 8, MAX_READS = 16, MAX_DATA = 9999 };
+enum { TERMS_LINE = 4096, MAX_SOURCES = 9, MAX_READS = 16, MAX_DATA = 9999 };
+
+/* Where a hawkBit server has this machine; `server` is empty without one. */
+struct terms_hawkbit {
+    char server[TERMS_LINE];     /* https://HOST/TENANT */
+    char controller[TERMS_LINE]; /* what the machine is called there; empty: by its own name */
+    char scheme[16];             /* TargetToken or GatewayToken */
+    char token[TERMS_LINE];      /* the name of the file with the token */
+};
 
 struct terms {
     char version[TERMS_LINE];
     char compatible[TERMS_LINE];           /* the kind of machine */
     char sources[MAX_SOURCES][TERMS_LINE]; /* in the order in which they are asked */
     int count;
+    struct terms_hawkbit hawkbit;
     uint32_t every; /* seconds; 0: only when somebody asks */
     struct schedule_window window;
     bool restart;   /* whether to start an update at once */

@@ -402,6 +402,17 @@ class UpdateData(NamedTuple):
     one_way: bool | None = None
 
 
+class UpdateHawkbit(NamedTuple):
+    """`update.hawkbit`: a server that orders updates."""
+
+    server: str = ""
+    tenant: str | None = None
+    controller: str | None = None
+    target_token: str | None = None
+    gateway_token: str | None = None
+    folder: str = ""
+
+
 class Update(NamedTuple):
     """`update`: what this version of a system is called."""
 
@@ -411,6 +422,7 @@ class Update(NamedTuple):
     data: UpdateData | None = None
     keyring: str | None = None
     source: Texts | None = None
+    hawkbit: UpdateHawkbit | None = None
     every: str | None = None
     window: str | None = None
     restart: bool | None = None

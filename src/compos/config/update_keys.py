@@ -5,12 +5,21 @@ configuration. Pure."""
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from compos.config import model
 from compos.config.check import Complaint, absolute_path, duration
 from compos.config.kinds import Flag, ListOf, Number, Text, Words, key, table
-from compos.config.model import Config, File, ImageEntry, Kernel, Settings, Update, UpdateData
+from compos.config.model import (
+    Config,
+    File,
+    ImageEntry,
+    Kernel,
+    Settings,
+    Update,
+    UpdateData,
+    UpdateHawkbit,
+)
 from compos.config.quantities import milliseconds
 
 __all__ = ["UPDATE", "common_terms", "with_updates"]
@@ -34,9 +43,10 @@ MAX_NAME = 64
 MAX_SOURCES = 8
 MAX_READS = 16
 MAX_DATA = 9999
-"""These three are also those of bricks/update/src/terms.h."""
+"""These three are also those of bricks/update/src/terms.h, where hawkBit is one more source."""
 # What stands in the key file of a bundle as it is, and in a file's name.
 _COMPATIBLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
+_TOKEN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,126}")
 # semver.org, version 2.0.0, items 2, 9 and 10; RAUC takes fewer numbers than three as well.
 _NUMBER = r"(0|[1-9][0-9]{0,8})"
 _WORDS = r"[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*"
@@ -120,6 +130,36 @@ def _folder(text: str) -> Iterator[Complaint]:
         )
 
 
+def _token(text: str) -> Iterator[Complaint]:
+    yield from absolute_path(text)
+    folder, _, name = text.rpartition("/")
+    if not _TOKEN.fullmatch(name) or ":" in folder or not folder.strip("/"):
+        yield Complaint(
+            "config-update",
+            f"{text[:100]!r} cannot be the file with the token",
+            "Write its path in the running machine, in a folder: /var/lib/data/hawkbit-token.",
+        )
+
+
+def _matching(pattern: str, what: str, hint: str) -> Callable[[str], Iterator[Complaint]]:
+    """A check that a text is what a pattern says."""
+
+    def check(text: str) -> Iterator[Complaint]:
+        if not re.fullmatch(pattern, text):
+            yield Complaint("config-update", f"{text[:100]!r} is not {what}", hint)
+
+    return check
+
+
+def _one_token(given: UpdateHawkbit) -> Iterator[Complaint]:
+    if bool(given.target_token) is bool(given.gateway_token):
+        yield Complaint(
+            "config-update",
+            "a machine proves itself to hawkBit by one of two tokens",
+            "Name the file of one: `target_token`, or `gateway_token`.",
+        )
+
+
 def _versions(numbers: Sequence[int]) -> Iterator[Complaint]:
     if not 0 < len(numbers) <= MAX_READS:
         yield Complaint(
@@ -149,15 +189,17 @@ def _period(text: str) -> Iterator[Complaint]:
 
 def _together(given: Update) -> Iterator[Complaint]:
     """Keys that need another one."""
-    needs = [("source", "keyring"), ("every", "source"), ("window", "every")]
+    needs = [("source", ("keyring",)), ("hawkbit", ("keyring",)), ("every", ("source", "hawkbit"))]
+    needs.append(("window", ("every", "hawkbit")))
     # What is on a stick is seen when somebody puts it in.
-    needs.append(("restart", "source" if STICK in (given.source or ()) else "every"))
+    stick = STICK in (given.source or ())
+    needs.append(("restart", ("source" if stick else "every", "hawkbit")))
     for name, needed in needs:
-        if getattr(given, name) and not getattr(given, needed):
+        if getattr(given, name) and not any(getattr(given, one) for one in needed):
             yield Complaint(
                 "config-update",
-                f"{name} has no effect without {needed}",
-                f"Add `{needed}`, or remove `{name}`.",
+                f"{name} has no effect without {needed[0]}",
+                f"Add `{needed[0]}`, or remove `{name}`.",
                 name,
             )
 
@@ -180,6 +222,58 @@ DATA = table(
         "It may replace versions that could not read what it writes [false].",
     ),
     complaints=_own_data,
+)
+
+HAWKBIT = table(
+    UpdateHawkbit,
+    "A hawkBit server that orders updates of this machine (docs/update-bundles.md).",
+    key(
+        "server",
+        Text(
+            _matching(
+                r"https?://[A-Za-z0-9.:\[\]-]{1,255}",
+                "the address of a server",
+                "Write it without a path: https://hawkbit.example.",
+            )
+        ),
+        "Its address: https://hawkbit.example.",
+        required=True,
+    ),
+    key(
+        "tenant",
+        Text(
+            _matching(r"[A-Za-z0-9._-]{1,64}", "a tenant", "Use letters, digits, `.`, `_` and `-`.")
+        ),
+        "The tenant [DEFAULT].",
+    ),
+    key(
+        "controller",
+        Text(
+            _matching(
+                r"[A-Za-z0-9][A-Za-z0-9._~:-]{0,199}",
+                "the name of a machine",
+                "Use up to 200 letters, digits, `.`, `_`, `~`, `:` and `-`.",
+            )
+        ),
+        "What the machine is called there, as its controllerId [the UUID that its firmware has].",
+    ),
+    key(
+        "target_token",
+        Text(_token),
+        "File in the running machine with the token of this machine alone.",
+    ),
+    key(
+        "gateway_token",
+        Text(_token),
+        "File in the running machine with the token that all machines of the tenant share.",
+    ),
+    key(
+        "folder",
+        Text(_folder),
+        "Folder on the data partition, where the order that is being followed is kept.",
+        required=True,
+    ),
+    complaints=_one_token,
 )
 
 UPDATE = table(
@@ -206,6 +300,7 @@ UPDATE = table(
         "Where the bundle of the next version is: its URL, its name at a registry, its path, or "
         "`stick`; or several of them, in the order in which they are asked.",
     ),
+    key("hawkbit", HAWKBIT, "A hawkBit server that orders updates of this machine."),
     key("every", Text(_period), "How often to look there [only when somebody asks]."),
     key("window", Text(_window), "The part of the day in which to do that, in UTC [always]."),
     key("restart", Flag(), "Start what was installed at once [false: at the next start]."),
@@ -219,11 +314,12 @@ def with_updates(config: Config) -> Config:
     if update is None or not update.keyring:
         return config
     kept = (f"{update.data.folder}:/srv",) if update.data else None
+    binds = (*(kept or ()), *(_hawkbit_binds(update.hawkbit) if update.hawkbit else ()))
     slots = config.slots is not None
     settings = Settings(
         restart="always",
         pid="host" if update.restart else None,
-        binds_add=kept,
+        binds_add=binds or None,
         # The kernel takes the next version from it, without a slot.
         capabilities_add=None if slots else ("CAP_SYS_BOOT",),
     )
@@ -239,7 +335,9 @@ def with_updates(config: Config) -> Config:
     return config._replace(
         # What is printed of it can be read again.
         kernel=_with_modules(config.kernel, update),
-        update=update._replace(keyring=None, source=None, every=None, window=None, restart=None),
+        update=update._replace(
+            keyring=None, source=None, hawkbit=None, every=None, window=None, restart=None
+        ),
         onboot=onboot,
         services=(*config.services, ImageEntry(NAME, IMAGE, settings, update.mark)),
         files=(*config.files, *files),
@@ -266,12 +364,30 @@ def _terms(update: Update, *, slots: bool) -> list[str]:
     return [
         *common_terms(update),
         f"compatible\t{update.compatible}",
+        *(_hawkbit_terms(update.hawkbit) if update.hawkbit else ()),
         *(f"source\t{source}" for source in update.source or ()),
         *([f"every\t{seconds}"] if seconds else []),
         *([f"window\t{start} {length}"] if length else []),
         *(["restart\tyes"] if update.restart else []),
         *([] if slots else ["kexec\tyes"]),
     ]
+
+
+def _hawkbit_binds(hawkbit: UpdateHawkbit) -> Iterator[str]:
+    """Where bricks/update/src/hawkbit.c looks."""
+    token = hawkbit.target_token or hawkbit.gateway_token or ""
+    yield f"{hawkbit.folder}:/var/lib/hawkbit"
+    yield f"{token.rpartition('/')[0]}:/etc/hawkbit:ro"
+
+
+def _hawkbit_terms(hawkbit: UpdateHawkbit) -> Iterator[str]:
+    token = hawkbit.target_token or hawkbit.gateway_token or ""
+    yield "source\thawkbit"
+    yield f"hawkbit\t{hawkbit.server}/{hawkbit.tenant or 'DEFAULT'}"
+    if hawkbit.controller:
+        yield f"hawkbit-controller\t{hawkbit.controller}"
+    yield f"hawkbit-scheme\t{'Target' if hawkbit.target_token else 'Gateway'}Token"
+    yield f"hawkbit-token\t{token.rpartition('/')[2]}"
 
 
 def common_terms(update: Update) -> list[str]:

@@ -23,6 +23,7 @@ static const char slot_usage[] = "usage: slot get-primary\n"
                                  "       slot set-version A|B VERSION\n"
                                  "       slot get-version A|B\n"
                                  "       slot get-failures A|B\n"
+                                 "       slot get-reason A|B\n"
                                  "       slot get-current\n"
                                  "       slot status\n";
 
@@ -186,6 +187,10 @@ static int slot_run(struct slot_view *view, int count, char *const arguments[],
     }
     if (count == 3 && strcmp(verb, "get-version") == 0) {
         puts(view->record.slots[slot].version);
+        return 0;
+    }
+    if (count == 3 && strcmp(verb, "get-reason") == 0) {
+        puts(view->record.slots[slot].reason);
         return 0;
     }
     if (count == 3 && strcmp(verb, "get-failures") == 0) {

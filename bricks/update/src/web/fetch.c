@@ -1,8 +1,8 @@
 /* fetch.c: see fetch.h. */
-#include "fetch.h"
+#include "web/fetch.h"
 
 #include "base/files.h"
-#include "engine.h"
+#include "web/web.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -47,9 +47,9 @@ static _Noreturn void fetch_start(int input, int output)
     };
     dup2(input, STDIN_FILENO);
     dup2(output, STDOUT_FILENO);
-    if (engine_nobody() == 0)
+    if (web_nobody() == 0)
         execv(arguments[0], (char *const *)arguments);
-    fprintf(stderr, "update: %s: %s\n", arguments[0], strerror(errno));
+    fprintf(stderr, "%s: %s\n", arguments[0], strerror(errno));
     _exit(127);
 }
 
@@ -66,16 +66,22 @@ static void fetch_say(FILE *out, const char *name, const char *value)
     fputs("\"\n", out);
 }
 
-static int fetch_ask(int input, const char *url, const char *const headers[])
+static int fetch_ask(int input, const struct fetch_request *request)
 {
     FILE *out = fdopen(input, "w");
     if (!out)
         return close(input);
-    fetch_say(out, "url", url);
-    if (strncmp(url, "https:", 6) == 0)
+    fetch_say(out, "url", request->url);
+    if (request->direct)
+        fputs("no-location\n", out);
+    if (strncmp(request->url, "https:", 6) == 0)
         fetch_say(out, "proto-redir", "=https");
-    for (; *headers; headers++)
-        fetch_say(out, "header", *headers);
+    for (const char *const *header = request->headers; *header; header++)
+        fetch_say(out, "header", *header);
+    if (request->method) {
+        fetch_say(out, "request", request->method);
+        fetch_say(out, "data-raw", request->body);
+    }
     return fclose(out);
 }
 
@@ -108,8 +114,8 @@ static int fetch_read(int output, struct fetch_answer *answer, struct failure *f
     return fetch_split(answer, failure);
 }
 
-int fetch_document(const char *url, const char *const headers[], struct fetch_answer *answer,
-                   struct failure *failure)
+int fetch_send(const struct fetch_request *request, struct fetch_answer *answer,
+               struct failure *failure)
 {
     int input[2], output[2];
     *answer = (struct fetch_answer){0};
@@ -126,16 +132,23 @@ int fetch_document(const char *url, const char *const headers[], struct fetch_an
     close(input[0]);
     close(output[1]);
     signal(SIGPIPE, SIG_IGN);
-    fetch_ask(input[1], url, headers);
+    fetch_ask(input[1], request);
     signal(SIGPIPE, SIG_DFL);
     int result =
         pid < 0 ? failed_errno(failure, "no process") : fetch_read(output[0], answer, failure);
     close(output[0]);
-    if (pid > 0 && engine_wait(pid) != 0 && result == 0)
+    if (pid > 0 && web_wait(pid) != 0 && result == 0)
         result = failed(failure, "the answer is not whole");
     if (result < 0) {
         free(answer->text);
         answer->text = NULL;
     }
     return result;
+}
+
+int fetch_document(const char *url, const char *const headers[], struct fetch_answer *answer,
+                   struct failure *failure)
+{
+    const struct fetch_request request = {.url = url, .headers = headers};
+    return fetch_send(&request, answer, failure);
 }
