@@ -66,9 +66,9 @@ slot-cuts: $(VENV)/ready ## cut the power at 200 random moments of an update und
 	@scripts/install-packages $(TEST_PACKAGES)
 	@CI=1 $(BIN)/python -m pytest -q -n 0 -o faulthandler_timeout=0 tests/boot/slot_cuts.py
 
-dev-edits: $(VENV)/ready ## 200 edits under compos dev leave no process, file, mount or memory behind (a quarter of an hour)
+dev-edits: $(VENV)/ready ## 200 edits under compos dev leave no process, file, mount or memory behind; disks, arm64, guests that halt (twenty minutes)
 	@scripts/install-packages $(TEST_PACKAGES)
-	@CI=1 COMPOS_DEV_EDITS=200 $(BIN)/python -m pytest -q -n 0 -o faulthandler_timeout=0 tests/boot/test_dev.py
+	@CI=1 COMPOS_DEV_EDITS=200 $(BIN)/python -m pytest -q -n 0 -o faulthandler_timeout=0 tests/boot/test_dev.py tests/boot/dev_boots.py
 
 clouds: $(VENV)/ready ## push to emulators and real services of clouds, and run machines there, with every call failing in every way (half an hour)
 	@scripts/install-packages $(TEST_PACKAGES) $(CLOUD_PACKAGES)

@@ -1,5 +1,5 @@
 """From a save to its effect in the guest of `compos dev`: a page, a service's settings and image,
-the kernel's command line and modules.
+what services there are, the kernel's command line and modules.
 
 A command: `make bench-dev`. Prints a table of medians and writes it to docs/benchmarks-dev.md. The
 machine is QEMU's q35 without hardware acceleration.
@@ -69,6 +69,18 @@ def image(dev: Dev, number: int) -> None:
     dev.expect("clock runs as its new version")
 
 
+def new_service(dev: Dev, number: int) -> None:
+    """One more service."""
+    dev.edit("files:", f"{_service(number)}files:")
+    dev.expect(f"more{number} runs as its new version")
+
+
+def no_service(dev: Dev, number: int) -> None:
+    """One of them less."""
+    dev.edit(_service(number), "")
+    dev.expect(f"more{number} has ended")
+
+
 def command_line(dev: Dev, number: int) -> None:
     """Another word on the kernel's command line."""
     dev.edit(_cmdline(dev), f'"console=ttyS0 bench={number}"')
@@ -86,6 +98,8 @@ CASES: tuple[tuple[str, Edit, int, str], ...] = (
     ("a page", page, ROUNDS, "put in place, its service restarted"),
     ("the command of a service", settings, ROUNDS, "the service replaced"),
     ("the image of a service, 13.6 MB", image, ROUNDS + 1, "the service replaced"),
+    ("a service that is new", new_service, ROUNDS, "it is started"),
+    ("a service that is gone", no_service, ROUNDS, "it is stopped"),
     ("the kernel's command line", command_line, BOOTS, "boot"),
     ("the kernel's modules", modules, BOOTS + 1, "boot"),
 )
@@ -129,6 +143,13 @@ def _word(dev: Dev) -> str:
     found = re.search(r"echo \w+;", (dev.folder / "os.yml").read_text())
     assert found
     return found[0]
+
+
+def _service(number: int) -> str:
+    return (
+        f"  - name: more{number}\n    image: compos/busybox:v1\n"
+        '    command: [/bin/sleep, "1000000"]\n'
+    )
 
 
 def _cmdline(dev: Dev) -> str:

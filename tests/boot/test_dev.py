@@ -91,6 +91,26 @@ def test_an_image_of_a_service(dev: Dev) -> None:
     assert boot_id(dev) == before
 
 
+def test_a_root_becomes_read_only(dev: Dev) -> None:
+    """And stays so in the next version; and back."""
+    before = boot_id(dev)
+    write = ("/bin/busybox", "sh", "-c", "echo x > /written && echo writes || echo refused")
+    assert dev.exec(*write, service="clock") == "writes\n"
+    dev.edit("command: [/bin/sh, -c", "readonly: true\n    command: [/bin/sh, -c")
+    dev.expect(r"clock runs as its new version")
+    assert dev.exec(*write, service="clock") == "refused\n"
+    dev.edit("echo tocks", "echo again")
+    dev.expect(r"clock runs as its new version")
+    says(dev, "clock", "again")
+    assert dev.exec(*write, service="clock") == "refused\n"
+    dev.edit("echo again", "echo tocks")
+    dev.expect(r"clock runs as its new version")
+    dev.edit("readonly: true\n    command", "command")
+    dev.expect(r"clock runs as its new version")
+    assert dev.exec(*write, service="clock") == "writes\n"
+    assert boot_id(dev) == before
+
+
 def test_services_come_and_go(dev: Dev) -> None:
     """With what they need of a new root, and of their order; and back."""
     before = boot_id(dev)

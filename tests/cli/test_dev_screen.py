@@ -127,6 +127,8 @@ def test_each_event_has_its_sentence() -> None:
         "services: web running, clock running",
     ]
     assert sentences(events.Ended(), Path())[0].startswith("the guest has ended")
+    assert sentences(events.Rebooted(), Path()) == ["the guest has booted anew by itself"]
+    assert "console=ttyAMA0" in sentences(events.Silent("ttyAMA0"), Path())[0]
     assert sentences(events.Unchanged(0.1), Path()) == ["nothing to do (0.10 s)"]
 
 

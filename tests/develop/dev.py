@@ -31,13 +31,15 @@ SYSTEM = block("yaml", "os.yml")
 
 
 class Dev:
-    """`compos dev --plain` on `SYSTEM` in `folder`; its port 80 is at `port`."""
+    """`compos dev --plain` on `system` in `folder`; its port 80 is at `port`."""
 
-    def __init__(self, folder: Path, *options: str, name: str = "dev-test") -> None:
+    def __init__(
+        self, folder: Path, *options: str, name: str = "dev-test", system: str = SYSTEM
+    ) -> None:
         self.folder = folder
         self.name = name
         self.port = free_port()
-        (folder / "os.yml").write_text(SYSTEM)
+        (folder / "os.yml").write_text(system)
         (folder / "index.html").write_text("first\n")
         self.log = folder / "dev.log"
         command = [*COMPOS, "dev", "--plain", "--accel", "tcg", "--mem", "512", "--name", name]

@@ -264,7 +264,7 @@ def test_what_is_no_output(tmp_path: Path, built: World) -> None:
     (tmp_path / "kernel").write_bytes(bzimage())
     with pytest.raises(OutputError, match="without an initrd"):
         facts_of_output(tmp_path / "kernel")
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(OutputError, match="output-missing"):
         facts_of_output(tmp_path / "none")
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from compos.cli.main import main
 from compos.errors import RunError
 from compos.run.guests import KEPT, find_guest, guests, runtime_folder, take_slot
 from tests.run.records import record
@@ -226,3 +227,8 @@ def test_the_shell_completes_the_names_of_those_that_run(folder: Path) -> None:
         assert done.stdout.split() == expected
     for process in processes:
         end(process)
+
+
+def test_options_behind_a_guest_are_no_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["exec", "web", "--service", "nginx", "ls"]) == 1
+    assert "options stand before the guest's name" in capsys.readouterr().err

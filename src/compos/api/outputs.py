@@ -66,11 +66,18 @@ _INITRDS = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\xfd7zXZ\0", b"07070")
 
 def facts_of_output(path: Path) -> Facts:
     """What is in an output: `path` is a file, or what the names of `kernel+initrd`'s files begin
-    with. Raises `OutputError` (`output-unreadable`)."""
+    with. Raises `OutputError` (`output-missing`, `output-unreadable`)."""
     initrd = path.with_name(f"{path.name}-initrd.img")
     try:
         if not path.exists() and initrd.is_file():
             return _beside(path, initrd)
+        if not path.exists():
+            raise OutputError(
+                "output-missing",
+                "there is no such file, nor an initrd whose name begins so",
+                place=str(path),
+                hint="Build it with compos build, or name the YAML.",
+            )
         with path.open("rb") as stream:
             head = stream.read(_HEAD)
         if head[257:262] == b"ustar" and not head[:100].rstrip(b"\0").endswith(b".ovf"):

@@ -22,6 +22,11 @@ __all__ = ["Lines", "sentences"]
 INIT = "compos: "
 KEPT = 30
 """Lines of the console that are shown of a guest that has ended."""
+BY_ITSELF = {
+    "Ended": "the guest has ended; save something, and it boots again",
+    "Rebooted": "the guest has booted anew by itself",
+}
+"""What is said of events that nobody has asked for."""
 
 
 class Lines:
@@ -85,10 +90,12 @@ def _said(event: Event, folder: Path) -> list[str]:
             return [f"booting: {told}"]
         case events.Booted(kernel, seconds):
             return [f"services started {kernel:.2f} s after the kernel ({seconds:.2f} s)"]
+        case events.Silent(console):
+            return [f"the console shows nothing: kernel.cmdline may lack console={console}"]
         case events.Services(states):
             return ["services: " + ", ".join(f"{one.name} {one.state}" for one in states)]
-        case events.Ended():
-            return ["the guest has ended; save something, and it boots again"]
+        case events.Rebooted() | events.Ended():
+            return [BY_ITSELF[type(event).__name__]]
         case _:
             return []
 

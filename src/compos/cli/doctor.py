@@ -29,10 +29,10 @@ def doctor(settings: Settings, *, as_json: bool) -> int:
         if as_json:
             continue
         mark, colour = MARKS[finding.verdict.value]
-        line = f"{click.style(mark, fg=colour)}  {finding.name:15}  {visible(finding.text)}"
+        line = f"{click.style(mark, fg=colour)}  {finding.name:18}  {visible(finding.text)}"
         click.echo(line)
         if finding.remedy:
-            click.echo(f"    {'':15}  {click.style(visible(finding.remedy), fg='cyan')}")
+            click.echo(f"    {'':18}  {click.style(visible(finding.remedy), fg='cyan')}")
     if as_json:
         import json
 

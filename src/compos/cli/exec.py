@@ -46,6 +46,8 @@ def exec(
     """
     from compos.run.guests import find_guest
 
+    if command[0].startswith("-"):
+        raise click.UsageError(f"{command[0]} is no command: options stand before the guest's name")
     guest = find_guest(name)
     keys = sys.stdin.fileno()
     terminal = (os.isatty(keys) and sys.stdout.isatty()) if tty is None else tty

@@ -60,6 +60,8 @@ class Decoder:
         self._problems = problems
         self._marks: dict[str, Mark] = {}
         """Places by key path, for the records that carry them."""
+        self._meaning = ""
+        """What the reference says of the key whose value is decoded."""
 
     def config(self, node: Node) -> Config | None:
         """A whole file; None when its top level is no mapping."""
@@ -92,6 +94,8 @@ class Decoder:
     def _unexpected(self, node: Node, wanted: str, path: str, hint: str | None = None) -> object:
         if isinstance(node, Scalar) and node.value is None:
             hint = "Write a value, or remove the key."
+        elif hint is None and self._meaning:
+            hint = f"What belongs here: {self._meaning}"
         self.fail("config-type", f"expected {wanted}, not {_noun(node)}", node.span, path, hint)
         return BAD
 
@@ -254,7 +258,9 @@ class Decoder:
             if field is None:
                 meant.add(self._unknown(key, kind, here))
                 continue
+            above, self._meaning = self._meaning, field.doc
             decoded = self.decode(value, field.kind, here)
+            self._meaning = above
             if decoded is BAD:
                 whole = False
             elif field.name:

@@ -11,7 +11,7 @@ from compos.config.kinds import Flag, ListOf, Number, Text, key, table
 from compos.config.model import Config, Disk, ImageEntry, Kernel, Settings
 from compos.config.quantities import octets
 
-__all__ = ["DISK", "with_data_partition"]
+__all__ = ["DISK", "wants_boot_disk", "with_data_partition"]
 
 IMAGE = "compos/data-partition:v1"
 NAME = "data-partition"
@@ -148,6 +148,15 @@ def with_data_partition(config: Config) -> Config:
         kernel=_with_module(config.kernel, disk.filesystem or "ext4"),
         disk=None,
         onboot=(entry, *config.onboot),
+    )
+
+
+def wants_boot_disk(config: Config) -> bool:
+    """Whether `config`, as `with_data_partition` has made it, has its data on the disk that the
+    machine boots from."""
+    return any(
+        one.image == IMAGE and "-device" not in (one.settings.command or ())
+        for one in config.onboot
     )
 
 

@@ -17,13 +17,14 @@ from compos.develop.delta import Archive
 from compos.errors import ComposError, RunError
 from compos.image.json_document import parse_json
 from compos.run.control import stop
+from compos.run.disks import Disk
 from compos.run.guests import Guest, find_guest
 from compos.run.machine import Machine, launch
 from compos.run.prepare import RunRequest, prepare
 from compos.run.remote import read_file, run
 from compos.tree.contents import Contents
 
-__all__ = ["STARTED", "DevGuest", "ServiceState"]
+__all__ = ["HALTED", "STARTED", "DevGuest", "ServiceState"]
 
 PROGRAM = "/usr/lib/compos/dev"
 PLACES = "/run/compos/dev"
@@ -37,6 +38,8 @@ LOOK = 1.0
 MAX_SERVICES = 1000
 MAX_TEXT = 4096
 LOG_LINES = "500"
+HALTED = re.compile(r"^compos: halt at |Kernel panic - not syncing|reboot: System halted")
+"""What the console shows last of a guest that does nothing more, though it runs."""
 STARTED = re.compile(r"compos: services started \((\d+) of (\d+)\) at ([\d.]+) s")
 
 
@@ -74,9 +77,12 @@ class DevGuest:
         self._store = store
         self._machine: Machine | None = None
         self._guest: Guest | None = None
+        self._disks: tuple[Disk, ...] = ()
         self._numbers: dict[str, int] = {}
         """Which place each service has that has been replaced."""
         self._count = 0
+        self._pids: dict[str, int] = {}
+        """The services' processes when they were last asked for."""
 
     @property
     def guest(self) -> Guest:
@@ -90,20 +96,28 @@ class DevGuest:
         """Whether it runs now."""
         return self._guest is not None and self._guest.is_running()
 
-    def boot(self, path: Path) -> None:
-        """Start it from power-on with what is at `path`; its disks are kept. Raises `RunError`."""
+    def boot(self, path: Path, disks: tuple[Disk, ...]) -> None:
+        """Start it from power-on with what is at `path`, and with `disks`, which are kept. Raises
+        `RunError`."""
         self.end()
         console = (self._request.state or path) / "console.log"
         console.unlink(missing_ok=True)
-        options = prepare(replace(self._request, path=path))
+        options = prepare(replace(self._request, path=path, disks=disks))
+        self._disks = disks
         self._machine = launch(options)
         self._guest = find_guest(options.slot.name if options.slot else "")
         self._numbers.clear()
+        self._pids = {}
+
+    def has_rebooted(self) -> None:
+        """It has started anew by itself: what was replaced is gone with its memory."""
+        self._numbers.clear()
+        self._pids = {}
 
     def end(self) -> None:
         """End it: by its power button where it has disks to flush, else at once."""
         if self._guest is not None:
-            stop(self._guest, timeout=FLUSH if self._request.disks else 0)
+            stop(self._guest, timeout=FLUSH if self._disks else 0)
             self._guest = None
         if self._machine is not None:
             self._machine.stop()
@@ -122,11 +136,13 @@ class DevGuest:
         """Its services, as init sees them. Raises `RunError`, also for an answer that is none."""
         text = read_file(self.guest, STATUS)
         try:
-            return [ServiceState.of(one) for one in parse_json(text)[:MAX_SERVICES]]
+            found = [ServiceState.of(one) for one in parse_json(text)[:MAX_SERVICES]]
         except (ValueError, KeyError, TypeError, ComposError) as error:
             raise RunError(
                 "exec-failed", "the guest does not say how its services are", place=STATUS
             ) from error
+        self._pids = {one.name: one.pid for one in found}
+        return found
 
     def log(self, service: str) -> str:
         """The end of what a service has said. Raises `RunError`."""
@@ -146,11 +162,11 @@ class DevGuest:
         a `new` one; what was there for the one before is removed. Raises `RunError`."""
         place = self.next_place
         self._count += 1
-        seen = self._shown()
+        seen, pids = self._shown(), self._pids
         self._send(["add" if new else "replace", service, place, lower], archive)
         before = self._numbers.get(service)
         self._numbers[service] = self._count
-        self._await(service, seen)
+        self._await(service, seen, pids)
         if before is not None:
             self._run([PROGRAM, "remove", f"{PLACES}/{before}"])
 
@@ -169,17 +185,18 @@ class DevGuest:
 
     def put(self, archive: Archive, services: list[str]) -> None:
         """Put files into its root, and restart `services`. Raises `RunError`."""
-        seen = self._shown()
+        seen, pids = self._shown(), self._pids
         self._send(["files", *services], archive)
         for service in services:
-            self._await(service, seen)
+            self._await(service, seen, pids)
 
     def _shown(self) -> int:
         """How many bytes the console has shown."""
         return Path(self.guest.record.console).stat().st_size
 
-    def _await(self, service: str, seen: int) -> None:
-        """Wait until a service has started again, or has ended."""
+    def _await(self, service: str, seen: int, pids: dict[str, int]) -> None:
+        """Wait until a service has started again, or has ended: the console says so, and init where
+        the console is another one."""
         began = re.compile(rf"compos: service {re.escape(service)} started".encode())
         deadline = time.monotonic() + START
         look = time.monotonic() + LOOK
@@ -190,6 +207,8 @@ class DevGuest:
                 look = time.monotonic() + LOOK
                 state = next((one for one in self.services() if one.name == service), None)
                 if state is None or state.state in ("exited", "failed", "stopped"):
+                    return
+                if state.state == "running" and state.pid != pids.get(service):
                     return
             time.sleep(POLL)
 

@@ -15,14 +15,15 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
 from compos.api.composed import Composed, InspectOptions
+from compos.develop.data_disk import with_data_disk
 from compos.develop.decision import Decision, decide
 from compos.develop.delta import files_archive, service_archive
-from compos.develop.guest import STARTED, DevGuest, ServiceState
+from compos.develop.guest import HALTED, STARTED, DevGuest, ServiceState
 from compos.develop.picture import Picture, Same, same_nodes
 from compos.develop.system import Source
 from compos.develop.watch import Watched, Watcher
@@ -40,10 +41,12 @@ __all__ = [
     "Event",
     "Failed",
     "FilesPut",
+    "Rebooted",
     "Removed",
     "Replaced",
     "Services",
     "Session",
+    "Silent",
     "Unchanged",
 ]
 
@@ -53,6 +56,10 @@ ASK = 1.0
 """Seconds between questions to init."""
 PATIENCE = 300.0
 """Seconds in which a guest that boots comes to start its services."""
+SILENT = 8.0
+"""Seconds without a word on the console after which init is asked whether services have started."""
+CONSOLES = {"arm64": "ttyAMA0"}
+"""What Linux calls the serial port; elsewhere `ttyS0`."""
 MAX_LINE = 4096
 MIB = 1 << 20
 SHARE = 4
@@ -122,6 +129,13 @@ class Booted(NamedTuple):
     seconds: float
 
 
+class Silent(NamedTuple):
+    """The services of a guest have started, but it shows nothing on the serial port, which Linux
+    calls `console`."""
+
+    console: str
+
+
 class ConsoleLines(NamedTuple):
     """What the console shows, line by line, as the guest has sent it."""
 
@@ -135,7 +149,11 @@ class Services(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """The guest has ended by itself."""
+    """The guest has ended by itself, or does nothing more."""
+
+
+class Rebooted(NamedTuple):
+    """The guest has booted anew by itself, as what it was booted with at first."""
 
 
 Event: TypeAlias = (
@@ -148,9 +166,11 @@ Event: TypeAlias = (
     | Removed
     | Booting
     | Booted
+    | Silent
     | ConsoleLines
     | Services
     | Ended
+    | Rebooted
 )
 
 
@@ -163,8 +183,11 @@ class _Follower:
     booting: float = 0.0
     """When the change was seen that is being booted; 0: the services have started."""
     asked: float = 0.0
+    heard: float = field(default_factory=time.monotonic)
+    """When the console has last shown something."""
     states: tuple[ServiceState, ...] = ()
     alive: bool = True
+    """It runs, and has not halted."""
 
 
 class Session:
@@ -190,6 +213,7 @@ class Session:
         self._booted: Picture | None = None
         """What the guest was booted with: the roots of its services lie below all others."""
         self._running: Picture | None = None
+        self._architecture = ""
         self._quit = threading.Event()
         self._follow = _Follower(alive=False)
         self._ready = threading.Event()
@@ -264,7 +288,7 @@ class Session:
         found, new = self._source.compose()
         seconds = time.monotonic() - started
         old, booted = self._running, self._booted
-        if old is None or booted is None or not self.guest.runs:
+        if old is None or booted is None or not self._lives():
             self._boot(found, new, seen)
             return
         with Contents(found.job.store.root) as contents:
@@ -277,10 +301,17 @@ class Session:
             if not decision.boot:
                 # What boots still takes nothing.
                 self._ready.wait(PATIENCE)
-            if not decision.boot and self._apply(decision, booted, new, same, seen):
+            if (
+                not decision.boot
+                and self._lives()
+                and self._apply(decision, booted, new, same, seen)
+            ):
                 self._running = new
                 return
         self._boot(found, new, seen)
+
+    def _lives(self) -> bool:
+        return self.guest.runs and self._follow.alive
 
     def _apply(
         self, decision: Decision, booted: Picture, new: Picture, same: Same, seen: float
@@ -315,6 +346,11 @@ class Session:
             return False
         return True
 
+    def _follow_reboot(self) -> None:
+        self.guest.has_rebooted()
+        self._running = self._booted
+        self._update(time.monotonic())
+
     def _boot_anew(self, seen: float) -> None:
         found, new = self._source.compose()
         self._boot(found, new, seen)
@@ -327,12 +363,13 @@ class Session:
             name: prefix.with_name(f"{prefix.name}-{name}").stat().st_size
             for name in ("kernel", "initrd.img")
         }
+        self._architecture = found.job.request.architecture
         with self._guest_lock:
             self._tell(Booting(sizes))
             # From here on nothing runs that could be compared with.
             self._running = self._booted = None
             self._ready.clear()
-            self.guest.boot(prefix)
+            self.guest.boot(prefix, with_data_disk(found.config, self._request.disks, state))
             self._follow = _Follower(booting=seen)
         self._running = self._booted = new
 
@@ -344,34 +381,63 @@ class Session:
                 runs = self.guest.runs
                 self._read_console(follow)
                 if not runs:
-                    if follow.alive:
-                        follow.alive = False
-                        self._ready.set()
-                        self._tell(Ended())
+                    self._mark_ended(follow)
+                if not follow.alive:
                     continue
-            if not follow.booting and time.monotonic() - follow.asked > ASK:
+            if self._is_due(follow):
                 with suppress(RunError):
                     self._ask(follow)
+
+    def _mark_ended(self, follow: _Follower) -> None:
+        if follow.alive:
+            follow.alive = False
+            self._ready.set()
+            self._tell(Ended())
+
+    def _is_due(self, follow: _Follower) -> bool:
+        """Whether to ask init: while the guest boots, its console says enough, if there is one."""
+        now = time.monotonic()
+        if follow.booting:
+            return now - max(follow.heard, follow.asked) > SILENT
+        return now - follow.asked > ASK
 
     def _read_console(self, follow: _Follower) -> None:
         data = self.guest.console(follow.place)
         if not data:
             return
         follow.place += len(data)
+        follow.heard = time.monotonic()
         *lines, follow.rest = (follow.rest + data).split(b"\n")
         follow.rest = follow.rest[-MAX_LINE:]
         shown = tuple(line[:MAX_LINE].decode(errors="replace").rstrip("\r") for line in lines)
         if shown:
             self._tell(ConsoleLines(shown))
         for line in shown:
-            if follow.booting and (found := STARTED.search(line)):
+            if HALTED.search(line):
+                self._mark_ended(follow)
+            elif follow.booting and (found := STARTED.search(line)):
                 self._tell(Booted(float(found[3]), time.monotonic() - follow.booting))
                 follow.booting = 0.0
+                follow.alive = True
                 self._ready.set()
+            elif STARTED.match(line):
+                self._tell(Rebooted())
+                follow.alive = True
+                self._tasks.put(self._follow_reboot)
 
     def _ask(self, follow: _Follower) -> None:
-        states = tuple(self.guest.services())
-        follow.asked = time.monotonic()
+        try:
+            states = tuple(self.guest.services())
+        finally:
+            follow.asked = time.monotonic()
+        if follow.booting:
+            if not states or any(one.state in ("waiting", "starting") for one in states):
+                return
+            self._tell(Silent(CONSOLES.get(self._architecture, "ttyS0")))
+            kernel = max(one.since for one in states)
+            self._tell(Booted(kernel, time.monotonic() - follow.booting))
+            follow.booting = 0.0
+            self._ready.set()
         if states != follow.states:
             follow.states = states
             self._tell(Services(states))
