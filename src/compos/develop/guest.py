@@ -21,7 +21,7 @@ from compos.run.disks import Disk
 from compos.run.guests import Guest, find_guest
 from compos.run.machine import Machine, launch
 from compos.run.prepare import RunRequest, prepare
-from compos.run.remote import read_file, run
+from compos.run.remote import PATIENCE, read_file, run
 from compos.tree.contents import Contents
 
 __all__ = ["HALTED", "STARTED", "DevGuest", "ServiceState"]
@@ -132,9 +132,10 @@ class DevGuest:
             return file.read(1 << 20)
         return b""
 
-    def services(self) -> list[ServiceState]:
-        """Its services, as init sees them. Raises `RunError`, also for an answer that is none."""
-        text = read_file(self.guest, STATUS)
+    def services(self, patience: float = PATIENCE) -> list[ServiceState]:
+        """Its services, as init sees them, which has `patience` seconds to answer. Raises
+        `RunError`, also for an answer that is none."""
+        text = read_file(self.guest, STATUS, patience=patience)
         try:
             found = [ServiceState.of(one) for one in parse_json(text)[:MAX_SERVICES]]
         except (ValueError, KeyError, TypeError, ComposError) as error:

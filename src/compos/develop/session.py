@@ -58,6 +58,8 @@ PATIENCE = 300.0
 """Seconds in which a guest that boots comes to start its services."""
 SILENT = 8.0
 """Seconds without a word on the console after which init is asked whether services have started."""
+ANSWER = 3.0
+"""Seconds that it has to answer then."""
 CONSOLES = {"arm64": "ttyAMA0"}
 """What Linux calls the serial port; elsewhere `ttyS0`."""
 MAX_LINE = 4096
@@ -426,18 +428,35 @@ class Session:
                 self._tasks.put(self._follow_reboot)
 
     def _ask(self, follow: _Follower) -> None:
+        if follow.booting:
+            self._ask_silent(follow)
+            return
+        states = tuple(self.guest.services())
+        follow.asked = time.monotonic()
+        self._tell_services(follow, states)
+
+    def _ask_silent(self, follow: _Follower) -> None:
+        """Whether the services of a guest have started whose console has said nothing for a
+        while, nor does it while init answers."""
+        heard = follow.heard
         try:
-            states = tuple(self.guest.services())
+            states = tuple(self.guest.services(ANSWER))
         finally:
             follow.asked = time.monotonic()
-        if follow.booting:
-            if not states or any(one.state in ("waiting", "starting") for one in states):
+        if not states or any(one.state in ("waiting", "starting") for one in states):
+            return
+        with self._guest_lock:
+            self._read_console(follow)
+            if follow is not self._follow or follow.heard != heard or not follow.booting:
                 return
-            self._tell(Silent(CONSOLES.get(self._architecture, "ttyS0")))
-            kernel = max(one.since for one in states)
-            self._tell(Booted(kernel, time.monotonic() - follow.booting))
+            taken = time.monotonic() - follow.booting
             follow.booting = 0.0
-            self._ready.set()
+        self._tell(Silent(CONSOLES.get(self._architecture, "ttyS0")))
+        self._tell(Booted(max(one.since for one in states), taken))
+        self._ready.set()
+        self._tell_services(follow, states)
+
+    def _tell_services(self, follow: _Follower, states: tuple[ServiceState, ...]) -> None:
         if states != follow.states:
             follow.states = states
             self._tell(Services(states))

@@ -21,7 +21,7 @@ from pathlib import Path
 from compos.errors import RunError
 from compos.run.guests import Guest
 
-__all__ = ["Completed", "Request", "execute", "read_file", "run"]
+__all__ = ["PATIENCE", "Completed", "Request", "execute", "read_file", "run"]
 
 HEAD = struct.Struct(">cI")
 TERMINAL, READ = 1, 2
@@ -304,9 +304,10 @@ def run(
     return Completed(status, bytes(output), bytes(error))
 
 
-def read_file(guest: Guest, path: str, *, service: str = "") -> bytes:
-    """The contents of a file of the guest's. Raises as `run`; `RunError` (`file-unreadable`)."""
-    done = run(guest, (path,), service=service, read=True)
+def read_file(guest: Guest, path: str, *, service: str = "", patience: float = PATIENCE) -> bytes:
+    """The contents of a file of the guest's, which has `patience` seconds to answer. Raises as
+    `run`; `RunError` (`file-unreadable`)."""
+    done = run(guest, (path,), service=service, read=True, patience=patience)
     if done.status:
         raise RunError(
             "file-unreadable",
