@@ -58,9 +58,9 @@ installs: $(VENV)/ready ## cut the power while an installer writes a disk; insta
 	@scripts/install-packages $(TEST_PACKAGES)
 	@CI=1 $(BIN)/python -m pytest -q -n 0 -rP --in-memory -o faulthandler_timeout=0 tests/boot/install_cuts.py tests/boot/install_boots.py
 
-updates: $(VENV)/ready ## update a guest from each source, refuse what must be refused, go back; a sealed one, too; writes the table of docs/update-bundles.md (twenty minutes)
+updates: $(VENV)/ready ## update a guest from each source, refuse what must be refused, go back; a sealed one, too; writes the table of docs/update-bundles.md (half an hour)
 	@scripts/install-packages $(TEST_PACKAGES)
-	@CI=1 $(BIN)/python -m pytest -q -n 0 tests/boot/update_sources.py tests/boot/update_kexec.py
+	@CI=1 $(BIN)/python -m pytest -q -n 0 -o faulthandler_timeout=0 tests/boot/update_sources.py tests/boot/update_kexec.py
 
 slot-cuts: $(VENV)/ready ## cut the power at 200 random moments of an update under a BIOS: one of two versions starts, whole (a quarter of an hour)
 	@scripts/install-packages $(TEST_PACKAGES)

@@ -66,6 +66,7 @@ PROGRAMS = {
         *("memlogd/src/protocol", "metadata/src/json", "init/src/base"),
     ),
     "cadvisor": ("cadvisor/src", "memlogd/src/protocol", "metadata/src/json", "init/src/base"),
+    "escrow": ("escrow/src", "update/src/web", "init/src/base"),
     "format": ("disk/src", "init/src/base", "format/src"),
     "mkimage": ("disk/src", "init/src/base", "mkimage/src"),
     "mount": ("disk/src", "init/src/base", "mount/src"),

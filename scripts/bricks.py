@@ -45,6 +45,7 @@ CHOSEN = {
     "dev": "tests/boot/test_dev.py",
     "dhcpcd": "tests/boot/test_web.py",
     "docker": "tests/boot/test_docker.py",
+    "escrow": "tests/boot/sealed_boots.py",
     "installer": "tests/boot/test_installer.py",
     "nginx": "tests/boot/test_examples.py",
     "ip": "tests/boot/test_networks.py",

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
-from compos.api.keys import exchange_pcr_key, new_keys
+from compos.api.keys import exchange_pcr_key, new_keys, recover_keys
 from tests.boot.power.cuts import copy
 from tests.boot.sealed import ASKED, OPENED, RECOVERY, STARTED, Machine, build, in_root
+from tests.escrow import Escrow, pair
 from tests.guest import Guest
 
 MIB = 1 << 20
@@ -338,3 +341,48 @@ def test_a_root_in_memory(tmp_path: Path) -> None:
     machine = Machine(tmp_path / "state", keys)
     first_boot(machine, image, tmp_path / "first")
     require_opened(machine, image, tmp_path / "second")
+
+
+NETWORK = """
+onboot:
+  - name: dhcpcd
+    image: compos/dhcpcd:v1
+    command: ["/sbin/dhcpcd", "--nobackground", "-f", "/dhcpcd.conf", "-1"]
+"""
+
+
+def test_a_recovery_key_in_escrow(tmp_path: Path) -> None:
+    """It is not shown; its owner reads what the machine has sent, and opens the disk elsewhere."""
+    private, public = pair(tmp_path)
+    keys = tmp_path / "keys"
+    new_keys(keys)
+    with Escrow(403) as server:
+        address = f"http://10.0.2.2:{server.port}/keys"
+        disk = f"escrow: {{address: '{address}', key: {public}}}"
+        image = build(tmp_path, keys, disk=disk, more=NETWORK)
+        machine = Machine(tmp_path / "state", keys)
+        with machine.boot(image, tmp_path / "log") as guest:
+            guest.expect("its recovery key is in the envelope for the escrow", 300)
+            deadline = time.monotonic() + 600
+            while not server.taken and time.monotonic() < deadline:
+                time.sleep(1)
+            write(guest)
+            console = guest.text()
+        assert re.search(RECOVERY, console) is None
+        (envelope,) = server.taken
+        assert server.asked == 2
+        # It is sent once.
+        require_opened(machine, image, tmp_path / "again")
+        assert server.asked == 2
+    sent = tmp_path / "envelope.json"
+    sent.write_bytes(envelope)
+    (found,) = recover_keys(private, [sent])
+    with Machine(tmp_path / "other", keys).boot(image, tmp_path / "elsewhere") as guest:
+        guest.expect(ASKED, 300)
+        guest.type(f"{found.key}\n")
+        guest.expect("Seal the key to the machine as it is now")
+        guest.type("no\n")
+        guest.expect(STARTED)
+        guest.prompt()
+        assert "kept" in guest.run(in_root("cat /var/lib/data/file"))
+        assert guest.power_off() == 0

@@ -76,9 +76,32 @@ def test_keys_of_encryption_ask_for_it(tmp_path: Path) -> None:
     assert "-encrypt" in command
 
 
+def test_a_recovery_key_in_escrow(tmp_path: Path) -> None:
+    escrow = "{address: 'https://escrow.example/keys', key: escrow.pem}"
+    config = read(tmp_path, f"disk: {{mountpoint: /var/x, escrow: {escrow}}}\n")
+    settings = config.onboot[0].settings
+    assert settings.command is not None
+    assert settings.command[-5:] == (
+        *("-recovery", "-escrow", "/etc/data-partition/escrow.pem", "-ask", "/var/x"),
+    )
+    assert settings.binds_add == ("/etc/data-partition:/etc/data-partition:ro",)
+    (file,) = config.files
+    assert (file.path, file.source) == ("etc/data-partition/escrow.pem", "escrow.pem")
+    (sender,) = config.services
+    assert sender.image == "compos/escrow:v1"
+    assert sender.settings.command == ("/usr/bin/escrow", "/srv", "https://escrow.example/keys")
+    assert (sender.settings.binds_add, sender.settings.restart) == (("/var/x:/srv",), "on-failure")
+
+
 @pytest.mark.parametrize(
     "section",
     [
+        "{mountpoint: /var/x, escrow: {address: 'https://e'}}",
+        "{mountpoint: /var/x, escrow: {key: k}}",
+        "{mountpoint: /var/x, escrow: {address: 'ftp://e', key: k}}",
+        "{mountpoint: /var/x, escrow: {address: 'https://e/a b', key: k}}",
+        "{mountpoint: /var/x, recovery: false, escrow: {address: 'https://e', key: k}}",
+        "{mountpoint: /var/x, encrypt: none, escrow: {address: 'https://e', key: k}}",
         "{encrypt: tpm}",
         "{mountpoint: /srv}",
         "{mountpoint: /var}",

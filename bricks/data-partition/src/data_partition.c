@@ -13,6 +13,7 @@
 #include "disk/signature.h"
 #include "disk/terminal.h"
 #include "disk/tool.h"
+#include "escrow.h"
 #include "place.h"
 #include "platform.h"
 #include "volume.h"
@@ -94,7 +95,9 @@ static int data_partition_make_volume(const struct request *request, const char 
     int status = volume_make(node, &request->policy, pin, recovery, failure);
     if (status == 0)
         status = volume_open(node, &request->policy, pin, failure);
-    if (status == 0 && *recovery)
+    if (status == 0 && request->policy.escrow)
+        data_partition_say("%s: its recovery key is in the envelope for the escrow", node);
+    else if (status == 0 && *recovery)
         terminal_show("\nThe recovery key of the data partition, shown this once:\n\n    %s\n\n"
                       "Whoever has it can open the partition without this machine.\n\n",
                       recovery);
@@ -264,7 +267,13 @@ static int data_partition_run(const struct request *request, struct place *place
             return -1;
     } else if (request->encrypt && data_partition_open(request, place->node, failure) < 0)
         return -1;
-    return data_partition_mount(request, node, failure);
+    if (data_partition_mount(request, node, failure) < 0)
+        return -1;
+    /* The envelope is in the header all the same. */
+    struct failure ignored;
+    if (request->policy.escrow && escrow_show(place->node, request->point, &ignored) < 0)
+        data_partition_say("%s", ignored.text);
+    return 0;
 }
 
 static int data_partition_read(struct request *request, const char *type, const char *size,
@@ -315,6 +324,7 @@ int main(int count, char *arguments[])
         {"pcrs", &request.policy.pcrs, NULL},
         {"pin", NULL, &request.policy.pin},
         {"recovery", NULL, &request.policy.recovery},
+        {"escrow", &request.policy.escrow, NULL},
         {"ask", NULL, &request.ask},
         {NULL, NULL, NULL},
     };

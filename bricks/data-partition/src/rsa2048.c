@@ -82,7 +82,7 @@ int rsa2048_encrypt(const unsigned char key[RSA2048_SIZE], unsigned char bytes[R
     rsa2048_read_number(&modulus, key);
     rsa2048_read_number(&base, bytes);
     if (!(key[0] & 0x80) || !rsa2048_is_less(&base, &modulus))
-        return failed(failure, "the TPM's key has not %d bits", BITS);
+        return failed(failure, "the key has not %d bits", BITS);
     power = base;
     for (unsigned square = 0; square < 16; square++)
         rsa2048_multiply(&power, &power, &power, &modulus);
@@ -105,19 +105,30 @@ static void rsa2048_mask(const struct rsa2048_hash *hash, unsigned char *bytes, 
     }
 }
 
+int rsa2048_encrypt_message(const unsigned char key[RSA2048_SIZE], const struct rsa2048_hash *hash,
+                            const void *label, size_t label_size, const unsigned char *seed,
+                            const void *message, size_t message_size,
+                            unsigned char block[RSA2048_SIZE], struct failure *failure)
+{
+    unsigned char *masked = block + 1, *data = masked + hash->size;
+    const size_t size = RSA2048_SIZE - 1 - hash->size;
+    if (message_size > size - hash->size - 1)
+        return failed(failure, "the message is too long for the key");
+    memset(block, 0, RSA2048_SIZE);
+    memcpy(masked, seed, hash->size);
+    hash->digest(label, label_size, NULL, 0, data);
+    data[size - message_size - 1] = 1;
+    memcpy(data + size - message_size, message, message_size);
+    rsa2048_mask(hash, data, size, masked, hash->size);
+    rsa2048_mask(hash, masked, hash->size, data, size);
+    return rsa2048_encrypt(key, block, failure);
+}
+
 int rsa2048_encrypt_secret(const unsigned char key[RSA2048_SIZE], const struct rsa2048_hash *hash,
                            const void *label, size_t label_size, const unsigned char *seed,
                            const unsigned char *secret, unsigned char block[RSA2048_SIZE],
                            struct failure *failure)
 {
-    unsigned char *masked = block + 1, *data = masked + hash->size;
-    const size_t size = RSA2048_SIZE - 1 - hash->size;
-    memset(block, 0, RSA2048_SIZE);
-    memcpy(masked, seed, hash->size);
-    hash->digest(label, label_size, NULL, 0, data);
-    data[size - hash->size - 1] = 1;
-    memcpy(data + size - hash->size, secret, hash->size);
-    rsa2048_mask(hash, data, size, masked, hash->size);
-    rsa2048_mask(hash, masked, hash->size, data, size);
-    return rsa2048_encrypt(key, block, failure);
+    return rsa2048_encrypt_message(key, hash, label, label_size, seed, secret, hash->size, block,
+                                   failure);
 }

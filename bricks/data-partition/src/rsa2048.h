@@ -19,6 +19,12 @@ struct rsa2048_hash {
                    unsigned char *digest);
 };
 
+/* A message (RSAES-OAEP). `seed`, which is as long as the hash, is random. */
+int rsa2048_encrypt_message(const unsigned char key[RSA2048_SIZE], const struct rsa2048_hash *hash,
+                            const void *label, size_t label_size, const unsigned char *seed,
+                            const void *message, size_t message_size,
+                            unsigned char block[RSA2048_SIZE], struct failure *failure);
+
 /* A secret that is as long as the hash (RSAES-OAEP). `seed`, which is as long, is random. */
 int rsa2048_encrypt_secret(const unsigned char key[RSA2048_SIZE], const struct rsa2048_hash *hash,
                            const void *label, size_t label_size, const unsigned char *seed,

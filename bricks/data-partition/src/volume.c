@@ -3,6 +3,7 @@
 
 #include "disk/report.h"
 #include "disk/tool.h"
+#include "escrow.h"
 #include "header.h"
 #include "platform.h"
 #include "recovery.h"
@@ -161,14 +162,18 @@ static int volume_format_tpm20(const char *node, const struct volume_policy *pol
     return status;
 }
 
-static int volume_add_recovery(const char *node, const struct volume_key *key,
-                               char recovery[VOLUME_SECRET], struct failure *failure)
+static int volume_add_recovery(const char *node, const struct volume_policy *policy,
+                               const struct volume_key *key, char recovery[VOLUME_SECRET],
+                               struct failure *failure)
 {
     if (recovery_make(recovery, failure) < 0 ||
         volume_add_slot(node, RECOVERY_SLOT, key->bytes, key->size, recovery, strlen(recovery),
                         failure) < 0)
         return -1;
-    return token_write(node, "1", RECOVERY_TOKEN, failure);
+    int status = token_write(node, "1", RECOVERY_TOKEN, failure);
+    if (status == 0 && policy->escrow)
+        status = escrow_store(node, policy->escrow, recovery, failure);
+    return status;
 }
 
 int volume_make(const char *node, const struct volume_policy *policy, const char *pin,
@@ -179,7 +184,7 @@ int volume_make(const char *node, const struct volume_policy *policy, const char
     int status = policy->is_tpm12 ? volume_format_tpm12(node, policy, pin, &key, failure)
                                   : volume_format_tpm20(node, policy, pin, &key, failure);
     if (status == 0 && policy->recovery)
-        status = volume_add_recovery(node, &key, recovery, failure);
+        status = volume_add_recovery(node, policy, &key, recovery, failure);
     explicit_bzero(&key, sizeof key);
     return status < 0 ? -1 : platform_record(node, policy->pcrs, failure);
 }

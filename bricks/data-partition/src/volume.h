@@ -22,6 +22,7 @@ struct volume_policy {
     bool is_tpm12;
     bool pin;
     bool recovery;
+    const char *escrow; /* file with the public key that the recovery key is kept for, or NULL */
 };
 
 /* Whether the system brings a signed policy of its PCR 11. */

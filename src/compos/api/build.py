@@ -15,6 +15,7 @@ from compos.api.access import Access
 from compos.api.load import Description, load
 from compos.api.options import ImageOptions, LoadOptions, RemoteOptions
 from compos.compose.sbom import SbomOptions
+from compos.config.disk_keys import ESCROW_KEY
 from compos.config.images import image_references, layout_volumes, registry_of_bricks
 from compos.config.sources import default_name
 from compos.errors import CacheIncomplete, OutputError
@@ -217,6 +218,12 @@ def _describe(
         from compos.api.secure import secured
 
         options = secured(config, formats, options)
+    for file in config.files:
+        if file.path == ESCROW_KEY and file.source:
+            # Not at the top: most systems have no escrow.
+            from compos.trust.escrow import require_escrow_key
+
+            require_escrow_key(Path(file.source))
     keys = _boot_keys(options, formats, config)
     named = dict.fromkeys(
         (*image_references(config), *(image for _, image in layout_volumes(config)))

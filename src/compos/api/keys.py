@@ -6,14 +6,19 @@ May touch: the folder of keys.
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from uuid import UUID
 
 from compos.errors import OutputError
 
-__all__ = ["KeyOptions", "exchange_pcr_key", "new_keys", "sign_later"]
+if TYPE_CHECKING:
+    from compos.trust.escrow import Recovered
+
+__all__ = ["KeyOptions", "exchange_pcr_key", "new_keys", "recover_keys", "sign_later"]
 
 
 class KeyOptions(NamedTuple):
@@ -125,3 +130,13 @@ def sign_later(folder: Path, awaited: Path) -> list[Path]:
     from compos.trust.later import sign_awaited
 
     return sign_awaited(KeySet(folder), awaited)
+
+
+def recover_keys(private: Path, envelopes: Sequence[Path]) -> list[Recovered]:
+    """The recovery keys of data partitions in `envelopes`, which the owner of `private` can read.
+    Raises `OutputError` and `ImageError`."""
+    from compos.trust.escrow import open_envelope
+    from compos.trust.key_set import VARIABLE
+
+    password = os.environ.get(VARIABLE) or None
+    return [open_envelope(private, envelope, password) for envelope in envelopes]

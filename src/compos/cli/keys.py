@@ -95,3 +95,20 @@ def revoke(folder: Path) -> None:
 
     for path in exchange_pcr_key(folder):
         click.echo(path)
+
+
+@keys.command
+@click.argument("private", type=click.Path(path_type=Path), metavar="KEY")
+@click.argument(
+    "envelopes", type=click.Path(path_type=Path), metavar="ENVELOPE...", nargs=-1, required=True
+)
+def recover(private: Path, envelopes: tuple[Path, ...]) -> None:
+    """Read the recovery keys of data partitions in ENVELOPEs, with the private KEY that machines
+    encrypt them for (`disk.escrow`): volume, recovery key and machine, a line each.
+
+    COMPOS_KEYS_PASSWORD is the password of KEY, if it has one.
+    """
+    from compos.api.keys import recover_keys
+
+    for one in recover_keys(private, envelopes):
+        click.echo(f"{one.volume} {one.key} {one.machine}".rstrip())

@@ -3,15 +3,16 @@ starts; and what it stands for: a container that does so, first in `onboot`. Pur
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 from compos.config import model
 from compos.config.check import Complaint, absolute_path
 from compos.config.kinds import Flag, ListOf, Number, Text, key, table
-from compos.config.model import Config, Disk, ImageEntry, Kernel, Settings
+from compos.config.model import Config, Disk, DiskEscrow, File, ImageEntry, Kernel, Settings
 from compos.config.quantities import octets
 
-__all__ = ["DISK", "wants_boot_disk", "with_data_partition"]
+__all__ = ["DISK", "ESCROW_KEY", "wants_boot_disk", "with_data_partition"]
 
 IMAGE = "compos/data-partition:v1"
 NAME = "data-partition"
@@ -23,7 +24,13 @@ OUTSIDE = 12
 from SMBIOS even with Secure Boot, and whoever can write it could start the system's own programs in
 place of init."""
 
-_OF_ENCRYPTION = ("tpm", "pcrs", "strict", "pin", "recovery", "otherwise")
+ESCROW_FOLDER = "/etc/data-partition"
+ESCROW_KEY = "etc/data-partition/escrow.pem"
+"""Where the root has the public key."""
+MAX_ADDRESS = 2000
+_ADDRESS = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+(/[!-~]*)?")
+
+_OF_ENCRYPTION = ("tpm", "pcrs", "strict", "pin", "recovery", "escrow", "otherwise")
 
 
 def _mountpoint(text: str) -> Iterator[Complaint]:
@@ -62,6 +69,15 @@ def _pcrs(numbers: Sequence[int]) -> Iterator[Complaint]:
         )
 
 
+def _address(text: str) -> Iterator[Complaint]:
+    if len(text) > MAX_ADDRESS or not _ADDRESS.fullmatch(text):
+        yield Complaint(
+            "config-disk",
+            f"{text[:100]!r} is not an address that takes an envelope",
+            "Write its URL: https://escrow.example/keys.",
+        )
+
+
 def _encryption(given: Disk) -> Iterator[Complaint]:
     """Keys that mean nothing without encryption, and those that contradict each other."""
     for name in _OF_ENCRYPTION if given.encrypt == "none" else ():
@@ -86,7 +102,26 @@ def _encryption(given: Disk) -> Iterator[Complaint]:
             "Remove `recovery: false`, or write `otherwise: halt`.",
             "otherwise",
         )
+    if given.recovery is False and given.escrow is not None:
+        yield Complaint(
+            "config-disk",
+            "there is no recovery key for the escrow",
+            "Remove `recovery: false`, or `escrow`.",
+            "escrow",
+        )
 
+
+ESCROW = table(
+    DiskEscrow,
+    "Who keeps the recovery key, which is then not shown (docs/secure.md).",
+    key("address", Text(_address), "URL that takes it, encrypted, by POST.", required=True),
+    key(
+        "key",
+        Text(),
+        "File with the public key that it is encrypted to: RSA with 2048 bits, in PEM.",
+        required=True,
+    ),
+)
 
 DISK = table(
     model.Disk,
@@ -114,7 +149,8 @@ DISK = table(
     ),
     key("strict", Flag(), "Bind it to all that firmware measures, PCRs 0 to 7 [false]."),
     key("pin", Flag(), "Ask for a PIN at each start [false]."),
-    key("recovery", Flag(), "Make a recovery key and show it once on the console [true]."),
+    key("recovery", Flag(), "Make a recovery key [true]."),
+    key("escrow", ESCROW, "Who keeps the recovery key [it is shown once on the console]."),
     key(
         "otherwise",
         Text(choices=("ask", "halt")),
@@ -134,11 +170,13 @@ def with_data_partition(config: Config) -> Config:
     if wanted and disk.encrypt is None:
         disk = disk._replace(encrypt="tpm")
     encrypted = disk.encrypt == "tpm"
+    escrow = disk.escrow if encrypted else None
     entry = ImageEntry(
         NAME,
         IMAGE,
         Settings(
             command=("/usr/bin/data-partition", *_options(disk), disk.mountpoint),
+            binds_add=(f"{ESCROW_FOLDER}:{ESCROW_FOLDER}:ro",) if escrow else None,
             unseal=encrypted or None,
             on_failure="halt",
         ),
@@ -148,6 +186,8 @@ def with_data_partition(config: Config) -> Config:
         kernel=_with_module(config.kernel, disk.filesystem or "ext4"),
         disk=None,
         onboot=(entry, *config.onboot),
+        services=(*config.services, *([_sender(disk, escrow)] if escrow else ())),
+        files=(*config.files, *([_escrow_key(disk, escrow)] if escrow else ())),
     )
 
 
@@ -158,6 +198,20 @@ def wants_boot_disk(config: Config) -> bool:
         one.image == IMAGE and "-device" not in (one.settings.command or ())
         for one in config.onboot
     )
+
+
+def _sender(disk: Disk, escrow: DiskEscrow) -> ImageEntry:
+    """The service that sends the envelope; it ends when somebody has it."""
+    settings = Settings(
+        command=("/usr/bin/escrow", "/srv", escrow.address),
+        binds_add=(f"{disk.mountpoint}:/srv",),
+        restart="on-failure",
+    )
+    return ImageEntry("escrow", "compos/escrow:v1", settings, disk.mark)
+
+
+def _escrow_key(disk: Disk, escrow: DiskEscrow) -> File:
+    return File(ESCROW_KEY, source=escrow.key, mode="0644", mark=disk.mark)
 
 
 def _with_module(kernel: Kernel | None, name: str) -> Kernel | None:
@@ -186,5 +240,7 @@ def _options(disk: Disk) -> Iterator[str]:
         yield "-pin"
     if disk.recovery is not False:
         yield "-recovery"
+        if disk.escrow:
+            yield from ("-escrow", f"/{ESCROW_KEY}")
         if disk.otherwise != "halt":
             yield "-ask"

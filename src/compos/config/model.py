@@ -21,6 +21,7 @@ __all__ = [
     "Device",
     "DeviceRule",
     "Disk",
+    "DiskEscrow",
     "Expectation",
     "File",
     "Healthcheck",
@@ -367,6 +368,13 @@ class ImageEntry(NamedTuple):
     mark: Mark = Mark()
 
 
+class DiskEscrow(NamedTuple):
+    """`disk.escrow`: who keeps the recovery key."""
+
+    address: str = ""
+    key: str = ""
+
+
 class Disk(NamedTuple):
     """`disk`: the data partition."""
 
@@ -380,6 +388,7 @@ class Disk(NamedTuple):
     strict: bool | None = None
     pin: bool | None = None
     recovery: bool | None = None
+    escrow: DiskEscrow | None = None
     otherwise: str | None = None
     mark: Mark = Mark()
 
