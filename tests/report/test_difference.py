@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from compos.api.last_build import last_build
 from compos.api.outputs import facts_of_output
 from compos.cli.main import main
 from compos.errors import ComposError, OutputError
@@ -76,6 +77,14 @@ def test_a_yaml_and_its_output_are_the_same(built: World, format: str) -> None:
     notes = found.pop("notes")
     assert (status, {name for name in found if found[name]}) == (0, set()), found
     assert all("boot/" in note for note in notes)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_the_last_build_is_found(built: World, format: str) -> None:
+    found = last_build(built.folder / "os", (format,))
+    assert found
+    name = FORMATS[format] if format != "kernel+initrd" else "os-initrd.img"
+    assert (found.output.name, found.formats) == (name, (format,))
 
 
 def test_an_initrd_alone_has_no_kernel(built: World) -> None:

@@ -38,7 +38,20 @@ __all__ = ["report"]
     "--since",
     metavar="A",
     default="",
-    help="An earlier system, YAML or an output, to show what has changed.",
+    help="An earlier system, YAML or an output, to show what has changed [the last build's output "
+    "in --dir, if one is there].",
+)
+@click.option("--no-since", is_flag=True, help="Do not show what has changed.")
+@click.option(
+    "--dir",
+    "folder",
+    type=click.Path(path_type=Path),
+    default=Path(),
+    metavar="DIR",
+    help="Folder with the outputs of the last build [the current folder].",
+)
+@click.option(
+    "--name", metavar="NAME", help="Base name of these [the last file's, without extension]."
 )
 @click.option(
     "--updates", is_flag=True, help="Look for security updates that the system's bricks lack."
@@ -53,6 +66,9 @@ def report(
     output: Path | None,
     console: Path | None,
     since: str,
+    no_since: bool,
+    folder: Path,
+    name: str | None,
     updates: bool,
     as_json: bool,
 ) -> None:
@@ -67,10 +83,14 @@ def report(
     from compos.output.place import put_file
     from compos.report.page import report_json, report_page
 
-    found = describe(sources, ReportOptions(options, console, since, updates))
+    if since and no_since:
+        raise click.UsageError("--since and --no-since contradict each other")
+    called = default_name(sources[-1])
+    base = None if no_since else folder / (name or called)
+    found = describe(sources, ReportOptions(options, console, since, updates, base))
     if as_json:
         click.echo(report_json(found))
         return
-    path = output or Path(f"{default_name(sources[-1])}-report.html")
+    path = output or Path(f"{called}-report.html")
     put_file(path, report_page(found))
     click.echo(visible(str(path)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from compos.report.facts import CMDLINE, Facts, FileFact, Package, Powers, part_of
+from compos.report.facts import CMDLINE, SBOMS, Facts, FileFact, Package, Powers, part_of
 from compos.tree.node import DIRECTORY
 
 __all__ = ["Change", "Difference", "FileChange", "compare"]
@@ -55,7 +55,8 @@ class Difference(NamedTuple):
 def compare(before: Facts, after: Facts) -> Difference:
     """How `after` differs from `before`. What one of the two kinds of outputs does not hold, such
     as the kernel beside an initrd, is not compared."""
-    lacks = tuple(sorted({*before.lacks, *after.lacks}))
+    unlisted = _only_yaml_lists(before, after) or _only_yaml_lists(after, before)
+    lacks = tuple(sorted({*before.lacks, *after.lacks, *(SBOMS if unlisted else ())}))
     apart = {path for path in {*before.files} ^ {*after.files} if lacks and path.startswith(lacks)}
     old, new = (
         {path: fact for path, fact in one.files.items() if path not in apart}
@@ -73,11 +74,21 @@ def compare(before: Facts, after: Facts) -> Difference:
     by_path = before.settings is None or after.settings is None
     return Difference(
         tuple(_files(old, new)),
-        tuple(_changes(_versions(before.packages), _versions(after.packages))),
+        () if unlisted else tuple(_changes(_versions(before.packages), _versions(after.packages))),
         tuple(_sizes(_measured(old, by_path=by_path), _measured(new, by_path=by_path))),
         tuple(settings),
         tuple(_changes(_rights(before.powers), _rights(after.powers))),
         tuple(notes),
+    )
+
+
+def _only_yaml_lists(one: Facts, other: Facts) -> bool:
+    """Whether `other` was built without an SBOM, which YAML always gets to be looked at."""
+    return (
+        one.settings is not None
+        and other.settings is None
+        and any(path in one.files for path in SBOMS)
+        and not any(path in other.files for path in SBOMS)
     )
 
 

@@ -29,8 +29,9 @@ class Container(NamedTuple):
 
 class Report(NamedTuple):
     """A system: its parts with their sizes, its files, containers, packages and so on; `boot` is
-    empty without a record of one, `since` is None without an earlier system to compare with,
-    `updates` unless they were looked for."""
+    empty without a record of one, `since` is None without an earlier system to compare with, which
+    `compared` names; where that could not be read, `not_compared` says why. `updates` is None
+    unless they were looked for."""
 
     name: str
     architecture: str
@@ -46,6 +47,8 @@ class Report(NamedTuple):
     boot: tuple[Stage, ...] = ()
     since: Difference | None = None
     updates: tuple[Update, ...] | None = None
+    compared: str = ""
+    not_compared: str = ""
 
 
 def containers_of(config: Config) -> Iterator[Container]:

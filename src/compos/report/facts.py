@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -18,6 +19,7 @@ __all__ = [
     "CMDLINE",
     "DOCUMENTS",
     "MAX_DOCUMENT",
+    "SBOMS",
     "Facts",
     "FileFact",
     "Package",
@@ -33,12 +35,13 @@ MAX_DOCUMENT = 64 << 20
 
 PLAN = "etc/compos/plan"
 CMDLINE = "boot/cmdline"
-_SBOMS = ("sbom.spdx.json", "sbom.cdx.json")
+SBOMS = ("sbom.spdx.json", "sbom.cdx.json")
 _BUNDLE = re.compile(r"containers/(onboot|services|onshutdown)/([^/]+)/config\.json")
 
-DOCUMENTS = re.compile(rf"{_BUNDLE.pattern}|{'|'.join(map(re.escape, (PLAN, CMDLINE, *_SBOMS)))}")
+DOCUMENTS = re.compile(rf"{_BUNDLE.pattern}|{'|'.join(map(re.escape, (PLAN, CMDLINE, *SBOMS)))}")
 """Paths of the files whose contents say what a system is."""
 
+_ARCHITECTURE = re.compile(rb"[?&]arch=(?!all\b)([a-z0-9_]{1,20})")
 _NUMBER = re.compile(r"^[0-9]{3}-")
 _SHARED = {"network": "net", "ipc": "ipc", "uts": "uts", "pid": "pid"}
 """Namespaces of the machine that a container can share, by the specification's names."""
@@ -95,7 +98,8 @@ class Powers(NamedTuple):
 
 class Facts(NamedTuple):
     """A system. `settings` are the YAML's values by key path, None if it was not read from YAML;
-    `lacks` says what paths begin with that this kind of output leaves out."""
+    `lacks` says what paths begin with that this kind of output leaves out. `architecture` is that
+    of most packages in the SBOM, empty if none says it."""
 
     name: str
     files: Mapping[str, FileFact]
@@ -104,6 +108,7 @@ class Facts(NamedTuple):
     powers: tuple[Powers, ...] = ()
     settings: Mapping[str, str] | None = None
     lacks: tuple[str, ...] = ()
+    architecture: str = ""
 
 
 def part_of(path: str) -> str:
@@ -134,7 +139,7 @@ def described(
             location = f"{match[1]}[{_NUMBER.sub('', match[2])}]"
             powers.append(_powers(location, spec, profiles.get(path.rpartition("/")[0], "")))
     packages: dict[tuple[str, str, str], tuple[str, ...]] = {}
-    for path in _SBOMS:
+    for path in SBOMS:
         for package in _packages(_object(documents.get(path, b"")) or {}):
             known = packages.get(package[:3], ())
             packages[package[:3]] = tuple(dict.fromkeys((*known, *package.images)))
@@ -147,7 +152,16 @@ def described(
         tuple(powers),
         settings,
         lacks,
+        _architecture(documents),
     )
+
+
+def _architecture(documents: Mapping[str, bytes]) -> str:
+    """What most package URLs name that name one."""
+    named = Counter(
+        found for path in SBOMS for found in _ARCHITECTURE.findall(documents.get(path, b""))
+    )
+    return max(named, key=lambda one: (named[one], one)).decode() if named else ""
 
 
 def flattened(document: str) -> dict[str, str]:

@@ -301,7 +301,8 @@
       ["masked paths", (row) => number(row[7]), "number"], ["devices", (row) => row[8]], ["binds", (row) => [row[9], "paths"]],
     ], data.powers), rest("powers"));
   }
-  if (data.compared) {
+  if (data["not compared"]) section("changes", "What has changed", make("p", {}, data["not compared"]));
+  if (data.compared !== null) {
     const parts = [["settings", "Configuration"], ["powers", "Powers"], ["packages", "Packages"]]
       .flatMap(([key, title]) => data[`changed ${key}`].length ? [make("h3", {}, title), changed(data[`changed ${key}`]), rest(`changed ${key}`)] : []);
     const sizes = data["changed sizes"];
@@ -313,7 +314,8 @@
       ["", sign], ["file", (row) => `/${row[0]}`], ["what", (row) => row[3]],
       ["size", (row) => [signed((row[2] || 0) - (row[1] || 0)), "number"], "number"],
     ], files), rest("changed files"));
-    section("changes", "What has changed", ...(parts.length ? parts : [make("p", {}, "Nothing.")]));
+    section("changes", "What has changed", make("p", {}, `Since ${data.compared}:${parts.length ? "" : " nothing."}`), ...parts,
+      data.notes.map((note) => make("p", {}, note)));
   }
   if (data.updates) section("updates", "Security updates", ...(data.updates.length ? [table([
     ["image", (row) => row[0]], ["package", (row) => row[1] || ["not known what is in it", "strong"]],

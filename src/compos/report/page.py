@@ -157,7 +157,9 @@ def _shortened(report: Report) -> dict[str, Any]:
         for name in ("settings", "powers", "packages"):
             sections[f"changed {name}"] = getattr(since, name)
         sections["changed sizes"] = since.sizes
-        data["compared"] = True
+    data["compared"] = _text(report.compared) if report.since is not None else None
+    data["notes"] = [*map(_text, report.since.notes)] if report.since is not None else []
+    data["not compared"] = _text(report.not_compared)
     rows = {name: [_value(row) for row in found] for name, found in sections.items()}
     for name, (kept, left_out) in _fitting(rows).items():
         data[name], data[f"{name} left out"] = kept, left_out
