@@ -13,7 +13,7 @@ AZURE_CLI := test -x build/az/bin/az || { $(PYTHON) -m venv build/az && build/az
 DEMO_PACKAGES := qemu-system-x86
 TEST_PACKAGES := $(DEMO_PACKAGES) $(shell sed 's/\#.*//' tests/packages.txt)
 
-.PHONY: demo appliance check test wide fuzz power-cuts sealed-boots slots updates installs dev-edits clouds report-browser policies graph-kills publish bricks linuxkit-examples linuxkit-tests packages lint format bench bench-formats bench-boot bench-testing bench-secure bench-remote-cache bench-clouds bench-update fleet bench-dev matrix docs dist lock clean
+.PHONY: demo appliance check test wide fuzz power-cuts sealed-boots encrypted-roots slots updates installs dev-edits clouds report-browser policies graph-kills publish bricks linuxkit-examples linuxkit-tests packages lint format bench bench-formats bench-boot bench-testing bench-secure bench-remote-cache bench-clouds bench-update fleet bench-dev matrix docs dist lock clean
 
 demo: $(VENV)/ready   ## build examples/web.yml, boot it, fetch its page
 	@scripts/install-packages $(DEMO_PACKAGES)
@@ -49,6 +49,10 @@ power-cuts: $(VENV)/ready ## cut the power of disks at every moment of a format,
 sealed-boots: $(VENV)/ready ## what opens a sealed data partition and what does not, what starts and attests of a tampered system, a boot a case (three quarters of an hour)
 	@scripts/install-packages $(TEST_PACKAGES)
 	@CI=1 $(BIN)/python -m pytest -q -n 0 tests/boot/sealed_boots.py tests/boot/sealed_tpm12_boots.py tests/boot/tampered_boots.py tests/boot/attested_boots.py tests/boot/appliance_walk.py
+
+encrypted-roots: $(VENV)/ready ## an installer encrypts the roots of slots; what opens them, what does not, updates through the encryption (half an hour)
+	@scripts/install-packages $(TEST_PACKAGES)
+	@CI=1 $(BIN)/python -m pytest -q -n 0 tests/boot/encrypted_roots.py
 
 slots: $(VENV)/ready ## what becomes of new versions in the second slot: each way to fail, power cuts, one that stays, under UEFI and BIOS (half an hour)
 	@scripts/install-packages $(TEST_PACKAGES)

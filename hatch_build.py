@@ -81,7 +81,10 @@ PROGRAMS = {
         *("host-timesync-daemon/src", "vsudd/src/vsock"),
         *("memlogd/src/protocol", "metadata/src/json", "init/src/base"),
     ),
-    "installer": ("disk/src", "init/src/base", "installer/src"),
+    "installer": (
+        *("installer/src", "data-partition/src/luks", "data-partition/src/seal"),
+        *("attest/src/tpm", "disk/src", "metadata/src/json", "init/src/base"),
+    ),
     "kmsg": ("kmsg/src",),
     "logwrite": ("logwrite/src", "memlogd/src/protocol", "metadata/src/json", "init/src/base"),
     "memlogd": ("memlogd/src", "metadata/src/json", "init/src/base"),

@@ -18,7 +18,7 @@ from tests.bricks.compiler import BRICKS, DRIVERS, compile_brick, compile_source
 from tests.escrow import Escrow, openssl, pair
 
 RECOVERY = "-".join(["cbdefghi"] * 7 + ["jklnrtuv"])
-PARTS = ("base64", "escrow", "rsa2048", "signers", "token")
+PARTS = ("seal/base64", "escrow", "seal/rsa2048", "seal/signers", "token")
 OTHERS = (
     *("disk/src/disk/bytes", "disk/src/disk/report", "disk/src/disk/sha256", "disk/src/disk/tool"),
     *("init/src/base/failure", "init/src/base/files", "init/src/base/keep"),

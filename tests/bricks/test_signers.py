@@ -33,7 +33,7 @@ def entry(key: str) -> str:
 )
 def test_keys(text: str, expected: str, tmp_path: Path) -> None:
     (tmp_path / "signatures").write_text(text)
-    names = ["data-partition/src/signers", "data-partition/src/base64"]
+    names = ["data-partition/src/seal/signers", "data-partition/src/seal/base64"]
     names += ["disk/src/disk/sha256", "disk/src/disk/bytes"]
     names += ["metadata/src/json/json", "metadata/src/json/utf8"]
     names += ["init/src/base/failure", "init/src/base/files"]

@@ -26,7 +26,8 @@ ORD_PRESENCE = 0x4000000A
 
 def driver() -> Path:
     folders = [BRICKS / f"{name}/src" for name in ("data-partition", "attest", "disk", "init")]
-    names = [f"data-partition/src/{name}" for name in ("sha1", "tpm12", "owner", "rsa2048")]
+    names = [f"data-partition/src/seal/{name}" for name in ("sha1", "tpm12", "rsa2048")]
+    names += ["data-partition/src/owner"]
     names += ["attest/src/tpm/tpm", "disk/src/disk/bytes", "disk/src/disk/sha256"]
     names += ["init/src/base/failure"]
     sources = [DRIVERS / "data-partition" / "tpm12_driver.c"]

@@ -27,8 +27,8 @@ SYSTEMD = json.loads((DRIVERS / "data-partition" / "systemd.json").read_text())
 PIN = "13579"
 ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 PARTS = (
-    *("aes128", "base64", "hmac256", "p256", "recovery", "rsa2048", "sealed20", "session"),
-    *("sha1", "signers", "tpm12", "tpm20"),
+    *("aes", "aes128", "base64", "hmac256", "p256", "recovery", "rsa2048", "sealed20"),
+    *("session", "sha1", "signers", "tpm12", "tpm20"),
 )
 OTHERS = (
     *("attest/src/tpm/tpm", "disk/src/disk/bytes", "disk/src/disk/sha256"),
@@ -41,7 +41,7 @@ pytestmark = pytest.mark.slow
 
 
 def driver() -> Path:
-    names = [*(f"data-partition/src/{part}" for part in PARTS), *OTHERS]
+    names = [*(f"data-partition/src/seal/{part}" for part in PARTS), *OTHERS]
     sources = [DRIVERS / "data-partition" / "tpm20_driver.c"]
     sources += [BRICKS / f"{name}.c" for name in names]
     return compile_sources("tpm20", sources, [f"-I{BRICKS / folder}" for folder in FOLDERS])

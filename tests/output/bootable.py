@@ -76,6 +76,8 @@ def filled(world: World) -> World:
     tool(world, "docker.io/compos/efi-stub:v1", stub)
     tool(world, "docker.io/compos/init:v1", [Member("init", mode=0o755, content="our init")])
     tool(world, "docker.io/compos/crun:v1", [Member("usr/bin/crun", mode=0o755, content="crun")])
+    opener = [Member("usr/bin/data-partition", mode=0o755, content="opener")]
+    tool(world, "docker.io/compos/data-partition:v1", opener)
     installer = [Member("usr/bin/installer", mode=0o755, content="installer")]
     tool(world, "docker.io/compos/installer:v1", installer)
     return world

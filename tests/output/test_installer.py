@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from compos.api.keys import new_keys
 from hatch_build import compile_program
 from tests.compose.systems import World
 from tests.output.bootable import YAML, filled
@@ -233,6 +234,66 @@ def test_another_name_is_in_another_installer(root: Path, world: World, tmp_path
     options = ("-f", "installer", "--root", "erofs-verity", "--name", "gateway")
     made = build(world, *options, yaml=YAML + INSTALL) / "gateway-installer.iso"
     assert "name\tgateway\n" in (unpacked(made, tmp_path) / "payload/parts").read_text()
+
+
+@pytest.fixture(scope="module")
+def encrypted(world: World) -> Path:
+    """The root of an installer that encrypts roots."""
+    keys = world.folder / "keys"
+    new_keys(keys)
+    yaml = YAML + "slots: {boot: 8m, system: 4m, encrypt: tpm, recovery: false}\n"
+    options = ("-f", "installer", "--root", "erofs-verity", "--keys", str(keys))
+    (world.folder / "encrypted").mkdir()
+    made = build(world, *options, yaml=yaml)
+    return unpacked(made / "os-installer.iso", world.folder / "encrypted")
+
+
+def test_partitions_that_are_encrypted(encrypted: Path) -> None:
+    """Both have a line; the parts are as they are on a disk that is not encrypted."""
+    lines = [line.split("\t") for line in (encrypted / "payload/parts").read_text().splitlines()]
+    starts = [20 * MIB, 24 * MIB]
+    assert [line[1:] for line in lines if line[0] == "volume"] == [
+        [str(start), str(4 * MIB), name, "no"]
+        for start, name in zip(starts, ("system-a", "system-b"), strict=True)
+    ]
+    assert str(starts[0]) in [line[1] for line in lines if line[0] == "part"]
+
+
+def test_nothing_is_encrypted_for_another_machine(encrypted: Path, tmp_path: Path) -> None:
+    target = disk(tmp_path, 64 * MIB)
+    done = install(encrypted, target)
+    assert done.returncode == 1
+    assert "only on the machine that the installer has started" in done.stderr
+    assert not any(target.read_bytes())
+
+
+@pytest.mark.parametrize(
+    ("was", "becomes"),
+    [
+        ("\tsystem-a\t", "\t../../a\t"),
+        ("\tsystem-a\t", f"\t{'a' * 32}\t"),
+        ("\tsystem-a\tno", "\tsystem-a"),
+        (f"volume\t{20 * MIB}\t{4 * MIB}", f"volume\t{20 * MIB}\t{MIB}"),
+        (f"volume\t{20 * MIB}\t{4 * MIB}", f"volume\t{20 * MIB}\t{1 << 40}"),
+        (f"volume\t{20 * MIB}\t{4 * MIB}", f"volume\t{20 * MIB}\t{MIB + 4096}"),
+        (f"volume\t{20 * MIB}\t", f"volume\t{20 * MIB + 4096}\t"),
+        (f"volume\t{20 * MIB}\t", "volume\t0\t"),
+        (f"volume\t{24 * MIB}\t", f"volume\t{24 * MIB}\t{MIB * 2}\tb\tno\nvolume\t{26 * MIB}\t"),
+    ],
+)
+def test_lists_of_volumes_that_are_refused(
+    was: str, becomes: str, encrypted: Path, tmp_path: Path
+) -> None:
+    bad = copied(encrypted, tmp_path)
+    parts = bad / "payload/parts"
+    text = parts.read_text()
+    assert was in text
+    parts.write_text(text.replace(was, becomes, 1))
+    target = disk(tmp_path, 64 * MIB)
+    done = install(bad, target)
+    assert done.returncode == 1
+    assert "its list of volumes is damaged" in done.stderr
+    assert not any(target.read_bytes())
 
 
 def test_its_rules(root: Path) -> None:

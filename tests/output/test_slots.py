@@ -9,10 +9,13 @@ from uuid import UUID
 
 import pytest
 
+from compos.api.keys import new_keys
 from compos.boot.slot_block import BLOCK_COPIES, BLOCK_SIZE, HEADER_AT, first_block
 from tests.compose.systems import World
 from tests.output.bootable import YAML, bzimage, filled
+from tests.output.test_build import unpacked
 from tests.output.test_formats import build, refused
+from tests.output.test_installer import ZSTD
 from tests.output.test_verified_disks import SECTOR, part, partitions
 
 MIB = 1 << 20
@@ -121,3 +124,49 @@ def test_a_slot_that_is_too_small(
     said = refused(world, capfd, *options, yaml=yaml)
     assert "slot-too-small" in said
     assert f"slots.{purpose} gives it 0" in said
+
+
+def test_roots_that_are_encrypted(world: World, capfd: pytest.CaptureFixture[str]) -> None:
+    """On a disk they are not: an installer does it. The small initrd is ready for both."""
+    keys = world.folder / "keys"
+    new_keys(keys)
+    options = ("-f", "raw-efi", "--root", "erofs-verity", "--keys", str(keys))
+    (disk,) = build(world, *options, yaml=with_slots("{encrypt: tpm}")).iterdir()
+    assert "an installer encrypts them" in capfd.readouterr().err
+    _, found = partitions(disk)
+    boot = part(disk, found[0], "boot-a")
+    program = boot.with_name("uki")
+    copy = ["mcopy", "-n", "-i", str(boot), "::/EFI/BOOT/BOOTX64.EFI", str(program)]
+    subprocess.run(copy, check=True)
+    initrd = program.with_name("initrd")
+    dump = ["objcopy", "--dump-section", f".initrd={initrd}", str(program)]
+    subprocess.run(dump, check=True)
+    data = initrd.read_bytes()
+    files = unpacked(data[data.index(ZSTD) :], world.folder / "unpacked")
+    assert files["sbin/open-roots"][1] == b"opener"
+    assert b"\nsealed\task\n" in files["etc/compos/root"][1]
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (("--root", "initrd"), "slot-encrypted-root"),
+        (("--root", "erofs"), "slot-encrypted-root"),
+        (("--root", "erofs-verity"), "slot-encrypted-keys"),
+    ],
+)
+def test_roots_that_cannot_be_encrypted(
+    options: tuple[str, ...], expected: str, world: World, capfd: pytest.CaptureFixture[str]
+) -> None:
+    yaml = with_slots("{encrypt: tpm}")
+    assert expected in refused(world, capfd, "-f", "raw-efi", *options, yaml=yaml)
+
+
+def test_a_header_needs_room(world: World, capfd: pytest.CaptureFixture[str]) -> None:
+    """A MiB in front of the root."""
+    keys = world.folder / "keys"
+    new_keys(keys)
+    options = ("-f", "raw-efi", "--root", "erofs-verity", "--keys", str(keys))
+    build(world, *options, yaml=with_slots("{system: 1m}"))
+    yaml = with_slots("{system: 1m, encrypt: tpm}")
+    assert "slot-too-small" in refused(world, capfd, *options, yaml=yaml)

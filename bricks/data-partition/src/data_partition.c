@@ -6,6 +6,7 @@
  * into what the key is bound to, the machine starts again between writing the table and sealing.
  */
 #include "base/files.h"
+#include "base/variables.h"
 #include "disk/flags.h"
 #include "disk/grow.h"
 #include "disk/repair.h"
@@ -14,8 +15,9 @@
 #include "disk/terminal.h"
 #include "disk/tool.h"
 #include "escrow.h"
+#include "luks/roots.h"
 #include "place.h"
-#include "platform.h"
+#include "seal/platform.h"
 #include "volume.h"
 
 #include <fcntl.h>
@@ -25,6 +27,8 @@
 #include <sys/mount.h>
 #include <sys/reboot.h>
 #include <unistd.h>
+
+#define FIRMWARE_VARIABLES "/firmware/efi/efivars"
 
 enum {
     MIB = 1 << 20,
@@ -224,7 +228,7 @@ static int data_partition_open(const struct request *request, const char *node,
     else if (data_partition_unseal(request, node, failure) == 0)
         return 0;
     data_partition_say("%s: the TPM does not open it: %s", node, failure->text);
-    platform_explain(node, is_tpm12);
+    volume_explain(node, is_tpm12);
     return request->ask ? data_partition_recover(request, node, failure) : -1;
 }
 
@@ -328,6 +332,9 @@ int main(int count, char *arguments[])
         {"ask", NULL, &request.ask},
         {NULL, NULL, NULL},
     };
+    if (count > 1 && strcmp(arguments[1], ROOTS_COMMAND) == 0)
+        return roots_command(count - 1, arguments + 1);
+    variables_folder = FIRMWARE_VARIABLES;
     int rest = flags_read(count, arguments, flags, &failure);
     if (rest < 0 || data_partition_read(&request, type, size, tpm, &failure) < 0) {
         data_partition_say("%s", failure.text);

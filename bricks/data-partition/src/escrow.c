@@ -8,10 +8,10 @@
 
 #include "base/files.h"
 #include "base/keep.h"
-#include "base64.h"
 #include "disk/sha256.h"
-#include "rsa2048.h"
-#include "signers.h"
+#include "seal/base64.h"
+#include "seal/rsa2048.h"
+#include "seal/signers.h"
 #include "token.h"
 
 #include <fcntl.h>

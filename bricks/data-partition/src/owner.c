@@ -8,8 +8,8 @@
  */
 #include "owner.h"
 
-#include "rsa2048.h"
-#include "tpm12.h"
+#include "seal/rsa2048.h"
+#include "seal/tpm12.h"
 
 #include <string.h>
 

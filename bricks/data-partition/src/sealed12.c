@@ -3,6 +3,7 @@
 
 #include "disk/report.h"
 #include "owner.h"
+#include "seal/platform.h"
 #include "token.h"
 
 #include <stdio.h>
@@ -95,7 +96,7 @@ static int sealed12_read_token(const char *node, struct tpm12_blob *blob, struct
 {
     char text[TEXT_SIZE];
     char *token = token_read(node, TOKEN_TPM12);
-    bool is_whole = token && token_member(token, "blob", text, sizeof text) &&
+    bool is_whole = token && platform_member(token, "blob", text, sizeof text) &&
                     sealed12_read_hex(text, blob) == 0;
     free(token);
     return is_whole ? 0 : failed(failure, "no key is sealed to a TPM 1.2");
@@ -116,17 +117,4 @@ int sealed12_key(const char *node, const char *pin, unsigned char key[TPM12_MOST
     explicit_bzero(password, sizeof password);
     close(device);
     return size;
-}
-
-void sealed12_pcr(unsigned pcr, char *value, size_t size)
-{
-    unsigned char bytes[SHA1_SIZE];
-    struct failure failure;
-    *value = 0;
-    int device = tpm_open(DEVICE, &failure);
-    if (device < 0)
-        return;
-    if (size > 2 * sizeof bytes && tpm12_pcr(device, pcr, bytes, &failure) == 0)
-        sealed12_write_hex(bytes, sizeof bytes, value);
-    close(device);
 }

@@ -2,7 +2,7 @@
 #ifndef COMPOS_SEALED12_H
 #define COMPOS_SEALED12_H
 
-#include "tpm12.h"
+#include "seal/tpm12.h"
 
 /* A TPM without an owner gets one. `pin` is empty without one. */
 int sealed12_store(const char *node, const char *pcrs, const char *pin, const unsigned char *key,
@@ -11,8 +11,5 @@ int sealed12_store(const char *node, const char *pcrs, const char *pin, const un
 /* How many bytes the key has. */
 int sealed12_key(const char *node, const char *pin, unsigned char key[TPM12_MOST_SECRET],
                  struct failure *failure);
-
-/* The value of a PCR in hexadecimal; empty where it cannot be read. */
-void sealed12_pcr(unsigned pcr, char *value, size_t size);
 
 #endif

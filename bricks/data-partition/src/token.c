@@ -47,19 +47,3 @@ char *token_read(const char *node, const char *id)
     unlink(FILE_NAME);
     return token;
 }
-
-bool token_member(const char *token, const char *name, char *value, size_t size)
-{
-    char key[32];
-    snprintf(key, sizeof key, "\"%s\":\"", name);
-    const char *found = strstr(token, key);
-    if (!found)
-        return false;
-    found += strlen(key);
-    size_t length = strcspn(found, "\"");
-    if (length >= size)
-        return false;
-    memcpy(value, found, length);
-    value[length] = 0;
-    return true;
-}

@@ -7,9 +7,6 @@
 
 #include "base/failure.h"
 
-#include <stdbool.h>
-#include <stddef.h>
-
 /* cryptsetup has no room for more than 32 tokens, and systemd's begin at 0. */
 #define TOKEN_PCRS "31"
 #define TOKEN_TPM12 "30"
@@ -19,8 +16,5 @@ int token_write(const char *node, const char *id, const char *text, struct failu
 
 /* Its text, to be freed; NULL if there is none. */
 char *token_read(const char *node, const char *id);
-
-/* The member's value; false if there is none, or it is longer. */
-bool token_member(const char *token, const char *name, char *value, size_t size);
 
 #endif

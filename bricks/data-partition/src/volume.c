@@ -4,12 +4,12 @@
 #include "disk/report.h"
 #include "disk/tool.h"
 #include "escrow.h"
-#include "header.h"
-#include "platform.h"
-#include "recovery.h"
+#include "luks/header.h"
+#include "seal/platform.h"
+#include "seal/recovery.h"
+#include "seal/sealed20.h"
+#include "seal/signers.h"
 #include "sealed12.h"
-#include "sealed20.h"
-#include "signers.h"
 #include "token.h"
 
 #include <fcntl.h>
@@ -32,6 +32,13 @@ struct volume_key {
     size_t size;
 };
 
+void volume_explain(const char *node, bool is_tpm12)
+{
+    char *token = token_read(node, TOKEN_PCRS);
+    platform_explain("data-partition", token, is_tpm12);
+    free(token);
+}
+
 bool volume_has_signature(void)
 {
     return access(SIGNATURE, R_OK) == 0 && access(PUBLIC_KEY, R_OK) == 0;
@@ -52,6 +59,14 @@ static int volume_run_with(const char *const arguments[], const void *secret, si
         status = tool_run(arguments, pipes[0], TOOL_SECONDS, false, failure);
     close(pipes[0]);
     return status;
+}
+
+static int volume_record(const char *node, const char *pcrs, struct failure *failure)
+{
+    char token[PLATFORM_TOKEN];
+    return platform_record(pcrs, true, token, failure) < 0
+               ? -1
+               : token_write(node, TOKEN_PCRS, token, failure);
 }
 
 /* Keys are random: deriving them slowly would protect nothing. */
@@ -186,7 +201,7 @@ int volume_make(const char *node, const struct volume_policy *policy, const char
     if (status == 0 && policy->recovery)
         status = volume_add_recovery(node, policy, &key, recovery, failure);
     explicit_bzero(&key, sizeof key);
-    return status < 0 ? -1 : platform_record(node, policy->pcrs, failure);
+    return status < 0 ? -1 : volume_record(node, policy->pcrs, failure);
 }
 
 static int volume_open_slot(const char *node, const void *secret, size_t size,
@@ -228,7 +243,7 @@ static int volume_unseal(const char *node, const struct volume_policy *policy, c
     struct header header;
     if (policy->is_tpm12)
         return volume_unseal_tpm12(node, pin, key, failure);
-    if (header_read(node, &header, failure) < 0)
+    if (header_read_node(node, &header, failure) < 0)
         return -1;
     int status = volume_unseal_tpm20(&header, pin, key, failure);
     header_free(&header);
@@ -294,7 +309,7 @@ static int volume_renew(const char *node, const struct volume_policy *policy, co
                         const void *secret, size_t size, struct failure *failure)
 {
     struct header header;
-    if (header_read(node, &header, failure) < 0)
+    if (header_read_node(node, &header, failure) < 0)
         return -1;
     int status = volume_replace_keys(node, policy, pin, &header, secret, size, failure);
     header_free(&header);
@@ -318,7 +333,7 @@ int volume_move(const char *node, const struct volume_policy *policy, const char
     struct volume_key key;
     if (!policy->is_signed || !signers_are_several(SIGNATURE))
         return 0;
-    if (header_read(node, &header, failure) < 0)
+    if (header_read_node(node, &header, failure) < 0)
         return -1;
     bool is_outdated = volume_is_outdated(&header);
     header_free(&header);
@@ -355,5 +370,5 @@ int volume_seal(const char *node, const struct volume_policy *policy, const char
     int status = policy->is_tpm12
                      ? volume_seal_tpm12(node, policy, pin, recovery, failure)
                      : volume_renew(node, policy, pin, recovery, strlen(recovery), failure);
-    return status < 0 ? -1 : platform_record(node, policy->pcrs, failure);
+    return status < 0 ? -1 : volume_record(node, policy->pcrs, failure);
 }

@@ -52,4 +52,7 @@ int volume_move(const char *node, const struct volume_policy *policy, const char
 int volume_seal(const char *node, const struct volume_policy *policy, const char *pin,
                 const char *recovery, struct failure *failure);
 
+/* Reports in words what differs from the machine that the key was sealed to. */
+void volume_explain(const char *node, bool is_tpm12);
+
 #endif

@@ -16,6 +16,7 @@
 #include "menu.h"
 #include "payload.h"
 #include "rules.h"
+#include "volumes.h"
 
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -37,9 +38,11 @@ static int main_install(const struct payload *payload, const struct candidate *c
     struct disk disk;
     main_say("installing %s on %s (%llu MiB are written)", payload->name, candidate->path,
              (unsigned long long)(payload->length + MIB - 1) / MIB);
-    if (disk_open(&disk, candidate->path, O_RDWR | O_EXCL, failure) < 0)
+    /* What encrypts takes the disk for itself. */
+    int flags = payload->volume_count > 0 ? O_RDWR : O_RDWR | O_EXCL;
+    if (disk_open(&disk, candidate->path, flags, failure) < 0)
         return -1;
-    int status = payload_write(payload, &disk, failure);
+    int status = payload_write(payload, &disk, candidate->path, failure);
     /* Whoever looks at the partitions finds the new ones; the next start does anyway. */
     if (status == 0)
         ioctl(disk.descriptor, BLKRRPART);
@@ -101,6 +104,21 @@ static void main_end(enum rules_then then)
     reboot(then == RULES_POWER_OFF ? RB_POWER_OFF : RB_AUTOBOOT);
 }
 
+/* Keys are sealed to a machine that has its own keys of Secure Boot. */
+static int main_enrol(const struct payload *payload, struct firmware *firmware,
+                      struct failure *failure)
+{
+    bool enrols = firmware->plan == FIRMWARE_ENROL;
+    if (firmware_enrol(firmware, failure) < 0)
+        return -1;
+    if (payload->volume_count == 0 || !enrols)
+        return 0;
+    main_say("the installer starts again with Secure Boot on, and encrypts then");
+    sync();
+    reboot(RB_AUTOBOOT);
+    return failed_errno(failure, "reboot");
+}
+
 static enum status main_machine(const struct payload *payload, const struct rules *rules,
                                 const char *folder)
 {
@@ -116,10 +134,14 @@ static enum status main_machine(const struct payload *payload, const struct rule
         main_say("%s; nothing is changed", failure.text);
         return STATUS_REFUSED;
     }
+    if (firmware.plan == FIRMWARE_LEAVE && volumes_check(payload, &failure) < 0) {
+        main_say("%s; nothing is changed", failure.text);
+        return STATUS_REFUSED;
+    }
     for (;;) {
         if (main_choose(&list, payload, &again, &chosen, &failure) < 0)
             break;
-        if (firmware_enrol(&firmware, &failure) < 0) {
+        if (main_enrol(payload, &firmware, &failure) < 0) {
             main_say("%s; nothing is written to %s", failure.text, chosen->path);
             return STATUS_REFUSED;
         }
@@ -148,6 +170,8 @@ static enum status main_path(const struct payload *payload, const struct rules *
         return STATUS_REFUSED;
     }
     const char *objection = *candidate.obstacle ? candidate.obstacle : NULL;
+    if (payload->volume_count > 0)
+        objection = "roots are encrypted only on the machine that the installer has started";
     if (objection || (!candidate.blank && strcmp(rules->erase, path) != 0)) {
         main_say("%s: %s%s; nothing is changed", path, objection ? "" : "it holds ",
                  objection ? objection : candidate.contents);

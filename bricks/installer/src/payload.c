@@ -5,6 +5,9 @@
 #include "disk/block.h"
 #include "disk/bytes.h"
 #include "disk/report.h"
+#include "disk/terminal.h"
+#include "luks/slot.h"
+#include "volumes.h"
 
 #include <fcntl.h>
 #include <linux/falloc.h>
@@ -45,10 +48,42 @@ static bool payload_is_next(const struct payload *payload, const struct payload_
            part->length <= payload->size - part->offset;
 }
 
+/* "volume", offset, size, name, whether there is a recovery key */
+static int payload_volume(struct payload *payload, char *const fields[], struct failure *failure)
+{
+    if (!fields[4] || payload->volume_count == PAYLOAD_VOLUMES ||
+        strlen(fields[3]) >= PAYLOAD_VOLUME || strchr(fields[3], '/'))
+        return failed(failure, "its list of volumes is damaged");
+    struct payload_volume *volume = &payload->volumes[payload->volume_count++];
+    volume->offset = strtoull(fields[1], NULL, 10);
+    volume->size = strtoull(fields[2], NULL, 10);
+    strcpy(volume->name, fields[3]);
+    payload->recovery = strcmp(fields[4], "yes") == 0;
+    return 0;
+}
+
+/* Each is on the disk, and has room for the parts in it; no part is in it by half. */
+static bool payload_fits(const struct payload *payload)
+{
+    for (size_t index = 0; index < payload->volume_count; index++) {
+        const struct payload_volume *volume = &payload->volumes[index];
+        if (volume->offset < TABLE_HEAD || volume->offset > payload->size ||
+            volume->size > payload->size - volume->offset || volume->size <= SLOT_DATA)
+            return false;
+        uint64_t end = volume->offset + volume->size;
+        for (const struct payload_part *part = payload->parts;
+             part < payload->parts + payload->count; part++)
+            if (part->offset < end && part->offset + part->length > volume->offset &&
+                (part->offset < volume->offset || part->offset + part->length > end - SLOT_DATA))
+                return false;
+    }
+    return true;
+}
+
 static int payload_line(struct payload *payload, char *line, struct failure *failure)
 {
-    char *fields[4] = {line};
-    for (size_t index = 1; index < 4 && (line = strchr(line, '\t')); index++) {
+    char *fields[5] = {line};
+    for (size_t index = 1; index < 5 && (line = strchr(line, '\t')); index++) {
         *line++ = 0;
         fields[index] = line;
     }
@@ -60,6 +95,8 @@ static int payload_line(struct payload *payload, char *line, struct failure *fai
         payload->size = strtoull(fields[1], NULL, 10);
         return 0;
     }
+    if (strcmp(fields[0], "volume") == 0)
+        return payload_volume(payload, fields, failure);
     if (strcmp(fields[0], "part") != 0 || !fields[3] || payload->count == PAYLOAD_PARTS)
         return failed(failure, "its list of parts is damaged");
     struct payload_part part = {strtoull(fields[1], NULL, 10), strtoull(fields[2], NULL, 10), {0}};
@@ -78,7 +115,9 @@ static int payload_read(struct payload *payload, char *text, struct failure *fai
     while ((line = strsep(&rest, "\n")) != NULL)
         if (*line && payload_line(payload, line, failure) < 0)
             return -1;
-    return payload->count > 0 ? 0 : failed(failure, "it has no parts");
+    if (payload->count == 0)
+        return failed(failure, "it has no parts");
+    return payload_fits(payload) ? 0 : failed(failure, "its list of volumes is damaged");
 }
 
 int payload_open(struct payload *payload, const char *folder, struct failure *failure)
@@ -140,6 +179,7 @@ static int payload_clear_gaps(const struct payload *payload, const struct disk *
 struct copying {
     const struct payload *payload;
     const struct disk *disk;
+    const struct volumes *volumes;
     uint64_t done;
     uint8_t *head;   /* TABLE_HEAD bytes, which are written last */
     uint8_t *buffer; /* MIB */
@@ -160,7 +200,9 @@ static int payload_place(const struct copying *copying, uint64_t at, size_t leng
         kept = length < TABLE_HEAD - at ? length : (size_t)(TABLE_HEAD - at);
         memcpy(copying->head + at, copying->buffer, kept);
     }
-    if (write_at(copying->disk->descriptor, copying->buffer + kept, length - kept, at + kept) < 0)
+    at += kept;
+    int device = volumes_place(copying->volumes, copying->disk, &at);
+    if (write_at(device, copying->buffer + kept, length - kept, at) < 0)
         return failed_errno(failure, "cannot be written");
     return 0;
 }
@@ -193,10 +235,10 @@ static int payload_copy_part(struct copying *copying, const struct payload_part 
     return 0;
 }
 
-static int payload_copy(const struct payload *payload, const struct disk *disk, uint8_t *head,
-                        struct failure *failure)
+static int payload_copy(const struct payload *payload, const struct disk *disk,
+                        const struct volumes *volumes, uint8_t *head, struct failure *failure)
 {
-    struct copying copying = {payload, disk, 0, head, malloc(MIB)};
+    struct copying copying = {payload, disk, volumes, 0, head, malloc(MIB)};
     int status = copying.buffer ? 0 : failed_errno(failure, "no memory");
     for (size_t index = 0; status == 0 && index < payload->count; index++)
         status = payload_copy_part(&copying, &payload->parts[index], failure);
@@ -206,14 +248,36 @@ static int payload_copy(const struct payload *payload, const struct disk *disk, 
     return status;
 }
 
-int payload_write(const struct payload *payload, const struct disk *disk, struct failure *failure)
+static int payload_fill(const struct payload *payload, const struct disk *disk, const char *path,
+                        struct volumes *volumes, uint8_t *head, struct failure *failure)
+{
+    struct failure unsynced;
+    int status = volumes_make(volumes, payload, disk, path, failure);
+    if (status == 0)
+        status = payload_copy(payload, disk, volumes, head, failure);
+    if (volumes_close(volumes, &unsynced) == 0 || status < 0)
+        return status;
+    *failure = unsynced;
+    return -1;
+}
+
+int payload_write(const struct payload *payload, const struct disk *disk, const char *path,
+                  struct failure *failure)
 {
     static uint8_t head[TABLE_HEAD];
     struct partition whole;
+    struct volumes volumes;
     if (disk_forget_partitions(disk, failure) < 0 ||
         table_plan(disk, TABLE_GPT, &whole, failure) < 0 ||
-        table_begin(disk, &whole, failure) < 0 || payload_clear_gaps(payload, disk, failure) < 0 ||
-        payload_copy(payload, disk, head, failure) < 0)
+        table_begin(disk, &whole, failure) < 0 || payload_clear_gaps(payload, disk, failure) < 0)
         return -1;
-    return table_adopt(disk, head, failure);
+    int status = payload_fill(payload, disk, path, &volumes, head, failure);
+    if (status == 0)
+        status = table_adopt(disk, head, failure);
+    if (status == 0 && *volumes.recovery)
+        terminal_show("\nThe recovery key of the roots, shown this once:\n\n    %s\n\n"
+                      "Whoever has it can decrypt them without this machine.\n\n",
+                      volumes.recovery);
+    explicit_bzero(volumes.recovery, sizeof volumes.recovery);
+    return status;
 }

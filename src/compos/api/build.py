@@ -17,6 +17,7 @@ from compos.api.options import ImageOptions, LoadOptions, RemoteOptions
 from compos.compose.sbom import SbomOptions
 from compos.config.disk_keys import ESCROW_KEY
 from compos.config.images import image_references, layout_volumes, registry_of_bricks
+from compos.config.slot_keys import encrypts_roots
 from compos.config.sources import default_name
 from compos.errors import CacheIncomplete, OutputError
 from compos.image.source import canonical_name
@@ -228,7 +229,7 @@ def _describe(
     named = dict.fromkeys(
         (*image_references(config), *(image for _, image in layout_volumes(config)))
     )
-    needed = tools(formats, options.root)
+    needed = tools(formats, options.root, encrypted=encrypts_roots(config.slots))
     if packages:
         # Not at the top: most systems name no package by its folder.
         from compos.api.package_graph import build_first, named_packages

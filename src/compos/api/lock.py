@@ -15,6 +15,7 @@ from compos.api.access import Access
 from compos.api.load import load
 from compos.api.options import ImageOptions, LoadOptions
 from compos.config.images import image_references, layout_volumes, registry_of_bricks
+from compos.config.slot_keys import encrypts_roots
 from compos.errors import PackageError
 from compos.image.platform import Platform
 from compos.image.reference import Reference, is_local
@@ -118,7 +119,10 @@ class _System:
     @cached_property
     def _wanted(self) -> list[Named]:
         formats = choose(self._options.formats, to_file=False)
-        names = (*image_references(self._config), *tools(formats, self._options.root))
+        names = (
+            *image_references(self._config),
+            *tools(formats, self._options.root, encrypted=encrypts_roots(self._config.slots)),
+        )
         wanted = [Named(name, (self._platform,)) for name in dict.fromkeys(names)]
         for volume, name in layout_volumes(self._config):
             platforms = tuple(map(Platform.parse, volume.platforms or ()))
@@ -233,7 +237,9 @@ class _System:
 
 def _is_tool(key: str) -> bool:
     """Whether outputs are made with an image: then it is kept, for other formats than today's."""
-    return key in {canonical_name(name) for name in tools([*FORMATS.values()], "auto")}
+    return key in {
+        canonical_name(name) for name in tools([*FORMATS.values()], "auto", encrypted=True)
+    }
 
 
 def _is_named(key: str, name: str) -> bool:

@@ -16,6 +16,7 @@ from compos.api.access import Access
 from compos.api.load import Description, load
 from compos.api.options import ImageOptions, LoadOptions
 from compos.config.images import image_references, layout_volumes, registry_of_bricks
+from compos.config.slot_keys import encrypts_roots
 from compos.config.sources import Take, is_url, read_now
 from compos.image.platform import Platform
 from compos.output.formats import choose, tools
@@ -127,7 +128,10 @@ def _images(
     else:
         source = access.images_of(description)
     formats = choose(options.formats, to_file=False)
-    names = (*image_references(config), *tools(formats, options.root))
+    names = (
+        *image_references(config),
+        *tools(formats, options.root, encrypted=encrypts_roots(config.slots)),
+    )
     found = source.images([(name, platform) for name in dict.fromkeys(names)])
     for image in found.values():
         yield Material(f"oci:{image.name}", image.digest.removeprefix("sha256:"))

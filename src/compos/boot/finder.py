@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 __all__ = ["RootPlace", "finder_tree", "place_tree"]
 
 PATH = "etc/compos/root"
+OPENER = "sbin/open-roots"
+CIPHERS = ("dm_crypt", "xts", "aesni_intel", "aes_ce_blk")
+"""What init loads before it runs the opener (bricks/init/src/machine/opener.c)."""
 
 
 class RootPlace(NamedTuple):
@@ -35,7 +38,8 @@ class RootPlace(NamedTuple):
     by name. `mark_at` counts from the root's beginning; each place is (offset, size) on a device,
     (0, 0) for all of it. With `verity`, the root is mounted through its hash tree, which follows
     the file system or is a device of its own (`apart`). With `unseal`, the system's own init leaves
-    the initrd, when it has unsealed what it needs.
+    the initrd, when it has unsealed what it needs. `sealed` says that the roots of slots may be
+    encrypted, and what happens if the TPM does not release their key: "ask" or "halt".
     """
 
     filesystem: str
@@ -46,14 +50,25 @@ class RootPlace(NamedTuple):
     verity: Verity | None = None
     apart: bool = False
     unseal: bool = False
+    sealed: str = ""
 
 
-def finder_tree(store: Store, modules: Tree, init: Image, drivers: tuple[str, ...]) -> Tree:
+def finder_tree(
+    store: Store,
+    modules: Tree,
+    init: Image,
+    drivers: tuple[str, ...],
+    opener: Image | None = None,
+) -> Tree:
     """What is the same whatever root is looked for, for a system whose kernel's `modules` are these
-    (a root's nodes below `lib/modules`); `init` is the image of our init, whichever the system
-    has."""
+    (a root's nodes below `lib/modules`); `init` is the image of our init, whichever the system has.
+    `opener` is the image of the data partition, whose program opens roots that are encrypted."""
     tree: Tree = with_ancestors("init")
     tree["init"] = image_tree(store, init)["init"]
+    if opener:
+        tree.update(with_ancestors(OPENER))
+        tree[OPENER] = image_tree(store, opener)["usr/bin/data-partition"]
+        drivers = (*drivers, *CIPHERS)
     tree["root"] = directory(0o755, EPOCH)
     tree.update(_modules(store, modules, drivers))
     return dict(sorted(tree.items()))
@@ -85,6 +100,8 @@ def _description(place: RootPlace) -> bytes:
         lines.append(("roothash", tree.root.hex(), tree.salt.hex()))
     if place.unseal:
         lines.append(("unseal",))
+    if place.sealed:
+        lines.append(("sealed", place.sealed))
     return b"compos-root\t1\n" + "".join("\t".join(line) + "\n" for line in lines).encode()
 
 

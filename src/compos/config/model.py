@@ -399,6 +399,9 @@ class Slots(NamedTuple):
     boot: str | None = None
     system: str | None = None
     timeout: str | None = None
+    encrypt: str | None = None
+    recovery: bool | None = None
+    otherwise: str | None = None
     mark: Mark = Mark()
 
 

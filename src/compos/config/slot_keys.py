@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 from compos.config import model
 from compos.config.check import Complaint, duration
-from compos.config.kinds import Text, key, table
+from compos.config.kinds import Flag, Text, key, table
 from compos.config.model import Config, File, Kernel, Slots
 from compos.config.quantities import milliseconds, octets
 
-__all__ = ["FIRMWARE_MODULES", "SLOTS", "slot_sizes", "with_slots"]
+__all__ = ["FIRMWARE_MODULES", "SLOTS", "encrypts_roots", "slot_sizes", "with_slots"]
 
 TIMEOUT = "5m"
 WORD = "compos.slots"
@@ -44,6 +44,25 @@ def _timeout(text: str) -> Iterator[Complaint]:
         )
 
 
+def _encryption(given: Slots) -> Iterator[Complaint]:
+    """Keys that mean nothing without encryption, and those that contradict each other."""
+    for name in ("recovery", "otherwise") if given.encrypt != "tpm" else ():
+        if getattr(given, name) is not None:
+            yield Complaint(
+                "config-slots",
+                f"{name} has no effect on roots that are not encrypted",
+                "Remove it, or write `encrypt: tpm`.",
+                name,
+            )
+    if given.recovery is False and given.otherwise == "ask":
+        yield Complaint(
+            "config-slots",
+            "there is no recovery key to ask for",
+            "Remove `recovery: false`, or write `otherwise: halt`.",
+            "otherwise",
+        )
+
+
 SLOTS = table(
     model.Slots,
     "Two slots for versions of the system on a disk: one runs, the other one is replaced "
@@ -55,7 +74,26 @@ SLOTS = table(
         Text(_timeout),
         f"How long a new version may take to become good, from the start of init [{TIMEOUT}].",
     ),
+    key(
+        "encrypt",
+        Text(choices=("none", "tpm")),
+        "tpm: an installer encrypts the roots with keys that only this machine's TPM releases "
+        "(docs/secure.md) [none].",
+    ),
+    key("recovery", Flag(), "Make a recovery key for them, and show it once [true]."),
+    key(
+        "otherwise",
+        Text(choices=("ask", "halt")),
+        "What happens if the TPM does not release the key: ask for the recovery key, or halt "
+        "[ask, or halt without a recovery key].",
+    ),
+    complaints=_encryption,
 )
+
+
+def encrypts_roots(slots: Slots | None) -> bool:
+    """Whether roots are encrypted, where an installer makes them."""
+    return slots is not None and slots.encrypt == "tpm"
 
 
 def slot_sizes(slots: Slots) -> tuple[int, int]:

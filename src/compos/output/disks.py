@@ -18,6 +18,7 @@ from uuid import UUID
 from compos.arithmetic import align_up, ceil_div
 from compos.boot.bios import loader, mbr_code
 from compos.config.model import Slots
+from compos.config.slot_keys import encrypts_roots
 from compos.disk.discoverable import READ_ONLY, ROOTS, verified_ids
 from compos.disk.gpt import BIOS_BOOT, ESP, TAIL, GptPartition, guid_partition_table
 from compos.disk.mbr import ESP as MBR_ESP
@@ -33,7 +34,17 @@ from compos.output.write import Output
 from compos.tree.contents import piece_size
 from compos.tree.node import Piece
 
-__all__ = ["GIB", "MIB", "Layout", "any_firmware", "disk", "raw", "raw_bios", "raw_efi"]
+__all__ = [
+    "GIB",
+    "MIB",
+    "Layout",
+    "any_firmware",
+    "disk",
+    "encrypted_disk",
+    "raw",
+    "raw_bios",
+    "raw_efi",
+]
 
 MIB = 1 << 20
 GIB = 1 << 30
@@ -43,12 +54,13 @@ FIRST = 2048
 
 class Layout(NamedTuple):
     """What a disk must be: who starts it, how it is partitioned, its least size, and the unit of
-    its size, in bytes."""
+    its size, in bytes; and whether who writes it encrypts roots that are to be encrypted."""
 
     firmware: str
     table: str
     smallest: int = 0
     unit: int = MIB
+    encrypts: bool = False
 
     def of(self, job: Job) -> Layout:
         """That of a system: a secure one is started by UEFI alone, since a BIOS checks nothing, and
@@ -99,7 +111,8 @@ def disk(job: Job, layout: Layout) -> tuple[Piece, ...]:
     """A raw disk. Raises `OutputError`: `disk-too-small`, and what its parts raise."""
     layout = layout.of(job)
     if job.request.slots is not None:
-        return _with_slots(job, layout, job.request.slots)
+        pieces, _ = _with_slots(job, layout, job.request.slots)
+        return pieces
     made = payload(job)
     apart = False
     if made.root:
@@ -140,15 +153,32 @@ def disk(job: Job, layout: Layout) -> tuple[Piece, ...]:
     return tuple(placed([(0, [head]), *parts, (size - len(tail), [tail])], size))
 
 
-def _with_slots(job: Job, layout: Layout, slots: Slots) -> tuple[Piece, ...]:
-    """A disk with room for two versions of the system."""
+def encrypted_disk(
+    job: Job, layout: Layout, slots: Slots
+) -> tuple[tuple[Piece, ...], list[GptPartition]]:
+    """A disk whose roots are encrypted by who writes it: as it is before that, and the partitions
+    with them. Raises as `disk` does."""
+    pieces, partitions = _with_slots(job, layout.of(job)._replace(encrypts=True), slots)
+    return pieces, [one for one in partitions if one.name.startswith("system-")]
+
+
+def _with_slots(
+    job: Job, layout: Layout, slots: Slots
+) -> tuple[tuple[Piece, ...], list[GptPartition]]:
+    """A disk with room for two versions of the system, and its partitions."""
     # Not at the top: most systems have no slots.
     from compos.output.slots import slot_disk
 
+    if encrypts_roots(slots) and not layout.encrypts:
+        job.note(
+            "The roots of the slots are not encrypted on this disk: an installer encrypts them on "
+            "the machine that it installs (-f installer)."
+        )
     made = slot_disk(job, slots, bios=layout.bios, uefi=layout.uefi)
     size = _size(job, layout, made.end + TAIL * SECTOR)
     head, tail = guid_partition_table(made.partitions, size // SECTOR, made.disk, code=made.code)
-    return tuple(placed([(0, [head]), *made.parts, (size - len(tail), [tail])], size))
+    pieces = placed([(0, [head]), *made.parts, (size - len(tail), [tail])], size)
+    return tuple(pieces), made.partitions
 
 
 def _root_parts(root: RootFilesystem, at: int, *, apart: bool) -> list[tuple[int, Sequence[Piece]]]:

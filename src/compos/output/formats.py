@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from compos.errors import OutputError
-from compos.output.job import CRUN, EFI_STUB, INIT, INSTALLER, RPI3
+from compos.output.job import CRUN, EFI_STUB, INIT, INSTALLER, OPENER, RPI3
 from compos.output.roots import AUTO, root_named
 from compos.suggestion import did_you_mean
 
@@ -162,14 +162,16 @@ def require(formats: Sequence[Format], architecture: str) -> None:
             )
 
 
-def tools(formats: Sequence[Format], root: str) -> list[str]:
-    """References of the images that `formats` are made with, when the root is kept as `root`
-    says."""
+def tools(formats: Sequence[Format], root: str, *, encrypted: bool = False) -> list[str]:
+    """References of the images that `formats` are made with, when the root is kept as `root` says,
+    and slots have `encrypted` roots."""
     wanted = dict.fromkeys(tool for format in formats for tool in format.tools)
     # Only a root that lies on the medium needs to be found.
     in_memory = root != AUTO and not root_named(root).on_medium
     if in_memory and not any(format.own_root for format in formats):
         wanted.pop(INIT, None)
+    if encrypted and INIT in wanted:
+        wanted[OPENER] = None
     return list(wanted)
 
 

@@ -13,18 +13,20 @@ one piece: the root is the initrd.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from compos.compose.host_files import HostFile
 from compos.compose.inputs import Inputs
 from compos.compose.system import compose_system
 from compos.config.install_keys import install_rules
-from compos.config.model import Config, File, ImageEntry, Install, Kernel
+from compos.config.model import Config, File, ImageEntry, Install, Kernel, Slots
 from compos.config.slot_keys import WORD as SLOTS_WORD
+from compos.config.slot_keys import encrypts_roots
+from compos.disk.gpt import GptPartition
 from compos.disk.mbr import SECTOR
 from compos.errors import OutputError
-from compos.output.disks import Layout, any_firmware, disk
+from compos.output.disks import Layout, any_firmware, disk, encrypted_disk
 from compos.output.initrd import files
 from compos.output.isos import iso
 from compos.output.job import CRUN, INIT, INSTALLER, Job
@@ -72,10 +74,15 @@ def netboot(job: Job) -> list[Output]:
 def _installer(job: Job, root: str) -> Job:
     """The installer of what is made in `job`, with its root where `root` says."""
     target = job._replace(request=job.request._replace(size=None))
-    pieces = _disk(target)
+    slots = job.request.slots
+    encrypted: list[GptPartition] = []
+    if slots and encrypts_roots(slots):
+        pieces, encrypted = encrypted_disk(target, _layout(job), slots)
+    else:
+        pieces = _disk(target)
     # The copy of the table is made for the disk that is found.
     sources = {
-        **_payload(job, (*pieces[:-1], Hole(piece_size(pieces[-1])))),
+        **_payload(job, (*pieces[:-1], Hole(piece_size(pieces[-1]))), _volumes(slots, encrypted)),
         **_enrolment(job.request.keys),
     }
     system = compose_system(
@@ -105,7 +112,18 @@ def exact_disk(job: Job) -> list[Output]:
 
 def _disk(job: Job) -> tuple[Piece, ...]:
     """Its last piece is the copy of its table."""
-    return disk(job, Layout(any_firmware(job), "gpt", unit=SECTOR))
+    return disk(job, _layout(job))
+
+
+def _layout(job: Job) -> Layout:
+    return Layout(any_firmware(job), "gpt", unit=SECTOR)
+
+
+def _volumes(slots: Slots | None, partitions: Iterable[GptPartition]) -> Iterator[str]:
+    """The lines of the partitions that are encrypted when they are written."""
+    recovery = "no" if slots and slots.recovery is False else "yes"
+    for one in partitions:
+        yield f"volume\t{one.start * SECTOR}\t{one.sectors * SECTOR}\t{one.name}\t{recovery}"
 
 
 def _config(config: Config, payload: Iterable[str]) -> Config:
@@ -129,7 +147,7 @@ def _kernel(kernel: Kernel) -> Kernel:
     return kernel._replace(cmdline=" ".join(words), modules=("auto", *modules))
 
 
-def _payload(job: Job, pieces: Iterable[Piece]) -> dict[str, HostFile]:
+def _payload(job: Job, pieces: Iterable[Piece], volumes: Iterable[str]) -> dict[str, HostFile]:
     """The payload's files by their names: `parts` and `data`."""
     parts, size = disk_parts(pieces)
     if len(parts) > MAX_PARTS:
@@ -148,6 +166,7 @@ def _payload(job: Job, pieces: Iterable[Piece]) -> dict[str, HostFile]:
                 whole.update(chunk)
             length = sum(map(piece_size, part.pieces))
             lines.append(f"part\t{part.offset}\t{length}\t{hasher.hexdigest()}")
+    lines += volumes
     text = "".join(f"{line}\n" for line in lines).encode()
     data = tuple(piece for part in parts for piece in part.pieces)
     return {

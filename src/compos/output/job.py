@@ -26,6 +26,7 @@ __all__ = [
     "EFI_STUB",
     "INIT",
     "INSTALLER",
+    "OPENER",
     "RPI3",
     "BuildRequest",
     "Job",
@@ -38,8 +39,9 @@ INIT = "compos/init:v1"
 RPI3 = "compos/rpi3:v1"
 CRUN = "compos/crun:v1"
 INSTALLER = "compos/installer:v1"
+OPENER = "compos/data-partition:v1"
 """Images that formats are made with: what UEFI starts, our init for the small initrd, the Raspberry
-Pi's firmware; the installer's program and what runs it."""
+Pi's firmware; the installer's program and what runs it; what opens encrypted roots."""
 
 
 class UefiStub(NamedTuple):

@@ -14,10 +14,10 @@ from compos.boot.uki import pe_machine
 from compos.compose.kernel_image import KernelImageError
 from compos.compose.kernel_modules import PLACES as MODULE_FOLDERS
 from compos.compose.plain_kernel import stored_plain_kernel
-from compos.config.slot_keys import FIRMWARE_MODULES
+from compos.config.slot_keys import FIRMWARE_MODULES, encrypts_roots
 from compos.errors import OutputError
 from compos.output.initrd import initrd_pieces, segment
-from compos.output.job import INIT, Job
+from compos.output.job import INIT, OPENER, Job
 from compos.output.root_filesystem import RootFilesystem, root_filesystem
 from compos.output.roots import AUTO, MEMORY, PLAIN, RootKind, root_named
 from compos.tree.contents import Contents
@@ -105,11 +105,14 @@ def finder_initrd(
     unseal = job.system.unseals
     # What slots need is loaded by init itself, where firmware has variables.
     drivers = (*kind.drivers, *(FIRMWARE_MODULES if job.request.slots else ()))
-    place = RootPlace(kind.mount, kind.drivers, *mark, places, root.verity, apart, unseal)
+    sealed = _sealed(job)
+    place = RootPlace(kind.mount, kind.drivers, *mark, places, root.verity, apart, unseal, sealed)
     modules = job.system.all_modules or {
         path: node for folder in MODULE_FOLDERS for path, node, _ in job.system.root.below(folder)
     }
-    trees = finder_tree(job.store, modules, job.tools[INIT], drivers), place_tree(place)
+    opener = job.tools[OPENER] if sealed else None
+    tree = finder_tree(job.store, modules, job.tools[INIT], drivers, opener)
+    trees = tree, place_tree(place)
     made = tuple(segment(job, Entries.of(tree)) for tree in trees)
     ucode = job.system.ucode
     return (
@@ -117,6 +120,14 @@ def finder_initrd(
         if ucode
         else made
     )
+
+
+def _sealed(job: Job) -> str:
+    """What the small initrd does where the TPM does not open the roots; empty if it need not."""
+    slots = job.request.slots
+    if slots is None or not encrypts_roots(slots):
+        return ""
+    return slots.otherwise or ("halt" if slots.recovery is False else "ask")
 
 
 def read_kernel(job: Job, kernel: tuple[Piece, ...], size: int = 0) -> bytes:

@@ -18,22 +18,24 @@ from compos.arithmetic import align_up, ceil_div
 from compos.boot.bios import SLOT_LOADER_SIZE, mbr_code, slot_loader
 from compos.boot.slot_block import BLOCK_COPIES, RESERVED, first_block
 from compos.config.model import Slots
-from compos.config.slot_keys import slot_sizes
+from compos.config.slot_keys import encrypts_roots, slot_sizes
 from compos.disk.discoverable import ROOTS
 from compos.disk.gpt import BIOS_BOOT, ESP, GptPartition
 from compos.disk.mbr import SECTOR
 from compos.errors import OutputError
 from compos.output.boot_files import slot_partition
 from compos.output.job import Job, identity
-from compos.output.payload import finder_initrd, payload
+from compos.output.payload import Payload, finder_initrd, payload
 from compos.tree.contents import piece_size
 from compos.tree.node import Piece
 
-__all__ = ["SlotDisk", "slot_disk"]
+__all__ = ["SlotDisk", "require_encryptable", "slot_disk"]
 
 MIB = 1 << 20
 UNIT = 4 * MIB
 """Slots begin and end at such places: whole erase blocks of the flash memory of most devices."""
+HEADER = MIB
+"""What of a partition is no root's, if it is encrypted (bricks/data-partition/src/luks/slot.h)."""
 GROWTH = 2
 """How many times larger a slot is than the first version, unless the YAML gives its size."""
 
@@ -57,8 +59,10 @@ class SlotDisk(NamedTuple):
 
 def slot_disk(job: Job, slots: Slots, *, bios: bool, uefi: bool) -> SlotDisk:
     """Slot A with the system, slot B without one, for a BIOS, UEFI or both. Raises `OutputError`
-    (`slot-too-small`), and what its parts raise."""
+    (`slot-too-small`, `slot-encrypted-root`, `slot-encrypted-keys`), and what its parts raise."""
     made = payload(job)
+    encrypted = encrypts_roots(slots)
+    require_encryptable(job, made)
     if made.root:
         # A slot's partition begins where its root does, with the hash tree behind it.
         made = made._replace(initrd=finder_initrd(job, made.root, (0, 0)))
@@ -69,7 +73,9 @@ def slot_disk(job: Job, slots: Slots, *, bios: bool, uefi: bool) -> SlotDisk:
     if made.root:
         root = tuple(made.root.pieces)
         kind = ROOTS[job.request.architecture].data
-        classes.append(("system", kind, root, _size("system", root, system_size)))
+        classes.append(
+            ("system", kind, root, _size("system", root, system_size, HEADER * encrypted))
+        )
     parts: list[tuple[int, Sequence[Piece]]] = []
     partitions = []
     at = UNIT
@@ -97,9 +103,32 @@ def slot_disk(job: Job, slots: Slots, *, bios: bool, uefi: bool) -> SlotDisk:
     return SlotDisk(parts, partitions, name, at, code)
 
 
-def _size(purpose: str, contents: Sequence[Piece], wanted: int) -> int:
-    """The size of a partition with `contents`, in bytes."""
-    needed = sum(map(piece_size, contents))
+def require_encryptable(job: Job, made: Payload) -> None:
+    """Of a system whose roots are encrypted: there is one, which nobody can exchange, and a key
+    that signs which systems may open it. Raises `OutputError` (`slot-encrypted-root`,
+    `slot-encrypted-keys`)."""
+    if not encrypts_roots(job.request.slots):
+        return
+    if made.root is None or not made.root.kind.verity:
+        raise OutputError(
+            "slot-encrypted-root",
+            "the roots of the slots are to be encrypted (slots.encrypt), and this one is not a "
+            "verified file system on the disk",
+            hint="Build with --root erofs-verity.",
+        )
+    keys = job.request.keys
+    if keys is None or keys.policy is None:
+        raise OutputError(
+            "slot-encrypted-keys",
+            "the roots of the slots are to be encrypted (slots.encrypt), and no key signs what "
+            "PCR 11 of a system that may open them is",
+            hint="Make a set of keys once with `compos keys new keys`, and build with --keys keys.",
+        )
+
+
+def _size(purpose: str, contents: Sequence[Piece], wanted: int, added: int = 0) -> int:
+    """The size of a partition with `contents` and `added` bytes."""
+    needed = sum(map(piece_size, contents)) + added
     if not wanted:
         return align_up(needed * GROWTH, UNIT)
     if wanted < needed:

@@ -30,6 +30,7 @@ from compos.output.rauc import (
     signed_manifest,
     terms,
 )
+from compos.output.slots import require_encryptable
 from compos.output.write import Output
 from compos.tree.contents import Contents, file_of
 from compos.tree.node import EPOCH, Node, Piece, Slice, directory, file
@@ -89,6 +90,7 @@ def bundle(job: Job) -> list[Output]:
 def _parts(job: Job) -> list[_Part]:
     """The two partitions of a slot; one, where the root is in the UKI."""
     made = payload(job)
+    require_encryptable(job, made)
     parts = []
     if root := made.root:
         # A partition of a slot begins with the root, and its hash tree is behind it.

@@ -1,5 +1,5 @@
 /* signers_driver.c: SIGNATURES: whether they are of several keys. */
-#include "signers.h"
+#include "seal/signers.h"
 
 #include <stdio.h>
 

@@ -3,7 +3,7 @@
  * bytes are hexadecimal. Without a device, as "-": hashes.
  */
 #include "owner.h"
-#include "tpm12.h"
+#include "seal/tpm12.h"
 
 #include <stdio.h>
 #include <string.h>

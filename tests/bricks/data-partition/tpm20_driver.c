@@ -2,14 +2,14 @@
  * tpm20_driver.c: what the data partition asks a TPM 2.0, and what it is made of, one step a call;
  * bytes are hexadecimal, "-" stands for none.
  */
-#include "aes128.h"
 #include "base/files.h"
-#include "hmac256.h"
-#include "p256.h"
-#include "recovery.h"
-#include "rsa2048.h"
-#include "sealed20.h"
-#include "session.h"
+#include "seal/aes128.h"
+#include "seal/hmac256.h"
+#include "seal/p256.h"
+#include "seal/recovery.h"
+#include "seal/rsa2048.h"
+#include "seal/sealed20.h"
+#include "seal/session.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -63,7 +63,8 @@ static int driver_stretch(char *arguments[])
 {
     unsigned char salt[MOST_BYTES], digest[SHA256_SIZE];
     size_t size = driver_read(arguments[1], salt);
-    hmac256_stretch(arguments[0], salt, size, (unsigned)atoi(arguments[2]), digest);
+    hmac256_stretch(arguments[0], strlen(arguments[0]), salt, size, (unsigned)atoi(arguments[2]),
+                    digest, sizeof digest);
     return driver_show(digest, sizeof digest);
 }
 

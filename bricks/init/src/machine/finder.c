@@ -9,6 +9,7 @@
 #include "machine/extra.h"
 #include "machine/measure.h"
 #include "machine/mount.h"
+#include "machine/opener.h"
 #include "machine/verity.h"
 #include "slots/trial.h"
 
@@ -21,6 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/reboot.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -62,6 +64,8 @@ struct root_description {
     const char *modules[MODULES];
     size_t module_count;
     bool stays;       /* the system unseals, and leaves the initrd when it has done so */
+    bool is_sealed;   /* the slots' roots are encrypted, where an installer has made them so */
+    bool asks;        /* for the recovery key */
     bool is_verified; /* the file system is mounted through its hash tree, or not at all */
     struct verity verity;
     struct root_mark tree; /* of the tree's own device; without one, it is on the root's */
@@ -92,7 +96,10 @@ static void finder_read_line(struct root_description *wanted, char *line)
         wanted->stays = true;
     if (!fields[1])
         return;
-    if (strcmp(line, "filesystem") == 0)
+    if (strcmp(line, "sealed") == 0) {
+        wanted->is_sealed = true;
+        wanted->asks = strcmp(fields[1], "ask") == 0;
+    } else if (strcmp(line, "filesystem") == 0)
         wanted->filesystem = fields[1];
     else if (strcmp(line, "verified") == 0) {
         wanted->filesystem = fields[1];
@@ -149,6 +156,9 @@ static bool finder_device_has_mark(const char *path, const struct root_mark *mar
     return found;
 }
 
+/* Whether what is encrypted has been opened: then mappings are there that may have the root. */
+static bool finder_has_opened;
+
 /* The next of all block devices that can have a root: its name, or NULL. */
 static const char *finder_next_device(DIR *folder)
 {
@@ -156,7 +166,7 @@ static const char *finder_next_device(DIR *folder)
     while ((entry = readdir(folder)) != NULL) {
         const char *name = entry->d_name;
         if (*name != '.' && strncmp(name, "loop", 4) != 0 && strncmp(name, "ram", 3) != 0 &&
-            strncmp(name, "dm-", 3) != 0)
+            (finder_has_opened || strncmp(name, "dm-", 3) != 0))
             return name;
     }
     return NULL;
@@ -317,6 +327,37 @@ static time_t finder_seconds(void)
     return now.tv_sec;
 }
 
+/* A system whose root does not open is not started. */
+static void finder_refuse(void)
+{
+    static const char reason[] = "the TPM does not release its key";
+    trial_lose_root(reason);
+    say("root: it stays closed; the system is not started");
+    sync();
+    reboot((int)RB_HALT_SYSTEM);
+}
+
+/* Whether the root can be looked for: if it is encrypted, it is open. */
+static bool finder_open(const struct root_description *wanted)
+{
+    if (!wanted->is_sealed || finder_has_opened)
+        return true;
+    /* On trial, nobody waits at the console, and the other version must still open its root. */
+    bool on_trial = trial_runs();
+    enum opened opened = opener_open(wanted->asks && !on_trial, !on_trial);
+    if (opened == OPENER_REFUSED)
+        finder_refuse();
+    finder_has_opened = opened == OPENER_OPENED;
+    return finder_has_opened;
+}
+
+/* Looks everywhere, as far as it can be looked for yet. */
+static int finder_look(const struct root_description *wanted, char *seen, size_t size)
+{
+    *seen = '\0';
+    return finder_open(wanted) ? finder_try_all(wanted, seen, size) : -1;
+}
+
 /*
  * Drivers come with the devices; a disk behind a slow bus shows up seconds later. Reports go by the
  * clock: how long it takes to look everywhere depends on the machine.
@@ -329,12 +370,12 @@ static void finder_find(const struct root_description *wanted)
     for (size_t i = 0; i < wanted->module_count; i++)
         if (coldplug_load_module(wanted->modules[i], &failure) < 0 && wanted->is_verified)
             say("root: %s", failure.text);
-    if (coldplug_quick(&failure) == 0 && finder_try_all(wanted, seen, sizeof seen) == 0)
+    if (coldplug_quick(&failure) == 0 && finder_look(wanted, seen, sizeof seen) == 0)
         return;
     for (time_t reported = finder_seconds();;) {
         if (coldplug(&failure) < 0)
             say("%s", failure.text);
-        if (finder_try_all(wanted, seen, sizeof seen) == 0)
+        if (finder_look(wanted, seen, sizeof seen) == 0)
             return;
         if (finder_seconds() - reported >= REPORT_SECONDS) {
             say("root: no device has this system's root; there are:%s",

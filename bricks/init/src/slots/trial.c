@@ -27,6 +27,7 @@
 #define VERSION "/etc/compos/version"
 #define BEFORE_ROOT "it stopped before it had found its root"
 #define LINKS "/dev/disk/by-partlabel"
+#define MAPPER "/dev/mapper"
 
 enum {
     LOOK = 1000,          /* milliseconds between looks at disks and services */
@@ -94,12 +95,17 @@ void trial_enter_initrd(void)
     trial_keep_stage(&record, BEFORE_ROOT);
 }
 
-void trial_miss_root(const char *reason)
+bool trial_runs(void)
+{
+    return trial_on;
+}
+
+void trial_lose_root(const char *reason)
 {
     struct record record;
     struct failure failure;
     char text[RECORD_TEXT];
-    if (!trial_on || process_now() < trial_deadline)
+    if (!trial_on)
         return;
     snprintf(text, sizeof text, "it did not find its root%s%s", *reason ? ": " : "", reason);
     trial_found = table_find(&trial_table, &failure) == 0;
@@ -108,6 +114,12 @@ void trial_miss_root(const char *reason)
     say("slots: %s; starting the other slot", text);
     sync();
     reboot(RB_AUTOBOOT);
+}
+
+void trial_miss_root(const char *reason)
+{
+    if (process_now() >= trial_deadline)
+        trial_lose_root(reason);
 }
 
 /* What the other slot's trial has come to. */
@@ -143,26 +155,36 @@ static void trial_look_back(struct record *record)
         trial_report(record);
 }
 
-/* The names by which others find the partitions; whoever links them anew must not be in the way. */
-static void trial_link(const struct table_partition *partition, const char *name)
+/*
+ * The names by which others find the partitions; whoever links them anew must not be in the way.
+ * What is encrypted is found decrypted: an update writes through it, without knowing the key.
+ */
+static void trial_link(const struct table_partition *partition, const char *name, bool encrypted)
 {
-    char path[128], target[TABLE_DEVICE + 8];
+    char path[128], target[TABLE_DEVICE + 64];
     if (!partition->number)
         return;
     snprintf(path, sizeof path, LINKS "/%s", name);
-    snprintf(target, sizeof target, "../../%s", partition->device);
+    snprintf(target, sizeof target, MAPPER "/%.40s", name);
+    bool is_open = access(target, F_OK) == 0;
+    /* Where roots are encrypted, one that is closed is not written in the clear. */
+    if (!is_open && encrypted)
+        return;
+    if (!is_open)
+        snprintf(target, sizeof target, "../../%s", partition->device);
     if (symlink(target, path) < 0 && errno != EEXIST)
         say("slots: %s: %s", path, strerror(errno));
 }
 
 static void trial_link_all(void)
 {
+    bool encrypted = access(MAPPER "/system-a", F_OK) == 0 || access(MAPPER "/system-b", F_OK) == 0;
     directory_make(LINKS);
-    trial_link(&trial_table.boot[SLOT_A], "boot-a");
-    trial_link(&trial_table.boot[SLOT_B], "boot-b");
-    trial_link(&trial_table.system[SLOT_A], "system-a");
-    trial_link(&trial_table.system[SLOT_B], "system-b");
-    trial_link(&trial_table.block, "slots");
+    trial_link(&trial_table.boot[SLOT_A], "boot-a", false);
+    trial_link(&trial_table.boot[SLOT_B], "boot-b", false);
+    trial_link(&trial_table.system[SLOT_A], "system-a", encrypted);
+    trial_link(&trial_table.system[SLOT_B], "system-b", encrypted);
+    trial_link(&trial_table.block, "slots", false);
 }
 
 /* The record is about the partitions of this disk. */

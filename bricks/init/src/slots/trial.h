@@ -16,6 +16,12 @@ void trial_enter_initrd(void);
 /* Each time that no root was found; `reason` is what was last wrong with one. May not return. */
 void trial_miss_root(const char *reason);
 
+/* Whether this version is on trial. */
+bool trial_runs(void);
+
+/* The root is there, but cannot be used. On trial, this does not return. */
+void trial_lose_root(const char *reason);
+
 /* In the system, when its drivers are loaded. Tells how the last trial has ended. */
 void trial_begin(void);
 
