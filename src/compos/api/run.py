@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from compos.api.build import BuildOptions, build
+from compos.api.load import load as describe
 from compos.api.options import ImageOptions, LoadOptions
 
 if TYPE_CHECKING:
+    from compos.config.model import Config
     from compos.output.job import Job
 
-__all__ = ["build_to_run", "write_to_run"]
+__all__ = ["Runnable", "build_to_run", "write_to_run"]
 
 
 GO_NAMES = {"x86_64": "amd64", "aarch64": "arm64", "riscv64": "riscv64"}
+
+
+class Runnable(NamedTuple):
+    """The prefix of the kernel and initrd of the system that `config` describes."""
+
+    prefix: Path
+    config: Config
 
 
 def build_to_run(
@@ -24,8 +33,8 @@ def build_to_run(
     architecture: str | None,
     images: ImageOptions,
     load: LoadOptions,
-) -> Path:
-    """Build `source` into the folder `state`, and return the prefix of its kernel and initrd.
+) -> Runnable:
+    """Build `source` into the folder `state`.
 
     `architecture` is QEMU's name or Go's. The initrd is not compressed: packing it takes longer
     than reading it does once. Raises as `compos.build`.
@@ -36,7 +45,8 @@ def build_to_run(
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
     options = BuildOptions(load, images, folder=state, compression="none", name=source.stem)
     build([str(source)], options)
-    return state / source.stem
+    # Read once more, in a few milliseconds: what a build returns is its files.
+    return Runnable(state / source.stem, describe([str(source)], load).config)
 
 
 def write_to_run(job: Job, state: Path, name: str) -> Path:

@@ -222,20 +222,22 @@ def qemu(path: str, *, settings: Settings, **options: Any) -> int:
     from compos.run.prepare import RunRequest, prepare
 
     access = Access(settings.images)
+    disks = tuple(map(parse_disk, options["disk"]))
     if path.endswith((".yml", ".yaml")) and Path(path).is_file() and not kind:
         from compos.api.run import build_to_run
+        from compos.run.data_disk import with_data_disk
 
         source = Path(path)
         options["state"] = options["state"] or source.with_name(f"{source.stem}-state")
-        path = str(
-            build_to_run(
-                source,
-                options["state"],
-                architecture=options["arch"] or None,
-                images=settings.images,
-                load=settings.trusted(LoadOptions()),
-            )
+        built = build_to_run(
+            source,
+            options["state"],
+            architecture=options["arch"] or None,
+            images=settings.images,
+            load=settings.trusted(LoadOptions()),
         )
+        path = str(built.prefix)
+        disks = with_data_disk(built.config, disks, options["state"])
     prepared = prepare(
         RunRequest(
             Path(path),
@@ -243,7 +245,7 @@ def qemu(path: str, *, settings: Settings, **options: Any) -> int:
             url=path if path.startswith(("http://", "https://")) else "",
             kind=kind,
             metadata=metadata,
-            disks=tuple(map(parse_disk, options["disk"])),
+            disks=disks,
             publish=tuple(map(parse_publish, options["publish"])),
             networking=parse_networking(options["networking"]),
             links=options["link"],

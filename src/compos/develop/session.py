@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
 from compos.api.composed import Composed, InspectOptions
-from compos.develop.data_disk import with_data_disk
 from compos.develop.decision import Decision, decide
 from compos.develop.delta import files_archive, service_archive
 from compos.develop.guest import HALTED, STARTED, DevGuest, ServiceState
@@ -28,6 +27,7 @@ from compos.develop.picture import Picture, Same, same_nodes
 from compos.develop.system import Source
 from compos.develop.watch import Watched, Watcher
 from compos.errors import ComposError, RunError
+from compos.run.data_disk import with_data_disk
 from compos.run.prepare import RunRequest
 from compos.tree.contents import Contents
 

@@ -328,18 +328,22 @@ def boot(
 
     access = Access(images)
     path = Path(system)
+    given = dict(machine.options or {})
     with tempfile.TemporaryDirectory(prefix="compos-test-", ignore_cleanup_errors=True) as scratch:
         state = machine.state or Path(scratch)
         if path.suffix in (".yml", ".yaml") and path.is_file():
             from compos.api.run import build_to_run
+            from compos.run.data_disk import with_data_disk
 
-            path = build_to_run(
+            built = build_to_run(
                 path,
                 state,
                 architecture=machine.architecture or None,
                 images=images,
                 load=load,
             )
+            path = built.prefix
+            given["disks"] = with_data_disk(built.config, given.get("disks", ()), state)
         request = RunRequest(
             path,
             lambda: access.store,
@@ -353,7 +357,7 @@ def boot(
             tied=True,
             exec=True,
             snapshots=machine.snapshots,
-            **(machine.options or {}),
+            **given,
         )
         options = prepare(request)
         running = launch(options)

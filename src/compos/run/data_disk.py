@@ -42,7 +42,7 @@ def with_data_disk(config: Config, disks: tuple[Disk, ...], state: Path) -> tupl
             _make(path)
     except OSError as error:
         raise RunError(
-            "dev-disk",
+            "data-disk",
             f"the disk for data cannot be made: {error.strerror}",
             place=str(path),
         ) from error

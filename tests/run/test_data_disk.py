@@ -9,8 +9,8 @@ import pytest
 
 from compos.config.load import load
 from compos.config.model import Config
-from compos.develop.data_disk import with_data_disk
 from compos.errors import RunError
+from compos.run.data_disk import with_data_disk
 from compos.run.disks import Disk
 
 PARTITION = "disk: {mountpoint: /var/lib/data}\n"
@@ -61,5 +61,5 @@ def test_a_partitioned_disk_of_the_user_takes_its_place(tmp_path: Path) -> None:
 
 def test_a_state_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "state").write_text("")
-    with pytest.raises(RunError, match="dev-disk"):
+    with pytest.raises(RunError, match="data-disk"):
         with_data_disk(config(tmp_path, PARTITION), (), tmp_path / "state")
