@@ -66,9 +66,9 @@ updates: $(VENV)/ready ## update a guest from each source, refuse what must be r
 	@scripts/install-packages $(TEST_PACKAGES)
 	@CI=1 $(BIN)/python -m pytest -q -n 0 -o faulthandler_timeout=0 tests/boot/update_sources.py tests/boot/update_kexec.py
 
-slot-cuts: $(VENV)/ready ## cut the power at 200 random moments of an update under a BIOS: one of two versions starts, whole (a quarter of an hour)
+slot-cuts: $(VENV)/ready ## cut the power at 200 random moments of an update, under a BIOS and UEFI: one of two versions starts, whole (half an hour)
 	@scripts/install-packages $(TEST_PACKAGES)
-	@CI=1 $(BIN)/python -m pytest -q -n 0 -o faulthandler_timeout=0 tests/boot/slot_cuts.py
+	@CI=1 $(BIN)/python -m pytest -q -n 0 -o faulthandler_timeout=0 tests/boot/slot_cuts.py tests/boot/slot_cuts_uefi.py
 
 dev-edits: $(VENV)/ready ## 200 edits under compos dev leave no process, file, mount or memory behind; disks, arm64, guests that halt (twenty minutes)
 	@scripts/install-packages $(TEST_PACKAGES)

@@ -4,6 +4,7 @@ power cut."""
 from __future__ import annotations
 
 import bisect
+import threading
 from dataclasses import dataclass, field
 
 __all__ = ["SECTOR", "Recording", "Request"]
@@ -30,24 +31,28 @@ class Request:
 
 @dataclass(slots=True)
 class Recording:
-    """All requests in the order in which they came; `moment` is the last that has passed."""
+    """All requests in the order in which they came; `moment` is the last that has passed. Several
+    disks of one machine may share a recording: their threads take turns."""
 
     requests: list[Request] = field(default_factory=list)
     moment: int = 0
+    _turn: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     def begin(
         self, kind: str, offset: int, length: int, data: bytes | None, *, forced: bool
     ) -> Request:
         """A request has come."""
-        self.moment += 1
-        request = Request(kind, offset, length, data, forced, self.moment)
-        self.requests.append(request)
-        return request
+        with self._turn:
+            self.moment += 1
+            request = Request(kind, offset, length, data, forced, self.moment)
+            self.requests.append(request)
+            return request
 
     def end(self, request: Request) -> None:
         """A request has been answered, without an error."""
-        self.moment += 1
-        request.answered = self.moment
+        with self._turn:
+            self.moment += 1
+            request.answered = self.moment
 
     def changes(self) -> list[Request]:
         """The answered requests that change something."""

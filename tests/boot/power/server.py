@@ -65,17 +65,29 @@ class _Task:
 
 class Server:
     """Serves the file `image` until left. One client at a time, one request after the other;
-    requests are recorded as they come, even while another one is worked on."""
+    requests are recorded as they come, even while another one is worked on.
 
-    def __init__(self, image: Path, path: Path, *, fault: Fault | None = None) -> None:
-        self.recording = Recording()
+    Of several disks in one `recording`, this one's bytes are those from `base` on. What is `kept`
+    at once, as flash memory does, needs no flush."""
+
+    def __init__(
+        self,
+        image: Path,
+        path: Path,
+        *,
+        fault: Fault | None = None,
+        recording: Recording | None = None,
+        base: int = 0,
+        kept: bool = False,
+    ) -> None:
+        self.recording = Recording() if recording is None else recording
+        self._base, self._kept = base, kept
         self.fault = fault
         self.counts: Counter[str] = Counter()
         """Requests by kind, those that failed among them."""
         self.path = path
         self._descriptor = os.open(image, os.O_RDWR)
         self._size = image.stat().st_size
-        self._lock = threading.Lock()
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(path))
         self._listener.listen()
@@ -150,10 +162,10 @@ class Server:
                 data = read(length) if kind == WRITE else None
                 request = None
                 if kind != READ:
-                    with self._lock:
-                        request = self.recording.begin(
-                            KINDS[kind], offset, length, data, forced=bool(flags & FORCED)
-                        )
+                    forced = self._kept or bool(flags & FORCED)
+                    request = self.recording.begin(
+                        KINDS[kind], self._base + offset, length, data, forced=forced
+                    )
                 tasks.put(_Task(kind, handle, offset, length, data, request))
         finally:
             tasks.put(None)
@@ -166,8 +178,7 @@ class Server:
             if not self._fails(KINDS[task.kind]):
                 error, answer = 0, self._perform(task)
                 if task.request:
-                    with self._lock:
-                        self.recording.end(task.request)
+                    self.recording.end(task.request)
             try:
                 client.sendall(struct.pack(">II8s", 0x67446698, error, task.handle) + answer)
             except OSError:
