@@ -50,6 +50,7 @@ get-current) echo A;;
 get-primary) echo ${NEXT:-A};;
 get-version) echo ${WRITTEN:-1.3.0};;
 get-failures) echo ${FAILURES:-0};;
+get-state) [ "$2" = A ] && echo ${STATE:-good} || echo bad;;
 set-version) echo "slot $2 has $3" >&2;;
 esac
 """
@@ -114,6 +115,7 @@ def handled(folder: Path, terms: str, bundle: str | None, more: dict[str, str]) 
         ("version\t1.4.2\n", {**UNASKED, "FAILURES": "3"}, ""),
         ("version\t1.4.1\n", {**UNASKED, "NEXT": "B"}, "it is tried at the next start: 1.4.1"),
         ("version\t1.4.2\n", {**UNASKED, "NEXT": "B"}, ""),
+        ("version\t1.4.1\n", {"STATE": "bad"}, "what this one on trial may go back to: 1.4.1"),
         ("version\tlatest\n", {}, "has no version"),
         ("downgrade\tyes\n", {}, "has no version"),
         ("", {}, "has no version"),

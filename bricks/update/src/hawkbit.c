@@ -236,12 +236,6 @@ static int hawkbit_install(const struct ddi *ddi, const struct terms *own,
     return 0;
 }
 
-static bool hawkbit_on_trial(const struct terms *own)
-{
-    char current[SLOTS_NAME];
-    return !own->kexec && slots_current(current) == 0 && hawkbit_says("get-state", current, "bad");
-}
-
 static int hawkbit_deploy(const struct ddi *ddi, const struct terms *own, const char *id,
                           struct hawkbit_order *order, hawkbit_installer *install)
 {
@@ -256,8 +250,7 @@ static int hawkbit_deploy(const struct ddi *ddi, const struct terms *own, const 
         return -1;
     if (ddi_deployment(ddi, id, &deployment, &failure) < 0)
         return hawkbit_complain("deploymentBase", &failure);
-    /* What is on trial keeps the slot that it would have to go back to. */
-    if (!deployment.now || hawkbit_on_trial(own))
+    if (!deployment.now || slots_on_trial())
         return -1;
     if (deployment.bundles != 1 || !*deployment.url) {
         snprintf(detail, sizeof detail, "it has %d files *.raucb, and 1 with an address is wanted",

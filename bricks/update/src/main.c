@@ -90,6 +90,9 @@ static int main_check(void)
     }
     if (slots_other(slot) < 0)
         return 1;
+    if (slots_on_trial())
+        return main_refuse("it would take the place of what this one on trial may go back to:",
+                           new.version);
     const char *reason = getenv(SOURCE_NEWER) ? main_known(slot, new.version) : NULL;
     if (reason)
         return main_refuse(reason, new.version);

@@ -43,3 +43,10 @@ int slots_other(char name[SLOTS_NAME])
     name[0] = name[0] == 'A' ? 'B' : 'A';
     return 0;
 }
+
+bool slots_on_trial(void)
+{
+    char name[SLOTS_NAME], state[SLOTS_NAME];
+    return slots_current(name) == 0 && slots_ask("get-state", name, state, SLOTS_NAME) == 0 &&
+           strcmp(state, "bad") == 0;
+}

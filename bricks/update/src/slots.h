@@ -4,6 +4,8 @@
 
 #include "terms.h"
 
+#include <stdbool.h>
+
 /* "A" or "B", and what the program says of one in a line. */
 enum { SLOTS_NAME = 64, SLOTS_LINE = 4096 };
 
@@ -19,5 +21,8 @@ int slots_tell(const char *verb, const char *slot, const char *value);
 /* The slot that runs, and the one that does not; -1 with a message if there are none. */
 int slots_current(char name[SLOTS_NAME]);
 int slots_other(char name[SLOTS_NAME]);
+
+/* Whether the slot that runs is not good yet: the machine may have to go back to the other one. */
+bool slots_on_trial(void);
 
 #endif
