@@ -7,19 +7,24 @@ import json
 import shutil
 import subprocess
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from compos.api.keys import new_keys
 from compos.api.secure import Finding, findings
+from compos.boot.luks_header import openers
+from compos.cli.main import main
 from compos.errors import OutputError
 from compos.output.formats import FORMATS
+from compos.run.guests import take_slot
 from tests.compose.systems import World
 from tests.images import Member, make_image
 from tests.output.bootable import YAML, filled
 from tests.output.test_formats import build, refused
 from tests.output.test_installer import unpacked
+from tests.run.records import record
 
 pytestmark = pytest.mark.slow
 
@@ -172,6 +177,104 @@ def test_what_a_plain_system_lacks(world: World) -> None:
     with pytest.raises(OutputError) as caught:
         findings(world.folder / "nonsense")
     assert caught.value.id == "measure-image"
+
+
+TPM_TOKEN = {
+    "type": "systemd-tpm2", "keyslots": ["0"], "tpm2-pcrs": [7, 12], "tpm2_pubkey_pcrs": [11],
+    "tpm2-pin": True,
+}  # fmt: skip
+
+
+def volume(folder: Path, *tokens: dict[str, object]) -> bytes:
+    """A volume of cryptsetup's, with tokens, which it would have systemd look into."""
+    path, key = folder / "volume", folder / "key"
+    path.write_bytes(bytes(20 << 20))
+    key.write_bytes(b"a secret")
+    quick = ("--type", "luks2", "--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "1000")
+    subprocess.run(["cryptsetup", "-q", "luksFormat", *quick, path, key], check=True)
+    for token in tokens:
+        line = ["cryptsetup", "token", "import", "--disable-external-tokens", str(path)]
+        subprocess.run(line, input=json.dumps(token), text=True, check=True)
+    return path.read_bytes()
+
+
+def test_the_disk_of_a_machine(
+    keys: str, world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What a first boot has encrypted is named, and by what it is opened."""
+    disk = build(world, "-f", "raw-efi", "--keys", keys, yaml=SECURE) / "os-efi.img"
+    contents = volume(tmp_path, TPM_TOKEN, {"type": "systemd-recovery", "keyslots": ["0"]})
+    with disk.open("r+b") as stream:
+        stream.truncate(disk.stat().st_size + (30 << 20))
+    line = ["sfdisk", "-q", "--append", str(disk)]
+    subprocess.run(line, input="size=20MiB, name=data\n", text=True, check=True)
+    found = json.loads(
+        subprocess.run(["sfdisk", "-J", disk], capture_output=True, check=True).stdout
+    )
+    (data,) = (one for one in found["partitiontable"]["partitions"] if one.get("name") == "data")
+    with disk.open("r+b") as stream:
+        stream.seek(data["start"] * 512)
+        stream.write(contents)
+    assert main(["doctor", "--secure", str(disk)]) == 0
+    said = capsys.readouterr().out
+    assert (
+        "partition data      encrypted; it is opened by the TPM 2.0 (PCR 7, 12 by value, "
+        "PCR 11 by signature, with a PIN) or a recovery key\n" in said
+    )
+    assert main(["doctor", "--secure", str(disk), "--json"]) == 0
+    names = [one["name"] for one in json.loads(capsys.readouterr().out)]
+    assert names == ["signature", "root", "policies", "partition data"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, ["a recovery key"]),
+        ({0: b"SKUL"}, None),
+        ({7: b"\1"}, None),  # LUKS1
+        ({8: b"\xff" * 8}, []),
+        ({8: bytes(8)}, []),
+        ({4096: b"}"}, []),
+        ({4096: b"[" * 100000}, []),
+        ({4096: b'{"tokens": 1}\0'}, []),
+        ({4096: b'{"tokens": {"0": [], "1": {"type": 1}, "2": {"type": "x"}}}\0'}, []),
+        ({4096: b'{"tokens": {"0": {"type": "compos-tpm12"}}}\0'}, ["the TPM 1.2"]),
+        (
+            {4096: b'{"tokens": {"0": {"type": "systemd-tpm2", "tpm2-pcrs": [true, -1, "7"]}}}\0'},
+            ["the TPM 2.0 (whatever it has started)"],
+        ),
+    ],
+)
+def test_headers(changes: dict[int, bytes], expected: list[str] | None, tmp_path: Path) -> None:
+    data = bytearray(volume(tmp_path, {"type": "systemd-recovery", "keyslots": ["0"]}))
+    for at, changed in changes.items():
+        data[at : at + len(changed)] = changed
+    assert openers(lambda offset, length: bytes(data[offset : offset + length])) == expected
+
+
+def test_a_guest(
+    keys: str, world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """What its firmware starts, and what it was started from."""
+    disk = build(world, "-f", "raw-efi", "--keys", keys, yaml=SECURE) / "os-efi.img"
+    monkeypatch.setenv("COMPOS_RUNTIME", str(tmp_path / "guests"))
+    slot = take_slot("box", "box")
+    base = record("box")
+    slot.write(replace(base, system=str(disk), secure_boot=True, tpm=True))
+    assert main(["doctor", "--secure", "box"]) == 0
+    said = capsys.readouterr().out
+    assert [line.split("  ")[1].strip() for line in said.splitlines()] == [
+        "secure boot", "tpm", "signature", "root", "policies",
+    ]  # fmt: skip
+    slot.write(base)
+    assert main(["doctor", "--secure", "box"]) == 1
+    said = capsys.readouterr().out
+    assert said.count("!!") == 3
+    assert "--secure-boot KEYS" in said
+    slot.give_up()
+    assert main(["doctor", "--secure", "box"]) == 1
+    assert "error[guest-unknown]" in capsys.readouterr().err
 
 
 def test_roots(keys: str, world: World, capfd: pytest.CaptureFixture[str]) -> None:

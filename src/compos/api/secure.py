@@ -1,7 +1,7 @@
 """`secure: true`: one switch for a system that starts only as it was built. What a build must have
-for that, and what of it a finished output has.
+for that, and what of it a finished output, a machine's disk or a guest has.
 
-May touch: the output (reading).
+May touch: the output or the disk (reading); the folder of guests (reading).
 
 A secure system is started by UEFI alone, as one signed program. Its root is covered by the
 signature: in the initrd, or through the root hash there. Policies for PCR 11 are signed, and no
@@ -10,7 +10,8 @@ image may grant itself power over the machine by its label.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from compos.config.model import Config
     from compos.output.formats import Format
 
-__all__ = ["Finding", "findings", "secured"]
+__all__ = ["Finding", "examine_secure", "findings", "secured"]
 
 VERIFIED = "erofs-verity"
 """Where the root of a secure system is, unless the build says something else."""
@@ -78,6 +79,37 @@ def _can_be(format: Format) -> bool:
     return EFI_STUB in format.tools or format.streamable
 
 
+def examine_secure(target: str) -> list[Finding]:
+    """What a file, the disk of a machine or, if there is no such path, the running guest of that
+    name has of a secure system. Raises `OutputError` (`measure-image`), `RunError`
+    (`guest-unknown`, `guest-ended`)."""
+    if Path(target).exists():
+        return findings(Path(target))
+    from compos.run.guests import find_guest
+
+    record = find_guest(target).record
+    firmware = [
+        Finding(
+            "secure boot",
+            record.secure_boot,
+            "the firmware starts nothing that its keys have not signed"
+            if record.secure_boot
+            else "the firmware starts anything: run it with --secure-boot KEYS",
+        ),
+        Finding(
+            "tpm",
+            record.tpm,
+            "what is started is measured, and keys can be sealed to it"
+            if record.tpm
+            else "there is no TPM: run it with --tpm",
+        ),
+    ]
+    if not (system := Path(record.system)).is_file():
+        text = "kernel and initrd are given to QEMU, which verifies nothing: run a disk or a UKI"
+        return [*firmware, Finding("signature", on=False, text=text)]
+    return [*firmware, *findings(system)]
+
+
 def findings(file: Path) -> list[Finding]:
     """What a built program or raw disk has of a secure system. It says what is there; whether a
     signature is good is for the firmware and the TPM to say. Raises `OutputError`
@@ -92,6 +124,7 @@ def findings(file: Path) -> list[Finding]:
         is_signed = has_signature(program)
         pcr_11 = next(one for one in measured(program) if one.pcr == 11)
         root = _root(image) if program is not image else None
+        volumes = list(_volumes(image)) if program is not image else []
     phases = [phase for phase, _ in pcr_11.signed]
     return [
         Finding(
@@ -109,7 +142,26 @@ def findings(file: Path) -> list[Finding]:
             if phases
             else "no policy for PCR 11 is signed: the set of keys needs pcr.key and pcr.pub",
         ),
+        *volumes,
     ]
+
+
+def _volumes(image: BinaryIO) -> Iterator[Finding]:
+    """The encrypted partitions of a disk, which it has when it was installed or has started."""
+    from compos.boot.boot_program import partitions
+    from compos.boot.luks_header import openers
+
+    for one in partitions(image):
+        if (found := openers(partial(_read, image, one.start))) is None:
+            continue
+        is_sealed = any(word.startswith("the TPM") for word in found)
+        text = f"encrypted; it is opened by {' or '.join(found) or 'passphrases alone'}"
+        yield Finding(f"partition {one.name}", is_sealed, text)
+
+
+def _read(image: BinaryIO, start: int, offset: int, length: int) -> bytes:
+    image.seek(start + offset)
+    return image.read(length)
 
 
 def _root(image: BinaryIO) -> Finding | None:
@@ -117,7 +169,7 @@ def _root(image: BinaryIO) -> Finding | None:
     from compos.boot.boot_program import partitions
     from compos.disk.discoverable import ROOTS as TYPES
 
-    found = {kind for kind, _ in partitions(image)}
+    found = {one.kind for one in partitions(image)}
     if found & {types.verity for types in TYPES.values()}:
         return Finding("root", on=True, text="each block of the root is verified (dm-verity)")
     if found & {types.data for types in TYPES.values()}:

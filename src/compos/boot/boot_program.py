@@ -18,7 +18,7 @@ from uuid import UUID
 from compos.disk.gpt import ESP
 from compos.errors import OutputError
 
-__all__ = ["boot_program", "partitions"]
+__all__ = ["Partition", "boot_program", "partitions"]
 
 SECTOR = 512
 NAMES = (b"BOOTX64 EFI", b"BOOTAA64EFI")
@@ -30,8 +30,8 @@ MAX_DIRECTORY = 1 << 20
 # GPT header, from its 72nd byte: sector of the entries, their number, the size of one.
 _TABLE = struct.Struct("<QII")
 _TABLE_AT = 72
-# GPT entry: type, own GUID, first and last sector.
-_PARTITION = struct.Struct("<16s16sQQ")
+# GPT entry: type, own GUID, first and last sector, attributes, name in UTF-16.
+_PARTITION = struct.Struct("<16s16sQQ8x72s")
 # [FAT] "Boot Sector and BPB", from its 11th byte: bytes per sector, sectors per cluster, reserved
 # sectors, FATs, root entries, sectors (16 bits), media, sectors per FAT (16 bits), 8 bytes, sectors
 # (32 bits); then of FAT32 sectors per FAT, flags, version, first cluster of the root.
@@ -150,15 +150,22 @@ def boot_program(image: BinaryIO) -> BinaryIO:
 
 def _system_partition(image: BinaryIO) -> int:
     """Where the EFI system partition begins, in bytes."""
-    for kind, start in partitions(image):
-        if kind == ESP:
-            return start
+    for one in partitions(image):
+        if one.kind == ESP:
+            return one.start
     raise _unreadable("it has no EFI system partition")
 
 
-def partitions(image: BinaryIO) -> Iterator[tuple[UUID, int]]:
-    """The type of each partition in a GPT, and where it begins, in bytes. Raises `OutputError`
-    (`measure-image`)."""
+class Partition(NamedTuple):
+    """Its type, where it begins, in bytes, and its name."""
+
+    kind: UUID
+    start: int
+    name: str
+
+
+def partitions(image: BinaryIO) -> Iterator[Partition]:
+    """Those in a GPT. Raises `OutputError` (`measure-image`)."""
     header = _at(image, SECTOR, SECTOR)
     if not header.startswith(b"EFI PART"):
         raise _unreadable("it has no GPT")
@@ -167,9 +174,10 @@ def partitions(image: BinaryIO) -> Iterator[tuple[UUID, int]]:
         raise _unreadable("its GPT is damaged")
     table = _at(image, sector * SECTOR, count * size)
     for at in range(0, count * size, size):
-        kind, _, first, _ = _PARTITION.unpack_from(table, at)
+        kind, _, first, _, name = _PARTITION.unpack_from(table, at)
         if any(kind):
-            yield UUID(bytes_le=kind), int(first) * SECTOR
+            text = name.decode("utf-16-le", "replace").split("\0", 1)[0]
+            yield Partition(UUID(bytes_le=kind), int(first) * SECTOR, text)
 
 
 def _file_system(image: BinaryIO, start: int) -> _Fat:

@@ -41,7 +41,8 @@ KEPT = 24 * 3600.0
 class Record:
     """What is known of a guest. `started` is in seconds since the epoch. `console` is the file that
     its console is written to, empty while that is a terminal. `publish` are its published ports, as
-    they were given. `exec` says whether commands can be run in it."""
+    they were given. `exec` says whether commands can be run in it, `secure_boot` whether its
+    firmware starts what is signed alone, `tpm` whether it has a TPM."""
 
     name: str
     system: str
@@ -53,6 +54,8 @@ class Record:
     console: str = ""
     publish: tuple[str, ...] = ()
     exec: bool = False
+    secure_boot: bool = False
+    tpm: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -230,6 +230,8 @@ def _record(slot: Slot, request: RunRequest, options: Options) -> Record:
             f"{rule.address}:{rule.host}:{rule.guest}/{rule.protocol}" for rule in options.publish
         ),
         exec=options.exec,
+        secure_boot=request.secure_boot is not None,
+        tpm=request.tpm or request.tpm12,
     )
 
 
