@@ -74,7 +74,7 @@ TOOLS = frozenset(
             "dump.erofs",
         ),
         *("dot", "dumpimage", "e2fsck", "fsck.erofs", "fsck.fat", "gcc", "git", "gzip", "isoinfo"),
-        *("iucode_tool", "lz4", "rpm2cpio", "rpmbuild"),
+        *("iucode_tool", "jq", "lz4", "rpm2cpio", "rpmbuild"),
         *("lzop", "mcopy", "mdir", "mke2fs", "mkfs.erofs", "mkfs.ext4", "mkfs.vfat", "mkimage"),
         *("mkfs.btrfs", "mkfs.xfs", "mksquashfs", "modprobe", "mtype", "objcopy", "objdump"),
         *("openssl", "pkcs11-tool", "qemu-img", "softhsm2-util"),

@@ -43,7 +43,7 @@ def test_the_commands_of_the_page(tmp_path: Path) -> None:
     system = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)[0]
     kernel = "kernel: {image: compos/kernel:v1, cmdline: console=ttyS0, modules: auto}\n"
     (tmp_path / "os.yml").write_text(kernel + system)
-    make, start, old, _ = re.findall(r"```sh\n(.*?)```", page, re.DOTALL)
+    make, start, old, *_ = re.findall(r"```sh\n(.*?)```", page, re.DOTALL)
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
     for line in make.splitlines():
         command = line.replace("compos ", f"{sys.executable} -m compos ", 1)

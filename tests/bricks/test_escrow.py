@@ -5,7 +5,10 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import re
 import subprocess
+import sys
 from pathlib import Path
 from uuid import UUID
 
@@ -17,6 +20,7 @@ from compos.trust.escrow import open_envelope, require_escrow_key
 from tests.bricks.compiler import BRICKS, DRIVERS, compile_brick, compile_sources
 from tests.escrow import Escrow, openssl, pair
 
+ROOT = Path(__file__).resolve().parents[2]
 RECOVERY = "-".join(["cbdefghi"] * 7 + ["jklnrtuv"])
 PARTS = ("seal/base64", "escrow", "seal/rsa2048", "seal/signers", "token")
 OTHERS = (
@@ -185,3 +189,28 @@ def test_there_is_nothing_to_send(tmp_path: Path) -> None:
     done = send(tmp_path, "http://127.0.0.1:1/")
     assert (done.returncode, done.stderr) == (0, "")
     assert "no envelope" in done.stdout
+
+
+@pytest.mark.root
+def test_the_commands_of_the_page(volume: Path, tmp_path: Path) -> None:
+    """docs/secure.md: a pair of keys, and the two ways to read an envelope."""
+    page = (ROOT / "docs/secure.md").read_text()
+    make, recover, by_hand = re.findall(r"```sh\n([^`]*escrow.key[^`]*)```", page)
+
+    def sh(lines: str) -> str:
+        text = re.sub(r"^compos ", f"{sys.executable} -m compos ", lines, flags=re.MULTILINE)
+        line = ["sh", "-ec", text]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+        return subprocess.run(
+            line, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+        ).stdout
+
+    sh(make)
+    done = store(volume, tmp_path / "escrow.pem", tmp_path)
+    assert done.returncode == 0, done.stderr
+    (tmp_path / "envelope.json").write_bytes(luks("token", "export", "--token-id", "29", volume))
+    uuid = luks("luksUUID", volume).decode().strip()
+    said = sh(recover)
+    assert RECOVERY in said
+    assert uuid in said
+    assert sh(by_hand) == f"{RECOVERY} {uuid}\n"
