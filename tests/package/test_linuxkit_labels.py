@@ -242,7 +242,7 @@ def test_no_brick_of_theirs_is_left_out() -> None:
         if (folder / "build.yml").exists() and len(command_and_label(folder.name)) > 1
     }
     others = {
-        *("attest", "chrony", "data-partition", "docker", "installer", "nftables", "postgresql"),
-        *("redis", "tpm2-tools", "update", "wireguard"),
+        *("attest", "chrony", "data-partition", "docker", "escrow", "installer", "nftables"),
+        *("postgresql", "redis", "tpm2-tools", "update", "wireguard"),
     }
     assert labelled - set(LINUXKIT) == others
