@@ -3,8 +3,9 @@
 First `examples/web.yml`, and the same with one line of a service changed: both versions are built
 as bundles, and RAUC extracts them. A machine has the blocks of the old images in its slots, so it
 fetches the digests of all blocks and the blocks that it has not got (RAUC's adaptive method
-`block-hash-index`). Then a guest that is updated by such a bundle, while this machine counts what
-it fetches and asks for its page.
+`block-hash-index`). Then a guest that is updated twice by such bundles: into its empty slot, then
+into the one that has the version before the last. This machine counts what it fetches, QEMU what it
+writes, and a client asks for its page meanwhile.
 
     python bench/update.py [--cache DIR] [--without-guest]
 """
@@ -30,14 +31,16 @@ sys.path.insert(0, str(ROOT))
 
 from compos.api.keys import new_keys  # noqa: E402
 from compos.cli.main import main as compos  # noqa: E402
-from tests.boot.updating import Updating, Workshop, serving  # noqa: E402
+from compos.run.guests import find_guest  # noqa: E402
+from compos.run.qmp import Monitor  # noqa: E402
+from tests.boot.updating import NAME, UpdateServer, Updating, Workshop, serving  # noqa: E402
 from tests.guest import free_port  # noqa: E402
 
 PAGE = ROOT / "docs" / "benchmarks-updates.md"
 START = "<!-- What follows is written by `make bench-update`. -->\n"
 BLOCK = 4096
 DIGEST = 32
-SECTOR = 512
+MB = 1e6
 UPDATE = "update: {{compatible: web, version: {}}}\n"
 
 
@@ -94,10 +97,14 @@ def _built(folder: Path, cache: str | Path, version: str, text: str) -> Images:
     flags = ["--cache", str(cache), "--dir", str(folder), "--keys", str(folder / "keys")]
     flags += ["--root", "erofs-verity-appended", "-f", "update"]
     assert compos(["build", *flags, str(system)]) == 0
-    bundle, out = folder / "web.raucb", folder / "extracted"
+    return _extracted(folder / "web.raucb", folder / "keys")
+
+
+def _extracted(bundle: Path, keys: Path) -> Images:
+    out = bundle.with_name("extracted")
     shutil.rmtree(out, ignore_errors=True)
     line: list[str | Path] = ["rauc", "extract", "--keyring"]
-    line += [folder / "keys" / "update.crt", bundle, out]
+    line += [keys / "update.crt", bundle, out]
     subprocess.run(line, check=True, capture_output=True)
     images = tuple(path.read_bytes() for path in sorted(out.glob("*.img")))
     return Images(bundle.stat().st_size, images)
@@ -107,10 +114,15 @@ def _blocks(image: bytes) -> Iterator[bytes]:
     return (image[at : at + BLOCK] for at in range(0, len(image), BLOCK))
 
 
-def _figures(old: Images, new: Images) -> tuple[str, ...]:
+def _missing(old: Images, new: Images) -> set[bytes]:
+    """Blocks of the new version that the old one has not got."""
     known = {block for image in old.images for block in _blocks(image)}
+    return {block for image in new.images for block in _blocks(image)} - known
+
+
+def _figures(old: Images, new: Images) -> tuple[str, ...]:
     size = sum(map(len, new.images))
-    missing = {block for image in new.images for block in _blocks(image)} - known
+    missing = _missing(old, new)
     digests = size // BLOCK * DIGEST
     sent = digests + len(missing) * BLOCK
     return (
@@ -166,54 +178,103 @@ class Watch(threading.Thread):
             time.sleep(0.1)
 
 
+class Cost(NamedTuple):
+    """Of one update: bytes and seconds."""
+
+    fetched: int
+    changed: int
+    """Blocks that the version before has not got."""
+    disk: int
+    flash: int
+    """Of the firmware's variables."""
+    install: float
+    away: float
+    """Without the page."""
+
+
+VERSIONS = ("1.0.0", "1.1.0", "1.2.0")
+
+
 def _guest(folder: Path) -> str:
-    """The table of one update in a guest."""
+    """The table of the updates of a guest."""
     folder.mkdir()
     shop = Workshop(folder, GUEST, "--size", "1G", takes="")
     without = shop.build("1.0.0", "update").stat().st_size
     takes = f", keyring: {shop.keys}/update.crt"
-    with_brick = shop.build("1.0.0", "update", takes=takes).stat().st_size
-    disk = shop.build("1.0.0", "raw-efi", takes=takes)
-    bundle = shop.build("1.1.0", "update", takes=takes)
+    disk = shop.build(VERSIONS[0], "raw-efi", takes=takes)
+    bundles = [shop.build(version, "update", takes=takes) for version in VERSIONS]
+    images = [_extracted(bundle, shop.keys) for bundle in bundles]
     port = free_port()
     published = ("--publish", f"{port}:80")
+    costs = []
     with (
         serving() as (server, own),
         Updating(disk, folder / "state", *published, log=folder / "console") as guest,
     ):
-        server.files["/os.raucb"] = bundle.read_bytes()
-        guest.expect("slots: slot A is good", 600)
-        before = _written(guest)
-        began = time.monotonic()
-        status, said = guest.update("now", f"http://10.0.2.2:{own}/os.raucb", timeout=1200)
-        took = time.monotonic() - began
-        if status:
-            raise SystemExit(said)
-        written = _written(guest) - before
-        watch = Watch(port, "1.0.0", "1.1.0")
-        watch.start()
-        time.sleep(2)
-        guest.shell("kill -TERM 1")
-        guest.expect(r"slot B is good", 900)
-        watch.join(60)
+        guest.expect("slots: slot A is good", 900)
+        for number, version in enumerate(VERSIONS[1:], 1):
+            server.files["/os.raucb"] = bundles[number].read_bytes()
+            changed = len(_missing(images[number - 1], images[number])) * BLOCK
+            watch = Watch(port, VERSIONS[number - 1], version)
+            url = f"http://10.0.2.2:{own}/os.raucb"
+            costs.append(_update(guest, url, server, changed, watch))
+    size, whole = images[1].bundle, sum(map(len, images[1].images))
     rows = (
-        ("the bundle", f"{bundle.stat().st_size / 1e6:.1f} MB"),
-        ("of which the brick `update` is", f"{(with_brick - without) / 1e6:.1f} MB"),
-        ("fetched by RAUC, its own tables included", f"{server.sent / 1e6:.2f} MB"),
-        ("which is, of the bundle", f"{server.sent / bundle.stat().st_size:.1%}"),
-        ("written to the disk", f"{written / 1e6:.1f} MB"),
-        ("time to install, emulated", f"{took:.0f} s"),
-        ("seconds without the page, emulated", f"{watch.first - watch.last:.0f} s"),
+        (
+            "fetched by RAUC, its own tables included",
+            [f"{one.fetched / MB:.2f} MB" for one in costs],
+        ),
+        ("which is, of the bundle", [f"{one.fetched / size:.1%}" for one in costs]),
+        ("changed", [f"{one.changed / MB:.2f} MB" for one in costs]),
+        ("written to the disk", [f"{one.disk / MB:.1f} MB" for one in costs]),
+        ("which is, of what has changed", [f"{one.disk / one.changed:.0f} times" for one in costs]),
+        ("written to the firmware's flash memory", [f"{one.flash / MB:.1f} MB" for one in costs]),
+        ("time to install, emulated", [f"{one.install:.0f} s" for one in costs]),
+        ("seconds without the page, emulated", [f"{one.away:.0f} s" for one in costs]),
     )
-    table = "".join(f"| {what} | {figure} |\n" for what, figure in rows)
-    return "| an update of one line in a guest | |\n|---|---|\n" + table
+    head = "| updates of a guest by one line | the first | the second |\n|---|---|---|\n"
+    table = "".join(f"| {what} | {' | '.join(figures)} |\n" for what, figures in rows)
+    brick = (images[0].bundle - without) / MB
+    return (
+        f"{head}{table}\nThe bundle has {size / MB:.1f} MB, of which the brick `update` is "
+        f"{brick:.1f} MB, and its images {whole / MB:.1f} MB. A machine that has none of its "
+        "blocks fetches all of it.\n"
+    )
 
 
-def _written(guest: Updating) -> int:
-    """Bytes that all disks of the guest have been given to write (Documentation/block/stat.rst:
-    the seventh number is in sectors)."""
-    lines = guest.shell("sync; cat /sys/block/sd*/stat /sys/block/vd*/stat 2>/dev/null; true")
-    return sum(int(line.split()[6]) for line in lines.splitlines()) * SECTOR
+def _update(
+    guest: Updating, url: str, server: type[UpdateServer], changed: int, watch: Watch
+) -> Cost:
+    """Installs a bundle, restarts, and waits for the new version to be good."""
+    fetched, (disk, flash) = server.sent, _written(guest)
+    began = time.monotonic()
+    status, said = guest.update("now", url, timeout=1800)
+    install = time.monotonic() - began
+    if status:
+        raise SystemExit(said)
+    fetched = server.sent - fetched
+    watch.start()
+    time.sleep(2)
+    guest.shell("kill -TERM 1")
+    guest.expect(r"slot [AB] is on trial", 900)
+    guest.expect(r"slot [AB] is good", 900)
+    watch.join(60)
+    now = _written(guest)
+    return Cost(fetched, changed, now[0] - disk, now[1] - flash, install, watch.first - watch.last)
+
+
+def _written(guest: Updating) -> tuple[int, int]:
+    """Bytes that QEMU has written to disks and to flash memory (query-blockstats)."""
+    guest.shell("sync")
+    disk = flash = 0
+    with Monitor(find_guest(NAME).monitor) as monitor:
+        for one in monitor.execute("query-blockstats"):
+            written = one["stats"]["wr_bytes"]
+            if one.get("device", "").startswith("pflash"):
+                flash += written
+            else:
+                disk += written
+    return disk, flash
 
 
 if __name__ == "__main__":
