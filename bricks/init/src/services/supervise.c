@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 /* A run this long means that the failures before it are over (milliseconds). */
@@ -318,27 +319,39 @@ static void supervise_step_starting(struct service *service)
     supervise_begin_cleaning(service);
 }
 
+enum { LOOKS = 5, BETWEEN_LOOKS = 2000000 /* nanoseconds */ };
+
+/* Whether a signal is in one of the masks that /proc/PID/status shows, or that cannot be read. */
+static bool supervise_has_signal(const char *status, const char *mask, int number)
+{
+    const char *found = supervise_status_field(status, mask);
+    return !found || strtoull(found, NULL, 16) >> (number - 1) & 1;
+}
+
 /*
  * Whether the process would ever see the signal. The first process of a PID namespace is spared all
  * signals but KILL that it neither handles nor blocks (pid_namespaces(7)): waiting for it would be
- * in vain.
+ * in vain. Whoever waits for a signal blocks it for good; fork() blocks all for a moment.
  */
 static bool supervise_receives_signal(pid_t pid, int number)
 {
-    static const char *const masks[] = {"\nSigBlk:", "\nSigCgt:"};
+    const struct timespec pause = {0, BETWEEN_LOOKS};
     char path[64], ours[64], theirs[64], text[PROCESS_STATUS];
     snprintf(path, sizeof path, "/proc/%d/ns/pid", (int)pid);
     ssize_t own = readlink("/proc/self/ns/pid", ours, sizeof ours),
             other = readlink(path, theirs, sizeof theirs);
     if (own < 0 || own != other || memcmp(ours, theirs, (size_t)own) == 0)
         return true;
-    supervise_read_proc_status(pid, text);
-    for (size_t i = 0; i < sizeof masks / sizeof *masks; i++) {
-        const char *mask = supervise_status_field(text, masks[i]);
-        if (!mask || strtoull(mask, NULL, 16) >> (number - 1) & 1)
+    for (int look = 0; look < LOOKS; look++) {
+        if (look > 0)
+            nanosleep(&pause, NULL);
+        supervise_read_proc_status(pid, text);
+        if (supervise_has_signal(text, "\nSigCgt:", number))
             return true;
+        if (!supervise_has_signal(text, "\nSigBlk:", number))
+            return false;
     }
-    return false;
+    return true;
 }
 
 static void supervise_begin_stop(struct service *service)
