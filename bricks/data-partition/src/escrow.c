@@ -35,16 +35,6 @@ struct escrow_names {
     char key[2 * SHA256_SIZE + 1]; /* the SHA-256 of the public key, as SubjectPublicKeyInfo */
 };
 
-static void escrow_digest(const void *first, size_t first_size, const void *second,
-                          size_t second_size, unsigned char *digest)
-{
-    struct sha256 hash;
-    sha256_begin(&hash);
-    sha256_add(&hash, first, first_size);
-    sha256_add(&hash, second, second_size);
-    sha256_end(&hash, digest);
-}
-
 /* Letters, digits and hyphens: text that needs no escapes in JSON. */
 static void escrow_clean(char *text)
 {
@@ -86,7 +76,7 @@ static void escrow_name(const struct signers_key *key, struct escrow_names *name
     if (file_line(ESCROW_MACHINE, names->machine, sizeof names->machine) < 0)
         names->machine[0] = 0;
     escrow_clean(names->machine);
-    escrow_digest(key->der, key->size, NULL, 0, digest);
+    sha256_of(key->der, key->size, NULL, 0, digest);
     for (size_t i = 0; i < sizeof digest; i++)
         sprintf(names->key + 2 * i, "%02x", digest[i]);
 }
@@ -95,7 +85,7 @@ static void escrow_name(const struct signers_key *key, struct escrow_names *name
 static int escrow_encrypt(const struct signers_key *key, const char *uuid, const char *recovery,
                           unsigned char block[RSA2048_SIZE], struct failure *failure)
 {
-    static const struct rsa2048_hash hash = {SHA256_SIZE, escrow_digest};
+    static const struct rsa2048_hash hash = {SHA256_SIZE, sha256_of};
     unsigned char seed[SHA256_SIZE];
     char message[MESSAGE_SIZE];
     if (getrandom(seed, sizeof seed, 0) != sizeof seed)

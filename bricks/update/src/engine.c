@@ -1,19 +1,18 @@
 /* engine.c: see engine.h. */
 #include "engine.h"
 
+#include "base/mapper.h"
 #include "verdict.h"
 #include "web/web.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/dm-ioctl.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -94,20 +93,28 @@ int engine_info(const char *path, struct engine_bundle *bundle)
     return pid > 0 && web_wait(pid) == 0 && *bundle->version ? 0 : -1;
 }
 
-int engine_line(const char *const arguments[], char *line, int size)
+/* Starts a program and returns what it prints: NULL if that cannot be read. */
+static FILE *engine_read(const char *const arguments[], pid_t *pid)
 {
     int ends[2];
+    *pid = -1;
     if (pipe2(ends, O_CLOEXEC) < 0)
-        return -1;
-    pid_t pid = engine_start(arguments, ends[1], -1);
+        return NULL;
+    *pid = engine_start(arguments, ends[1], -1);
     close(ends[1]);
     FILE *stream = fdopen(ends[0], "r");
-    if (!stream) {
+    if (!stream)
         close(ends[0]);
-        return -1;
-    }
-    bool found = fgets(line, size, stream);
-    fclose(stream);
+    return stream;
+}
+
+int engine_line(const char *const arguments[], char *line, int size)
+{
+    pid_t pid;
+    FILE *stream = engine_read(arguments, &pid);
+    bool found = stream && fgets(line, size, stream);
+    if (stream)
+        fclose(stream);
     if (found)
         line[strcspn(line, "\n")] = '\0';
     return pid > 0 && web_wait(pid) == 0 && found ? 0 : -1;
@@ -199,30 +206,16 @@ static int engine_lock(void)
  */
 static void engine_tidy(void)
 {
-    struct dm_ioctl device = {
-        .version = {DM_VERSION_MAJOR, 0, 0},
-        .data_size = sizeof device,
-        .data_start = sizeof device,
-        .name = "rauc-verity-bundle",
-    };
     umount2(ENGINE_FOLDER "/mnt/bundle", MNT_DETACH);
-    int control = open("/dev/mapper/control", O_RDWR | O_CLOEXEC);
-    if (control < 0)
-        return;
-    ioctl(control, (int)DM_DEV_REMOVE, &device);
-    close(control);
+    mapper_remove("rauc-verity-bundle");
 }
 
 /* Runs RAUC's client, passes on what it says, and keeps its last word on what went wrong. */
 static int engine_listen(const char *const arguments[], struct failure *reason)
 {
     char line[LINE];
-    int ends[2];
-    if (pipe2(ends, O_CLOEXEC) < 0)
-        return -1;
-    pid_t pid = engine_start(arguments, ends[1], -1);
-    close(ends[1]);
-    FILE *stream = fdopen(ends[0], "r");
+    pid_t pid;
+    FILE *stream = engine_read(arguments, &pid);
     while (stream && fgets(line, sizeof line, stream)) {
         fputs(line, stdout);
         fflush(stdout);
@@ -232,8 +225,6 @@ static int engine_listen(const char *const arguments[], struct failure *reason)
     }
     if (stream)
         fclose(stream);
-    else
-        close(ends[0]);
     return pid < 0 ? -1 : web_wait(pid);
 }
 

@@ -65,23 +65,11 @@ static int session_put_point(struct tpm_message *message, const struct session_k
     return 0;
 }
 
-/* Of two pieces, as OAEP wants it; of a command's number and name, or an answer's code and number,
- * and its parameters. */
-static void session_digest(const void *first, size_t first_size, const void *second,
-                           size_t second_size, unsigned char *digest)
-{
-    struct sha256 hash;
-    sha256_begin(&hash);
-    sha256_add(&hash, first, first_size);
-    sha256_add(&hash, second, second_size);
-    sha256_end(&hash, digest);
-}
-
 int session_encrypt_salt(const unsigned char number[RSA2048_SIZE],
                          const unsigned char salt[SHA256_SIZE], unsigned char block[RSA2048_SIZE],
                          struct failure *failure)
 {
-    static const struct rsa2048_hash hash = {SHA256_SIZE, session_digest};
+    static const struct rsa2048_hash hash = {SHA256_SIZE, sha256_of};
     unsigned char seed[SHA256_SIZE];
     if (session_random(seed, failure) < 0)
         return -1;
@@ -198,7 +186,7 @@ static void session_put_command(struct session *session, const struct session_co
     unsigned char digest[SHA256_SIZE], code[SHA256_SIZE];
     tpm_put(&head, command->number, 4);
     tpm_put_bytes(&head, command->name, SESSION_NAME_SIZE);
-    session_digest(head.bytes, head.size, parameters->bytes, parameters->size, digest);
+    sha256_of(head.bytes, head.size, parameters->bytes, parameters->size, digest);
     session_code(session, command, digest, session->ours, session->theirs, command->encrypts, code);
     tpm_begin(message, TPM_ST_SESSIONS, command->number);
     tpm_put(message, command->handle, 4);
@@ -225,7 +213,7 @@ static int session_get_answer(struct session *session, const struct session_comm
     tpm_put_bytes(parameters, found, size);
     tpm_put(&head, 0, 4);
     tpm_put(&head, command->number, 4);
-    session_digest(head.bytes, head.size, found, size, digest);
+    sha256_of(head.bytes, head.size, found, size, digest);
     if (session_get_nonce(message, session->theirs, command->what, failure) < 0)
         return -1;
     unsigned char attributes = (unsigned char)tpm_get(message, 1);

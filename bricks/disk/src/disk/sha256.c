@@ -86,3 +86,13 @@ void sha256_end(struct sha256 *hash, uint8_t digest[SHA256_SIZE])
     for (size_t index = 0; index < SHA256_SIZE; index++)
         digest[index] = (uint8_t)(hash->state[index / 4] >> (24 - 8 * (index % 4)));
 }
+
+void sha256_of(const void *first, size_t first_size, const void *second, size_t second_size,
+               uint8_t *digest)
+{
+    struct sha256 hash;
+    sha256_begin(&hash);
+    sha256_add(&hash, first, first_size);
+    sha256_add(&hash, second, second_size);
+    sha256_end(&hash, digest);
+}

@@ -17,4 +17,8 @@ void sha256_begin(struct sha256 *hash);
 void sha256_add(struct sha256 *hash, const void *bytes, size_t length);
 void sha256_end(struct sha256 *hash, uint8_t digest[SHA256_SIZE]);
 
+/* Of two pieces, of which the second may be empty. */
+void sha256_of(const void *first, size_t first_size, const void *second, size_t second_size,
+               uint8_t *digest);
+
 #endif
