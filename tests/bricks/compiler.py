@@ -110,8 +110,9 @@ def _folder() -> Path:
     removed."""
     version = subprocess.run(["gcc", "--version"], capture_output=True, check=True).stdout
     digest = hashlib.sha256(version + "\0".join(COMMAND).encode())
-    for header in sorted(BRICKS.glob("*/src/**/*.h")):
-        digest.update(f"\0{header.relative_to(BRICKS)}\0".encode() + header.read_bytes())
+    for root, pattern in ((BRICKS, "*/src/**/*.h"), (DRIVERS, "**/*.h")):
+        for header in sorted(root.glob(pattern)):
+            digest.update(f"\0{header.relative_to(root)}\0".encode() + header.read_bytes())
     folder = CACHE / digest.hexdigest()[:16]
     if not folder.exists():
         folder.mkdir(parents=True, exist_ok=True)

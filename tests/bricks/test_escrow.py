@@ -18,6 +18,7 @@ from compos.cli.main import main
 from compos.errors import ComposError
 from compos.trust.escrow import open_envelope, require_escrow_key
 from tests.bricks.compiler import BRICKS, DRIVERS, compile_brick, compile_sources
+from tests.bricks.data_partition import FOLDERS
 from tests.escrow import Escrow, openssl, pair
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,7 +29,6 @@ OTHERS = (
     *("init/src/base/failure", "init/src/base/files", "init/src/base/keep"),
     *("metadata/src/json/json", "metadata/src/json/utf8"),
 )
-FOLDERS = ("data-partition/src", "attest/src", "disk/src", "metadata/src", "init/src")
 
 
 @pytest.fixture

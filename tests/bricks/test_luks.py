@@ -23,44 +23,27 @@ from cryptography.hazmat.primitives.ciphers.modes import XTS
 
 from compos.api.keys import exchange_pcr_key, new_keys
 from compos.boot.pcr_policy import policy_digest
-from tests.bricks.compiler import BRICKS, DRIVERS, compile_sources
-from tests.bricks.test_tpm20 import OTHERS, serve, tool
-from tests.bricks.test_tpm20 import PARTS as SEAL
+from tests.bricks.data_partition import OTHERS, SEAL, Driver
+from tests.bricks.test_tpm20 import serve, tool
 
 MIB = 1 << 20
 SIZE = 24 * MIB
-PARTS = ("edit", "header", "sealed_root", "slot", "stripes", "xts")
-FOLDERS = ("data-partition/src", "attest/src", "disk/src", "metadata/src", "init/src")
+DRIVER = Driver(
+    "luks",
+    (
+        *(
+            f"data-partition/src/luks/{part}"
+            for part in ("edit", "header", "sealed_root", "slot", "stripes", "xts")
+        ),
+        *(f"data-partition/src/seal/{part}" for part in (*SEAL, "platform")),
+        *(*OTHERS, "disk/src/disk/report", "init/src/base/mapper", "init/src/base/variables"),
+    ),
+)
+ask, told, refusal = DRIVER.ask, DRIVER.told, DRIVER.refusal
 FORMAT = ("--type", "luks2", "--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "1000")
 OPENED = ("--cipher", "aes-xts-plain64", "--key-size", "512", "--hash", "sha256")
 
 pytestmark = pytest.mark.slow
-
-
-def driver() -> Path:
-    names = [f"data-partition/src/luks/{part}" for part in PARTS]
-    names += [f"data-partition/src/seal/{part}" for part in (*SEAL, "platform")]
-    names += [*OTHERS, "disk/src/disk/report", "init/src/base/mapper", "init/src/base/variables"]
-    sources = [DRIVERS / "data-partition" / "luks_driver.c"]
-    sources += [BRICKS / f"{name}.c" for name in names]
-    return compile_sources("luks", sources, [f"-I{BRICKS / folder}" for folder in FOLDERS])
-
-
-def ask(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [str(driver()), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
-
-
-def told(*arguments: str | Path) -> list[str]:
-    done = ask(*arguments)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.splitlines()
-
-
-def refusal(*arguments: str | Path) -> str:
-    done = ask(*arguments)
-    assert done.returncode == 1, done.stderr
-    return done.stderr.strip()
 
 
 def cryptsetup(*arguments: str | Path, secret: str = "") -> str:
@@ -378,7 +361,7 @@ def test_sealing_anew_that_is_cut_off_between_volumes(
     for when in (2, 3, 4, 6, 7, 8, 9, 73, 1000):
         for volume, data in zip(pair, before, strict=True):
             volume.write_bytes(data)
-        command = [*line[:-1], line[-1].format(when), str(driver()), "unseal"]
+        command = [*line[:-1], line[-1].format(when), str(DRIVER.program()), "unseal"]
         words = [*command, *map(str, (*pair, *given)), "yes"]
         environment = {**os.environ, "ASAN_OPTIONS": "detect_leaks=0"}
         done = subprocess.run(words, env=environment, capture_output=True, check=False)

@@ -21,47 +21,16 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
 from compos.api.keys import new_keys
-from tests.bricks.compiler import BRICKS, DRIVERS, compile_sources
+from tests.bricks.compiler import DRIVERS
+from tests.bricks.data_partition import OTHERS, SEAL, Driver
 
 SYSTEMD = json.loads((DRIVERS / "data-partition" / "systemd.json").read_text())
 PIN = "13579"
 ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
-PARTS = (
-    *("aes", "aes128", "base64", "hmac256", "p256", "recovery", "rsa2048", "sealed20"),
-    *("session", "sha1", "signers", "tpm12", "tpm20"),
-)
-OTHERS = (
-    *("attest/src/tpm/tpm", "disk/src/disk/bytes", "disk/src/disk/sha256"),
-    *("init/src/base/failure", "init/src/base/files"),
-    *("metadata/src/json/json", "metadata/src/json/utf8"),
-)
-FOLDERS = ("data-partition/src", "attest/src", "disk/src", "metadata/src", "init/src")
+DRIVER = Driver("tpm20", (*(f"data-partition/src/seal/{part}" for part in SEAL), *OTHERS))
+ask, told, refusal = DRIVER.ask, DRIVER.told, DRIVER.refusal
 
 pytestmark = pytest.mark.slow
-
-
-def driver() -> Path:
-    names = [*(f"data-partition/src/seal/{part}" for part in PARTS), *OTHERS]
-    sources = [DRIVERS / "data-partition" / "tpm20_driver.c"]
-    sources += [BRICKS / f"{name}.c" for name in names]
-    return compile_sources("tpm20", sources, [f"-I{BRICKS / folder}" for folder in FOLDERS])
-
-
-def ask(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [str(driver()), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
-
-
-def told(*arguments: str | Path) -> list[str]:
-    done = ask(*arguments)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.splitlines()
-
-
-def refusal(*arguments: str | Path) -> str:
-    done = ask(*arguments)
-    assert done.returncode == 1, done.stderr
-    return done.stderr.strip()
 
 
 def serve(folder: Path) -> Iterator[Path]:

@@ -3,6 +3,7 @@
  * hexadecimal, "-" stands for none.
  */
 #include "base/files.h"
+#include "hexadecimal.h"
 #include "luks/sealed_root.h"
 
 #include <fcntl.h>
@@ -13,29 +14,12 @@
 
 enum { MOST_BYTES = 8192 };
 
-static size_t driver_read(const char *text, unsigned char *bytes)
-{
-    size_t size = 0;
-    unsigned byte;
-    while (size < MOST_BYTES && sscanf(text + 2 * size, "%2x", &byte) == 1)
-        bytes[size++] = (unsigned char)byte;
-    return size;
-}
-
-static int driver_show(const unsigned char *bytes, size_t size)
-{
-    for (size_t i = 0; i < size; i++)
-        printf("%02x", bytes[i]);
-    puts("");
-    return 0;
-}
-
 /* KEY SECTORS: encrypted, and that decrypted. */
 static int driver_sectors(char *arguments[])
 {
     unsigned char key[MOST_BYTES], bytes[MOST_BYTES];
-    driver_read(arguments[0], key);
-    size_t size = driver_read(arguments[1], bytes);
+    driver_read(arguments[0], key, sizeof key);
+    size_t size = driver_read(arguments[1], bytes, sizeof bytes);
     xts_encrypt(key, bytes, size / XTS_SECTOR);
     driver_show(bytes, size);
     xts_decrypt(key, bytes, size / XTS_SECTOR);

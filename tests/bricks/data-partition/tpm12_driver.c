@@ -2,28 +2,13 @@
  * tpm12_driver.c: DEVICE VERB ARGUMENT...: what the data partition asks a TPM 1.2, one step a call;
  * bytes are hexadecimal. Without a device, as "-": hashes.
  */
+#include "hexadecimal.h"
 #include "owner.h"
 #include "seal/tpm12.h"
 
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
-
-static size_t driver_read(const char *text, unsigned char *bytes, size_t most)
-{
-    size_t size = 0;
-    unsigned byte;
-    while (size < most && sscanf(text + 2 * size, "%2x", &byte) == 1)
-        bytes[size++] = (unsigned char)byte;
-    return size;
-}
-
-static void driver_show(const unsigned char *bytes, size_t size)
-{
-    for (size_t i = 0; i < size; i++)
-        printf("%02x", bytes[i]);
-    puts("");
-}
 
 static int driver_seal(int device, const char *list, const char *text, const char *password,
                        struct failure *failure)

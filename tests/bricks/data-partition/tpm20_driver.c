@@ -3,6 +3,7 @@
  * bytes are hexadecimal, "-" stands for none.
  */
 #include "base/files.h"
+#include "hexadecimal.h"
 #include "seal/aes128.h"
 #include "seal/hmac256.h"
 #include "seal/p256.h"
@@ -17,30 +18,13 @@
 
 enum { MOST_BYTES = 1024, MOST_TOKEN = 64 << 10 };
 
-static size_t driver_read(const char *text, unsigned char *bytes)
-{
-    size_t size = 0;
-    unsigned byte;
-    while (size < MOST_BYTES && sscanf(text + 2 * size, "%2x", &byte) == 1)
-        bytes[size++] = (unsigned char)byte;
-    return size;
-}
-
-static int driver_show(const unsigned char *bytes, size_t size)
-{
-    for (size_t i = 0; i < size; i++)
-        printf("%02x", bytes[i]);
-    puts("");
-    return 0;
-}
-
 /* KEY VECTOR TEXT: encrypted, and that decrypted. */
 static int driver_cipher(char *arguments[])
 {
     unsigned char key[MOST_BYTES], vector[MOST_BYTES], bytes[MOST_BYTES];
-    driver_read(arguments[0], key);
-    driver_read(arguments[1], vector);
-    size_t size = driver_read(arguments[2], bytes);
+    driver_read(arguments[0], key, sizeof key);
+    driver_read(arguments[1], vector, sizeof vector);
+    size_t size = driver_read(arguments[2], bytes, sizeof bytes);
     aes128_encrypt(key, vector, bytes, size);
     driver_show(bytes, size);
     aes128_decrypt(key, vector, bytes, size);
@@ -52,8 +36,8 @@ static int driver_code(char *arguments[])
 {
     unsigned char key[MOST_BYTES], bytes[MOST_BYTES], digest[SHA256_SIZE];
     struct hmac256 code;
-    hmac256_begin(&code, key, driver_read(arguments[0], key));
-    hmac256_add(&code, bytes, driver_read(arguments[1], bytes));
+    hmac256_begin(&code, key, driver_read(arguments[0], key, sizeof key));
+    hmac256_add(&code, bytes, driver_read(arguments[1], bytes, sizeof bytes));
     hmac256_end(&code, digest);
     return driver_show(digest, sizeof digest);
 }
@@ -62,7 +46,7 @@ static int driver_code(char *arguments[])
 static int driver_stretch(char *arguments[])
 {
     unsigned char salt[MOST_BYTES], digest[SHA256_SIZE];
-    size_t size = driver_read(arguments[1], salt);
+    size_t size = driver_read(arguments[1], salt, sizeof salt);
     hmac256_stretch(arguments[0], strlen(arguments[0]), salt, size, (unsigned)atoi(arguments[2]),
                     digest, sizeof digest);
     return driver_show(digest, sizeof digest);
@@ -73,9 +57,9 @@ static int driver_multiply(int count, char *arguments[])
 {
     unsigned char number[MOST_BYTES], bytes[MOST_BYTES];
     struct p256_point point, product;
-    driver_read(arguments[0], number);
+    driver_read(arguments[0], number, sizeof number);
     if (count > 1) {
-        driver_read(arguments[1], bytes);
+        driver_read(arguments[1], bytes, sizeof bytes);
         memcpy(&point, bytes, sizeof point);
     }
     if (!(count > 1 ? p256_multiply(&point, number, &product) : p256_public(number, &product)))
@@ -88,8 +72,8 @@ static int driver_multiply(int count, char *arguments[])
 static int driver_encrypt(char *arguments[], struct failure *failure)
 {
     unsigned char key[MOST_BYTES], secret[MOST_BYTES], block[RSA2048_SIZE];
-    driver_read(arguments[0], key);
-    driver_read(arguments[1], secret);
+    driver_read(arguments[0], key, sizeof key);
+    driver_read(arguments[1], secret, sizeof secret);
     if (session_encrypt_salt(key, secret, block, failure) < 0)
         return -1;
     return driver_show(block, sizeof block);
