@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from compos.api.build import BuildOptions, build
-from compos.api.load import load as describe
+from compos.api.build import BuildOptions, described, require_buildable, write
 from compos.api.options import ImageOptions, LoadOptions
 
 if TYPE_CHECKING:
@@ -44,9 +43,11 @@ def build_to_run(
     # The guest's disks and metadata will lie there, too.
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
     options = BuildOptions(load, images, folder=state, compression="none", name=source.stem)
-    build([str(source)], options)
-    # Read once more, in a few milliseconds: what a build returns is its files.
-    return Runnable(state / source.stem, describe([str(source)], load).config)
+    buildable = require_buildable([str(source)], options)
+    prefix = state / source.stem
+    with described(buildable, options, prefix.name, "") as (access, outputs):
+        write(access, outputs, prefix, options)
+    return Runnable(prefix, buildable.description.config)
 
 
 def write_to_run(job: Job, state: Path, name: str) -> Path:

@@ -22,6 +22,7 @@ from compos.output.roots import AUTO, ROOTS, root_named
 
 if TYPE_CHECKING:
     from compos.api.build import BuildOptions
+    from compos.boot.boot_program import Partition
     from compos.config.model import Config
     from compos.output.formats import Format
 
@@ -116,15 +117,16 @@ def findings(file: Path) -> list[Finding]:
     (`measure-image`)."""
     from compos.api.measure import opened
     from compos.boot.authenticode import has_signature
-    from compos.boot.boot_program import boot_program
+    from compos.boot.boot_program import boot_program, partitions
     from compos.boot.measurements import measured
 
     with opened(file) as image:
         program = boot_program(image)
         is_signed = has_signature(program)
         pcr_11 = next(one for one in measured(program) if one.pcr == 11)
-        root = _root(image) if program is not image else None
-        volumes = list(_volumes(image)) if program is not image else []
+        parts = list(partitions(image)) if program is not image else []
+        root = _root(parts)
+        volumes = list(_volumes(image, parts))
     phases = [phase for phase, _ in pcr_11.signed]
     return [
         Finding(
@@ -146,12 +148,11 @@ def findings(file: Path) -> list[Finding]:
     ]
 
 
-def _volumes(image: BinaryIO) -> Iterator[Finding]:
+def _volumes(image: BinaryIO, parts: Sequence[Partition]) -> Iterator[Finding]:
     """The encrypted partitions of a disk, which it has when it was installed or has started."""
-    from compos.boot.boot_program import partitions
     from compos.boot.luks_header import openers
 
-    for one in partitions(image):
+    for one in parts:
         if (found := openers(partial(_read, image, one.start))) is None:
             continue
         is_sealed = any(word.startswith("the TPM") for word in found)
@@ -164,12 +165,11 @@ def _read(image: BinaryIO, start: int, offset: int, length: int) -> bytes:
     return image.read(length)
 
 
-def _root(image: BinaryIO) -> Finding | None:
+def _root(parts: Sequence[Partition]) -> Finding | None:
     """What a disk says of its root; None without one."""
-    from compos.boot.boot_program import partitions
     from compos.disk.discoverable import ROOTS as TYPES
 
-    found = {one.kind for one in partitions(image)}
+    found = {one.kind for one in parts}
     if found & {types.verity for types in TYPES.values()}:
         return Finding("root", on=True, text="each block of the root is verified (dm-verity)")
     if found & {types.data for types in TYPES.values()}:

@@ -22,11 +22,6 @@ __all__ = ["Lines", "sentences"]
 INIT = "compos: "
 KEPT = 30
 """Lines of the console that are shown of a guest that has ended."""
-BY_ITSELF = {
-    "Ended": "the guest has ended; save something, and it boots again",
-    "Rebooted": "the guest has booted anew by itself",
-}
-"""What is said of events that nobody has asked for."""
 
 
 class Lines:
@@ -95,7 +90,9 @@ def _said(event: Event, folder: Path) -> list[str]:
         case events.Services(states):
             return ["services: " + ", ".join(f"{one.name} {one.state}" for one in states)]
         case events.Rebooted() | events.Ended():
-            return [BY_ITSELF[type(event).__name__]]
+            anew = isinstance(event, events.Rebooted)
+            ended = "the guest has ended; save something, and it boots again"
+            return ["the guest has booted anew by itself" if anew else ended]
         case _:
             return []
 

@@ -11,6 +11,7 @@ from compos.config.check import Complaint, absolute_path
 from compos.config.kinds import Flag, ListOf, Number, Text, key, table
 from compos.config.model import Config, Disk, DiskEscrow, File, ImageEntry, Kernel, Settings
 from compos.config.quantities import octets
+from compos.config.recovery_keys import OTHERWISE, answerable
 
 __all__ = ["DISK", "ESCROW_KEY", "wants_boot_disk", "with_data_partition"]
 
@@ -95,13 +96,7 @@ def _encryption(given: Disk) -> Iterator[Complaint]:
             "Remove one of the two.",
             "pcrs",
         )
-    if given.recovery is False and given.otherwise == "ask":
-        yield Complaint(
-            "config-disk",
-            "there is no recovery key to ask for",
-            "Remove `recovery: false`, or write `otherwise: halt`.",
-            "otherwise",
-        )
+    yield from answerable(given, "config-disk")
     if given.recovery is False and given.escrow is not None:
         yield Complaint(
             "config-disk",
@@ -151,12 +146,7 @@ DISK = table(
     key("pin", Flag(), "Ask for a PIN at each start [false]."),
     key("recovery", Flag(), "Make a recovery key [true]."),
     key("escrow", ESCROW, "Who keeps the recovery key [it is shown once on the console]."),
-    key(
-        "otherwise",
-        Text(choices=("ask", "halt")),
-        "What happens if the TPM does not release the key: ask for the recovery key, or halt "
-        "[ask, or halt without a recovery key].",
-    ),
+    OTHERWISE,
     complaints=_encryption,
 )
 

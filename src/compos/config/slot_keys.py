@@ -10,6 +10,7 @@ from compos.config.check import Complaint, duration
 from compos.config.kinds import Flag, Text, key, table
 from compos.config.model import Config, File, Kernel, Slots
 from compos.config.quantities import milliseconds, octets
+from compos.config.recovery_keys import OTHERWISE, answerable
 
 __all__ = ["FIRMWARE_MODULES", "SLOTS", "encrypts_roots", "slot_sizes", "with_slots"]
 
@@ -54,13 +55,7 @@ def _encryption(given: Slots) -> Iterator[Complaint]:
                 "Remove it, or write `encrypt: tpm`.",
                 name,
             )
-    if given.recovery is False and given.otherwise == "ask":
-        yield Complaint(
-            "config-slots",
-            "there is no recovery key to ask for",
-            "Remove `recovery: false`, or write `otherwise: halt`.",
-            "otherwise",
-        )
+    yield from answerable(given, "config-slots")
 
 
 SLOTS = table(
@@ -81,12 +76,7 @@ SLOTS = table(
         "(docs/secure.md) [none].",
     ),
     key("recovery", Flag(), "Make a recovery key for them, and show it once [true]."),
-    key(
-        "otherwise",
-        Text(choices=("ask", "halt")),
-        "What happens if the TPM does not release the key: ask for the recovery key, or halt "
-        "[ask, or halt without a recovery key].",
-    ),
+    OTHERWISE,
     complaints=_encryption,
 )
 

@@ -29,6 +29,8 @@ from compos.develop.watch import Watched, Watcher
 from compos.errors import ComposError, RunError
 from compos.run.data_disk import with_data_disk
 from compos.run.prepare import RunRequest
+from compos.run.qemu import guest_arch
+from compos.run.virtual_machine import ARCHITECTURES
 from compos.tree.contents import Contents
 
 __all__ = [
@@ -60,8 +62,6 @@ SILENT = 8.0
 """Seconds without a word on the console after which init is asked whether services have started."""
 ANSWER = 3.0
 """Seconds that it has to answer then."""
-CONSOLES = {"arm64": "ttyAMA0"}
-"""What Linux calls the serial port; elsewhere `ttyS0`."""
 MAX_LINE = 4096
 MIB = 1 << 20
 SHARE = 4
@@ -451,7 +451,7 @@ class Session:
                 return
             taken = time.monotonic() - follow.booting
             follow.booting = 0.0
-        self._tell(Silent(CONSOLES.get(self._architecture, "ttyS0")))
+        self._tell(Silent(ARCHITECTURES[guest_arch(self._architecture)].console))
         self._tell(Booted(max(one.since for one in states), taken))
         self._ready.set()
         self._tell_services(follow, states)

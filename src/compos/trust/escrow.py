@@ -5,12 +5,12 @@ reading files."""
 from __future__ import annotations
 
 import base64
-import json
 import re
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 from compos.errors import OutputError
+from compos.image.json_document import parse_json
 from compos.trust.keys import cryptography_module, read_file
 
 __all__ = ["Recovered", "open_envelope", "require_escrow_key"]
@@ -71,12 +71,12 @@ def open_envelope(private: Path, envelope: Path, password: str | None = None) ->
     key = _private(private, password)
     try:
         with envelope.open("rb") as stream:
-            document = json.loads(stream.read(MAX_ENVELOPE))
+            document = parse_json(stream.read(MAX_ENVELOPE))
         if document["type"] != TYPE:
             raise ValueError("it is of another type")
         block = base64.b64decode(document["envelope"], validate=True)
         machine = re.sub(r"[^0-9A-Za-z-]", "", str(document.get("machine", "")))
-    except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, LookupError, TypeError) as error:
         _refuse_envelope(envelope, "it holds no envelope of a recovery key", error)
     oaep = cryptography_module("hazmat.primitives.asymmetric.padding")
     sha256 = cryptography_module("hazmat.primitives.hashes").SHA256()
