@@ -17,6 +17,7 @@ from http.server import BaseHTTPRequestHandler
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+from tests.ranges import asked_range
 from tests.registry import Served
 
 __all__ = ["BASE", "CONTROLLER", "FakeHawkbit", "Feedback"]
@@ -206,16 +207,12 @@ class _Handler(BaseHTTPRequestHandler):
         if content is None:
             self._answer(404)
             return
-        found = re.fullmatch(r"bytes=(\d*)-(\d*)", self.headers.get("Range", ""))
-        first, last = 0, len(content) - 1
-        if found and found[1]:
-            first, last = int(found[1]), min(int(found[2] or last), last)
-        elif found:
-            first = len(content) - int(found[2])
+        asked = asked_range(self.headers.get("Range"), len(content))
         headers = {"Accept-Ranges": "bytes"}
-        if found:
-            headers["Content-Range"] = f"bytes {first}-{last}/{len(content)}"
-        self._answer(206 if found else 200, content[first : last + 1], headers)
+        if asked is not None:
+            headers["Content-Range"] = f"bytes {asked.start}-{asked.stop - 1}/{len(content)}"
+            content = content[asked.start : asked.stop]
+        self._answer(200 if asked is None else 206, content, headers)
 
     def _answer(
         self, status: int, body: bytes = b"", headers: dict[str, str] | None = None

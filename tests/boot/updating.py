@@ -3,7 +3,6 @@ keys of its owner and of a stranger, bundles of several versions, sticks that ar
 
 from __future__ import annotations
 
-import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from compos.cli.main import main
 from compos.run.guests import find_guest
 from compos.run.qmp import Monitor
 from tests.guest import COMPOS, Guest
+from tests.ranges import asked_range
 
 __all__ = ["UpdateServer", "Updating", "Workshop", "serving"]
 
@@ -37,16 +37,13 @@ class UpdateServer(BaseHTTPRequestHandler):
         if content is None:
             self.send_error(404)
             return
-        found = re.fullmatch(r"bytes=(\d*)-(\d*)", self.headers.get("Range", ""))
-        first, last = 0, len(content) - 1
-        if found and found[1]:
-            first, last = int(found[1]), min(int(found[2] or last), last)
-        elif found:
-            first = len(content) - int(found[2])
-        part = content[first : last + 1]
-        self.send_response(206 if found else 200)
-        if found:
-            self.send_header("Content-Range", f"bytes {first}-{last}/{len(content)}")
+        asked = asked_range(self.headers.get("Range"), len(content))
+        part = content if asked is None else content[asked.start : asked.stop]
+        self.send_response(200 if asked is None else 206)
+        if asked is not None:
+            self.send_header(
+                "Content-Range", f"bytes {asked.start}-{asked.stop - 1}/{len(content)}"
+            )
         self.send_header("Accept-Ranges", "bytes")
         self.send_header("Content-Length", str(len(part)))
         self.end_headers()
