@@ -60,6 +60,16 @@ STAND_INS = {
 }
 """The brick whose recipe stands in for an image; dummy only lets the build find one."""
 
+OF_ALPINES_BUSYBOX = """
+files:
+  - path: bin/iplink
+    mode: "0755"
+    contents: |
+      #!/bin/sh
+      exec ip link "$@"
+"""
+"""A name that Debian's BusyBox does not have."""
+
 HEAD = """\
 # LinuxKit's examples
 
@@ -185,7 +195,8 @@ def stand_in(image: str) -> str:
     text = (ROOT / "bricks" / STAND_INS[name] / "build.yml").read_text()
     for key, value in (("image", name), ("org", organisation or "library")):
         text = re.sub(rf"(?m)^{key}: .*", f"{key}: {value}", text)
-    return re.sub(r"(?m)^tag: .*", f'tag: "{tag or "latest"}"', text)
+    text = re.sub(r"(?m)^tag: .*", f'tag: "{tag or "latest"}"', text)
+    return text + OF_ALPINES_BUSYBOX if name == "alpine" else text
 
 
 def build_stand_ins(source: Path, arch: str) -> None:

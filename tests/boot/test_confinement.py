@@ -136,6 +136,12 @@ services:
   - {{name: getty, image: compos/getty:v1, env: [INSECURE=true]}}
 {entry("service", "logging: {driver: console}")}
 {entry("user", "uid: 1000, logging: {driver: console}")}
+  - name: places
+    image: compos/busybox:v1
+    readonly: true
+    binds: ["/etc/own.json:/new/file", "/etc/compos:/new/folder"]
+    command: [/bin/sh, -c, 'echo places: $(cat /new/file) $(ls /new/folder); touch /new/x /x; exec sleep 100000']
+    logging: {{driver: console}}
   - name: checked
     image: compos/busybox:v1
     command: [/bin/sh, -c, 'until test -s /check; do sleep 1; done; echo checked: $(cat /check); exec sleep 100000']
@@ -177,6 +183,7 @@ def console(
         for name in ("service", "user"):
             until(guest, rf"attempts of {name}: .* end")
         until(guest, "checked: .*Seccomp: ")
+        until(guest, "touch: /x: Read-only")
         assert "still here" in guest.run("echo still here"), (
             "the machine is alive after all attempts"
         )
@@ -189,6 +196,16 @@ def test_a_health_check_is_confined_as_its_service(console: str) -> None:
     found = re.search(r"checked: (CapEff.*)", console)
     assert found
     assert found[1].split() == ["CapEff:", "0000000000000000", "NoNewPrivs:", "1", "Seccomp:", "2"]
+
+
+def test_a_read_only_root_gets_places_for_its_binds(console: str) -> None:
+    """Which its image does not have; the root is read-only then."""
+    found = re.search(r"places: (.*)", console)
+    assert found
+    assert '"SCMP_ACT_ALLOW"' in found[1]
+    assert " plan" in found[1]
+    for path in ("/new/x", "/x"):
+        assert f"touch: {path}: Read-only file system" in console
 
 
 def passed(console: str, name: str) -> set[str]:

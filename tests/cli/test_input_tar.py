@@ -226,6 +226,27 @@ def test_what_has_changed_is_built_anew(
     assert copied(capsys.readouterr().err) == ALL - rebuilt
 
 
+@pytest.mark.parametrize("now", ["binds: ['/etc/motd:/app']", "binds: ['/etc/motd:/motd']"])
+def test_a_root_that_others_share_moves(
+    site: Site, now: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A read-only root is overlaid where a bind has no place in it."""
+    before, after = (
+        YAML.replace(
+            '{name: one, image: "HOST/app:1"}', f'{{name: one, image: "HOST/app:1", {one}}}'
+        )
+        for one in ("readonly: true, binds: ['/etc/more:/more']", f"readonly: true, {now}")
+    )
+    assert site.build("one.tar", before) == 0
+    capsys.readouterr()
+    assert site.build("same.tar", before, *flag(site), store="none") == 0
+    assert site.bytes("same.tar") == site.bytes("one.tar")
+    assert copied(capsys.readouterr().err) == ALL
+    assert site.build("fresh.tar", after, store="fresh") == 0
+    assert site.build("two.tar", after, *flag(site), store="empty") == 0
+    assert site.bytes("two.tar") == site.bytes("fresh.tar")
+
+
 def test_a_profile_that_somebody_has_changed_is_not_taken(
     site: Site, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -266,6 +266,58 @@ services: [{name: c, image: 'acme/app:1', readonly: true}]
 
 
 @pytest.mark.parametrize(
+    ("settings", "overlaid"),
+    {
+        "binds: ['/etc/x:/etc/x']": True,
+        "binds: ['/x:/there/file', '/x:/there', '/x:/etc/hosts', '/x:/dev/x']": False,
+        "binds: ['/x:/there/../etc/./resolv.conf/']": False,
+        "binds: ['/x:/etc/hostname']": True,  # which is never in a root
+        "binds: ['/x:/link']": True,  # where it leads is not looked at
+        "binds: ['/x:/link/there']": True,
+        "tmpfs: [/run]": True,
+        "tmpfs: [/run, /there/own]": True,
+        "tmpfs: [/there], binds: ['/x:/there/deep/y']": False,  # made in the tmpfs
+        "mounts: [{type: tmpfs, destination: /run}]": True,
+        "runtime: {mkdir: [run/x]}": True,
+        "runtime: {mkdir: [/run/x, there]}": False,
+        "runtime: {mounts: [{type: tmpfs, source: tmpfs, destination: run}]}": True,
+        "runtime: {mounts: [{type: tmpfs, source: tmpfs, destination: /run}]}": False,
+    }.items(),
+)
+def test_places_that_a_read_only_root_lacks(world: World, settings: str, overlaid: bool) -> None:
+    """The runtime makes them in an overlay; all else stays as LinuxKit has it."""
+    files = [
+        Member("there", "dir", 0o755),
+        Member("there/file"),
+        Member("link", "symlink", content="there"),
+    ]
+    world.image("acme/own:1", [files])
+    container = f"image: 'acme/own:1', readonly: true, {settings}"
+    nodes = world.nodes(f"""
+onboot: [{{name: a, {container}}}]
+services: [{{name: b, {container}}}, {{name: c, image: 'acme/own:1', readonly: true}}]
+""")
+    base, root = "containers/onboot/000-a", "lower" if overlaid else "rootfs"
+    assert f"{base}/{root}/there/file" in nodes
+    assert (f"{base}/tmp" in nodes, f"{base}/lower" in nodes) == (overlaid, overlaid)
+    for bundle, over in (
+        (base, overlaid),
+        ("containers/services/b", overlaid),
+        ("containers/services/c", False),
+    ):
+        config, runtime = (
+            json.loads(world.text(nodes[f"{bundle}/{name}.json"])) for name in ("config", "runtime")
+        )
+        assert config["root"] == {"path": "rootfs", "readonly": True}
+        (mount,) = [one for one in runtime["mounts"] if one["destination"] == f"/{bundle}/rootfs"]
+        if over:
+            assert f"lowerdir=/{base}/{root}" in mount["options"]
+            assert f"{bundle}/tmp" in nodes
+        else:
+            assert (mount["source"], mount["options"]) == (f"/{base}/{root}", ["bind"])
+
+
+@pytest.mark.parametrize(
     ("own", "path", "bound"),
     [
         ("", "/run/compos/namespaces/web.pid", "/run/compos/namespaces/web.pid"),

@@ -12,7 +12,7 @@ from compos.compose.component import Component
 from compos.compose.drivers import LABEL as MODULES_LABEL
 from compos.compose.profiles import Profile
 from compos.compose.root import laid_out, placed, with_ancestors
-from compos.compose.runtime import root_mounts, runtime_document
+from compos.compose.runtime import lacks_places, own_root, root_mounts, runtime_document
 from compos.compose.supervision import WORDS as SUPERVISION
 from compos.compose.supervision import Lines, supervision_lines
 from compos.config.model import ImageEntry, Runtime, Settings
@@ -117,26 +117,26 @@ def container_component(
     tree: MutableMapping[str, Node],
     shared_root: str | None,
     profile: Profile | None,
-) -> tuple[Component, Bundle]:
-    """The component of `container`, whose image has the files `tree`; `profile` is none of `spec`
-    yet.
+) -> tuple[Component, Bundle, str]:
+    """The component of `container`, its bundle, and where its image is unpacked. The image has the
+    files `tree`, which is used up unless the root is shared; `profile` is none of `spec` yet.
 
-    `shared_root` is where an earlier container has unpacked the same image, if one has.
+    `shared_root` is where an earlier container has unpacked the same image, if one has; then only a
+    read-only container needs `tree`.
     """
-    base, readonly = container.path, bool(container.settings.readonly)
-    own_root = f"{base}/rootfs" if readonly else f"{base}/lower"
+    base, settings = container.path, container.settings
+    own_runtime = settings.runtime or Runtime()
+    overlaid = not settings.readonly or lacks_places(spec["mounts"], own_runtime, tree)
+    root = shared_root or own_root(base, overlaid=overlaid)
     nodes = with_ancestors(f"{base}/x")
     subtree = None
     if shared_root is None:
-        own, subtree = placed(own_root, laid_out(tree, resolv_conf_link=False))
+        own, subtree = placed(root, laid_out(tree, resolv_conf_link=False))
         nodes.update(own)
-    if not readonly:
+    if overlaid:
         nodes[f"{base}/tmp"] = directory(0o755, EPOCH)
     nodes.setdefault(f"{base}/rootfs", directory(0o755, EPOCH))
-    runtime = runtime_document(
-        container.settings.runtime or Runtime(),
-        root_mounts(base, shared_root or own_root, readonly=readonly),
-    )
+    runtime = runtime_document(own_runtime, root_mounts(base, root, overlaid=overlaid))
     config = json_document(spec)
     nodes[f"{base}/config.json"] = file(config, 0o644, EPOCH)
     nodes[f"{base}/runtime.json"] = file(json_document(runtime), 0o644, EPOCH)
@@ -145,12 +145,11 @@ def container_component(
     )
     lines = (
         *((("after", container.follows, "running", "restart"),) if container.follows else ()),
-        *supervision_lines(container.settings, container.image.config.stop_signal),
-        *module_lines(container.image, readonly=readonly),
+        *supervision_lines(settings, container.image.config.stop_signal),
+        *module_lines(container.image, overlaid=overlaid),
     )
-    return component, Bundle.of(
-        (container.section, container.id, base), config, spec, runtime, lines, profile
-    )
+    where = (container.section, container.id, base)
+    return component, Bundle.of(where, config, spec, runtime, lines, profile), root
 
 
 def with_profile_inside(
@@ -171,12 +170,12 @@ def with_profile_inside(
     )
 
 
-def module_lines(image: Image, *, readonly: bool) -> Lines:
-    """The kernel modules that a container asks for: those that its image declares, and what a
-    writable root is made of."""
+def module_lines(image: Image, *, overlaid: bool) -> Lines:
+    """The kernel modules that a container asks for: those that its image declares, and what an
+    overlaid root is made of."""
     names = [
         *image.config.labels.get(MODULES_LABEL, "").split(),
-        *(() if readonly else ("overlay",)),
+        *(("overlay",) if overlaid else ()),
     ]
     return (("modules", " ".join(names)),) if names else ()
 

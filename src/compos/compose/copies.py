@@ -23,7 +23,7 @@ from compos.compose.input_tar import InputTar, canonical_config
 from compos.compose.plan_lines import plan_fields, plan_line
 from compos.compose.profiles import PROFILES, Profile, profile_path
 from compos.compose.root import with_ancestors
-from compos.compose.runtime import root_mounts, runtime_document
+from compos.compose.runtime import own_root, root_mounts, runtime_document
 from compos.compose.supervision import Lines
 from compos.config.ids import id_map
 from compos.config.images import SECTIONS
@@ -37,6 +37,8 @@ from compos.tree.node import EPOCH, ancestors, directory, file
 __all__ = ["Copies", "choose_copies"]
 
 ELF = b"\x7fELF"
+UNKNOWN = ""
+"""Where the files of an image lie that this build unpacks anew: its containers decide that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,13 +219,14 @@ class _Choice:
         location = f"{section}[{number}]"
         folder = bundle_id(section, number, entry.name)
         prefix = f"containers/{section}/{folder}"
-        own = f"{prefix}/{'rootfs' if entry.settings.readonly else 'lower'}"
+        own, shared = UNKNOWN, roots.get(entry.image)
         if (
-            not self._at_hand(entry.image)
+            shared != UNKNOWN
+            and not self._at_hand(entry.image)
             and self._same_ids
             and self._same(section, number, entry, prefix)
         ):
-            found = self._bundle(section, folder, prefix, location, roots.get(entry.image))
+            found = self._bundle(section, folder, prefix, location, shared)
             if found is not None:
                 self._copy(location, location)
                 self._bundles[location], own = found
@@ -253,10 +256,9 @@ class _Choice:
                 for name in ("config", "runtime")
             )
             spec = json.loads(config)
-            root = shared or f"{prefix}/{'rootfs' if spec['root'].get('readonly') else 'lower'}"
-            document = _runtime(
-                runtime, root_mounts(prefix, root, readonly=bool(spec["root"].get("readonly")))
-            )
+            overlaid = f"{prefix}/tmp" in tree
+            root = shared or own_root(prefix, overlaid=overlaid)
+            document = _runtime(runtime, root_mounts(prefix, root, overlaid=overlaid))
             profile = self._profile(folder)
             if (
                 document is None

@@ -15,7 +15,7 @@ from compos.tree.node import DIRECTORY, EPOCH, SYMLINK, Node, Tree, directory, f
 from compos.tree.overlay import IMPLIED, SURELY_SHORT
 from compos.tree.packed_tree import PackedTree
 
-__all__ = ["MOUNT_POINTS", "apart", "laid_out", "placed", "prefixed", "with_ancestors"]
+__all__ = ["MOUNT_POINTS", "apart", "has_place", "laid_out", "placed", "prefixed", "with_ancestors"]
 
 DROPPED = (".dockerenv", "Dockerfile", "dev/console", "dev/pts", "dev/shm", "etc/hostname")
 
@@ -33,6 +33,8 @@ MOUNT_POINTS = ("dev", "dev/pts", "dev/shm", "etc", "proc", "sys")
 _FOLDERS = {"etc": (DIRECTORY, SYMLINK)}
 """What may stand for a folder: a runtime mounts over the others, and `etc` may be a link to where
 an image keeps its files."""
+
+_ALWAYS = frozenset((*MOUNT_POINTS, "etc/hosts", "etc/mtab", "etc/resolv.conf"))
 
 T = TypeVar("T", bound=MutableMapping[str, Node])
 
@@ -57,6 +59,15 @@ def laid_out(tree: T, *, resolv_conf_link: bool, present: Container[str] = ()) -
     else:
         tree["etc/resolv.conf"] = file(RESOLV_CONF, 0o644, EPOCH)
     return tree
+
+
+def has_place(path: str, tree: Mapping[str, Node]) -> bool:
+    """Whether a root of `tree`, laid out or not, surely has something at `path` that can be mounted
+    over: where links lead is not followed."""
+    if path in _ALWAYS:
+        return True
+    node = None if path in DROPPED else tree.get(path)
+    return node is not None and node.kind != SYMLINK
 
 
 def _mtab() -> Node:

@@ -3,21 +3,67 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from compos.compose.mounts import normal
+from compos.compose.root import has_place
 from compos.config.model import Runtime
+from compos.tree.node import Node
 
-__all__ = ["NAMESPACE_KINDS", "RootMounts", "root_mounts", "runtime_document"]
+__all__ = [
+    "NAMESPACE_KINDS",
+    "RootMounts",
+    "lacks_places",
+    "own_root",
+    "root_mounts",
+    "runtime_document",
+]
 
 NAMESPACE_KINDS = ("cgroup", "ipc", "mnt", "net", "pid", "user", "uts")
 
 RootMounts = list[dict[str, Any]]
 
 
-def root_mounts(bundle: str, root: str, *, readonly: bool) -> RootMounts:
+def own_root(bundle: str, *, overlaid: bool) -> str:
+    """Where `bundle` has the files of its image (both relative to `/`)."""
+    return f"{bundle}/{'lower' if overlaid else 'rootfs'}"
+
+
+def lacks_places(
+    mounts: Iterable[Mapping[str, Any]], runtime: Runtime, tree: Mapping[str, Node]
+) -> bool:
+    """Whether something has to be made in a container's root, whose image has the files `tree`,
+    before `mounts` of the runtime spec and those of `runtime` can be mounted.
+
+    Only the runtime sees whether a place is for a file or a folder: what binds have bound may be
+    made by then. It makes them in an overlay, and then has the root read-only.
+    """
+    places = [normal(mount["destination"]).strip("/") for mount in mounts]
+    places += [
+        normal(path).strip("/")
+        for path in (
+            *(mount.destination or "" for mount in runtime.mounts or ()),
+            *(runtime.mkdir or ()),
+        )
+        if not path.startswith("/")
+    ]
+    mounted = set(places)
+    return any(
+        place and not mounted.intersection(_above(place)) and not has_place(place, tree)
+        for place in places
+    )
+
+
+def _above(path: str) -> Iterator[str]:
+    while path := path.rpartition("/")[0]:
+        yield path
+
+
+def root_mounts(bundle: str, root: str, *, overlaid: bool) -> RootMounts:
     """The mounts that make `bundle`/rootfs of the image's files at `root` (both relative to
     `/`)."""
-    if readonly:
+    if not overlaid:
         return [{"destination": f"/{bundle}/rootfs", "source": f"/{root}", "options": ["bind"]}]
     return [
         {"destination": f"/{bundle}/tmp", "type": "tmpfs", "source": "tmpfs"},

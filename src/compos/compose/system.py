@@ -369,13 +369,11 @@ class _Composition:
         )
         profile = self._profile(container, spec, default)
         shared = self.roots.get(image.name)
-        tree = image_tree(self.store, image) if shared is None else {}
-        component, bundle = container_component(container, spec, tree, shared, profile)
+        tree = image_tree(self.store, image) if shared is None or settings.readonly else {}
+        component, bundle, root = container_component(container, spec, tree, shared, profile)
         if shared is None:
-            self.roots[image.name] = (
-                f"{container.path}/{'rootfs' if settings.readonly else 'lower'}"
-            )
-            self.images.append((image, self.roots[image.name]))
+            self.roots[image.name] = root
+            self.images.append((image, root))
         return component, bundle
 
     def _shared(self, section: str, entry: ImageEntry, settings: Settings) -> Settings:

@@ -250,7 +250,11 @@ SETTINGS = table(
     key("uts", TEXT, _SHARED.format("Host name", "root")),
     key("userns", TEXT, _NAMESPACE.format("User", "root")),
     key("hostname", Text(check.host_name), "Host name; requires a separate uts namespace."),
-    key("readonly", FLAG, "Mount the root file system read-only [false]."),
+    key(
+        "readonly",
+        FLAG,
+        "Mount the root file system read-only, with a place for each bind and mount [false].",
+    ),
     key("maskedPaths", PATHS, "Paths that cannot be read [depends on confinement]."),
     key(
         "readonlyPaths",
