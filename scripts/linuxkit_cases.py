@@ -351,7 +351,8 @@ _PACKAGES = (
             f"005_extend/{name}",
             f"{kind} grows with its disk, and keeps its files",
             (DISKS,),
-            booted("256M" if kind != "XFS" else "512M", first="test-create.yml"),
+            # XFS is no smaller than 300 MiB; after its growth, its script wants 400 to 599.
+            booted("256M" if kind != "XFS" else "320M", first="test-create.yml"),
         )
         for name, kind in (
             ("000_ext4", "ext4"),
