@@ -67,8 +67,13 @@ files:
     contents: |
       #!/bin/sh
       exec ip link "$@"
+  - path: sbin/poweroff
+    mode: "0755"
+    contents: |
+      #!/bin/sh
+      exec /bin/poweroff "$@"
 """
-"""A name that Debian's BusyBox does not have."""
+"""What scripts find in Alpine's BusyBox, and not in our brick."""
 
 HEAD = """\
 # LinuxKit's examples

@@ -17,6 +17,8 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Generator, Iterator
+from contextlib import suppress
+from importlib import import_module
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -135,10 +137,24 @@ def _has_room(folder: Path) -> bool:
     )
 
 
-def pytest_sessionstart() -> None:
+def pytest_sessionstart(session: pytest.Session) -> None:
     """Nothing is garbage while tests are collected. What tests mount is seen by nobody else."""
     gc.disable()
     mount_privately()
+    _import_share(session.config)
+
+
+def _import_share(config: pytest.Config) -> None:
+    """Pytest compiles a test module when that is first imported, which takes as long as all the
+    rest of collecting: a worker begins with its share, and finds the others' in the cache."""
+    worker = getattr(config, "workerinput", None)
+    if worker is None or config.args != [TESTS.name]:
+        return
+    number, workers = int(worker["workerid"].removeprefix("gw")), worker["workercount"]
+    for path in sorted(TESTS.rglob("test_*.py"))[number::workers]:
+        # What is wrong with one is reported when it is collected.
+        with suppress(Exception, pytest.skip.Exception):
+            import_module(".".join(path.relative_to(TESTS.parent).with_suffix("").parts))
 
 
 def pytest_collection_finish() -> None:

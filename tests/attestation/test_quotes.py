@@ -150,6 +150,7 @@ def expected(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_tpm2_tools_believe_it(tmp_path: Path) -> None:
     with machine(tmp_path) as url:
         found = get(f"{url}/quote?nonce={NONCE.hex()}")
@@ -166,6 +167,7 @@ def test_tpm2_tools_believe_it(tmp_path: Path) -> None:
     assert subprocess.run(command, cwd=tmp_path, capture_output=True, check=False).returncode
 
 
+@pytest.mark.slow
 def test_enrolled_and_verified(
     tmp_path: Path, expected: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -253,6 +255,7 @@ def test_another_machine(tmp_path: Path, expected: Path) -> None:
         verify_machine(url, tmp_path / "machine.json", [expected])
 
 
+@pytest.mark.slow
 def test_a_key_of_another_tpm_is_not_enrolled(tmp_path: Path, expected: Path) -> None:
     """Its endorsement key is shown beside the attestation key of another TPM: whoever is between
     passes everything on."""

@@ -93,6 +93,7 @@ def test_the_same_key_signs_the_same_bytes(keys: KeySet) -> None:
     assert program(keys) == program(keys)
 
 
+@pytest.mark.slow
 def test_another_tool_adds_its_signature(keys: KeySet, tmp_path: Path) -> None:
     path, twice = tmp_path / "program.efi", tmp_path / "twice.efi"
     path.write_bytes(program(keys))
@@ -102,6 +103,7 @@ def test_another_tool_adds_its_signature(keys: KeySet, tmp_path: Path) -> None:
         assert passes(twice.read_bytes(), keys.folder / f"{role}.crt", tmp_path / "again.efi"), role
 
 
+@pytest.mark.slow
 def test_a_stub_without_data_directories(keys: KeySet) -> None:
     uki = unified_kernel_image(stub(directories=0), ADDED)
     with pytest.raises(OutputError) as caught:
@@ -109,6 +111,7 @@ def test_a_stub_without_data_directories(keys: KeySet) -> None:
     assert caught.value.id == "uki-stub"
 
 
+@pytest.mark.slow
 def test_an_update_of_a_variable(keys: KeySet, tmp_path: Path) -> None:
     """What OpenSSL takes for signed is what the specification says firmware checks."""
     time = datetime(2026, 11, 28, 23, 59, 58, tzinfo=UTC)

@@ -103,6 +103,7 @@ def test_names_stay_below_the_folder(program: Path, tmp_path: Path, name: str) -
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
 
 
+@pytest.mark.slow
 def test_damaged_archives_end_with_a_reason(program: Path, tmp_path: Path) -> None:
     """Cut anywhere, and with any byte changed in headers and names."""
     data = archive([*TREE[2:], ("a-long-name", file(b"x" * 300, 0o644, EPOCH))])

@@ -114,6 +114,7 @@ def test_keys_that_are_none(volume: Path, tmp_path: Path) -> None:
     assert not (tmp_path / ".compos-escrow").exists()
 
 
+@pytest.mark.slow
 def test_envelopes_that_are_none(tmp_path: Path) -> None:
     private, public = pair(tmp_path)
     envelope = tmp_path / "envelope"

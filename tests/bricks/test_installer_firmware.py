@@ -16,6 +16,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from compos.api.keys import new_keys
 from tests.bricks.compiler import BRICKS, DRIVERS, SOURCES, compile_sources
 
+pytestmark = pytest.mark.slow
+
 NAMES = ("db", "KEK", "PK")
 PARTS = ("disk/src/disk/bytes", "disk/src/disk/report", "installer/src/firmware")
 BASE = ("base/files", "base/failure")

@@ -169,6 +169,7 @@ def test_gzip_is_decompressed() -> None:
     assert line == "refused: decompressed, it is longer than 1048576 bytes"
 
 
+@pytest.mark.slow
 def test_changed_gzip_means_the_same_or_is_refused() -> None:
     small = [data for data in GZIP if len(data) < 12000]
     documents = changed(small, 3, bytes(range(256)))

@@ -115,6 +115,7 @@ services: [{name: a, image: 'acme/app:2'}, {name: b, image: 'acme/other:2'}]
     assert [file["fileName"] for file in value["files"]] == ["containers/onboot/000-one/lower/x"]
 
 
+@pytest.mark.slow
 def test_the_namespace_is_of_the_content(world: World, tmp_path: Path) -> None:
     attest(world, "acme/one:2", document("a"))
     yaml = "init: ['acme/one:2']\n"

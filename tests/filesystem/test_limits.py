@@ -182,7 +182,13 @@ REFUSED: list[tuple[str, str, Tree | Large]] = [
 
 
 @pytest.mark.parametrize(
-    ("name", "id", "case"), REFUSED, ids=[f"{name} {id}" for name, id, _ in REFUSED]
+    ("name", "id", "case"),
+    [
+        pytest.param(
+            *one, id=f"{one[0]} {one[1]}", marks=pytest.mark.slow if "too-many" in one[1] else ()
+        )
+        for one in REFUSED
+    ],
 )
 def test_what_is_not_held_is_refused_by_name(
     name: str, id: str, case: Tree | Large, tmp_path: Path

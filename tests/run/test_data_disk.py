@@ -22,6 +22,7 @@ def config(folder: Path, text: str) -> Config:
     return load([str(path)])
 
 
+@pytest.mark.slow
 def test_a_system_gets_a_disk_once(tmp_path: Path) -> None:
     wanted = config(tmp_path, PARTITION)
     state = tmp_path / "state"
@@ -45,6 +46,7 @@ def test_what_needs_none_gets_none(tmp_path: Path) -> None:
     assert not (tmp_path / "state").exists()
 
 
+@pytest.mark.slow
 def test_a_partitioned_disk_of_the_user_takes_its_place(tmp_path: Path) -> None:
     wanted = config(tmp_path, PARTITION)
     raw, qcow2 = tmp_path / "mine.img", tmp_path / "mine.qcow2"

@@ -66,6 +66,7 @@ def test_a_program_that_is_missing() -> None:
     guard.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_they_end_with_the_process(number: int, tmp_path: Path) -> None:
     process = program(tmp_path, PLAIN, PLAIN)
@@ -86,6 +87,7 @@ def test_those_that_do_not_want_to_end(tmp_path: Path) -> None:
     assert left_behind(tmp_path) == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("numbers", [(2, 2), (2, 15), (15, 15), (1, 2), (9,)])
 @pytest.mark.parametrize("after", [0.0, 0.3])
 @pytest.mark.usefixtures("default_signals")
