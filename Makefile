@@ -32,7 +32,7 @@ test: $(VENV)/ready   ## lint, types, layering contract and all tests but those 
 
 wide: $(VENV)/ready   ## the tests that `make test` leaves out: longer ones, of which it runs shorter kin (half an hour)
 	@scripts/install-packages $(TEST_PACKAGES)
-	@CI=1 $(BIN)/python -m pytest -n 2 --dist loadgroup -m wide tests/boot
+	@CI=1 $(BIN)/python -m pytest -n 2 --dist loadgroup -m wide
 
 fuzz: $(VENV)/ready   ## the nightly run: random inputs, a thousand killed builds (an hour)
 	@scripts/install-packages $(TEST_PACKAGES)

@@ -246,6 +246,7 @@ def test_volumes(name: str, console: str) -> None:
     assert f"volume {name} {VOLUMES[name][1]}" in console
 
 
+@pytest.mark.wide
 def test_a_whole_system_as_under_linuxkit(
     built: Callable[[str], Path], program: Path, tmp_path: Path
 ) -> None:
@@ -261,6 +262,7 @@ def test_a_whole_system_as_under_linuxkit(
     assert "setuid_program" in passed(text, "user")
 
 
+@pytest.mark.wide
 def test_cgroup_v1(built: Callable[[str], Path], program: Path, tmp_path: Path) -> None:
     """Its release agent is a program that the kernel runs for whoever may name it."""
     text = system(RUNTIMES["crun"], program).replace(

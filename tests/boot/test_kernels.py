@@ -58,6 +58,7 @@ def release() -> str:
     return name
 
 
+@pytest.mark.wide
 def test_a_module_of_ones_own(built: Callable[[str], Path], tmp_path: Path) -> None:
     folder = tmp_path / "kernel-module"
     shutil.copytree(EXAMPLE, folder, ignore=shutil.ignore_patterns("build", "hello.ko"))

@@ -1,5 +1,5 @@
 """A sample of the boot matrix, a test a row: the format reaches its service under this firmware, on
-this medium. `make matrix` boots all rows, with containerd."""
+this medium. A few more are in `make wide`; `make matrix` boots all rows, with containerd."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.boot.matrix import SAMPLE, Row, boot, build
+from tests.boot.matrix import BRIEF, SAMPLE, Row, boot, build
 
 
 @pytest.mark.boot
@@ -16,8 +16,12 @@ from tests.boot.matrix import SAMPLE, Row, boot, build
     "row",
     # Both workers boot; each row is built where it boots.
     [
-        pytest.param(row, marks=pytest.mark.xdist_group(f"matrix{at % 2}"))
-        for at, row in enumerate(SAMPLE)
+        pytest.param(row, marks=[pytest.mark.xdist_group(f"matrix{at % 2}"), *marks])
+        for marks, rows in (
+            ([], BRIEF),
+            ([pytest.mark.wide], [row for row in SAMPLE if row not in BRIEF]),
+        )
+        for at, row in enumerate(rows)
     ],
     ids=lambda row: row.name,
 )

@@ -37,7 +37,7 @@ services:
 """
 
 
-@pytest.mark.parametrize("root", ["initrd", "erofs"])
+@pytest.mark.parametrize("root", ["initrd", pytest.param("erofs", marks=pytest.mark.wide)])
 def test_pcrs_are_the_expected_ones(
     root: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -128,6 +128,7 @@ def test_a_verified_root_that_is_damaged(tmp_path: Path) -> None:
         assert "verified" not in guest.text()
 
 
+@pytest.mark.wide
 def test_a_verified_root_that_is_repaired(tmp_path: Path) -> None:
     with Guest(damaged(tmp_path, "erofs-verity-fec"), "--uefi", log=tmp_path / "console") as guest:
         guest.expect("root: erofs on /dev/sda2, verified", 180)

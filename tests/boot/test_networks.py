@@ -51,6 +51,7 @@ def monitor(guest: Guest, command: str) -> None:
     guest.type("\x01c")
 
 
+@pytest.mark.wide
 def test_a_vlan_on_a_bond_of_two_cables(built: Callable[[str], Path], tmp_path: Path) -> None:
     """The peer is not Linux: it reads and writes the tags itself."""
     cables = [tmp_path / name for name in ("left", "right")]

@@ -53,6 +53,7 @@ def cut_power(guest: Guest) -> None:
     guest.process.wait(30)
 
 
+@pytest.mark.wide
 def test_the_data_stay_when_the_system_is_replaced(
     built: Callable[[str], Path], tmp_path: Path
 ) -> None:

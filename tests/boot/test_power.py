@@ -59,6 +59,7 @@ def test_a_watchdog_ends_a_system_whose_init_stands_still(
         assert "reboot: shutting down" not in guest.text()
 
 
+@pytest.mark.wide
 def test_the_strongest_compression_boots(tmp_path: Path) -> None:
     source = tmp_path / "system.yml"
     source.write_text(SYSTEM.format(words="panic=-1"))

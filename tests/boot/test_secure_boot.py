@@ -91,6 +91,7 @@ def signed(keys: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "signed-efi.img"
 
 
+@pytest.mark.wide
 def test_keys_are_enrolled_in_setup_mode(keys: Path, signed: Path, tmp_path: Path) -> None:
     state = tmp_path / "state"
     state.mkdir(mode=0o700)

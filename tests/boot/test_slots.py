@@ -22,7 +22,7 @@ pytestmark = pytest.mark.xdist_group("boot-disks")
 REASONS = {"raw-efi": ".*: sysrq triggered crash", "raw-bios": "it stopped before it was good"}
 
 
-@pytest.mark.parametrize("form", REASONS)
+@pytest.mark.parametrize("form", ["raw-efi", pytest.param("raw-bios", marks=pytest.mark.wide)])
 def test_a_version_that_panics_is_taken_back(form: str, tmp_path: Path) -> None:
     versions = Versions(tmp_path, {"2.0": PANICS}, form=form)
     with boot(versions) as guest:
@@ -38,6 +38,7 @@ def test_a_version_that_panics_is_taken_back(form: str, tmp_path: Path) -> None:
         assert guest.power_off() == 0
 
 
+@pytest.mark.wide
 def test_firmware_that_has_forgotten_is_told_again(tmp_path: Path) -> None:
     """Slot B is in use, which only the disk knows: new firmware finds slot A first."""
     versions = Versions(tmp_path, {})

@@ -137,6 +137,7 @@ def test_networked_examples_that_share_a_guest(tmp_path: Path) -> None:
         assert guest.power_off() == 0
 
 
+@pytest.mark.wide
 def test_an_encrypted_disk(built: Callable[[str], Path], tmp_path: Path) -> None:
     disk = tmp_path / "disk.img"
     with disk.open("wb") as stream:

@@ -64,6 +64,7 @@ def test_the_pages_commands_are_these() -> None:
     ]
 
 
+@pytest.mark.wide
 def test_expectations(tmp_path: Path) -> None:
     (tmp_path / "os.yml").write_text(f"{SYSTEM}{FAILING}\n")
     (tmp_path / "second.yml").write_text(SECOND)

@@ -36,6 +36,8 @@ PAGES = {
     "web-server": ("curl",),
 }
 """Each page, and the programs besides QEMU that its reader installs."""
+LONG = ("edge-device", "netboot")
+"""Those of `make wide`."""
 
 BOOT = "compos run qemu "
 PUBLISHED = "8080"
@@ -164,7 +166,10 @@ def _environment(folder: Path) -> dict[str, str]:
 
 
 @pytest.mark.root  # Buildah as an ordinary user needs ranges of user ids
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(page, marks=pytest.mark.wide if page in LONG else ()) for page in PAGES],
+)
 def test_tutorial(page: str, tmp_path: Path) -> None:
     for tool in PAGES[page]:
         if shutil.which(tool) is None:

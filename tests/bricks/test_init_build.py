@@ -34,6 +34,7 @@ def build(folder: Path, *architectures: str) -> subprocess.CompletedProcess[str]
     return subprocess.run(command, capture_output=True, text=True, check=False, cwd="/")
 
 
+@pytest.mark.wide
 @pytest.mark.slow
 def test_any_folder_gives_the_same_static_program(tmp_path: Path) -> None:
     programs = []

@@ -348,6 +348,7 @@ def test_another_volume_in_the_place_of_the_second(
     assert len(told("unseal", *pair, *given)) == 3
 
 
+@pytest.mark.wide
 def test_sealing_anew_that_is_cut_off_between_volumes(
     pair: tuple[Path, Path], tmp_path: Path, tpm: Path
 ) -> None:

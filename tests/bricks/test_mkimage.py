@@ -121,6 +121,17 @@ def test_the_same_tar_makes_the_same_bytes(tmp_path: Path) -> None:
     assert disks[0].read_bytes() == disks[1].read_bytes()
 
 
+def test_names_with_the_systems_before(tmp_path: Path) -> None:
+    """As `-f kernel+initrd` writes them; what lies in a folder is something else."""
+    source = archive(tmp_path / "s.tar", FILES)
+    named = {f"my-system-{name}": data for name, data in FILES.items()}
+    other = archive(tmp_path / "n.tar", {**named, "other/x-kernel": b"no", "x-kernel.old": b"no"})
+    disks = [blank(tmp_path / name) for name in ("a", "b")]
+    for disk, tar in zip(disks, (source, other), strict=True):
+        assert run(disk, tar).returncode == 0
+    assert disks[0].read_bytes() == disks[1].read_bytes()
+
+
 def test_what_is_there_is_kept_unless_forced(tmp_path: Path) -> None:
     source, disk = archive(tmp_path / "s.tar", FILES), blank(tmp_path / "disk.img")
     subprocess.run(["mke2fs", "-q", "-t", "ext4", "-L", "mine", disk], check=True)

@@ -144,6 +144,7 @@ def test_no_link_leads_nowhere(pages: dict[Path, Page]) -> None:
                 assert unquote(target.fragment) in pages[file].anchors, f"{path}: {address}"
 
 
+@pytest.mark.wide
 @pytest.mark.network
 @pytest.mark.slow
 def test_the_same_pages_make_the_same_site(pages: dict[Path, Page]) -> None:

@@ -23,7 +23,7 @@ from tests.filesystem.formats import FORMATS, MAX_READ, Format, differences
 from tests.filesystem.layers import layers
 
 Entries = list[tuple[str, Node]]
-EXAMPLES, EACH = 6, 32
+EXAMPLES, EACH = 3, 32
 """Images, and layers in each: mounting takes longer than writing."""
 
 

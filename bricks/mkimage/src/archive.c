@@ -38,7 +38,8 @@ int archive_is_there(const struct disk *disk, struct failure *failure)
     return archive_is_header(block);
 }
 
-/* Which of the files a member is, by the names that builders give them; -1 for none. */
+/* Which of the files a member is, by the names that builders give them, with or without the name of
+   the system and a dash before; -1 for none. */
 static int archive_which(const uint8_t *block)
 {
     static const struct {
@@ -53,8 +54,9 @@ static int archive_which(const uint8_t *block)
         return -1;
     memcpy(name, block + NAME, NAME_LENGTH);
     const char *plain = strncmp(name, "./", 2) == 0 ? name + 2 : name;
+    const char *dash = strchr(plain, '/') ? NULL : strrchr(plain, '-');
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        if (strcmp(plain, names[i].name) == 0)
+        if (strcmp(plain, names[i].name) == 0 || (dash && strcmp(dash + 1, names[i].name) == 0))
             return names[i].file;
     return -1;
 }
