@@ -171,9 +171,8 @@ def _sample(rows: Sequence[Row], ways: Ways) -> list[Row]:
 
 
 def _without_containerd(rows: Sequence[Row]) -> list[Row]:
-    """All but the first of each architecture."""
-    first = {row.architecture: row for row in reversed(rows)}.values()
-    return [row if row in first else row._replace(system=WITHOUT_CONTAINERD) for row in rows]
+    """All but the first."""
+    return [rows[0], *(row._replace(system=WITHOUT_CONTAINERD) for row in rows[1:])]
 
 
 ROWS = _rows()

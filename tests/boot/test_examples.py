@@ -83,6 +83,7 @@ FAILING = """
 kernel:
   image: compos/kernel:v1
   cmdline: "console=ttyS0"
+  modules: auto
 init:
   - compos/init:v1
   - compos/runc:v1
