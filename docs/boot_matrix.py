@@ -37,8 +37,8 @@ The time from power-on until nginx, in a container, answers over HTTP, for every
 under each firmware and on each medium that it supports. Measured in QEMU without hardware
 acceleration. Written by `make matrix`. `make test` boots every format and root, and every firmware
 with CDs and disks; `make wide` every firmware with each medium, root and architecture that it has
-here. Of the formats that only contain a `raw` disk (`vhd`, `qcow2`, …), they take one, and containerd
-is in one system (`tests/boot/test_matrix.py`).
+here. Of the formats that only contain a `raw` disk (`vhd`, `qcow2`, …), they take one, and
+containerd is in one system (`tests/boot/test_matrix.py`).
 
 Machine: {machine}; {qemu}. The system: kernel, init, runc, containerd, dhcpcd, nginx; or the
 example that is named. The column "root" shows where the root file system is: `initrd` is unpacked

@@ -79,7 +79,7 @@ HEAD = """\
 # LinuxKit's examples
 
 Every YAML of LinuxKit's `examples` and its `linuxkit.yml`, built with the text untouched by `compos
-build --bricks-for linuxkit`, then booted in QEMU without hardware acceleration (`--mem 2048`, and
+build --bricks-for linuxkit`, then booted in QEMU without hardware acceleration (`--mem 3072`, and
 built with `--compress none`, for an emulated processor decompresses slowly) until the console
 shows, its shell answers, or a published port sends what the last column says. Written by `make
 linuxkit-examples LINUXKIT=FOLDER`, FOLDER being a checkout of LinuxKit; its files are no part of
@@ -254,7 +254,7 @@ def boots(example: Example, prefix: Path) -> str:
     disk = WORK / "disk.img"
     disk.unlink(missing_ok=True)
     # One processor: two that wait for each other cost more than they do, on a busy machine.
-    options = ["--mem", "2048", "--cpus", "1", "--state", str(WORK / f"{example.name}-state")]
+    options = ["--mem", "3072", "--cpus", "1", "--state", str(WORK / f"{example.name}-state")]
     if example.disk:
         options += ["--disk", f"{disk},size={example.disk}"]
     if example.data:

@@ -138,7 +138,10 @@ static void main_read_plan(struct plan *plan)
     char *text = file_read(PLAN, MAX_PLAN, &length);
     if (text && plan_read(plan, text, length, main_plan_line_skipped) == 0)
         return;
-    say(PLAN ": %s", text ? "not a plan of version 1" : strerror(errno));
+    const char *what = text ? "not a plan of version 1" : strerror(errno);
+    /* It is among what the kernel unpacks last. */
+    say(PLAN ": %s%s", what,
+        !text && main_root_in_memory ? "; has the initrd too little memory?" : "");
     *plan = (struct plan){0};
     power_down(plan, POWER_OFF);
 }
