@@ -53,15 +53,10 @@ def _yaml(case: Path) -> Path:
     return own if own.exists() else case.parent / "test.yml"
 
 
-def _build(source: Path, work: Path, *options: str, name: str = "case", beside: str = "") -> bool:
-    """`beside` is what a second file says."""
+def _build(source: Path, work: Path, *options: str, name: str = "case") -> bool:
     build_stand_ins(source, "amd64")
     command = ["build", "-q", "--bricks-for", "linuxkit", "--allow-local-files"]
-    sources = [str(source)]
-    if beside:
-        (work / "beside.yml").write_text(beside)
-        sources.append(str(work / "beside.yml"))
-    return compos([*command, "--dir", str(work), "--name", name, *options, *sources]) == 0
+    return compos([*command, "--dir", str(work), "--name", name, *options, str(source)]) == 0
 
 
 def _run(prefix: Path, work: Path, *options: str) -> str:
@@ -93,11 +88,10 @@ def booted(
     form: str = "kernel+initrd",
     suffix: str = "",
     first: str = "",
-    beside: str = "",
 ) -> Judge:
     """It powers itself off, and what it prints is there as often as there are containers that print
     it. It has disks of these `sizes`; with `first`, the YAML of that name was booted with them
-    before, and the disk was enlarged by its own size. `beside` is what a second file says."""
+    before, and the disk was enlarged by its own size."""
 
     def judge(case: Path, work: Path) -> str:
         disks = [work / f"disk{number}.img" for number in range(len(sizes))]
@@ -114,8 +108,7 @@ def booted(
         source = case / "test.yml"
         if (template := case / "test.yml.in").exists():
             source.write_text(template.read_text().replace("@DEVICE@", "/dev/sda"))
-        plain = PLAIN if form == "kernel+initrd" else ()
-        if not _build(source, work, "-f", form, *plain, beside=beside):
+        if not _build(source, work, "-f", form, *(PLAIN if form == "kernel+initrd" else ())):
             return "it does not build"
         return verdict(_run(work / f"case{suffix}", work, *options), says, times)
 

@@ -34,7 +34,7 @@ def test_a_case_is_run_or_says_why_not(case: Case) -> None:
     assert bool(case.judge) != bool(case.why)
     last = LINES[CASES.index(case)].removesuffix(" |").rpartition(" | ")[2]
     if case.judge:
-        assert last in (f"passes {case.how}".rstrip(), NOT_NOW) or last.startswith("**fails**: ")
+        assert last in ("passes", NOT_NOW) or last.startswith("**fails**: ")
     else:
         assert last == f"not run: {case.why}"
 
