@@ -25,7 +25,7 @@ from tests.boot.power.judges import (
     judge_extension,
     judge_format,
 )
-from tests.boot.power.recording import Recording
+from tests.boot.power.recording import SECTOR, Recording
 from tests.boot.power.scenarios import (
     ENCRYPTIONS,
     EXTENSIONS,
@@ -34,6 +34,7 @@ from tests.boot.power.scenarios import (
     blank,
     with_data,
 )
+from tests.boot.power.torn import SUPERBLOCKS, is_torn
 
 SEEDS = int(os.environ.get("COMPOS_POWER_CUTS", "0"))
 """How many random fates each moment has; 0: a sample of moments."""
@@ -125,6 +126,21 @@ def test_what_a_flush_makes_durable() -> None:
     assert recording.moments() == [0, 6, 8, 9, 10]
 
 
+def test_what_is_torn_beyond_mending(folder: Path) -> None:
+    """Both superblocks of Btrfs; one is restored. Of XFS, nothing that mounts."""
+    image = folder / "torn.img"
+    for kind, size in (("btrfs", 160), ("xfs", 320)):
+        with attached(blank(image, size)) as disk:
+            assert brick("format", "-type", kind, disk).status == 0
+        assert not is_torn(kind, image, {})
+        for number, place in enumerate(SUPERBLOCKS if kind == "btrfs" else ()):
+            with image.open("r+b") as stream:
+                stream.seek((1 << 20) + place + 3 * SECTOR)
+                stream.write(b"torn" * (SECTOR // 4))
+            assert is_torn(kind, image, {}) == (number == 1)
+        image.unlink()
+
+
 def test_a_table_before_its_file_system_is_noticed(recorded: Recordings, folder: Path) -> None:
     """The judge sees what a format in the wrong order, or without flushes, would leave."""
     disk, image = recorded.disks[FORMATS[0].name], folder / "wrong.img"
@@ -168,13 +184,13 @@ def every_cut(recorded: Recorded) -> Iterator[Cut]:
     return recorded.cuts(1, stride=max(1, len(recorded.recording.moments()) // 5))
 
 
-def judge_all(recorded: Recorded, image: Path, judge: Callable[[Path], str]) -> Counter[str]:
+def judge_all(recorded: Recorded, image: Path, judge: Callable[[Path, Cut], str]) -> Counter[str]:
     """What the next boot made of each disk. One after the other: they have the same UUID."""
     seen: Counter[str] = Counter()
     for cut in every_cut(recorded):
         recorded.make(cut, image)
         try:
-            seen[judge(image)] += 1
+            seen[judge(image, cut)] += 1
         except AssertionError as error:
             raise AssertionError(f"{cut}: {error}") from error
         image.unlink()
@@ -186,7 +202,7 @@ def test_format(recorded: Recordings, folder: Path, scenario: Scenario) -> None:
     seen = judge_all(
         recorded.disks[scenario.name],
         folder / "cut.img",
-        lambda image: judge_format(scenario, image),
+        lambda image, _: judge_format(scenario, image),
     )
     print(scenario.name, dict(seen))
     assert seen["formatted anew"] > sum(seen.values()) / 2
@@ -197,7 +213,9 @@ def test_extension(recorded: Recordings, folder: Path, scenario: Scenario) -> No
     seen = judge_all(
         recorded.disks[scenario.name],
         folder / "cut.img",
-        lambda image: judge_extension(scenario, image, recorded.kept[scenario.name]),
+        lambda image, cut: judge_extension(
+            scenario, image, recorded.kept[scenario.name], sectors=cut.block == SECTOR
+        ),
     )
     print(scenario.name, dict(seen))
     unfinished = sum(count for name, count in seen.items() if not name.startswith("complete"))

@@ -78,6 +78,26 @@ def test_they_end_with_the_process(number: int, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_one_that_is_being_started(tmp_path: Path) -> None:
+    """The process is killed before it can say whom it has started."""
+    killed = PROGRAM.replace(
+        "guard = Guard()",
+        "import os\ntell = Guard._tell\n"
+        "Guard._tell = lambda self, line: os.kill(os.getpid(), 9) if line[:1].isdigit() else tell(self, line)\n"
+        "guard = Guard()",
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", killed, PLAIN],
+        cwd=tmp_path,
+        env={**os.environ, "COMPOS_RUNTIME": str(tmp_path)},
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
+    assert done.returncode == -signal.SIGKILL
+    assert left_behind(tmp_path) == {}
+
+
+@pytest.mark.slow
 def test_those_that_do_not_want_to_end(tmp_path: Path) -> None:
     process = program(tmp_path, STUBBORN)
     while not (tmp_path / "stubborn").exists():

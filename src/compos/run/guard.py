@@ -18,12 +18,20 @@ from typing import Any
 
 __all__ = ["Guard"]
 
-WATCH = """\
+WATCH = r"""
 trap '' HUP INT QUIT TERM
+starting=
 while read -r word; do
-    if [ "$word" = leave ]; then exit 0; fi
-    set -- "$@" "$word"
+    case $word in
+    leave) exit 0 ;;
+    start) starting=1 ;;
+    *) set -- "$@" "$word"; starting= ;;
+    esac
 done
+if [ -n "$starting" ]; then
+    sleep 0.5
+    set -- "$@" $(grep -lsz "^COMPOS_GUARD=$$\$" /proc/[0-9]*/environ | cut -d / -f 3)
+fi
 for tries in 1 2 3 4 5; do
     some=
     for process; do if kill -TERM "$process"; then some=1; fi; done
@@ -33,7 +41,8 @@ done
 for process; do kill -KILL "$process"; done
 """
 """Reads a process id a line; at the end of the pipe it ends them, with five seconds for those that
-have something to put in order. Signals that this process gets are none of its."""
+have something to put in order. One that was being started is found by its environment, half a
+second later, for until then it has ours. Signals that this process gets are none of its."""
 PATIENCE = 5.0
 
 
@@ -61,7 +70,11 @@ class Guard:
     def start(self, command: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
         """Start a process, with `options` of `subprocess.Popen`. Raises `OSError`."""
 
+        mark = {"COMPOS_GUARD": str(self._shell.pid)}
+        options["env"] = {**(options.get("env") or os.environ), **mark}
+
         def start() -> subprocess.Popen[bytes]:
+            self._tell(b"start\n")
             process = subprocess.Popen(command, **options)
             self._processes.append(process)
             self._tell(b"%d\n" % process.pid)

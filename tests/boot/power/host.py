@@ -22,6 +22,7 @@ __all__ = [
     "attached",
     "check_filesystem",
     "check_table",
+    "first_partition",
     "hide_links",
     "mounted",
     "run",
