@@ -38,7 +38,7 @@ mount --bind "$1/class" /sys/class/block
 "$4" $5 && status=0 || status=$?
 grep -c /run/update/stick /proc/mounts || true
 cd /
-umount /dev
+umount -l /dev
 losetup -d "$loop"
 exit $status
 """
