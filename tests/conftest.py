@@ -89,6 +89,9 @@ TOOLS = frozenset(
 """Programs of `tests/packages.txt`."""
 
 
+LONGEST = "test_types"
+"""Of `make check`, by far."""
+
 MAX_COMPARED = 64 << 10
 """Bytes that pytest may describe where two values differ; it takes hours for those of an image."""
 
@@ -173,7 +176,8 @@ def _no_sync() -> Iterator[None]:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark by folder; deselect the tiers of `--without`."""
+    """Mark by folder; deselect the tiers of `--without`; begin with what takes longest, for beside
+    it there is enough for the other workers."""
     without = _left_out(config)
     kept, others = list[pytest.Item](), Counter[str]()
     for item in items:
@@ -187,7 +191,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             others[tiers[0]] += 1
         else:
             kept.append(item)
-    items[:] = kept
+    items[:] = sorted(kept, key=lambda item: item.name != LONGEST)
     config.stash[LEFT_OUT] = dict(others)
 
 
