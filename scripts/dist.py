@@ -109,7 +109,8 @@ def hatchling(target: str, tree: Path, out: Path, environment: Mapping[str, str]
 def unpacked(source: Path, folder: Path) -> Path:
     """The source distribution's one folder."""
     with tarfile.open(source) as archive:
-        archive.extractall(folder, filter="data")
+        archive.extraction_filter = getattr(tarfile, "data_filter", None)
+        archive.extractall(folder)
     (tree,) = folder.iterdir()
     return tree
 

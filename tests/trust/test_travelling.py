@@ -80,7 +80,8 @@ def offline(team: Team, image: str, store: str, key: str = "team") -> str:
 def unpacked(path: Path) -> Path:
     folder = path.with_suffix("")
     with tarfile.open(path) as archive:
-        archive.extractall(folder, filter="data")
+        archive.extraction_filter = getattr(tarfile, "data_filter", None)
+        archive.extractall(folder)
     return folder
 
 

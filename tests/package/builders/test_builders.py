@@ -9,6 +9,7 @@ import subprocess
 import tarfile
 import time
 from collections.abc import Iterator
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
@@ -108,7 +109,7 @@ class Tree:
                 small = member.isreg() and member.size < 1000
                 stream = archive.extractfile(member) if small else None
                 content = stream.read().decode() if stream else ""
-                found[member.name] = member.replace(deep=True)
+                found[member.name] = deepcopy(member)
                 found[member.name].pax_headers = {"content": content}
         out.unlink()
         return found
