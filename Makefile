@@ -30,7 +30,7 @@ test: $(VENV)/ready   ## lint, types, layering contract and all tests but those 
 	@scripts/install-packages $(TEST_PACKAGES)
 	@CI=1 $(BIN)/python -m pytest -n 3 --dist loadgroup --without wide
 
-wide: $(VENV)/ready   ## the tests that `make test` leaves out: longer ones, of which it runs shorter kin (half an hour)
+wide: $(VENV)/ready   ## the tests that `make test` leaves out: longer ones, of which it runs shorter kin (twenty minutes)
 	@scripts/install-packages $(TEST_PACKAGES)
 	@CI=1 $(BIN)/python -m pytest -n 2 --dist loadgroup -m wide
 

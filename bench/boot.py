@@ -38,7 +38,7 @@ from tests.guest import free_port  # noqa: E402
 
 PAGE = ROOT / "docs" / "benchmarks-boot.md"
 
-ROUNDS = 4
+ROUNDS = 5
 
 EVERY, GIVEN_UP = 0.05, 0.5
 """Seconds between connections, and until one is dropped."""
@@ -91,15 +91,17 @@ MACHINE = VirtualMachine(
 
 
 class Case(NamedTuple):
-    """A system: its init images, its format, and what it is called."""
+    """A system: its init images, its format, what it is called, and how it is built."""
 
     name: str
     title: str
     init: tuple[str, ...]
     form: str
+    options: tuple[str, ...] = ()
 
 
 CONTAINERD = ("init", "runc", "containerd")
+PLAIN = ("--compress", "none")
 CASES = (
     Case("initrd", "containerd and runc, kernel+initrd", CONTAINERD, "kernel+initrd"),
     Case(
@@ -109,6 +111,14 @@ CASES = (
     Case("erofs-crun", "containerd and crun, kernel+erofs", (*CONTAINERD, "crun"), "kernel+erofs"),
     Case("direct", "crun alone, kernel+initrd", ("init", "crun"), "kernel+initrd"),
     Case("direct-erofs", "crun alone, kernel+erofs", ("init", "crun"), "kernel+erofs"),
+    Case(
+        "plain",
+        "containerd and crun, `--compress none`",
+        (*CONTAINERD, "crun"),
+        "kernel+initrd",
+        PLAIN,
+    ),
+    Case("direct-plain", "crun alone, `--compress none`", ("init", "crun"), "kernel+initrd", PLAIN),
 )
 
 
@@ -117,6 +127,7 @@ def build(case: Case, folder: Path, *options: str, modules: str = "auto") -> lis
     path = folder / f"{case.name}.yml"
     init = "\n".join(f"  - compos/{name}:v1" for name in case.init)
     path.write_text(SYSTEM.format(init=init, modules=modules))
+    options = (*case.options, *options)
     if compos(["build", *options, "--dir", str(folder), "-f", case.form, str(path)]) != 0:
         raise SystemExit(f"{case.name} cannot be built")
     return [
@@ -235,14 +246,14 @@ def profiles(folder: Path) -> str:
     """Where the instructions go, of systems in `folder`, one of them uncompressed, too."""
     plain = folder / "uncompressed"
     plain.mkdir()
-    build(CASES[0], plain, "--compress", "none")
+    build(CASES[0], plain, *PLAIN)
     machines = {case.name: machine_of(case, folder) for case in CASES}
     return profile(machines["initrd"], machine_of(CASES[0], plain), machines["direct"])
 
 
 def sizes_page(folder: Path) -> None:
     """The page with its sizes measured anew."""
-    cases = {case.name: case for case in CASES if case.form == "kernel+initrd"}
+    cases = {case.name: case for case in CASES if case.name in ("initrd", "direct")}
 
     def measure(name: str, modules: str, most: bool) -> tuple[int, int]:
         options = ("--compress", "max") if most else ()
