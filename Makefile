@@ -24,7 +24,7 @@ appliance: $(VENV)/ready ## a machine that updates itself: builds two versions, 
 	@$(BIN)/python examples/appliance/appliance.py
 
 check: $(VENV)/ready  ## lint, types and the tests that need no root, guest, mirror, whole build or much time
-	@$(BIN)/python -m pytest -q -n 3 --dist loadgroup --in-memory --without boot,build,network,root,slow
+	@$(BIN)/python -m pytest -q -n 2 --dist loadgroup --in-memory --without boot,build,network,root,slow
 
 test: $(VENV)/ready   ## lint, types, layering contract and all tests but those of `make wide`
 	@scripts/install-packages $(TEST_PACKAGES)
