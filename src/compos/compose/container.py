@@ -4,15 +4,15 @@ it (docs/linuxkit.md#3.5)."""
 from __future__ import annotations
 
 import json
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from json.encoder import encode_basestring
 from typing import Any, NamedTuple
 
 from compos.compose.component import Component
 from compos.compose.drivers import LABEL as MODULES_LABEL
 from compos.compose.profiles import Profile
-from compos.compose.root import laid_out, placed, with_ancestors
-from compos.compose.runtime import lacks_places, own_root, root_mounts, runtime_document
+from compos.compose.root import has_place, laid_out, placed, with_ancestors
+from compos.compose.runtime import own_root, places, root_mounts, runtime_document
 from compos.compose.supervision import WORDS as SUPERVISION
 from compos.compose.supervision import Lines, supervision_lines
 from compos.config.model import ImageEntry, Runtime, Settings
@@ -114,19 +114,21 @@ class Bundle(NamedTuple):
 def container_component(
     container: Container,
     spec: dict[str, Any],
-    tree: MutableMapping[str, Node],
+    files: Callable[[], MutableMapping[str, Node]],
     shared_root: str | None,
     profile: Profile | None,
 ) -> tuple[Component, Bundle, str]:
-    """The component of `container`, its bundle, and where its image is unpacked. The image has the
-    files `tree`, which is used up unless the root is shared; `profile` is none of `spec` yet.
+    """The component of `container`, its bundle, and where its image is unpacked; `profile` is none
+    of `spec` yet.
 
-    `shared_root` is where an earlier container has unpacked the same image, if one has; then only a
-    read-only container needs `tree`.
+    `files` gives those of the image, the caller's own. `shared_root` is where an earlier container
+    has unpacked the same image, if one has.
     """
     base, settings = container.path, container.settings
     own_runtime = settings.runtime or Runtime()
-    overlaid = not settings.readonly or lacks_places(spec["mounts"], own_runtime, tree)
+    needed = places(spec["mounts"], own_runtime) if settings.readonly else []
+    tree = files() if shared_root is None or needed else {}
+    overlaid = not settings.readonly or not all(has_place(path, tree) for path in needed)
     root = shared_root or own_root(base, overlaid=overlaid)
     nodes = with_ancestors(f"{base}/x")
     subtree = None

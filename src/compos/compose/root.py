@@ -15,7 +15,16 @@ from compos.tree.node import DIRECTORY, EPOCH, SYMLINK, Node, Tree, directory, f
 from compos.tree.overlay import IMPLIED, SURELY_SHORT
 from compos.tree.packed_tree import PackedTree
 
-__all__ = ["MOUNT_POINTS", "apart", "has_place", "laid_out", "placed", "prefixed", "with_ancestors"]
+__all__ = [
+    "IN_EVERY_ROOT",
+    "MOUNT_POINTS",
+    "apart",
+    "has_place",
+    "laid_out",
+    "placed",
+    "prefixed",
+    "with_ancestors",
+]
 
 DROPPED = (".dockerenv", "Dockerfile", "dev/console", "dev/pts", "dev/shm", "etc/hostname")
 
@@ -34,7 +43,7 @@ _FOLDERS = {"etc": (DIRECTORY, SYMLINK)}
 """What may stand for a folder: a runtime mounts over the others, and `etc` may be a link to where
 an image keeps its files."""
 
-_ALWAYS = frozenset((*MOUNT_POINTS, "etc/hosts", "etc/mtab", "etc/resolv.conf"))
+IN_EVERY_ROOT = frozenset((*MOUNT_POINTS, "etc/hosts", "etc/mtab", "etc/resolv.conf"))
 
 T = TypeVar("T", bound=MutableMapping[str, Node])
 
@@ -62,10 +71,8 @@ def laid_out(tree: T, *, resolv_conf_link: bool, present: Container[str] = ()) -
 
 
 def has_place(path: str, tree: Mapping[str, Node]) -> bool:
-    """Whether a root of `tree`, laid out or not, surely has something at `path` that can be mounted
-    over: where links lead is not followed."""
-    if path in _ALWAYS:
-        return True
+    """Whether a root of `tree`, laid out or not, surely has something of the image's at `path` that
+    can be mounted over: where links lead is not followed."""
     node = None if path in DROPPED else tree.get(path)
     return node is not None and node.kind != SYMLINK
 

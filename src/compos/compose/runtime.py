@@ -3,19 +3,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from compos.compose.mounts import normal
-from compos.compose.root import has_place
+from compos.compose.root import IN_EVERY_ROOT
 from compos.config.model import Runtime
-from compos.tree.node import Node
+from compos.tree.node import ancestors
 
 __all__ = [
     "NAMESPACE_KINDS",
     "RootMounts",
-    "lacks_places",
     "own_root",
+    "places",
     "root_mounts",
     "runtime_document",
 ]
@@ -30,34 +30,27 @@ def own_root(bundle: str, *, overlaid: bool) -> str:
     return f"{bundle}/{'lower' if overlaid else 'rootfs'}"
 
 
-def lacks_places(
-    mounts: Iterable[Mapping[str, Any]], runtime: Runtime, tree: Mapping[str, Node]
-) -> bool:
-    """Whether something has to be made in a container's root, whose image has the files `tree`,
-    before `mounts` of the runtime spec and those of `runtime` can be mounted.
+def places(mounts: Iterable[Mapping[str, Any]], runtime: Runtime) -> list[str]:
+    """What a container's root has to have at its start, besides what every root has: a place for
+    each of `mounts` of the runtime spec and of `runtime`, except inside another mount.
 
     Only the runtime sees whether a place is for a file or a folder: what binds have bound may be
-    made by then. It makes them in an overlay, and then has the root read-only.
+    made by then. Where an image lacks one, it is made in an overlay, and then the root is
+    read-only.
     """
-    places = [normal(mount["destination"]).strip("/") for mount in mounts]
-    places += [
+    inside = (*(mount.destination or "" for mount in runtime.mounts or ()), *(runtime.mkdir or ()))
+    found = [
         normal(path).strip("/")
         for path in (
-            *(mount.destination or "" for mount in runtime.mounts or ()),
-            *(runtime.mkdir or ()),
+            *(mount["destination"] for mount in mounts),
+            *(path for path in inside if not path.startswith("/")),
         )
-        if not path.startswith("/")
     ]
-    mounted = set(places)
-    return any(
-        place and not mounted.intersection(_above(place)) and not has_place(place, tree)
-        for place in places
-    )
-
-
-def _above(path: str) -> Iterator[str]:
-    while path := path.rpartition("/")[0]:
-        yield path
+    return [
+        path
+        for path in found
+        if path and path not in IN_EVERY_ROOT and not {*found}.intersection(ancestors(path))
+    ]
 
 
 def root_mounts(bundle: str, root: str, *, overlaid: bool) -> RootMounts:

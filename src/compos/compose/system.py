@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -369,8 +370,8 @@ class _Composition:
         )
         profile = self._profile(container, spec, default)
         shared = self.roots.get(image.name)
-        tree = image_tree(self.store, image) if shared is None or settings.readonly else {}
-        component, bundle, root = container_component(container, spec, tree, shared, profile)
+        files = partial(image_tree, self.store, image)
+        component, bundle, root = container_component(container, spec, files, shared, profile)
         if shared is None:
             self.roots[image.name] = root
             self.images.append((image, root))
