@@ -37,7 +37,7 @@ wide: $(VENV)/ready   ## the tests that `make test` leaves out: longer ones, of 
 fuzz: $(VENV)/ready   ## the nightly run: random inputs, a thousand killed builds (an hour)
 	@scripts/install-packages $(TEST_PACKAGES)
 	@$(BIN)/python -m tests.fuzz --seconds 120 --keep build/findings
-	@COMPOS_TEST_KILLS=1000 $(BIN)/python -m pytest -q --hypothesis-profile default \
+	@COMPOS_TEST_KILLS=1000 COMPOS_TEST_ROUND_TRIPS=12 $(BIN)/python -m pytest -q --hypothesis-profile default \
 	  $(shell grep -rl "^from hypothesis" tests --include 'test_*.py') tests/output/test_faults.py tests/image/test_push_killed.py
 
 power-cuts: $(VENV)/ready ## cut the power of disks at every moment of a format, an extension, an encryption (a quarter of an hour)

@@ -3,6 +3,7 @@ that its checker likes."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ from tests.filesystem.formats import FORMATS, MAX_READ, Format, differences
 from tests.filesystem.layers import layers
 
 Entries = list[tuple[str, Node]]
-EXAMPLES, EACH = 3, 32
+EXAMPLES, EACH = int(os.environ.get("COMPOS_TEST_ROUND_TRIPS", "3")), 32
 """Images, and layers in each: mounting takes longer than writing."""
 
 
