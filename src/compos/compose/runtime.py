@@ -46,10 +46,11 @@ def places(mounts: Iterable[Mapping[str, Any]], runtime: Runtime) -> list[str]:
             *(path for path in inside if not path.startswith("/")),
         )
     ]
+    mounted = frozenset(found)
     return [
         path
         for path in found
-        if path and path not in IN_EVERY_ROOT and not {*found}.intersection(ancestors(path))
+        if path and path not in IN_EVERY_ROOT and mounted.isdisjoint(ancestors(path))
     ]
 
 
